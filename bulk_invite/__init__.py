@@ -1,0 +1,1 @@
+"""Send Partner Central engagement invitations in bulk, each exactly once."""

@@ -1,0 +1,53 @@
+"""Everything that ends the program early.
+
+Each error says what happened, where, and what to do; the class says with which code the program ends.
+A bad row is no error: it is a `Rejection` and the run goes on.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BulkInviteError(Exception):
+    """Root of all errors of this package. `hint` is what the operator can do about it."""
+
+    exit_code: ClassVar[int] = 4
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{message} {self.hint}" if self.hint else message
+
+
+class UsageError(BulkInviteError):
+    """The command line, the environment or the configuration file asks for something impossible."""
+
+    exit_code = 2
+
+
+class SourceError(BulkInviteError):
+    """A source cannot be opened or read to its end."""
+
+
+class ServiceModelError(BulkInviteError):
+    """The service model is not one that this program can work from."""
+
+
+class CheckpointError(BulkInviteError):
+    """The checkpoint is locked, damaged, of another owner, or cannot be written."""
+
+
+class SenderError(BulkInviteError):
+    """The service refuses the sender, not the row: credentials, clock, permission."""
+
+
+class UnknownAnswerError(BulkInviteError):
+    """The service answered something that the program does not know; going on would be guessing."""
+
+
+class ResultsError(BulkInviteError):
+    """The results directory cannot be written."""

@@ -1,0 +1,69 @@
+"""What is read and what is sent: a row as it stands in its source, and the valid invitation made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a row stands: the source as the operator named it and the line in it, counted from 1."""
+
+    source: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a source, without its line ending.
+
+    `data` is sensitive and stays out of `repr`. A line over the limit is `oversized` and carries no data.
+    """
+
+    position: Position
+    data: bytes = field(repr=False)
+    oversized: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RowError:
+    """One thing wrong with a row: where (JSON path, "$" for the row itself), a stable code, a sentence.
+
+    Neither path nor message ever holds a value of the row.
+    """
+
+    path: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A row that is never sent, with everything that is wrong with it."""
+
+    row: Row
+    errors: tuple[RowError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A valid row, frozen: `body` is what every attempt sends, byte for byte.
+
+    body: canonical JSON of the whole request (Catalog and ClientToken filled in).
+    body_hash: hex SHA-256 of `body`; what the checkpoint keeps in its place, because `body` is sensitive.
+    """
+
+    row: Row
+    client_token: str
+    body: bytes = field(repr=False)
+    body_hash: str
+    engagement: str
+    payload_type: str
+    warnings: tuple[RowError, ...] = ()
+
+    @property
+    def position(self) -> Position:
+        return self.row.position
