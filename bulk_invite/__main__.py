@@ -1,1 +1,27 @@
-def main() -> None: ...
+"""Where the program starts: ready for a signal before anything else is imported."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+
+_STOPPED = 75
+
+
+def _stop_before_start(_number: int, _frame: FrameType | None) -> None:
+    """Nothing was begun, so there is nothing to finish: the same command starts over."""
+    os._exit(_STOPPED)
+
+
+def main() -> None:
+    """Run the command line."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop_before_start)
+    from bulk_invite.cli import run  # noqa: PLC0415 - importing takes long enough to be interrupted
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

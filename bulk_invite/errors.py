@@ -51,3 +51,15 @@ class UnknownAnswerError(BulkInviteError):
 
 class ResultsError(BulkInviteError):
     """The results directory cannot be written."""
+
+
+class TooManyFailuresError(BulkInviteError):
+    """As many rows failed as --max-failures allows."""
+
+    exit_code = 3
+
+    def __init__(self, failures: int) -> None:
+        super().__init__(
+            f"Stopped: {failures} rows have failed, as many as --max-failures allows.",
+            hint="Look at them (bulk-invite export --state failed), then run the same command to go on.",
+        )

@@ -1,0 +1,130 @@
+"""Opening the SQLite file, and turning what its driver says into sentences."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from bulk_invite.checkpoint.schema import APPLICATION_ID, VERSION, about
+from bulk_invite.errors import CheckpointError
+
+_BUSY_TIMEOUT: Final = 10.0
+"""Seconds to wait for SQLite's own locks; readers hold them for moments only."""
+
+_HINTS: Final = (
+    ("disk is full", "Make room on that disk and run the same command again; what is settled stays settled."),
+    ("disk i/o error", "Check that disk and run the same command again; what is settled stays settled."),
+    ("readonly", "Make the file and its folder writable, or name another one with --checkpoint."),
+    ("read-only", "Make the file and its folder writable, or name another one with --checkpoint."),
+    ("unable to open", "Make sure that the folder exists and is writable, or name another --checkpoint."),
+    ("not a database", "Name the right file with --checkpoint; this one is left as it is."),
+    ("malformed", "Restore it from a copy; starting over with an empty one would send again."),
+    ("locked", "Another program holds the file; end it and run the same command again."),
+)
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Raise every failure of the database as a `CheckpointError` that says what to do.
+
+    The driver's error is cut off (`from None`): its text may carry the parameters of a statement.
+    """
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as error:
+        said = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+        hint = next((hint for key, hint in _HINTS if key in said.lower()), "Nothing was changed by it.")
+        raise CheckpointError(f"The checkpoint {path} cannot be used: {said}.", hint=hint) from None
+
+
+def writing_engine(path: Path) -> Engine:
+    """An engine for the one writer: WAL, and every commit is on the disk before it returns."""
+
+    def configure(connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    _create_private(path)
+    return _engine(f"file:{_quoted(path)}?mode=rw", configure, begin="BEGIN IMMEDIATE")
+
+
+def reading_engine(path: Path) -> Engine:
+    """An engine that cannot write, also while a run is writing."""
+
+    def configure(connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA query_only = ON")
+
+    if not path.is_file():
+        raise CheckpointError(
+            f"There is no checkpoint at {path}.", hint="Name it with --checkpoint, or send something first."
+        )
+    # A reader may have to recover the write-ahead log after a crash, which takes write access.
+    mode = "rw" if os.access(path, os.W_OK) else "ro"
+    return _engine(f"file:{_quoted(path)}?mode={mode}", configure, begin="BEGIN")
+
+
+def read_about(connection: Connection, path: Path) -> dict[str, str]:
+    """The `about` table of a checkpoint; {} for a database that is still empty.
+
+    Raises CheckpointError for a database of something else or of a newer program.
+    """
+    tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
+    if not tables:
+        return {}
+    if connection.exec_driver_sql("PRAGMA application_id").scalar_one() != APPLICATION_ID:
+        raise CheckpointError(
+            f"{path} is a database of another program, not a checkpoint.",
+            hint="Name the right file with --checkpoint; this one is left as it is.",
+        )
+    known: dict[str, str] = {row.key: row.value for row in connection.execute(select(about))}
+    if (version := int(known["version"])) > VERSION:
+        raise CheckpointError(
+            f"The checkpoint {path} has version {version}; this program knows versions up to {VERSION}.",
+            hint="Use the newer bulk-invite that wrote it.",
+        )
+    return known
+
+
+def _engine(uri: str, configure: Callable[[sqlite3.Connection], None], *, begin: str) -> Engine:
+    def connect() -> sqlite3.Connection:
+        # Calls come from worker threads, one at a time. isolation_level None: BEGIN is ours (below),
+        # because sqlite3's implicit transactions leave DDL and reads outside of them.
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+        )
+        configure(connection)
+        return connection
+
+    engine = create_engine(
+        "sqlite://", creator=connect, poolclass=QueuePool, pool_size=1, max_overflow=0, hide_parameters=True
+    )
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _create_private(path: Path) -> None:
+    """Create the file readable by its owner only; SQLite gives its companions the same mode."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise CheckpointError(
+            f"The checkpoint {path} cannot be opened: {error.strerror}.",
+            hint="Make sure that the folder exists and is writable, or name another file with --checkpoint.",
+        ) from error
+
+
+def _quoted(path: Path) -> str:
+    return path.absolute().as_uri().removeprefix("file://")

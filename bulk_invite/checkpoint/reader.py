@@ -1,0 +1,147 @@
+"""The checkpoint as everybody but the sender uses it: figures and rows, also while a run is writing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from filelock import Timeout
+from sqlalchemy import Connection, Engine, case, func, literal, null, select, union_all
+
+from bulk_invite.checkpoint.database import read_about, reading_engine, translated
+from bulk_invite.checkpoint.encoding import decode_errors
+from bulk_invite.checkpoint.schema import invitations, log, runs, unsent_rows
+from bulk_invite.checkpoint.writer import lock_of
+from bulk_invite.errors import CheckpointError
+from bulk_invite.journal import Overview, Owner, Record
+from bulk_invite.outcome import State
+
+_PAGE: Final = 1000
+"""Rows fetched at a time, so that an export needs the same memory for a million rows as for a thousand."""
+
+_MINUTE: Final = 60.0
+
+_THROTTLED: Final = "throttled"
+
+
+class CheckpointReader:
+    """Read-only view of a checkpoint. Raises CheckpointError when there is none or it cannot be read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with translated(path):
+            self._engine: Engine = reading_engine(path)
+            with self._engine.begin() as connection:
+                self._about = read_about(connection, path)
+        if not self._about:
+            raise CheckpointError(f"The checkpoint {path} is empty.", hint="Send something first.")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._engine.dispose()
+
+    def overview(self, now: float) -> Overview:
+        """Figures of the whole checkpoint; `now` in epoch seconds."""
+        with translated(self._path), self._engine.begin() as connection:
+            per_state = select(invitations.c.state, func.count().label("rows")).group_by(invitations.c.state)
+            unsent = select(unsent_rows.c.state, func.count().label("rows")).group_by(unsent_rows.c.state)
+            states = {State(row.state): row.rows for row in connection.execute(union_all(per_state, unsent))}
+            elapsed, last_event = connection.execute(
+                select(
+                    func.coalesce(func.sum(runs.c.last_event - runs.c.started), 0.0),
+                    func.max(runs.c.last_event),
+                )
+            ).one()
+            return Overview(
+                owner=self._owner(),
+                catalog=self._about["catalog"],
+                states=states,
+                attempts=connection.execute(
+                    select(func.coalesce(func.sum(invitations.c.attempts), 0))
+                ).scalar_one(),
+                throttled=connection.execute(
+                    select(func.count()).select_from(log).where(log.c.outcome == _THROTTLED)
+                ).scalar_one(),
+                elapsed=elapsed,
+                last_event=last_event,
+                **_last_minute(connection, now),
+                active=self._has_sender(),
+            )
+
+    def records(self, states: Sequence[State]) -> Iterator[Record]:
+        """Rows in the given states (all when empty), invitations first, without loading them whole."""
+        wanted = [state.value for state in states or State]
+        sent = select(
+            invitations.c.client_token,
+            invitations.c.state,
+            invitations.c.source,
+            invitations.c.line,
+            invitations.c.engagement,
+            invitations.c.payload_type,
+            invitations.c.invitation_id,
+            invitations.c.arn,
+            invitations.c.code,
+            invitations.c.errors,
+            invitations.c.attempts,
+            invitations.c.first_sent,
+            invitations.c.last_sent,
+        ).where(invitations.c.state.in_(wanted))
+        blank = literal("")
+        unsent = select(
+            unsent_rows.c.client_token,
+            unsent_rows.c.state,
+            unsent_rows.c.source,
+            unsent_rows.c.line,
+            *(blank.label(name) for name in ("engagement", "payload_type", "invitation_id", "arn", "code")),
+            unsent_rows.c.errors,
+            literal(0).label("attempts"),
+            null().label("first_sent"),
+            null().label("last_sent"),
+        ).where(unsent_rows.c.state.in_(wanted))
+        with translated(self._path), self._engine.begin() as connection:
+            paged = connection.execution_options(yield_per=_PAGE)
+            for row in paged.execute(union_all(sent, unsent)):
+                values = row._asdict()
+                yield Record(**{**values, "state": State(row.state), "errors": decode_errors(row.errors)})
+
+    def copy_to(self, path: Path) -> None:
+        """Copy the whole checkpoint into a new file."""
+        with translated(self._path), self._engine.connect() as connection:
+            target = sqlite3.connect(path)
+            try:
+                driver = connection.connection.driver_connection
+                assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - tells the type checker
+                driver.backup(target)
+            finally:
+                target.close()
+
+    def _owner(self) -> Owner | None:
+        if "key_hash" not in self._about:
+            return None
+        return Owner(self._about["account"], self._about["key_hash"])
+
+    def _has_sender(self) -> bool:
+        lock = lock_of(self._path)
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, OSError):
+            return True
+        lock.release()
+        return False
+
+
+def _last_minute(connection: Connection, now: float) -> dict[str, int]:
+    sent, throttled = connection.execute(
+        select(
+            func.coalesce(func.sum(case((log.c.event == "sent", 1), else_=0)), 0),
+            func.coalesce(func.sum(case((log.c.outcome == _THROTTLED, 1), else_=0)), 0),
+        ).where(log.c.at > now - _MINUTE)
+    ).one()
+    return {"sent_last_minute": sent, "throttled_last_minute": throttled}

@@ -1,0 +1,80 @@
+"""Tables of the checkpoint. A change that an older program could misread raises `VERSION`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, Table, Text
+
+VERSION: Final = 1
+
+APPLICATION_ID: Final = 0x62_69_6E_76
+"""SQLite's own mark for "what kind of file is this" (PRAGMA application_id): "binv"."""
+
+metadata = MetaData()
+
+about = Table(
+    "about",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""`version`, `catalog`, `account`, `key_hash`."""
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run", Integer, primary_key=True),
+    Column("started", Float, nullable=False),
+    Column("last_event", Float, nullable=False),
+)
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("client_token", Text, primary_key=True),
+    Column("run", Integer, ForeignKey("runs.run"), nullable=False, comment="the run that read the row last"),
+    Column("campaign", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("line", Integer, nullable=False),
+    Column("body_hash", Text, nullable=False),
+    Column("engagement", Text, nullable=False),
+    Column("payload_type", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("invitation_id", Text, nullable=False, default=""),
+    Column("arn", Text, nullable=False, default=""),
+    Column("code", Text, nullable=False, default=""),
+    Column("errors", Text, nullable=False, default="[]", comment="JSON: [[path, code], ...]"),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("first_sent", Float),
+    Column("last_sent", Float),
+    Column("doubt_since", Float, comment="earliest attempt whose fate is unknown"),
+    # No rowid: the token is the key of every access, and one B-tree less is written.
+    sqlite_with_rowid=False,
+)
+
+unsent_rows = Table(
+    "unsent_rows",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("line", Integer, primary_key=True),
+    Column("run", Integer, ForeignKey("runs.run"), nullable=False),
+    Column("state", Text, nullable=False, comment="rejected or duplicate"),
+    Column("client_token", Text, nullable=False, default=""),
+    Column("errors", Text, nullable=False, default="[]", comment="JSON: [[path, code], ...]"),
+    sqlite_with_rowid=False,
+)
+
+log = Table(
+    "log",
+    metadata,
+    Column("entry", Integer, primary_key=True),
+    Column("client_token", Text, nullable=False),
+    Column("event", Text, nullable=False, comment="sent or answered"),
+    Column("at", Float, nullable=False, comment="epoch seconds"),
+    Column("outcome", Text, nullable=False, default=""),
+    Column("request_id", Text, nullable=False, default=""),
+)
+"""Append-only, one entry per event; also what a rolling window of sends is counted from."""
+
+Index("log_by_time", log.c.at)

@@ -1,0 +1,224 @@
+"""The checkpoint as its one writer uses it: synchronous, every method one durable transaction.
+
+Invariants: a row is in doubt from before its first byte leaves until an answer is on the disk; a token never
+goes with two bodies; one writer at a time. When a commit fails the writer must not be used again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from filelock import FileLock, Timeout
+from sqlalchemy import Engine, bindparam, exists, func, insert, select, update
+
+from bulk_invite.checkpoint import admission
+from bulk_invite.checkpoint.database import read_about, translated, writing_engine
+from bulk_invite.checkpoint.encoding import encode_errors
+from bulk_invite.checkpoint.schema import APPLICATION_ID, VERSION, about, invitations, log, metadata, runs
+from bulk_invite.errors import CheckpointError
+from bulk_invite.invitation import Invitation, Rejection
+from bulk_invite.journal import Admission, Answered, Event, Owner, Sent
+from bulk_invite.outcome import State
+
+_PATIENCE: Final = 1.0
+"""Seconds to wait for the lock: `status` takes it for an instant to see whether a sender is alive."""
+
+_MARK_SENT: Final = (
+    update(invitations)
+    .where(invitations.c.client_token == bindparam("token"))
+    .values(
+        state=State.IN_DOUBT.value,
+        attempts=invitations.c.attempts + 1,
+        first_sent=func.coalesce(invitations.c.first_sent, bindparam("sent_at")),
+        last_sent=bindparam("sent_at"),
+        doubt_since=func.coalesce(invitations.c.doubt_since, bindparam("sent_at")),
+    )
+)
+_MARK_ANSWERED: Final = (
+    update(invitations)
+    .where(invitations.c.client_token == bindparam("token"))
+    .values(
+        state=bindparam("new_state"),
+        invitation_id=bindparam("new_id"),
+        arn=bindparam("new_arn"),
+        code=bindparam("new_code"),
+        errors=bindparam("new_errors"),
+        attempts=invitations.c.attempts - bindparam("uncounted"),
+        doubt_since=bindparam("new_doubt_since"),
+    )
+)
+
+
+def lock_of(path: Path) -> FileLock:
+    """The lock that a sender holds as long as it lives; the system frees it when it is killed."""
+    # thread_local False: taken on one thread, given back on another.
+    return FileLock(f"{path.resolve()}.lock", mode=0o600, thread_local=False)
+
+
+class CheckpointWriter:
+    """Open with `CheckpointWriter.open`, then `claim`, then `begin_run`."""
+
+    def __init__(self, path: Path, engine: Engine, lock: FileLock) -> None:
+        self._path = path
+        self._engine = engine
+        self._lock = lock
+        self._run = 0
+
+    @classmethod
+    def open(cls, path: Path, *, catalog: str) -> CheckpointWriter:
+        """Open or create the checkpoint for a catalog.
+
+        Raises CheckpointError when it is held by another sender, damaged, not writable, of another catalog,
+        of a newer version, or not a checkpoint.
+        """
+        lock = lock_of(path)
+        try:
+            lock.acquire(timeout=_PATIENCE)
+        except Timeout:
+            raise CheckpointError(
+                f"Another sender is working on the checkpoint {path}.",
+                hint="Wait for it or stop it (SIGTERM), then run the same command again.",
+            ) from None
+        except OSError as error:
+            raise CheckpointError(
+                f"The lock file beside the checkpoint {path} cannot be written: {error.strerror}.",
+                hint="Make sure that the folder exists and is writable, or name another --checkpoint.",
+            ) from error
+        try:
+            with translated(path):
+                writer = cls(path, writing_engine(path), lock)
+                writer._prepare(catalog)
+        except BaseException:
+            lock.release()
+            raise
+        return writer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._engine.dispose()
+        self._lock.release()
+
+    def claim(self, owner: Owner) -> None:
+        """Bind the checkpoint to whoever sends first; raise CheckpointError for anybody else after that."""
+        with translated(self._path), self._engine.begin() as connection:
+            known = read_about(connection, self._path)
+            if "key_hash" in known:
+                first = Owner(known["account"], known["key_hash"])
+                if not first.is_same_as(owner):
+                    raise CheckpointError(
+                        f"The checkpoint {self._path} belongs to {first}; the credentials are of {owner}.",
+                        hint="Use the credentials of that account, or another checkpoint with --checkpoint.",
+                    )
+                # A key may be rotated, and STS may answer this time: keep the best that is known.
+                owner = Owner(owner.account or first.account, owner.key_hash)
+            rows = [
+                {"name": "account", "new": owner.account},
+                {"name": "key_hash", "new": owner.key_hash},
+            ]
+            if "key_hash" in known:
+                statement = update(about).where(about.c.key == bindparam("name"))
+                connection.execute(statement.values(value=bindparam("new")), rows)
+            else:
+                connection.execute(insert(about), [{"key": r["name"], "value": r["new"]} for r in rows])
+
+    def begin_run(self, now: float) -> None:
+        """Start counting duplicates and time afresh; `now` in epoch seconds."""
+        with translated(self._path), self._engine.begin() as connection:
+            started = connection.execute(insert(runs).values(started=now, last_event=now))
+            (self._run,) = started.inserted_primary_key or (0,)
+
+    def has_created(self) -> bool:
+        """Whether any invitation was ever created from this checkpoint."""
+        created = select(exists().where(invitations.c.state == State.CREATED.value))
+        with translated(self._path), self._engine.begin() as connection:
+            return bool(connection.execute(created).scalar_one())
+
+    def admit(
+        self, batch: Sequence[Invitation | Rejection], *, campaign: str, retry_failed: bool
+    ) -> list[Admission]:
+        """Look every row of a batch up and note the new ones; the answers are in the order of the batch."""
+        with translated(self._path), self._engine.begin() as connection:
+            return admission.admit(
+                connection, batch, run=self._run, campaign=campaign, retry_failed=retry_failed
+            )
+
+    def record(self, events: Sequence[Event]) -> None:
+        """Commit events of different rows in one transaction; they are on the disk when this returns."""
+        sent = [event for event in events if isinstance(event, Sent)]
+        answered = [event for event in events if isinstance(event, Answered)]
+        with translated(self._path), self._engine.begin() as connection:
+            changed = 0
+            if sent:
+                rows = [{"token": event.client_token, "sent_at": event.at} for event in sent]
+                changed += connection.execute(_MARK_SENT, rows).rowcount
+            if answered:
+                changed += connection.execute(_MARK_ANSWERED, [_answered(e) for e in answered]).rowcount
+            if changed != len(events):
+                raise CheckpointError(
+                    f"The checkpoint {self._path} was changed from outside: rows of this run are gone.",
+                    hint="Restore it from a copy; do not start over, that would send again.",
+                )
+            connection.execute(insert(log), [_log_entry(event) for event in events])
+            last = max(event.at for event in events)
+            connection.execute(update(runs).where(runs.c.run == self._run).values(last_event=last))
+
+    def _prepare(self, catalog: str) -> None:
+        with self._engine.begin() as connection:
+            known = read_about(connection, self._path)
+            if not known:
+                metadata.create_all(connection)
+                connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(
+                    insert(about),
+                    [{"key": "version", "value": str(VERSION)}, {"key": "catalog", "value": catalog}],
+                )
+            elif known["catalog"] != catalog:
+                raise CheckpointError(
+                    f"The checkpoint {self._path} belongs to catalog {known['catalog']}, not {catalog}.",
+                    hint="Name another file with --checkpoint, or the other --catalog.",
+                )
+            elif (health := connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()) != "ok":
+                raise CheckpointError(
+                    f"The checkpoint {self._path} is damaged: {health}.",
+                    hint="Restore it from a copy; starting over with an empty one would send again.",
+                )
+
+
+def _answered(event: Answered) -> dict[str, object]:
+    return {
+        "token": event.client_token,
+        "new_state": event.state.value,
+        "new_id": event.invitation_id,
+        "new_arn": event.arn,
+        "new_code": event.code,
+        "new_errors": encode_errors(event.errors),
+        "uncounted": 0 if event.counted else 1,
+        "new_doubt_since": event.doubt_since,
+    }
+
+
+def _log_entry(event: Event) -> dict[str, object]:
+    match event:
+        case Sent():
+            return {
+                "client_token": event.client_token,
+                "event": "sent",
+                "at": event.at,
+                "outcome": "",
+                "request_id": "",
+            }
+        case Answered():
+            return {
+                "client_token": event.client_token,
+                "event": "answered",
+                "at": event.at,
+                "outcome": event.outcome,
+                "request_id": event.request_id,
+            }

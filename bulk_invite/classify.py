@@ -1,0 +1,190 @@
+"""What every answer of CreateEngagementInvitation means. The one table; nobody else looks at error codes.
+
+Theory: only three things are ever known after an attempt: an Id came back (created), the service said no
+(not created), or the request never left (not sent). Everything else is doubt, and doubt is not guessed away.
+ThrottlingException arrives as HTTP 400, so the error code decides before the status does.
+"""
+
+from __future__ import annotations
+
+from typing import Final, assert_never
+
+from bulk_invite.outcome import (
+    Answer,
+    Conflict,
+    Created,
+    Denied,
+    Doubtful,
+    EngagementFull,
+    HttpAnswer,
+    NoAnswer,
+    Refused,
+    SenderRefused,
+    Signal,
+    Throttled,
+    Unknown,
+    Unreachable,
+    Verdict,
+)
+
+NO_ID: Final = "SuccessWithoutId"
+
+_THROTTLED: Final = frozenset(
+    {
+        "ThrottlingException",
+        "Throttling",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+        "SlowDown",
+    }
+)
+_DOUBTFUL: Final = frozenset(
+    {
+        "InternalServerException",
+        "InternalFailure",
+        "InternalServerError",
+        "RequestTimeoutException",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+    }
+)
+_SENDER: Final = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "UnrecognizedClientException",
+        "InvalidSignatureException",
+        "SignatureDoesNotMatch",
+        "IncompleteSignature",
+        "IncompleteSignatureException",
+        "RequestExpired",
+        "InvalidClientTokenId",
+        "OptInRequired",
+        "NotAuthorized",
+        "SubscriptionRequired",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "AuthFailure",
+        "InvalidToken",
+    }
+)
+_REFUSED: Final = frozenset({"ValidationException", "ResourceNotFoundException"})
+
+# Exceptions of botocore, aiobotocore and aiohttp, by class name so that this module needs none of them.
+# aiobotocore raises EndpointConnectionError both for a refused connection and for a reset after the
+# request was received: only the cause tells them apart.
+_NOT_SENT: Final = frozenset(
+    {
+        "ClientConnectorError",
+        "ClientConnectorDNSError",
+        "ClientConnectorSSLError",
+        "ClientConnectorCertificateError",
+        "ClientProxyConnectionError",
+        "ConnectTimeoutError",
+        "SSLError",
+        "ProxyConnectionError",
+    }
+)
+_NO_CREDENTIALS: Final = frozenset(
+    {
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "CredentialRetrievalError",
+        "TokenRetrievalError",
+        "SSOTokenLoadError",
+        "SSOError",
+        "UnauthorizedSSOTokenError",
+        "NoAuthTokenError",
+        "RefreshWithMFAUnsupportedError",
+        "InfiniteLoopConfigError",
+    }
+)
+_BROKEN_OFF: Final = frozenset(
+    {
+        "EndpointConnectionError",
+        "ConnectionClosedError",
+        "ReadTimeoutError",
+        "HTTPClientError",
+        "ConnectionError",
+        "ResponseParserError",
+        "ResponseStreamingError",
+        "IncompleteReadError",
+        "TimeoutError",
+        "ClientError",
+    }
+)
+
+_BAD_REQUEST: Final = 400
+_REQUEST_TIMEOUT: Final = 408
+_TOO_MANY_REQUESTS: Final = 429
+_SERVER_ERROR: Final = 500
+
+
+def classify(answer: Answer) -> Verdict:
+    match answer:
+        case HttpAnswer():
+            return _classify_http(answer)
+        case NoAnswer():
+            return _classify_silence(answer)
+        case _:  # pragma: no cover
+            assert_never(answer)
+
+
+def signal(verdict: Verdict) -> Signal:
+    """What the pacing learns: 5xx, timeouts and refusals never move the rate."""
+    match verdict:
+        case Created():
+            return Signal.SUCCESS
+        case Throttled():
+            return Signal.THROTTLED
+        case _:
+            return Signal.IGNORED
+
+
+def _classify_http(answer: HttpAnswer) -> Verdict:
+    code, status = answer.code, answer.status
+    if code in _THROTTLED or status == _TOO_MANY_REQUESTS:
+        return Throttled(code, answer.retry_after)
+    if code in _DOUBTFUL or status == _REQUEST_TIMEOUT or status >= _SERVER_ERROR:
+        return Doubtful(code)
+    if status < _BAD_REQUEST:
+        return _classify_success(answer)
+    return _classify_refusal(answer)
+
+
+def _classify_success(answer: HttpAnswer) -> Verdict:
+    if answer.status >= 300:  # noqa: PLR2004 - a redirect is no success, and nobody documents one here
+        return Unknown(answer.code)
+    # The Arn is taken as it comes: real ones do not match the modelled pattern.
+    return Created(answer.invitation_id, answer.arn) if answer.invitation_id else Doubtful(NO_ID)
+
+
+def _classify_refusal(answer: HttpAnswer) -> Verdict:
+    code = answer.code
+    if code in _SENDER:
+        return SenderRefused(code)
+    if code in _REFUSED:
+        return Refused(code, answer.errors)
+    if code in {"AccessDeniedException", "AccessDenied"}:
+        # The model knows a single Reason, and it speaks of the account, not of the engagement.
+        return Denied(code, whole_account=bool(answer.reason))
+    if code == "ConflictException":
+        return Conflict(code)
+    if code == "ServiceQuotaExceededException":
+        return EngagementFull(code)
+    return Unknown(code)
+
+
+def _classify_silence(answer: NoAnswer) -> Verdict:
+    names = set(answer.exceptions)
+    if names & _NO_CREDENTIALS:
+        return SenderRefused(answer.code)
+    if names & _NOT_SENT:
+        return Unreachable(answer.code)
+    if names & _BROKEN_OFF:
+        return Doubtful(answer.code)
+    return Unknown(answer.code)

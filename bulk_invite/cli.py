@@ -1,0 +1,62 @@
+"""The command line: which commands there are, and how an error ends the program."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Final
+
+import typer
+
+from bulk_invite.commands.send import EXAMPLES as SEND_EXAMPLES
+from bulk_invite.commands.send import send
+from bulk_invite.commands.status import EXPORT_EXAMPLES, STATUS_EXAMPLES, export, status
+from bulk_invite.commands.validate import (
+    EXAMPLE_EXAMPLES,
+    SCHEMA_EXAMPLES,
+    VALIDATE_EXAMPLES,
+    example,
+    schema,
+    validate,
+)
+from bulk_invite.errors import BulkInviteError
+from bulk_invite.logs import escaped
+
+_BROKEN_PIPE: Final = 141
+
+app = typer.Typer(
+    name="bulk-invite",
+    help="Send Partner Central engagement invitations in bulk, each exactly once.",
+    no_args_is_help=True,
+    # Its tracebacks show local variables, and those hold sensitive members of rows.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(epilog=SEND_EXAMPLES)(send)
+app.command(epilog=VALIDATE_EXAMPLES)(validate)
+app.command(epilog=STATUS_EXAMPLES)(status)
+app.command(epilog=EXPORT_EXAMPLES)(export)
+app.command(epilog=SCHEMA_EXAMPLES)(schema)
+app.command(epilog=EXAMPLE_EXAMPLES)(example)
+
+
+@app.callback()
+def _main(context: typer.Context) -> None:
+    if context.invoked_subcommand != "send":
+        # Only a run that sends has something to finish; everything else ends as programs usually do.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def run() -> None:
+    """Run the program; every error of ours is a sentence on standard error and its exit code."""
+    try:
+        app()
+    except BulkInviteError as error:
+        sys.stderr.write(f"bulk-invite: {escaped(str(error))}\n")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python must not complain about that again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_BROKEN_PIPE)

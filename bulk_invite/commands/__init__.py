@@ -1,0 +1,1 @@
+"""The commands, one module each: they see Settings, join the parts and print the result."""

@@ -1,0 +1,45 @@
+"""`send --dry-run`: everything but the calls, against a copy of the checkpoint."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bulk_invite.checkpoint.reader import CheckpointReader
+from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.commands.summary import Summary
+from bulk_invite.report import Report
+from bulk_invite.settings import Settings
+from bulk_invite.sources.ndjson import NdjsonSource
+from bulk_invite.validation import RowValidator
+
+_BATCH_ROWS = 200
+_BATCH_BYTES = 1 << 20
+
+
+def rehearse(sources: Sequence[NdjsonSource], validator: RowValidator, settings: Settings) -> Summary:
+    """Read, validate and look up every row; `pending` are those that would be sent (or sent again).
+
+    The copy is thrown away, so nothing is written that a later run could see.
+    """
+    began = time.monotonic()
+    report = Report(None)
+    path = Path(settings.checkpoint)
+    with tempfile.TemporaryDirectory(prefix="bulk-invite-") as folder:
+        copy = Path(folder) / "rehearsal.db"
+        if path.exists():
+            with CheckpointReader(path) as reader:
+                reader.copy_to(copy)
+        with CheckpointWriter.open(copy, catalog=settings.catalog) as writer:
+            writer.begin_run(time.time())
+            for source in sources:
+                for batch in source.batches(_BATCH_ROWS, _BATCH_BYTES):
+                    rows = [validator.validate(row) for row in batch]
+                    admitted = writer.admit(
+                        rows, campaign=settings.campaign, retry_failed=settings.retry_failed
+                    )
+                    for admission in admitted:
+                        report.took_in(admission)
+    return Summary.of_run(report.tally, time.monotonic() - began)

@@ -1,0 +1,112 @@
+"""`status` and `export`: what the checkpoint knows, also while a run is writing it."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import orjson
+import typer
+
+from bulk_invite.checkpoint.reader import CheckpointReader
+from bulk_invite.commands.summary import Summary, show
+from bulk_invite.journal import Record
+from bulk_invite.options import with_settings
+from bulk_invite.outcome import State
+from bulk_invite.settings import Settings
+
+STATUS_EXAMPLES: Final = """
+Examples:
+
+  bulk-invite status
+
+  bulk-invite status --checkpoint spring.db --json
+"""
+
+EXPORT_EXAMPLES: Final = """
+Examples:
+
+  bulk-invite export --state failed
+
+  bulk-invite export --state in_doubt --state deferred --format csv > open.csv
+"""
+
+
+@with_settings("checkpoint", "json_output")
+def status(*, settings: Settings) -> None:
+    """Show counts and rates of the whole checkpoint. Exit codes: 0 shown; 4 no checkpoint, or not readable."""
+    with CheckpointReader(Path(settings.checkpoint)) as checkpoint:
+        overview = checkpoint.overview(time.time())
+    owner = overview.owner
+    show(
+        Summary.of_checkpoint(overview),
+        as_json=settings.json_output,
+        more={
+            "checkpoint": settings.checkpoint,
+            "catalog": overview.catalog,
+            "account": owner.account or None if owner is not None else None,
+            "sending": overview.active,
+            "sent_last_minute": overview.sent_last_minute,
+            "throttled_last_minute": overview.throttled_last_minute,
+        },
+    )
+
+
+@with_settings("checkpoint")
+def export(
+    *,
+    state: Annotated[
+        list[State] | None,
+        typer.Option("--state", help="Only rows in this state; may be given several times."),
+    ] = None,
+    output_format: Annotated[
+        Literal["ndjson", "csv"], typer.Option("--format", help="NDJSON or CSV with a header.")
+    ] = "ndjson",
+    settings: Settings,
+) -> None:
+    """Write the rows of the checkpoint to standard output, without any sensitive member.
+
+    Exit codes: 0 written; 4 no checkpoint, or not readable.
+    """
+    with CheckpointReader(Path(settings.checkpoint)) as checkpoint:
+        records = checkpoint.records(state or [])
+        if output_format == "csv":
+            _write_csv(records)
+        else:
+            for record in records:
+                sys.stdout.write(orjson.dumps(_as_object(record)).decode() + "\n")
+    sys.stdout.flush()
+
+
+def _as_object(record: Record) -> dict[str, Any]:
+    return {
+        "token": record.client_token or None,
+        "state": record.state,
+        "position": {"source": record.source, "line": record.line},
+        "EngagementIdentifier": record.engagement or None,
+        "payload_type": record.payload_type or None,
+        "Id": record.invitation_id or None,
+        "Arn": record.arn or None,
+        "code": record.code or None,
+        "errors": [{"path": error.path, "code": error.code} for error in record.errors],
+        "attempts": record.attempts,
+        "first_sent": record.first_sent,
+        "last_sent": record.last_sent,
+    }
+
+
+def _write_csv(records: Iterator[Record]) -> None:
+    writer: csv.DictWriter[str] | None = None
+    for record in records:
+        values = _as_object(record)
+        position, errors = values.pop("position"), values.pop("errors")
+        values |= position
+        values["errors"] = "; ".join(f"{error['code']} at {error['path']}" for error in errors)
+        if writer is None:
+            writer = csv.DictWriter(sys.stdout, list(values), lineterminator="\n")
+            writer.writeheader()
+        writer.writerow(values)

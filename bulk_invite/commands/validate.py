@@ -1,0 +1,172 @@
+"""`validate`, `schema` and `example`: the rows of a source, and what a row may look like."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+
+from bulk_invite import logs, service_model
+from bulk_invite.invitation import Invitation, Rejection, Row
+from bulk_invite.options import with_settings
+from bulk_invite.results import Results
+from bulk_invite.settings import Settings
+from bulk_invite.sources.ndjson import NdjsonSource, resolve
+from bulk_invite.validation import RowValidator, examples, row_json_schema
+
+VALIDATE_EXAMPLES: Final = """
+Examples:
+
+  bulk-invite validate invitations.ndjson
+
+  bulk-invite validate 'exports/*.ndjson.zst' --json
+
+  bulk-invite validate invitations.ndjson --results out   (out/rejected.ndjson has the rows to mend)
+"""
+
+SCHEMA_EXAMPLES: Final = """
+Examples:
+
+  bulk-invite schema > row.schema.json
+"""
+
+EXAMPLE_EXAMPLES: Final = """
+Examples:
+
+  bulk-invite example > invitations.ndjson
+"""
+
+_BATCH_ROWS: Final = 500
+_BATCH_BYTES: Final = 1 << 20
+
+_LISTED: Final = 100
+"""Rows listed one by one in the JSON object; a table of a million of them would be of use to nobody."""
+
+
+@with_settings("catalog", "campaign", "results", "service_model", "json_output", "log_format", "log_level")
+def validate(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...", help="NDJSON: a path, a glob, .gz, .zst, or - for standard input."
+        ),
+    ],
+    *,
+    settings: Settings,
+) -> None:
+    """Check every row of the sources and send nothing.
+
+    Prints a line for everything that is wrong, with file, line and JSON path. Exit codes: 0 every row is valid;
+    1 some are not; 2 usage; 4 a source cannot be read.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    resolved = resolve(sources)
+    validator = RowValidator(
+        service_model.load(settings.service_model),
+        catalog=settings.catalog,
+        campaign=settings.campaign,
+        today=datetime.now(UTC).date(),
+    )
+    findings = _Findings(quiet=settings.json_output)
+    results = Results.open(settings.results) if settings.results is not None else None
+    try:
+        for row in _rows(resolved):
+            judged = validator.validate(row)
+            findings.add(judged)
+            if results is not None and isinstance(judged, Rejection):
+                results.rejected(judged.row, judged.errors)
+    finally:
+        if results is not None:
+            results.close()
+        findings.show()
+    raise typer.Exit(1 if findings.rejected else 0)
+
+
+@with_settings("service_model")
+def schema(*, settings: Settings) -> None:
+    """Print the JSON Schema of a row, for an editor or another validator."""
+    _print_json(row_json_schema(service_model.load(settings.service_model)), orjson.OPT_INDENT_2)
+
+
+@with_settings("service_model")
+def example(*, settings: Settings) -> None:
+    """Print a valid row of each payload type with every optional member, as NDJSON."""
+    for row in examples(service_model.load(settings.service_model)):
+        _print_json(row)
+
+
+def _rows(sources: list[NdjsonSource]) -> Iterator[Row]:
+    for source in sources:
+        for batch in source.batches(_BATCH_ROWS, _BATCH_BYTES):
+            yield from batch
+
+
+class _Findings:
+    """Counts, and what is wrong, printed as it is found unless `quiet`."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.rows = 0
+        self.rejected = 0
+        self._warned = 0
+        self._quiet = quiet
+        self._codes: Counter[str] = Counter()
+        self._listed: list[dict[str, Any]] = []
+        self._began = time.monotonic()
+
+    def add(self, judged: Invitation | Rejection) -> None:
+        self.rows += 1
+        if isinstance(judged, Rejection):
+            self.rejected += 1
+            self._codes.update(error.code for error in judged.errors)
+            self._tell(judged)
+        elif judged.warnings:
+            self._warned += 1
+            self._tell(judged)
+
+    def show(self) -> None:
+        elapsed = time.monotonic() - self._began
+        counts = {
+            "rows": self.rows,
+            "valid": self.rows - self.rejected,
+            "rejected": self.rejected,
+            "with_warnings": self._warned,
+            "elapsed_s": round(elapsed, 3),
+        }
+        if self._quiet:
+            _print_json({**counts, "codes": dict(self._codes.most_common()), "first": self._listed})
+            return
+        sys.stdout.write(
+            f"{self.rows:,} rows: {counts['valid']:,} valid, {self.rejected:,} rejected, "
+            f"{self._warned:,} valid with warnings, {elapsed:.1f} s\n"
+        )
+        sys.stdout.flush()
+
+    def _tell(self, judged: Invitation | Rejection) -> None:
+        rejected = isinstance(judged, Rejection)
+        errors = judged.errors if isinstance(judged, Rejection) else judged.warnings
+        position = judged.row.position
+        if not self._quiet:
+            word = "" if rejected else "warning: "
+            for error in errors:
+                line = f"{position}: {word}{error.code} at {error.path}: {error.message}"
+                sys.stdout.write(logs.escaped(line) + "\n")
+        elif len(self._listed) < _LISTED:
+            self._listed.append(
+                {
+                    "position": {"source": position.source, "line": position.line},
+                    "rejected": rejected,
+                    "errors": [
+                        {"path": error.path, "code": error.code, "message": error.message} for error in errors
+                    ],
+                }
+            )
+
+
+def _print_json(value: object, option: int = 0) -> None:
+    sys.stdout.write(orjson.dumps(value, option=option).decode() + "\n")

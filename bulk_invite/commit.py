@@ -1,0 +1,120 @@
+"""Group commit: many rows' events in one durable transaction, written by a single committer.
+
+Invariants: who awaits `commit` goes on only when its event is on the disk; after a failed write nothing is
+committed any more and everybody who waits gets the error. The writer is used by one thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final, Protocol
+
+import anyio
+
+from bulk_invite.errors import CheckpointError
+from bulk_invite.invitation import Invitation, Rejection
+from bulk_invite.journal import Admission, Event
+
+_INTERVAL: Final = 0.01
+"""Seconds from one commit to the next, at least. A lone event is written at once; under load the events of
+ten milliseconds share one fsync, which costs a call less than a tenth of a round trip."""
+
+_LARGEST: Final = 1000
+"""Events in one transaction, at most."""
+
+
+_GONE: Final = "The program ended before it could write to the checkpoint."
+
+
+class Journal(Protocol):
+    """What the flow needs of a checkpoint; blocking."""
+
+    def admit(
+        self, batch: Sequence[Invitation | Rejection], *, campaign: str, retry_failed: bool
+    ) -> list[Admission]: ...
+
+    def record(self, events: Sequence[Event]) -> None: ...
+
+
+class Committer:
+    """Writes what workers hand in. `run` it in the task group; `close` ends it when all is written."""
+
+    def __init__(self, journal: Journal, *, campaign: str, retry_failed: bool) -> None:
+        self._journal = journal
+        self._admit = partial(journal.admit, campaign=campaign, retry_failed=retry_failed)
+        self._one_thread = anyio.CapacityLimiter(1)
+        self._waiting: list[_Entry] = []
+        self._work = anyio.Event()
+        self._closing = False
+        self._failure: CheckpointError | None = None
+
+    async def admit(self, batch: Sequence[Invitation | Rejection]) -> list[Admission]:
+        """Look a batch of rows up and note the new ones. Raises CheckpointError."""
+        return await anyio.to_thread.run_sync(self._admit, batch, limiter=self._one_thread)
+
+    async def commit(self, event: Event) -> None:
+        """Return when the event is durable; raise CheckpointError when it cannot be written.
+
+        When the caller is cancelled meanwhile, the event is written all the same.
+        """
+        if self._failure is not None:
+            raise self._failure
+        entry = _Entry(event)
+        self._waiting.append(entry)
+        self._work.set()
+        await entry.done.wait()
+        if entry.failure is not None:
+            raise entry.failure
+
+    async def run(self) -> None:
+        """Write until `close`; shielded, so that a cancelled run still keeps what it knows."""
+        with anyio.CancelScope(shield=True):
+            try:
+                while self._failure is None and not (self._closing and not self._waiting):
+                    await self._work.wait()
+                    self._work = anyio.Event()
+                    await self._write_waiting()
+            finally:
+                # Nobody must wait for a committer that is gone.
+                self._failure = self._failure or CheckpointError(_GONE)
+                for entry in self._waiting:
+                    entry.done.set()
+
+    def close(self) -> None:
+        """No more events will come; `run` returns when the last one is written."""
+        self._closing = True
+        self._work.set()
+
+    async def _write_waiting(self) -> None:
+        while self._waiting and self._failure is None:
+            began = anyio.current_time()
+            batch, self._waiting = self._waiting[:_LARGEST], self._waiting[_LARGEST:]
+            await self._write(batch)
+            if not self._closing:
+                await anyio.sleep(max(0.0, began + _INTERVAL - anyio.current_time()))
+
+    async def _write(self, batch: Sequence[_Entry]) -> None:
+        events = [entry.event for entry in batch]
+        failure: CheckpointError | None = CheckpointError(_GONE)
+        try:
+            await anyio.to_thread.run_sync(self._journal.record, events, limiter=self._one_thread)
+            failure = None
+        except CheckpointError as error:
+            failure = error
+        finally:
+            self._failure = failure
+            for entry in batch:
+                entry.failure = failure
+                entry.done.set()
+
+
+class _Entry:
+    """An event that waits for its commit. It counts as not written until the commit has returned."""
+
+    __slots__ = ("done", "event", "failure")
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
+        self.done = anyio.Event()
+        self.failure: CheckpointError | None = CheckpointError(_GONE)

@@ -1,0 +1,227 @@
+"""One invitation from its permit to its outcome: intent, call, outcome, and again if need be.
+
+The order of durable steps: the intent is committed before the first byte leaves; the answer is committed
+before anything is reported or tried again. Between the two the row is in doubt, whatever happens to us.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol, assert_never
+
+import anyio
+
+from bulk_invite.backoff import Backoff
+from bulk_invite.classify import classify, signal
+from bulk_invite.commit import Committer
+from bulk_invite.disposition import TOO_OLD, Disposition, Next, PermissionGuard, dispose
+from bulk_invite.errors import BulkInviteError, SenderError, UnknownAnswerError
+from bulk_invite.journal import ToSend
+from bulk_invite.life import Life
+from bulk_invite.outage import Outage
+from bulk_invite.outcome import Answer, HttpAnswer, State, Throttled, Unreachable, Verdict
+from bulk_invite.pacing.pacer import Pacer
+from bulk_invite.report import Report
+from bulk_invite.stop import StopSwitch
+
+_FULL_ENGAGEMENTS: Final = 10_000
+"""How many full engagements are remembered; one that is forgotten costs one more refused call."""
+
+
+class Sender(Protocol):
+    """Makes one call; `body` is the frozen request. Never raises for what service or network do."""
+
+    async def create(self, body: bytes) -> Answer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a row is tried. Times in seconds.
+
+    tries: doubtful endings of one row that one run puts up with before it leaves the row in doubt.
+    token_lifetime: how long the service is trusted to remember a client token.
+    """
+
+    tries: int
+    token_lifetime: float
+    doubtful: Backoff
+    throttled: Backoff
+    unreachable: Backoff
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is not ours to decide: epoch seconds, and random numbers uniform in [0, 1)."""
+
+    clock: Callable[[], float]
+    random: Callable[[], float]
+
+
+class Deliverer:
+    """Delivers invitations, any number at the same time."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        committer: Committer,
+        pacer: Pacer,
+        report: Report,
+        stop: StopSwitch,
+        guard: PermissionGuard,
+        patience: Patience,
+        surroundings: Surroundings,
+    ) -> None:
+        self._sender = sender
+        self._committer = committer
+        self._pacer = pacer
+        self._report = report
+        self._stop = stop
+        self._guard = guard
+        self._patience = patience
+        self._clock = surroundings.clock
+        self._random = surroundings.random
+        self._outage = Outage(patience.unreachable, surroundings.random)
+        self._full: OrderedDict[str, None] = OrderedDict()
+        self._held: list[tuple[Life, Disposition]] = []
+
+    async def deliver(self, to_send: ToSend) -> bool:
+        """Send a row until it is settled, set aside or left in doubt; False when a stop came before that.
+
+        A stop leaves the row as it was last committed. Raises BulkInviteError, CheckpointError among them.
+        """
+        life = Life(to_send, self._committer, self._report, self._clock)
+        if await self._set_aside(life):
+            return True
+        going_on = await self._permitted(life, retry=False)
+        while going_on and not self._stop.draining:
+            sent_at = await life.sent()
+            answer = await self._call(life)
+            if answer is None:
+                return False
+            disposition = self._judge(life, classify(answer), sent_at)
+            request_id = answer.request_id if isinstance(answer, HttpAnswer) else ""
+            await life.answered(disposition, request_id=request_id)
+            if self._guard.proven:
+                await self.settle_held()
+            going_on = await self._follow(life, disposition)
+        # A held row is not at its end, but nobody has to come back for it unless the run stops now.
+        return life.ended or not self._stop.draining
+
+    async def settle_held(self) -> None:
+        """Fail the rows whose denial turned out to be theirs, or was too rare to blame the sender."""
+        held, self._held = self._held, []
+        for life, disposition in held:
+            await life.settled(disposition.failed())
+
+    async def _set_aside(self, life: Life) -> bool:
+        """Bring a row to its end where no call would be right."""
+        if life.doubt_since is None and life.engagement in self._full:
+            await life.settled(Disposition(State.DEFERRED, Next.DONE, "set_aside", "EngagementFull"))
+            return True
+        return await self._too_old(life)
+
+    async def _permitted(self, life: Life, *, retry: bool, after: float = 0.0) -> bool:
+        """Wait `after` seconds, for the endpoint and for the pacing; False when no call may leave."""
+        with self._stop.until_drain() as scope:
+            await anyio.sleep(after)
+            await self._outage.passed()
+            await self._pacer.permit(retry=retry)
+        # Any of these waits may have taken hours.
+        return not scope.cancelled_caught and not await self._set_aside(life)
+
+    async def _call(self, life: Life) -> Answer | None:
+        """Make one call and tell the pacing of it; None when the run was broken off meanwhile."""
+        began = anyio.current_time()
+        answer: Answer | None = None
+        with self._stop.until_abort():
+            answer = await self._sender.create(life.body)
+        if answer is not None:
+            verdict = classify(answer)
+            if not isinstance(verdict, Unreachable):
+                self._outage.answered()
+            retry_after = verdict.retry_after if isinstance(verdict, Throttled) else None
+            self._pacer.observe(signal(verdict), sent_at=began, retry_after=retry_after)
+        return answer
+
+    def _judge(self, life: Life, verdict: Verdict, sent_at: float) -> Disposition:
+        disposition = dispose(
+            verdict,
+            doubt_since=life.doubt_since,
+            sent_at=sent_at,
+            tries_left=self._patience.tries - life.doubtful - 1,
+        )
+        return self._guard.judge(verdict, disposition)
+
+    async def _follow(self, life: Life, disposition: Disposition) -> bool:
+        """Do what the disposition asks for; True when the row has its permit for another attempt."""
+        match disposition.next:
+            case Next.DONE:
+                return False
+            case Next.SET_ENGAGEMENT_ASIDE:
+                self._full[life.engagement] = None
+                if len(self._full) > _FULL_ENGAGEMENTS:
+                    self._full.popitem(last=False)
+                return False
+            case Next.STOP_RUN:
+                self._stop.drain(_reason(disposition))
+                return False
+            case Next.HOLD:
+                self._held.append((life, disposition))
+                return False
+            case Next.AGAIN:
+                return await self._wait_again(life, disposition)
+            case Next.AGAIN_WHEN_REACHABLE:
+                return await self._wait_reachable(life, disposition)
+            case _:  # pragma: no cover
+                assert_never(disposition.next)
+
+    async def _wait_again(self, life: Life, disposition: Disposition) -> bool:
+        if disposition.outcome == "throttled":
+            life.throttled += 1
+            delay = self._patience.throttled.delay(life.throttled, self._random)
+        else:
+            life.doubtful += 1
+            delay = self._patience.doubtful.delay(life.doubtful, self._random)
+        return await self._permitted(life, retry=True, after=delay)
+
+    async def _wait_reachable(self, life: Life, disposition: Disposition) -> bool:
+        with self._stop.until_drain() as scope:
+            life.probing = await self._outage.wait_to_retry(probing=life.probing, code=disposition.code)
+        if scope.cancelled_caught:
+            return False
+        if life.probing:
+            return not await self._too_old(life)
+        return await self._permitted(life, retry=True)
+
+    async def _too_old(self, life: Life) -> bool:
+        """Leave a row in doubt whose token may be forgotten by now: another call might invite twice."""
+        since = life.doubt_since
+        if since is None or self._clock() - since <= self._patience.token_lifetime:
+            return False
+        await life.settled(Disposition(State.IN_DOUBT, Next.DONE, "token_too_old", TOO_OLD, since))
+        return True
+
+
+def _reason(disposition: Disposition) -> BulkInviteError:
+    code = disposition.code
+    match disposition.outcome:
+        case "sender_refused":
+            return SenderError(
+                f"The service does not accept the sender: {code}.",
+                hint="Renew the credentials (or set the clock right) and run the same command again; "
+                "no row was touched.",
+            )
+        case "denied":
+            return SenderError(
+                f"The service denies this account to send invitations: {code}.",
+                hint="Allow partnercentral:CreateEngagementInvitation for these credentials and this "
+                "catalog, then run the same command again; the denied rows are still pending.",
+            )
+        case _:
+            return UnknownAnswerError(
+                f"The service answered with something this program does not know: {code}.",
+                hint="Check the endpoint and any proxy before it; the row is in doubt and is sent again "
+                "with the same token by the same command.",
+            )

@@ -1,0 +1,137 @@
+"""What becomes of a row after an attempt: its new state, and what is done with it next. Pure.
+
+Invariant: doubt ends only by an Id, or by a refusal that an earlier success could not have caused.
+A ConflictException or a full engagement may be the very consequence of the attempt that is in doubt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final, assert_never
+
+from bulk_invite.invitation import RowError
+from bulk_invite.outcome import (
+    Conflict,
+    Created,
+    Denied,
+    Doubtful,
+    EngagementFull,
+    Refused,
+    SenderRefused,
+    State,
+    Throttled,
+    Unknown,
+    Unreachable,
+    Verdict,
+)
+
+TOO_OLD: Final = "TokenLifetimeOver"
+"""Code of a row that stays in doubt because its token may be forgotten by now."""
+
+
+class Next(Enum):
+    """What is done with the row now."""
+
+    DONE = "done"
+    AGAIN = "again"
+    AGAIN_WHEN_REACHABLE = "again_when_reachable"
+    SET_ENGAGEMENT_ASIDE = "set_engagement_aside"
+    HOLD = "hold"
+    STOP_RUN = "stop_run"
+
+
+@dataclass(frozen=True, slots=True)
+class Disposition:
+    """`outcome` is the word for the log; the rest as in `journal.Answered`."""
+
+    state: State
+    next: Next
+    outcome: str
+    code: str = ""
+    doubt_since: float | None = None
+    counted: bool = True
+    invitation_id: str = ""
+    arn: str = ""
+    errors: tuple[RowError, ...] = ()
+
+    @property
+    def is_end(self) -> bool:
+        """Whether this run is done with the row."""
+        return self.next in {Next.DONE, Next.SET_ENGAGEMENT_ASIDE}
+
+    def failed(self) -> Disposition:
+        """The same, where a denial turns out to be the row's."""
+        return replace(self, state=State.FAILED, next=Next.DONE, doubt_since=None)
+
+
+def dispose(  # noqa: C901, PLR0911 - one arm for each verdict, none with a branch of its own
+    verdict: Verdict, *, doubt_since: float | None, sent_at: float, tries_left: int
+) -> Disposition:
+    """Decide on a row whose attempt left at `sent_at`.
+
+    doubt_since: epoch seconds of an earlier attempt of unknown fate, or None.
+    tries_left: how many more doubtful endings this run puts up with for the row.
+    """
+    # Where this attempt changed nothing, the row is as it was before it.
+    as_before = State.PENDING if doubt_since is None else State.IN_DOUBT
+    match verdict:
+        case Created(invitation_id, arn):
+            return Disposition(State.CREATED, Next.DONE, "created", invitation_id=invitation_id, arn=arn)
+        case Throttled(code):
+            return Disposition(as_before, Next.AGAIN, "throttled", code, doubt_since)
+        case Unreachable(code):
+            return Disposition(
+                as_before, Next.AGAIN_WHEN_REACHABLE, "unreachable", code, doubt_since, counted=False
+            )
+        case Doubtful(code):
+            step = Next.AGAIN if tries_left > 0 else Next.DONE
+            since = sent_at if doubt_since is None else doubt_since
+            return Disposition(State.IN_DOUBT, step, "doubtful", code, since)
+        case EngagementFull(code):
+            state = State.DEFERRED if doubt_since is None else State.IN_DOUBT
+            return Disposition(state, Next.SET_ENGAGEMENT_ASIDE, "engagement_full", code, doubt_since)
+        case Conflict(code):
+            state = State.FAILED if doubt_since is None else State.IN_DOUBT
+            return Disposition(state, Next.DONE, "conflict", code, doubt_since)
+        case Refused(code, errors):
+            return Disposition(State.FAILED, Next.DONE, "refused", code, errors=errors)
+        case Denied(code):
+            return Disposition(as_before, Next.HOLD, "denied", code, doubt_since)
+        case SenderRefused(code):
+            return Disposition(as_before, Next.STOP_RUN, "sender_refused", code, doubt_since, counted=False)
+        case Unknown(code):
+            since = sent_at if doubt_since is None else doubt_since
+            return Disposition(State.IN_DOUBT, Next.STOP_RUN, "unknown", code, since)
+        case _:  # pragma: no cover
+            assert_never(verdict)
+
+
+class PermissionGuard:
+    """Tells a row that is not allowed from a sender that is not allowed.
+
+    AccessDeniedException is said of both. While nothing was ever created and every answer so far was a
+    denial, denied rows are held; after the first few the sender is to blame and no row is burnt.
+    """
+
+    _FEW: Final = 5
+
+    def __init__(self, *, proven: bool) -> None:
+        self._proven = proven
+        self._denials = 0
+
+    @property
+    def proven(self) -> bool:
+        """Whether the sender is known to be allowed to send."""
+        return self._proven
+
+    def judge(self, verdict: Verdict, disposition: Disposition) -> Disposition:
+        """Say whose denial it is; anything but a denial passes through, and may prove the sender."""
+        if not isinstance(verdict, Denied):
+            # Any judgement of the row itself shows that the sender got past the permission.
+            self._proven = self._proven or isinstance(verdict, Created | Refused | Conflict | EngagementFull)
+            return disposition
+        self._denials += 1
+        if verdict.whole_account or (not self._proven and self._denials >= self._FEW):
+            return replace(disposition, next=Next.STOP_RUN, counted=False)
+        return disposition.failed() if self._proven else disposition

@@ -1,0 +1,131 @@
+"""What the flow tells the checkpoint and hears from it: the vocabulary of the resumable log.
+
+Order of durable steps in a row's life, each committed before the next begins:
+admitted (`pending`) -> `Sent` (in doubt from here on) -> the call -> `Answered` (what is known now).
+A crash between any two of them leaves a state from which the same row goes on with the same token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bulk_invite.invitation import Invitation, Rejection, RowError
+from bulk_invite.outcome import State
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whom a checkpoint belongs to. `account` is "" where STS did not answer; then the key's hash speaks.
+
+    key_hash: hex SHA-256 of the access key id.
+    """
+
+    account: str
+    key_hash: str
+
+    def is_same_as(self, other: Owner) -> bool:
+        if self.account and other.account:
+            return self.account == other.account
+        return self.key_hash == other.key_hash
+
+    def __str__(self) -> str:
+        return f"account {self.account}" if self.account else f"access key with hash {self.key_hash[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An attempt is about to leave. `at` is epoch seconds."""
+
+    client_token: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What is known of a row after an attempt, or after it was set aside without one.
+
+    outcome: one word for the log (`created`, `throttled`, `reset` ...), code: the service's or exception's.
+    doubt_since: epoch seconds of the earliest attempt whose fate is still unknown; None when there is none.
+    counted: whether the attempt counts on the row (False: nothing was sent, or there was no attempt).
+    """
+
+    client_token: str
+    at: float
+    state: State
+    outcome: str
+    code: str = ""
+    request_id: str = ""
+    invitation_id: str = ""
+    arn: str = ""
+    errors: tuple[RowError, ...] = ()
+    doubt_since: float | None = None
+    counted: bool = True
+
+
+Event = Sent | Answered
+
+
+@dataclass(frozen=True, slots=True)
+class ToSend:
+    """A row that this run has to send. `doubt_since`: epoch seconds of an earlier attempt of unknown fate."""
+
+    invitation: Invitation
+    doubt_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadySettled:
+    """A row that an earlier run brought to its end: `CREATED` or `FAILED`."""
+
+    invitation: Invitation
+    state: State
+    invitation_id: str
+    arn: str
+    code: str
+    errors: tuple[RowError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The same token with the same body once more in this run."""
+
+    invitation: Invitation
+
+
+Admission = ToSend | AlreadySettled | Duplicate | Rejection
+"""What the checkpoint says of a validated row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row as the checkpoint knows it; times are epoch seconds."""
+
+    client_token: str
+    state: State
+    source: str
+    line: int
+    engagement: str
+    payload_type: str
+    invitation_id: str
+    arn: str
+    code: str
+    errors: tuple[RowError, ...]
+    attempts: int
+    first_sent: float | None
+    last_sent: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A whole checkpoint in figures. `active`: a sender holds it now; times are epoch seconds."""
+
+    owner: Owner | None
+    catalog: str
+    states: dict[State, int]
+    attempts: int
+    throttled: int
+    elapsed: float
+    last_event: float | None
+    sent_last_minute: int
+    throttled_last_minute: int
+    active: bool

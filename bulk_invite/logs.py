@@ -1,0 +1,56 @@
+"""structlog, set up once: events on standard error, for people or as JSON lines.
+
+Nothing here has to remove sensitive members, because no event is ever given one: events carry positions,
+tokens, codes and paths. What a row can still bring in (a client token, a file name) is escaped.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor
+
+
+def configure(log_format: Literal["auto", "console", "json"], level: str) -> None:
+    """Send every event of `level` and above to standard error."""
+    as_console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=24)
+        if as_console
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _escape_control_characters,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=lambda *_: structlog.WriteLogger(_StandardError()),
+        cache_logger_on_first_use=False,
+    )
+
+
+class _StandardError(TextIO):
+    """Whatever standard error is at the moment: a progress bar puts its own in that place."""
+
+    def write(self, text: str, /) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def _escape_control_characters(_logger: object, _method: str, event: EventDict) -> EventDict:
+    return {name: escaped(value) for name, value in event.items()}
+
+
+def escaped(value: Any) -> Any:
+    """A text whose unprintable characters cannot reach a terminal; anything else as it is."""
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)

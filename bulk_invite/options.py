@@ -1,0 +1,89 @@
+"""Settings as command-line options: names, help and defaults are read off `settings.Settings`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
+
+import typer
+
+from bulk_invite.settings import ENVIRONMENT_PREFIX, Settings, flag, key, load, shown_default
+
+_CONFIG: Final = typer.Option(
+    "--config",
+    metavar="FILE",
+    help=f"TOML file with any of these settings. [env: {ENVIRONMENT_PREFIX}CONFIG]",
+)
+
+
+def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of the named settings; it receives them merged as `settings`.
+
+    Options are taken as text: what is possible is decided in one place, for flags, environment and file alike.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(*args: Any, config: Path | None = None, **arguments: Any) -> None:
+            flags = {name: arguments.pop(name) for name in names}
+            command(*args, settings=load(flags, config), **arguments)
+
+        own = inspect.signature(command, eval_str=True)
+        parameters = [each for each in own.parameters.values() if each.name != "settings"]
+        parameters += [_parameter(name) for name in names]
+        parameters.append(_keyword("config", Annotated[Path | None, _CONFIG]))
+        run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined] # typer reads it
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        return run
+
+    return decorate
+
+
+def _parameter(name: str) -> inspect.Parameter:
+    field = Settings.model_fields[name]
+    if field.annotation is bool:
+        return _keyword(name, Annotated[bool | None, typer.Option(flag(name), help=_help(name))])
+    return _keyword(
+        name, Annotated[str | None, typer.Option(flag(name), metavar=_metavar(name), help=_help(name))]
+    )
+
+
+def _keyword(name: str, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _help(name: str) -> str:
+    field = Settings.model_fields[name]
+    default = shown_default(field)
+    notes = [f"env: {ENVIRONMENT_PREFIX}{key(name).upper()}"]
+    if default is not None:
+        notes.append(f"default: {default}")
+    return f"{field.description} [{'; '.join(notes)}]".replace("[", "\\[")
+
+
+def _metavar(name: str) -> str:
+    annotation = Settings.model_fields[name].annotation
+    if get_origin(annotation) is Literal:
+        return "|".join(get_args(annotation))
+    return _METAVARS.get(name, "TEXT")
+
+
+_METAVARS: Final = {
+    "checkpoint": "PATH",
+    "endpoint_url": "URL",
+    "rate": "auto|N",
+    "max_rate": "N",
+    "burst": "N",
+    "max_in_flight": "N",
+    "results": "DIR",
+    "max_failures": "N|N%",
+    "limit": "N",
+    "progress_interval": "DURATION",
+    "token_lifetime": "DURATION",
+    "call_timeout": "DURATION",
+    "max_attempts": "N",
+    "service_model": "FILE",
+}

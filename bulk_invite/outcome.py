@@ -1,0 +1,147 @@
+"""What an attempt brings back, what that means, and what state a row is in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+from bulk_invite.invitation import RowError
+
+
+class State(StrEnum):
+    """State of a row. Only `REJECTED`, `DUPLICATE`, `CREATED` and `FAILED` are final."""
+
+    REJECTED = "rejected"
+    DUPLICATE = "duplicate"
+    PENDING = "pending"
+    DEFERRED = "deferred"
+    IN_DOUBT = "in_doubt"
+    CREATED = "created"
+    FAILED = "failed"
+
+
+class Signal(Enum):
+    """What one attempt tells the pacing. Only a throttle speaks against the rate."""
+
+    SUCCESS = "success"
+    IGNORED = "ignored"
+    THROTTLED = "throttled"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """An HTTP answer that was read to its end.
+
+    code: the service's error code; "" for a success, the status as text where the body named none.
+    retry_after: seconds, from `x-amz-retry-after`.
+    errors: the ErrorList of a ValidationException; its messages may hold values of the row.
+    """
+
+    status: int
+    code: str = ""
+    invitation_id: str = ""
+    arn: str = ""
+    request_id: str = ""
+    reason: str = ""
+    retry_after: float | None = None
+    errors: tuple[RowError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """A call that ended without an answer: the names of the exceptions, outermost first."""
+
+    exceptions: tuple[str, ...]
+
+    @property
+    def code(self) -> str:
+        return self.exceptions[-1]
+
+
+Answer = HttpAnswer | NoAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    invitation_id: str
+    arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """Not created; the account calls too fast. `retry_after` in seconds, where the service named it."""
+
+    code: str
+    retry_after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class EngagementFull:
+    """Not created; a resource is full, nearly always the row's engagement."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """Created or not: nobody knows."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """Nothing was sent; the endpoint is down."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Not created by this attempt; perhaps because an earlier attempt of the same token did it."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Not created; the service said no to what the row asks."""
+
+    code: str
+    errors: tuple[RowError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Not created; the sender may not do this here (`whole_account` False) or anywhere (True)."""
+
+    code: str
+    whole_account: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SenderRefused:
+    """Not created; the sender's credentials or clock, never the row."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """An answer that stands in no table: the run ends, and the row is in doubt."""
+
+    code: str
+
+
+Verdict = (
+    Created
+    | Throttled
+    | EngagementFull
+    | Doubtful
+    | Unreachable
+    | Conflict
+    | Refused
+    | Denied
+    | SenderRefused
+    | Unknown
+)

@@ -1,0 +1,1 @@
+"""How fast to call: `controller` decides (pure), `pacer` waits (aiolimiter)."""

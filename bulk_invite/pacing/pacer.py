@@ -1,0 +1,100 @@
+"""Waiting for the right to call: one at a time, retries first, at the rate the controller decides."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import anyio
+from aiolimiter import AsyncLimiter
+
+from bulk_invite.outcome import Signal
+from bulk_invite.pacing.controller import RateController
+
+_CATCH_UP: Final = 0.05
+"""Seconds of lateness that the default burst makes up for: timers are about a millisecond coarse, so an even
+1,000 calls per second needs room for some calls at once; up to 20 per second it means no burst at all."""
+
+
+class Pacer:
+    """Permits to call, spaced by a token bucket whose rate follows the controller.
+
+    The limiter is kept in seconds: it leaks one second per second, a call costs 1/rate seconds and
+    `burst` calls fit into it. So the rate can change with every call while what was spent stays spent;
+    aiolimiter's leak itself cannot change on a live limiter.
+    """
+
+    def __init__(
+        self,
+        controller: RateController,
+        *,
+        burst: float | None,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
+        self._controller = controller
+        self._burst = burst
+        self._clock = clock
+        self._sleep = sleep
+        self._limiter = AsyncLimiter(1.0, 1.0)
+        self._turn = _Turn()
+
+    @property
+    def rate(self) -> float:
+        """Calls per second right now."""
+        return self._controller.rate(self._clock())
+
+    async def permit(self, *, retry: bool) -> None:
+        """Return when a call may leave; a retry goes before every new row that waits."""
+        async with self._turn.taken(urgent=retry):
+            while (wait := self._controller.earliest() - self._clock()) > 0:
+                await self._sleep(wait)
+            rate = self._controller.rate(self._clock())
+            burst = self._burst if self._burst is not None else max(1.0, rate * _CATCH_UP)
+            self._limiter.max_rate = burst / rate
+            await self._limiter.acquire(min(1.0 / rate, self._limiter.max_rate))
+
+    def observe(self, signal: Signal, *, sent_at: float, retry_after: float | None) -> None:
+        """Tell the controller how an attempt that left at `sent_at` has just ended."""
+        self._controller.observe(signal, sent_at=sent_at, answered_at=self._clock(), retry_after=retry_after)
+
+
+class _Turn:
+    """A lock with two queues: who waits in the urgent one goes first."""
+
+    def __init__(self) -> None:
+        self._taken = False
+        self._urgent: deque[anyio.Event] = deque()
+        self._others: deque[anyio.Event] = deque()
+
+    @asynccontextmanager
+    async def taken(self, *, urgent: bool) -> AsyncIterator[None]:
+        if self._taken:
+            await self._wait(self._urgent if urgent else self._others)
+        self._taken = True
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    async def _wait(self, queue: deque[anyio.Event]) -> None:
+        event = anyio.Event()
+        queue.append(event)
+        try:
+            await event.wait()
+        except BaseException:
+            # Cancelled while waiting: leave the queue, or hand on the turn if it came in the same instant.
+            if event.is_set():
+                self._pass_on()
+            else:
+                queue.remove(event)
+            raise
+
+    def _pass_on(self) -> None:
+        queue = self._urgent or self._others
+        if queue:
+            queue.popleft().set()  # the lock stays taken, by the one who is woken
+        else:
+            self._taken = False

@@ -1,0 +1,224 @@
+"""Partner Central through aioboto3: the only place that talks to AWS, and that knows its exceptions.
+
+One session and one client for the life of the process. The SDK's own retries are off, because one permit has
+to be one call; the shipped service model stands before botocore's, which does not know LeadInvitation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import aioboto3
+import aiohttp
+import anyio
+import orjson
+import structlog
+from aiobotocore.config import AioConfig
+from botocore.exceptions import BotoCoreError, ClientError
+
+from bulk_invite import service_model
+from bulk_invite.classify import classify
+from bulk_invite.errors import SenderError
+from bulk_invite.invitation import RowError
+from bulk_invite.journal import Owner
+from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer, SenderRefused, Unreachable
+
+_log = structlog.get_logger()
+
+_SERVICE: Final = "partnercentral-selling"
+
+_CONNECT_TIMEOUT: Final = 5.0
+"""Seconds to reach the endpoint; less than a call's deadline, so that a dead endpoint is told from doubt."""
+
+_SPARE_CONNECTIONS: Final = 2
+"""Connections over the calls in flight: a call that has to wait for one is signed already and grows old."""
+
+_STS: Final = AioConfig(
+    connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 3, "mode": "standard"}
+)
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.$\[\]-]{1,200}")
+"""What a code, a request id or a FieldName of the service looks like; anything else might repeat a value of
+the row, or carry control characters to a terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to reach the service. model: another service-2.json, deadline: seconds for one call, all in all."""
+
+    region: str
+    profile: str | None
+    endpoint_url: str | None
+    model: Path | None
+    in_flight: int
+    deadline: float
+
+
+class PartnerCentral:
+    """Use `connect`."""
+
+    def __init__(self, client: Any, sts: Any, key_hash: str, connection: Connection) -> None:
+        self._client = client
+        self._sts = sts
+        self._key_hash = key_hash
+        self._connection = connection
+
+    async def create(self, body: bytes) -> Answer:
+        """Call CreateEngagementInvitation once with the frozen request `body` (JSON).
+
+        Whatever the service or the network does is an answer; nothing of that is raised.
+        """
+        try:
+            with anyio.fail_after(self._connection.deadline):
+                response = await self._client.create_engagement_invitation(**orjson.loads(body))
+        except ClientError as error:
+            return _refusal(error.response)
+        except (BotoCoreError, aiohttp.ClientError, OSError) as error:
+            return _silence(error)
+        return HttpAnswer(
+            _status(response),
+            invitation_id=_text(response.get("Id")),
+            arn=_text(response.get("Arn")),
+            request_id=_request_id(response),
+        )
+
+    async def identify(self) -> Owner | Unreachable:
+        """Ask STS who we are; where it does not answer, the access key's hash stands in for the account.
+
+        Unreachable only where everything goes to one endpoint and that is down. Raises SenderError when the
+        credentials are refused.
+        """
+        try:
+            identity = await self._sts.get_caller_identity()
+        except ClientError as error:
+            answer: Answer = _refusal(error.response)
+        except (BotoCoreError, aiohttp.ClientError, OSError) as error:
+            answer = _silence(error)
+        else:
+            if account := _text(identity.get("Account")):
+                return Owner(account, self._key_hash)
+            answer = NoAnswer(("AnswerWithoutAccount",))
+        verdict = classify(answer)
+        if isinstance(verdict, SenderRefused):
+            raise SenderError(
+                f"The credentials are not accepted: {verdict.code}.",
+                hint="Renew them (or set the clock right), then run the same command; no row was touched.",
+            )
+        if isinstance(verdict, Unreachable) and self._connection.endpoint_url:
+            return verdict
+        _log.warning("sender.account_unknown", reason=answer.code, stand_in="hash of the access key")
+        return Owner("", self._key_hash)
+
+
+@asynccontextmanager
+async def connect(connection: Connection) -> AsyncIterator[PartnerCentral]:
+    """Open the session and its clients; nothing is sent to the service yet.
+
+    Raises SenderError when there are no credentials or the profile does not exist.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            session = aioboto3.Session(profile_name=connection.profile, region_name=connection.region)
+            folder = stack.enter_context(_loader_folder(connection.model))
+            loader = session._session.get_component("data_loader")  # noqa: SLF001 - there is no public way in
+            loader.search_paths.insert(0, str(folder))
+            credentials: Any = await session.get_credentials()
+            if credentials is None:
+                raise _no_credentials("none were found")
+            frozen = await credentials.get_frozen_credentials()
+            client = await stack.enter_async_context(
+                session.client(_SERVICE, endpoint_url=connection.endpoint_url, config=_config(connection))
+            )
+            sts = await stack.enter_async_context(
+                session.client("sts", endpoint_url=connection.endpoint_url, config=_STS)
+            )
+        except BotoCoreError as error:
+            raise _no_credentials(str(error)) from error
+        yield PartnerCentral(client, sts, sha256(frozen.access_key.encode()).hexdigest(), connection)
+
+
+@contextmanager
+def _loader_folder(model: Path | None) -> Iterator[Path]:
+    """The folder in botocore's layout that holds the service model to send by."""
+    if model is None:
+        yield service_model.FOLDER
+        return
+    with TemporaryDirectory(prefix="bulk-invite-") as folder:
+        copy = Path(folder) / service_model.SHIPPED.relative_to(service_model.FOLDER)
+        copy.parent.mkdir(parents=True)
+        copy.write_bytes(model.read_bytes())
+        yield Path(folder)
+
+
+def _config(connection: Connection) -> AioConfig:
+    return AioConfig(
+        # Both are pinned: the SDK's defaults are five attempts, and a mode that the environment can change.
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        max_pool_connections=connection.in_flight + _SPARE_CONNECTIONS,
+        connect_timeout=min(_CONNECT_TIMEOUT, connection.deadline / 2),
+        read_timeout=connection.deadline,
+        # Rows were validated against the same model, more strictly.
+        parameter_validation=False,
+        tcp_keepalive=True,
+    )
+
+
+def _no_credentials(reason: str) -> SenderError:
+    return SenderError(
+        f"There are no AWS credentials to send with: {reason}.",
+        hint="Set AWS_PROFILE or --profile, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role "
+        "is attached; no row was touched.",
+    )
+
+
+def _refusal(response: Mapping[str, Any]) -> HttpAnswer:
+    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return HttpAnswer(
+        _status(response),
+        code=_plain(response.get("Error", {}).get("Code")) or str(_status(response)),
+        request_id=_request_id(response),
+        reason=_plain(response.get("Reason")),
+        retry_after=_milliseconds(headers.get("x-amz-retry-after")),
+        errors=tuple(_row_error(entry) for entry in response.get("ErrorList") or ()),
+    )
+
+
+def _silence(error: BaseException) -> NoAnswer:
+    """Name the exception and, for botocore's, the one of aiohttp that it stands for."""
+    inner = getattr(error, "kwargs", {}).get("error")
+    errors = (error, inner) if isinstance(inner, BaseException) else (error,)
+    return NoAnswer(tuple(type(each).__name__ for each in errors))
+
+
+def _row_error(entry: Mapping[str, Any]) -> RowError:
+    name = _plain(entry.get("FieldName")).removeprefix("$.")
+    path = f"$.{name}" if name else "$"
+    return RowError(path, _plain(entry.get("Code")) or "unnamed", _text(entry.get("Message")))
+
+
+def _status(response: Mapping[str, Any]) -> int:
+    return int(response["ResponseMetadata"]["HTTPStatusCode"])
+
+
+def _request_id(response: Mapping[str, Any]) -> str:
+    return _plain(response["ResponseMetadata"].get("RequestId"))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) and _PLAIN.fullmatch(value) else ""
+
+
+def _milliseconds(text: str | None) -> float | None:
+    """Seconds from a header in milliseconds; None where it is no such number."""
+    return int(text) / 1000 if text is not None and text.isdecimal() else None

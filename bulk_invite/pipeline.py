@@ -1,0 +1,187 @@
+"""The flow of one run: source -> validate and look up -> pace -> call -> commit, in one task group.
+
+Everything between the stages is bounded, so memory does not grow with the source. The first request to stop
+drains (no new calls, those in flight are finished and committed), the second breaks off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from bulk_invite.commit import Committer
+from bulk_invite.deliver import Deliverer
+from bulk_invite.errors import BulkInviteError, CheckpointError, TooManyFailuresError
+from bulk_invite.invitation import Invitation, Rejection, Row
+from bulk_invite.journal import ToSend
+from bulk_invite.report import Report, Tally
+from bulk_invite.stop import StopSwitch
+
+_BATCH_ROWS: Final = 200
+"""Rows validated and looked up at a time: a few milliseconds of work between two looks at the network."""
+
+_BATCH_BYTES: Final = 1 << 20
+
+
+Opening = Callable[[], Awaitable[None]]
+"""What has to succeed before the first row is read, such as learning who we are."""
+
+Watcher = Callable[[], Coroutine[Any, Any, None]]
+"""Something that goes on beside the flow, such as progress; it is cancelled at the end."""
+
+
+class Source(Protocol):
+    """Where rows come from. Blocking; `stop` is asked while waiting for more."""
+
+    def batches(
+        self, max_rows: int, max_bytes: int, stop: Callable[[], bool]
+    ) -> Generator[list[Row], None, None]: ...
+
+
+class Validator(Protocol):
+    def validate(self, row: Row) -> Invitation | Rejection: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FailureLimit:
+    """When failed rows end a run: so many of them, or such a share of the rows that came to an end."""
+
+    _FEW = 20
+    """Ends before a share says anything."""
+
+    count: int | None = None
+    share: float | None = None
+
+    def reached(self, tally: Tally) -> bool:
+        if self.count is not None:
+            return tally.failed_now >= self.count
+        if self.share is not None and tally.ended_now >= self._FEW:
+            return tally.failed_now >= self.share * tally.ended_now
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much a run does: rows on their way at once, invitations in all (None: every row), failures."""
+
+    in_flight: int
+    limit: int | None
+    failures: FailureLimit
+
+
+class Pipeline:
+    """Joins the stages; `run` once. `finished`: every row was brought as far as this run can."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        validator: Validator,
+        committer: Committer,
+        deliverer: Deliverer,
+        report: Report,
+        stop: StopSwitch,
+        bounds: Bounds,
+    ) -> None:
+        self.finished = True
+        self._sources = sources
+        self._validator = validator
+        self._committer = committer
+        self._deliverer = deliverer
+        self._report = report
+        self._stop = stop
+        self._bounds = bounds
+        self._remaining = bounds.limit
+        self._slots = anyio.Semaphore(bounds.in_flight, max_value=bounds.in_flight)
+
+    async def run(self, opening: Opening, *watchers: Watcher) -> None:
+        """Send every row of the sources, after `opening`. `watchers` run beside it until the end.
+
+        Returns when all rows are settled, set aside or in doubt, or when the stop switch was used.
+        Raises BulkInviteError, with everything that could be committed committed.
+        """
+        send, receive = anyio.create_memory_object_stream[list[ToSend]](1)
+        async with anyio.create_task_group() as group:
+            try:
+                group.start_soon(self._committer.run)
+                for watcher in watchers:
+                    group.start_soon(watcher)
+                with self._halting(), self._stop.until_drain() as scope:
+                    await opening()
+                self.finished &= not scope.cancelled_caught
+                group.start_soon(self._take_in, send)
+                await self._dispatch(group, receive)
+                await self._all_delivered()
+            finally:
+                self._committer.close()
+                group.cancel_scope.cancel()
+        if self._stop.reason is not None:
+            raise self._stop.reason
+
+    async def _take_in(self, send: MemoryObjectSendStream[list[ToSend]]) -> None:
+        """Read, validate and look up until the sources end or the run drains."""
+        with send, self._halting(), self._stop.until_drain() as scope:
+            for source in self._sources:
+                await self._take_in_source(source, send)
+        self.finished &= not scope.cancelled_caught
+
+    async def _take_in_source(self, source: Source, send: MemoryObjectSendStream[list[ToSend]]) -> None:
+        with closing(source.batches(_BATCH_ROWS, _BATCH_BYTES, lambda: self._stop.draining)) as batches:
+            while self._remaining != 0 and (batch := await anyio.to_thread.run_sync(next, batches, None)):
+                await self._take_in_batch(batch, send)
+
+    async def _take_in_batch(self, batch: Sequence[Row], send: MemoryObjectSendStream[list[ToSend]]) -> None:
+        """Validate and look up a batch; with a limit, never more rows at a time than may still be sent."""
+        while batch and self._remaining != 0:
+            portion, batch = batch[: self._remaining], batch[self._remaining or len(batch) :]
+            admitted = await self._committer.admit([self._validator.validate(row) for row in portion])
+            to_send = []
+            for admission in admitted:
+                self._report.took_in(admission)
+                if isinstance(admission, ToSend):
+                    to_send.append(admission)
+            if self._remaining is not None:
+                self._remaining -= len(to_send)
+            if to_send:
+                await send.send(to_send)
+
+    async def _dispatch(self, group: TaskGroup, receive: MemoryObjectReceiveStream[list[ToSend]]) -> None:
+        """Start a delivery for every row as a slot becomes free."""
+        with receive, self._stop.until_drain() as scope:
+            async for batch in receive:
+                for to_send in batch:
+                    await self._slots.acquire()
+                    group.start_soon(self._deliver, to_send)
+        self.finished &= not scope.cancelled_caught
+
+    async def _deliver(self, to_send: ToSend) -> None:
+        with self._halting():
+            try:
+                self.finished &= await self._deliverer.deliver(to_send)
+            finally:
+                self._slots.release()
+            if self._bounds.failures.reached(self._report.tally):
+                raise TooManyFailuresError(self._report.tally.failed_now)
+
+    async def _all_delivered(self) -> None:
+        for _ in range(self._bounds.in_flight):
+            await self._slots.acquire()
+        if not self._stop.draining:
+            with self._halting():
+                await self._deliverer.settle_held()
+
+    @contextmanager
+    def _halting(self) -> Iterator[None]:
+        """Turn an error of one row or stage into the end of the run, in good order."""
+        try:
+            yield
+        except BulkInviteError as error:
+            self._stop.drain(error)
+            if isinstance(error, CheckpointError):
+                # What the calls in flight bring back cannot be kept any more; their rows are in doubt.
+                self._stop.abort()

@@ -1,0 +1,154 @@
+"""What a run tells: counts, result rows and log lines, each only after its commit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Protocol, assert_never
+
+import structlog
+
+from bulk_invite.invitation import Position, Rejection, Row, RowError
+from bulk_invite.journal import Admission, AlreadySettled, Answered, Duplicate, ToSend
+from bulk_invite.outcome import State
+
+_log = structlog.get_logger()
+
+
+class Outlet(Protocol):
+    """Where result rows go."""
+
+    def created(self, position: Position, client_token: str, invitation_id: str, arn: str) -> None: ...
+
+    def failed(self, row: Row, errors: tuple[RowError, ...]) -> None: ...
+
+    def rejected(self, row: Row, errors: tuple[RowError, ...]) -> None: ...
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one run; every row it has read is in exactly one of `states` or in `already_created`.
+
+    ended_now, failed_now: rows that this run itself brought to an end, and those among them that failed.
+    """
+
+    rows: int = 0
+    already_created: int = 0
+    attempts: int = 0
+    throttled: int = 0
+    failed_now: int = 0
+    ended_now: int = 0
+    states: Counter[State] = field(default_factory=Counter)
+
+
+class Report:
+    """Keeps the tally, writes result rows and one log line for every row that comes to an end."""
+
+    def __init__(self, outlet: Outlet | None) -> None:
+        self.tally = Tally()
+        self._outlet = outlet
+
+    def took_in(self, admission: Admission) -> None:
+        """Count a row that was read, and tell of it where that is its end."""
+        self.tally.rows += 1
+        match admission:
+            case ToSend():
+                self._admitted(admission)
+            case Rejection():
+                self._rejected(admission)
+            case Duplicate():
+                self._duplicate(admission)
+            case AlreadySettled():
+                self._already_settled(admission)
+            case _:  # pragma: no cover
+                assert_never(admission)
+
+    def _rejected(self, rejection: Rejection) -> None:
+        self.tally.states[State.REJECTED] += 1
+        if self._outlet is not None:
+            self._outlet.rejected(rejection.row, rejection.errors)
+        _log.warning(
+            "row.rejected",
+            position=str(rejection.row.position),
+            errors=[f"{error.code} at {error.path}" for error in rejection.errors],
+        )
+
+    def _duplicate(self, duplicate: Duplicate) -> None:
+        self.tally.states[State.DUPLICATE] += 1
+        _log.debug(
+            "row.duplicate",
+            position=str(duplicate.invitation.position),
+            client_token=duplicate.invitation.client_token,
+        )
+
+    def _already_settled(self, settled: AlreadySettled) -> None:
+        row = settled.invitation.row
+        if settled.state is State.CREATED:
+            self.tally.already_created += 1
+            if self._outlet is not None:
+                token = settled.invitation.client_token
+                self._outlet.created(row.position, token, settled.invitation_id, settled.arn)
+            return
+        self.tally.states[State.FAILED] += 1
+        if self._outlet is not None:
+            self._outlet.failed(row, settled.errors or (_refusal(settled.code),))
+
+    def _admitted(self, to_send: ToSend) -> None:
+        self.tally.states[_state_before(to_send)] += 1
+        for warning in to_send.invitation.warnings:
+            _log.warning(
+                "row.suspicious",
+                position=str(to_send.invitation.position),
+                code=warning.code,
+                path=warning.path,
+                message=warning.message,
+            )
+
+    def sent(self, before: State) -> None:
+        """An attempt of a row that was in state `before` is durable and about to leave."""
+        self.tally.attempts += 1
+        self._move(before, State.IN_DOUBT)
+
+    def answered(self, to_send: ToSend, before: State, answered: Answered) -> None:
+        """What is known of the row now is durable."""
+        self._move(before, answered.state)
+        if answered.outcome == "throttled":
+            self.tally.throttled += 1
+        if not answered.counted and before is State.IN_DOUBT:
+            self.tally.attempts -= 1
+        if self._outlet is None:
+            return
+        if answered.state is State.CREATED:
+            self._outlet.created(
+                to_send.invitation.position, answered.client_token, answered.invitation_id, answered.arn
+            )
+        elif answered.state is State.FAILED:
+            self._outlet.failed(to_send.invitation.row, answered.errors or (_refusal(answered.code),))
+
+    def ended(self, to_send: ToSend, answered: Answered, *, attempts: int) -> None:
+        """The one log line of an invitation that this run is done with."""
+        self.tally.ended_now += 1
+        self.tally.failed_now += answered.state is State.FAILED
+        say = _log.debug if answered.state is State.CREATED else _log.warning
+        say(
+            f"invitation.{answered.state}",
+            position=str(to_send.invitation.position),
+            client_token=answered.client_token,
+            attempts=attempts,
+            code=answered.code,
+            errors=[f"{error.code} at {error.path}" for error in answered.errors],
+            invitation_id=answered.invitation_id,
+            request_id=answered.request_id,
+        )
+
+    def _move(self, before: State, after: State) -> None:
+        self.tally.states[before] -= 1
+        self.tally.states[after] += 1
+
+
+def _state_before(to_send: ToSend) -> State:
+    return State.PENDING if to_send.doubt_since is None else State.IN_DOUBT
+
+
+def _refusal(code: str) -> RowError:
+    return RowError("$", code, f"The service refused the request with {code}.")

@@ -1,0 +1,212 @@
+"""Every setting: its name, default, meaning and possible values. Defaults stand nowhere else.
+
+A setting comes from the flag, else the environment (`BULK_INVITE_<NAME>`), else the TOML file, else from here.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic.fields import FieldInfo
+
+from bulk_invite.durations import format_duration, parse_duration
+from bulk_invite.errors import UsageError
+
+ENVIRONMENT_PREFIX: Final = "BULK_INVITE_"
+
+_PERCENT: Final = re.compile(r"(\d+(?:\.\d+)?)%")
+
+
+def _duration(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _rate(value: object) -> object:
+    if isinstance(value, str) and value != "auto":
+        try:
+            return float(value)
+        except ValueError:
+            raise ValueError("write a number of calls per second, such as 5 or 0.5, or auto") from None
+    return value
+
+
+def _finite_rate(value: float | str) -> float | str:
+    if isinstance(value, float | int) and not (0 < value < math.inf):
+        raise ValueError("it has to be more than 0")
+    return value
+
+
+def _failure_limit(value: object) -> object:
+    """`20` or `5%`, kept as text; a share has to be one."""
+    text = str(value)
+    percent = _PERCENT.fullmatch(text)
+    if percent is not None and 0 < float(percent.group(1)) <= 100:  # noqa: PLR2004 - per cent
+        return text
+    if text.isdecimal() and int(text) > 0:
+        return text
+    raise ValueError("write a number of rows, such as 20, or a share, such as 5%")
+
+
+Duration = Annotated[
+    float, BeforeValidator(_duration), PlainSerializer(format_duration), Field(gt=0, allow_inf_nan=False)
+]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Settings(BaseModel):
+    """What a run may be told. Only the program layer sees it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    checkpoint: str = Field("bulk-invite.db", description="The checkpoint file; what makes a run resumable.")
+    campaign: str = Field(
+        "",
+        max_length=255,
+        pattern=r"\A[^\x00-\x1f\x7f]*\z",
+        description="Name that goes into derived tokens: another name invites the same rows once more.",
+    )
+    catalog: Literal["Sandbox", "AWS"] = Field(
+        "Sandbox", description="Catalog of every row; AWS is the live one and asks for confirmation."
+    )
+    endpoint_url: str | None = Field(
+        None,
+        pattern=r"\Ahttps?://[^\s]+\z",
+        description="Send every AWS call there, such as to an emulator. Default: Partner Central's own.",
+    )
+    region: str = Field(
+        "us-east-1", min_length=1, description="AWS region; Partner Central has only this one."
+    )
+    profile: str | None = Field(None, description="Profile of the AWS configuration. Default: the AWS chain.")
+    rate: Annotated[Literal["auto"] | float, BeforeValidator(_rate)] = Field(
+        "auto",
+        description="Calls per second, never exceeded; auto starts at 1 and climbs until throttled.",
+    )
+    max_rate: PositiveFloat = Field(15.0, description="Ceiling of --rate auto, in calls per second.")
+    burst: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = Field(
+        None, description="Calls that may leave at once. Default: what 50 ms of the rate come to, at least 1."
+    )
+    max_in_flight: int = Field(64, ge=1, le=1000, description="Rows on their way at the same time, at most.")
+    results: Path | None = Field(
+        None,
+        description="Folder for created.ndjson, failed.ndjson and rejected.ndjson. Default: none written.",
+    )
+    max_failures: Annotated[str, BeforeValidator(_failure_limit)] | None = Field(
+        None, description="End the run (exit 3) when so many rows failed: 20, or 5%. Default: never."
+    )
+    limit: int | None = Field(
+        None, ge=1, description="Send at most so many invitations, for a first try. Default: all of them."
+    )
+    retry_failed: bool = Field(False, description="Send rows again that failed in an earlier run.")
+    dry_run: bool = Field(False, description="Read, validate and look up; send nothing and write nothing.")
+    yes: bool = Field(False, description="Do not ask before sending to the live catalog.")
+    json_output: bool = Field(False, alias="json", description="Print the result as one JSON object.")
+    progress: Literal["auto", "on", "off"] = Field(
+        "auto", description="Show progress: a bar on a terminal, else a line now and then."
+    )
+    progress_interval: Duration = Field(
+        10.0, description="Time between progress lines where there is no bar."
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="Format of the log lines; auto is console on a terminal, else JSON."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is logged; debug has a line for every created invitation."
+    )
+    token_lifetime: Duration = Field(
+        8 * 3600.0,
+        description="How long the service is trusted to remember a client token. A row in doubt for longer "
+        "is not sent again but left in doubt.",
+    )
+    call_timeout: Duration = Field(
+        30.0, description="Deadline of one call, from connecting to the last byte."
+    )
+    max_attempts: int = Field(
+        8,
+        ge=1,
+        description="Doubtful endings of one row before this run leaves it in doubt. "
+        "Throttled calls do not count.",
+    )
+    service_model: Path | None = Field(
+        None, description="Another service-2.json to validate and send by. Default: the shipped one."
+    )
+
+
+def flag(name: str) -> str:
+    """The command-line option of a setting."""
+    return "--" + key(name).replace("_", "-")
+
+
+def key(name: str) -> str:
+    """The TOML key of a setting; the environment variable is the same in capitals, with the prefix."""
+    return Settings.model_fields[name].alias or name
+
+
+def shown_default(field: FieldInfo) -> str | None:
+    """A default as the operator would write it; None where the description tells it."""
+    default = field.default
+    if default is None or default is False or default == "":
+        return None
+    if field.annotation is float and any(isinstance(m, PlainSerializer) for m in field.metadata):
+        return format_duration(default)
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def load(
+    flags: Mapping[str, Any], config: Path | None, environment: Mapping[str, str] = os.environ
+) -> Settings:
+    """Merge flags (None: not given), environment and TOML file over the defaults.
+
+    Raises UsageError that names the option and where it was set.
+    """
+    keys = [key(name) for name in Settings.model_fields]
+    if config is None and (named := environment.get(f"{ENVIRONMENT_PREFIX}CONFIG")):
+        config = Path(named)
+    from_file = _read(config, keys) if config is not None else {}
+    from_environment = {
+        each: environment[name]
+        for each in keys
+        if (name := f"{ENVIRONMENT_PREFIX}{each.upper()}") in environment
+    }
+    from_flags = {key(name): value for name, value in flags.items() if value is not None}
+    try:
+        return Settings.model_validate({**from_file, **from_environment, **from_flags})
+    except ValidationError as error:
+        origin = dict.fromkeys(from_file, f"in {config}")
+        origin |= {
+            each: f"in the environment ({ENVIRONMENT_PREFIX}{each.upper()})" for each in from_environment
+        }
+        origin |= dict.fromkeys(from_flags, "on the command line")
+        raise UsageError(_sentence(error, origin), hint="See bulk-invite send --help.") from None
+
+
+def _read(path: Path, known: Iterable[str]) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"The configuration file {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"The configuration file {path} is not valid TOML: {error}.") from error
+    if unknown := sorted(set(values) - set(known)):
+        raise UsageError(
+            f"The configuration file {path} has unknown keys: {', '.join(map(repr, unknown))}.",
+            hint=f"Known are: {', '.join(sorted(known))}.",
+        )
+    return values
+
+
+def _sentence(error: ValidationError, origin: Mapping[str, str]) -> str:
+    said = []
+    for each in error.errors(include_url=False, include_context=False):
+        name = str(each["loc"][0])
+        message = each["msg"].removeprefix("Value error, ")
+        problem = f"--{name.replace('_', '-')} {origin.get(name, '')} is not possible: {message}."
+        if problem not in said:
+            said.append(problem)
+    return " ".join(said)
