@@ -9,6 +9,8 @@ from typing import Final
 
 import typer
 
+from bulk_invite.commands.demo import EXAMPLES as DEMO_EXAMPLES
+from bulk_invite.commands.demo import demo
 from bulk_invite.commands.send import EXAMPLES as SEND_EXAMPLES
 from bulk_invite.commands.send import send
 from bulk_invite.commands.status import EXPORT_EXAMPLES, STATUS_EXAMPLES, export, status
@@ -20,6 +22,8 @@ from bulk_invite.commands.validate import (
     schema,
     validate,
 )
+from bulk_invite.emulator.command import EPILOG as EMULATOR_EPILOG
+from bulk_invite.emulator.command import emulator
 from bulk_invite.errors import BulkInviteError
 from bulk_invite.logs import escaped
 
@@ -31,6 +35,8 @@ app = typer.Typer(
     no_args_is_help=True,
     # Its tracebacks show local variables, and those hold sensitive members of rows.
     pretty_exceptions_enable=False,
+    # Plain help wraps long words where the boxed one cuts them off.
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(epilog=SEND_EXAMPLES)(send)
@@ -39,6 +45,8 @@ app.command(epilog=STATUS_EXAMPLES)(status)
 app.command(epilog=EXPORT_EXAMPLES)(export)
 app.command(epilog=SCHEMA_EXAMPLES)(schema)
 app.command(epilog=EXAMPLE_EXAMPLES)(example)
+app.command(epilog=EMULATOR_EPILOG)(emulator)
+app.command(epilog=DEMO_EXAMPLES)(demo)
 
 
 @app.callback()

@@ -20,9 +20,6 @@ _INTERVAL: Final = 0.01
 """Seconds from one commit to the next, at least. A lone event is written at once; under load the events of
 ten milliseconds share one fsync, which costs a call less than a tenth of a round trip."""
 
-_LARGEST: Final = 1000
-"""Events in one transaction, at most."""
-
 
 _GONE: Final = "The program ended before it could write to the checkpoint."
 
@@ -44,7 +41,7 @@ class Committer:
         self._journal = journal
         self._admit = partial(journal.admit, campaign=campaign, retry_failed=retry_failed)
         self._one_thread = anyio.CapacityLimiter(1)
-        self._waiting: list[_Entry] = []
+        self._gathering = _Batch()
         self._work = anyio.Event()
         self._closing = False
         self._failure: CheckpointError | None = None
@@ -60,61 +57,56 @@ class Committer:
         """
         if self._failure is not None:
             raise self._failure
-        entry = _Entry(event)
-        self._waiting.append(entry)
+        batch = self._gathering
+        batch.events.append(event)
         self._work.set()
-        await entry.done.wait()
-        if entry.failure is not None:
-            raise entry.failure
+        await batch.done.wait()
+        if batch.failure is not None:
+            raise batch.failure
 
     async def run(self) -> None:
         """Write until `close`; shielded, so that a cancelled run still keeps what it knows."""
         with anyio.CancelScope(shield=True):
             try:
-                while self._failure is None and not (self._closing and not self._waiting):
+                while self._failure is None and not (self._closing and not self._gathering.events):
                     await self._work.wait()
                     self._work = anyio.Event()
-                    await self._write_waiting()
+                    await self._write_gathered()
             finally:
                 # Nobody must wait for a committer that is gone.
                 self._failure = self._failure or CheckpointError(_GONE)
-                for entry in self._waiting:
-                    entry.done.set()
+                self._gathering.done.set()
 
     def close(self) -> None:
         """No more events will come; `run` returns when the last one is written."""
         self._closing = True
         self._work.set()
 
-    async def _write_waiting(self) -> None:
-        while self._waiting and self._failure is None:
+    async def _write_gathered(self) -> None:
+        while self._gathering.events and self._failure is None:
             began = anyio.current_time()
-            batch, self._waiting = self._waiting[:_LARGEST], self._waiting[_LARGEST:]
+            batch, self._gathering = self._gathering, _Batch()
             await self._write(batch)
             if not self._closing:
                 await anyio.sleep(max(0.0, began + _INTERVAL - anyio.current_time()))
 
-    async def _write(self, batch: Sequence[_Entry]) -> None:
-        events = [entry.event for entry in batch]
-        failure: CheckpointError | None = CheckpointError(_GONE)
+    async def _write(self, batch: _Batch) -> None:
         try:
-            await anyio.to_thread.run_sync(self._journal.record, events, limiter=self._one_thread)
-            failure = None
+            await anyio.to_thread.run_sync(self._journal.record, batch.events, limiter=self._one_thread)
+            batch.failure = None
         except CheckpointError as error:
-            failure = error
+            batch.failure = error
         finally:
-            self._failure = failure
-            for entry in batch:
-                entry.failure = failure
-                entry.done.set()
+            self._failure = batch.failure
+            batch.done.set()
 
 
-class _Entry:
-    """An event that waits for its commit. It counts as not written until the commit has returned."""
+class _Batch:
+    """Events that share a transaction. They count as not written until the commit has returned."""
 
-    __slots__ = ("done", "event", "failure")
+    __slots__ = ("done", "events", "failure")
 
-    def __init__(self, event: Event) -> None:
-        self.event = event
+    def __init__(self) -> None:
+        self.events: list[Event] = []
         self.done = anyio.Event()
         self.failure: CheckpointError | None = CheckpointError(_GONE)

@@ -125,7 +125,8 @@ class Deliverer:
     async def _permitted(self, life: Life, *, retry: bool, after: float = 0.0) -> bool:
         """Wait `after` seconds, for the endpoint and for the pacing; False when no call may leave."""
         with self._stop.until_drain() as scope:
-            await anyio.sleep(after)
+            if after > 0:
+                await anyio.sleep(after)
             await self._outage.passed()
             await self._pacer.permit(retry=retry)
         # Any of these waits may have taken hours.

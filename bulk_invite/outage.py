@@ -28,7 +28,8 @@ class Outage:
 
     async def passed(self) -> None:
         """Return as soon as the endpoint answers, as far as anybody knows."""
-        await self._over.wait()
+        if not self._over.is_set():
+            await self._over.wait()
 
     async def wait_to_retry(self, *, probing: bool, code: str) -> bool:
         """Wait after a call that could not leave; True for the one that probes, False once it is over.

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -39,6 +40,8 @@ _CONNECT_TIMEOUT: Final = 5.0
 
 _SPARE_CONNECTIONS: Final = 2
 """Connections over the calls in flight: a call that has to wait for one is signed already and grows old."""
+
+_USER_AGENT: Final = f"bulk-invite/{version('bulk-invite')} aiobotocore/{version('aiobotocore')}"
 
 _STS: Final = AioConfig(
     connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 3, "mode": "standard"}
@@ -167,6 +170,8 @@ def _config(connection: Connection) -> AioConfig:
         # Rows were validated against the same model, more strictly.
         parameter_validation=False,
         tcp_keepalive=True,
+        # The SDK builds its own anew twice for every call, a tenth of what a call costs.
+        user_agent=_USER_AGENT,
     )
 
 

@@ -6,6 +6,7 @@ drains (no new calls, those in flight are finished and committed), the second br
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ class Bounds:
 
 
 class Pipeline:
-    """Joins the stages; `run` once. `finished`: every row was brought as far as this run can."""
+    """Joins the stages; `run` once."""
 
     def __init__(
         self,
@@ -88,7 +89,6 @@ class Pipeline:
         stop: StopSwitch,
         bounds: Bounds,
     ) -> None:
-        self.finished = True
         self._sources = sources
         self._validator = validator
         self._committer = committer
@@ -97,7 +97,15 @@ class Pipeline:
         self._stop = stop
         self._bounds = bounds
         self._remaining = bounds.limit
-        self._slots = anyio.Semaphore(bounds.in_flight, max_value=bounds.in_flight)
+        self._refill = anyio.Lock()
+        self._ready: deque[ToSend] = deque()
+        self._all_read = False
+        self._unfinished = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether every row was brought as far as this run can bring it."""
+        return self._all_read and self._unfinished == 0
 
     async def run(self, opening: Opening, *watchers: Watcher) -> None:
         """Send every row of the sources, after `opening`. `watchers` run beside it until the end.
@@ -111,24 +119,38 @@ class Pipeline:
                 group.start_soon(self._committer.run)
                 for watcher in watchers:
                     group.start_soon(watcher)
-                with self._halting(), self._stop.until_drain() as scope:
+                with self._halting(), self._stop.until_drain():
                     await opening()
-                self.finished &= not scope.cancelled_caught
-                group.start_soon(self._take_in, send)
-                await self._dispatch(group, receive)
-                await self._all_delivered()
+                await self._flow(group, send, receive)
             finally:
                 self._committer.close()
                 group.cancel_scope.cancel()
         if self._stop.reason is not None:
             raise self._stop.reason
 
+    async def _flow(
+        self,
+        group: TaskGroup,
+        send: MemoryObjectSendStream[list[ToSend]],
+        receive: MemoryObjectReceiveStream[list[ToSend]],
+    ) -> None:
+        """Take in and deliver at the same time; return when the last worker is done."""
+        workers = _Countdown(self._bounds.in_flight)
+        with receive:
+            group.start_soon(self._take_in, send)
+            for _ in range(self._bounds.in_flight):
+                group.start_soon(self._work, receive, workers)
+            await workers.gone()
+        if not self._stop.draining:
+            with self._halting():
+                await self._deliverer.settle_held()
+
     async def _take_in(self, send: MemoryObjectSendStream[list[ToSend]]) -> None:
         """Read, validate and look up until the sources end or the run drains."""
-        with send, self._halting(), self._stop.until_drain() as scope:
+        with send, self._halting(), self._stop.until_drain():
             for source in self._sources:
                 await self._take_in_source(source, send)
-        self.finished &= not scope.cancelled_caught
+            self._all_read = not self._stop.draining
 
     async def _take_in_source(self, source: Source, send: MemoryObjectSendStream[list[ToSend]]) -> None:
         with closing(source.batches(_BATCH_ROWS, _BATCH_BYTES, lambda: self._stop.draining)) as batches:
@@ -145,35 +167,34 @@ class Pipeline:
                 self._report.took_in(admission)
                 if isinstance(admission, ToSend):
                     to_send.append(admission)
+            self._unfinished += len(to_send)
             if self._remaining is not None:
                 self._remaining -= len(to_send)
             if to_send:
                 await send.send(to_send)
 
-    async def _dispatch(self, group: TaskGroup, receive: MemoryObjectReceiveStream[list[ToSend]]) -> None:
-        """Start a delivery for every row as a slot becomes free."""
-        with receive, self._stop.until_drain() as scope:
-            async for batch in receive:
-                for to_send in batch:
-                    await self._slots.acquire()
-                    group.start_soon(self._deliver, to_send)
-        self.finished &= not scope.cancelled_caught
-
-    async def _deliver(self, to_send: ToSend) -> None:
+    async def _work(self, receive: MemoryObjectReceiveStream[list[ToSend]], workers: _Countdown) -> None:
+        """Deliver one row after the other."""
         with self._halting():
-            try:
-                self.finished &= await self._deliverer.deliver(to_send)
-            finally:
-                self._slots.release()
-            if self._bounds.failures.reached(self._report.tally):
-                raise TooManyFailuresError(self._report.tally.failed_now)
+            while (to_send := await self._next(receive)) is not None:
+                self._unfinished -= await self._deliverer.deliver(to_send)
+                if self._bounds.failures.reached(self._report.tally):
+                    raise TooManyFailuresError(self._report.tally.failed_now)
+        workers.one_gone()
 
-    async def _all_delivered(self) -> None:
-        for _ in range(self._bounds.in_flight):
-            await self._slots.acquire()
-        if not self._stop.draining:
-            with self._halting():
-                await self._deliverer.settle_held()
+    async def _next(self, receive: MemoryObjectReceiveStream[list[ToSend]]) -> ToSend | None:
+        """The next row, or None when there is none or the run drains."""
+        if self._ready and not self._stop.draining:
+            return self._ready.popleft()
+        with self._stop.until_drain():
+            async with self._refill:
+                try:
+                    while not self._ready:
+                        self._ready.extend(await receive.receive())
+                except anyio.EndOfStream:
+                    return None
+                return self._ready.popleft()
+        return None
 
     @contextmanager
     def _halting(self) -> Iterator[None]:
@@ -185,3 +206,19 @@ class Pipeline:
             if isinstance(error, CheckpointError):
                 # What the calls in flight bring back cannot be kept any more; their rows are in doubt.
                 self._stop.abort()
+
+
+class _Countdown:
+    """Waits until so many tasks are gone."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._none_left = anyio.Event()
+
+    def one_gone(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._none_left.set()
+
+    async def gone(self) -> None:
+        await self._none_left.wait()

@@ -6,8 +6,7 @@ for: they end at the first request. `until_abort` is for calls: they end only at
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from anyio import CancelScope
 
@@ -39,23 +38,30 @@ class StopSwitch:
         for scope in tuple(self._until_abort):
             scope.cancel()
 
-    @contextmanager
-    def until_drain(self) -> Iterator[CancelScope]:
-        with self._held(self._until_drain, cancelled=self.draining) as scope:
-            yield scope
+    def until_drain(self) -> _Held:
+        return _Held(self._until_drain, cancelled=self.draining)
 
-    @contextmanager
-    def until_abort(self) -> Iterator[CancelScope]:
-        with self._held(self._until_abort, cancelled=self.aborted) as scope:
-            yield scope
+    def until_abort(self) -> _Held:
+        return _Held(self._until_abort, cancelled=self.aborted)
 
-    @contextmanager
-    def _held(self, scopes: set[CancelScope], *, cancelled: bool) -> Iterator[CancelScope]:
-        with CancelScope() as scope:
-            scopes.add(scope)
-            if cancelled:
-                scope.cancel()
-            try:
-                yield scope
-            finally:
-                scopes.discard(scope)
+
+class _Held:
+    """A cancel scope that stands in a set as long as it is entered; two of them for every call."""
+
+    __slots__ = ("_scope", "_scopes")
+
+    def __init__(self, scopes: set[CancelScope], *, cancelled: bool) -> None:
+        self._scopes = scopes
+        self._scope = CancelScope()
+        if cancelled:
+            self._scope.cancel()
+
+    def __enter__(self) -> CancelScope:
+        self._scopes.add(self._scope)
+        return self._scope.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._scopes.discard(self._scope)
+        return bool(self._scope.__exit__(kind, error, trace))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import anyio
@@ -48,13 +47,16 @@ class Pacer:
 
     async def permit(self, *, retry: bool) -> None:
         """Return when a call may leave; a retry goes before every new row that waits."""
-        async with self._turn.taken(urgent=retry):
+        await self._turn.take(urgent=retry)
+        try:
             while (wait := self._controller.earliest() - self._clock()) > 0:
                 await self._sleep(wait)
             rate = self._controller.rate(self._clock())
             burst = self._burst if self._burst is not None else max(1.0, rate * _CATCH_UP)
             self._limiter.max_rate = burst / rate
-            await self._limiter.acquire(min(1.0 / rate, self._limiter.max_rate))
+            await self._limiter.acquire(1.0 / rate)
+        finally:
+            self._turn.pass_on()
 
     def observe(self, signal: Signal, *, sent_at: float, retry_after: float | None) -> None:
         """Tell the controller how an attempt that left at `sent_at` has just ended."""
@@ -69,17 +71,11 @@ class _Turn:
         self._urgent: deque[anyio.Event] = deque()
         self._others: deque[anyio.Event] = deque()
 
-    @asynccontextmanager
-    async def taken(self, *, urgent: bool) -> AsyncIterator[None]:
-        if self._taken:
-            await self._wait(self._urgent if urgent else self._others)
-        self._taken = True
-        try:
-            yield
-        finally:
-            self._pass_on()
-
-    async def _wait(self, queue: deque[anyio.Event]) -> None:
+    async def take(self, *, urgent: bool) -> None:
+        if not self._taken:
+            self._taken = True
+            return
+        queue = self._urgent if urgent else self._others
         event = anyio.Event()
         queue.append(event)
         try:
@@ -87,12 +83,12 @@ class _Turn:
         except BaseException:
             # Cancelled while waiting: leave the queue, or hand on the turn if it came in the same instant.
             if event.is_set():
-                self._pass_on()
+                self.pass_on()
             else:
                 queue.remove(event)
             raise
 
-    def _pass_on(self) -> None:
+    def pass_on(self) -> None:
         queue = self._urgent or self._others
         if queue:
             queue.popleft().set()  # the lock stays taken, by the one who is woken
