@@ -23,6 +23,7 @@ import orjson
 import structlog
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from bulk_invite import service_model
 from bulk_invite.classify import classify
@@ -46,6 +47,16 @@ _USER_AGENT: Final = f"bulk-invite/{version('bulk-invite')} aiobotocore/{version
 _STS: Final = AioConfig(
     connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 3, "mode": "standard"}
 )
+
+_UNREADABLE: Final = (
+    ResponseParserError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+)
+"""What the SDK's parsers raise on a body that they did not expect, such as a page of a proxy."""
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.$\[\]-]{1,200}")
 """What a code, a request id or a FieldName of the service looks like; anything else might repeat a value of
@@ -85,6 +96,8 @@ class PartnerCentral:
             return _refusal(error.response)
         except (BotoCoreError, aiohttp.ClientError, OSError) as error:
             return _silence(error)
+        except _UNREADABLE as error:
+            return _unreadable(error)
         return HttpAnswer(
             _status(response),
             invitation_id=_text(response.get("Id")),
@@ -104,6 +117,8 @@ class PartnerCentral:
             answer: Answer = _refusal(error.response)
         except (BotoCoreError, aiohttp.ClientError, OSError) as error:
             answer = _silence(error)
+        except _UNREADABLE as error:
+            answer = _unreadable(error)
         else:
             if account := _text(identity.get("Account")):
                 return Owner(account, self._key_hash)
@@ -191,7 +206,7 @@ def _refusal(response: Mapping[str, Any]) -> HttpAnswer:
         request_id=_request_id(response),
         reason=_plain(response.get("Reason")),
         retry_after=_milliseconds(headers.get("x-amz-retry-after")),
-        errors=tuple(_row_error(entry) for entry in response.get("ErrorList") or ()),
+        errors=tuple(_row_error(entry) for entry in response.get("ErrorList") or () if entry),
     )
 
 
@@ -200,6 +215,11 @@ def _silence(error: BaseException) -> NoAnswer:
     inner = getattr(error, "kwargs", {}).get("error")
     errors = (error, inner) if isinstance(inner, BaseException) else (error,)
     return NoAnswer(tuple(type(each).__name__ for each in errors))
+
+
+def _unreadable(error: BaseException) -> NoAnswer:
+    # The error's text may repeat the body, and with it what it says of the row.
+    return NoAnswer((type(error).__name__, ResponseParserError.__name__))
 
 
 def _row_error(entry: Mapping[str, Any]) -> RowError:
@@ -226,4 +246,4 @@ def _plain(value: object) -> str:
 
 def _milliseconds(text: str | None) -> float | None:
     """Seconds from a header in milliseconds; None where it is no such number."""
-    return int(text) / 1000 if text is not None and text.isdecimal() else None
+    return float(text) / 1000 if text is not None and text.isdecimal() else None

@@ -177,7 +177,9 @@ class Pipeline:
         """Deliver one row after the other."""
         with self._halting():
             while (to_send := await self._next(receive)) is not None:
-                self._unfinished -= await self._deliverer.deliver(to_send)
+                # Two statements: `-= await` would read the count before the wait and write it after.
+                ended = await self._deliverer.deliver(to_send)
+                self._unfinished -= ended
                 if self._bounds.failures.reached(self._report.tally):
                     raise TooManyFailuresError(self._report.tally.failed_now)
         workers.one_gone()

@@ -29,9 +29,6 @@ _LONGEST_HOLD: Final = 8.0
 _LONGEST_RETRY_AFTER: Final = 900.0
 """Seconds; a server that names more is asked again all the same."""
 
-_QUIET: Final = 30.0
-"""Seconds without a throttle after which the next one counts as the first again."""
-
 _FLOOR: Final = 0.02
 """Calls per second, at least: a rate of nearly nothing would need hours to see that the quota is back."""
 
@@ -53,7 +50,7 @@ class RateController:
         self._seeking = True
         self._grown_at: float | None = None
         self._cut_at = float("-inf")
-        self._penalty = 0
+        self._throttled_in_a_row = 0
         self._silent_until = float("-inf")
 
     def rate(self, now: float) -> float:
@@ -69,6 +66,8 @@ class RateController:
         self, signal: Signal, *, sent_at: float, answered_at: float, retry_after: float | None = None
     ) -> None:
         """Learn from one attempt; `retry_after` (seconds) is a floor for the next call."""
+        if signal is Signal.SUCCESS and sent_at > self._cut_at:
+            self._throttled_in_a_row = 0
         if signal is not Signal.THROTTLED:
             return
         if retry_after is not None:
@@ -79,11 +78,12 @@ class RateController:
 
     def _cut(self, now: float) -> None:
         self._grow(now)
-        self._penalty = self._penalty + 1 if now - self._cut_at < _QUIET else 0
         self._cut_at = now
         self._seeking = False
-        self._rate = max(_FLOOR, self._rate * _CUT)
-        hold = min(_LONGEST_HOLD, 2.0 ** min(self._penalty, 60) / self._rate)
+        # Not above what it was: the operator may have asked for less than the floor.
+        self._rate = max(min(_FLOOR, self._rate), self._rate * _CUT)
+        hold = min(_LONGEST_HOLD, 2.0 ** min(self._throttled_in_a_row, 60) / self._rate)
+        self._throttled_in_a_row += 1
         self._silent_until = max(self._silent_until, now + hold)
 
     def _grow(self, now: float) -> None:
