@@ -1,0 +1,38 @@
+# The image runs `bulk-invite` as an unprivileged user on a read-only root file system:
+#   docker build -t bulk-invite .
+#   docker run --read-only -v bulk-invite:/state -v "$PWD:/data:ro" bulk-invite send /data/invitations.ndjson
+
+FROM python:3.13-slim-bookworm AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+WORKDIR /src
+COPY config/build.lock config/requirements.lock config/
+RUN python -m venv /opt/build \
+    && /opt/build/bin/pip install --require-hashes -r config/build.lock \
+    && python -m venv /opt/bulk-invite \
+    && /opt/bulk-invite/bin/pip install --require-hashes -r config/requirements.lock
+COPY pyproject.toml README.md ./
+COPY bulk_invite bulk_invite
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheel . \
+    && /opt/bulk-invite/bin/pip install --no-deps /wheel/*.whl \
+    && /opt/bulk-invite/bin/pip uninstall --yes pip
+
+FROM python:3.13-slim-bookworm
+RUN groupadd --gid 10001 bulk-invite \
+    && useradd --uid 10001 --gid 10001 --home-dir /state --no-create-home --shell /usr/sbin/nologin bulk-invite \
+    && install -d -o 10001 -g 10001 -m 0700 /state
+COPY --from=build /opt/bulk-invite /opt/bulk-invite
+# Whatever is written goes to the volume: the checkpoint, results, temporary files.
+ENV PATH=/opt/bulk-invite/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/state \
+    TMPDIR=/state \
+    BULK_INVITE_CHECKPOINT=/state/bulk-invite.db
+WORKDIR /state
+VOLUME /state
+USER 10001:10001
+# SIGTERM drains: calls in flight are finished and committed. The entry point is the program itself, not a
+# shell, so that the signal reaches it.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["bulk-invite"]
+CMD ["--help"]
