@@ -22,7 +22,7 @@ _CONFIG: Final = typer.Option(
 def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of the named settings; it receives them merged as `settings`.
 
-    Options are taken as text: what is possible is decided in one place, for flags, environment and file alike.
+    Options are taken as text: what is possible is decided in one place for flags, environment and file.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:

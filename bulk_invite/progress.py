@@ -35,7 +35,7 @@ class Sized(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One moment of a run. rate: rows ended per second of late; total and left (seconds) None where unknown."""
+    """One moment of a run. rate: rows ended per second of late; total, left (seconds): None where unknown."""
 
     rows: int
     total: int | None

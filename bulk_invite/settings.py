@@ -1,6 +1,6 @@
 """Every setting: its name, default, meaning and possible values. Defaults stand nowhere else.
 
-A setting comes from the flag, else the environment (`BULK_INVITE_<NAME>`), else the TOML file, else from here.
+A setting comes from the flag, else the environment (`BULK_INVITE_<NAME>`), else the file, else from here.
 """
 
 from __future__ import annotations

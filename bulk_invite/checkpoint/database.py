@@ -54,6 +54,7 @@ def writing_engine(path: Path) -> Engine:
         connection.execute("PRAGMA foreign_keys = ON")
 
     _create_private(path)
+    _check_kind(path)  # before the journal mode is set: a database of something else stays as it is
     return _engine(f"file:{_quoted(path)}?mode=rw", configure, begin="BEGIN IMMEDIATE")
 
 
@@ -70,6 +71,15 @@ def reading_engine(path: Path) -> Engine:
     # A reader may have to recover the write-ahead log after a crash, which takes write access.
     mode = "rw" if os.access(path, os.W_OK) else "ro"
     return _engine(f"file:{_quoted(path)}?mode={mode}", configure, begin="BEGIN")
+
+
+def _check_kind(path: Path) -> None:
+    engine = reading_engine(path)
+    try:
+        with engine.begin() as connection:
+            read_about(connection, path)
+    finally:
+        engine.dispose()
 
 
 def read_about(connection: Connection, path: Path) -> dict[str, str]:

@@ -76,7 +76,7 @@ class CheckpointReader:
             )
 
     def records(self, states: Sequence[State]) -> Iterator[Record]:
-        """Rows in the given states (all when empty), invitations first, without loading them whole."""
+        """Rows in the given states (all when empty), by source and line, without loading them whole."""
         wanted = [state.value for state in states or State]
         sent = select(
             invitations.c.client_token,
@@ -107,7 +107,7 @@ class CheckpointReader:
         ).where(unsent_rows.c.state.in_(wanted))
         with translated(self._path), self._engine.begin() as connection:
             paged = connection.execution_options(yield_per=_PAGE)
-            for row in paged.execute(union_all(sent, unsent)):
+            for row in paged.execute(union_all(sent, unsent).order_by("source", "line")):
                 values = row._asdict()
                 yield Record(**{**values, "state": State(row.state), "errors": decode_errors(row.errors)})
 

@@ -7,6 +7,7 @@ goes with two bodies; one writer at a time. When a commit fails the writer must 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -74,6 +75,11 @@ class CheckpointWriter:
         Raises CheckpointError when it is held by another sender, damaged, not writable, of another catalog,
         of a newer version, or not a checkpoint.
         """
+        if not path.absolute().parent.is_dir():  # FileLock would make it
+            raise CheckpointError(
+                f"The folder of the checkpoint {path} does not exist.",
+                hint="Make it, or name another file with --checkpoint.",
+            )
         lock = lock_of(path)
         try:
             lock.acquire(timeout=_PATIENCE)
@@ -87,13 +93,14 @@ class CheckpointWriter:
                 f"The lock file beside the checkpoint {path} cannot be written: {error.strerror}.",
                 hint="Make sure that the folder exists and is writable, or name another --checkpoint.",
             ) from error
-        try:
+        with ExitStack() as undo:
+            undo.callback(lock.release)
             with translated(path):
-                writer = cls(path, writing_engine(path), lock)
+                engine = writing_engine(path)
+                undo.callback(engine.dispose)
+                writer = cls(path, engine, lock)
                 writer._prepare(catalog)
-        except BaseException:
-            lock.release()
-            raise
+            undo.pop_all()
         return writer
 
     def __enter__(self) -> Self:

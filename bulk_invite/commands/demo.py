@@ -85,8 +85,8 @@ def demo() -> None:
             sender.run_and_kill(ledger, at=len(rows.to_arrive) // 2)
             known = sender.status()
             console.print(
-                f"\nKilled (SIGKILL). The ledger has {len(ledger.messages())} invitations; the checkpoint knows "
-                f"{known['created']} of them and {known['in_doubt']} rows in doubt.\nThe same command again:\n"
+                f"\nKilled (SIGKILL). The ledger has {len(ledger.messages())} invitations; the checkpoint "
+                f"knows {known['created']} of them and {known['in_doubt']} rows in doubt.\nThe same command again:\n"
             )
             verdict = _Verdict.reached(rows, ledger, sender.run(), sender.status())
     _show(console, rows, verdict)

@@ -26,7 +26,7 @@ from bulk_invite.commands.summary import Summary, show
 from bulk_invite.commit import Committer
 from bulk_invite.deliver import Deliverer, Patience, Surroundings
 from bulk_invite.disposition import PermissionGuard
-from bulk_invite.errors import BulkInviteError, UsageError
+from bulk_invite.errors import UsageError
 from bulk_invite.options import with_settings
 from bulk_invite.outcome import Unreachable
 from bulk_invite.pacing.controller import RateController, RateLimits
@@ -37,7 +37,7 @@ from bulk_invite.progress import Progress
 from bulk_invite.report import Report
 from bulk_invite.results import Results
 from bulk_invite.settings import Settings
-from bulk_invite.sources.ndjson import NdjsonSource, resolve
+from bulk_invite.sources.ndjson import STDIN, NdjsonSource, resolve
 from bulk_invite.stop import StopSwitch
 from bulk_invite.validation import RowValidator
 
@@ -112,6 +112,7 @@ class _Run:
         """Send, print the result and return the exit code. Raises BulkInviteError after the result."""
         settings = self._settings
         began = time.monotonic()
+        finished = False
         with ExitStack() as stack:
             writer = stack.enter_context(
                 CheckpointWriter.open(Path(settings.checkpoint), catalog=settings.catalog)
@@ -119,7 +120,7 @@ class _Run:
             results = None
             if settings.results is not None:
                 results = Results.open(settings.results)
-                stack.callback(results.close)
+                stack.callback(results.abandon)
             report = Report(results)
             try:
                 finished = anyio.run(
@@ -129,11 +130,27 @@ class _Run:
                 # The loop has put the default handlers back; the result must not be lost to a late signal.
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, signal.SIG_IGN)
-                summary = Summary.of_run(report.tally, time.monotonic() - began)
-                show(summary, as_json=settings.json_output)
+                try:
+                    self._publish(results, finished=finished)
+                finally:
+                    summary = Summary.of_run(report.tally, time.monotonic() - began)
+                    show(summary, as_json=settings.json_output)
         if finished:
             return 0 if summary.complete else 1
         return _INTERRUPTED if self._stop.aborted else _STOPPED
+
+    def _publish(self, results: Results | None, *, finished: bool) -> None:
+        """Put the results in place, unless that would replace a source whose rows were not all read."""
+        folder = self._settings.results
+        if results is None or folder is None:
+            return
+        read_to_the_end = finished and self._settings.limit is None
+        would_replace_source = any(
+            source.name != STDIN and Path(source.name).resolve().parent == folder.resolve()
+            for source in self._sources
+        )
+        if read_to_the_end or not would_replace_source:
+            results.close()
 
     async def _send(self, writer: CheckpointWriter, report: Report) -> bool:
         """Whether every row was brought as far as it goes."""

@@ -38,7 +38,10 @@ Examples:
 
 @with_settings("checkpoint", "json_output")
 def status(*, settings: Settings) -> None:
-    """Show counts and rates of the whole checkpoint. Exit codes: 0 shown; 4 no checkpoint, or not readable."""
+    """Show counts and rates of the whole checkpoint.
+
+    Exit codes: 0 shown; 4 no checkpoint, or not readable.
+    """
     with CheckpointReader(Path(settings.checkpoint)) as checkpoint:
         overview = checkpoint.overview(time.time())
     owner = overview.owner

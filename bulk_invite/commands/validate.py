@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -62,8 +63,9 @@ def validate(
 ) -> None:
     """Check every row of the sources and send nothing.
 
-    Prints a line for everything that is wrong, with file, line and JSON path. Exit codes: 0 every row is valid;
-    1 some are not; 2 usage; 4 a source cannot be read.
+    Prints a line for everything that is wrong, with file, line and JSON path.
+
+    Exit codes: 0 every row is valid; 1 some are not; 2 usage; 4 a source cannot be read.
     """
     logs.configure(settings.log_format, settings.log_level)
     resolved = resolve(sources)
@@ -74,29 +76,37 @@ def validate(
         today=datetime.now(UTC).date(),
     )
     findings = _Findings(quiet=settings.json_output)
-    results = Results.open(settings.results) if settings.results is not None else None
-    try:
+    with ExitStack() as stack:
+        results = None
+        if settings.results is not None:
+            results = Results.open(settings.results)
+            stack.callback(results.abandon)
+        stack.callback(findings.show)
         for row in _rows(resolved):
             judged = validator.validate(row)
             findings.add(judged)
             if results is not None and isinstance(judged, Rejection):
                 results.rejected(judged.row, judged.errors)
-    finally:
         if results is not None:
             results.close()
-        findings.show()
     raise typer.Exit(1 if findings.rejected else 0)
 
 
 @with_settings("service_model")
 def schema(*, settings: Settings) -> None:
-    """Print the JSON Schema of a row, for an editor or another validator."""
+    """Print the JSON Schema of a row, for an editor or another validator.
+
+    Exit codes: 0 printed; 4 the service model cannot be read.
+    """
     _print_json(row_json_schema(service_model.load(settings.service_model)), orjson.OPT_INDENT_2)
 
 
 @with_settings("service_model")
 def example(*, settings: Settings) -> None:
-    """Print a valid row of each payload type with every optional member, as NDJSON."""
+    """Print a valid row of each payload type with every optional member, as NDJSON.
+
+    Exit codes: 0 printed; 4 the service model cannot be read.
+    """
     for row in examples(service_model.load(settings.service_model)):
         _print_json(row)
 

@@ -1,0 +1,68 @@
+"""Rows out of blocks of bytes, in memory bounded by the longest line allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from bulk_invite.errors import SourceError
+from bulk_invite.invitation import Position, Row
+
+MAX_LINE_BYTES: Final = 1024 * 1024
+"""The longest line that is read, without its line ending."""
+
+_BOM: Final = b"\xef\xbb\xbf"
+_UTF16_BOMS: Final = (b"\xff\xfe", b"\xfe\xff")
+_BLANK: Final = b" \t\r"
+_MAX_BEGUN_BYTES: Final = len(_BOM) + MAX_LINE_BYTES + len(b"\r")
+
+
+class Lines:
+    """Feed it blocks in order, then `finish`. `count` is the number of lines ended so far."""
+
+    def __init__(self, source: str) -> None:
+        self.count = 0
+        self._source = source
+        self._begun = b""
+        self._skipping = False  # inside a line over the limit, of which nothing is kept
+
+    def feed(self, block: bytes) -> Iterator[Row]:
+        """Rows of the lines that end in this block. SourceError: the text is UTF-16."""
+        if self._skipping:
+            _, line_end, block = block.partition(b"\n")
+            if not line_end:
+                return
+            yield self._skipped()
+        text = self._begun + block
+        if self.count == 0 and text.startswith(_UTF16_BOMS):
+            raise SourceError(
+                f"{self._source}: is UTF-16, not UTF-8.", hint="Save it as UTF-8 and try again."
+            )
+        *ended, self._begun = text.split(b"\n")
+        if len(self._begun) > _MAX_BEGUN_BYTES:
+            self._begun, self._skipping = b"", True
+        for line in ended:
+            row = self._row(line)
+            if row is not None:
+                yield row
+
+    def finish(self) -> Iterator[Row]:
+        """The row of a last line without a line ending."""
+        if self._skipping:
+            yield self._skipped()
+        elif self._begun and (row := self._row(self._begun)) is not None:
+            yield row
+
+    def _row(self, line: bytes) -> Row | None:
+        self.count += 1
+        if self.count == 1:
+            line = line.removeprefix(_BOM)
+        line = line.removesuffix(b"\r")
+        if len(line) > MAX_LINE_BYTES:
+            return Row(Position(self._source, self.count), b"", oversized=True)
+        return Row(Position(self._source, self.count), line) if line.strip(_BLANK) else None
+
+    def _skipped(self) -> Row:
+        self.count += 1
+        self._skipping = False
+        return Row(Position(self._source, self.count), b"", oversized=True)

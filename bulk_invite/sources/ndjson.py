@@ -1,0 +1,193 @@
+"""NDJSON sources: files, globs and standard input, plain or compressed, read as streams.
+
+Nothing here grows with a source: a block, the line begun in it and the batch being filled are all that is
+held. A line that is not valid is a row like any other; only what ends the reading is an error, and every line
+before it comes first.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import select
+import stat
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from bulk_invite.errors import SourceError, UsageError
+from bulk_invite.invitation import Row
+from bulk_invite.sources.compressed import BLOCK_BYTES, CompressedDataError, unpack
+from bulk_invite.sources.lines import Lines
+
+STDIN: Final = "-"
+
+_STDIN_FD: Final = 0
+_STOP_CHECK_MS: Final = 100
+
+
+def resolve(names: Sequence[str]) -> list[NdjsonSource]:
+    """Find the sources that the operator named, in that order, and check that each can be opened.
+
+    names: paths, globs (`*`, `?`, `[`; matches sorted; a file of exactly that name goes first), or `-` once.
+    SourceError: missing, a directory, not readable, a glob without matches. UsageError: `-` twice, or a
+    database URL.
+    """
+    if list(names).count(STDIN) > 1:
+        raise UsageError("Standard input (-) is named twice.", hint="It can be read once: name it once.")
+    return [NdjsonSource(path) for name in names for path in _expanded(name)]
+
+
+def _expanded(name: str) -> list[str]:
+    if name.startswith(("postgresql://", "postgres://", "postgresql+")):
+        # The URL may hold a password, so it is not repeated.
+        hint = "Export its rows to an NDJSON file and name that."
+        raise UsageError("A database is not supported as a source yet.", hint=hint)
+    if name == STDIN or not glob.has_magic(name) or os.path.lexists(name):
+        return [name]
+    if matches := sorted(glob.glob(name, recursive=True)):  # noqa: PTH207 - Path has no absolute globs
+        return matches
+    hint = "Check the spelling and the directory."
+    raise SourceError(f"{_printable(name)}: no file matches.", hint=hint)
+
+
+class NdjsonSource:
+    """One file, pipe or standard input.
+
+    name: as the operator named it; what stands in `Position.source`. Bytes that are not UTF-8 are escaped.
+    size: bytes on disk, None for what has no size (standard input, pipes, devices).
+    consumed: bytes taken from it so far, as they are on disk (compressed, if it is).
+    """
+
+    def __init__(self, path: str) -> None:
+        """Check that `path` (or `-`) can be read. SourceError says why not."""
+        self._path = path
+        self.name = _printable(path)
+        self._called = "Standard input" if path == STDIN else self.name
+        self.consumed = 0
+        try:
+            status = os.fstat(_STDIN_FD) if path == STDIN else os.stat(path)  # noqa: PTH116 - beside its twin
+            if not stat.S_ISDIR(status.st_mode):
+                self._check_access(regular=stat.S_ISREG(status.st_mode))
+        except (OSError, ValueError) as exc:
+            raise self._unopened(exc) from exc
+        if stat.S_ISDIR(status.st_mode):
+            hint = "Name its files, for example with a glob."
+            raise SourceError(f"{self._called}: is a directory.", hint=hint)
+        self.size = status.st_size if stat.S_ISREG(status.st_mode) and path != STDIN else None
+
+    def batches(
+        self, max_rows: int, max_bytes: int, stop: Callable[[], bool] = lambda: False
+    ) -> Generator[list[Row]]:
+        """Read the source from its beginning (standard input and pipes: from where they are).
+
+        Every list has 1 to `max_rows` rows and at most `max_bytes` of data, or one row that alone has more.
+        From a pipe a list comes as soon as nothing more is ready. Blank lines make no row but are counted.
+
+        stop: asked between blocks, and every 100 ms while waiting for a pipe; true ends the iterator soon,
+        dropping the line begun. Another thread may set what it asks (`threading.Event().is_set`).
+        Closing the iterator closes the file. It must not be closed while another thread is inside `next`:
+        make `stop` true first and wait for that.
+
+        SourceError: cannot be opened; is UTF-16; or cannot be read on, its compressed data is damaged or
+        stops short: then every line before the defect has been handed out, and the line that it tore has not.
+        """
+        lines = Lines(self.name)
+        batch: list[Row] = []
+        size = 0
+        defect: OSError | CompressedDataError | None = None
+        with closing(self._rows(lines, stop)) as rows:
+            try:
+                for row in rows:
+                    full = row is None or len(batch) == max_rows or size + len(row.data) > max_bytes
+                    if full and batch:
+                        yield batch
+                        batch, size = [], 0
+                    if row is not None:
+                        batch.append(row)
+                        size += len(row.data)
+            except (OSError, CompressedDataError) as exc:
+                defect = exc
+        if batch:
+            yield batch
+        if defect is not None:
+            raise self._unread(defect, lines.count) from defect
+
+    def _rows(self, lines: Lines, stop: Callable[[], bool]) -> Generator[Row | None]:
+        """Rows; None where nothing more is ready."""
+        self.consumed = 0
+        suffix = os.path.splitext(self._path)[1]  # noqa: PTH122 - Path("-") and odd names stay as they are
+        with self._opened() as fd:
+            for block in unpack(self._blocks(fd), suffix):
+                yield from lines.feed(block)
+                if stop():
+                    return
+                if not block:
+                    yield None
+            yield from lines.finish()
+
+    def _blocks(self, fd: int) -> Iterator[bytes]:
+        """Read blocks as they come; an empty one where nothing is ready, to hand on or to stop."""
+        poll = None if stat.S_ISREG(os.fstat(fd).st_mode) else select.poll()
+        if poll is not None:
+            poll.register(fd, select.POLLIN)
+        while True:
+            wait_ms = 0
+            while poll is not None and not poll.poll(wait_ms):
+                yield b""
+                wait_ms = _STOP_CHECK_MS
+            try:
+                block = os.read(fd, BLOCK_BYTES)
+            except BlockingIOError:  # another reader of the same pipe was faster
+                continue
+            if not block:
+                return
+            self.consumed += len(block)
+            yield block
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        if self._path == STDIN:
+            yield _STDIN_FD
+            return
+        try:
+            # Without O_NONBLOCK, opening a FIFO waits for its writer and could not be stopped.
+            fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError as exc:
+            raise self._unopened(exc) from exc
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _check_access(self, *, regular: bool) -> None:
+        if self._path == STDIN:
+            os.read(_STDIN_FD, 0)
+        elif regular:
+            with Path(self._path).open("rb"):
+                pass
+        elif not os.access(self._path, os.R_OK):  # opening and closing a FIFO would cut off its writer
+            raise PermissionError(None, "Permission denied")
+
+    def _unopened(self, exc: OSError | ValueError) -> SourceError:
+        if isinstance(exc, FileNotFoundError):
+            return SourceError(f"{self._called}: no such file.", hint="Check the spelling and the directory.")
+        if isinstance(exc, PermissionError):
+            hint = "Give the user that runs this permission to read it."
+            return SourceError(f"{self._called}: may not be read.", hint=hint)
+        hint = "Check the name and the disk."
+        return SourceError(f"{self._called}: cannot be opened ({_reason(exc)}).", hint=hint)
+
+    def _unread(self, exc: OSError | CompressedDataError, line: int) -> SourceError:
+        reason = str(exc) if isinstance(exc, CompressedDataError) else f"cannot be read on ({_reason(exc)})"
+        hint = "The lines up to there were read; get the file anew and run the same command to go on."
+        return SourceError(f"{self._called}: {reason}, after line {line}.", hint=hint)
+
+
+def _printable(path: str) -> str:
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def _reason(exc: OSError | ValueError) -> str:
+    return (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
