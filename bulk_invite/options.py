@@ -61,7 +61,7 @@ def _help(name: str) -> str:
     notes = [f"env: {ENVIRONMENT_PREFIX}{key(name).upper()}"]
     if default is not None:
         notes.append(f"default: {default}")
-    return f"{field.description} [{'; '.join(notes)}]".replace("[", "\\[")
+    return f"{field.description} [{'; '.join(notes)}]"
 
 
 def _metavar(name: str) -> str:

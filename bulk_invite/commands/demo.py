@@ -86,7 +86,8 @@ def demo() -> None:
             known = sender.status()
             console.print(
                 f"\nKilled (SIGKILL). The ledger has {len(ledger.messages())} invitations; the checkpoint "
-                f"knows {known['created']} of them and {known['in_doubt']} rows in doubt.\nThe same command again:\n"
+                f"knows {known['created']} of them and {known['in_doubt']} rows in doubt.\n"
+                "The same command again:\n"
             )
             verdict = _Verdict.reached(rows, ledger, sender.run(), sender.status())
     _show(console, rows, verdict)

@@ -1,0 +1,35 @@
+"""Durations as people write them: `250ms`, `2s`, `15m`, `8h`, `15d`. Seconds as a float everywhere else."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_WRITTEN: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as `250ms`, `1.5s` or `8h`.
+
+    Raises ValueError, with a sentence for the operator, for anything else: a number without a unit too.
+    """
+    written = _WRITTEN.fullmatch(text.strip())
+    if written is None:
+        raise ValueError(
+            f"{text!r} is not a duration: write a number and a unit, such as 250ms, 2s, 15m or 8h."
+        )
+    number, unit = written.groups()
+    # Division keeps 250ms exactly 0.25 where multiplying by 0.001 would not.
+    return float(number) / 1000 if unit == "ms" else float(number) * _SECONDS[unit]
+
+
+def format_duration(seconds: float) -> str:
+    """Shortest writing in whole hours, minutes, seconds or milliseconds; finer than that is rounded away."""
+    milliseconds = round(seconds * 1000)
+    for unit, length in (("h", 3_600_000), ("m", 60_000), ("s", 1000)):
+        if milliseconds % length == 0 and (milliseconds or unit == "s"):
+            return f"{milliseconds // length}{unit}"
+    if milliseconds > 1000:  # noqa: PLR2004 - milliseconds in a second
+        return f"{milliseconds / 1000:.3f}".rstrip("0") + "s"
+    return f"{milliseconds}ms"

@@ -1,0 +1,13 @@
+"""`python -m bulk_invite.emulator`: the command by itself."""
+
+from __future__ import annotations
+
+import typer
+
+from bulk_invite.emulator.command import EPILOG, emulator
+
+app = typer.Typer(add_completion=False)
+app.command(epilog=EPILOG)(emulator)
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,91 @@
+"""What an outsider wants to know: calls, refusals, what was invited twice. Fed with every ledger entry."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import Any
+
+from bulk_invite.emulator.entries import CallEntry, InvitationEntry
+
+CREATE = "CreateEngagementInvitation"
+
+
+class Peak:
+    """The most events in any `length` seconds; times come in order but for a clock set back."""
+
+    def __init__(self, length: float) -> None:
+        self._length = length
+        self._times: deque[float] = deque()
+        self.most = 0
+
+    def add(self, time: float) -> None:
+        while self._times and time - self._times[0] >= self._length:
+            self._times.popleft()
+        self._times.append(time)
+        self.most = max(self.most, len(self._times))
+
+
+class Audit:
+    """Running totals. Memory grows by some 200 bytes per invitation: two digests."""
+
+    def __init__(self, day: float) -> None:
+        self._calls = 0
+        self._operations: Counter[str] = Counter()
+        self._outcomes: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()
+        self._answers: Counter[str] = Counter()
+        self._invitations = 0
+        self._by_token: Counter[tuple[str, str]] = Counter()
+        self._by_content: Counter[tuple[str, bytes]] = Counter()
+        self._all_per_second = Peak(1.0)
+        self._granted_per_second = Peak(1.0)
+        self._granted_per_day = Peak(day)
+
+    def add(self, entry: CallEntry | InvitationEntry) -> None:
+        if isinstance(entry, InvitationEntry):
+            self._invitations += 1
+            self._by_token[entry.account, entry.client_token] += 1
+            self._by_content[entry.account, bytes.fromhex(entry.content_sha256)] += 1
+            return
+        self._operations[entry.operation] += 1
+        if entry.operation == CREATE:
+            self._add_create(entry)
+
+    def _add_create(self, call: CallEntry) -> None:
+        self._calls += 1
+        self._outcomes[call.outcome] += 1
+        self._answers[call.fault or call.outcome] += 1
+        if call.fault is not None:
+            self._faults[call.fault] += 1
+        self._all_per_second.add(call.time)
+        if call.charged:
+            self._granted_per_second.add(call.time)
+            self._granted_per_day.add(call.time)
+
+    def report(self) -> dict[str, Any]:
+        """Counts; those of calls are of Create calls, except `operations`, which is of all.
+
+        outcomes: what the service decided. faults: what was done to its answers. answers: what the callers
+        saw, a fault or else the outcome. double_by_token: tokens with more than one invitation. bodies:
+        different invitations, whatever their tokens. double_by_body: those of them invited more than once.
+        The `max` ones are of any second or quota day, whenever it begins; granted calls are those that the
+        quota counts.
+        """
+        return {
+            "calls": self._calls,
+            "created": self._outcomes["created"],
+            "replayed": self._outcomes["replayed"],
+            "throttled": self._outcomes["throttled"],
+            "outcomes": dict(self._outcomes),
+            "faults": dict(self._faults),
+            "answers": dict(self._answers),
+            "operations": dict(self._operations),
+            "invitations": self._invitations,
+            "tokens": len(self._by_token),
+            "double_by_token": sum(count > 1 for count in self._by_token.values()),
+            "bodies": len(self._by_content),
+            "double_by_body": sum(count > 1 for count in self._by_content.values()),
+            "max_calls_per_second": self._all_per_second.most,
+            "max_granted_per_second": self._granted_per_second.most,
+            "max_granted_per_day": self._granted_per_day.most,
+        }

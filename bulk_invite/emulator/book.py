@@ -1,0 +1,111 @@
+"""The state of the emulated service: everything that follows from the entries of its ledger.
+
+Live calls and a restart go the same way: an entry is in the ledger, then it is applied here. What does not
+follow from the ledger (the level of the token buckets) starts afresh.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bulk_invite.emulator.audit import Audit
+from bulk_invite.emulator.entries import CallEntry, InvitationEntry
+from bulk_invite.emulator.ledger import Ledger
+from bulk_invite.emulator.limits import Quota, TokenBucket
+from bulk_invite.emulator.memory import Remembered, TokenMemory
+from bulk_invite.emulator.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """What is kept in memory of a committed invitation; the rest is read from the ledger at `offset`."""
+
+    number: int
+    time: float
+    id: str
+    account: str
+    catalog: str
+    engagement: str
+    payload_type: str
+    offset: int
+
+
+class Book:
+    """Invitations, remembered tokens, quotas and totals, kept in step with an open ledger."""
+
+    def __init__(self, ledger: Ledger, options: Options) -> None:
+        self._ledger = ledger
+        self._options = options
+        self._invited: list[Invited] = []
+        self._by_id: dict[str, int] = {}
+        self._by_engagement: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        self._by_account: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        self._quotas: dict[str, Quota] = {}
+        self.tokens = TokenMemory(options.token_retention)
+        self.audit = Audit(options.day)
+        self.next_call = 0
+        for offset, entry in ledger.entries():
+            self._apply(entry, offset)
+            if isinstance(entry, CallEntry) and entry.charged:
+                self.quota(entry.account).restore(entry.time)
+
+    @property
+    def next_invitation(self) -> int:
+        return len(self._invited)
+
+    def record(self, *entries: CallEntry | InvitationEntry) -> None:
+        """Write entries to the ledger, then let them take effect. Raises LedgerError, and none does."""
+        for entry, offset in zip(entries, self._ledger.append(*entries), strict=True):
+            self._apply(entry, offset)
+
+    def quota(self, account: str) -> Quota:
+        """The quota of CreateEngagementInvitation of an account; both catalogs share it."""
+        if account not in self._quotas:
+            rate, burst = self._options.rate, self._options.burst
+            bucket = None if rate is None else TokenBucket(rate, burst or max(1.0, rate))
+            self._quotas[account] = Quota(bucket, self._options.daily_quota, self._options.day)
+        return self._quotas[account]
+
+    def invited(self, number: int) -> Invited:
+        return self._invited[number]
+
+    def find(self, identifier: str) -> Invited | None:
+        number = self._by_id.get(identifier)
+        return None if number is None else self._invited[number]
+
+    def of_engagement(self, catalog: str, engagement: str) -> Sequence[int]:
+        """Numbers of the invitations to an engagement, whoever sent them, oldest first."""
+        return self._by_engagement.get((catalog, engagement), ())
+
+    def of_account(self, catalog: str, account: str) -> Sequence[int]:
+        """Numbers of the invitations that an account has sent, oldest first."""
+        return self._by_account.get((catalog, account), ())
+
+    def full_entry(self, invited: Invited) -> InvitationEntry:
+        return self._ledger.read(invited.offset)
+
+    def _apply(self, entry: CallEntry | InvitationEntry, offset: int) -> None:
+        self.audit.add(entry)
+        if isinstance(entry, CallEntry):
+            self.next_call = max(self.next_call, entry.number + 1)
+            return
+        number = len(self._invited)
+        self._invited.append(
+            Invited(
+                number,
+                entry.time,
+                entry.id,
+                entry.account,
+                entry.catalog,
+                entry.engagement,
+                entry.payload_type,
+                offset,
+            )
+        )
+        self._by_id[entry.id] = number
+        self._by_engagement[entry.catalog, entry.engagement].append(number)
+        self._by_account[entry.catalog, entry.account].append(number)
+        remembered = Remembered(entry.body_sha256, number, entry.time)
+        self.tokens.remember(entry.account, entry.client_token, remembered)

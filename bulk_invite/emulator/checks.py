@@ -1,0 +1,51 @@
+"""Requests against the service model, refused in the words of ValidationException."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from bulk_invite.emulator.answers import Answer, refusal
+from bulk_invite.emulator.calls import UNREADABLE
+from bulk_invite.invitation import RowError
+from bulk_invite.service_model import ServiceModel
+from bulk_invite.validation import ShapeValidator
+
+# The validator's codes in the words of the model's ValidationExceptionErrorCode; for any other INVALID_VALUE.
+_CODES: Final = {
+    "missing": "REQUIRED_FIELD_MISSING",
+    "not_in_enum": "INVALID_ENUM_VALUE",
+    "invalid_format": "INVALID_STRING_FORMAT",
+    "too_few": "NOT_ENOUGH_VALUES",
+    "too_many": "TOO_MANY_VALUES",
+    "out_of_range": "VALUE_OUT_OF_RANGE",
+}
+
+
+class RequestCheck:
+    """Checks the requests of one operation."""
+
+    def __init__(self, model: ServiceModel, operation: str) -> None:
+        self._validator = ShapeValidator(model, f"{operation}Request")
+
+    def refusal(self, request: Any) -> Answer | None:
+        """The answer to a request that is no request of the operation; None for one that is."""
+        if request is UNREADABLE:
+            return refusal("SerializationException", "The request body is not JSON.")
+        errors = self._validator.errors(request)
+        return invalid(*errors) if errors else None
+
+
+def invalid(*errors: RowError) -> Answer:
+    return refusal(
+        "ValidationException",
+        f"{len(errors)} validation error(s) detected.",
+        Reason="REQUEST_VALIDATION_FAILED",
+        ErrorList=[
+            {
+                "FieldName": error.path.removeprefix("$.").removeprefix("$"),
+                "Message": error.message,
+                "Code": _CODES.get(error.code, "INVALID_VALUE"),
+            }
+            for error in errors
+        ],
+    )

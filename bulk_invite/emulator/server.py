@@ -1,0 +1,120 @@
+"""The emulator on a socket: `async with serve(options) as server` for tests, the same for the command."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+from aiohttp import web
+
+from bulk_invite.emulator.answers import refusal
+from bulk_invite.emulator.book import Book
+from bulk_invite.emulator.calls import Call
+from bulk_invite.emulator.control import control_routes
+from bulk_invite.emulator.faults import Fault
+from bulk_invite.emulator.ledger import Ledger, LedgerError
+from bulk_invite.emulator.options import Options
+from bulk_invite.emulator.partner_central import PartnerCentral
+from bulk_invite.emulator.signatures import SignedRequest
+from bulk_invite.emulator.wire import hang_up, has_gone, response
+from bulk_invite.errors import BulkInviteError
+from bulk_invite.service_model import load
+
+# Slow answers are not waited for: a test server has to be gone at once when it is told to.
+_PATIENCE_AT_END: Final = 0.1
+_LARGEST_BODY: Final = 8 << 20
+
+
+class AddressError(BulkInviteError):
+    """The emulator cannot listen where it was told to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running emulator. `url` without a slash at the end; `ledger` None: a temporary file."""
+
+    url: str
+    ledger: Path | None
+    book: Book
+
+    def audit(self) -> dict[str, Any]:
+        """The same as `GET /_emulator/audit`."""
+        return self.book.audit.report()
+
+
+@asynccontextmanager
+async def serve(options: Options, *, clock: Callable[[], float] = time.time) -> AsyncIterator[Server]:
+    """Run an emulator until the block ends. `clock`: epoch seconds, for quotas, tokens and signatures.
+
+    Raises LedgerError for a ledger that cannot be used, AddressError where it cannot listen.
+    """
+    ledger = Ledger(options.ledger)
+    try:
+        book = Book(ledger, options)
+        app = web.Application(client_max_size=_LARGEST_BODY)
+        app.router.add_post("/", _Edge(options, PartnerCentral(options, book, load()), clock).post)
+        app.add_routes(control_routes(book, ledger))
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_PATIENCE_AT_END)
+        await runner.setup()
+        try:
+            yield Server(await _listen(runner, options), options.ledger, book)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await runner.cleanup()
+    finally:
+        ledger.close()
+
+
+async def _listen(runner: web.AppRunner, options: Options) -> str:
+    try:
+        await web.TCPSite(runner, options.host, options.port, backlog=1024).start()
+    except OSError as error:
+        reason = error.strerror or error
+        raise AddressError(f"Cannot listen on {options.host} port {options.port}: {reason}.") from error
+    host, port = runner.addresses[0][:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Edge:
+    """One POST: in, decided, out, with the pauses in between."""
+
+    def __init__(self, options: Options, service: PartnerCentral, clock: Callable[[], float]) -> None:
+        self._options = options
+        self._service = service
+        self._clock = clock
+
+    async def post(self, request: web.Request) -> web.StreamResponse:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        signed = SignedRequest(request.path_qs, headers, await request.read())
+        try:
+            call, answer = self._service.enter(signed, self._clock())
+            if answer is not None:
+                return response(request, answer, None, call.request_id)
+            return await self._serve(request, call)
+        except LedgerError as error:
+            # Nothing was committed, and nothing can be: say so instead of inviting off the record.
+            return response(request, refusal("InternalServerException", str(error)), None, "none")
+
+    async def _serve(self, request: web.Request, call: Call) -> web.StreamResponse:
+        luck = self._service.luck(call)
+        await _pause(self._options.latency / 2 + self._options.jitter * luck.jitter)
+        if luck.fault is Fault.SLOW and not luck.after:
+            await _pause(self._options.slow_for)
+            if luck.gives_up and has_gone(request):
+                self._service.drop(call, luck.fault, self._clock())
+                return hang_up(request)
+        answer, fault = self._service.decide(call, luck, self._clock())
+        if fault is Fault.SLOW and luck.after:
+            await _pause(self._options.slow_for)
+        await _pause(self._options.latency / 2)
+        return response(request, answer, fault, call.request_id)
+
+
+async def _pause(seconds: float) -> None:
+    if seconds > 0:
+        await anyio.sleep(seconds)

@@ -1,0 +1,172 @@
+"""`bulk-invite emulator` as a program of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from emulator_client import create_request, post
+from emulator_process import emulator_process, start_emulator
+from typer.testing import CliRunner
+
+from bulk_invite.emulator.__main__ import app
+from bulk_invite.emulator.flag import flags
+from bulk_invite.emulator.options import FaultOptions, Options
+
+COMMAND = [sys.executable, "-m", "bulk_invite.emulator"]
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=20, check=False)
+
+
+def test_it_prints_one_line_with_its_url(tmp_path: Path) -> None:
+    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.terminate()
+        assert process.stdout.read() == ""
+    assert line.startswith("listening on http://127.0.0.1:")
+    assert post_ok(line) is False, "it still listens"
+    with emulator_process(ledger=tmp_path / "ledger.ndjson") as emulator:
+        assert post(emulator.url, create_request())[0] == 200
+        assert json.loads(emulator._get("/_emulator/health"))["ledger"] == str(tmp_path / "ledger.ndjson")
+
+
+def post_ok(line: str) -> bool:
+    try:
+        return post(line.removeprefix("listening on ").strip(), create_request())[0] == 200
+    except ConnectionRefusedError:
+        return False
+
+
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_at_once_in_spite_of_slow_answers(which: signal.Signals) -> None:
+    with emulator_process("--fault-slow", "1", "--slow-for", "60s", "--fault-committed", "1") as emulator:
+        waiting = [threading.Thread(target=_ignored, args=(emulator.url, number)) for number in range(4)]
+        for thread in waiting:
+            thread.start()
+        deadline = time.monotonic() + 10
+        while emulator.audit()["calls"] < 4 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        start = time.monotonic()
+        emulator.process.send_signal(which)
+        assert emulator.process.wait(10) == 0
+        assert time.monotonic() - start < 2
+        _, errors = emulator.process.communicate(timeout=5)
+        for thread in waiting:
+            thread.join()
+    assert errors == ""
+
+
+def _ignored(url: str, number: int) -> None:
+    try:
+        post(url, create_request(number))
+    except OSError:
+        return
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--latency", "5"], "'5' is not a duration"),
+        (["--rate", "fast"], "'fast' is not a number"),
+        (["--rate", "0"], "--rate has to be more than 0"),
+        (["--rate", "nan"], "--rate has to be more than 0"),
+        (["--daily-quota", "1.5"], "'1.5' is not a whole number"),
+        (["--burst", "3"], "--burst needs a --rate"),
+        (["--port", "70000"], "--port has to be between 0 and 65535"),
+        (["--day", "0s"], "--day has to be more than 0"),
+        (["--fault-500", "1.5"], "--fault-500 is a probability"),
+        (["--fault-500", "0.6", "--fault-close", "0.6"], "add up to more than 1"),
+        (["--credentials", "KEY"], "written KEY:SECRET"),
+        (["--expired-credentials", "KEY"], "is not among the --credentials"),
+        (["--no-such-option"], "--no-such-option"),
+    ],
+)
+def test_what_is_impossible_ends_with_2_and_a_sentence(arguments: list[str], says: str) -> None:
+    ended = CliRunner().invoke(app, arguments)
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert says in " ".join(ended.stderr.replace("│", " ").split())
+
+
+def test_a_port_in_use_or_a_ledger_that_is_none_ends_with_4_and_a_sentence(tmp_path: Path) -> None:
+    with emulator_process() as emulator:
+        ended = _run("--port", str(emulator.port))
+        assert (ended.returncode, ended.stdout) == (4, "")
+        assert f"Cannot listen on 127.0.0.1 port {emulator.port}" in ended.stderr
+    rows = tmp_path / "rows.ndjson"
+    rows.write_text("{}\n")
+    ended = _run("--ledger", str(rows))
+    assert ended.returncode == 4
+    assert "is not an emulator's ledger" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_help_names_every_option_and_shows_examples() -> None:
+    help_text = _run("--help").stdout
+    for kind in (Options, FaultOptions):
+        named = flags(kind)
+        assert set(named) == {each.name for each in fields(kind)} - {"faults"}
+        for flag in named.values():
+            assert f"{flag.name} " in help_text
+            assert len(flag.help) > 10
+    assert "curl http://127.0.0.1:8080/_emulator/audit" in help_text
+
+
+def test_the_command_line_reaches_the_options(tmp_path: Path) -> None:
+    """One emulator with an option of every form; each shows in what it answers."""
+    arguments = [
+        *("--credentials", "K:s:444455556666", "--credentials", "L:t", "--rate", "none"),
+        *("--daily-quota", "2", "--unknown-engagement", "eng-unknown*", "--unknown-engagement", "eng-gone*"),
+        *("--latency", "100ms", "--fault-throttle", "0", "--seed", "5"),
+    ]
+    with emulator_process(*arguments, ledger=tmp_path / "ledger.ndjson") as emulator:
+        assert post(emulator.url, create_request())[0] == 403
+    with emulator_process(*arguments[4:], ledger=tmp_path / "open.ndjson") as emulator:
+        for engagement in ("eng-unknown0000001", "eng-gone0000000001"):
+            start = time.monotonic()
+            assert b"ResourceNotFound" in post(emulator.url, create_request(1, engagement=engagement))[2]
+            assert time.monotonic() - start >= 0.1
+        assert b"ThrottlingException" in post(emulator.url, create_request(2))[2]
+
+
+def test_it_is_fast_enough_to_measure_a_sender_against() -> None:
+    """A floor far below what it does (some 3,500 a second), to notice when something becomes quadratic."""
+    with emulator_process() as emulator:
+        senders = [threading.Thread(target=_send, args=(emulator.url, lane)) for lane in range(2)]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+        audit, seconds = emulator.audit(), _cpu_seconds(emulator.process.pid)
+    assert audit["invitations"] == 2000
+    assert audit["invitations"] / seconds > 700
+
+
+def _send(url: str, lane: int) -> None:
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+    headers = {"X-Amz-Target": "AWSPartnerCentralSelling.CreateEngagementInvitation"}
+    for number in range(1000):
+        connection.request("POST", "/", json.dumps(create_request(lane * 1000 + number)), headers)
+        connection.getresponse().read()
+    connection.close()
+
+
+def _cpu_seconds(pid: int) -> float:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def test_the_helper_says_why_an_emulator_does_not_start() -> None:
+    with pytest.raises(RuntimeError, match="ended with 2"):
+        start_emulator("--rate", "0")
