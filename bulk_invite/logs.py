@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor
@@ -30,12 +30,12 @@ def configure(log_format: Literal["auto", "console", "json"], level: str) -> Non
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=lambda *_: structlog.WriteLogger(_StandardError()),
+        logger_factory=lambda *_: structlog.WriteLogger(cast("TextIO", _StandardError())),
         cache_logger_on_first_use=False,
     )
 
 
-class _StandardError(TextIO):
+class _StandardError:
     """Whatever standard error is at the moment: a progress bar puts its own in that place."""
 
     def write(self, text: str, /) -> int:

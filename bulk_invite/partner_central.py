@@ -45,7 +45,7 @@ _SPARE_CONNECTIONS: Final = 2
 _USER_AGENT: Final = f"bulk-invite/{version('bulk-invite')} aiobotocore/{version('aiobotocore')}"
 
 _STS: Final = AioConfig(
-    connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 3, "mode": "standard"}
+    connect_timeout=3, read_timeout=3, retries={"total_max_attempts": 3, "mode": "standard"}
 )
 
 _UNREADABLE: Final = (

@@ -6,7 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import anyio
 import structlog
@@ -133,7 +133,7 @@ def clock_text(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}"
 
 
-def _fields(view: View) -> dict[str, object]:
+def _fields(view: View) -> dict[str, Any]:
     return {
         "total_text": "?" if view.total is None else f"{view.total:,}",
         "rate": view.rate,

@@ -13,7 +13,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
 
 from bulk_invite.durations import format_duration, parse_duration
@@ -43,6 +51,13 @@ def _finite_rate(value: float | str) -> float | str:
     return value
 
 
+def _file_name(value: str) -> str:
+    if "://" in value:
+        # A URL may hold a password, so it is not repeated.
+        raise ValueError("only a file can be the checkpoint so far, not a database URL")
+    return value
+
+
 def _failure_limit(value: object) -> object:
     """`20` or `5%`, kept as text; a share has to be one."""
     text = str(value)
@@ -65,7 +80,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    checkpoint: str = Field("bulk-invite.db", description="The checkpoint file; what makes a run resumable.")
+    checkpoint: Annotated[str, AfterValidator(_file_name)] = Field(
+        "bulk-invite.db", min_length=1, description="The checkpoint file; what makes a run resumable."
+    )
     campaign: str = Field(
         "",
         max_length=255,
@@ -84,7 +101,7 @@ class Settings(BaseModel):
         "us-east-1", min_length=1, description="AWS region; Partner Central has only this one."
     )
     profile: str | None = Field(None, description="Profile of the AWS configuration. Default: the AWS chain.")
-    rate: Annotated[Literal["auto"] | float, BeforeValidator(_rate)] = Field(
+    rate: Annotated[Literal["auto"] | float, BeforeValidator(_rate), AfterValidator(_finite_rate)] = Field(
         "auto",
         description="Calls per second, never exceeded; auto starts at 1 and climbs until throttled.",
     )

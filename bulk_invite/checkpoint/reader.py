@@ -129,9 +129,11 @@ class CheckpointReader:
 
     def _has_sender(self) -> bool:
         lock = lock_of(self._path)
+        if not Path(lock.lock_file).exists():
+            return False
         try:
             lock.acquire(timeout=0)
-        except (Timeout, OSError):
+        except Timeout:
             return True
         lock.release()
         return False

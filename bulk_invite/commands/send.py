@@ -131,7 +131,7 @@ class _Run:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, signal.SIG_IGN)
                 try:
-                    self._publish(results, finished=finished)
+                    self._publish(results, finished=finished, rows=report.tally.rows)
                 finally:
                     summary = Summary.of_run(report.tally, time.monotonic() - began)
                     show(summary, as_json=settings.json_output)
@@ -139,11 +139,11 @@ class _Run:
             return 0 if summary.complete else 1
         return _INTERRUPTED if self._stop.aborted else _STOPPED
 
-    def _publish(self, results: Results | None, *, finished: bool) -> None:
+    def _publish(self, results: Results | None, *, finished: bool, rows: int) -> None:
         """Put the results in place, unless that would replace a source whose rows were not all read."""
         folder = self._settings.results
-        if results is None or folder is None:
-            return
+        if results is None or folder is None or not (finished or rows):
+            return  # a run that read nothing has nothing to put in the place of an earlier one's
         read_to_the_end = finished and self._settings.limit is None
         would_replace_source = any(
             source.name != STDIN and Path(source.name).resolve().parent == folder.resolve()

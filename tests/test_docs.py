@@ -1,0 +1,150 @@
+"""README, the example configuration and the scripts say what the program does."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from command import run, start
+
+from bulk_invite.cli import app
+from bulk_invite.errors import TooManyFailuresError
+from bulk_invite.outcome import State
+from bulk_invite.settings import Settings, flag, key, load, shown_default
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+EXAMPLE = (ROOT / "config" / "bulk-invite.example.toml").read_text()
+
+INSTALL_AND_DEMO, INSTALL_AND_TEST = (
+    line for line in README.splitlines() if line.startswith("python3 -m venv .venv")
+)
+
+
+def uncommented(text: str) -> str:
+    """The example configuration with every setting switched on."""
+    return "\n".join(line.removeprefix("# ") for line in text.splitlines() if re.match(r"# [a-z_]+ = ", line))
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_readme_has_every_option_with_its_default_and_meaning(name: str) -> None:
+    field = Settings.model_fields[name]
+    default = shown_default(field)
+    description = (field.description or "").replace("|", "\\|")
+    row = f"| `{flag(name)}` | {f'`{default}`' if default else ''} | {description} |"
+    assert row in README.splitlines()
+
+
+def test_readme_has_no_option_that_is_gone() -> None:
+    table = re.findall(r"^\| `(--[a-z-]+)` \|", README, re.MULTILINE)
+    assert table == [flag(name) for name in Settings.model_fields]
+
+
+def test_example_configuration_has_every_setting_with_its_default_and_meaning() -> None:
+    values = tomllib.loads(uncommented(EXAMPLE))
+    assert list(values) == [key(name) for name in Settings.model_fields]
+    prose = " ".join(line.removeprefix("# ") for line in EXAMPLE.splitlines())
+    for name, field in Settings.model_fields.items():
+        assert (field.description or name) in prose
+        if field.default is not None and field.default != "":
+            written = Settings.model_validate({key(name): values[key(name)]})
+            assert getattr(written, name) == field.default, name
+
+
+def test_example_configuration_is_one_as_it_stands_and_uncommented(tmp_path: Path) -> None:
+    for text in (EXAMPLE, uncommented(EXAMPLE)):
+        path = tmp_path / "bulk-invite.toml"
+        path.write_text(text)
+        load({}, path, {})
+
+
+def test_readme_has_every_command() -> None:
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert (
+            f"bulk-invite {command.callback.__name__}" in README or f"`{command.callback.__name__}`" in README
+        )
+
+
+def test_readme_has_every_state_and_exit_code() -> None:
+    for state in State:
+        assert f"| `{state}` |" in README
+    codes = [int(code) for code in re.findall(r"^\| (\d+) \| ", README, re.MULTILINE)]
+    assert codes == [0, 1, 2, TooManyFailuresError.exit_code, 4, 75, 130]
+
+
+def test_readme_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_readme_row_is_valid(tmp_path: Path) -> None:
+    (row,) = re.findall(r"```json\n(.*)\n```", README)
+    source = tmp_path / "row.ndjson"
+    source.write_text(row)
+    assert run("validate", source, cwd=tmp_path).code == 0
+
+
+def test_readme_console_commands_are_commands(tmp_path: Path) -> None:
+    """Every `$ bulk-invite ...` line is understood: with --help behind it, it explains itself."""
+    lines = re.findall(r"^\$ bulk-invite (.*)$", README, re.MULTILINE)
+    assert len(lines) > 8
+    for line in lines:
+        words = shlex.split(line.split(" > ")[0], comments=True)
+        ran = run(*words, "--help", cwd=tmp_path)
+        assert ran.code == 0, (line, ran.stderr)
+        for option in (word for word in words if word.startswith("--")):
+            assert option in ran.stdout, (line, option)
+
+
+def test_ci_runs_the_readme_command() -> None:
+    assert INSTALL_AND_TEST in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_readme_demo_finds_nothing_lost_and_nothing_twice(tmp_path: Path) -> None:
+    command = INSTALL_AND_DEMO.split(" && ")[-1].removeprefix(".venv/bin/bulk-invite ")
+    ran = start(*shlex.split(command), cwd=tmp_path).ended(within=110)
+    assert ran.code == 0, ran.stdout + ran.stderr
+    assert "Verdict: nothing lost, nothing sent twice." in ran.stdout
+    for title in re.findall(r"^│ (\S.*?)\s+│", README, re.MULTILINE):
+        assert title in ran.stdout
+
+
+def test_image_is_pinned_and_stops_by_draining() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    for line in ("STOPSIGNAL SIGTERM", 'ENTRYPOINT ["bulk-invite"]', "USER 10001:10001", "VOLUME /state"):
+        assert line in dockerfile.splitlines()
+    assert dockerfile.count("--require-hashes") == 2
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "build.lock"])
+def test_locks_have_a_hash_for_every_package_and_no_address(lock: str) -> None:
+    text = (ROOT / "config" / lock).read_text()
+    packages = text.replace("\\\n", " ").splitlines()
+    for package in packages:
+        assert package.startswith("#") or re.match(r"\S+==\S+.*--hash=sha256:[0-9a-f]{64}", package), package
+    assert "://" not in text
+
+
+def test_lock_satisfies_the_bounds_of_the_package() -> None:
+    from packaging.requirements import Requirement  # noqa: PLC0415 - pytest brings it
+
+    lock = (ROOT / "config" / "requirements.lock").read_text()
+    pinned = dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", lock, re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for text in project["dependencies"]:
+        requirement = Requirement(text)
+        assert pinned[requirement.name.lower()] in requirement.specifier, text
+
+
+def test_changelog_names_the_version_of_the_package() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"\n## {version}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_shell_script_is_valid() -> None:
+    subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], check=True)
