@@ -75,6 +75,7 @@ class Committer:
             finally:
                 # Nobody must wait for a committer that is gone.
                 self._failure = self._failure or CheckpointError(_GONE)
+                self._gathering.failure = self._failure
                 self._gathering.done.set()
 
     def close(self) -> None:

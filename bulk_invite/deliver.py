@@ -127,8 +127,10 @@ class Deliverer:
         with self._stop.until_drain() as scope:
             if after > 0:
                 await anyio.sleep(after)
-            await self._outage.passed()
             await self._pacer.permit(retry=retry)
+            while self._outage.is_on:
+                await self._outage.passed()
+                await self._pacer.permit(retry=retry)
         # Any of these waits may have taken hours.
         return not scope.cancelled_caught and not await self._set_aside(life)
 
@@ -188,13 +190,17 @@ class Deliverer:
         return await self._permitted(life, retry=True, after=delay)
 
     async def _wait_reachable(self, life: Life, disposition: Disposition) -> bool:
+        probing = False
         with self._stop.until_drain() as scope:
-            life.probing = await self._outage.wait_to_retry(probing=life.probing, code=disposition.code)
+            probing = await self._outage.wait_to_retry(life, code=disposition.code)
         if scope.cancelled_caught:
             return False
-        if life.probing:
-            return not await self._too_old(life)
-        return await self._permitted(life, retry=True)
+        if not probing:
+            return await self._permitted(life, retry=True)
+        if await self._too_old(life):
+            self._outage.probe_gave_up()
+            return False
+        return True
 
     async def _too_old(self, life: Life) -> bool:
         """Leave a row in doubt whose token may be forgotten by now: another call might invite twice."""

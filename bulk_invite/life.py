@@ -17,7 +17,7 @@ class Life:
     """A row on its way, as it was last committed. Every method raises CheckpointError when it cannot commit.
 
     doubt_since: epoch seconds of the earliest attempt of unknown fate, or None.
-    doubtful, throttled: such endings in this run so far. probing: its next call probes a dead endpoint.
+    doubtful, throttled: such endings in this run so far.
     ended: this run is done with it.
     """
 
@@ -28,7 +28,6 @@ class Life:
         self.doubt_since = to_send.doubt_since
         self.doubtful = 0
         self.throttled = 0
-        self.probing = False
         self.ended = False
         self._state = State.PENDING if to_send.doubt_since is None else State.IN_DOUBT
         self._attempts = 0

@@ -23,30 +23,38 @@ class Outage:
         self._backoff = backoff
         self._random = random
         self._failures = 0
+        self._probe: object = None
         self._over = anyio.Event()
         self._over.set()
 
+    @property
+    def is_on(self) -> bool:
+        return not self._over.is_set()
+
     async def passed(self) -> None:
         """Return as soon as the endpoint answers, as far as anybody knows."""
-        if not self._over.is_set():
-            await self._over.wait()
+        await self._over.wait()
 
-    async def wait_to_retry(self, *, probing: bool, code: str) -> bool:
-        """Wait after a call that could not leave; True for the one that probes, False once it is over.
-
-        probing: whether the call that just failed was the probe already.
-        """
-        if not (probing or self._over.is_set()):
-            await self._over.wait()
+    async def wait_to_retry(self, who: object, *, code: str) -> bool:
+        """Wait after a call of `who` could not leave. True: `who` is the probe; False: the outage is over."""
+        over = self._over
+        if not over.is_set() and self._probe is not who:
+            await over.wait()
             return False
-        if self._over.is_set():
-            self._over = anyio.Event()
+        if over.is_set():
+            over = self._over = anyio.Event()
+            self._probe = who
             self._failures = 0
         self._failures += 1
         delay = self._backoff.delay(self._failures, self._random)
         _log.warning("endpoint.unreachable", reason=code, next_try_s=round(delay, 1))
-        await anyio.sleep(delay)
-        return True
+        with anyio.move_on_after(delay):
+            await over.wait()
+        return not over.is_set()
+
+    def probe_gave_up(self) -> None:
+        """The probe will not call again: the others find out for themselves."""
+        self._over.set()
 
     def answered(self) -> None:
         """An answer came: whoever waits goes on."""

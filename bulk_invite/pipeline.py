@@ -123,6 +123,7 @@ class Pipeline:
                     await opening()
                 await self._flow(group, send, receive)
             finally:
+                self._stop.drain()  # a source that waits for more rows on its thread asks this switch
                 self._committer.close()
                 group.cancel_scope.cancel()
         if self._stop.reason is not None:

@@ -24,8 +24,11 @@ class StopSwitch:
         self._until_abort: set[CancelScope] = set()
 
     def drain(self, reason: BulkInviteError | None = None) -> None:
-        """No new calls; calls in flight are finished and committed. The first reason stands."""
-        if self.reason is None and not self.draining:
+        """No new calls; calls in flight are finished and committed. The first reason stands.
+
+        An error after a signal is a reason too: a checkpoint that cannot be written must not go untold.
+        """
+        if self.reason is None:
             self.reason = reason
         self.draining = True
         for scope in tuple(self._until_drain):

@@ -49,14 +49,19 @@ class Pacer:
         """Return when a call may leave; a retry goes before every new row that waits."""
         await self._turn.take(urgent=retry)
         try:
-            while (wait := self._controller.earliest() - self._clock()) > 0:
-                await self._sleep(wait)
-            rate = self._controller.rate(self._clock())
-            burst = self._burst if self._burst is not None else max(1.0, rate * _CATCH_UP)
-            self._limiter.max_rate = burst / rate
-            await self._limiter.acquire(1.0 / rate)
+            await self._acquire()
+            while self._controller.earliest() > self._clock():  # a throttle came while we waited
+                await self._acquire()
         finally:
             self._turn.pass_on()
+
+    async def _acquire(self) -> None:
+        while (wait := self._controller.earliest() - self._clock()) > 0:
+            await self._sleep(wait)
+        rate = self._controller.rate(self._clock())
+        burst = self._burst if self._burst is not None else max(1.0, rate * _CATCH_UP)
+        self._limiter.max_rate = burst / rate
+        await self._limiter.acquire(1.0 / rate)
 
     def observe(self, signal: Signal, *, sent_at: float, retry_after: float | None) -> None:
         """Tell the controller how an attempt that left at `sent_at` has just ended."""

@@ -1,0 +1,126 @@
+"""Shapes compiled for pydantic-core: to find everything that is wrong, or only to say yes quickly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from pydantic_core import CoreSchema, SchemaError, SchemaValidator, ValidationError, core_schema
+
+from bulk_invite.errors import ServiceModelError
+from bulk_invite.shapes import Choice, Listing, Record, Scalar, Shape, Text
+
+
+def compile_shape(
+    shape: Shape, *, unknown: Literal["forbid", "ignore"] = "forbid", list_bounds: bool = False
+) -> SchemaValidator:
+    """Compile a shape. That a union has exactly one member is not looked at.
+
+    unknown: whether unknown members are errors, or left out of what the validator returns.
+    list_bounds: whether to look at the length of lists. Pydantic does not look into a list that is too long.
+    """
+    try:
+        return SchemaValidator(_schema(shape, unknown, list_bounds=list_bounds))
+    except SchemaError as error:
+        raise ServiceModelError(
+            f"The shape {shape.name} of the service model cannot be compiled: {error}.",
+            hint="Patterns with look-around or back-references are not supported.",
+        ) from error
+
+
+class QuickCheck:
+    """Recognises valid values at a fraction of what finding errors costs; some shapes it does not take on.
+
+    Unknown members are left out instead of refused, which saves a third: the caller has to prove that what it
+    gets is all that there was, and proves in the same step that no key stood twice (see `json_text`).
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self._applies = isinstance(shape, Record) and _is_simple(shape)
+        self._validator = compile_shape(shape, unknown="ignore", list_bounds=True)
+        self._unions = tuple(_unions(shape, ()))
+
+    def known_members(self, value: object) -> dict[str, Any] | None:
+        """What the shape knows of `value`, texts throughout, members sorted; None if it is not certainly right."""
+        if not self._applies:
+            return None
+        try:
+            known: dict[str, Any] = self._validator.validate_python(value)
+        except ValidationError:
+            return None
+        for path in self._unions:
+            union: dict[str, Any] | None = known
+            for name in path:
+                if union is not None:
+                    union = union.get(name)
+            if union is not None and len(union) != 1:
+                return None
+        return known
+
+
+def _is_simple(shape: Shape, *, in_list: bool = False) -> bool:
+    """Texts only, so that the length of what orjson writes proves something; unions not within lists."""
+    match shape:
+        case Text() | Choice():
+            return True
+        case Scalar():
+            return False
+        case Listing(item=item):
+            return _is_simple(item, in_list=True)
+        case Record(members=members, union=union):
+            return not (union and in_list) and all(
+                _is_simple(inner, in_list=in_list) for inner in members.values()
+            )
+
+
+def _unions(shape: Shape, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    if isinstance(shape, Record):
+        if shape.union:
+            yield path
+        for name, member in shape.members.items():
+            yield from _unions(member, (*path, name))
+
+
+def _schema(shape: Shape, unknown: Literal["forbid", "ignore"], *, list_bounds: bool) -> CoreSchema:
+    match shape:
+        case Text(pattern=pattern):
+            return core_schema.str_schema(
+                min_length=pattern.min_length or None,
+                max_length=pattern.max_length,
+                pattern=pattern.rust,
+                regex_engine="rust-regex",
+                strict=True,
+            )
+        case Choice(values=values):
+            return core_schema.literal_schema(list(values))
+        case Scalar():
+            return _scalar_schema(shape)
+        case Listing(item=item):
+            return core_schema.list_schema(
+                _schema(item, unknown, list_bounds=list_bounds),
+                min_length=shape.min_items if list_bounds else None,
+                max_length=shape.max_items if list_bounds else None,
+                strict=True,
+            )
+        case Record(members=members, required=required):
+            fields = {
+                name: core_schema.typed_dict_field(
+                    _schema(member, unknown, list_bounds=list_bounds), required=name in required
+                )
+                for name, member in sorted(members.items())
+            }
+            return core_schema.typed_dict_schema(fields, extra_behavior=unknown, strict=True)
+
+
+def _scalar_schema(scalar: Scalar) -> CoreSchema:
+    match scalar.kind:
+        case "integer":
+            low = None if scalar.minimum is None else int(scalar.minimum)
+            high = None if scalar.maximum is None else int(scalar.maximum)
+            return core_schema.int_schema(ge=low, le=high, strict=True)
+        case "float":
+            return core_schema.float_schema(ge=scalar.minimum, le=scalar.maximum, strict=True)
+        case "boolean":
+            return core_schema.bool_schema(strict=True)
+        case "timestamp":
+            return core_schema.datetime_schema(strict=False)

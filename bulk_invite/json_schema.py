@@ -1,0 +1,78 @@
+"""A row as JSON Schema (draft 2020-12), for editors. Made of the same shapes as the validator."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from bulk_invite.service_model import REQUEST, ServiceModel
+from bulk_invite.shapes import MAY_BE_ABSENT, METADATA, Choice, Listing, Record, Scalar, Shape, Text, resolve
+
+_WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_TYPES = {"integer": "integer", "float": "number", "boolean": "boolean"}
+
+
+def row_json_schema(model: ServiceModel) -> dict[str, Any]:
+    """One row: Catalog and ClientToken may be absent, `_bulk_invite` may be anything."""
+    row = resolve(model, REQUEST, optional=MAY_BE_ABSENT)
+    definitions: dict[str, Any] = {}
+    _schema(row, definitions)
+    top: dict[str, Any] = definitions.pop(REQUEST)
+    top["title"] = "Invitation row"
+    top["properties"][METADATA] = {"title": "Metadata", "description": "Ignored and never sent."}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "$defs": definitions}
+
+
+def _schema(shape: Shape, definitions: dict[str, Any]) -> dict[str, Any]:
+    """A reference to `shape`, which is added to `definitions` with all below it."""
+    if shape.name not in definitions:
+        definitions[shape.name] = {}
+        definitions[shape.name] = _definition(shape, definitions)
+    return {"$ref": f"#/$defs/{shape.name}"}
+
+
+def _definition(shape: Shape, definitions: dict[str, Any]) -> dict[str, Any]:
+    match shape:
+        case Text(pattern=pattern):
+            limits = {
+                "minLength": pattern.min_length or None,
+                "maxLength": pattern.max_length,
+                "pattern": pattern.ecma,
+            }
+            return {"type": "string", **_given(limits)}
+        case Choice(values=values):
+            return {"type": "string", "enum": list(values)}
+        case Scalar(kind="timestamp"):
+            return {"type": ["string", "number"]}
+        case Scalar(kind=kind):
+            return {"type": _TYPES[kind], **_given({"minimum": shape.minimum, "maximum": shape.maximum})}
+        case Listing(item=item):
+            limits = {"minItems": shape.min_items or None, "maxItems": shape.max_items}
+            return {"type": "array", "items": _schema(item, definitions), **_given(limits)}
+        case Record():
+            return _object(shape, definitions)
+
+
+def _object(record: Record, definitions: dict[str, Any]) -> dict[str, Any]:
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {
+            name: {"title": _title(name), **_schema(member, definitions)}
+            for name, member in record.members.items()
+        },
+        "additionalProperties": False,
+    }
+    if record.union:
+        schema["oneOf"] = [{"required": [name]} for name in record.members]
+    else:
+        schema["required"] = [name for name in record.members if name in record.required]
+    return schema
+
+
+def _title(name: str) -> str:
+    first, *others = _WORD_START.split(name)
+    return " ".join([first, *(word.lower() for word in others)])
+
+
+def _given(limits: dict[str, Any]) -> dict[str, Any]:
+    return {name: limit for name, limit in limits.items() if limit is not None}

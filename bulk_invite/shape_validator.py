@@ -1,0 +1,192 @@
+"""What is wrong with a value by any shape of the service model: all of it, in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from pydantic_core import ErrorDetails, ValidationError
+
+from bulk_invite.compiled import compile_shape
+from bulk_invite.invitation import RowError
+from bulk_invite.json_text import MAX_ERRORS, Path, path_text
+from bulk_invite.patterns import TextPattern
+from bulk_invite.service_model import ServiceModel
+from bulk_invite.shapes import Choice, Listing, Record, Scalar, Shape, Text, resolve
+
+_SHOWN_CHOICES = 12
+
+
+class ShapeValidator:
+    """Checks parsed JSON against one input or output shape of the service model.
+
+    Raises ServiceModelError when the shape is missing or cannot be compiled.
+    """
+
+    def __init__(
+        self, model: ServiceModel, shape_name: str, *, optional: frozenset[str] = frozenset()
+    ) -> None:
+        self.shape = resolve(model, shape_name, optional=optional)
+        self._counts = _counts(self.shape)
+        self._validator = compile_shape(self.shape)
+
+    def errors(self, value: object) -> tuple[RowError, ...]:
+        """Everything that is wrong with `value`: at most MAX_ERRORS and a last one that says so."""
+        return bounded(self.each_error(value))
+
+    def each_error(self, value: object) -> Iterator[RowError]:
+        """The errors of `value`, however many. They hold nothing of it but harmless names of members."""
+        if self._counts is not None:
+            yield from self._counts.errors(value, ())
+        try:
+            self._validator.validate_python(value)
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_context=False)
+            yield from (_row_error(self.shape, detail) for detail in found)
+
+
+def bounded(errors: Iterator[RowError]) -> tuple[RowError, ...]:
+    """The first MAX_ERRORS errors, and a last one if there are others."""
+    shown = tuple(islice(errors, MAX_ERRORS))
+    if next(errors, None) is None:
+        return shown
+    return (
+        *shown,
+        RowError("$", "too_many_errors", f"expected a row with fewer errors; {MAX_ERRORS} are listed"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """How many members a union and elements a list may have, at this shape and below.
+
+    Kept apart from pydantic's pass because there a wrong count hides what is wrong inside.
+    """
+
+    union: frozenset[str] | None
+    min_items: int
+    max_items: int | None
+    members: tuple[tuple[str, _Counts], ...]
+    item: _Counts | None
+
+    def errors(self, value: object, path: Path) -> Iterator[RowError]:
+        if isinstance(value, dict):
+            if self.union is not None and len(self.union & value.keys()) != 1:
+                names = ", ".join(sorted(self.union))
+                yield RowError(path_text(path), "not_exactly_one", f"expected exactly one of: {names}")
+            for name, counts in self.members:
+                if name in value:
+                    yield from counts.errors(value[name], (*path, name))
+        elif isinstance(value, list):
+            if len(value) < self.min_items:
+                yield RowError(
+                    path_text(path), "too_few", f"expected at least {_counted(self.min_items, 'element')}"
+                )
+            if self.max_items is not None and len(value) > self.max_items:
+                yield RowError(
+                    path_text(path), "too_many", f"expected at most {_counted(self.max_items, 'element')}"
+                )
+            if self.item is not None:
+                for index, item in enumerate(value):
+                    yield from self.item.errors(item, (*path, index))
+
+
+def _counts(shape: Shape) -> _Counts | None:
+    match shape:
+        case Listing():
+            item = _counts(shape.item)
+            if item is None and shape.max_items is None and not shape.min_items:
+                return None
+            return _Counts(None, shape.min_items, shape.max_items, (), item)
+        case Record():
+            inner = ((name, _counts(member)) for name, member in shape.members.items())
+            members = tuple((name, counts) for name, counts in inner if counts is not None)
+            union = frozenset(shape.members) if shape.union else None
+            return _Counts(union, 0, None, members, None) if members or union else None
+        case _:
+            return None
+
+
+# pydantic's error types -> our codes; anything else is a wrong type.
+_CODES: Mapping[str, str] = {
+    "missing": "missing",
+    "extra_forbidden": "unknown_member",
+    "literal_error": "not_in_enum",
+    "string_pattern_mismatch": "invalid_format",
+    "string_unicode": "invalid_format",
+    "string_too_short": "too_short",
+    "string_too_long": "too_long",
+    "greater_than_equal": "out_of_range",
+    "less_than_equal": "out_of_range",
+}
+
+
+def _row_error(root: Shape, detail: ErrorDetails) -> RowError:
+    path = detail["loc"]
+    code = _CODES.get(detail["type"], "wrong_type")
+    shape = _shape_at(root, path)
+    if code == "not_in_enum" and not isinstance(detail["input"], str):
+        code = "wrong_type"
+    return RowError(path_text(path), code, _sentence(code, shape))
+
+
+def _shape_at(shape: Shape | None, path: Path) -> Shape | None:
+    for step in path:
+        match shape:
+            case Record(members=members):
+                shape = members.get(str(step))
+            case Listing(item=item):
+                shape = item
+            case _:
+                return None
+    return shape
+
+
+def _sentence(code: str, shape: Shape | None) -> str:
+    match code, shape:
+        case "missing", _:
+            expected = "this member; it is required"
+        case "unknown_member", _:
+            expected = "no such member; the service does not know it"
+        case "not_in_enum", Choice(values=values) if len(values) <= _SHOWN_CHOICES:
+            expected = f"one of: {', '.join(values)}"
+        case "not_in_enum", Choice(name=name, values=values):
+            expected = f"one of the {len(values)} values of {name}; `bulk-invite schema` lists them"
+        case _, Text(pattern=pattern) if code in _OF_TEXTS:
+            expected = _OF_TEXTS[code](pattern)
+        case "out_of_range", Scalar(minimum=minimum, maximum=maximum):
+            expected = f"a number{_limit(' from', minimum)}{_limit(' up to', maximum)}"
+        case "wrong_type", Scalar(kind=kind):
+            expected = _SCALARS[kind]
+        case "wrong_type", _ if shape is not None:
+            expected = _KINDS[type(shape)]
+        case _:
+            expected = "valid Unicode"
+    return f"expected {expected}"
+
+
+_KINDS: Mapping[type[Shape], str] = {Text: "text", Choice: "text", Listing: "a list", Record: "an object"}
+_SCALARS: Mapping[str, str] = {
+    "integer": "a whole number",
+    "float": "a number",
+    "boolean": "true or false",
+    "timestamp": "a time: ISO 8601 text, or seconds since 1970",
+}
+
+
+_OF_TEXTS: Mapping[str, Callable[[TextPattern], str]] = {
+    "too_short": lambda pattern: f"at least {_counted(pattern.min_length, 'character')}",
+    "too_long": lambda pattern: f"at most {_counted(pattern.max_length or 0, 'character')}",
+    "invalid_format": lambda pattern: (
+        f"text that matches {pattern.form} from end to end" if pattern.form else "valid Unicode"
+    ),
+}
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"1 {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _limit(word: str, limit: float | None) -> str:
+    return "" if limit is None else f"{word} {limit}"

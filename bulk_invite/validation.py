@@ -1,0 +1,162 @@
+"""From a row to an invitation, or to everything that is wrong with it. Pure: today is an argument."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from itertools import chain
+from typing import NotRequired, TypedDict, cast
+
+import orjson
+
+from bulk_invite.compiled import QuickCheck
+from bulk_invite.errors import ServiceModelError
+from bulk_invite.examples import examples
+from bulk_invite.invitation import Invitation, Rejection, Row, RowError
+from bulk_invite.json_schema import row_json_schema
+from bulk_invite.json_text import NotReadableError, duplicate_keys, nothing_dropped, read
+from bulk_invite.row_rules import Project, date_errors, project_warnings, token_warnings
+from bulk_invite.service_model import REQUEST, ServiceModel
+from bulk_invite.shape_validator import ShapeValidator, bounded
+from bulk_invite.shapes import MAY_BE_ABSENT, METADATA, Record, Shape
+from bulk_invite.tokens import body_hash, canonical_json, derive_token
+
+__all__ = ["RowValidator", "ShapeValidator", "examples", "row_json_schema"]
+
+_OVERSIZED = RowError("$", "line_too_long", "expected a line of at most 1 MiB")
+_NOT_AN_OBJECT = RowError("$", "not_an_object", "expected one JSON object on the line")
+
+
+class _Payload(TypedDict, total=False):
+    OpportunityInvitation: _Opportunity
+
+
+class _Opportunity(TypedDict, total=False):
+    Project: Project
+
+
+class _Invitation(TypedDict):
+    Payload: _Payload
+
+
+class _Request(TypedDict):
+    """The members that are read here, of a request that the service model has found valid."""
+
+    Catalog: NotRequired[str]
+    ClientToken: NotRequired[str]
+    EngagementIdentifier: str
+    Invitation: _Invitation
+
+
+class RowValidator:
+    """Turns rows of one run into invitations.
+
+    `today` decides only whether a completion date is worth a warning. Raises ServiceModelError for a model of
+    which valid requests need not have what an invitation is made of.
+    """
+
+    def __init__(self, model: ServiceModel, *, catalog: str, campaign: str, today: dt.date) -> None:
+        self._shape = ShapeValidator(model, REQUEST, optional=MAY_BE_ABSENT)
+        _require(self._shape.shape, "EngagementIdentifier")
+        _require(self._shape.shape, "Invitation", "Payload")
+        self._quick = QuickCheck(self._shape.shape)
+        self._catalog = catalog
+        # ClientToken follows Catalog in canonical JSON, unless a model has other members that sort that low.
+        self._head = canonical_json({"Catalog": catalog})[:-1] if self._token_is_second() else None
+        self._campaign = campaign
+        self._today = today
+
+    def validate(self, row: Row) -> Invitation | Rejection:
+        if row.oversized:
+            return Rejection(row, (_OVERSIZED,))
+        try:
+            value = read(row.data)
+        except NotReadableError as error:
+            return Rejection(row, (error.error,))
+        return self._recognised(row, value) or self._judged(row, value)
+
+    def _recognised(self, row: Row, value: object) -> Invitation | None:
+        """The quick way, for nearly all valid rows."""
+        request = cast("_Request | None", self._quick.known_members(value))
+        if request is None:
+            return None
+        written = orjson.dumps(request)  # canonical: its members come sorted
+        if not nothing_dropped(row.data, written):
+            return None
+        try:
+            warnings = self._warnings(request)
+        except ValueError:
+            return None
+        catalog = request.get("Catalog")
+        if catalog is None:
+            request["Catalog"] = self._catalog
+            written = canonical_json(request)
+        elif catalog != self._catalog:
+            return None
+        return self._invitation(row, request, written, warnings)
+
+    def _judged(self, row: Row, value: object) -> Invitation | Rejection:
+        """The slow way: all that is wrong with a row; or nothing, if only the proof of that was missing."""
+        if isinstance(value, dict):
+            value.pop(METADATA, None)
+            value.setdefault("Catalog", self._catalog)
+        errors = bounded(chain(duplicate_keys(row.data), self._errors(value)))
+        if errors:
+            return Rejection(row, errors)
+        request = cast("_Request", value)
+        return self._invitation(row, request, canonical_json(request), self._warnings(request))
+
+    def _errors(self, value: object) -> Iterator[RowError]:
+        if not isinstance(value, dict):
+            yield _NOT_AN_OBJECT
+            return
+        paths = set()
+        for error in self._shape.each_error(value):
+            paths.add(error.path)
+            yield error
+        if value["Catalog"] != self._catalog and "$.Catalog" not in paths:
+            yield RowError("$.Catalog", "wrong_catalog", f"expected {self._catalog}, the catalog of this run")
+        yield from (error for error in date_errors(value) if error.path not in paths)
+
+    def _warnings(self, request: _Request) -> tuple[RowError, ...]:
+        """Raises ValueError for a completion date that is on no calendar."""
+        payload = request["Invitation"]["Payload"]
+        found = token_warnings(request["ClientToken"]) if "ClientToken" in request else ()
+        if project := payload.get("OpportunityInvitation", {}).get("Project"):
+            found += project_warnings(project, self._today)
+        return found
+
+    def _invitation(
+        self, row: Row, request: _Request, written: bytes, warnings: tuple[RowError, ...]
+    ) -> Invitation:
+        """Freeze a valid request with Catalog; `written` is its canonical JSON."""
+        token = request.get("ClientToken")
+        if token is None:
+            token = derive_token(self._campaign, written)
+            written = self._with_token(request, written, token)
+        return Invitation(
+            row=row,
+            client_token=token,
+            body=written,
+            body_hash=body_hash(written),
+            engagement=request["EngagementIdentifier"],
+            payload_type=next(iter(request["Invitation"]["Payload"])),
+            warnings=warnings,
+        )
+
+    def _with_token(self, request: _Request, written: bytes, token: str) -> bytes:
+        """Canonical JSON with the token put in: spliced, as writing it all again costs a row 3 % more."""
+        if self._head is None:
+            return canonical_json({**request, "ClientToken": token})
+        return b'%b,"ClientToken":"%b"%b' % (self._head, token.encode(), written[len(self._head) :])
+
+    def _token_is_second(self) -> bool:
+        shape = self._shape.shape
+        return isinstance(shape, Record) and sorted(shape.members)[:2] == ["Catalog", "ClientToken"]
+
+
+def _require(shape: Shape, *path: str) -> None:
+    for name in path:
+        if not isinstance(shape, Record) or name not in shape.required:
+            raise ServiceModelError(f"The service model does not require {'.'.join(path)} of a request.")
+        shape = shape.members[name]

@@ -1,0 +1,350 @@
+"""The installed command as an operator runs it, and what it talks to: an emulator, or any odd server."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import socketserver
+import struct
+import subprocess
+import sysconfig
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from pathlib import Path
+from typing import IO, Any, Self
+
+from anyio.from_thread import start_blocking_portal
+
+from bulk_invite.emulator.options import Options
+from bulk_invite.emulator.server import serve
+
+COMMAND = Path(sysconfig.get_path("scripts")) / "bulk-invite"
+PATIENCE = 40.0
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example"}
+FAST = ("--rate", "300", "--burst", "20", "--json")
+"""Options of a `send` that shall be over soon."""
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Nothing of AWS, of ours, or of a proxy from outside, and no credentials from anywhere."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "BULK_INVITE_")) and not name.lower().endswith("_proxy")
+    }
+    nowhere = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
+    return {**kept, **nowhere, "AWS_EC2_METADATA_DISABLED": "true", **more}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that has ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+    @property
+    def json(self) -> dict[str, Any]:
+        result: dict[str, Any] = json.loads(self.stdout)
+        return result
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """The lines of standard output, parsed."""
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The log lines of standard error, parsed; its other lines are left out."""
+        return [json.loads(line) for line in self.stderr.splitlines() if line.startswith("{")]
+
+    @property
+    def said(self) -> str:
+        """The sentence of the error that ended it, or ""."""
+        return "".join(line for line in self.stderr.splitlines() if line.startswith("bulk-invite: "))
+
+
+@dataclass
+class Running:
+    """A command that goes on. Whoever starts one ends it."""
+
+    process: subprocess.Popen[str]
+    started: float = field(default_factory=time.monotonic)
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def ended(self, *, within: float = PATIENCE) -> Ran:
+        stdout, stderr = self.process.communicate(timeout=within)
+        return Ran(self.process.returncode, stdout, stderr, time.monotonic() - self.started)
+
+
+def start(
+    *arguments: str | Path,
+    cwd: Path,
+    env: Mapping[str, str] = CREDENTIALS,
+    stdin: int | IO[str] = subprocess.DEVNULL,
+) -> Running:
+    return Running(
+        subprocess.Popen(
+            [COMMAND, *map(str, arguments)],
+            cwd=cwd,
+            env=environment(**env),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    )
+
+
+@contextmanager
+def running(*arguments: str | Path, cwd: Path, **options: Any) -> Iterator[Running]:
+    """`start`, and killed at the end of the block unless it has ended by itself."""
+    command = start(*arguments, cwd=cwd, **options)
+    try:
+        yield command
+    finally:
+        command.process.kill()
+        # communicate also closes the pipes, which a warning would be about otherwise.
+        command.process.communicate(timeout=PATIENCE)
+
+
+def run(
+    *arguments: str | Path,
+    cwd: Path,
+    env: Mapping[str, str] = CREDENTIALS,
+    stdin: bytes = b"",
+    shell: bool = False,
+) -> Ran:
+    """Run the command to its end; with `shell`, the one argument is a script in which "$0" is the command."""
+    began = time.monotonic()
+    ran = subprocess.run(
+        ["sh", "-c", *map(str, arguments), COMMAND] if shell else [COMMAND, *map(str, arguments)],
+        check=False,
+        cwd=cwd,
+        env=environment(**env),
+        timeout=PATIENCE,
+        capture_output=True,
+        input=stdin,
+    )
+    return Ran(ran.returncode, ran.stdout.decode(), ran.stderr.decode(), time.monotonic() - began)
+
+
+def together(*calls: Callable[[], Ran]) -> list[Ran]:
+    """Run independent commands side by side; in the order of the calls."""
+    with ThreadPoolExecutor(4) as pool:
+        return [each.result() for each in [pool.submit(call) for call in calls]]
+
+
+def wait_until(true: Callable[[], object], *, within: float = PATIENCE) -> None:
+    """Return when `true()` is; an assertion fails when it does not become so."""
+    deadline = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """An emulator on a thread of this process; it is asked over HTTP, as an auditor would."""
+
+    url: str
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def audit(self) -> dict[str, Any]:
+        audit: dict[str, Any] = json.loads(self._get("audit"))
+        return audit
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Every Create call, oldest first."""
+        calls = [json.loads(line) for line in self._get("calls").splitlines()]
+        return [call for call in calls if call["operation"] == "CreateEngagementInvitation"]
+
+    def invitations(self) -> list[dict[str, Any]]:
+        """Every committed invitation with its request, oldest first."""
+        return [json.loads(line) for line in self._get("ledger?full=1").splitlines()]
+
+    def messages(self) -> Counter[str]:
+        """How often each message was invited."""
+        return Counter(entry["request"]["Invitation"]["Message"] for entry in self.invitations())
+
+    def _get(self, page: str) -> bytes:
+        with urllib.request.urlopen(f"{self.url}/_emulator/{page}", timeout=PATIENCE) as answer:
+            data: bytes = answer.read()
+        return data
+
+
+@contextmanager
+def emulator(**options: Any) -> Iterator[Emulator]:
+    """Run one with `emulator.options.Options`; on a thread it is there in milliseconds."""
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(serve(Options(**options))) as server,
+    ):
+        yield Emulator(server.url)
+
+
+def free_port() -> int:
+    """A port on which nobody listens, for a server that comes up late."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+class Then(Enum):
+    """What becomes of the connection after a reply."""
+
+    KEEP = auto()
+    CLOSE = auto()
+    RESET = auto()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Bytes to answer with, as they go over the wire, `after` seconds."""
+
+    data: bytes = b""
+    then: Then = Then.KEEP
+    after: float = 0.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it came; header names in lower case."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def is_create(self) -> bool:
+        return self.headers.get("x-amz-target", "").endswith(".CreateEngagementInvitation")
+
+    @property
+    def json(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.body)
+        return value
+
+
+def http(
+    status: int, body: object, *, content_type: str = "application/x-amz-json-1.0", **headers: str
+) -> bytes:
+    """A whole HTTP answer; `body` is bytes or becomes JSON. Underscores in header names become hyphens."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    lines = [f"HTTP/1.1 {status} Status", f"Content-Type: {content_type}", f"Content-Length: {len(data)}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + data
+
+
+def refusal(
+    code: str, *, status: int = 400, headers: Mapping[str, str] | None = None, **members: object
+) -> bytes:
+    """An error as Partner Central writes it."""
+    return http(status, {"__type": f"com.amazonaws#{code}", **members}, **(headers or {}))
+
+
+CREATED = http(200, {"Id": "engi-0123456789abc", "Arn": "arn:aws:any"})
+
+_IDENTITY = http(
+    200,
+    b'<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
+    b"<Arn>arn:aws:iam::111122223333:user/x</Arn><UserId>x</UserId><Account>111122223333</Account>"
+    b"</GetCallerIdentityResult></GetCallerIdentityResponse>",
+    content_type="text/xml",
+)
+
+
+class ScriptedServer:
+    """Answers Create calls by a script, and tells every STS caller to be account 111122223333.
+
+    creates: the Create calls as they came, oldest first. others: all the rest.
+    """
+
+    def __init__(self, script: Callable[[Request], Reply]) -> None:
+        self.creates: list[Request] = []
+        self.others: list[Request] = []
+        self._script = script
+        self._stopped = threading.Event()
+        self._connections: set[socket.socket] = set()
+        scripted = self
+
+        class Connection(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                scripted._serve(self.request)
+
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Connection)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._server.shutdown()
+        for connection in tuple(self._connections):
+            connection.shutdown(socket.SHUT_RDWR)
+        self._server.server_close()
+
+    def _serve(self, connection: socket.socket) -> None:
+        self._connections.add(connection)
+        try:
+            while (request := _read(connection)) is not None and self._answer(connection, request):
+                pass
+        except OSError:  # the caller has hung up
+            return
+        finally:
+            self._connections.discard(connection)
+
+    def _answer(self, connection: socket.socket, request: Request) -> bool:
+        (self.creates if request.is_create else self.others).append(request)
+        reply = self._script(request) if request.is_create else Reply(_IDENTITY)
+        self._stopped.wait(reply.after)
+        connection.sendall(reply.data)
+        if reply.then is Then.RESET:
+            # Lingering for no time makes close send RST in place of FIN.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+        return reply.then is Then.KEEP
+
+
+def _read(connection: socket.socket) -> Request | None:
+    """The next request; None where none comes, or what comes is no HTTP, such as a TLS greeting."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        received = connection.recv(65536)
+        if not received or not (data + received).startswith(b"POST"):
+            return None
+        data += received
+    head, _, body = data.partition(b"\r\n\r\n")
+    lines = (line.partition(": ") for line in head.decode().split("\r\n")[1:])
+    headers = {name.lower(): value for name, _, value in lines}
+    while len(body) < int(headers["content-length"]):
+        body += connection.recv(65536)
+    return Request(headers, body)
+
+
+def always(*replies: Reply | bytes) -> Callable[[Request], Reply]:
+    """A script that gives each reply in turn, and the last one again and again."""
+    waiting = list(replies)
+
+    def script(_: Request) -> Reply:
+        reply = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+        return reply if isinstance(reply, Reply) else Reply(reply)
+
+    return script

@@ -1,0 +1,272 @@
+"""Stand-ins for what the flow has around it; each keeps to a Protocol that the flow declares."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import count, islice
+
+import anyio
+
+from bulk_invite.errors import BulkInviteError, CheckpointError, SourceError
+from bulk_invite.invitation import Invitation, Position, Rejection, Row, RowError
+from bulk_invite.journal import Admission, AlreadySettled, Answered, Duplicate, Event, Sent, ToSend
+from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer, State
+
+THROTTLED = HttpAnswer(400, code="ThrottlingException")
+SERVER_ERROR = HttpAnswer(500, code="InternalServerException")
+REFUSED = HttpAnswer(400, code="ValidationException", errors=(RowError("$.A", "INVALID", "no"),))
+CONFLICT = HttpAnswer(400, code="ConflictException")
+FULL = HttpAnswer(400, code="ServiceQuotaExceededException")
+DENIED = HttpAnswer(400, code="AccessDeniedException")
+EXPIRED = HttpAnswer(403, code="ExpiredTokenException")
+UNKNOWN = HttpAnswer(418, code="TeapotException")
+DOWN = NoAnswer(("EndpointConnectionError", "ClientConnectorError"))
+RESET = NoAnswer(("EndpointConnectionError", "ClientOSError"))
+
+
+def row(line: int, text: str, source: str = "rows") -> Row:
+    return Row(Position(source, line), text.encode())
+
+
+def invitation(
+    token: str, *, line: int = 1, engagement: str = "eng-1", body: str = "", source: str = "rows"
+) -> Invitation:
+    """The invitation that `TinyValidator` makes of the row "token engagement body"."""
+    data = f"{token} {engagement} {body}".rstrip()
+    validated = TinyValidator().validate(row(line, data, source))
+    assert isinstance(validated, Invitation)
+    return validated
+
+
+class TinyValidator:
+    """A row is "token engagement body"; engagement and body may be missing, and "bad" is rejected."""
+
+    def validate(self, row: Row) -> Invitation | Rejection:
+        if row.data == b"bad":
+            return Rejection(row, (RowError("$", "bad", "a bad row"),))
+        token, engagement = (*row.data.decode().split(), "eng-1")[:2]
+        return Invitation(row, token, row.data, sha256(row.data).hexdigest(), engagement, "Opportunity")
+
+
+class ListSource:
+    """Rows from a list or an endless iterable. `taken`: how many were asked for.
+
+    fails_after: rows after which it breaks off with SourceError. lingers: at its end it waits for more rows,
+    as standard input does, until it is asked to stop.
+    """
+
+    def __init__(
+        self, texts: Iterable[str], *, fails_after: int | None = None, lingers: bool = False, name: str = "rows"
+    ) -> None:
+        self.taken = 0
+        self._texts = texts
+        self._fails_after = fails_after
+        self._lingers = lingers
+        self._name = name
+
+    def batches(
+        self, max_rows: int, max_bytes: int, stop: Callable[[], bool]
+    ) -> Generator[list[Row], None, None]:
+        assert max_bytes > 0
+        numbered = zip(count(1), self._texts, strict=False)
+        size = max_rows if self._fails_after is None else min(max_rows, self._fails_after)
+        while batch := list(islice(numbered, size)):
+            if self.taken == self._fails_after:
+                raise SourceError("The source rows ends too early.")
+            self.taken += len(batch)
+            yield [row(line, text, self._name) for line, text in batch]
+        while self._lingers and not stop():
+            threading.Event().wait(0.005)
+
+
+@dataclass
+class Entry:
+    """What `MemoryJournal` keeps of a row; `attempts` as the checkpoint counts them."""
+
+    body_hash: str
+    state: State = State.PENDING
+    doubt_since: float | None = None
+    invitation_id: str = ""
+    code: str = ""
+    attempts: int = 0
+    seen: bool = False
+
+
+class MemoryJournal:
+    """A checkpoint in memory.
+
+    fails_at: the number of the `record` call (from 1) from which on every one fails. gate: what every
+    `record` waits for.
+    """
+
+    def __init__(self, *, fails_at: int | None = None, gate: threading.Event | None = None) -> None:
+        self.rows: dict[str, Entry] = {}
+        self.events: list[Event] = []
+        self.writes: list[int] = []
+        self.entered = threading.Event()
+        self._fails_at = fails_at
+        self._gate = gate
+        self._one_thread = threading.Lock()
+
+    def states(self) -> dict[str, State]:
+        return {token: entry.state for token, entry in self.rows.items()}
+
+    def outcomes(self, token: str) -> list[str]:
+        """What is on record of a row, in order: "sent" or the outcome."""
+        return [
+            event.outcome if isinstance(event, Answered) else "sent"
+            for event in self.events
+            if event.client_token == token
+        ]
+
+    def next_run(self) -> None:
+        for entry in self.rows.values():
+            entry.seen = False
+
+    def admit(
+        self, batch: Sequence[Invitation | Rejection], *, campaign: str, retry_failed: bool
+    ) -> list[Admission]:
+        del campaign
+        with self._alone():
+            return [self._admit(each, retry_failed=retry_failed) for each in batch]
+
+    def record(self, events: Sequence[Event]) -> None:
+        with self._alone():
+            self.entered.set()
+            if self._gate is not None:
+                self._gate.wait()
+            self.writes.append(len(events))
+            if self._fails_at is not None and len(self.writes) >= self._fails_at:
+                raise CheckpointError(f"The disk is full (write {len(self.writes)}).")
+            for event in events:
+                self._apply(event)
+
+    def _alone(self) -> threading.Lock:
+        assert not self._one_thread.locked(), "the journal is for one thread at a time"
+        return self._one_thread
+
+    def _admit(self, row: Invitation | Rejection, *, retry_failed: bool) -> Admission:
+        if isinstance(row, Rejection):
+            return row
+        entry = self.rows.setdefault(row.client_token, Entry(row.body_hash))
+        assert entry.body_hash == row.body_hash
+        if entry.seen:
+            return Duplicate(row)
+        entry.seen = True
+        if entry.state is State.FAILED and retry_failed:
+            entry.state = State.PENDING
+        if entry.state in {State.CREATED, State.FAILED}:
+            return AlreadySettled(row, entry.state, entry.invitation_id, "", entry.code, ())
+        return ToSend(row, entry.doubt_since)
+
+    def _apply(self, event: Event) -> None:
+        self.events.append(event)
+        entry = self.rows.setdefault(event.client_token, Entry(""))
+        match event:
+            case Sent(at=at):
+                entry.state = State.IN_DOUBT
+                entry.attempts += 1
+                entry.doubt_since = at if entry.doubt_since is None else entry.doubt_since
+            case Answered():
+                entry.state = event.state
+                entry.doubt_since = event.doubt_since
+                entry.invitation_id = event.invitation_id
+                entry.code = event.code
+                entry.attempts -= not event.counted
+
+
+Reply = Answer | Exception
+"""An exception stands for a bug in the sender: it is raised."""
+
+Script = Mapping[str, Sequence[Reply]]
+"""Replies by token, in order; the last one stays."""
+
+
+@dataclass
+class Call:
+    token: str
+    body: bytes
+    began: float
+    ended: float | None = None
+
+
+@dataclass
+class ScriptedSender:
+    """Answers by script or, for tokens that are not in it, by `otherwise`; it notes every call.
+
+    otherwise: None for an Id of its own for every token. seconds: how long a call takes. gate: what every
+    call waits for before that. journal: where the intent of a call has to be before it is made.
+    """
+
+    script: Script = field(default_factory=dict)
+    otherwise: Callable[[Call], Reply] | None = None
+    seconds: float = 0.1
+    gate: anyio.Event | None = None
+    journal: MemoryJournal | None = None
+    calls: list[Call] = field(default_factory=list)
+    most_at_once: int = 0
+
+    async def create(self, body: bytes) -> Answer:
+        token = body.decode().split()[0]
+        if self.journal is not None:
+            entry = self.journal.rows[token]
+            assert entry.state is State.IN_DOUBT, f"{token} leaves without a durable intent"
+        call = Call(token, body, anyio.current_time())
+        self.calls.append(call)
+        self.most_at_once = max(self.most_at_once, sum(each.ended is None for each in self.calls))
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+            await anyio.sleep(self.seconds)
+        finally:
+            call.ended = anyio.current_time()
+        reply = self._reply(call)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def calls_of(self, token: str) -> list[Call]:
+        return [call for call in self.calls if call.token == token]
+
+    def _reply(self, call: Call) -> Reply:
+        if call.token in self.script:
+            replies = self.script[call.token]
+            return replies[min(len(self.calls_of(call.token)), len(replies)) - 1]
+        return created(call.token) if self.otherwise is None else self.otherwise(call)
+
+
+def created(token: str) -> HttpAnswer:
+    return HttpAnswer(200, invitation_id=f"engi-{token}", arn=f"arn:{token}")
+
+
+class MemoryOutlet:
+    """Result rows by token or line, each checked against the journal: nothing is told that is not durable.
+
+    fails: what every result row raises.
+    """
+
+    def __init__(self, journal: MemoryJournal, *, fails: BulkInviteError | None = None) -> None:
+        self.created_rows: dict[str, str] = {}
+        self.failed_rows: dict[str, tuple[RowError, ...]] = {}
+        self.rejected_lines: list[int] = []
+        self._journal = journal
+        self._fails = fails
+
+    def created(self, position: Position, client_token: str, invitation_id: str, arn: str) -> None:
+        del position, arn
+        assert self._journal.rows[client_token].state is State.CREATED
+        if self._fails is not None:
+            raise self._fails
+        self.created_rows[client_token] = invitation_id
+
+    def failed(self, row: Row, errors: tuple[RowError, ...]) -> None:
+        token = row.data.decode().split()[0]
+        assert self._journal.rows[token].state is State.FAILED
+        self.failed_rows[token] = errors
+
+    def rejected(self, row: Row, errors: tuple[RowError, ...]) -> None:
+        assert errors
+        self.rejected_lines.append(row.position.line)

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import threading
+
+import anyio
+import pytest
+
+from bulk_invite.commit import Committer
+from bulk_invite.errors import CheckpointError
+from bulk_invite.journal import Sent
+from fakes import MemoryJournal, invitation
+
+pytestmark = pytest.mark.anyio
+
+
+def _sent(number: int) -> Sent:
+    return Sent(f"token-{number}", float(number))
+
+
+def _committer(journal: MemoryJournal) -> Committer:
+    return Committer(journal, campaign="", retry_failed=False)
+
+
+async def _until(reached: threading.Event) -> None:
+    assert await anyio.to_thread.run_sync(reached.wait, 5)
+
+
+async def test_commit_returns_only_when_the_event_is_written() -> None:
+    gate = threading.Event()
+    journal = MemoryJournal(gate=gate)
+    committer = _committer(journal)
+    returned = anyio.Event()
+
+    async def commit() -> None:
+        await committer.commit(_sent(1))
+        assert journal.events == [_sent(1)]
+        returned.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(committer.run)
+        group.start_soon(commit)
+        await _until(journal.entered)
+        assert not returned.is_set()
+        gate.set()
+        await returned.wait()
+        committer.close()
+
+
+async def test_events_that_come_together_share_a_transaction() -> None:
+    journal = MemoryJournal()
+    committer = _committer(journal)
+    async with anyio.create_task_group() as group:
+        group.start_soon(committer.run)
+        async with anyio.create_task_group() as commits:
+            for number in range(5000):
+                commits.start_soon(committer.commit, _sent(number))
+        committer.close()
+    assert len(journal.writes) <= 3
+    assert sorted(event.at for event in journal.events) == list(range(5000))
+
+
+async def test_rows_that_keep_coming_share_transactions_of_ten_milliseconds() -> None:
+    journal = MemoryJournal()
+    committer = _committer(journal)
+
+    async def row(number: int) -> None:
+        for step in range(5):
+            await committer.commit(_sent(number * 100 + step))
+
+    began = anyio.current_time()
+    async with anyio.create_task_group() as group:
+        group.start_soon(committer.run)
+        async with anyio.create_task_group() as rows:
+            for number in range(50):
+                rows.start_soon(row, number)
+        took = anyio.current_time() - began
+        committer.close()
+    assert len(journal.events) == 250
+    assert len(journal.writes) <= 2 + took / 0.01
+
+
+async def test_a_failed_write_reaches_everybody_who_waits_and_everybody_who_comes_later() -> None:
+    gate = threading.Event()
+    journal = MemoryJournal(fails_at=1, gate=gate)
+    committer = _committer(journal)
+    told: list[str] = []
+
+    async def commit(number: int) -> None:
+        with pytest.raises(CheckpointError) as raised:
+            await committer.commit(_sent(number))
+        told.append(str(raised.value))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(committer.run)
+        group.start_soon(commit, 1)
+        await _until(journal.entered)
+        for number in range(2, 10):
+            group.start_soon(commit, number)
+        await anyio.lowlevel.checkpoint()
+        gate.set()
+    await commit(10)
+    assert len(told) == 10
+    assert set(told) == {"The disk is full (write 1)."}
+    assert len(journal.writes) == 1, "nothing is written after a failed write"
+
+
+async def test_the_event_of_a_cancelled_waiter_is_written_all_the_same() -> None:
+    gate = threading.Event()
+    journal = MemoryJournal(gate=gate)
+    committer = _committer(journal)
+    async with anyio.create_task_group() as group:
+        group.start_soon(committer.run)
+        async with anyio.create_task_group() as waiters:
+            waiters.start_soon(committer.commit, _sent(1))
+            await _until(journal.entered)
+            waiters.start_soon(committer.commit, _sent(2))
+            await anyio.lowlevel.checkpoint()
+            waiters.cancel_scope.cancel()
+        gate.set()
+        committer.close()
+    assert journal.events == [_sent(1), _sent(2)]
+
+
+async def test_a_cancelled_committer_writes_what_it_has_and_then_ends() -> None:
+    journal = MemoryJournal()
+    committer = _committer(journal)
+    async with anyio.create_task_group() as group:
+        group.start_soon(committer.run)
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as waiters:
+                waiters.start_soon(committer.commit, _sent(1))
+                await anyio.lowlevel.checkpoint()
+                group.cancel_scope.cancel()
+                waiters.start_soon(committer.commit, _sent(2))
+        committer.close()
+    assert journal.events == [_sent(1), _sent(2)]
+
+
+async def test_nobody_waits_for_a_committer_that_is_gone() -> None:
+    committer = _committer(MemoryJournal())
+    committer.close()
+    await committer.run()
+    with pytest.raises(CheckpointError):
+        await committer.commit(_sent(1))
+
+
+class _Broken(MemoryJournal):
+    def record(self, events: object) -> None:
+        del events
+        raise ZeroDivisionError
+
+
+async def test_a_bug_in_the_journal_comes_out_and_leaves_nobody_waiting() -> None:
+    committer = _committer(_Broken())
+    failures: list[BaseException] = []
+
+    async def commit() -> None:
+        try:
+            with anyio.CancelScope(shield=True):
+                await committer.commit(_sent(1))
+        except CheckpointError as error:
+            failures.append(error)
+
+    with pytest.raises(ExceptionGroup) as raised:
+        async with anyio.create_task_group() as group:
+            group.start_soon(committer.run)
+            group.start_soon(commit)
+    assert raised.group_contains(ZeroDivisionError)
+    assert len(failures) == 1
+
+
+async def test_admission_and_commits_never_touch_the_journal_at_the_same_time() -> None:
+    journal = MemoryJournal()  # asserts it
+    committer = _committer(journal)
+    async with anyio.create_task_group() as group:
+        group.start_soon(committer.run)
+        async with anyio.create_task_group() as users:
+            for number in range(100):
+                users.start_soon(committer.commit, _sent(number))
+                users.start_soon(committer.admit, [invitation(f"other-{number}")])
+        committer.close()
+    assert len(journal.rows) == 200

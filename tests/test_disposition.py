@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulk_invite.disposition import Disposition, Next, PermissionGuard, dispose
+from bulk_invite.invitation import RowError
+from bulk_invite.outcome import (
+    Conflict,
+    Created,
+    Denied,
+    Doubtful,
+    EngagementFull,
+    Refused,
+    SenderRefused,
+    State,
+    Throttled,
+    Unknown,
+    Unreachable,
+    Verdict,
+)
+
+_CREATED = Created("engi-1", "arn:1")
+_DENIED = Denied("AccessDeniedException", whole_account=False)
+
+_VERDICTS: st.SearchStrategy[Verdict] = st.sampled_from(
+    [
+        _CREATED,
+        Throttled("ThrottlingException", None),
+        EngagementFull("ServiceQuotaExceededException"),
+        Doubtful("500"),
+        Unreachable("ClientConnectorError"),
+        Conflict("ConflictException"),
+        Refused("ValidationException", (RowError("$.A", "X", ""),)),
+        _DENIED,
+        Denied("AccessDeniedException", whole_account=True),
+        SenderRefused("ExpiredToken"),
+        Unknown("418"),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One attempt in a row's life, over any number of runs."""
+
+    verdict: Verdict
+    doubt_since: float | None
+    sent_at: float
+    disposition: Disposition
+
+
+@st.composite
+def _lives(draw: st.DrawFn) -> list[_Step]:
+    guard = PermissionGuard(proven=draw(st.booleans()))
+    doubt_since: float | None = None
+    steps = []
+    for attempt, verdict in enumerate(draw(st.lists(_VERDICTS, max_size=12))):
+        sent_at = 1000.0 + attempt
+        disposition = guard.judge(
+            verdict,
+            dispose(verdict, doubt_since=doubt_since, sent_at=sent_at, tries_left=draw(st.integers(-1, 3))),
+        )
+        steps.append(_Step(verdict, doubt_since, sent_at, disposition))
+        doubt_since = disposition.doubt_since
+        if disposition.state in {State.CREATED, State.FAILED}:
+            break
+    return steps
+
+
+@given(_lives())
+def test_doubt_ends_only_by_an_id_or_by_a_refusal_that_a_success_could_not_have_caused(
+    life: list[_Step],
+) -> None:
+    for step in life:
+        if step.doubt_since is not None and step.disposition.doubt_since is None:
+            assert isinstance(step.verdict, Created | Refused | Denied)
+        if step.doubt_since is not None and isinstance(step.verdict, Conflict | EngagementFull):
+            assert step.disposition.state is State.IN_DOUBT
+
+
+@given(_lives())
+def test_doubt_dates_from_its_first_attempt(life: list[_Step]) -> None:
+    for step in life:
+        if step.disposition.doubt_since is not None:
+            expected = step.sent_at if step.doubt_since is None else step.doubt_since
+            assert step.disposition.doubt_since == expected
+
+
+@given(_lives())
+def test_state_and_doubt_agree(life: list[_Step]) -> None:
+    for step in life:
+        in_doubt = step.disposition.state is State.IN_DOUBT
+        assert in_doubt == (step.disposition.doubt_since is not None)
+
+
+@given(_lives())
+def test_created_exactly_with_an_id(life: list[_Step]) -> None:
+    for step in life:
+        created = step.disposition.state is State.CREATED
+        assert created == isinstance(step.verdict, Created) == bool(step.disposition.invitation_id)
+
+
+@given(_lives())
+def test_only_refusals_of_the_row_fail_it(life: list[_Step]) -> None:
+    for step in life:
+        if step.disposition.state is State.FAILED:
+            assert isinstance(step.verdict, Refused | Conflict | Denied)
+
+
+@given(_lives())
+def test_a_throttle_or_a_dead_endpoint_changes_nothing_and_is_tried_again(life: list[_Step]) -> None:
+    for step in life:
+        if isinstance(step.verdict, Throttled | Unreachable):
+            assert step.disposition.next in {Next.AGAIN, Next.AGAIN_WHEN_REACHABLE}
+            assert step.disposition.doubt_since == step.doubt_since
+            assert step.disposition.state in {State.PENDING, State.IN_DOUBT}
+            assert not step.disposition.is_end
+
+
+@pytest.mark.parametrize("verdict", [Unreachable("X"), SenderRefused("ExpiredToken")])
+def test_what_is_not_the_rows_is_not_counted_on_it(verdict: Verdict) -> None:
+    assert not dispose(verdict, doubt_since=None, sent_at=1, tries_left=5).counted
+
+
+@pytest.mark.parametrize(("tries_left", "step"), [(1, Next.AGAIN), (0, Next.DONE), (-1, Next.DONE)])
+def test_doubt_is_tried_again_as_long_as_the_run_has_patience(tries_left: int, step: Next) -> None:
+    disposition = dispose(Doubtful("500"), doubt_since=None, sent_at=7, tries_left=tries_left)
+    assert disposition == Disposition(State.IN_DOUBT, step, "doubtful", "500", 7)
+
+
+@pytest.mark.parametrize("verdict", [SenderRefused("ExpiredToken"), Unknown("418")])
+def test_what_concerns_every_row_stops_the_run(verdict: Verdict) -> None:
+    assert dispose(verdict, doubt_since=None, sent_at=1, tries_left=5).next is Next.STOP_RUN
+
+
+def test_full_engagement_defers_the_row_and_its_engagement() -> None:
+    disposition = dispose(EngagementFull("Full"), doubt_since=None, sent_at=1, tries_left=5)
+    assert (disposition.state, disposition.next) == (State.DEFERRED, Next.SET_ENGAGEMENT_ASIDE)
+
+
+def _denied(guard: PermissionGuard, denial: Denied = _DENIED) -> Disposition:
+    return guard.judge(denial, dispose(denial, doubt_since=None, sent_at=1, tries_left=5))
+
+
+def test_the_first_denials_are_held_and_the_fifth_stops_the_run() -> None:
+    guard = PermissionGuard(proven=False)
+    told = [_denied(guard) for _ in range(5)]
+    assert [each.next for each in told] == [Next.HOLD] * 4 + [Next.STOP_RUN]
+    assert {each.state for each in told} == {State.PENDING}
+
+
+@pytest.mark.parametrize(
+    "verdict", [_CREATED, Refused("ValidationException"), Conflict("C"), EngagementFull("Q")]
+)
+def test_a_judgement_of_a_row_proves_the_sender_and_denials_become_the_rows(verdict: Verdict) -> None:
+    guard = PermissionGuard(proven=False)
+    assert _denied(guard).next is Next.HOLD
+    guard.judge(verdict, dispose(verdict, doubt_since=None, sent_at=1, tries_left=5))
+    for _ in range(10):
+        denied = _denied(guard)
+        assert (denied.state, denied.next) == (State.FAILED, Next.DONE)
+
+
+@pytest.mark.parametrize("verdict", [Throttled("T", None), Doubtful("500"), Unreachable("X")])
+def test_anything_else_proves_nothing(verdict: Verdict) -> None:
+    guard = PermissionGuard(proven=False)
+    guard.judge(verdict, dispose(verdict, doubt_since=None, sent_at=1, tries_left=5))
+    assert not guard.proven
+
+
+def test_denial_of_the_whole_account_stops_even_a_proven_sender_and_fails_no_row() -> None:
+    denied = _denied(PermissionGuard(proven=True), Denied("AccessDeniedException", whole_account=True))
+    assert (denied.state, denied.next) == (State.PENDING, Next.STOP_RUN)

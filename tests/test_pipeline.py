@@ -1,0 +1,599 @@
+"""Whole runs with fakes around them, in virtual time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+import anyio
+import pytest
+
+from bulk_invite.backoff import Backoff
+from bulk_invite.commit import Committer
+from bulk_invite.deliver import Deliverer, Patience, Surroundings
+from bulk_invite.disposition import TOO_OLD, PermissionGuard
+from bulk_invite.errors import (
+    BulkInviteError,
+    CheckpointError,
+    ResultsError,
+    SenderError,
+    SourceError,
+    TooManyFailuresError,
+    UnknownAnswerError,
+)
+from bulk_invite.outcome import State
+from bulk_invite.pacing.controller import RateController, RateLimits
+from bulk_invite.pacing.pacer import Pacer
+from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
+from bulk_invite.report import Report
+from bulk_invite.stop import StopSwitch
+from fakes import (
+    CONFLICT,
+    DENIED,
+    DOWN,
+    EXPIRED,
+    FULL,
+    REFUSED,
+    RESET,
+    SERVER_ERROR,
+    THROTTLED,
+    UNKNOWN,
+    Call,
+    Entry,
+    ListSource,
+    MemoryJournal,
+    MemoryOutlet,
+    Reply,
+    ScriptedSender,
+    TinyValidator,
+    created,
+    row,
+)
+from virtual_time import VIRTUAL_TIME, running_loop
+
+pytestmark = pytest.mark.anyio
+
+_EPOCH = 1_800_000_000.0
+_HOUR = 3600.0
+
+
+@pytest.fixture
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
+
+
+def _rows(number: int) -> list[str]:
+    return [f"t{each}" for each in range(1, number + 1)]
+
+
+async def _nothing() -> None:
+    pass
+
+
+@dataclass
+class _Run:
+    """One run and all that is around it; `rate` in calls per second."""
+
+    texts: Iterable[str] = ()
+    sender: ScriptedSender = field(default_factory=ScriptedSender)
+    journal: MemoryJournal = field(default_factory=MemoryJournal)
+    source: ListSource | None = None
+    rate: float = 10.0
+    in_flight: int = 8
+    limit: int | None = None
+    failures: FailureLimit = field(default_factory=FailureLimit)
+    tries: int = 4
+    proven: bool = False
+    retry_failed: bool = False
+    outlet_fails: BulkInviteError | None = None
+    opening: Callable[[], Awaitable[None]] = _nothing
+    stop: StopSwitch = field(default_factory=StopSwitch)
+
+    def __post_init__(self) -> None:
+        self.sender.journal = self.journal
+        self.outlet = MemoryOutlet(self.journal, fails=self.outlet_fails)
+        self.report = Report(self.outlet)
+        self.source = self.source or ListSource(self.texts)
+        self.finished: bool | None = None
+        self.took = 0.0
+
+    async def go(self) -> _Run:
+        loop = running_loop()
+        committer = Committer(self.journal, campaign="", retry_failed=self.retry_failed)
+        loop.wait_for_threads_of(committer._one_thread)
+        loop.wait_for_threads_of(anyio.to_thread.current_default_thread_limiter())
+        deliverer = Deliverer(
+            self.sender,
+            committer,
+            Pacer(RateController(RateLimits(self.rate, self.rate)), burst=None, clock=loop.time),
+            self.report,
+            self.stop,
+            PermissionGuard(proven=self.proven),
+            Patience(self.tries, 8 * _HOUR, Backoff(0.2, 20), Backoff(0.1, 5), Backoff(0.5, 30)),
+            Surroundings(lambda: _EPOCH + loop.time(), lambda: 0.5),
+        )
+        assert self.source is not None
+        pipeline = Pipeline(
+            [self.source],
+            TinyValidator(),
+            committer,
+            deliverer,
+            self.report,
+            self.stop,
+            Bounds(self.in_flight, self.limit, self.failures),
+        )
+        began = loop.time()
+        try:
+            with anyio.fail_after(30 * 24 * _HOUR):
+                await pipeline.run(self.opening)
+        finally:
+            self.finished = pipeline.finished
+            self.took = loop.time() - began
+            self._check()
+        return self
+
+    async def fails(self, kind: type[BulkInviteError]) -> _Run:
+        with pytest.raises(kind):
+            await self.go()
+        return self
+
+    def _check(self) -> None:
+        """What holds of every run, however it ended."""
+        states = self.report.tally.states
+        assert +states == self._states_in_journal() or self.report.tally.already_created
+        assert set(self.outlet.created_rows) <= {
+            token for token, entry in self.journal.rows.items() if entry.state is State.CREATED
+        }
+        for token in {call.token for call in self.sender.calls}:
+            assert len({call.body for call in self.sender.calls_of(token)}) == 1
+        assert self.sender.most_at_once <= self.in_flight
+
+    def _states_in_journal(self) -> dict[State, int]:
+        states: dict[State, int] = {}
+        for state in self.journal.states().values():
+            states[state] = states.get(state, 0) + 1
+        for state in (State.REJECTED, State.DUPLICATE):
+            if rows := self.report.tally.states[state]:
+                states[state] = rows
+        return states
+
+    async def when(self, moment: float, do: Callable[[], None]) -> _Run:
+        """Run, and `do` something `moment` seconds after the beginning."""
+
+        async def later() -> None:
+            await anyio.sleep(moment)
+            do()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(later)
+            await self.go()
+            group.cancel_scope.cancel()
+        return self
+
+
+def _state(run: _Run, token: str) -> State:
+    return run.journal.rows[token].state
+
+
+# The way of one row
+
+
+async def test_every_row_ends_and_is_told() -> None:
+    run = await _Run(["t1", "bad", "t2", "t1", "t3"]).go()
+    assert run.finished
+    assert run.outlet.created_rows == {f"t{each}": f"engi-t{each}" for each in (1, 2, 3)}
+    assert run.outlet.rejected_lines == [2]
+    tally = run.report.tally
+    assert (tally.rows, tally.attempts, tally.ended_now) == (5, 3, 3)
+    assert tally.states[State.DUPLICATE] == 1
+    assert [call.token for call in run.sender.calls] == ["t1", "t2", "t3"]
+
+
+async def test_nothing_to_send() -> None:
+    assert (await _Run([]).go()).finished
+    assert (await _Run(["bad"]).go()).finished
+
+
+async def test_rate_is_kept() -> None:
+    run = await _Run(_rows(100), rate=5.0).go()
+    assert run.took == pytest.approx(99 / 5, abs=0.5)
+    starts = [call.began for call in run.sender.calls]
+    assert all(later - earlier > 0.19 for earlier, later in zip(starts, starts[1:], strict=False))
+
+
+async def test_a_throttled_row_is_tried_again_with_the_same_body_however_often() -> None:
+    sender = ScriptedSender({"t1": [THROTTLED] * 30 + [created("t1")]})
+    run = await _Run(["t1 eng some body"], sender, tries=3).go()
+    assert _state(run, "t1") is State.CREATED
+    assert {call.body for call in sender.calls} == {b"t1 eng some body"}
+    assert (run.report.tally.throttled, run.report.tally.attempts) == (30, 31)
+    assert run.journal.outcomes("t1") == ["sent", "throttled"] * 30 + ["sent", "created"]
+
+
+@pytest.mark.parametrize("doubt", [SERVER_ERROR, RESET])
+async def test_a_doubtful_row_is_tried_again_with_the_same_body(doubt: Reply) -> None:
+    sender = ScriptedSender({"t1": [doubt, doubt, created("t1")]})
+    run = await _Run(["t1 eng body"], sender).go()
+    assert run.journal.outcomes("t1") == ["sent", "doubtful"] * 2 + ["sent", "created"]
+    assert run.journal.rows["t1"].doubt_since is None
+
+
+async def test_a_row_in_doubt_for_too_often_is_left_there() -> None:
+    run = await _Run(["t1"], ScriptedSender({"t1": [SERVER_ERROR]}), tries=4).go()
+    assert len(run.sender.calls) == 4
+    assert run.journal.rows["t1"].doubt_since == pytest.approx(_EPOCH, abs=1)
+    assert _state(run, "t1") is State.IN_DOUBT
+    assert run.finished, "all that this run can do is done"
+
+
+async def test_a_throttle_after_doubt_leaves_the_doubt() -> None:
+    sender = ScriptedSender({"t1": [SERVER_ERROR, THROTTLED, CONFLICT]})
+    run = await _Run(["t1"], sender).go()
+    assert _state(run, "t1") is State.IN_DOUBT
+    assert run.journal.rows["t1"].doubt_since == pytest.approx(_EPOCH, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("replies", "state"),
+    [
+        ([CONFLICT], State.FAILED),
+        ([SERVER_ERROR, CONFLICT], State.IN_DOUBT),
+        ([REFUSED], State.FAILED),
+        ([SERVER_ERROR, REFUSED], State.FAILED),
+        ([FULL], State.DEFERRED),
+        ([SERVER_ERROR, FULL], State.IN_DOUBT),
+        ([THROTTLED, CONFLICT], State.FAILED),
+        ([DOWN, CONFLICT], State.FAILED),
+    ],
+)
+async def test_ends_of_a_row(replies: Sequence[Reply], state: State) -> None:
+    run = await _Run(["t1"], ScriptedSender({"t1": replies})).go()
+    assert _state(run, "t1") is state
+    assert run.finished
+    assert len(run.sender.calls) == len(replies)
+
+
+async def test_a_refused_row_is_told_with_its_errors() -> None:
+    run = await _Run(_rows(3), ScriptedSender({"t2": [REFUSED]})).go()
+    assert isinstance(REFUSED.errors, tuple)
+    assert run.outlet.failed_rows == {"t2": REFUSED.errors}
+    assert run.report.tally.failed_now == 1
+
+
+async def test_others_of_a_full_engagement_are_deferred_without_a_call() -> None:
+    rows = [f"t{each} full" for each in range(1, 21)] + [f"u{each} roomy" for each in range(1, 4)]
+    sender = ScriptedSender({f"t{each}": [FULL] for each in range(1, 21)}, seconds=0.01)
+    run = await _Run(rows, sender, in_flight=1).go()
+    assert [call.token for call in sender.calls] == ["t1", "u1", "u2", "u3"]
+    assert run.report.tally.states == {State.DEFERRED: 20, State.CREATED: 3, State.PENDING: 0, State.IN_DOUBT: 0}
+    assert run.took < 1, "rows without a call take no permit"
+
+
+# An endpoint that is down
+
+
+def _down_until(moment: float) -> Callable[[Call], Reply]:
+    return lambda call: DOWN if anyio.current_time() < moment else created(call.token)
+
+
+async def test_a_dead_endpoint_is_probed_by_one_call_at_a_time_and_costs_no_row_anything() -> None:
+    sender = ScriptedSender(otherwise=_down_until(2 * _HOUR))
+    run = await _Run(_rows(30), sender, tries=1).go()
+    assert run.report.tally.states[State.CREATED] == 30
+    assert run.report.tally.attempts == 30
+    assert {entry.attempts for entry in run.journal.rows.values()} == {1}
+    assert {entry.doubt_since for entry in run.journal.rows.values()} == {None}
+    during = [call for call in sender.calls if 1 < call.began < 2 * _HOUR]
+    assert len({call.token for call in during}) == 1
+    assert 2 * _HOUR / 31 < len(during) < 2 * _HOUR / 10
+    assert 2 * _HOUR < run.took < 2 * _HOUR + 60
+
+
+async def test_calls_that_were_on_their_way_when_the_endpoint_died_find_out_once() -> None:
+    sender = ScriptedSender(otherwise=_down_until(600), seconds=1.0)
+    await _Run(_rows(8), sender, rate=100).go()
+    early = [call.token for call in sender.calls if call.began < 1.0]
+    assert sorted(early) == sorted(_rows(8))
+    assert len({call.token for call in sender.calls if 1.5 < call.began < 595}) == 1
+
+
+async def test_a_second_outage_has_a_single_probe_too() -> None:
+    def up_for_a_moment(call: Call) -> Reply:
+        now = anyio.current_time()
+        return created(call.token) if 300 < now < 302 or now > 600 else DOWN
+
+    sender = ScriptedSender(otherwise=up_for_a_moment)
+    run = await _Run(_rows(60), sender, in_flight=4).go()
+    assert run.report.tally.states[State.CREATED] == 60
+    assert len({call.token for call in sender.calls if 310 < call.began < 595}) == 1
+
+
+async def test_a_probe_whose_token_grows_too_old_hands_over() -> None:
+    journal = MemoryJournal()
+    journal.rows["t1"] = Entry(_hash("t1"), State.IN_DOUBT, doubt_since=_EPOCH - 7.9 * _HOUR)
+    run = await _Run(_rows(5), ScriptedSender(otherwise=_down_until(_HOUR)), journal).go()
+    assert _state(run, "t1") is State.IN_DOUBT
+    assert {_state(run, token) for token in _rows(5)[1:]} == {State.CREATED}
+
+
+async def test_doubt_before_an_outage_is_doubt_after_it() -> None:
+    sender = ScriptedSender({"t1": [SERVER_ERROR, DOWN, DOWN, CONFLICT]})
+    run = await _Run(["t1"], sender).go()
+    assert _state(run, "t1") is State.IN_DOUBT
+
+
+# A sender that is refused
+
+
+async def test_refused_credentials_stop_the_run_and_touch_no_row() -> None:
+    run = await _Run(_rows(50), ScriptedSender(otherwise=lambda _: EXPIRED)).fails(SenderError)
+    assert set(run.journal.states().values()) == {State.PENDING}
+    assert {entry.attempts for entry in run.journal.rows.values()} == {0}
+    assert not run.finished
+    assert len(run.sender.calls) <= 8
+
+
+async def test_credentials_that_expire_leave_doubt_in_doubt() -> None:
+    run = await _Run(["t1"], ScriptedSender({"t1": [SERVER_ERROR, EXPIRED]})).fails(SenderError)
+    assert _state(run, "t1") is State.IN_DOUBT
+
+
+async def test_denials_from_the_start_stop_the_run_and_burn_no_row() -> None:
+    run = await _Run(_rows(50), ScriptedSender(otherwise=lambda _: DENIED)).fails(SenderError)
+    assert set(run.journal.states().values()) == {State.PENDING}
+    assert len(run.sender.calls) <= 5 + 1
+
+
+async def test_a_denial_among_created_rows_is_the_rows() -> None:
+    run = await _Run(_rows(20), ScriptedSender({"t1": [DENIED], "t9": [DENIED]})).go()
+    assert set(run.outlet.failed_rows) == {"t1", "t9"}
+    assert run.report.tally.states[State.CREATED] == 18
+    assert run.finished
+
+
+async def test_too_few_denials_to_blame_the_sender_are_the_rows() -> None:
+    run = await _Run(_rows(3), ScriptedSender(otherwise=lambda _: DENIED)).go()
+    assert set(run.outlet.failed_rows) == {"t1", "t2", "t3"}
+
+
+async def test_held_denials_are_pending_when_the_run_is_stopped() -> None:
+    run = _Run(["t1"], ScriptedSender({"t1": [DENIED]}), source=ListSource(["t1"], lingers=True))
+    await run.when(5, run.stop.drain)
+    assert _state(run, "t1") is State.PENDING
+    assert not run.finished
+
+
+async def test_an_unknown_answer_stops_the_run_with_the_row_in_doubt() -> None:
+    run = await _Run(_rows(50), ScriptedSender({"t1": [UNKNOWN]}), in_flight=1).fails(UnknownAnswerError)
+    assert _state(run, "t1") is State.IN_DOUBT
+    assert len(run.sender.calls) == 1
+
+
+# What earlier runs have left
+
+
+def _hash(text: str) -> str:
+    invitation = TinyValidator().validate(row(1, text))
+    assert not hasattr(invitation, "errors")
+    return invitation.body_hash  # type: ignore[union-attr]  # mypy does not see through the assertion
+
+
+async def test_resume_skips_what_is_settled_and_goes_on_with_the_rest() -> None:
+    journal = MemoryJournal()
+    for token, state in [
+        ("t1", State.CREATED),
+        ("t2", State.FAILED),
+        ("t3", State.DEFERRED),
+        ("t4", State.PENDING),
+    ]:
+        journal.rows[token] = Entry(_hash(token), state)
+    journal.rows["t5"] = Entry(_hash("t5"), State.IN_DOUBT, doubt_since=_EPOCH - _HOUR)
+    run = await _Run(_rows(6), journal=journal).go()
+    assert [call.token for call in run.sender.calls] == ["t3", "t4", "t5", "t6"]
+    assert run.report.tally.already_created == 1
+    assert run.report.tally.states[State.FAILED] == 1
+    assert run.report.tally.failed_now == 0
+
+
+async def test_a_token_that_may_be_forgotten_is_not_sent_again() -> None:
+    journal = MemoryJournal()
+    journal.rows["t1"] = Entry(_hash("t1"), State.IN_DOUBT, doubt_since=_EPOCH - 8 * _HOUR - 1)
+    journal.rows["t2"] = Entry(_hash("t2"), State.IN_DOUBT, doubt_since=_EPOCH - 7 * _HOUR)
+    run = await _Run(_rows(2), journal=journal).go()
+    assert [call.token for call in run.sender.calls] == ["t2"]
+    assert (_state(run, "t1"), journal.rows["t1"].code) == (State.IN_DOUBT, TOO_OLD)
+
+
+async def test_a_token_that_grows_too_old_during_a_run_is_not_sent_again() -> None:
+    journal = MemoryJournal()
+    journal.rows["t1"] = Entry(_hash("t1"), State.IN_DOUBT, doubt_since=_EPOCH - 8 * _HOUR + 5)
+    sender = ScriptedSender({"t1": [SERVER_ERROR]}, seconds=3)
+    await _Run(["t1"], sender, journal, tries=100).go()
+    assert len(sender.calls) == 2
+    assert all(call.began <= 5 for call in sender.calls)
+
+
+# Stopping
+
+
+def _waiting_in_backoff() -> _Run:
+    return _Run(["t1"], ScriptedSender({"t1": [SERVER_ERROR]}), tries=100)
+
+
+def _waiting_for_a_permit() -> _Run:
+    return _Run(_rows(5), rate=0.001)
+
+
+def _waiting_for_the_endpoint() -> _Run:
+    return _Run(_rows(5), ScriptedSender(otherwise=lambda _: DOWN))
+
+
+def _waiting_for_rows() -> _Run:
+    return _Run(source=ListSource(_rows(2), lingers=True))
+
+
+def _waiting_to_open() -> _Run:
+    return _Run(_rows(5), opening=anyio.sleep_forever)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "states"),
+    [
+        (_waiting_in_backoff, {State.IN_DOUBT}),
+        (_waiting_for_a_permit, {State.CREATED, State.PENDING}),
+        (_waiting_for_the_endpoint, {State.PENDING}),
+        (_waiting_for_rows, {State.CREATED}),
+        (_waiting_to_open, set()),
+    ],
+)
+async def test_a_drain_ends_every_wait_at_once(waiting: Callable[[], _Run], states: set[State]) -> None:
+    run = waiting()
+    await run.when(100, run.stop.drain)
+    assert run.took == pytest.approx(100, abs=1)
+    assert set(run.journal.states().values()) == states
+    assert not run.finished
+
+
+async def test_a_drain_finishes_the_calls_in_flight_and_commits_them() -> None:
+    run = _Run(_rows(100), ScriptedSender(seconds=10), rate=2.0)
+    await run.when(3.2, run.stop.drain)
+    assert run.took == pytest.approx(13, abs=1)
+    assert len(run.sender.calls) == 7
+    assert sum(state is State.CREATED for state in run.journal.states().values()) == 7
+    assert State.IN_DOUBT not in run.journal.states().values()
+
+
+async def test_the_second_stop_breaks_off_the_call_in_flight_and_leaves_the_row_in_doubt() -> None:
+    run = _Run(["t1"], ScriptedSender(seconds=1000))
+
+    def twice() -> None:
+        run.stop.drain()
+        run.stop.abort()
+
+    await run.when(3, twice)
+    assert run.took == pytest.approx(3, abs=0.5)
+    assert _state(run, "t1") is State.IN_DOUBT
+    assert run.journal.rows["t1"].doubt_since is not None
+    assert not run.finished
+
+
+async def test_a_drain_after_the_last_row_is_no_stop() -> None:
+    run = await _Run(_rows(2)).go()
+    run.stop.drain()
+    assert run.finished
+
+
+async def test_limit_sends_so_many_and_leaves_the_others_unread() -> None:
+    run = await _Run([*_rows(2), "bad", "t1", *_rows(50)[2:]], limit=5).go()
+    assert [call.token for call in run.sender.calls] == _rows(5)
+    assert set(run.journal.rows) == set(_rows(5))
+    assert run.finished
+
+
+# Failures
+
+
+async def test_so_many_failures_stop_the_run() -> None:
+    sender = ScriptedSender(otherwise=lambda _: REFUSED)
+    run = await _Run(_rows(100), sender, failures=FailureLimit(count=5)).fails(TooManyFailuresError)
+    assert 5 <= len(run.outlet.failed_rows) <= 5 + 8
+    assert State.PENDING in run.journal.states().values()
+    assert not run.finished
+
+
+async def test_such_a_share_of_failures_stops_the_run_but_not_before_it_says_anything() -> None:
+    bad = {f"t{each}": [REFUSED] for each in [1, 2, 3, *range(100, 200)]}
+    run = _Run(_rows(300), ScriptedSender(bad), in_flight=1, failures=FailureLimit(share=0.2))
+    await run.fails(TooManyFailuresError)
+    assert run.report.tally.ended_now == 120
+    assert run.report.tally.failed_now == 24
+
+
+async def test_failures_of_earlier_runs_do_not_count() -> None:
+    journal = MemoryJournal()
+    for token in _rows(10):
+        journal.rows[token] = Entry(_hash(token), State.FAILED)
+    assert (await _Run(_rows(12), journal=journal, failures=FailureLimit(count=1)).go()).finished
+
+
+async def test_retry_failed_sends_them_again() -> None:
+    journal = MemoryJournal()
+    journal.rows["t1"] = Entry(_hash("t1"), State.FAILED)
+    run = await _Run(_rows(2), journal=journal, retry_failed=True).go()
+    assert len(run.sender.calls) == 2
+
+
+@pytest.mark.parametrize("fails_at", range(1, 12))
+async def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_nothing_else_is_told(
+    fails_at: int,
+) -> None:
+    run = _Run(_rows(30), ScriptedSender({"t3": [SERVER_ERROR]}), MemoryJournal(fails_at=fails_at))
+    await run.fails(CheckpointError)  # what was told was durable: `MemoryOutlet` asserts it
+    assert not run.finished
+    assert len(run.journal.writes) == fails_at
+    assert run.report.tally.states[State.CREATED] == sum(
+        state is State.CREATED for state in run.journal.states().values()
+    )
+
+
+async def test_a_checkpoint_that_fails_while_the_run_drains_is_told_too() -> None:
+    run = _Run(["t1"], ScriptedSender(seconds=10), MemoryJournal(fails_at=2))
+    with pytest.raises(ExceptionGroup) as raised:
+        await run.when(5, run.stop.drain)
+    assert raised.group_contains(CheckpointError)
+
+
+async def test_results_that_cannot_be_written_end_the_run() -> None:
+    run = await _Run(_rows(30), outlet_fails=ResultsError("disk full")).fails(ResultsError)
+    assert run.outlet.created_rows == {}
+    assert len(run.sender.calls) <= 8 + 1
+
+
+async def test_a_source_that_breaks_off_ends_the_run_and_what_is_settled_stays_settled() -> None:
+    source = ListSource((f"t{each}" for each in count(1)), fails_after=40)
+    run = await _Run(source=source, rate=1000.0, sender=ScriptedSender(seconds=0)).fails(SourceError)
+    assert len(run.journal.rows) == 40
+    assert set(run.journal.states().values()) <= {State.PENDING, State.CREATED}
+    assert not run.finished
+
+
+async def _refused_opening() -> None:
+    raise SenderError("nobody knows you")
+
+
+async def test_an_opening_that_fails_leaves_the_source_unread() -> None:
+    run = await _Run(_rows(10), opening=_refused_opening).fails(SenderError)
+    assert run.source is not None
+    assert run.source.taken == 0
+    assert not run.finished
+
+
+@pytest.mark.parametrize("lingers", [False, True])
+async def test_a_bug_in_the_sender_comes_out_and_nothing_hangs(lingers: bool) -> None:  # noqa: FBT001 - parametrize passes by name
+    sender = ScriptedSender({"t3": [ZeroDivisionError()]})
+    source = ListSource(_rows(20), lingers=lingers)
+    with pytest.raises(ExceptionGroup) as raised:
+        await _Run(sender=sender, source=source).go()
+    assert raised.group_contains(ZeroDivisionError)
+
+
+async def test_a_blocked_sender_holds_up_the_source() -> None:
+    gate = anyio.Event()
+    source = ListSource(f"t{each}" for each in count(1))
+    run = _Run(source=source, sender=ScriptedSender(gate=gate))
+    read: list[int] = []
+
+    def look_and_stop() -> None:
+        read.append(source.taken)
+        run.stop.drain()
+        gate.set()
+
+    await run.when(_HOUR, look_and_stop)
+    assert 0 < read[0] <= 1000
+
+
+async def test_threads_are_given_back() -> None:
+    await _Run(_rows(500), rate=5000.0).go()
+    assert sum("AnyIO" in thread.name for thread in threading.enumerate()) <= 3

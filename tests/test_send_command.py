@@ -1,0 +1,573 @@
+"""The installed `send`: what reaches the service, what is kept, what is said, and the exit codes."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import sqlite3
+import stat
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import zstandard
+from command import (
+    CREATED,
+    CREDENTIALS,
+    FAST,
+    Ran,
+    Reply,
+    ScriptedServer,
+    Then,
+    always,
+    emulator,
+    free_port,
+    http,
+    refusal,
+    run,
+    running,
+    together,
+    wait_until,
+)
+from rows import make_row, make_rows, message, messages, ndjson, read_rows, write_rows
+
+from bulk_invite.checkpoint.reader import CheckpointReader
+from bulk_invite.emulator.credentials import Credential
+from bulk_invite.emulator.options import FaultOptions
+from bulk_invite.journal import Record
+from bulk_invite.outcome import State
+
+STATES = ("created", "already_created", "failed", "rejected", "duplicate", "in_doubt", "deferred", "pending")
+KEYS = {"rows", *STATES, "attempts", "throttled", "elapsed_s"}
+
+
+def send(url: str, cwd: Path, *arguments: str | Path, **options: Any) -> Ran:
+    return run("send", *arguments, "--endpoint-url", url, *FAST, cwd=cwd, **options)
+
+
+def counts(result: dict[str, Any]) -> dict[str, int]:
+    """The states that are not 0, once the result is known to be sound."""
+    assert not KEYS - set(result)
+    assert all(type(result[key]) is int for key in KEYS - {"elapsed_s"})
+    assert isinstance(result["elapsed_s"], float)
+    assert result["rows"] == sum(result[state] for state in STATES)
+    return {state: result[state] for state in STATES if result[state]}
+
+
+def records(cwd: Path, checkpoint: str = "bulk-invite.db") -> list[Record]:
+    """What the checkpoint holds; `export` says the same, and is asked where it is what is tested."""
+    with CheckpointReader(cwd / checkpoint) as reader:
+        return list(reader.records([]))
+
+
+def once(rows: list[dict[str, Any]]) -> Counter[str]:
+    return Counter(messages(rows))
+
+
+def test_every_kind_of_source_arrives_once_and_a_second_run_finds_it_done(tmp_path: Path) -> None:
+    rows = make_rows(14)
+    write_rows(tmp_path / "a.ndjson", rows[:2])
+    (tmp_path / "b.ndjson").write_bytes(
+        b"\xef\xbb\xbf" + ndjson(rows[2:4]).replace(b"\n", b"\r\n\r\n").rstrip()
+    )
+    (tmp_path / "c.ndjson.gz").write_bytes(gzip.compress(ndjson(rows[4:6])))
+    (tmp_path / "d.ndjson.zst").write_bytes(zstandard.compress(ndjson(rows[6:8])))
+    for number in (1, 2):
+        write_rows(tmp_path / f"glob-{number}.ndjson", rows[6 + 2 * number : 8 + 2 * number])
+    sources = ("a.ndjson", "b.ndjson", "c.ndjson.gz", "d.ndjson.zst", "glob-?.ndjson", "-")
+    with emulator() as service:
+        first, second = (send(service.url, tmp_path, *sources, stdin=ndjson(rows[12:])) for _ in range(2))
+        assert service.messages() == once(rows)
+        assert service.audit()["calls"] == len(rows)
+    assert (first.code, counts(first.json), first.json["attempts"]) == (0, {"created": 14}, 14)
+    assert (second.code, counts(second.json), second.json["attempts"]) == (0, {"already_created": 14}, 0)
+    names = ("a.ndjson", "c.ndjson.gz", "d.ndjson.zst", "glob-1.ndjson", "glob-2.ndjson", "-")
+    positions = {(name, line) for name in names for line in (1, 2)} | {("b.ndjson", 1), ("b.ndjson", 3)}
+    found = {(record.source, record.line): record.state for record in records(tmp_path)}
+    assert found == dict.fromkeys(positions, State.CREATED)
+
+
+def test_a_source_that_cannot_be_read_is_said_before_anything_is_sent(tmp_path: Path) -> None:
+    good = write_rows(tmp_path / "good.ndjson", make_rows(1))
+    (tmp_path / "folder").mkdir()
+    names = {"missing.ndjson": "no such file", "folder": "is a directory", "none-*": "no file matches"}
+    with emulator() as service:
+        ran = together(*(partial(send, service.url, tmp_path, good, name) for name in names))
+        assert not service.calls()
+    for (name, reason), each in zip(names.items(), ran, strict=True):
+        assert (each.code, name in each.said, reason in each.said) == (4, True, True), each.stderr
+
+
+def test_a_truncated_source_ends_the_run_and_what_is_settled_stays(tmp_path: Path) -> None:
+    rows = make_rows(400)
+    whole = gzip.compress(ndjson(rows))
+    source = tmp_path / "rows.ndjson.gz"
+    with emulator() as service:
+        source.write_bytes(whole[: len(whole) // 2])
+        torn = send(service.url, tmp_path, source, "--results", "out")
+        sent = service.messages()
+        assert torn.code == 4
+        assert "stops before its end, after line" in torn.said
+        assert 0 < len(sent) < 400
+        assert not sent - once(rows)
+        assert counts(torn.json)["created"] == len(sent)
+        source.write_bytes(whole)
+        mended = send(service.url, tmp_path, source)
+        assert (mended.code, counts(mended.json)) == (
+            0,
+            {"created": 400 - len(sent), "already_created": len(sent)},
+        )
+        assert service.messages() == once(rows)
+
+
+def test_bad_rows_end_nothing_and_go_into_files_that_can_be_sent_again(tmp_path: Path) -> None:
+    rows = make_rows(6)
+    misspelt = make_row(6)
+    misspelt["Invitation"]["Messsage"] = misspelt["Invitation"].pop("Message")
+    unknown = make_row(7, EngagementIdentifier="eng-unknown0000000")
+    lines: list[dict[str, Any] | str] = [*rows[:2], misspelt, "{ no JSON", "[]", unknown, rows[0], *rows[2:]]
+    source = write_rows(tmp_path / "rows.ndjson", lines)
+    with emulator(unknown_engagements=("eng-unknown*",)) as service:
+        ran = send(service.url, tmp_path, source, "--results", "out")
+        assert (ran.code, counts(ran.json)) == (
+            1,
+            {"created": 6, "failed": 1, "rejected": 3, "duplicate": 1},
+        )
+        assert service.messages() == once(rows)
+
+        out = tmp_path / "out"
+        created, failed, rejected = (
+            read_rows(out / f"{name}.ndjson") for name in ("created", "failed", "rejected")
+        )
+        private = [*out.iterdir(), *tmp_path.glob("bulk-invite.db*")]
+        assert len(private) >= 5
+        assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
+        ledger = {entry["client_token"]: entry["id"] for entry in service.invitations()}
+        assert {entry["token"]: entry["Id"] for entry in created} == ledger
+        assert [entry["_bulk_invite"]["position"]["line"] for entry in rejected] == [3, 4, 5]
+        assert failed == [{**unknown, "_bulk_invite": failed[0]["_bulk_invite"]}]
+        assert failed[0]["_bulk_invite"]["errors"][0]["code"] == "ResourceNotFoundException"
+
+        # As an operator mends them: the text of the members only, and the two hopeless lines go.
+        text = (out / "rejected.ndjson").read_text().splitlines()[0].replace("Messsage", "Message")
+        (out / "rejected.ndjson").write_text(text + "\n")
+        text = (out / "failed.ndjson").read_text().replace("eng-unknown0000000", "eng-00000000000007")
+        (out / "failed.ndjson").write_text(text)
+        again = send(
+            service.url, tmp_path, out / "rejected.ndjson", out / "failed.ndjson", "--results", "out"
+        )
+        assert (again.code, counts(again.json)) == (0, {"created": 2}), again.stderr
+        assert service.messages() == once(make_rows(8))
+        assert (out / "rejected.ndjson").read_bytes() == b""
+
+
+def test_a_campaign_invites_once_more_and_a_token_never_goes_with_two_bodies(tmp_path: Path) -> None:
+    rows = make_rows(2)
+    given = [
+        make_row(2, ClientToken="mine"),
+        make_row(3, ClientToken="mine"),
+        make_row(2, ClientToken="mine"),
+    ]
+    source = write_rows(tmp_path / "rows.ndjson", [*rows, *given])
+    changed = write_rows(tmp_path / "changed.ndjson", [make_row(4, ClientToken="mine")])
+    with emulator() as service:
+        first = send(service.url, tmp_path, source)
+        spring = send(service.url, tmp_path, source, "--campaign", "spring")
+        later = send(service.url, tmp_path, changed)
+        # A given token is the same in every campaign.
+        assert service.messages() == Counter({message(0): 2, message(1): 2, message(2): 1})
+        assert len({entry["client_token"] for entry in service.invitations()}) == 5
+        assert service.audit()["calls"] == 5
+    assert (first.code, counts(first.json)) == (1, {"created": 3, "rejected": 1, "duplicate": 1})
+    assert counts(spring.json) == {"created": 2, "already_created": 1, "rejected": 1, "duplicate": 1}
+    assert (later.code, counts(later.json)) == (1, {"rejected": 1})
+    for ran in (first, spring, later):
+        [rejected] = [event for event in ran.events if event["event"] == "row.rejected"]
+        assert rejected["errors"] == ["token_reused at $.ClientToken"]
+
+
+def test_a_limit_sends_some_and_the_next_run_the_rest(tmp_path: Path) -> None:
+    rows = make_rows(9)
+    source = write_rows(tmp_path / "rows.ndjson", rows)
+    with emulator() as service:
+        tried = send(service.url, tmp_path, source, "--limit", "4")
+        assert (tried.code, counts(tried.json)["created"]) == (0, 4)
+        assert service.messages() == once(rows[:4])
+        rest = send(service.url, tmp_path, source)
+        assert (rest.code, counts(rest.json)) == (0, {"created": 5, "already_created": 4})
+        assert service.messages() == once(rows)
+
+
+def test_a_failed_row_is_sent_again_only_when_asked_for_and_as_it_was(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(1))
+    with ScriptedServer(always(refusal("ResourceNotFoundException"), CREATED)) as server:
+        refused, left, again = (
+            send(server.url, tmp_path, source, *more) for more in ([], [], ["--retry-failed"])
+        )
+        assert (refused.code, counts(refused.json)) == (1, {"failed": 1})
+        assert (left.code, counts(left.json), left.json["attempts"]) == (1, {"failed": 1}, 0)
+        assert (again.code, counts(again.json)) == (0, {"created": 1})
+        first, second = server.creates
+        assert first.body == second.body
+    [record] = records(tmp_path)
+    assert (record.state, record.attempts, record.errors) == (State.CREATED, 2, ())
+
+
+def test_a_dry_run_sends_and_writes_nothing(tmp_path: Path) -> None:
+    rows = make_rows(5)
+    source = write_rows(tmp_path / "rows.ndjson", [*rows, "{", rows[0]])
+    nobody = f"http://127.0.0.1:{free_port()}"
+    rehearsal = partial(send, nobody, tmp_path, source, "--dry-run", "--results", "out", env={})
+    ran = rehearsal()
+    assert (ran.code, counts(ran.json)) == (1, {"pending": 5, "rejected": 1, "duplicate": 1}), ran.stderr
+    assert list(tmp_path.iterdir()) == [source]
+    with emulator() as service:
+        send(service.url, tmp_path, source, "--limit", "2")
+    before = records(tmp_path)
+    assert counts(rehearsal().json) == {"pending": 3, "already_created": 2, "rejected": 1, "duplicate": 1}
+    assert records(tmp_path) == before
+
+
+def test_the_live_catalog_needs_a_yes(tmp_path: Path) -> None:
+    rows = [*make_rows(2), make_row(2, Catalog="AWS"), make_row(3, Catalog="Sandbox")]
+    source = write_rows(tmp_path / "rows.ndjson", rows)
+    with emulator() as service:
+        refused = send(service.url, tmp_path, source, "--catalog", "AWS")
+        assert (refused.code, "--yes" in refused.said) == (2, True)
+        assert (service.audit()["operations"], list(tmp_path.iterdir())) == ({}, [source])
+        sent = send(service.url, tmp_path, source, "--catalog", "AWS", "--yes")
+        assert (sent.code, counts(sent.json)) == (1, {"created": 3, "rejected": 1})
+        assert {entry["catalog"] for entry in service.invitations()} == {"AWS"}
+        # By default it is the Sandbox, and then the other row is the wrong one.
+        sandbox = send(service.url, tmp_path, source, "--checkpoint", "sandbox.db")
+        assert counts(sandbox.json) == {"created": 3, "rejected": 1}
+    for ran, line in ((sent, 4), (sandbox, 3)):
+        [rejected] = [event for event in ran.events if event["event"] == "row.rejected"]
+        assert rejected["errors"] == ["wrong_catalog at $.Catalog"]
+        assert rejected["position"] == f"{source}:{line}"
+
+
+def test_a_checkpoint_that_is_not_ours_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(1))
+    keys = (Credential("AKIDEXAMPLE", "example"), Credential("AKIDOTHER", "example", "444455556666"))
+    other = {"AWS_ACCESS_KEY_ID": "AKIDOTHER", "AWS_SECRET_ACCESS_KEY": "example"}
+    (tmp_path / "text.db").write_text("Dear diary, this is no database of anything.\n" * 99)
+    with emulator(credentials=keys) as service:
+        assert send(service.url, tmp_path, source).code == 0
+        newer, foreign, damaged = (tmp_path / name for name in ("newer.db", "foreign.db", "damaged.db"))
+        newer.write_bytes((tmp_path / "bulk-invite.db").read_bytes())
+        with sqlite3.connect(newer) as database:
+            database.execute("UPDATE about SET value = '99' WHERE key = 'version'")
+        database.close()
+        with sqlite3.connect(foreign) as database:
+            database.execute("CREATE TABLE recipes (cake TEXT)")
+        database.close()
+        page = bytearray((tmp_path / "bulk-invite.db").read_bytes())
+        page[5000:20000] = b"\xff" * 15000
+        damaged.write_bytes(page)
+        before = {path: path.read_bytes() for path in tmp_path.glob("*.db")}
+        cases = {
+            "belongs to account 111122223333": partial(send, service.url, tmp_path, source, env=other),
+            "belongs to catalog Sandbox": partial(
+                send, service.url, tmp_path, source, "--catalog", "AWS", "--yes"
+            ),
+            "not a database": partial(send, service.url, tmp_path, source, "--checkpoint", "text.db"),
+            "has version 99": partial(send, service.url, tmp_path, source, "--checkpoint", newer),
+            "of another program": partial(send, service.url, tmp_path, source, "--checkpoint", foreign),
+            "damaged.db": partial(send, service.url, tmp_path, source, "--checkpoint", damaged),
+            "no/such.db": partial(send, service.url, tmp_path, source, "--checkpoint", "no/such.db"),
+        }
+        for (sentence, _), ran in zip(cases.items(), together(*cases.values()), strict=True):
+            assert (ran.code, sentence in ran.said) == (4, True), (sentence, ran.stderr)
+        assert service.audit()["calls"] == 1
+    assert {path: path.read_bytes() for path in tmp_path.glob("*.db")} == before
+
+
+def test_a_run_can_be_looked_at_and_not_joined(tmp_path: Path) -> None:
+    rows = make_rows(200)
+    source = write_rows(tmp_path / "rows.ndjson", [*rows, "{"])
+    with emulator() as service:
+        arguments = ("send", source, "--endpoint-url", service.url, "--rate", "20", "--json")
+        with running(*arguments, cwd=tmp_path) as sender:
+            wait_until(service.calls)
+            second, shown, lines, table = together(
+                partial(send, service.url, tmp_path, source),
+                partial(run, "status", "--json", cwd=tmp_path),
+                partial(run, "export", "--state", "created", cwd=tmp_path),
+                partial(run, "export", "--format", "csv", cwd=tmp_path),
+            )
+            assert sender.process.poll() is None
+            ran = sender.ended()
+        assert (second.code, "Another sender" in second.said, second.stdout) == (4, True, "")
+        assert (ran.code, counts(ran.json)) == (1, {"created": 200, "rejected": 1})
+        assert service.messages() == once(rows)
+        ledger = {entry["client_token"]: entry["id"] for entry in service.invitations()}
+
+    during = shown.json
+    assert counts(during)
+    assert (during["sending"], during["catalog"], during["account"]) == (True, "Sandbox", "111122223333")
+    assert 0 < during["created"] < 200
+    assert 0 < during["sent_last_minute"] <= during["attempts"] + 1
+    assert 0 < len(lines.lines) <= 200
+    assert all(ledger[line["token"]] == line["Id"] for line in lines.lines)
+    assert len(list(csv.DictReader(io.StringIO(table.stdout)))) >= during["created"]
+
+    after, as_csv, rejected = together(
+        partial(run, "status", "--json", cwd=tmp_path),
+        partial(run, "export", "--format", "csv", cwd=tmp_path),
+        partial(run, "export", "--state", "rejected", "--state", "in_doubt", cwd=tmp_path),
+    )
+    assert (counts(after.json), after.json["sending"]) == ({"created": 200, "rejected": 1}, False)
+    assert after.json["attempts"] == 200
+    cells = list(csv.DictReader(io.StringIO(as_csv.stdout)))
+    assert Counter(cell["state"] for cell in cells) == {"created": 200, "rejected": 1}
+    assert {cell["token"]: cell["Id"] for cell in cells if cell["Id"]} == ledger
+    assert [(line["position"]["line"], line["state"]) for line in rejected.lines] == [(201, "rejected")]
+
+
+def test_a_dead_endpoint_is_waited_for_and_costs_no_row_anything(tmp_path: Path) -> None:
+    rows = make_rows(40)
+    source = write_rows(tmp_path / "rows.ndjson", rows)
+    port = free_port()
+    ledger = tmp_path / "ledger.ndjson"
+    arguments = ("--endpoint-url", f"http://127.0.0.1:{port}", "--rate", "40", "--json")
+    with running("send", source, *arguments, cwd=tmp_path) as sender:
+        assert sender.process.stderr is not None
+        assert json.loads(sender.process.stderr.readline())["event"] == "endpoint.unreachable"
+        with emulator(port=port, ledger=ledger) as service:
+            wait_until(lambda: len(service.calls()) >= 10)
+        # Down once more, in the middle; calls that were under way may be in doubt.
+        while json.loads(line := sender.process.stderr.readline())["event"] != "endpoint.unreachable":
+            assert line
+        with emulator(port=port, ledger=ledger) as service:
+            ran = sender.ended()
+            assert service.messages() == once(rows)
+            assert service.audit()["calls"] == ran.json["attempts"]
+    assert (ran.code, counts(ran.json)) == (0, {"created": 40})
+    assert "endpoint.reachable" in {event["event"] for event in ran.events}
+
+
+def test_the_senders_faults_are_not_the_rows(tmp_path: Path) -> None:
+    rows = make_rows(8)
+    source = write_rows(tmp_path / "rows.ndjson", rows)
+    keys = (Credential("AKIDEXAMPLE", "example"),)
+    with (
+        emulator(credentials=keys) as service,
+        emulator(credentials=keys, expired_credentials=("AKIDEXAMPLE",)) as expired,
+        emulator(deny_accounts=("111122223333",)) as denied,
+        ScriptedServer(always(refusal("ExpiredTokenException", status=403))) as late,
+    ):
+        cases = {
+            "no AWS credentials": partial(
+                send, service.url, tmp_path, source, "--checkpoint", "0.db", env={}
+            ),
+            "not accepted: ExpiredToken": partial(
+                send, expired.url, tmp_path, source, "--checkpoint", "3.db"
+            ),
+            "denies this account": partial(send, denied.url, tmp_path, source, "--checkpoint", "4.db"),
+            "does not accept the sender: Exp": partial(
+                send, late.url, tmp_path, source, "--checkpoint", "5.db"
+            ),
+        }
+        for (sentence, _), ran in zip(cases.items(), together(*cases.values()), strict=True):
+            assert (ran.code, sentence in ran.said) == (4, True), (sentence, ran.stderr)
+        assert late.creates
+        assert denied.calls()
+        assert not service.calls() + expired.calls()
+        assert {record.state for record in records(tmp_path, "4.db")} == {State.PENDING}
+        untouched = [(record.state, record.attempts) for record in records(tmp_path, "5.db")]
+        assert untouched == [(State.PENDING, 0)] * 8
+        healed = together(
+            *(partial(send, service.url, tmp_path, source, "--checkpoint", f"{n}.db") for n in (3, 5))
+        )
+        assert [ran.code for ran in healed] == [0, 0]
+        assert service.messages() == once(rows)
+
+
+def test_an_answer_nobody_knows_ends_the_run_and_leaves_the_row_in_doubt(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(1))
+    with ScriptedServer(always(http(418, {"tea": "pot"}), CREATED)) as server:
+        stopped = send(server.url, tmp_path, source)
+        assert (stopped.code, "418" in stopped.said) == (4, True)
+        assert counts(stopped.json) == {"in_doubt": 1}
+        again = send(server.url, tmp_path, source)
+        assert (again.code, counts(again.json)) == (0, {"created": 1})
+        assert len({request.body for request in server.creates}) == 1
+        assert len(server.creates) == 2
+
+
+def test_throttles_and_faults_are_tried_again_with_the_same_token_and_body(tmp_path: Path) -> None:
+    rows = make_rows(60)
+    source = write_rows(tmp_path / "rows.ndjson", rows)
+    faults = dict.fromkeys(
+        ("error_500", "error_503", "reset_before", "reset_after", "close", "truncate", "empty", "html"), 0.05
+    )
+    with emulator(faults=FaultOptions(**faults, throttle=0.1), retry_after=0.05, seed=7) as service:
+        ran = send(service.url, tmp_path, source)
+        audit = service.audit()
+        assert service.messages() == once(rows)
+        tokens = Counter(call["client_token"] for call in service.calls())
+    assert (ran.code, counts(ran.json)) == (0, {"created": 60}), ran.stderr
+    assert ran.json["attempts"] == audit["calls"] == tokens.total()
+    assert ran.json["throttled"] == audit["throttled"] > 0
+    assert set(audit["faults"]) == {*faults, "throttle"}
+    assert {record.client_token: record.attempts for record in records(tmp_path)} == tokens
+
+
+def test_doubt_that_does_not_end_is_kept_and_an_old_token_is_not_sent(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(3))
+    with ScriptedServer(always(Reply(then=Then.RESET))) as server:
+        ran = send(server.url, tmp_path, source, "--max-attempts", "2")
+        assert (ran.code, counts(ran.json), ran.json["attempts"]) == (1, {"in_doubt": 3}, 6)
+        assert len(server.creates) == 6
+        late = send(server.url, tmp_path, source, "--token-lifetime", "1ms")
+        assert (late.code, counts(late.json), late.json["attempts"]) == (1, {"in_doubt": 3}, 0)
+        assert len(server.creates) == 6
+    assert {record.code for record in records(tmp_path)} == {"TokenLifetimeOver"}
+
+
+def test_a_full_engagement_is_set_aside_and_the_others_go_on(tmp_path: Path) -> None:
+    full = make_rows(5, EngagementIdentifier="eng-0000000popular")
+    rows = make_rows(4, start=5)
+    source = write_rows(tmp_path / "rows.ndjson", [*full, *rows])
+    with emulator(invitations_per_engagement=2) as service:
+        ran = send(service.url, tmp_path, source)
+        assert (ran.code, counts(ran.json)) == (1, {"created": 6, "deferred": 3})
+        arrived = service.messages()
+    assert once(rows) <= arrived
+    assert len(arrived & once(full)) == 2
+    assert max(arrived.values()) == 1
+
+
+def test_too_many_failures_stop_the_run(tmp_path: Path) -> None:
+    rows = make_rows(60, EngagementIdentifier="eng-unknown0000000")
+    source = write_rows(tmp_path / "rows.ndjson", rows)
+    with emulator(unknown_engagements=("eng-unknown*",), latency=0.02) as service:
+        limited = ("--max-in-flight", "2", "--max-failures")
+        few, half = together(
+            partial(send, service.url, tmp_path, source, "--checkpoint", "few.db", *limited, "3"),
+            partial(send, service.url, tmp_path, source, "--checkpoint", "half.db", *limited, "50%"),
+        )
+        assert few.json["failed"] + half.json["failed"] == len(service.calls())
+    for ran, least in ((few, 3), (half, 20)):
+        assert (ran.code, "--max-failures" in ran.said) == (3, True)
+        assert least <= ran.json["failed"] < least + 3
+
+
+def test_a_disk_that_is_full_ends_the_run_and_nothing_is_sent_twice(tmp_path: Path) -> None:
+    rows = make_rows(400)
+    source = write_rows(tmp_path / "rows.ndjson", rows)
+    with emulator() as service:
+        command = f'ulimit -f 1000; exec "$0" send {source} --endpoint-url {service.url} {" ".join(FAST)}'
+        full = run(command, cwd=tmp_path, shell=True)
+        sent = service.messages()
+        assert full.code == 4, full.stderr
+        assert "bulk-invite.db cannot be used" in full.said
+        assert 0 < len(sent) < 400
+        assert max(sent.values()) == 1
+        assert counts(full.json)
+        again = send(service.url, tmp_path, source)
+        assert (again.code, again.json["created"] + again.json["already_created"]) == (0, 400)
+        assert service.messages() == once(rows)
+
+
+def config(folder: Path, text: str) -> Path:
+    path = folder / f"{abs(hash(text))}.toml"
+    path.write_text(text)
+    return path
+
+
+def test_what_is_impossible_is_refused_with_the_place_where_it_was_said(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(1))
+    flag, env, file = "on the command line is not", "in the environment (BULK_INVITE_", ".toml is not"
+    mixed = config(tmp_path, "limit = 2\nrate = [5]\nmax_attempts = 0\nburst = 1\n")
+    cases: list[tuple[list[str | Path], dict[str, str], tuple[str, ...]]] = [
+        (["--colour", "red"], {}, ("--colour",)),
+        (
+            ["--rate", "0", "--max-rate", "nan", "--max-in-flight", "many", "--token-lifetime", "8"],
+            {},
+            (f"--rate {flag}", f"--max-rate {flag}", f"--max-in-flight {flag}", f"--token-lifetime {flag}"),
+        ),
+        (
+            ["--max-failures", "0%", "--catalog", "Moon", "--progress", "loud", "--burst", "0.5"],
+            {},
+            (f"--max-failures {flag}", f"--catalog {flag}", f"--progress {flag}", f"--burst {flag}"),
+        ),
+        (
+            [],
+            {"RATE": "fast", "DRY_RUN": "perhaps", "CALL_TIMEOUT": "-1s"},
+            (f"--rate {env}RATE)", f"--dry-run {env}DRY_RUN)", f"--call-timeout {env}CALL_TIMEOUT)"),
+        ),
+        (
+            ["--limit", "-1", "--config", mixed],
+            {"BURST": "-3"},
+            (f"--limit {flag}", f"--burst {env}BURST)", "--rate in ", "--max-attempts in ", file),
+        ),
+        (["--config", config(tmp_path, "max-rate = 5\n")], {}, ("unknown key", "'max-rate'", "max_rate")),
+        (["--config", config(tmp_path, "rate = \n")], {}, ("not valid TOML",)),
+        ([], {"CONFIG": "missing.toml"}, ("missing.toml", "cannot be read")),
+        (["-", "-"], {}, ("named twice",)),
+        (["postgresql://me:secret@host/db"], {}, ("database",)),
+    ]
+    nobody = f"http://127.0.0.1:{free_port()}"
+    ran = together(
+        *(
+            partial(
+                run,
+                *("send", source, "--endpoint-url", nobody, *arguments),
+                cwd=tmp_path,
+                env={**CREDENTIALS, **{f"BULK_INVITE_{name}": value for name, value in variables.items()}},
+            )
+            for arguments, variables, _ in cases
+        )
+    )
+    for (arguments, variables, sentences), each in zip(cases, ran, strict=True):
+        where = (arguments, variables, each.stderr)
+        assert each.code == 2, where
+        assert all(sentence in " ".join(each.stderr.split()) for sentence in sentences), where
+        assert "Traceback" not in each.stderr, where
+        assert "secret" not in each.stderr, where
+    assert not (tmp_path / "bulk-invite.db").exists()
+
+
+def test_a_flag_beats_the_environment_beats_the_file(tmp_path: Path) -> None:
+    file = config(tmp_path, 'checkpoint = "file.db"\n')
+    env = {"BULK_INVITE_CHECKPOINT": "env.db"}
+    flag = ("--checkpoint", "flag.db")
+    ran = together(
+        partial(run, "status", "--config", file, *flag, cwd=tmp_path, env=env),
+        partial(run, "status", "--config", file, cwd=tmp_path, env=env),
+        partial(run, "status", cwd=tmp_path, env={"BULK_INVITE_CONFIG": str(file)}),
+    )
+    assert [each.said.partition(" at ")[2].partition(". ")[0] for each in ran] == [
+        "flag.db",
+        "env.db",
+        "file.db",
+    ]
+    assert [each.code for each in ran] == [4, 4, 4]
+
+
+def test_settings_of_a_file_and_the_environment_are_what_a_run_does(tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.ndjson", make_rows(6))
+    with emulator() as service:
+        file = config(
+            tmp_path,
+            f'endpoint_url = "{service.url}"\nlimit = 2\njson = true\nrate = 200\ncheckpoint = "toml.db"\n',
+        )
+        env = {**CREDENTIALS, "BULK_INVITE_LIMIT": "3", "BULK_INVITE_RESULTS": "out"}
+        ran = run("send", "rows.ndjson", "--config", file, cwd=tmp_path, env=env)
+        assert (ran.code, counts(ran.json)["created"], len(service.calls())) == (0, 3, 3)
+    assert (tmp_path / "toml.db").exists()
+    assert len(read_rows(tmp_path / "out" / "created.ndjson")) == 3
+
+
+def test_a_table_is_what_people_get_and_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.ndjson", make_rows(2))
+    with emulator() as service:
+        ran = run("send", "rows.ndjson", "--endpoint-url", service.url, "--rate", "9", cwd=tmp_path)
+    assert [line.split() for line in ran.stdout.splitlines()[:2]] == [["rows", "2"], ["created", "2"]]
+    closed = run('"$0" export | true', cwd=tmp_path, shell=True)
+    assert "Traceback" not in closed.stderr

@@ -1,0 +1,273 @@
+"""The installed `send` under signals: it stops soon, and the same command loses nothing, repeats nothing."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import (
+    CREATED,
+    FAST,
+    Emulator,
+    Ran,
+    Reply,
+    Running,
+    ScriptedServer,
+    always,
+    emulator,
+    free_port,
+    refusal,
+    run,
+    running,
+    start,
+    together,
+    wait_until,
+)
+from rows import make_rows, messages, ndjson, write_rows
+
+from bulk_invite.checkpoint.reader import CheckpointReader
+from bulk_invite.emulator.options import FaultOptions
+from bulk_invite.errors import BulkInviteError
+from bulk_invite.outcome import State
+
+STOPPED, INTERRUPTED = 75, 130
+SOON = 4.0
+"""Seconds; what a stop must not wait for takes far longer in these tests."""
+
+
+def sending(source: Path | str, url: str, *arguments: str | Path) -> tuple[str | Path, ...]:
+    return ("send", source, "--endpoint-url", url, *FAST, *arguments)
+
+
+def stopped(sender: Running, number: int = signal.SIGTERM) -> tuple[Ran, float]:
+    """Signal a sender; how it ended, and how many seconds that took."""
+    began = time.monotonic()
+    sender.signal(number)
+    return sender.ended(), time.monotonic() - began
+
+
+def has_logged(sender: Running, event: str) -> None:
+    """Read the log until an event stands there."""
+    assert sender.process.stderr is not None
+    while event not in (line := sender.process.stderr.readline()):
+        assert line, f"ended without {event}"
+
+
+def states(checkpoint: Path) -> Counter[State]:
+    with CheckpointReader(checkpoint) as reader:
+        return Counter(record.state for record in reader.records([]))
+
+
+def resumed(source: Path, service: Emulator, rows: list[dict[str, Any]], cwd: Path) -> None:
+    """The same command once more: everything has arrived, and once."""
+    ran = run(*sending(source, service.url), cwd=cwd)
+    assert ran.code == 0, ran.stderr
+    assert service.messages() == Counter(messages(rows))
+    assert states(cwd / "bulk-invite.db") == {State.CREATED: len(rows)}
+
+
+def test_while_sending_the_calls_in_flight_are_finished_and_kept(tmp_path: Path) -> None:
+    rows = make_rows(300)
+    source = write_rows(tmp_path / "rows.ndjson", rows)
+    with emulator(latency=0.3) as service:
+        with running(*sending(source, service.url), cwd=tmp_path) as sender:
+            wait_until(lambda: len(service.calls()) > 5)
+            ran, took = stopped(sender)
+        assert (ran.code, took < SOON) == (STOPPED, True), (ran.code, took, ran.stderr)
+        sent = len(service.invitations())
+        assert 5 < sent < 300
+        assert ran.json["created"] == states(tmp_path / "bulk-invite.db")[State.CREATED] == sent
+        assert ran.json["in_doubt"] == 0
+        resumed(source, service, rows, tmp_path)
+        assert service.audit()["calls"] == 300
+
+
+def _throttled(_: Path) -> Any:
+    return ScriptedServer(always(refusal("ThrottlingException", headers={"x-amz-retry-after": "60000"})))
+
+
+def _full_of_doubt(_: Path) -> Any:
+    return ScriptedServer(always(refusal("InternalServerException", status=500)))
+
+
+@pytest.mark.parametrize("server", [_throttled, _full_of_doubt])
+def test_a_wait_for_the_next_try_is_not_waited_for(tmp_path: Path, server: Callable[[Path], Any]) -> None:
+    rows = make_rows(5)
+    source = write_rows(tmp_path / "rows.ndjson", rows)
+    with server(tmp_path) as trouble:
+        # A doubtful row waits longer from try to try: by the fifth it is seconds.
+        with running(*sending(source, trouble.url), "--max-attempts", "99", cwd=tmp_path) as sender:
+            wait_until(lambda: len(trouble.creates) >= (1 if server is _throttled else 25))
+            time.sleep(0.2)
+            ran, took = stopped(sender)
+        assert (ran.code, took < SOON) == (STOPPED, True), (ran.code, took, ran.stderr)
+        assert ran.json["created"] == 0
+    with emulator() as service:
+        resumed(source, service, rows, tmp_path)
+
+
+@pytest.mark.parametrize("from_the_start", [True, False])
+def test_a_dead_endpoint_is_not_waited_for(tmp_path: Path, *, from_the_start: bool) -> None:
+    rows = make_rows(40)
+    source = write_rows(tmp_path / "rows.ndjson", rows)
+    port, ledger = free_port(), tmp_path / "ledger.ndjson"
+    command = sending(source, f"http://127.0.0.1:{port}", "--rate", "20")
+    with running(*command, cwd=tmp_path) as sender:
+        if not from_the_start:
+            with emulator(port=port, ledger=ledger) as service:
+                wait_until(service.calls)
+        has_logged(sender, "endpoint.unreachable")
+        has_logged(sender, "endpoint.unreachable")
+        ran, took = stopped(sender)
+    assert (ran.code, took < SOON) == (STOPPED, True), (ran.code, took, ran.stderr)
+    with emulator(ledger=ledger) as service:
+        resumed(source, service, rows, tmp_path)
+
+
+def test_a_pipe_that_brings_nothing_is_not_waited_for(tmp_path: Path) -> None:
+    rows = make_rows(3)
+    with emulator() as service:
+        with running(*sending("-", service.url), cwd=tmp_path, stdin=subprocess.PIPE) as sender:
+            assert sender.process.stdin is not None
+            sender.process.stdin.write(ndjson(rows).decode() + '{"Invitation": {')
+            sender.process.stdin.flush()
+            wait_until(lambda: len(service.calls()) == 3)
+            ran, took = stopped(sender)
+        assert (ran.code, took < SOON) == (STOPPED, True), (ran.code, took, ran.stderr)
+        # The line begun is no row.
+        assert (ran.json["rows"], ran.json["created"]) == (3, 3)
+        more = write_rows(tmp_path / "rows.ndjson", make_rows(5))
+        resumed(more, service, make_rows(5), tmp_path)
+
+
+def test_starting_is_no_time_when_a_signal_hurts(tmp_path: Path) -> None:
+    rows = make_rows(40)
+    source = write_rows(tmp_path / "rows.ndjson", rows)
+    delays = (0.15, 0.4, 0.7, 1.0, 1.3, 1.6, 1.9, 2.2)
+
+    def interrupted(service: Emulator, number: int, delay: float) -> Ran:
+        command = sending(source, service.url, "--rate", "5", "--checkpoint", f"{number}.db")
+        with running(*command, cwd=tmp_path) as sender:
+            time.sleep(delay)
+            ran, took = stopped(sender, (signal.SIGTERM, signal.SIGINT)[number % 2])
+        assert took < SOON
+        return ran
+
+    with emulator() as service:
+        ran = together(*(partial(interrupted, service, n, delay) for n, delay in enumerate(delays)))
+        assert [each.code for each in ran] == [STOPPED] * len(delays), [each.stderr for each in ran]
+        assert not any("Traceback" in each.stderr for each in ran)
+        assert max(service.messages().values(), default=1) == 1
+        resumed(source, service, rows, tmp_path)
+
+
+def test_a_second_interrupt_does_not_wait_for_a_slow_call_whose_row_stays_in_doubt(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(2))
+    late = Reply(CREATED, after=60.0)
+    with ScriptedServer(always(late, late, CREATED)) as server:
+        with running(*sending(source, server.url), "--call-timeout", "90s", cwd=tmp_path) as sender:
+            wait_until(lambda: len(server.creates) == 2)
+            sender.signal(signal.SIGINT)
+            has_logged(sender, "run.draining")
+            time.sleep(0.3)
+            assert sender.process.poll() is None
+            ran, took = stopped(sender, signal.SIGINT)
+        assert (ran.code, took < SOON) == (INTERRUPTED, True), (ran.code, took, ran.stderr)
+        assert (ran.json["in_doubt"], ran.json["created"]) == (2, 0)
+        assert states(tmp_path / "bulk-invite.db") == {State.IN_DOUBT: 2}
+        again = run(*sending(source, server.url), cwd=tmp_path)
+        assert (again.code, again.json["created"]) == (0, 2)
+        assert set(Counter(request.body for request in server.creates).values()) == {2}
+
+
+KILLS = 4
+IN_FLIGHT = 8
+SENDERS = 3
+ROWS = 130
+
+
+class Victim:
+    """A sender with rows and a checkpoint of its own, that is killed again and again."""
+
+    def __init__(self, number: int, service: Emulator, folder: Path) -> None:
+        self.rows = make_rows(ROWS, start=number * ROWS)
+        self.checkpoint = folder / f"{number}.db"
+        self._service = service
+        self._folder = folder
+        self._chance = random.Random(number)
+        source = write_rows(folder / f"{number}.ndjson", self.rows)
+        self._command = sending(
+            source, service.url, "--checkpoint", self.checkpoint, "--rate", "60", "--burst", "5"
+        )
+        self._command += ("--max-in-flight", str(IN_FLIGHT))
+
+    def suffer(self) -> Ran:
+        """Be killed at random moments, then run to the end."""
+        for _ in range(KILLS):
+            self._killed()
+        return run(*self._command, cwd=self._folder)
+
+    def _killed(self) -> None:
+        with running(*self._command, cwd=self._folder) as sender:
+            wait_until(self.checkpoint.exists)
+            before = self._attempts()
+            wait_until(lambda: self._attempts() > before or sender.process.poll() is not None)
+            time.sleep(self._chance.uniform(0, 0.6))
+            sender.process.kill()
+            sender.process.wait()
+
+    def _attempts(self) -> int:
+        try:
+            with CheckpointReader(self.checkpoint) as reader:
+                return reader.overview(0).attempts
+        except BulkInviteError:  # it is just coming into being
+            return 0
+
+
+def test_killed_at_any_moment_nothing_is_lost_and_nothing_is_sent_twice(tmp_path: Path) -> None:
+    faults = dict.fromkeys(("error_500", "reset_before", "reset_after", "close", "empty", "slow"), 0.03)
+    with emulator(faults=FaultOptions(**faults), slow_for=0.4, latency=0.03, seed=12) as service:
+        victims = [Victim(number, service, tmp_path) for number in range(SENDERS)]
+        ended = together(*(victim.suffer for victim in victims))
+        audit, ledger, calls = service.audit(), service.invitations(), service.calls()
+
+    rows = [row for victim in victims for row in victim.rows]
+    assert [ran.code for ran in ended] == [0] * SENDERS, [ran.stderr for ran in ended]
+    assert Counter(entry["request"]["Invitation"]["Message"] for entry in ledger) == Counter(messages(rows))
+    assert (audit["double_by_token"], audit["double_by_body"]) == (0, 0)
+    assert set(audit["faults"]) == set(faults)
+    # A token with another body would be a ConflictException.
+    assert set(audit["outcomes"]) == {"created", "replayed", "none"}
+
+    known: dict[str, str] = {}
+    for victim in victims:
+        with CheckpointReader(victim.checkpoint) as reader:
+            known |= {record.client_token: record.invitation_id for record in reader.records([State.CREATED])}
+    assert known == {entry["client_token"]: entry["id"] for entry in ledger}
+
+    # The kills were real ones, in the middle: several runs had their share of each sender's rows.
+    assert all(0 < ran.json["created"] < ROWS for ran in ended)
+    broken = sum(call["fault"] not in (None, "slow") for call in calls)
+    repeated = len(calls) - len(rows) - broken
+    assert 0 < repeated <= SENDERS * KILLS * IN_FLIGHT
+
+
+def test_a_killed_sender_frees_its_checkpoint_and_status_can_tell(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(30))
+    with emulator() as service:
+        sender = start(*sending(source, service.url, "--rate", "10"), cwd=tmp_path)
+        wait_until(lambda: len(service.calls()) > 2)
+        sender.process.kill()
+        assert sender.ended().code == -signal.SIGKILL
+        shown = run("status", "--json", cwd=tmp_path).json
+        assert (shown["sending"], shown["rows"]) == (False, 30)
+        assert shown["created"] + shown["in_doubt"] == shown["attempts"] >= 3
+        resumed(source, service, make_rows(30), tmp_path)

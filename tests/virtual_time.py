@@ -1,0 +1,69 @@
+"""An event loop whose clock jumps to the next timer, so that a test of hours takes no time.
+
+Threads live in real time: the loop does not jump while one of them works under a limiter that it was told of.
+Sockets and subprocesses do not belong here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import selectors
+from collections.abc import Callable
+
+import anyio
+
+_STEP = 1e-6
+"""Seconds that every turn of the loop takes; aiolimiter waits for a remainder too small for a float's clock."""
+
+_DEADLOCK = 2.0
+"""Real seconds without a timer, a thread or anything ready, after which nothing can come any more."""
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """`granularity`: seconds between two ticks of its clock; timers are late by up to one, as under uvloop."""
+
+    def __init__(self, granularity: float = 0.0) -> None:
+        self._now = 0.0
+        self._granularity = granularity
+        self._limiters: list[anyio.CapacityLimiter] = []
+        super().__init__(_Selector(self._pass_time))
+
+    def time(self) -> float:
+        return self._now
+
+    def wait_for_threads_of(self, limiter: anyio.CapacityLimiter) -> None:
+        self._limiters.append(limiter)
+
+    def _pass_time(self, timeout: float) -> bool:
+        """Let `timeout` seconds go by; False where a thread has to come back first."""
+        if any(limiter.borrowed_tokens for limiter in self._limiters):
+            return False
+        later = self._now + max(timeout, _STEP)
+        self._now = math.ceil(later / self._granularity) * self._granularity if self._granularity else later
+        return True
+
+
+class _Selector(selectors.DefaultSelector):
+    def __init__(self, pass_time: Callable[[float], bool]) -> None:
+        super().__init__()
+        self._pass_time = pass_time
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if ready := super().select(0):
+            return ready
+        if timeout is not None and self._pass_time(timeout):
+            return []
+        if (ready := super().select(_DEADLOCK)) or timeout is not None:
+            return ready
+        raise RuntimeError("Deadlock: every task waits, and there is no timer and no thread to wake one.")
+
+
+VIRTUAL_TIME = ("asyncio", {"loop_factory": VirtualTimeLoop})
+"""For `anyio_backend`."""
+
+
+def running_loop() -> VirtualTimeLoop:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    return loop
