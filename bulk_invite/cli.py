@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import Final
+from importlib.metadata import version
+from typing import Annotated, Final
 
 import typer
 
@@ -49,8 +50,20 @@ app.command(epilog=EMULATOR_EPILOG)(emulator)
 app.command(epilog=DEMO_EXAMPLES)(demo)
 
 
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        typer.echo(f"bulk-invite {version('bulk-invite')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _main(context: typer.Context) -> None:
+def _main(
+    context: typer.Context,
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
     if context.invoked_subcommand != "send":
         # Only a run that sends has something to finish; everything else ends as programs usually do.
         signal.signal(signal.SIGINT, signal.default_int_handler)

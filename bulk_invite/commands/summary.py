@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bulk_invite.journal import Overview
+from bulk_invite.logs import escaped
 from bulk_invite.outcome import State
 from bulk_invite.report import Tally
 
@@ -94,4 +95,4 @@ def _shown(value: object) -> str:
         case float():
             return f"{value:,.1f}"
         case _:
-            return str(value)
+            return str(escaped(str(value)))

@@ -7,19 +7,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import orjson
 import typer
 
 from bulk_invite import logs, service_model
+from bulk_invite.commands.validator import make_validator
 from bulk_invite.invitation import Invitation, Rejection, Row
 from bulk_invite.options import with_settings
 from bulk_invite.results import Results
 from bulk_invite.settings import Settings
 from bulk_invite.sources.ndjson import NdjsonSource, resolve
-from bulk_invite.validation import RowValidator, examples, row_json_schema
+from bulk_invite.validation import examples, row_json_schema
 
 VALIDATE_EXAMPLES: Final = """
 Examples:
@@ -69,12 +69,7 @@ def validate(
     """
     logs.configure(settings.log_format, settings.log_level)
     resolved = resolve(sources)
-    validator = RowValidator(
-        service_model.load(settings.service_model),
-        catalog=settings.catalog,
-        campaign=settings.campaign,
-        today=datetime.now(UTC).date(),
-    )
+    validator = make_validator(settings)
     findings = _Findings(quiet=settings.json_output)
     with ExitStack() as stack:
         results = None

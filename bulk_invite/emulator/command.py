@@ -19,7 +19,6 @@ from bulk_invite.durations import format_duration, parse_duration
 from bulk_invite.emulator.credentials import Credential
 from bulk_invite.emulator.flag import Flag, Form, flags
 from bulk_invite.emulator.options import FaultOptions, Options
-from bulk_invite.emulator.server import serve
 from bulk_invite.errors import BulkInviteError, UsageError
 
 EPILOG: Final = """\
@@ -41,6 +40,8 @@ def emulator(*, as_json: bool, **given: Any) -> None:
     It serves CreateEngagementInvitation, ListEngagementInvitations, GetEngagementInvitation and STS
     GetCallerIdentity over HTTP, with quotas and faults as told, and keeps a ledger of its own that says what
     was invited, whatever the sender believes. It prints its URL once it listens, and runs until a signal.
+
+    Exit codes: 0 ended by a signal; 2 usage; 4 it cannot listen there or use its ledger.
     """
     options = _options(given)
     try:
@@ -54,6 +55,9 @@ def emulator(*, as_json: bool, **given: Any) -> None:
 
 
 async def _run(options: Options, *, as_json: bool) -> None:
+    # Server and signatures take long to import; the other commands' --help does not wait for them.
+    from bulk_invite.emulator.server import serve  # noqa: PLC0415
+
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with serve(options) as server:
             ledger = None if server.ledger is None else str(server.ledger)

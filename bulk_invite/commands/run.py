@@ -1,0 +1,181 @@
+"""One run of `send`: source, validator, checkpoint, pacing and Partner Central, joined."""
+
+from __future__ import annotations
+
+import random
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import anyio
+import structlog
+
+from bulk_invite.backoff import Backoff
+from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.commands.summary import Summary, show
+from bulk_invite.commit import Committer
+from bulk_invite.deliver import Deliverer, Patience, Surroundings
+from bulk_invite.disposition import PermissionGuard
+from bulk_invite.outcome import Unreachable
+from bulk_invite.pacing.controller import RateController, RateLimits
+from bulk_invite.pacing.pacer import Pacer
+from bulk_invite.partner_central import Connection, PartnerCentral, connect
+from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
+from bulk_invite.progress import Progress
+from bulk_invite.report import Report
+from bulk_invite.results import Results
+from bulk_invite.settings import Settings
+from bulk_invite.sources.ndjson import STDIN, NdjsonSource
+from bulk_invite.stop import StopSwitch
+from bulk_invite.validation import RowValidator
+
+_log = structlog.get_logger()
+
+_STOPPED: Final = 75
+_INTERRUPTED: Final = 130
+
+_FIRST_RATE: Final = 1.0
+"""Calls per second with which --rate auto begins: the quota published for the neighbouring operations."""
+
+_DOUBTFUL: Final = Backoff(base=0.2, cap=20.0)
+_THROTTLED: Final = Backoff(base=0.1, cap=5.0)
+_UNREACHABLE: Final = Backoff(base=0.5, cap=30.0)
+
+
+class Run:
+    """The parts of one run, joined."""
+
+    def __init__(self, settings: Settings, sources: Sequence[NdjsonSource], validator: RowValidator) -> None:
+        self._settings = settings
+        self._sources = sources
+        self._validator = validator
+        self._stop = StopSwitch()
+
+    def run(self) -> int:
+        """Send, print the result and return the exit code. Raises BulkInviteError after the result."""
+        settings = self._settings
+        began = time.monotonic()
+        finished = False
+        with ExitStack() as stack:
+            writer = stack.enter_context(
+                CheckpointWriter.open(Path(settings.checkpoint), catalog=settings.catalog)
+            )
+            results = None
+            if settings.results is not None:
+                results = Results.open(settings.results)
+                stack.callback(results.abandon)
+            report = Report(results)
+            try:
+                finished = anyio.run(
+                    self._send, writer, report, backend_options={"use_uvloop": sys.platform != "win32"}
+                )
+            finally:
+                # The loop has put the default handlers back; the result must not be lost to a late signal.
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    signal.signal(number, signal.SIG_IGN)
+                try:
+                    self._publish(results, finished=finished, rows=report.tally.rows)
+                finally:
+                    summary = Summary.of_run(report.tally, time.monotonic() - began)
+                    show(summary, as_json=settings.json_output)
+        if finished:
+            return 0 if summary.complete else 1
+        return _INTERRUPTED if self._stop.aborted else _STOPPED
+
+    def _publish(self, results: Results | None, *, finished: bool, rows: int) -> None:
+        """Put the results in place, unless that would replace a source whose rows were not all read."""
+        folder = self._settings.results
+        if results is None or folder is None or not (finished or rows):
+            return  # a run that read nothing has nothing to put in the place of an earlier one's
+        read_to_the_end = finished and self._settings.limit is None
+        would_replace_source = any(
+            source.name != STDIN and Path(source.name).resolve().parent == folder.resolve()
+            for source in self._sources
+        )
+        if read_to_the_end or not would_replace_source:
+            results.close()
+
+    async def _send(self, writer: CheckpointWriter, report: Report) -> bool:
+        """Whether every row was brought as far as it goes."""
+        settings = self._settings
+        committer = Committer(writer, campaign=settings.campaign, retry_failed=settings.retry_failed)
+        async with connect(_connection(settings)) as partner_central:
+            deliverer = Deliverer(
+                partner_central,
+                committer,
+                _pacer(settings),
+                report,
+                self._stop,
+                PermissionGuard(proven=writer.has_created()),
+                Patience(settings.max_attempts, settings.token_lifetime, _DOUBTFUL, _THROTTLED, _UNREACHABLE),
+                Surroundings(time.time, random.random),
+            )
+            pipeline = Pipeline(
+                self._sources, self._validator, committer, deliverer, report, self._stop, _bounds(settings)
+            )
+            progress = Progress(
+                report.tally, self._sources, mode=settings.progress, interval=settings.progress_interval
+            )
+
+            async def opening() -> None:
+                await _claim(writer, partner_central)
+                _log.info("run.started", checkpoint=settings.checkpoint, catalog=settings.catalog)
+
+            await pipeline.run(opening, self._watch_signals, progress.watch)
+        return pipeline.finished
+
+    async def _watch_signals(self) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for number in signals:
+                if self._stop.draining:
+                    _log.warning("run.interrupted", signal=number.name)
+                    self._stop.abort()
+                else:
+                    _log.warning("run.draining", signal=number.name, again="breaks off the calls in flight")
+                    self._stop.drain()
+
+
+async def _claim(writer: CheckpointWriter, partner_central: PartnerCentral) -> None:
+    """Learn who we are and bind the checkpoint to it, waiting for an endpoint that is down."""
+    tries = 0
+    while isinstance(owner := await partner_central.identify(), Unreachable):
+        tries += 1
+        delay = _UNREACHABLE.delay(tries, random.random)
+        _log.warning("endpoint.unreachable", reason=owner.code, next_try_s=round(delay, 1))
+        await anyio.sleep(delay)
+    await anyio.to_thread.run_sync(writer.claim, owner)
+    await anyio.to_thread.run_sync(writer.begin_run, time.time())
+
+
+def _connection(settings: Settings) -> Connection:
+    return Connection(
+        region=settings.region,
+        profile=settings.profile,
+        endpoint_url=settings.endpoint_url,
+        model=settings.service_model,
+        in_flight=settings.max_in_flight,
+        deadline=settings.call_timeout,
+    )
+
+
+def _pacer(settings: Settings) -> Pacer:
+    if settings.rate == "auto":
+        limits = RateLimits(start=_FIRST_RATE, ceiling=settings.max_rate)
+    else:
+        limits = RateLimits(start=settings.rate, ceiling=settings.rate)
+    return Pacer(RateController(limits), burst=settings.burst, clock=anyio.current_time)
+
+
+def _bounds(settings: Settings) -> Bounds:
+    text = settings.max_failures
+    if text is None:
+        failures = FailureLimit()
+    elif text.endswith("%"):
+        failures = FailureLimit(share=float(text.removesuffix("%")) / 100)
+    else:
+        failures = FailureLimit(count=int(text))
+    return Bounds(in_flight=settings.max_in_flight, limit=settings.limit, failures=failures)

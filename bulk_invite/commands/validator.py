@@ -1,0 +1,18 @@
+"""The validator as the settings ask for it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from bulk_invite import service_model
+from bulk_invite.settings import Settings
+from bulk_invite.validation import RowValidator
+
+
+def make_validator(settings: Settings) -> RowValidator:
+    return RowValidator(
+        service_model.load(settings.service_model),
+        catalog=settings.catalog,
+        campaign=settings.campaign,
+        today=datetime.now(UTC).date(),
+    )
