@@ -113,7 +113,6 @@ class Pipeline:
         Returns when all rows are settled, set aside or in doubt, or when the stop switch was used.
         Raises BulkInviteError, with everything that could be committed committed.
         """
-        send, receive = anyio.create_memory_object_stream[list[ToSend]](1)
         async with anyio.create_task_group() as group:
             try:
                 group.start_soon(self._committer.run)
@@ -121,7 +120,7 @@ class Pipeline:
                     group.start_soon(watcher)
                 with self._halting(), self._stop.until_drain():
                     await opening()
-                await self._flow(group, send, receive)
+                await self._flow(group)
             finally:
                 self._stop.drain()  # a source that waits for more rows on its thread asks this switch
                 self._committer.close()
@@ -129,15 +128,11 @@ class Pipeline:
         if self._stop.reason is not None:
             raise self._stop.reason
 
-    async def _flow(
-        self,
-        group: TaskGroup,
-        send: MemoryObjectSendStream[list[ToSend]],
-        receive: MemoryObjectReceiveStream[list[ToSend]],
-    ) -> None:
+    async def _flow(self, group: TaskGroup) -> None:
         """Take in and deliver at the same time; return when the last worker is done."""
+        send, receive = anyio.create_memory_object_stream[list[ToSend]](1)
         workers = _Countdown(self._bounds.in_flight)
-        with receive:
+        with send, receive:
             group.start_soon(self._take_in, send)
             for _ in range(self._bounds.in_flight):
                 group.start_soon(self._work, receive, workers)

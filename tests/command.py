@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import socket
 import socketserver
 import struct
 import subprocess
 import sysconfig
+import termios
 import threading
 import time
 import urllib.request
@@ -348,3 +351,32 @@ def always(*replies: Reply | bytes) -> Callable[[Request], Reply]:
         return reply if isinstance(reply, Reply) else Reply(reply)
 
     return script
+
+
+def run_on_terminal(
+    *arguments: str | Path, cwd: Path, typed: str = "", columns: int = 160, stdout_too: bool = False
+) -> tuple[int, str, str]:
+    """Run with standard input and error on a terminal: exit code, standard output, what the terminal got."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    process = subprocess.Popen(
+        [COMMAND, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(TERM="xterm-256color", **CREDENTIALS),
+        stdin=theirs,
+        stdout=theirs if stdout_too else subprocess.PIPE,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    os.write(ours, typed.encode())
+    screen = b""
+    try:
+        while received := os.read(ours, 65536):
+            screen += received
+    except OSError:  # how Linux says that nobody holds the other end any more
+        pass
+    finally:
+        os.close(ours)
+    stdout, _ = process.communicate(timeout=PATIENCE)
+    return process.returncode, (stdout or b"").decode(), screen.decode()

@@ -22,7 +22,11 @@ PAYLOAD = "$.Invitation.Payload.OpportunityInvitation"
 
 
 def validate(data: bytes, validator: RowValidator = VALIDATOR) -> Invitation | Rejection:
-    return validator.validate(Row(Position("rows.ndjson", 1), data))
+    row = Row(Position("rows.ndjson", 1), data)
+    result = validator.validate(row)
+    # The command `validate` asks without making an invitation: it must hear the same of every row.
+    assert validator.check(row) == (result if isinstance(result, Rejection) else result.warnings)
+    return result
 
 
 def accepted(data: bytes, validator: RowValidator = VALIDATOR) -> Invitation:

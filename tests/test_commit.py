@@ -4,11 +4,11 @@ import threading
 
 import anyio
 import pytest
+from fakes import MemoryJournal, invitation
 
 from bulk_invite.commit import Committer
 from bulk_invite.errors import CheckpointError
 from bulk_invite.journal import Sent
-from fakes import MemoryJournal, invitation
 
 pytestmark = pytest.mark.anyio
 

@@ -23,8 +23,8 @@ from row_checks import (
 )
 
 from bulk_invite.invitation import Invitation, Rejection
-from bulk_invite.json_text import duplicate_keys, nothing_dropped
 from bulk_invite.service_model import sensitive_values
+from bulk_invite.validation.json_text import duplicate_keys, nothing_dropped
 
 JSON_VALUES = st.recursive(
     st.none()

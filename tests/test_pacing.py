@@ -10,11 +10,11 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from virtual_time import VIRTUAL_TIME, VirtualTimeLoop, running_loop
 
 from bulk_invite.outcome import Signal
 from bulk_invite.pacing.controller import RateController, RateLimits
 from bulk_invite.pacing.pacer import Pacer
-from virtual_time import VIRTUAL_TIME, VirtualTimeLoop, running_loop
 
 _RATES = st.floats(0.001, 5000)
 _TIMES = st.floats(0, 100)
@@ -271,7 +271,7 @@ class _Bucket:
         self._round_trip = round_trip
         self._level = burst
         self._at = 0.0
-        self._random = random.Random(7)  # noqa: S311 - jitter, not a secret
+        self._random = random.Random(7)
 
     async def call(self, now: Callable[[], float]) -> Signal:
         await anyio.sleep(self._round_trip * self._random.uniform(0.25, 0.75))

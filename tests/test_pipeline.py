@@ -9,26 +9,6 @@ from itertools import count
 
 import anyio
 import pytest
-
-from bulk_invite.backoff import Backoff
-from bulk_invite.commit import Committer
-from bulk_invite.deliver import Deliverer, Patience, Surroundings
-from bulk_invite.disposition import TOO_OLD, PermissionGuard
-from bulk_invite.errors import (
-    BulkInviteError,
-    CheckpointError,
-    ResultsError,
-    SenderError,
-    SourceError,
-    TooManyFailuresError,
-    UnknownAnswerError,
-)
-from bulk_invite.outcome import State
-from bulk_invite.pacing.controller import RateController, RateLimits
-from bulk_invite.pacing.pacer import Pacer
-from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
-from bulk_invite.report import Report
-from bulk_invite.stop import StopSwitch
 from fakes import (
     CONFLICT,
     DENIED,
@@ -52,6 +32,26 @@ from fakes import (
     row,
 )
 from virtual_time import VIRTUAL_TIME, running_loop
+
+from bulk_invite.backoff import Backoff
+from bulk_invite.commit import Committer
+from bulk_invite.deliver import Deliverer, Patience, Surroundings
+from bulk_invite.disposition import TOO_OLD, PermissionGuard
+from bulk_invite.errors import (
+    BulkInviteError,
+    CheckpointError,
+    ResultsError,
+    SenderError,
+    SourceError,
+    TooManyFailuresError,
+    UnknownAnswerError,
+)
+from bulk_invite.outcome import State
+from bulk_invite.pacing.controller import RateController, RateLimits
+from bulk_invite.pacing.pacer import Pacer
+from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
+from bulk_invite.report import Report
+from bulk_invite.stop import StopSwitch
 
 pytestmark = pytest.mark.anyio
 
@@ -360,7 +360,7 @@ async def test_too_few_denials_to_blame_the_sender_are_the_rows() -> None:
 
 async def test_held_denials_are_pending_when_the_run_is_stopped() -> None:
     run = _Run(["t1"], ScriptedSender({"t1": [DENIED]}), source=ListSource(["t1"], lingers=True))
-    await run.when(5, run.stop.drain)
+    await run.when(0.5, run.stop.drain)  # real time, because a thread waits for rows
     assert _state(run, "t1") is State.PENDING
     assert not run.finished
 
@@ -439,19 +439,21 @@ def _waiting_to_open() -> _Run:
 
 
 @pytest.mark.parametrize(
-    ("waiting", "states"),
+    ("waiting", "moment", "states"),
     [
-        (_waiting_in_backoff, {State.IN_DOUBT}),
-        (_waiting_for_a_permit, {State.CREATED, State.PENDING}),
-        (_waiting_for_the_endpoint, {State.PENDING}),
-        (_waiting_for_rows, {State.CREATED}),
-        (_waiting_to_open, set()),
+        (_waiting_in_backoff, 100, {State.IN_DOUBT}),
+        (_waiting_for_a_permit, 100, {State.CREATED, State.PENDING}),
+        (_waiting_for_the_endpoint, 100, {State.PENDING}),
+        (_waiting_for_rows, 0.5, {State.CREATED}),  # real time, because a thread waits
+        (_waiting_to_open, 100, set()),
     ],
 )
-async def test_a_drain_ends_every_wait_at_once(waiting: Callable[[], _Run], states: set[State]) -> None:
+async def test_a_drain_ends_every_wait_at_once(
+    waiting: Callable[[], _Run], moment: float, states: set[State]
+) -> None:
     run = waiting()
-    await run.when(100, run.stop.drain)
-    assert run.took == pytest.approx(100, abs=1)
+    await run.when(moment, run.stop.drain)
+    assert run.took == pytest.approx(moment, abs=0.1)
     assert set(run.journal.states().values()) == states
     assert not run.finished
 
@@ -568,6 +570,16 @@ async def test_an_opening_that_fails_leaves_the_source_unread() -> None:
     assert run.source is not None
     assert run.source.taken == 0
     assert not run.finished
+
+
+async def _broken_opening() -> None:
+    raise ZeroDivisionError
+
+
+async def test_a_bug_in_the_opening_comes_out() -> None:
+    with pytest.raises(ExceptionGroup) as raised:
+        await _Run(_rows(10), opening=_broken_opening).go()
+    assert raised.group_contains(ZeroDivisionError)
 
 
 @pytest.mark.parametrize("lingers", [False, True])

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import signal
 import sqlite3
 import stat
 from collections import Counter
@@ -93,7 +94,7 @@ def test_every_kind_of_source_arrives_once_and_a_second_run_finds_it_done(tmp_pa
 def test_a_source_that_cannot_be_read_is_said_before_anything_is_sent(tmp_path: Path) -> None:
     good = write_rows(tmp_path / "good.ndjson", make_rows(1))
     (tmp_path / "folder").mkdir()
-    names = {"missing.ndjson": "no such file", "folder": "is a directory", "none-*": "no file matches"}
+    names = {"missing.ndjson": "no such file", "folder": "is a directory"}
     with emulator() as service:
         ran = together(*(partial(send, service.url, tmp_path, good, name) for name in names))
         assert not service.calls()
@@ -300,9 +301,10 @@ def test_a_run_can_be_looked_at_and_not_joined(tmp_path: Path) -> None:
                 partial(run, "export", "--format", "csv", cwd=tmp_path),
             )
             assert sender.process.poll() is None
-            ran = sender.ended()
+            sender.signal(signal.SIGTERM)
+            assert sender.ended().code == 75
         assert (second.code, "Another sender" in second.said, second.stdout) == (4, True, "")
-        assert (ran.code, counts(ran.json)) == (1, {"created": 200, "rejected": 1})
+        assert send(service.url, tmp_path, source).code == 1
         assert service.messages() == once(rows)
         ledger = {entry["client_token"]: entry["id"] for entry in service.invitations()}
 
@@ -400,17 +402,17 @@ def test_an_answer_nobody_knows_ends_the_run_and_leaves_the_row_in_doubt(tmp_pat
 
 
 def test_throttles_and_faults_are_tried_again_with_the_same_token_and_body(tmp_path: Path) -> None:
-    rows = make_rows(60)
+    rows = make_rows(40)
     source = write_rows(tmp_path / "rows.ndjson", rows)
     faults = dict.fromkeys(
         ("error_500", "error_503", "reset_before", "reset_after", "close", "truncate", "empty", "html"), 0.05
     )
-    with emulator(faults=FaultOptions(**faults, throttle=0.1), retry_after=0.05, seed=7) as service:
+    with emulator(faults=FaultOptions(**faults, throttle=0.04), retry_after=0.05, seed=7) as service:
         ran = send(service.url, tmp_path, source)
         audit = service.audit()
         assert service.messages() == once(rows)
         tokens = Counter(call["client_token"] for call in service.calls())
-    assert (ran.code, counts(ran.json)) == (0, {"created": 60}), ran.stderr
+    assert (ran.code, counts(ran.json)) == (0, {"created": 40}), ran.stderr
     assert ran.json["attempts"] == audit["calls"] == tokens.total()
     assert ran.json["throttled"] == audit["throttled"] > 0
     assert set(audit["faults"]) == {*faults, "throttle"}
@@ -534,40 +536,24 @@ def test_what_is_impossible_is_refused_with_the_place_where_it_was_said(tmp_path
 
 
 def test_a_flag_beats_the_environment_beats_the_file(tmp_path: Path) -> None:
-    file = config(tmp_path, 'checkpoint = "file.db"\n')
-    env = {"BULK_INVITE_CHECKPOINT": "env.db"}
-    flag = ("--checkpoint", "flag.db")
-    ran = together(
-        partial(run, "status", "--config", file, *flag, cwd=tmp_path, env=env),
-        partial(run, "status", "--config", file, cwd=tmp_path, env=env),
-        partial(run, "status", cwd=tmp_path, env={"BULK_INVITE_CONFIG": str(file)}),
-    )
-    assert [each.said.partition(" at ")[2].partition(". ")[0] for each in ran] == [
-        "flag.db",
-        "env.db",
-        "file.db",
-    ]
-    assert [each.code for each in ran] == [4, 4, 4]
-
-
-def test_settings_of_a_file_and_the_environment_are_what_a_run_does(tmp_path: Path) -> None:
     write_rows(tmp_path / "rows.ndjson", make_rows(6))
     with emulator() as service:
         file = config(
             tmp_path,
-            f'endpoint_url = "{service.url}"\nlimit = 2\njson = true\nrate = 200\ncheckpoint = "toml.db"\n',
+            f'endpoint_url = "{service.url}"\nrate = 200\ncheckpoint = "file.db"\nlimit = 1\nresults = "file"\n',
         )
-        env = {**CREDENTIALS, "BULK_INVITE_LIMIT": "3", "BULK_INVITE_RESULTS": "out"}
-        ran = run("send", "rows.ndjson", "--config", file, cwd=tmp_path, env=env)
-        assert (ran.code, counts(ran.json)["created"], len(service.calls())) == (0, 3, 3)
-    assert (tmp_path / "toml.db").exists()
-    assert len(read_rows(tmp_path / "out" / "created.ndjson")) == 3
+        env = {
+            **CREDENTIALS,
+            "BULK_INVITE_CONFIG": str(file),
+            "BULK_INVITE_LIMIT": "2",
+            "BULK_INVITE_CHECKPOINT": "environment.db",
+        }
+        ran = run("send", "rows.ndjson", "--limit", "3", cwd=tmp_path, env=env)
+        assert (ran.code, len(service.calls())) == (0, 3)
+    # Without --json there is a table.
+    assert [line.split() for line in ran.stdout.splitlines()[:2]] == [["rows", "3"], ["created", "3"]]
+    assert len(read_rows(tmp_path / "file" / "created.ndjson")) == 3
+    assert [path.name for path in tmp_path.glob("*.db")] == ["environment.db"]
 
-
-def test_a_table_is_what_people_get_and_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
-    write_rows(tmp_path / "rows.ndjson", make_rows(2))
-    with emulator() as service:
-        ran = run("send", "rows.ndjson", "--endpoint-url", service.url, "--rate", "9", cwd=tmp_path)
-    assert [line.split() for line in ran.stdout.splitlines()[:2]] == [["rows", "2"], ["created", "2"]]
-    closed = run('"$0" export | true', cwd=tmp_path, shell=True)
+    closed = run('"$0" export --checkpoint environment.db | true', cwd=tmp_path, shell=True)
     assert "Traceback" not in closed.stderr

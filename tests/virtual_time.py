@@ -1,6 +1,6 @@
 """An event loop whose clock jumps to the next timer, so that a test of hours takes no time.
 
-Threads live in real time: the loop does not jump while one of them works under a limiter that it was told of.
+Threads live in real time: while one works under a limiter that the loop was told of, the clock does not jump.
 Sockets and subprocesses do not belong here.
 """
 
@@ -27,7 +27,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._now = 0.0
         self._granularity = granularity
         self._limiters: list[anyio.CapacityLimiter] = []
-        super().__init__(_Selector(self._pass_time))
+        super().__init__(_Selector(self._pass_time, self._has_threads_at_work))
 
     def time(self) -> float:
         return self._now
@@ -35,28 +35,30 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def wait_for_threads_of(self, limiter: anyio.CapacityLimiter) -> None:
         self._limiters.append(limiter)
 
-    def _pass_time(self, timeout: float) -> bool:
-        """Let `timeout` seconds go by; False where a thread has to come back first."""
-        if any(limiter.borrowed_tokens for limiter in self._limiters):
-            return False
-        later = self._now + max(timeout, _STEP)
+    def _has_threads_at_work(self) -> bool:
+        return any(limiter.borrowed_tokens for limiter in self._limiters)
+
+    def _pass_time(self, seconds: float) -> None:
+        later = self._now + max(seconds, _STEP)
         self._now = math.ceil(later / self._granularity) * self._granularity if self._granularity else later
-        return True
 
 
 class _Selector(selectors.DefaultSelector):
-    def __init__(self, pass_time: Callable[[float], bool]) -> None:
+    def __init__(self, pass_time: Callable[[float], None], has_threads_at_work: Callable[[], bool]) -> None:
         super().__init__()
         self._pass_time = pass_time
+        self._has_threads_at_work = has_threads_at_work
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if ready := super().select(0):
             return ready
-        if timeout is not None and self._pass_time(timeout):
-            return []
-        if (ready := super().select(_DEADLOCK)) or timeout is not None:
-            return ready
-        raise RuntimeError("Deadlock: every task waits, and there is no timer and no thread to wake one.")
+        if timeout is None or (timeout > 0 and self._has_threads_at_work()):
+            if ready := super().select(_DEADLOCK if timeout is None else timeout):
+                return ready
+            if timeout is None and not self._has_threads_at_work():
+                raise RuntimeError("Deadlock: every task waits; neither timer nor thread will wake one.")
+        self._pass_time(timeout or 0.0)
+        return []
 
 
 VIRTUAL_TIME = ("asyncio", {"loop_factory": VirtualTimeLoop})

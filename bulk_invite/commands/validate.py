@@ -14,7 +14,7 @@ import typer
 
 from bulk_invite import logs, service_model
 from bulk_invite.commands.validator import make_validator
-from bulk_invite.invitation import Invitation, Rejection, Row
+from bulk_invite.invitation import Position, Rejection, Row, RowError
 from bulk_invite.options import with_settings
 from bulk_invite.results import Results
 from bulk_invite.settings import Settings
@@ -78,10 +78,10 @@ def validate(
             stack.callback(results.abandon)
         stack.callback(findings.show)
         for row in _rows(resolved):
-            judged = validator.validate(row)
-            findings.add(judged)
-            if results is not None and isinstance(judged, Rejection):
-                results.rejected(judged.row, judged.errors)
+            checked = validator.check(row)
+            findings.add(row, checked)
+            if results is not None and isinstance(checked, Rejection):
+                results.rejected(row, checked.errors)
         if results is not None:
             results.close()
     raise typer.Exit(1 if findings.rejected else 0)
@@ -124,15 +124,16 @@ class _Findings:
         self._listed: list[dict[str, Any]] = []
         self._began = time.monotonic()
 
-    def add(self, judged: Invitation | Rejection) -> None:
+    def add(self, row: Row, checked: Rejection | tuple[RowError, ...]) -> None:
+        """Count a row and tell what is wrong with it, or suspicious about it."""
         self.rows += 1
-        if isinstance(judged, Rejection):
+        if isinstance(checked, Rejection):
             self.rejected += 1
-            self._codes.update(error.code for error in judged.errors)
-            self._tell(judged)
-        elif judged.warnings:
+            self._codes.update(error.code for error in checked.errors)
+            self._tell(row.position, checked.errors, rejected=True)
+        elif checked:
             self._warned += 1
-            self._tell(judged)
+            self._tell(row.position, checked, rejected=False)
 
     def show(self) -> None:
         elapsed = time.monotonic() - self._began
@@ -152,10 +153,7 @@ class _Findings:
         )
         sys.stdout.flush()
 
-    def _tell(self, judged: Invitation | Rejection) -> None:
-        rejected = isinstance(judged, Rejection)
-        errors = judged.errors if isinstance(judged, Rejection) else judged.warnings
-        position = judged.row.position
+    def _tell(self, position: Position, errors: tuple[RowError, ...], *, rejected: bool) -> None:
         if not self._quiet:
             word = "" if rejected else "warning: "
             for error in errors:

@@ -7,9 +7,9 @@ from typing import Any
 
 from bulk_invite.errors import ServiceModelError
 from bulk_invite.service_model import REQUEST, ServiceModel
-from bulk_invite.shape_validator import ShapeValidator
-from bulk_invite.shapes import Choice, Listing, Record, Scalar, Shape, Text, resolve
 from bulk_invite.tokens import canonical_json, derive_token
+from bulk_invite.validation.shape_validator import ShapeValidator
+from bulk_invite.validation.shapes import Choice, Listing, Record, Scalar, Shape, Text, resolve
 
 _CAMPAIGN = "example"
 

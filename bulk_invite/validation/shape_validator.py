@@ -8,12 +8,12 @@ from itertools import islice
 
 from pydantic_core import ErrorDetails, ValidationError
 
-from bulk_invite.compiled import compile_shape
 from bulk_invite.invitation import RowError
-from bulk_invite.json_text import MAX_ERRORS, Path, path_text
-from bulk_invite.patterns import TextPattern
 from bulk_invite.service_model import ServiceModel
-from bulk_invite.shapes import Choice, Listing, Record, Scalar, Shape, Text, resolve
+from bulk_invite.validation.compiled import compile_shape
+from bulk_invite.validation.json_text import MAX_ERRORS, Path, path_text
+from bulk_invite.validation.patterns import TextPattern
+from bulk_invite.validation.shapes import Choice, Listing, Record, Scalar, Shape, Text, resolve
 
 _SHOWN_CHOICES = 12
 

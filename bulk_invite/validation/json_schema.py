@@ -6,7 +6,17 @@ import re
 from typing import Any
 
 from bulk_invite.service_model import REQUEST, ServiceModel
-from bulk_invite.shapes import MAY_BE_ABSENT, METADATA, Choice, Listing, Record, Scalar, Shape, Text, resolve
+from bulk_invite.validation.shapes import (
+    MAY_BE_ABSENT,
+    METADATA,
+    Choice,
+    Listing,
+    Record,
+    Scalar,
+    Shape,
+    Text,
+    resolve,
+)
 
 _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _TYPES = {"integer": "integer", "float": "number", "boolean": "boolean"}

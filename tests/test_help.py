@@ -1,0 +1,82 @@
+"""Help and shell completion, against what the program knows."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+from command import Ran, run, together
+
+from bulk_invite.cli import app
+from bulk_invite.settings import Settings, flag, key, shown_default
+
+
+@pytest.fixture(scope="module")
+def helps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
+    """The help of every command by its name; "" is that of the whole program."""
+    names = ["", *(command.callback.__name__ for command in app.registered_commands if command.callback)]
+    folder = tmp_path_factory.mktemp("help")
+    calls = [
+        partial(run, *([name] if name else []), "--help", cwd=folder, env={"COLUMNS": "120"})
+        for name in names
+    ]
+    return dict(zip(names, together(*calls), strict=True))
+
+
+def words(text: str) -> str:
+    """Text without its line breaks; a word that was broken at a hyphen is whole again."""
+    return " ".join(text.split()).replace("- ", "-")
+
+
+def test_every_command_explains_itself(helps: dict[str, Ran]) -> None:
+    assert {"send", "validate", "status", "export", "emulator", "demo", "schema", "example"} <= set(helps)
+    for name, ran in helps.items():
+        text = words(ran.stdout)
+        assert (ran.code, ran.stderr) == (0, "")
+        assert (name or "Commands") in text
+        # Escapes of a markup that nobody renders.
+        assert "\\[" not in text, name
+        if name:
+            assert f"bulk-invite {name}" in text.partition("Options:")[2], f"{name} has no example"
+            assert "xit codes: 0 " in text, f"{name} does not name its exit codes"
+            assert name in helps[""].stdout
+
+
+def test_every_setting_is_an_option_of_send_with_its_variable_and_default(helps: dict[str, Ran]) -> None:
+    text = words(helps["send"].stdout)
+    for name, setting in Settings.model_fields.items():
+        assert f" {flag(name)} " in text
+        assert f"env: BULK_INVITE_{key(name).upper()}" in text
+        default = shown_default(setting)
+        assert default is None or f"default: {default}]" in text, name
+        assert setting.description is not None
+        assert words(setting.description) in text
+    assert "BULK_INVITE_CONFIG" in text
+
+
+@pytest.mark.parametrize(
+    ("shell", "mark"), [("bash", "complete -o"), ("zsh", "#compdef"), ("fish", "complete ")]
+)
+def test_a_shell_can_be_taught(tmp_path: Path, shell: str, mark: str) -> None:
+    ran = run(cwd=tmp_path, env={"_BULK_INVITE_COMPLETE": f"source_{shell}"})
+    assert (ran.code, mark in ran.stdout, "bulk-invite" in ran.stdout) == (0, True, True)
+
+
+def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
+    def completed(line: str) -> list[str]:
+        env = {
+            "_BULK_INVITE_COMPLETE": "complete_bash",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(line.count(" ")),
+        }
+        return run(cwd=tmp_path, env=env).stdout.split()
+
+    assert completed("bulk-invite se") == ["send"]
+    assert "--max-rate" in completed("bulk-invite send --max")
+
+
+def test_without_a_command_there_is_help_and_with_a_wrong_one_a_sentence(tmp_path: Path) -> None:
+    nothing, wrong = together(partial(run, cwd=tmp_path), partial(run, "sned", cwd=tmp_path))
+    assert "Commands" in nothing.stdout + nothing.stderr
+    assert (wrong.code, "sned" in wrong.stderr) == (2, True)

@@ -1,0 +1,106 @@
+"""What an operator sees while `send` goes on: a bar on a terminal, lines elsewhere, or nothing."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+from command import FAST, emulator, run, run_on_terminal, together
+from rows import make_row, make_rows, write_rows
+
+from bulk_invite.emulator.options import FaultOptions
+
+ESCAPE = "\x1b[2J"
+"""Clears the screen, where it gets through."""
+
+
+def test_elsewhere_a_line_comes_now_and_then(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(60))
+    with emulator() as service:
+        command = ("send", source, "--endpoint-url", service.url, "--rate", "20", "--json")
+        told, quiet = together(
+            partial(run, *command, "--progress-interval", "1s", cwd=tmp_path),
+            partial(run, *command, "--progress", "off", "--checkpoint", "other.db", cwd=tmp_path),
+        )
+    assert (told.code, quiet.code) == (0, 0)
+    assert "run.progress" not in quiet.stderr
+    lines = [event for event in told.events if event["event"] == "run.progress"]
+    # 60 rows at 20 a second take three.
+    assert 2 <= len(lines) <= 5
+    assert all(before["rows"] < after["rows"] for before, after in pairwise(lines))
+    middle = lines[1]
+    assert 0 < middle["rows"] < 60
+    assert middle["of"] == 60
+    assert 5 < middle["rate"] < 30
+    assert (middle["throttled"], middle["in_doubt"] in range(10)) == (0, True)
+    assert re.fullmatch(r"0:00:0\d", middle["left"])
+    assert "\x1b" not in told.stderr
+
+
+def test_on_a_terminal_there_is_a_bar_with_everything_that_matters(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(25))
+    with emulator(faults=FaultOptions(throttle=0.1, empty=0.2), retry_after=0.01, seed=5) as service:
+        command = ("send", source, "--endpoint-url", service.url, "--rate", "20", "--json")
+        code, stdout, screen = run_on_terminal(*command, cwd=tmp_path)
+        throttled = service.audit()["throttled"]
+    assert (code, '"created":25' in stdout) == (0, True)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen)
+    bars = re.findall(
+        r"(\d+)/(\d+|\?) rows +([\d.]+)/s +(\d+) throttled +(\d+) in doubt +([\d:?]+) left", text
+    )
+    assert len(bars) > 5, text
+    assert any(0 < int(rows) < 25 for rows, *_ in bars)
+    assert any(float(rate) > 0 for _, _, rate, *_ in bars)
+    assert any(int(in_doubt) > 0 for *_, in_doubt, _ in bars)
+    assert any(re.fullmatch(r"\d:\d\d:\d\d", left) for *_, left in bars)
+    rows, total, _, refused, in_doubt, _ = bars[-1]
+    assert (rows, total, int(refused), in_doubt) == ("25", "25", throttled, "0")
+    assert throttled > 0
+
+
+def test_no_bar_where_none_is_wanted(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(2))
+    with emulator() as service:
+        command = ("send", source, "--endpoint-url", service.url, *FAST, "--progress", "off")
+        code, _, screen = run_on_terminal(*command, cwd=tmp_path)
+    assert (code, "run.started" in screen, " left" in screen) == (0, True, False)
+
+
+def test_control_characters_never_reach_a_terminal_as_they_are(tmp_path: Path) -> None:
+    rows = [make_row(0, ClientToken=f"token-{ESCAPE}"), make_row(1, EngagementIdentifier=ESCAPE)]
+    source = write_rows(tmp_path / f"rows-{ESCAPE}.ndjson", rows)
+    ours = ("--checkpoint", f"check-{ESCAPE}.db")
+
+    def shown(*arguments: str | Path) -> tuple[int, str, str]:
+        return run_on_terminal(*arguments, cwd=tmp_path, stdout_too=True)
+
+    with emulator() as service:
+        loud = ("--endpoint-url", service.url, *FAST, *ours, "--log-level", "debug", "--log-format")
+        screens = [
+            shown("send", source.name, *loud, "console"),
+            shown("send", source.name, *loud, "json", "--campaign", "again"),
+            shown("validate", source.name),
+            shown("status", *ours),
+            shown("export", *ours),
+            shown("send", f"none-{ESCAPE}"),
+        ]
+        [entry] = service.invitations()
+    assert ESCAPE in entry["client_token"]
+    assert [code for code, *_ in screens] == [1, 1, 1, 0, 0, 4]
+    for _, _, screen in screens:
+        assert ESCAPE not in screen
+        assert "[2J" in screen
+
+
+def test_the_live_catalog_is_asked_for_on_a_terminal(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(1))
+    with emulator() as service:
+        command = ("send", source, "--endpoint-url", service.url, *FAST, "--catalog", "AWS")
+        refused, _, screen = run_on_terminal(*command, cwd=tmp_path, typed="n\n")
+        assert (refused, "cannot be taken back" in screen) == (2, True)
+        assert service.audit()["operations"] == {}
+        sent, stdout, _ = run_on_terminal(*command, cwd=tmp_path, typed="y\n")
+        assert (sent, '"created":1' in stdout) == (0, True)
+        assert [entry["catalog"] for entry in service.invitations()] == ["AWS"]
