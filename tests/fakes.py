@@ -59,7 +59,12 @@ class ListSource:
     """
 
     def __init__(
-        self, texts: Iterable[str], *, fails_after: int | None = None, lingers: bool = False, name: str = "rows"
+        self,
+        texts: Iterable[str],
+        *,
+        fails_after: int | None = None,
+        lingers: bool = False,
+        name: str = "rows",
     ) -> None:
         self.taken = 0
         self._texts = texts

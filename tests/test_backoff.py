@@ -8,9 +8,7 @@ from bulk_invite.backoff import Backoff
 _UNIFORM = st.floats(min_value=0, max_value=1, exclude_max=True)
 
 
-@given(
-    base=st.floats(0.001, 100), cap=st.floats(0.001, 1000), tries=st.integers(1, 10**9), random=_UNIFORM
-)
+@given(base=st.floats(0.001, 100), cap=st.floats(0.001, 1000), tries=st.integers(1, 10**9), random=_UNIFORM)
 def test_delay_stays_below_the_cap_and_the_doubling(
     base: float, cap: float, tries: int, random: float
 ) -> None:

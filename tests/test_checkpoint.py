@@ -9,14 +9,15 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import dedent
 
 import pytest
+from fakes import invitation, row
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -30,7 +31,6 @@ from bulk_invite.journal import (
     AlreadySettled,
     Answered,
     Duplicate,
-    Event,
     Overview,
     Owner,
     Record,
@@ -38,7 +38,6 @@ from bulk_invite.journal import (
     ToSend,
 )
 from bulk_invite.outcome import State
-from fakes import invitation, row
 
 _OWNER = Owner("123456789012", "a" * 64)
 _NOW = 1_800_000_000.0
@@ -298,7 +297,7 @@ class _Reused(Rejection):
     __hash__ = None  # type: ignore[assignment]  # it is only compared
 
 
-CheckpointMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=15, deadline=None)
+CheckpointMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=12, deadline=None)
 TestCheckpointAgainstAModel = CheckpointMachine.TestCase
 
 
@@ -401,8 +400,9 @@ def test_a_batch_is_written_whole_or_not_at_all(path: Path) -> None:
 def test_it_belongs_to_the_first_account(path: Path) -> None:
     with _writing(path):
         pass
-    with pytest.raises(CheckpointError, match="belongs to account 123456789012"), _writing(
-        path, Owner("999999999999", "a" * 64)
+    with (
+        pytest.raises(CheckpointError, match="belongs to account 123456789012"),
+        _writing(path, Owner("999999999999", "a" * 64)),
     ):
         pass
 
@@ -624,13 +624,40 @@ def test_noise_in_a_checkpoint_is_an_error_with_a_sentence_or_does_not_matter(pa
         at = noise.randrange(0 if seed % 2 else 4096, len(data) - 512)
         data[at : at + 512] = noise.randbytes(512)
     path.write_bytes(data)
-    try:
+    with suppress(CheckpointError):  # anything else, such as a ValueError, would be a traceback
         with _writing(path) as writer:
             _admit(writer, *(invitation(f"t{line}", line=line) for line in range(1, 501)))
         _records(path)
         _overview(path)
-    except CheckpointError as error:
-        assert error.hint
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE invitations SET state = 'treated' WHERE client_token = 't3'",
+        "UPDATE invitations SET state = CAST(x'ff' AS TEXT) WHERE client_token = 't3'",
+        "UPDATE invitations SET errors = '[' WHERE client_token = 't3'",
+        "DELETE FROM about WHERE key = 'version'",
+        "UPDATE about SET value = 'x' WHERE key = 'version'",
+    ],
+)
+def test_values_that_no_sender_writes_are_damage(path: Path, statement: str) -> None:
+    _with_rows(path, 10)
+    _sqlite(path, statement)
+    with pytest.raises(CheckpointError, match="Restore it"):
+        _look_at_all(path)
+    with pytest.raises(CheckpointError, match="Restore it"):
+        _go_on_with(path, "t3")
+
+
+def _look_at_all(path: Path) -> None:
+    _overview(path)
+    _records(path)
+
+
+def _go_on_with(path: Path, token: str) -> None:
+    with _writing(path) as writer:
+        _admit(writer, invitation(token))
 
 
 _FULL = """
@@ -644,7 +671,8 @@ _FULL = """
     with CheckpointWriter.open(Path(sys.argv[1]), catalog="Sandbox") as writer:
         writer.claim(Owner("1", "a"))
         writer.begin_run(0.0)
-        writer.admit([invitation(f"t{line}", line=line) for line in range(1, 101)], campaign="", retry_failed=False)
+        rows = [invitation(f"t{line}", line=line) for line in range(1, 101)]
+        writer.admit(rows, campaign="", retry_failed=False)
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
         for line in range(1, 101):
             try:

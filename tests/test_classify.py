@@ -156,7 +156,12 @@ def test_a_call_that_broke_off_is_doubt(exceptions: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "UnauthorizedSSOTokenError"],
+    [
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "CredentialRetrievalError",
+        "UnauthorizedSSOTokenError",
+    ],
 )
 def test_missing_credentials_are_the_senders(name: str) -> None:
     assert classify(NoAnswer((name,))) == SenderRefused(name)

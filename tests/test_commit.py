@@ -161,10 +161,13 @@ async def test_a_bug_in_the_journal_comes_out_and_leaves_nobody_waiting() -> Non
         except CheckpointError as error:
             failures.append(error)
 
-    with pytest.raises(ExceptionGroup) as raised:
+    async def both() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(committer.run)
             group.start_soon(commit)
+
+    with pytest.raises(ExceptionGroup) as raised:
+        await both()
     assert raised.group_contains(ZeroDivisionError)
     assert len(failures) == 1
 

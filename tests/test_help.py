@@ -55,12 +55,13 @@ def test_every_setting_is_an_option_of_send_with_its_variable_and_default(helps:
     assert "BULK_INVITE_CONFIG" in text
 
 
-@pytest.mark.parametrize(
-    ("shell", "mark"), [("bash", "complete -o"), ("zsh", "#compdef"), ("fish", "complete ")]
-)
-def test_a_shell_can_be_taught(tmp_path: Path, shell: str, mark: str) -> None:
-    ran = run(cwd=tmp_path, env={"_BULK_INVITE_COMPLETE": f"source_{shell}"})
-    assert (ran.code, mark in ran.stdout, "bulk-invite" in ran.stdout) == (0, True, True)
+def test_a_shell_can_be_taught(tmp_path: Path) -> None:
+    marks = {"bash": "complete -o", "zsh": "#compdef", "fish": "complete "}
+    scripts = together(
+        *(partial(run, cwd=tmp_path, env={"_BULK_INVITE_COMPLETE": f"source_{shell}"}) for shell in marks)
+    )
+    for ran, mark in zip(scripts, marks.values(), strict=True):
+        assert (ran.code, mark in ran.stdout, "bulk-invite" in ran.stdout) == (0, True, True)
 
 
 def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 
 import anyio
 import pytest
@@ -35,9 +36,7 @@ def _fixed(rate: float) -> RateController:
     return RateController(RateLimits(start=rate, ceiling=rate))
 
 
-@given(
-    start=_RATES, ceiling=_RATES, attempts=st.lists(st.tuples(_SIGNALS, _TIMES, _TIMES, _RETRY_AFTER))
-)
+@given(start=_RATES, ceiling=_RATES, attempts=st.lists(st.tuples(_SIGNALS, _TIMES, _TIMES, _RETRY_AFTER)))
 def test_rate_is_never_above_its_ceiling_and_never_nothing(
     start: float, ceiling: float, attempts: list[tuple[Signal, float, float, float | None]]
 ) -> None:
@@ -46,9 +45,7 @@ def test_rate_is_never_above_its_ceiling_and_never_nothing(
     for signal, pause, round_trip, retry_after in attempts:
         now += pause
         assert 0 < controller.rate(now) <= ceiling
-        controller.observe(
-            signal, sent_at=now - round_trip, answered_at=now, retry_after=retry_after
-        )
+        controller.observe(signal, sent_at=now - round_trip, answered_at=now, retry_after=retry_after)
         assert 0 < controller.rate(now) <= ceiling
 
 
@@ -77,7 +74,7 @@ def test_throttles_of_one_round_trip_cut_once(throttles: int, rate: float) -> No
 
 def test_throttles_of_later_round_trips_cut_again_and_hold_longer() -> None:
     controller = _fixed(10.0)
-    holds = []
+    holds: list[float] = []
     for _ in range(6):
         now = controller.earliest() if holds else 0.0
         _throttle(controller, now)
@@ -106,11 +103,11 @@ def test_rate_recovers_to_the_ceiling(rate: float, throttles: int) -> None:
     assert controller.rate(last + 1000.0) == rate
 
 
-@given(
-    retry_after=st.floats(0.001, 900), late=st.booleans(), rate=_RATES
-)
+@given(retry_after=st.floats(0.001, 900), late=st.booleans(), rate=_RATES)
 def test_retry_after_is_a_floor_even_for_a_throttle_that_does_not_cut(
-    retry_after: float, late: bool, rate: float  # noqa: FBT001 - hypothesis passes what it draws
+    retry_after: float,
+    late: bool,  # noqa: FBT001 - hypothesis passes it by name
+    rate: float,
 ) -> None:
     controller = _fixed(rate)
     if late:
@@ -158,9 +155,7 @@ def _most_over(times: list[float], rate: float) -> float:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(
-    ("rate", "seconds"), [(0.5, 600), (1, 600), (15, 600), (200, 60), (2000, 10)]
-)
+@pytest.mark.parametrize(("rate", "seconds"), [(0.5, 600), (1, 600), (15, 600), (200, 60), (2000, 10)])
 async def test_rate_is_held_evenly(rate: float, seconds: float) -> None:
     times = await _permits(_pacer(rate), seconds)
     assert len(times) == pytest.approx(rate * seconds, rel=0.005, abs=1 + rate * 0.05)
@@ -257,7 +252,7 @@ async def test_calls_are_spaced_again_after_a_silence() -> None:
     pacer.observe(Signal.THROTTLED, sent_at=running_loop().time(), retry_after=100)
     times = await _permits(pacer, 110)
     assert times[0] >= 100
-    assert all(later - earlier >= 1.0 for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later - earlier >= 1.0 for earlier, later in pairwise(times))
 
 
 class _Bucket:

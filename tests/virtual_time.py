@@ -14,14 +14,14 @@ from collections.abc import Callable
 import anyio
 
 _STEP = 1e-6
-"""Seconds that every turn of the loop takes; aiolimiter waits for a remainder too small for a float's clock."""
+"""Seconds that every turn of the loop takes: aiolimiter may wait for less than the clock can tell."""
 
 _DEADLOCK = 2.0
 """Real seconds without a timer, a thread or anything ready, after which nothing can come any more."""
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """`granularity`: seconds between two ticks of its clock; timers are late by up to one, as under uvloop."""
+    """`granularity`: seconds between two ticks of its clock, by which timers are late, as under uvloop."""
 
     def __init__(self, granularity: float = 0.0) -> None:
         self._now = 0.0

@@ -19,6 +19,8 @@ from bulk_invite.errors import CheckpointError
 _BUSY_TIMEOUT: Final = 10.0
 """Seconds to wait for SQLite's own locks; readers hold them for moments only."""
 
+_RESTORE: Final = "Restore it from a copy; starting over with an empty one would send again."
+
 _HINTS: Final = (
     ("disk is full", "Make room on that disk and run the same command again; what is settled stays settled."),
     ("disk i/o error", "Check that disk and run the same command again; what is settled stays settled."),
@@ -26,7 +28,8 @@ _HINTS: Final = (
     ("read-only", "Make the file and its folder writable, or name another one with --checkpoint."),
     ("unable to open", "Make sure that the folder exists and is writable, or name another --checkpoint."),
     ("not a database", "Name the right file with --checkpoint; this one is left as it is."),
-    ("malformed", "Restore it from a copy; starting over with an empty one would send again."),
+    ("malformed", _RESTORE),
+    ("could not decode", _RESTORE),
     ("locked", "Another program holds the file; end it and run the same command again."),
 )
 
@@ -43,6 +46,11 @@ def translated(path: Path) -> Iterator[None]:
         said = str(error.orig) if isinstance(error, DBAPIError) else str(error)
         hint = next((hint for key, hint in _HINTS if key in said.lower()), "Nothing was changed by it.")
         raise CheckpointError(f"The checkpoint {path} cannot be used: {said}.", hint=hint) from None
+    except (ValueError, KeyError):
+        # SQLite checks the form of a file, not the values: a state that is none, text that is not UTF-8.
+        raise CheckpointError(
+            f"The checkpoint {path} is damaged: it holds values that no sender writes.", hint=_RESTORE
+        ) from None
 
 
 def writing_engine(path: Path) -> Engine:
