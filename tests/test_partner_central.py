@@ -157,7 +157,6 @@ async def test_an_answer_means_what_the_table_says_and_took_one_request() -> Non
     assert [request.json["ClientToken"] for request in server.creates] == list(ANSWERS)
 
 
-@pytest.mark.xfail(reason="aiobotocore follows redirects, and offers no way to say no")
 @pytest.mark.parametrize("status", [302, 307])
 async def test_a_redirect_takes_the_row_nowhere_else(status: int) -> None:
     with ScriptedServer(always(CREATED)) as elsewhere:

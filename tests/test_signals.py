@@ -16,6 +16,7 @@ import pytest
 from command import (
     CREATED,
     FAST,
+    PATIENCE,
     Emulator,
     Ran,
     Reply,
@@ -140,7 +141,11 @@ def test_a_pipe_that_brings_nothing_is_not_waited_for(tmp_path: Path) -> None:
             sender.process.stdin.write(ndjson(rows).decode() + '{"Invitation": {')
             sender.process.stdin.flush()
             wait_until(lambda: len(service.calls()) == 3)
-            ran, took = stopped(sender)
+            sender.signal(signal.SIGTERM)
+            began = time.monotonic()
+            # The pipe stays open until the sender has gone.
+            sender.process.wait(PATIENCE)
+            ran, took = sender.ended(), time.monotonic() - began
         assert (ran.code, took < SOON) == (STOPPED, True), (ran.code, took, ran.stderr)
         # The line begun is no row.
         assert (ran.json["rows"], ran.json["created"]) == (3, 3)

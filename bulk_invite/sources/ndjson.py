@@ -125,7 +125,9 @@ class NdjsonSource:
                     return
                 if not block:
                     yield None
-            yield from lines.finish()
+            # An interrupt often ends the writer of a pipe too, in the middle of a line.
+            if not stop():
+                yield from lines.finish()
 
     def _blocks(self, fd: int) -> Iterator[bytes]:
         """Read blocks as they come; an empty one where nothing is ready, to hand on or to stop."""

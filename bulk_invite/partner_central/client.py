@@ -6,8 +6,7 @@ to be one call; the shipped service model stands before botocore's, which does n
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -22,15 +21,16 @@ import anyio
 import orjson
 import structlog
 from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from bulk_invite import service_model
 from bulk_invite.classify import classify
 from bulk_invite.errors import SenderError
-from bulk_invite.invitation import RowError
 from bulk_invite.journal import Owner
-from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer, SenderRefused, Unreachable
+from bulk_invite.outcome import Answer, NoAnswer, SenderRefused, Unreachable
+from bulk_invite.partner_central.answers import refusal, silence, success, text, unreadable
 
 _log = structlog.get_logger()
 
@@ -58,9 +58,20 @@ _UNREADABLE: Final = (
 )
 """What the SDK's parsers raise on a body that they did not expect, such as a page of a proxy."""
 
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_.$\[\]-]{1,200}")
-"""What a code, a request id or a FieldName of the service looks like; anything else might repeat a value of
-the row, or carry control characters to a terminal."""
+
+class _WithoutRedirects(AIOHTTPSession):  # type: ignore[misc] # aiobotocore has no types
+    """aiohttp follows redirects, with the body, to wherever they lead; the SDK gives no way to say no."""
+
+    async def _get_session(self, proxy_url: str | None) -> _NoRedirects:
+        return _NoRedirects(await super()._get_session(proxy_url))
+
+
+@dataclass(frozen=True, slots=True)
+class _NoRedirects:
+    session: aiohttp.ClientSession
+
+    async def request(self, *arguments: Any, **options: Any) -> aiohttp.ClientResponse:
+        return await self.session.request(*arguments, allow_redirects=False, **options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +104,12 @@ class PartnerCentral:
             with anyio.fail_after(self._connection.deadline):
                 response = await self._client.create_engagement_invitation(**orjson.loads(body))
         except ClientError as error:
-            return _refusal(error.response)
+            return refusal(error.response)
         except (BotoCoreError, aiohttp.ClientError, OSError) as error:
-            return _silence(error)
+            return silence(error)
         except _UNREADABLE as error:
-            return _unreadable(error)
-        return HttpAnswer(
-            _status(response),
-            invitation_id=_text(response.get("Id")),
-            arn=_text(response.get("Arn")),
-            request_id=_request_id(response),
-        )
+            return unreadable(error)
+        return success(response)
 
     async def identify(self) -> Owner | Unreachable:
         """Ask STS who we are; where it does not answer, the access key's hash stands in for the account.
@@ -114,13 +120,13 @@ class PartnerCentral:
         try:
             identity = await self._sts.get_caller_identity()
         except ClientError as error:
-            answer: Answer = _refusal(error.response)
+            answer: Answer = refusal(error.response)
         except (BotoCoreError, aiohttp.ClientError, OSError) as error:
-            answer = _silence(error)
+            answer = silence(error)
         except _UNREADABLE as error:
-            answer = _unreadable(error)
+            answer = unreadable(error)
         else:
-            if account := _text(identity.get("Account")):
+            if account := text(identity.get("Account")):
                 return Owner(account, self._key_hash)
             answer = NoAnswer(("AnswerWithoutAccount",))
         verdict = classify(answer)
@@ -185,6 +191,7 @@ def _config(connection: Connection) -> AioConfig:
         # Rows were validated against the same model, more strictly.
         parameter_validation=False,
         tcp_keepalive=True,
+        http_session_cls=_WithoutRedirects,
         # The SDK builds its own anew twice for every call, a tenth of what a call costs.
         user_agent=_USER_AGENT,
     )
@@ -196,54 +203,3 @@ def _no_credentials(reason: str) -> SenderError:
         hint="Set AWS_PROFILE or --profile, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role "
         "is attached; no row was touched.",
     )
-
-
-def _refusal(response: Mapping[str, Any]) -> HttpAnswer:
-    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    return HttpAnswer(
-        _status(response),
-        code=_plain(response.get("Error", {}).get("Code")) or str(_status(response)),
-        request_id=_request_id(response),
-        reason=_plain(response.get("Reason")),
-        retry_after=_milliseconds(headers.get("x-amz-retry-after")),
-        errors=tuple(_row_error(entry) for entry in response.get("ErrorList") or () if entry),
-    )
-
-
-def _silence(error: BaseException) -> NoAnswer:
-    """Name the exception and, for botocore's, the one of aiohttp that it stands for."""
-    inner = getattr(error, "kwargs", {}).get("error")
-    errors = (error, inner) if isinstance(inner, BaseException) else (error,)
-    return NoAnswer(tuple(type(each).__name__ for each in errors))
-
-
-def _unreadable(error: BaseException) -> NoAnswer:
-    # The error's text may repeat the body, and with it what it says of the row.
-    return NoAnswer((type(error).__name__, ResponseParserError.__name__))
-
-
-def _row_error(entry: Mapping[str, Any]) -> RowError:
-    name = _plain(entry.get("FieldName")).removeprefix("$.")
-    path = f"$.{name}" if name else "$"
-    return RowError(path, _plain(entry.get("Code")) or "unnamed", _text(entry.get("Message")))
-
-
-def _status(response: Mapping[str, Any]) -> int:
-    return int(response["ResponseMetadata"]["HTTPStatusCode"])
-
-
-def _request_id(response: Mapping[str, Any]) -> str:
-    return _plain(response["ResponseMetadata"].get("RequestId"))
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _plain(value: object) -> str:
-    return value if isinstance(value, str) and _PLAIN.fullmatch(value) else ""
-
-
-def _milliseconds(text: str | None) -> float | None:
-    """Seconds from a header in milliseconds; None where it is no such number."""
-    return float(text) / 1000 if text is not None and text.isdecimal() else None
