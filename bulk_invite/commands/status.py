@@ -15,6 +15,7 @@ import typer
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.commands.summary import Summary, show
 from bulk_invite.journal import Record
+from bulk_invite.logs import escaped
 from bulk_invite.options import with_settings
 from bulk_invite.outcome import State
 from bulk_invite.settings import Settings
@@ -112,4 +113,4 @@ def _write_csv(records: Iterator[Record]) -> None:
         if writer is None:
             writer = csv.DictWriter(sys.stdout, list(values), lineterminator="\n")
             writer.writeheader()
-        writer.writerow(values)
+        writer.writerow({name: escaped(value) for name, value in values.items()})
