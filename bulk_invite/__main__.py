@@ -6,12 +6,12 @@ import os
 import signal
 from types import FrameType
 
-_STOPPED = 75
+from bulk_invite.errors import EXIT_STOPPED
 
 
 def _stop_before_start(_number: int, _frame: FrameType | None) -> None:
     """Nothing was begun, so there is nothing to finish: the same command starts over."""
-    os._exit(_STOPPED)
+    os._exit(EXIT_STOPPED)
 
 
 def main() -> None:

@@ -29,6 +29,12 @@ from bulk_invite.outcome import (
 
 NO_ID: Final = "SuccessWithoutId"
 
+CREDENTIALS_REFUSED: Final = "CredentialsRefused"
+"""Renewing the credentials was refused, before anything was sent."""
+
+CREDENTIALS_NOT_RENEWED: Final = "CredentialsNotRenewed"
+"""Renewing the credentials failed for the moment, before anything was sent."""
+
 _THROTTLED: Final = frozenset(
     {
         "ThrottlingException",
@@ -87,6 +93,7 @@ _NOT_SENT: Final = frozenset(
         "ConnectTimeoutError",
         "SSLError",
         "ProxyConnectionError",
+        CREDENTIALS_NOT_RENEWED,
     }
 )
 _NO_CREDENTIALS: Final = frozenset(
@@ -101,6 +108,7 @@ _NO_CREDENTIALS: Final = frozenset(
         "NoAuthTokenError",
         "RefreshWithMFAUnsupportedError",
         "InfiniteLoopConfigError",
+        CREDENTIALS_REFUSED,
     }
 )
 _BROKEN_OFF: Final = frozenset(
@@ -117,6 +125,9 @@ _BROKEN_OFF: Final = frozenset(
         "ClientError",
     }
 )
+
+_CATCH_ALL: Final = "HTTPClientError"
+"""aiobotocore's name for whatever else went wrong; the name of the exception inside proves nothing."""
 
 _BAD_REQUEST: Final = 400
 _REQUEST_TIMEOUT: Final = 408
@@ -180,6 +191,8 @@ def _classify_refusal(answer: HttpAnswer) -> Verdict:
 
 
 def _classify_silence(answer: NoAnswer) -> Verdict:
+    if answer.exceptions[0] == _CATCH_ALL:
+        return Doubtful(answer.code)
     names = set(answer.exceptions)
     if names & _NO_CREDENTIALS:
         return SenderRefused(answer.code)

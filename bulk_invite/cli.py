@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from importlib.metadata import version
 from typing import Annotated, Final
 
@@ -78,6 +79,29 @@ def run() -> None:
         sys.stderr.write(f"bulk-invite: {escaped(str(error))}\n")
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # Whoever read our output has gone; Python must not complain about that again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_output()
         sys.exit(_BROKEN_PIPE)
+    except Exception as error:  # noqa: BLE001 - a defect of ours: nothing goes on, it only ends in good order
+        _tell_defect(error)
+        sys.exit(BulkInviteError.exit_code)
+
+
+def _silence_output() -> None:
+    """Whoever read our output has gone; Python must not complain about that again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _tell_defect(error: BaseException) -> None:
+    """Where it happened and of what kind it is, without its text: that may hold values of a row."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            _tell_defect(each)
+        return
+    if isinstance(error, OSError):
+        _silence_output()
+    frames = "".join(traceback.format_list(traceback.extract_tb(error.__traceback__)))
+    reason = f" ({error.strerror})" if isinstance(error, OSError) else ""
+    sys.stderr.write(
+        f"{frames}bulk-invite: Stopped by a defect: {type(error).__name__}{reason}. What is settled stays "
+        "settled: run the same command to go on, and report the lines above.\n"
+    )

@@ -6,9 +6,9 @@ committed any more and everybody who waits gets the error. The writer is used by
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar, TypeVarTuple, Unpack
 
 import anyio
 
@@ -24,6 +24,10 @@ ten milliseconds share one fsync, which costs a call less than a tenth of a roun
 _GONE: Final = "The program ended before it could write to the checkpoint."
 
 
+_Written = TypeVar("_Written")
+_Arguments = TypeVarTuple("_Arguments")
+
+
 class Journal(Protocol):
     """What the flow needs of a checkpoint; blocking."""
 
@@ -32,6 +36,8 @@ class Journal(Protocol):
     ) -> list[Admission]: ...
 
     def record(self, events: Sequence[Event]) -> None: ...
+
+    def end_source(self, source: str) -> None: ...
 
 
 class Committer:
@@ -48,7 +54,22 @@ class Committer:
 
     async def admit(self, batch: Sequence[Invitation | Rejection]) -> list[Admission]:
         """Look a batch of rows up and note the new ones. Raises CheckpointError."""
-        return await anyio.to_thread.run_sync(self._admit, batch, limiter=self._one_thread)
+        return await self._alone(self._admit, batch)
+
+    async def end_source(self, source: str) -> None:
+        """Forget what earlier runs found wrong on lines that are gone. Raises CheckpointError."""
+        await self._alone(self._journal.end_source, source)
+
+    async def _alone(self, write: Callable[[Unpack[_Arguments]], _Written], *values: *_Arguments) -> _Written:
+        """Use the journal on its thread; after a failure nobody does any more."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return await anyio.to_thread.run_sync(write, *values, limiter=self._one_thread)
+        except CheckpointError as error:
+            self._failure = error
+            self._work.set()
+            raise
 
     async def commit(self, event: Event) -> None:
         """Return when the event is durable; raise CheckpointError when it cannot be written.
@@ -68,8 +89,10 @@ class Committer:
         """Write until `close`; shielded, so that a cancelled run still keeps what it knows."""
         with anyio.CancelScope(shield=True):
             try:
-                while self._failure is None and not (self._closing and not self._gathering.events):
+                while not (self._closing and not self._gathering.events):
                     await self._work.wait()
+                    if self._failure is not None:
+                        return
                     self._work = anyio.Event()
                     await self._write_gathered()
             finally:
@@ -93,12 +116,12 @@ class Committer:
 
     async def _write(self, batch: _Batch) -> None:
         try:
-            await anyio.to_thread.run_sync(self._journal.record, batch.events, limiter=self._one_thread)
+            await self._alone(self._journal.record, batch.events)
             batch.failure = None
         except CheckpointError as error:
             batch.failure = error
         finally:
-            self._failure = batch.failure
+            self._failure = self._failure or batch.failure
             batch.done.set()
 
 

@@ -86,34 +86,38 @@ class Deliverer:
         self._full: OrderedDict[str, None] = OrderedDict()
         self._held: list[tuple[Life, Disposition]] = []
 
-    async def deliver(self, to_send: ToSend) -> bool:
-        """Send a row until it is settled, set aside or left in doubt; False when a stop came before that.
+    async def deliver(self, to_send: ToSend) -> int:
+        """Send a row until it is settled, set aside or left in doubt.
+
+        Returns how many rows came to their end by that: 0 when a stop came first or the row is held, more
+        than 1 when its answer told what to make of rows that were held.
 
         A stop leaves the row as it was last committed. Raises BulkInviteError, CheckpointError among them.
         """
         life = Life(to_send, self._committer, self._report, self._clock)
         if await self._set_aside(life):
-            return True
+            return 1
+        released = 0
         going_on = await self._permitted(life, retry=False)
         while going_on and not self._stop.draining:
             sent_at = await life.sent()
-            answer = await self._call(life)
-            if answer is None:
-                return False
-            disposition = self._judge(life, classify(answer), sent_at)
+            answer, verdict = await self._call(life)
+            if verdict is None:
+                break
+            disposition = self._judge(life, verdict, sent_at)
             request_id = answer.request_id if isinstance(answer, HttpAnswer) else ""
             await life.answered(disposition, request_id=request_id)
             if self._guard.proven:
-                await self.settle_held()
+                released += await self.settle_held()
             going_on = await self._follow(life, disposition)
-        # A held row is not at its end, but nobody has to come back for it unless the run stops now.
-        return life.ended or not self._stop.draining
+        return released + life.ended
 
-    async def settle_held(self) -> None:
-        """Fail the rows whose denial turned out to be theirs, or was too rare to blame the sender."""
+    async def settle_held(self) -> int:
+        """Fail the rows whose denial is theirs, or was too rare to blame the sender; says how many."""
         held, self._held = self._held, []
         for life, disposition in held:
             await life.settled(disposition.failed())
+        return len(held)
 
     async def _set_aside(self, life: Life) -> bool:
         """Bring a row to its end where no call would be right."""
@@ -134,19 +138,20 @@ class Deliverer:
         # Any of these waits may have taken hours.
         return not scope.cancelled_caught and not await self._set_aside(life)
 
-    async def _call(self, life: Life) -> Answer | None:
+    async def _call(self, life: Life) -> tuple[Answer, Verdict] | tuple[None, None]:
         """Make one call and tell the pacing of it; None when the run was broken off meanwhile."""
         began = anyio.current_time()
         answer: Answer | None = None
         with self._stop.until_abort():
             answer = await self._sender.create(life.body)
-        if answer is not None:
-            verdict = classify(answer)
-            if not isinstance(verdict, Unreachable):
-                self._outage.answered()
-            retry_after = verdict.retry_after if isinstance(verdict, Throttled) else None
-            self._pacer.observe(signal(verdict), sent_at=began, retry_after=retry_after)
-        return answer
+        if answer is None:
+            return None, None
+        verdict = classify(answer)
+        if not isinstance(verdict, Unreachable):
+            self._outage.answered()
+        retry_after = verdict.retry_after if isinstance(verdict, Throttled) else None
+        self._pacer.observe(signal(verdict), sent_at=began, retry_after=retry_after)
+        return answer, verdict
 
     def _judge(self, life: Life, verdict: Verdict, sent_at: float) -> Disposition:
         disposition = dispose(

@@ -1,7 +1,9 @@
 """What becomes of a row after an attempt: its new state, and what is done with it next. Pure.
 
-Invariant: doubt ends only by an Id, or by a refusal that an earlier success could not have caused.
-A ConflictException or a full engagement may be the very consequence of the attempt that is in doubt.
+Invariants: only an Id takes doubt away. A ConflictException or a full engagement leaves a row in doubt, for
+it may be the very consequence of the attempt that is. Other refusals fail the row, because its earlier
+attempt was the same request by the same sender; but the date of the doubt is kept, so that a row that is to
+be sent again in spite of that is not sent past the life of its token.
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ class Disposition:
 
     def failed(self) -> Disposition:
         """The same, where a denial turns out to be the row's."""
-        return replace(self, state=State.FAILED, next=Next.DONE, doubt_since=None)
+        return replace(self, state=State.FAILED, next=Next.DONE)
 
 
 def dispose(  # noqa: C901, PLR0911 - one arm for each verdict, none with a branch of its own
@@ -95,7 +97,7 @@ def dispose(  # noqa: C901, PLR0911 - one arm for each verdict, none with a bran
             state = State.FAILED if doubt_since is None else State.IN_DOUBT
             return Disposition(state, Next.DONE, "conflict", code, doubt_since)
         case Refused(code, errors):
-            return Disposition(State.FAILED, Next.DONE, "refused", code, errors=errors)
+            return Disposition(State.FAILED, Next.DONE, "refused", code, doubt_since, errors=errors)
         case Denied(code):
             return Disposition(as_before, Next.HOLD, "denied", code, doubt_since)
         case SenderRefused(code):

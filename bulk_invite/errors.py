@@ -6,7 +6,10 @@ A bad row is no error: it is a `Rejection` and the run goes on.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+EXIT_STOPPED: Final = 75
+"""Stopped by a signal before the end: the same command goes on (EX_TEMPFAIL of sysexits.h)."""
 
 
 class BulkInviteError(Exception):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
+
+METADATA: Final = "_bulk_invite"
+"""Member of a row that is ours, not the request's: results carry position and errors in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """A valid row, frozen: `body` is what every attempt sends, byte for byte.
+    """A valid row, frozen: every attempt is made from `body`, so all of them say the same.
 
     body: canonical JSON of the whole request (Catalog and ClientToken filled in).
     body_hash: hex SHA-256 of `body`; what the checkpoint keeps in its place, because `body` is sensitive.

@@ -17,19 +17,25 @@ from bulk_invite.outcome import State
 class Owner:
     """Whom a checkpoint belongs to. `account` is "" where STS did not answer; then the key's hash speaks.
 
-    key_hash: hex SHA-256 of the access key id.
+    key_hash: hex SHA-256 of the access key id; "" for a temporary key, whose id says nothing for long.
     """
 
     account: str
     key_hash: str
 
+    @property
+    def is_known(self) -> bool:
+        return bool(self.account or self.key_hash)
+
     def is_same_as(self, other: Owner) -> bool:
         if self.account and other.account:
             return self.account == other.account
-        return self.key_hash == other.key_hash
+        return bool(self.key_hash) and self.key_hash == other.key_hash
 
     def __str__(self) -> str:
-        return f"account {self.account}" if self.account else f"access key with hash {self.key_hash[:12]}"
+        if self.account:
+            return f"account {self.account}"
+        return f"an access key with hash {self.key_hash[:12]}" if self.key_hash else "an unknown account"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """A whole checkpoint in figures. `active`: a sender holds it now; times are epoch seconds."""
+    """A whole checkpoint in figures. `active`: a sender holds it (None: unknown); times are epoch seconds."""
 
     owner: Owner | None
     catalog: str
@@ -128,4 +134,4 @@ class Overview:
     last_event: float | None
     sent_last_minute: int
     throttled_last_minute: int
-    active: bool
+    active: bool | None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from typing import Any, Literal, TextIO, cast
 
 import structlog
@@ -39,10 +40,14 @@ class _StandardError:
     """Whatever standard error is at the moment: a progress bar puts its own in that place."""
 
     def write(self, text: str, /) -> int:
-        return sys.stderr.write(text)
+        # Nobody may be reading any more, or the disk of a log file be full: no reason to stop sending.
+        with suppress(OSError):
+            return sys.stderr.write(text)
+        return 0
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.flush()
 
 
 def _escape_control_characters(_logger: object, _method: str, event: EventDict) -> EventDict:

@@ -12,6 +12,11 @@ import typer
 
 from bulk_invite.settings import ENVIRONMENT_PREFIX, Settings, flag, key, load, shown_default
 
+Sources = Annotated[
+    list[str],
+    typer.Argument(metavar="SOURCE...", help="NDJSON: a path, a glob, .gz, .zst, or - for standard input."),
+]
+
 _CONFIG: Final = typer.Option(
     "--config",
     metavar="FILE",
@@ -45,7 +50,8 @@ def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
 def _parameter(name: str) -> inspect.Parameter:
     field = Settings.model_fields[name]
     if field.annotation is bool:
-        return _keyword(name, Annotated[bool | None, typer.Option(flag(name), help=_help(name))])
+        switch = f"{flag(name)}/--no-{flag(name).removeprefix('--')}"
+        return _keyword(name, Annotated[bool | None, typer.Option(switch, help=_help(name))])
     return _keyword(
         name, Annotated[str | None, typer.Option(flag(name), metavar=_metavar(name), help=_help(name))]
     )

@@ -40,6 +40,8 @@ Watcher = Callable[[], Coroutine[Any, Any, None]]
 class Source(Protocol):
     """Where rows come from. Blocking; `stop` is asked while waiting for more."""
 
+    name: str
+
     def batches(
         self, max_rows: int, max_bytes: int, stop: Callable[[], bool]
     ) -> Generator[list[Row], None, None]: ...
@@ -139,7 +141,9 @@ class Pipeline:
             await workers.gone()
         if not self._stop.draining:
             with self._halting():
-                await self._deliverer.settle_held()
+                settled = await self._deliverer.settle_held()
+                self._unfinished -= settled
+                self._check_failures()
 
     async def _take_in(self, send: MemoryObjectSendStream[list[ToSend]]) -> None:
         """Read, validate and look up until the sources end or the run drains."""
@@ -152,6 +156,8 @@ class Pipeline:
         with closing(source.batches(_BATCH_ROWS, _BATCH_BYTES, lambda: self._stop.draining)) as batches:
             while self._remaining != 0 and (batch := await anyio.to_thread.run_sync(next, batches, None)):
                 await self._take_in_batch(batch, send)
+        if self._remaining is None and not self._stop.draining:
+            await self._committer.end_source(source.name)
 
     async def _take_in_batch(self, batch: Sequence[Row], send: MemoryObjectSendStream[list[ToSend]]) -> None:
         """Validate and look up a batch; with a limit, never more rows at a time than may still be sent."""
@@ -176,8 +182,7 @@ class Pipeline:
                 # Two statements: `-= await` would read the count before the wait and write it after.
                 ended = await self._deliverer.deliver(to_send)
                 self._unfinished -= ended
-                if self._bounds.failures.reached(self._report.tally):
-                    raise TooManyFailuresError(self._report.tally.failed_now)
+                self._check_failures()
         workers.one_gone()
 
     async def _next(self, receive: MemoryObjectReceiveStream[list[ToSend]]) -> ToSend | None:
@@ -193,6 +198,10 @@ class Pipeline:
                     return None
                 return self._ready.popleft()
         return None
+
+    def _check_failures(self) -> None:
+        if self._bounds.failures.reached(self._report.tally):
+            raise TooManyFailuresError(self._report.tally.failed_now)
 
     @contextmanager
     def _halting(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, assert_never
 
 import structlog
@@ -91,7 +91,7 @@ class Report:
             return
         self.tally.states[State.FAILED] += 1
         if self._outlet is not None:
-            self._outlet.failed(row, settled.errors or (_refusal(settled.code),))
+            self._outlet.failed(row, _told(settled.code, settled.errors))
 
     def _admitted(self, to_send: ToSend) -> None:
         self.tally.states[_state_before(to_send)] += 1
@@ -114,7 +114,7 @@ class Report:
         self._move(before, answered.state)
         if answered.outcome == "throttled":
             self.tally.throttled += 1
-        if not answered.counted and before is State.IN_DOUBT:
+        if not answered.counted:
             self.tally.attempts -= 1
         if self._outlet is None:
             return
@@ -123,7 +123,7 @@ class Report:
                 to_send.invitation.position, answered.client_token, answered.invitation_id, answered.arn
             )
         elif answered.state is State.FAILED:
-            self._outlet.failed(to_send.invitation.row, answered.errors or (_refusal(answered.code),))
+            self._outlet.failed(to_send.invitation.row, _told(answered.code, answered.errors))
 
     def ended(self, to_send: ToSend, answered: Answered, *, attempts: int) -> None:
         """The one log line of an invitation that this run is done with."""
@@ -150,5 +150,10 @@ def _state_before(to_send: ToSend) -> State:
     return State.PENDING if to_send.doubt_since is None else State.IN_DOUBT
 
 
-def _refusal(code: str) -> RowError:
-    return RowError("$", code, f"The service refused the request with {code}.")
+def _told(code: str, errors: tuple[RowError, ...]) -> tuple[RowError, ...]:
+    """The service's errors, with a sentence where it gave none or the checkpoint kept none."""
+    sentence = f"The service refused the request with {code}."
+    return tuple(
+        error if error.message else replace(error, message=sentence)
+        for error in errors or (RowError("$", code, ""),)
+    )

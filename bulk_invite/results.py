@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from bulk_invite.errors import ResultsError
-from bulk_invite.invitation import Position, Row, RowError
+from bulk_invite.invitation import METADATA, Position, Row, RowError
 
 _CREATED: Final = "created.ndjson"
 _FAILED: Final = "failed.ndjson"
 _REJECTED: Final = "rejected.ndjson"
 _NAMES: Final = (_CREATED, _FAILED, _REJECTED)
-_METADATA: Final = "_bulk_invite"
 _BUFFER_BYTES: Final = 64 * 1024
 _LINE_ENDS_TO_SPACES: Final = {ord("\n"): " ", ord("\r"): " "}
 
@@ -161,7 +160,7 @@ def _explained(row: Row, errors: Iterable[RowError]) -> str:
             metadata["raw"] = text  # not mended yet, and it stands nowhere else
         case _ if members is None:
             metadata["raw"] = row.data.decode(errors="backslashreplace")
-    return "{" + ",".join([*(members or []), f'"{_METADATA}":{_json(metadata)}']) + "}"
+    return "{" + ",".join([*(members or []), f'"{METADATA}":{_json(metadata)}']) + "}"
 
 
 def _once(members: list[tuple[str, object]]) -> dict[str, object]:
@@ -199,7 +198,7 @@ def _taken_apart(text: str) -> tuple[list[str], object]:
     while text[at] != "}":
         key, colon = _DECODER.raw_decode(text, at)
         value, end = _DECODER.raw_decode(text, _past_space(text, _past_space(text, colon) + 1))
-        if key == _METADATA:
+        if key == METADATA:
             metadata = value
         else:
             # Between tokens a line end is as good as a space, and within strings there is none.

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -48,6 +49,17 @@ def _rate(value: object) -> object:
 def _finite_rate(value: float | str) -> float | str:
     if isinstance(value, float | int) and not (0 < value < math.inf):
         raise ValueError("it has to be more than 0")
+    return value
+
+
+def _http_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not value.isprintable() or " " in value:
+        raise ValueError("write an address such as http://127.0.0.1:8080 or https://example.com")
     return value
 
 
@@ -92,9 +104,8 @@ class Settings(BaseModel):
     catalog: Literal["Sandbox", "AWS"] = Field(
         "Sandbox", description="Catalog of every row; AWS is the live one and asks for confirmation."
     )
-    endpoint_url: str | None = Field(
+    endpoint_url: Annotated[str, AfterValidator(_http_url)] | None = Field(
         None,
-        pattern=r"\Ahttps?://[^\s]+\z",
         description="Send every AWS call there, such as to an emulator. Default: Partner Central's own.",
     )
     region: str = Field(

@@ -273,12 +273,15 @@ _IDENTITY = http(
 
 
 class ScriptedServer:
-    """Answers Create calls by a script, and tells every STS caller to be account 111122223333.
+    """Answers Create calls by a script, and all other calls by `others`: STS, with account 111122223333.
 
     creates: the Create calls as they came, oldest first. others: all the rest.
     """
 
-    def __init__(self, script: Callable[[Request], Reply]) -> None:
+    def __init__(
+        self, script: Callable[[Request], Reply], *, others: Callable[[], bytes] = lambda: _IDENTITY
+    ) -> None:
+        self._others = others
         self.creates: list[Request] = []
         self.others: list[Request] = []
         self._script = script
@@ -316,7 +319,7 @@ class ScriptedServer:
 
     def _answer(self, connection: socket.socket, request: Request) -> bool:
         (self.creates if request.is_create else self.others).append(request)
-        reply = self._script(request) if request.is_create else Reply(_IDENTITY)
+        reply = self._script(request) if request.is_create else Reply(self._others())
         self._stopped.wait(reply.after)
         connection.sendall(reply.data)
         if reply.then is Then.RESET:

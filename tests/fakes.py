@@ -70,7 +70,7 @@ class ListSource:
         self._texts = texts
         self._fails_after = fails_after
         self._lingers = lingers
-        self._name = name
+        self.name = name
 
     def batches(
         self, max_rows: int, max_bytes: int, stop: Callable[[], bool]
@@ -82,9 +82,17 @@ class ListSource:
             if self.taken == self._fails_after:
                 raise SourceError("The source rows ends too early.")
             self.taken += len(batch)
-            yield [row(line, text, self._name) for line, text in batch]
-        while self._lingers and not stop():
+            yield [row(line, text, self.name) for line, text in batch]
+        if self._lingers:
+            self._wait_for(stop)
+
+    @staticmethod
+    def _wait_for(stop: Callable[[], bool]) -> None:
+        for _ in range(1000):
+            if stop():
+                return
             threading.Event().wait(0.005)
+        raise TimeoutError("nobody has asked the source to stop")
 
 
 @dataclass
@@ -103,14 +111,24 @@ class Entry:
 class MemoryJournal:
     """A checkpoint in memory.
 
-    fails_at: the number of the `record` call (from 1) from which on every one fails. gate: what every
-    `record` waits for.
+    fails_at, admit_fails_at: the number of the `record` or `admit` call (from 1) from which on every one
+    fails. gate: what every `record` waits for.
     """
 
-    def __init__(self, *, fails_at: int | None = None, gate: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        fails_at: int | None = None,
+        admit_fails_at: int | None = None,
+        gate: threading.Event | None = None,
+    ) -> None:
+        self._admit_fails_at = admit_fails_at
+        self._admitted = 0
+        self.writes_at_failure = 0
         self.rows: dict[str, Entry] = {}
         self.events: list[Event] = []
         self.writes: list[int] = []
+        self.ended_sources: list[str] = []
         self.entered = threading.Event()
         self._fails_at = fails_at
         self._gate = gate
@@ -136,7 +154,15 @@ class MemoryJournal:
     ) -> list[Admission]:
         del campaign
         with self._alone():
+            self._admitted += 1
+            if self._admitted == self._admit_fails_at:
+                self.writes_at_failure = len(self.writes)
+                raise CheckpointError("The disk is full.")
             return [self._admit(each, retry_failed=retry_failed) for each in batch]
+
+    def end_source(self, source: str) -> None:
+        with self._alone():
+            self.ended_sources.append(source)
 
     def record(self, events: Sequence[Event]) -> None:
         with self._alone():
@@ -162,7 +188,7 @@ class MemoryJournal:
             return Duplicate(row)
         entry.seen = True
         if entry.state is State.FAILED and retry_failed:
-            entry.state = State.PENDING
+            entry.state = State.PENDING if entry.doubt_since is None else State.IN_DOUBT
         if entry.state in {State.CREATED, State.FAILED}:
             return AlreadySettled(row, entry.state, entry.invitation_id, "", entry.code, ())
         return ToSend(row, entry.doubt_since)

@@ -362,6 +362,29 @@ def test_a_mended_line_takes_the_place_of_its_rejection(path: Path) -> None:
     assert _overview(path).states == {State.PENDING: 2}
 
 
+def test_a_line_that_is_gone_takes_its_rejection_with_it(path: Path) -> None:
+    bad = RowError("$", "bad", "")
+    with _writing(path) as writer:
+        _admit(writer, invitation("a", line=1), Rejection(row(9, "bad"), (bad,)))
+    with _writing(path) as writer:
+        _admit(writer, invitation("a", line=1), Rejection(row(3, "bad"), (bad,)))
+        writer.end_source("another")
+        assert {record.line for record in _records(path, State.REJECTED)} == {3, 9}
+        writer.end_source("rows")
+    assert [record.line for record in _records(path, State.REJECTED)] == [3]
+
+
+def test_a_failed_row_in_doubt_is_sent_again_as_one_in_doubt(path: Path) -> None:
+    with _writing(path) as writer:
+        _admit(writer, invitation("a"))
+        writer.record([Sent("a", _NOW)])
+        writer.record([_answered("a", State.FAILED, "refused", doubt_since=_NOW)])
+    with _writing(path) as writer:
+        [admission] = writer.admit([invitation("a")], campaign="", retry_failed=True)
+    assert admission == ToSend(invitation("a"), _NOW)
+    assert _overview(path).states == {State.IN_DOUBT: 1}
+
+
 def test_messages_of_the_service_stay_out_of_the_file(path: Path) -> None:
     secret = "jane.doe@example.com"
     with _writing(path) as writer:
@@ -420,6 +443,10 @@ def test_it_belongs_to_the_first_account(path: Path) -> None:
         ([Owner("1", "a"), Owner("1", "b"), Owner("", "b")], True),  # the newest key is remembered
         ([Owner("", "a"), Owner("1", "a"), Owner("2", "a")], False),  # and the account once it is known
         ([Owner("1", "a"), Owner("", "a"), Owner("1", "c")], True),
+        ([Owner("", ""), Owner("", "")], True),  # a temporary key binds to nobody
+        ([Owner("", ""), Owner("1", "")], True),
+        ([Owner("", ""), Owner("1", ""), Owner("2", "")], False),
+        ([Owner("1", ""), Owner("", "")], False),  # and does not get at what is bound
     ],
 )
 def test_the_hash_of_the_key_stands_in_for_the_account(

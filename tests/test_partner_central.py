@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -421,3 +422,72 @@ async def test_a_call_without_an_answer_names_what_happened() -> None:
         answer = await create(url)
     assert isinstance(answer, NoAnswer)
     assert answer.code == "ClientConnectorError"
+
+
+ROLE = """
+[profile partner]
+role_arn = arn:aws:iam::111122223333:role/partner
+source_profile = base
+region = us-east-1
+
+[profile base]
+aws_access_key_id = AKIDEXAMPLE
+aws_secret_access_key = example
+"""
+
+_ASSUMED = (
+    b'<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>'
+    b"<AccessKeyId>ASIAEXAMPLE</AccessKeyId><SecretAccessKey>example</SecretAccessKey>"
+    b"<SessionToken>token</SessionToken><Expiration>%b</Expiration></Credentials></AssumeRoleResult>"
+    b"</AssumeRoleResponse>"
+)
+
+
+def _sts_error(status: int, code: str) -> bytes:
+    xml = f"<ErrorResponse><Error><Code>{code}</Code><Message>No.</Message></Error></ErrorResponse>"
+    return http(status, xml.encode(), content_type="text/xml")
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (_sts_error(403, "AccessDenied"), SenderRefused),
+        (_sts_error(403, "ExpiredToken"), SenderRefused),
+        (_sts_error(400, "Throttling"), Unreachable),
+        (_sts_error(503, "ServiceUnavailable"), Unreachable),
+    ],
+)
+async def test_a_role_that_cannot_be_renewed_is_never_the_rows(
+    answer: bytes, kind: type[Verdict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Roles are renewed within a call, and STS's no looks like the service's."""
+    config = tmp_path / "config"
+    config.write_text(ROLE)
+    # botocore renews a role ten minutes before its end: this one at once.
+    soon = datetime.now(UTC) + timedelta(minutes=9)
+    assumed = http(200, _ASSUMED % soon.strftime("%Y-%m-%dT%H:%M:%SZ").encode(), content_type="text/xml")
+    answers = [assumed]
+    with (
+        ScriptedServer(always(CREATED)) as service,
+        ScriptedServer(always(CREATED), others=lambda: answers.pop() if answers else answer) as sts,
+    ):
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
+        assert isinstance(await judged(service.url, profile="partner"), kind)
+    assert not service.creates
+
+
+async def test_a_role_that_is_denied_from_the_start_is_an_error_of_the_sender(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config"
+    config.write_text(ROLE)
+    with ScriptedServer(always(CREATED), others=lambda: _sts_error(403, "AccessDenied")) as sts:
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
+        with pytest.raises(SenderError, match="AccessDenied"):
+            await create("http://127.0.0.1:1", profile="partner")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count, pairwise
@@ -143,7 +144,9 @@ class _Run:
     def _check(self) -> None:
         """What holds of every run, however it ended."""
         states = self.report.tally.states
-        assert +states == self._states_in_journal() or self.report.tally.already_created
+        assert (
+            states + Counter({State.CREATED: self.report.tally.already_created}) == self._states_in_journal()
+        )
         assert set(self.outlet.created_rows) <= {
             token for token, entry in self.journal.rows.items() if entry.state is State.CREATED
         }
@@ -371,6 +374,20 @@ async def test_held_denials_are_pending_when_the_run_is_stopped() -> None:
     assert not run.finished
 
 
+async def test_a_drain_with_a_held_denial_is_no_end_even_when_all_else_is_done() -> None:
+    sender = ScriptedSender({"t1": [DENIED], "t2": [SERVER_ERROR]}, seconds=5)
+    run = _Run(["t1", "t2"], sender, tries=1)
+    await run.when(3, run.stop.drain)
+    assert run.journal.states() == {"t1": State.PENDING, "t2": State.IN_DOUBT}
+    assert not run.finished
+
+
+async def test_failures_that_come_out_at_the_end_count_too() -> None:
+    sender = ScriptedSender(otherwise=lambda _: DENIED)
+    run = await _Run(_rows(4), sender, failures=FailureLimit(count=1)).fails(TooManyFailuresError)
+    assert set(run.journal.states().values()) == {State.FAILED}
+
+
 async def test_an_unknown_answer_stops_the_run_with_the_row_in_doubt() -> None:
     run = await _Run(_rows(50), ScriptedSender({"t1": [UNKNOWN]}), in_flight=1).fails(UnknownAnswerError)
     assert _state(run, "t1") is State.IN_DOUBT
@@ -410,6 +427,19 @@ async def test_a_token_that_may_be_forgotten_is_not_sent_again() -> None:
     run = await _Run(_rows(2), journal=journal).go()
     assert [call.token for call in run.sender.calls] == ["t2"]
     assert (_state(run, "t1"), journal.rows["t1"].code) == (State.IN_DOUBT, TOO_OLD)
+
+
+async def test_a_refusal_does_not_take_the_doubt_away_from_a_row_that_is_to_be_sent_again() -> None:
+    journal = MemoryJournal()
+    run = await _Run(["t1"], ScriptedSender({"t1": [RESET, REFUSED]}), journal).go()
+    assert _state(run, "t1") is State.FAILED
+    since = journal.rows["t1"].doubt_since
+    assert since is not None
+    journal.rows["t1"].doubt_since = since - 9 * _HOUR
+    journal.next_run()
+    again = await _Run(["t1"], journal=journal, retry_failed=True).go()
+    assert not again.sender.calls
+    assert _state(again, "t1") is State.IN_DOUBT
 
 
 async def test_a_token_that_grows_too_old_during_a_run_is_not_sent_again() -> None:
@@ -595,6 +625,7 @@ async def test_a_bug_in_the_sender_comes_out_and_nothing_hangs(lingers: bool) ->
     with pytest.raises(ExceptionGroup) as raised:
         await _Run(sender=sender, source=source).go()
     assert raised.group_contains(ZeroDivisionError)
+    assert not raised.group_contains(TimeoutError), "the source was not asked to stop"
 
 
 async def test_a_blocked_sender_holds_up_the_source() -> None:
@@ -615,3 +646,20 @@ async def test_a_blocked_sender_holds_up_the_source() -> None:
 async def test_threads_are_given_back() -> None:
     await _Run(_rows(500), rate=5000.0).go()
     assert sum("AnyIO" in thread.name for thread in threading.enumerate()) <= 3
+
+
+async def test_after_a_failed_look_up_nothing_more_is_written() -> None:
+    journal = MemoryJournal(admit_fails_at=2)
+    # Rows of the first batch are on their way when the look-up of the second fails.
+    run = await _Run(_rows(400), journal=journal, rate=1000.0).fails(CheckpointError)
+    assert len(run.journal.writes) == run.journal.writes_at_failure
+
+
+async def test_a_source_that_was_read_to_its_end_is_told_of() -> None:
+    run = await _Run(_rows(3)).go()
+    assert run.journal.ended_sources == ["rows"]
+
+
+async def test_a_source_of_which_rows_are_left_is_not() -> None:
+    run = await _Run(_rows(3), limit=2).go()
+    assert run.journal.ended_sources == []

@@ -8,6 +8,7 @@ import io
 import json
 import signal
 import stat
+import subprocess
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -489,6 +490,10 @@ def test_what_is_impossible_is_refused_with_the_place_where_it_was_said(tmp_path
         (["--config", config(tmp_path, "rate = \n")], {}, ("not valid TOML",)),
         ([], {"CONFIG": "missing.toml"}, ("missing.toml", "cannot be read")),
         (["postgresql://me:secret@host/db"], {}, ("database",)),
+        (["--checkpoint", "postgresql://me:secret@host/db"], {}, (f"--checkpoint {flag}",)),
+        (["--endpoint-url", "http://["], {}, (f"--endpoint-url {flag}",)),
+        (["--endpoint-url", "ftp://127.0.0.1"], {}, (f"--endpoint-url {flag}",)),
+        (["--catalog", "AWS", "--no-yes"], {"YES": "1"}, ("needs a yes",)),
     ]
     nobody = f"http://127.0.0.1:{free_port()}"
     ran = together(
@@ -534,3 +539,49 @@ def test_a_flag_beats_the_environment_beats_the_file(tmp_path: Path) -> None:
 
     closed = run('"$0" export --checkpoint environment.db | true', cwd=tmp_path, shell=True)
     assert "Traceback" not in closed.stderr
+
+
+def test_output_that_nobody_takes_is_told_by_the_exit_code_and_logs_stop_nothing(tmp_path: Path) -> None:
+    rows = make_rows(5)
+    write_rows(tmp_path / "rows.ndjson", rows)
+    with emulator() as service:
+        command = f'"$0" send rows.ndjson --endpoint-url {service.url} --log-level debug --rate 100'
+        log_gone, output_gone = (
+            run(f"{command} --checkpoint log.db 2>/dev/full", cwd=tmp_path, shell=True),
+            run(f"{command} --checkpoint output.db --campaign more >/dev/full", cwd=tmp_path, shell=True),
+        )
+        assert Counter(service.messages()) == Counter(messages(rows) * 2)
+    assert log_gone.code == 0
+    assert "created" in log_gone.stdout
+    assert output_gone.code == 4
+    assert "No space left" in output_gone.said
+
+
+def test_a_service_model_to_call_by_has_to_be_one(tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.ndjson", make_rows(1))
+    (tmp_path / "half.json").write_text(
+        '{"shapes": {"CreateEngagementInvitationRequest": {"type": "structure"}}}'
+    )
+    ran = run("send", "rows.ndjson", "--service-model", "half.json", cwd=tmp_path)
+    assert (ran.code, "Traceback" in ran.stderr) == (4, False)
+    assert "without the metadata" in ran.said
+
+
+def test_a_rehearsal_that_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "temporary").mkdir()
+    env = {**CREDENTIALS, "TMPDIR": str(tmp_path / "temporary")}
+    with running("send", "-", "--dry-run", cwd=tmp_path, env=env, stdin=subprocess.PIPE) as rehearsal:
+        wait_until(lambda: list((tmp_path / "temporary").rglob("rehearsal.db")))
+        rehearsal.signal(signal.SIGTERM)
+        assert rehearsal.ended().code == 75
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_source_that_got_shorter_has_no_old_rejections(tmp_path: Path) -> None:
+    source = tmp_path / "rows.ndjson"
+    with emulator() as service:
+        write_rows(source, [*make_rows(2), "no row"])
+        assert send(service.url, tmp_path, source).code == 1
+        write_rows(source, make_rows(2))
+        assert send(service.url, tmp_path, source).code == 0
+    assert counts(run("status", "--json", cwd=tmp_path).json) == {"created": 2}

@@ -85,7 +85,7 @@ def admit(
         else:
             entry.run = run
             if entry.state is State.FAILED and retry_failed:
-                entry.state = State.PENDING
+                entry.state = State.PENDING if entry.doubt_since is None else State.IN_DOUBT
             again.append((row, entry))
             admissions.append(_go_on(row, entry))
     _note_invitations(connection, new, again, run=run, campaign=campaign)

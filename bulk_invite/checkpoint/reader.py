@@ -127,7 +127,8 @@ class CheckpointReader:
             return None
         return Owner(self._about["account"], self._about["key_hash"])
 
-    def _has_sender(self) -> bool:
+    def _has_sender(self) -> bool | None:
+        """None where it cannot be known: the lock is its owner's."""
         lock = lock_of(self._path)
         if not Path(lock.lock_file).exists():
             return False
@@ -135,6 +136,8 @@ class CheckpointReader:
             lock.acquire(timeout=0)
         except Timeout:
             return True
+        except OSError:
+            return None
         lock.release()
         return False
 

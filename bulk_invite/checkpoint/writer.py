@@ -13,12 +13,21 @@ from types import TracebackType
 from typing import Final, Self
 
 from filelock import FileLock, Timeout
-from sqlalchemy import Engine, bindparam, exists, func, insert, select, update
+from sqlalchemy import Engine, bindparam, delete, exists, func, insert, select, update
 
 from bulk_invite.checkpoint import admission
 from bulk_invite.checkpoint.database import read_about, translated, writing_engine
 from bulk_invite.checkpoint.encoding import encode_errors
-from bulk_invite.checkpoint.schema import APPLICATION_ID, VERSION, about, invitations, log, metadata, runs
+from bulk_invite.checkpoint.schema import (
+    APPLICATION_ID,
+    VERSION,
+    about,
+    invitations,
+    log,
+    metadata,
+    runs,
+    unsent_rows,
+)
 from bulk_invite.errors import CheckpointError
 from bulk_invite.invitation import Invitation, Rejection
 from bulk_invite.journal import Admission, Answered, Event, Owner, Sent
@@ -113,7 +122,10 @@ class CheckpointWriter:
         self._lock.release()
 
     def claim(self, owner: Owner) -> None:
-        """Bind the checkpoint to whoever sends first; raise CheckpointError for anybody else after that."""
+        """Bind the checkpoint to whoever sends first; raise CheckpointError for anybody else after that.
+
+        Somebody unknown binds it to nobody, and may not use one that is bound.
+        """
         with translated(self._path), self._engine.begin() as connection:
             known = read_about(connection, self._path)
             if "key_hash" in known:
@@ -125,6 +137,8 @@ class CheckpointWriter:
                     )
                 # A key may be rotated, and STS may answer this time: keep the best that is known.
                 owner = Owner(owner.account or first.account, owner.key_hash)
+            elif not owner.is_known:
+                return
             rows = [
                 {"name": "account", "new": owner.account},
                 {"name": "key_hash", "new": owner.key_hash},
@@ -155,6 +169,12 @@ class CheckpointWriter:
             return admission.admit(
                 connection, batch, run=self._run, campaign=campaign, retry_failed=retry_failed
             )
+
+    def end_source(self, source: str) -> None:
+        """Forget rejected rows and duplicates on lines that a source, now read to its end, has no more."""
+        stale = delete(unsent_rows).where(unsent_rows.c.source == source, unsent_rows.c.run < self._run)
+        with translated(self._path), self._engine.begin() as connection:
+            connection.execute(stale)
 
     def record(self, events: Sequence[Event]) -> None:
         """Commit events of different rows in one transaction; they are on the disk when this returns."""

@@ -15,9 +15,6 @@ from bulk_invite.settings import Settings
 from bulk_invite.sources.ndjson import NdjsonSource
 from bulk_invite.validation import RowValidator
 
-_BATCH_ROWS = 200
-_BATCH_BYTES = 1 << 20
-
 
 def rehearse(sources: Sequence[NdjsonSource], validator: RowValidator, settings: Settings) -> Summary:
     """Read, validate and look up every row; `pending` are those that would be sent (or sent again).
@@ -29,13 +26,13 @@ def rehearse(sources: Sequence[NdjsonSource], validator: RowValidator, settings:
     path = Path(settings.checkpoint)
     with tempfile.TemporaryDirectory(prefix="bulk-invite-") as folder:
         copy = Path(folder) / "rehearsal.db"
-        if path.exists():
+        if path.exists() and path.stat().st_size:  # an empty file is taken for a new checkpoint
             with CheckpointReader(path) as reader:
                 reader.copy_to(copy)
         with CheckpointWriter.open(copy, catalog=settings.catalog) as writer:
             writer.begin_run(time.time())
             for source in sources:
-                for batch in source.batches(_BATCH_ROWS, _BATCH_BYTES):
+                for batch in source.batches():
                     rows = [validator.validate(row) for row in batch]
                     admitted = writer.admit(
                         rows, campaign=settings.campaign, retry_failed=settings.retry_failed

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 import signal
-import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +19,7 @@ from bulk_invite.commands.summary import Summary, show
 from bulk_invite.commit import Committer
 from bulk_invite.deliver import Deliverer, Patience, Surroundings
 from bulk_invite.disposition import PermissionGuard
+from bulk_invite.errors import EXIT_STOPPED, ResultsError
 from bulk_invite.outcome import Unreachable
 from bulk_invite.pacing.controller import RateController, RateLimits
 from bulk_invite.pacing.pacer import Pacer
@@ -35,8 +35,8 @@ from bulk_invite.validation import RowValidator
 
 _log = structlog.get_logger()
 
-_STOPPED: Final = 75
 _INTERRUPTED: Final = 130
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 _FIRST_RATE: Final = 1.0
 """Calls per second with which --rate auto begins: the quota published for the neighbouring operations."""
@@ -70,21 +70,26 @@ class Run:
                 stack.callback(results.abandon)
             report = Report(results)
             try:
-                finished = anyio.run(
-                    self._send, writer, report, backend_options={"use_uvloop": sys.platform != "win32"}
-                )
+                finished = anyio.run(self._send, writer, report, backend_options={"use_uvloop": True})
             finally:
-                # The loop has put the default handlers back; the result must not be lost to a late signal.
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    signal.signal(number, signal.SIG_IGN)
-                try:
+                summary = Summary.of_run(report.tally, time.monotonic() - began)
+                with self._result_shown(summary):
                     self._publish(results, finished=finished, rows=report.tally.rows)
-                finally:
-                    summary = Summary.of_run(report.tally, time.monotonic() - began)
-                    show(summary, as_json=settings.json_output)
         if finished:
             return 0 if summary.complete else 1
-        return _INTERRUPTED if self._stop.aborted else _STOPPED
+        return _INTERRUPTED if self._stop.aborted else EXIT_STOPPED
+
+    @contextmanager
+    def _result_shown(self, summary: Summary) -> Iterator[None]:
+        """Show the result whatever becomes of the block; its failure does not hide why the run ended."""
+        try:
+            yield
+        except ResultsError as error:
+            if self._stop.reason is None:
+                raise
+            _log.error("results.not_written", reason=str(error))
+        finally:
+            show(summary, as_json=self._settings.json_output)
 
     def _publish(self, results: Results | None, *, finished: bool, rows: int) -> None:
         """Put the results in place, unless that would replace a source whose rows were not all read."""
@@ -98,6 +103,10 @@ class Run:
         )
         if read_to_the_end or not would_replace_source:
             results.close()
+        else:
+            _log.warning(
+                "results.kept_back", folder=str(folder), why="rows of a source there were not all read"
+            )
 
     async def _send(self, writer: CheckpointWriter, report: Report) -> bool:
         """Whether every row was brought as far as it goes."""
@@ -129,14 +138,22 @@ class Run:
         return pipeline.finished
 
     async def _watch_signals(self) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for number in signals:
-                if self._stop.draining:
-                    _log.warning("run.interrupted", signal=number.name)
-                    self._stop.abort()
-                else:
-                    _log.warning("run.draining", signal=number.name, again="breaks off the calls in flight")
-                    self._stop.drain()
+        try:
+            with anyio.open_signal_receiver(*_SIGNALS) as signals:
+                async for number in signals:
+                    self._heed(number)
+        finally:
+            # The receiver puts the default handlers back; the result must not be lost to a late signal.
+            for each in _SIGNALS:
+                signal.signal(each, signal.SIG_IGN)
+
+    def _heed(self, number: signal.Signals) -> None:
+        if self._stop.draining:
+            _log.warning("run.interrupted", signal=number.name)
+            self._stop.abort()
+        else:
+            _log.warning("run.draining", signal=number.name, again="breaks off the calls in flight")
+            self._stop.drain()
 
 
 async def _claim(writer: CheckpointWriter, partner_central: PartnerCentral) -> None:

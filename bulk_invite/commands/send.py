@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Final
 
 import typer
 from rich.console import Console
@@ -12,8 +13,8 @@ from rich.prompt import Confirm
 
 from bulk_invite import logs
 from bulk_invite.commands.validator import make_validator
-from bulk_invite.errors import UsageError
-from bulk_invite.options import with_settings
+from bulk_invite.errors import EXIT_STOPPED, UsageError
+from bulk_invite.options import Sources, with_settings
 from bulk_invite.settings import Settings
 from bulk_invite.sources.ndjson import STDIN, resolve
 
@@ -32,12 +33,7 @@ Examples:
 
 @with_settings(*Settings.model_fields)
 def send(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE...", help="NDJSON: a path, a glob, .gz, .zst, or - for standard input."
-        ),
-    ],
+    sources: Sources,
     *,
     settings: Settings,
 ) -> None:
@@ -51,6 +47,9 @@ def send(
     resolved = resolve(sources)
     validator = make_validator(settings)
     if settings.dry_run:
+        # The rehearsal has a temporary folder to take away.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: sys.exit(EXIT_STOPPED))
         from bulk_invite.commands.rehearse import rehearse  # noqa: PLC0415
         from bulk_invite.commands.summary import show  # noqa: PLC0415
 

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import orjson
 import typer
@@ -15,7 +15,7 @@ import typer
 from bulk_invite import logs, service_model
 from bulk_invite.commands.validator import make_validator
 from bulk_invite.invitation import Position, Rejection, Row, RowError
-from bulk_invite.options import with_settings
+from bulk_invite.options import Sources, with_settings
 from bulk_invite.results import Results
 from bulk_invite.settings import Settings
 from bulk_invite.sources.ndjson import NdjsonSource, resolve
@@ -43,21 +43,13 @@ Examples:
   bulk-invite example > invitations.ndjson
 """
 
-_BATCH_ROWS: Final = 500
-_BATCH_BYTES: Final = 1 << 20
-
 _LISTED: Final = 100
 """Rows listed one by one in the JSON object; a table of a million of them would be of use to nobody."""
 
 
 @with_settings("catalog", "campaign", "results", "service_model", "json_output", "log_format", "log_level")
 def validate(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE...", help="NDJSON: a path, a glob, .gz, .zst, or - for standard input."
-        ),
-    ],
+    sources: Sources,
     *,
     settings: Settings,
 ) -> None:
@@ -108,7 +100,7 @@ def example(*, settings: Settings) -> None:
 
 def _rows(sources: list[NdjsonSource]) -> Iterator[Row]:
     for source in sources:
-        for batch in source.batches(_BATCH_ROWS, _BATCH_BYTES):
+        for batch in source.batches():
             yield from batch
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import signal
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import partial
@@ -47,7 +46,7 @@ def emulator(*, as_json: bool, **given: Any) -> None:
     try:
         anyio.run(
             partial(_run, options, as_json=as_json),
-            backend_options={"use_uvloop": sys.platform != "win32"},
+            backend_options={"use_uvloop": True},
         )
     except BulkInviteError as error:
         typer.echo(f"error: {error}", err=True)

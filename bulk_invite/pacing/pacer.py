@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 import anyio
@@ -31,19 +31,12 @@ class Pacer:
         *,
         burst: float | None,
         clock: Callable[[], float],
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._controller = controller
         self._burst = burst
         self._clock = clock
-        self._sleep = sleep
         self._limiter = AsyncLimiter(1.0, 1.0)
         self._turn = _Turn()
-
-    @property
-    def rate(self) -> float:
-        """Calls per second right now."""
-        return self._controller.rate(self._clock())
 
     async def permit(self, *, retry: bool) -> None:
         """Return when a call may leave; a retry goes before every new row that waits."""
@@ -56,8 +49,8 @@ class Pacer:
             self._turn.pass_on()
 
     async def _acquire(self) -> None:
-        while (wait := self._controller.earliest() - self._clock()) > 0:
-            await self._sleep(wait)
+        if (wait := self._controller.earliest() - self._clock()) > 0:
+            await anyio.sleep(wait)
         rate = self._controller.rate(self._clock())
         burst = self._burst if self._burst is not None else max(1.0, rate * _CATCH_UP)
         self._limiter.max_rate = burst / rate

@@ -26,15 +26,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from bulk_invite import service_model
-from bulk_invite.classify import classify
+from bulk_invite.classify import CREDENTIALS_NOT_RENEWED, CREDENTIALS_REFUSED, classify
 from bulk_invite.errors import SenderError
 from bulk_invite.journal import Owner
-from bulk_invite.outcome import Answer, NoAnswer, SenderRefused, Unreachable
+from bulk_invite.outcome import Answer, Doubtful, NoAnswer, SenderRefused, Throttled, Unreachable
 from bulk_invite.partner_central.answers import refusal, silence, success, text, unreadable
 
 _log = structlog.get_logger()
 
 _SERVICE: Final = "partnercentral-selling"
+
+_CREATE: Final = "CreateEngagementInvitation"
+_IDENTIFY: Final = "GetCallerIdentity"
 
 _CONNECT_TIMEOUT: Final = 5.0
 """Seconds to reach the endpoint; less than a call's deadline, so that a dead endpoint is told from doubt."""
@@ -43,6 +46,9 @@ _SPARE_CONNECTIONS: Final = 2
 """Connections over the calls in flight: a call that has to wait for one is signed already and grows old."""
 
 _USER_AGENT: Final = f"bulk-invite/{version('bulk-invite')} aiobotocore/{version('aiobotocore')}"
+
+_TEMPORARY_KEY: Final = "ASIA"
+"""How the ids of temporary access keys begin (AWS: "Unique identifiers" in the IAM user guide)."""
 
 _STS: Final = AioConfig(
     connect_timeout=3, read_timeout=3, retries={"total_max_attempts": 3, "mode": "standard"}
@@ -104,7 +110,7 @@ class PartnerCentral:
             with anyio.fail_after(self._connection.deadline):
                 response = await self._client.create_engagement_invitation(**orjson.loads(body))
         except ClientError as error:
-            return refusal(error.response)
+            return _answer(error, _CREATE)
         except (BotoCoreError, aiohttp.ClientError, OSError) as error:
             return silence(error)
         except _UNREADABLE as error:
@@ -120,7 +126,7 @@ class PartnerCentral:
         try:
             identity = await self._sts.get_caller_identity()
         except ClientError as error:
-            answer: Answer = refusal(error.response)
+            answer: Answer = _answer(error, _IDENTIFY)
         except (BotoCoreError, aiohttp.ClientError, OSError) as error:
             answer = silence(error)
         except _UNREADABLE as error:
@@ -137,7 +143,8 @@ class PartnerCentral:
             )
         if isinstance(verdict, Unreachable) and self._connection.endpoint_url:
             return verdict
-        _log.warning("sender.account_unknown", reason=answer.code, stand_in="hash of the access key")
+        stand_in = "hash of the access key" if self._key_hash else "none, the key is a temporary one"
+        _log.warning("sender.account_unknown", reason=answer.code, stand_in=stand_in)
         return Owner("", self._key_hash)
 
 
@@ -156,16 +163,18 @@ async def connect(connection: Connection) -> AsyncIterator[PartnerCentral]:
             credentials: Any = await session.get_credentials()
             if credentials is None:
                 raise _no_credentials("none were found")
-            frozen = await credentials.get_frozen_credentials()
+            key = (await credentials.get_frozen_credentials()).access_key
+            # A temporary key is another one tomorrow: as a mark of who we are it would lock us out.
+            key_hash = "" if key.startswith(_TEMPORARY_KEY) else sha256(key.encode()).hexdigest()
             client = await stack.enter_async_context(
                 session.client(_SERVICE, endpoint_url=connection.endpoint_url, config=_config(connection))
             )
             sts = await stack.enter_async_context(
                 session.client("sts", endpoint_url=connection.endpoint_url, config=_STS)
             )
-        except BotoCoreError as error:
+        except (BotoCoreError, ClientError) as error:
             raise _no_credentials(str(error)) from error
-        yield PartnerCentral(client, sts, sha256(frozen.access_key.encode()).hexdigest(), connection)
+        yield PartnerCentral(client, sts, key_hash, connection)
 
 
 @contextmanager
@@ -195,6 +204,16 @@ def _config(connection: Connection) -> AioConfig:
         # The SDK builds its own anew twice for every call, a tenth of what a call costs.
         user_agent=_USER_AGENT,
     )
+
+
+def _answer(error: ClientError, operation: str) -> Answer:
+    """What an error answer says; that of another operation comes from renewing the credentials in between."""
+    answer = refusal(error.response)
+    if error.operation_name == operation:
+        return answer
+    if isinstance(classify(answer), Throttled | Doubtful):
+        return NoAnswer((type(error).__name__, CREDENTIALS_NOT_RENEWED))
+    return NoAnswer((type(error).__name__, CREDENTIALS_REFUSED))
 
 
 def _no_credentials(reason: str) -> SenderError:

@@ -78,7 +78,7 @@ class NdjsonSource:
         self.size = status.st_size if stat.S_ISREG(status.st_mode) and path != STDIN else None
 
     def batches(
-        self, max_rows: int, max_bytes: int, stop: Callable[[], bool] = lambda: False
+        self, max_rows: int = 500, max_bytes: int = 1 << 20, stop: Callable[[], bool] = lambda: False
     ) -> Generator[list[Row]]:
         """Read the source from its beginning (standard input and pipes: from where they are).
 

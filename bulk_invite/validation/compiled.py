@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic_core import CoreSchema, SchemaError, SchemaValidator, ValidationError, core_schema
+from pydantic_core import CoreConfig, CoreSchema, SchemaError, SchemaValidator, ValidationError, core_schema
 
 from bulk_invite.errors import ServiceModelError
 from bulk_invite.validation.shapes import Choice, Listing, Record, Scalar, Shape, Text
@@ -20,7 +20,9 @@ def compile_shape(
     list_bounds: whether to look at the length of lists. Pydantic does not look into a list that is too long.
     """
     try:
-        return SchemaValidator(_schema(shape, unknown, list_bounds=list_bounds))
+        # An error of ours must not carry a row's values into a traceback.
+        config = CoreConfig(hide_input_in_errors=True)
+        return SchemaValidator(_schema(shape, unknown, list_bounds=list_bounds), config)
     except SchemaError as error:
         raise ServiceModelError(
             f"The shape {shape.name} of the service model cannot be compiled: {error}.",

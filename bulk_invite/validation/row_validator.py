@@ -10,14 +10,14 @@ from typing import NamedTuple, NotRequired, TypedDict, cast
 import orjson
 
 from bulk_invite.errors import ServiceModelError
-from bulk_invite.invitation import Invitation, Rejection, Row, RowError
+from bulk_invite.invitation import METADATA, Invitation, Rejection, Row, RowError
 from bulk_invite.service_model import REQUEST, ServiceModel
 from bulk_invite.tokens import body_hash, canonical_json, derive_token
 from bulk_invite.validation.compiled import QuickCheck
 from bulk_invite.validation.json_text import NotReadableError, duplicate_keys, nothing_dropped, read
 from bulk_invite.validation.row_rules import Project, date_errors, project_warnings, token_warnings
 from bulk_invite.validation.shape_validator import ShapeValidator, bounded
-from bulk_invite.validation.shapes import MAY_BE_ABSENT, METADATA, Record, Shape
+from bulk_invite.validation.shapes import MAY_BE_ABSENT, Record, Shape
 
 _OVERSIZED = RowError("$", "line_too_long", "expected a line of at most 1 MiB")
 _NOT_AN_OBJECT = RowError("$", "not_an_object", "expected one JSON object on the line")

@@ -12,7 +12,6 @@ from bulk_invite.validation.patterns import TextPattern, read_pattern
 
 # A row is a request, but for these: the run has a catalog, a token can be derived, and metadata is dropped.
 MAY_BE_ABSENT = frozenset({"Catalog", "ClientToken"})
-METADATA = "_bulk_invite"
 
 
 @dataclass(frozen=True, slots=True)
