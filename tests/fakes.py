@@ -168,7 +168,7 @@ class MemoryJournal:
         with self._alone():
             self.entered.set()
             if self._gate is not None:
-                self._gate.wait()
+                assert self._gate.wait(5), "nobody has opened the gate"
             self.writes.append(len(events))
             if self._fails_at is not None and len(self.writes) >= self._fails_at:
                 raise CheckpointError(f"The disk is full (write {len(self.writes)}).")

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
+from anyio.abc import TaskGroup
 from fakes import MemoryJournal, invitation
 
 from bulk_invite.commit import Committer
@@ -21,6 +24,17 @@ def _committer(journal: MemoryJournal) -> Committer:
     return Committer(journal, campaign="", retry_failed=False)
 
 
+@asynccontextmanager
+async def _running(committer: Committer) -> AsyncIterator[TaskGroup]:
+    """A group in which the committer runs until the end of the block; without that it would never end."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(committer.run)
+        try:
+            yield group
+        finally:
+            committer.close()
+
+
 async def _until(reached: threading.Event) -> None:
     assert await anyio.to_thread.run_sync(reached.wait, 5)
 
@@ -36,25 +50,20 @@ async def test_commit_returns_only_when_the_event_is_written() -> None:
         assert journal.events == [_sent(1)]
         returned.set()
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(committer.run)
+    async with _running(committer) as group:
         group.start_soon(commit)
         await _until(journal.entered)
         assert not returned.is_set()
         gate.set()
         await returned.wait()
-        committer.close()
 
 
 async def test_events_that_come_together_share_a_transaction() -> None:
     journal = MemoryJournal()
     committer = _committer(journal)
-    async with anyio.create_task_group() as group:
-        group.start_soon(committer.run)
-        async with anyio.create_task_group() as commits:
-            for number in range(5000):
-                commits.start_soon(committer.commit, _sent(number))
-        committer.close()
+    async with _running(committer), anyio.create_task_group() as commits:
+        for number in range(5000):
+            commits.start_soon(committer.commit, _sent(number))
     assert len(journal.writes) <= 3
     assert sorted(event.at for event in journal.events) == list(range(5000))
 
@@ -68,13 +77,11 @@ async def test_rows_that_keep_coming_share_transactions_of_ten_milliseconds() ->
             await committer.commit(_sent(number * 100 + step))
 
     began = anyio.current_time()
-    async with anyio.create_task_group() as group:
-        group.start_soon(committer.run)
+    async with _running(committer):
         async with anyio.create_task_group() as rows:
             for number in range(50):
                 rows.start_soon(row, number)
         took = anyio.current_time() - began
-        committer.close()
     assert len(journal.events) == 250
     assert len(journal.writes) <= 2 + took / 0.01
 
@@ -90,8 +97,7 @@ async def test_a_failed_write_reaches_everybody_who_waits_and_everybody_who_come
             await committer.commit(_sent(number))
         told.append(str(raised.value))
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(committer.run)
+    async with _running(committer) as group:
         group.start_soon(commit, 1)
         await _until(journal.entered)
         for number in range(2, 10):
@@ -108,8 +114,7 @@ async def test_the_event_of_a_cancelled_waiter_is_written_all_the_same() -> None
     gate = threading.Event()
     journal = MemoryJournal(gate=gate)
     committer = _committer(journal)
-    async with anyio.create_task_group() as group:
-        group.start_soon(committer.run)
+    async with _running(committer):
         async with anyio.create_task_group() as waiters:
             waiters.start_soon(committer.commit, _sent(1))
             await _until(journal.entered)
@@ -117,22 +122,19 @@ async def test_the_event_of_a_cancelled_waiter_is_written_all_the_same() -> None
             await anyio.lowlevel.checkpoint()
             waiters.cancel_scope.cancel()
         gate.set()
-        committer.close()
     assert journal.events == [_sent(1), _sent(2)]
 
 
 async def test_a_cancelled_committer_writes_what_it_has_and_then_ends() -> None:
     journal = MemoryJournal()
     committer = _committer(journal)
-    async with anyio.create_task_group() as group:
-        group.start_soon(committer.run)
+    async with _running(committer) as group:
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as waiters:
                 waiters.start_soon(committer.commit, _sent(1))
                 await anyio.lowlevel.checkpoint()
                 group.cancel_scope.cancel()
                 waiters.start_soon(committer.commit, _sent(2))
-        committer.close()
     assert journal.events == [_sent(1), _sent(2)]
 
 
@@ -175,11 +177,8 @@ async def test_a_bug_in_the_journal_comes_out_and_leaves_nobody_waiting() -> Non
 async def test_admission_and_commits_never_touch_the_journal_at_the_same_time() -> None:
     journal = MemoryJournal()  # asserts it
     committer = _committer(journal)
-    async with anyio.create_task_group() as group:
-        group.start_soon(committer.run)
-        async with anyio.create_task_group() as users:
-            for number in range(100):
-                users.start_soon(committer.commit, _sent(number))
-                users.start_soon(committer.admit, [invitation(f"other-{number}")])
-        committer.close()
+    async with _running(committer), anyio.create_task_group() as users:
+        for number in range(100):
+            users.start_soon(committer.commit, _sent(number))
+            users.start_soon(committer.admit, [invitation(f"other-{number}")])
     assert len(journal.rows) == 200

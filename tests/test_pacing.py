@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import anyio
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from virtual_time import VIRTUAL_TIME, VirtualTimeLoop, running_loop
 
@@ -37,6 +37,7 @@ def _fixed(rate: float) -> RateController:
 
 
 @given(start=_RATES, ceiling=_RATES, attempts=st.lists(st.tuples(_SIGNALS, _TIMES, _TIMES, _RETRY_AFTER)))
+@example(start=0.01, ceiling=0.01, attempts=[(Signal.THROTTLED, 0.0, 0.0, None)])
 def test_rate_is_never_above_its_ceiling_and_never_nothing(
     start: float, ceiling: float, attempts: list[tuple[Signal, float, float, float | None]]
 ) -> None:

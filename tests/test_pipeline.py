@@ -308,6 +308,13 @@ async def test_calls_that_were_on_their_way_when_the_endpoint_died_find_out_once
     assert len({call.token for call in sender.calls if 1.5 < call.began < 595}) == 1
 
 
+async def test_rows_that_wait_for_a_permit_when_the_endpoint_dies_do_not_call_it() -> None:
+    sender = ScriptedSender(otherwise=_down_until(600))
+    run = await _Run(_rows(8), sender, rate=0.5).go()
+    assert len({call.token for call in sender.calls if call.began < 600}) == 1
+    assert run.report.tally.states[State.CREATED] == 8
+
+
 async def test_a_second_outage_has_a_single_probe_too() -> None:
     def up_for_a_moment(call: Call) -> Reply:
         now = anyio.current_time()
@@ -574,6 +581,13 @@ async def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_nothing_else
     assert run.report.tally.states[State.CREATED] == sum(
         state is State.CREATED for state in run.journal.states().values()
     )
+
+
+async def test_a_checkpoint_that_cannot_be_written_breaks_off_the_calls_in_flight() -> None:
+    run = _Run(_rows(30), ScriptedSender(seconds=1000), MemoryJournal(fails_at=3), rate=1.0)
+    await run.fails(CheckpointError)
+    assert len(run.sender.calls) == 2
+    assert run.took == pytest.approx(2, abs=0.5)
 
 
 async def test_a_checkpoint_that_fails_while_the_run_drains_is_told_too() -> None:

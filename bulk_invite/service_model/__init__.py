@@ -51,11 +51,11 @@ def load(path: Path | None = None) -> ServiceModel:
     shapes = document.get("shapes") if isinstance(document, dict) else None
     if not isinstance(shapes, dict) or not all(isinstance(shape, dict) for shape in shapes.values()):
         raise ServiceModelError(f"{path} is JSON but not a service model: it has no shapes.", hint=_HINT)
+    if shapes.get(REQUEST, {}).get("type") != "structure":
+        raise ServiceModelError(f"{path} does not describe {REQUEST}.", hint=_HINT)
     metadata = document.get("metadata")
     if not (isinstance(metadata, dict) and {"serviceId", "apiVersion", "protocol"} <= metadata.keys()):
         raise ServiceModelError(f"{path} is a service model without the metadata to call by.", hint=_HINT)
-    if shapes.get(REQUEST, {}).get("type") != "structure":
-        raise ServiceModelError(f"{path} does not describe {REQUEST}.", hint=_HINT)
     return ServiceModel(path, shapes)
 
 
