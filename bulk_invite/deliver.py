@@ -53,10 +53,11 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is not ours to decide: epoch seconds, and random numbers uniform in [0, 1)."""
+    """What is not ours to decide: epoch seconds, random numbers uniform in [0, 1), whom we call."""
 
     clock: Callable[[], float]
     random: Callable[[], float]
+    endpoint: str = "Partner Central"
 
 
 class Deliverer:
@@ -82,7 +83,7 @@ class Deliverer:
         self._patience = patience
         self._clock = surroundings.clock
         self._random = surroundings.random
-        self._outage = Outage(patience.unreachable, surroundings.random)
+        self._outage = Outage(surroundings.endpoint, patience.unreachable, surroundings.random)
         self._full: OrderedDict[str, None] = OrderedDict()
         self._held: list[tuple[Life, Disposition]] = []
 
@@ -113,28 +114,36 @@ class Deliverer:
         return released + life.ended
 
     async def settle_held(self) -> int:
-        """Fail the rows whose denial is theirs, or was too rare to blame the sender; says how many."""
+        """Fail the rows whose denial is theirs, or was too rare to blame the sender; says how many.
+
+        Raises SenderError when it was not: then the rows stay pending.
+        """
         held, self._held = self._held, []
+        if not self._guard.proven and len(held) >= PermissionGuard.FEW:
+            raise _reason(held[0][1])
         for life, disposition in held:
             await life.settled(disposition.failed())
         return len(held)
 
     async def _set_aside(self, life: Life) -> bool:
         """Bring a row to its end where no call would be right."""
-        if life.doubt_since is None and life.engagement in self._full:
+        if self._is_set_aside(life):
             await life.settled(Disposition(State.DEFERRED, Next.DONE, "set_aside", "EngagementFull"))
             return True
         return await self._too_old(life)
+
+    def _is_set_aside(self, life: Life) -> bool:
+        return life.doubt_since is None and life.engagement in self._full
 
     async def _permitted(self, life: Life, *, retry: bool, after: float = 0.0) -> bool:
         """Wait `after` seconds, for the endpoint and for the pacing; False when no call may leave."""
         with self._stop.until_drain() as scope:
             if after > 0:
                 await anyio.sleep(after)
-            await self._pacer.permit(retry=retry)
+            await self._pacer.permit(retry=retry, unless=lambda: self._is_set_aside(life))
             while self._outage.is_on:
                 await self._outage.passed()
-                await self._pacer.permit(retry=retry)
+                await self._pacer.permit(retry=retry, unless=lambda: self._is_set_aside(life))
         # Any of these waits may have taken hours.
         return not scope.cancelled_caught and not await self._set_aside(life)
 
@@ -160,7 +169,7 @@ class Deliverer:
             sent_at=sent_at,
             tries_left=self._patience.tries - life.doubtful - 1,
         )
-        return self._guard.judge(verdict, disposition)
+        return self._guard.judge(verdict, disposition, life.engagement)
 
     async def _follow(self, life: Life, disposition: Disposition) -> bool:
         """Do what the disposition asks for; True when the row has its permit for another attempt."""
@@ -227,9 +236,11 @@ def _reason(disposition: Disposition) -> BulkInviteError:
             )
         case "denied":
             return SenderError(
-                f"The service denies this account to send invitations: {code}.",
-                hint="Allow partnercentral:CreateEngagementInvitation for these credentials and this "
-                "catalog, then run the same command again; the denied rows are still pending.",
+                f"The service has denied every call so far: {code}.",
+                hint="Either the account may not send at all (allow it "
+                "partnercentral:CreateEngagementInvitation for this catalog), or it is no member of the "
+                "engagements of these rows (put others first). Then run the same command again; the denied "
+                "rows are still pending.",
             )
         case _:
             return UnknownAnswerError(

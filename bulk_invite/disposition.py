@@ -113,27 +113,36 @@ class PermissionGuard:
     """Tells a row that is not allowed from a sender that is not allowed.
 
     AccessDeniedException is said of both. While nothing was ever created and every answer so far was a
-    denial, denied rows are held; after the first few the sender is to blame and no row is burnt.
+    denial, denied rows are held. When a few engagements were denied, or one of them many times, or when the
+    run ends with a few rows held, the sender is to blame and no row is burnt.
     """
 
-    _FEW: Final = 5
+    FEW: Final = 5
+    _MANY: Final = 20
+    """More rows than one engagement takes: sources are often sorted by engagement."""
 
     def __init__(self, *, proven: bool) -> None:
         self._proven = proven
         self._denials = 0
+        self._engagements: set[str] = set()
 
     @property
     def proven(self) -> bool:
         """Whether the sender is known to be allowed to send."""
         return self._proven
 
-    def judge(self, verdict: Verdict, disposition: Disposition) -> Disposition:
+    def judge(self, verdict: Verdict, disposition: Disposition, engagement: str) -> Disposition:
         """Say whose denial it is; anything but a denial passes through, and may prove the sender."""
         if not isinstance(verdict, Denied):
             # Any judgement of the row itself shows that the sender got past the permission.
             self._proven = self._proven or isinstance(verdict, Created | Refused | Conflict | EngagementFull)
             return disposition
-        self._denials += 1
-        if verdict.whole_account or (not self._proven and self._denials >= self._FEW):
+        if verdict.whole_account:
             return replace(disposition, next=Next.STOP_RUN, counted=False)
-        return disposition.failed() if self._proven else disposition
+        if self._proven:
+            return disposition.failed()
+        self._denials += 1
+        self._engagements.add(engagement)
+        if len(self._engagements) >= self.FEW or self._denials >= self._MANY:
+            return replace(disposition, next=Next.STOP_RUN, counted=False)
+        return disposition

@@ -19,7 +19,7 @@ def configure(log_format: Literal["auto", "console", "json"], level: str) -> Non
     """Send every event of `level` and above to standard error."""
     as_console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     renderer: Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=24)
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=24, sort_keys=False)
         if as_console
         else structlog.processors.JSONRenderer()
     )

@@ -19,7 +19,8 @@ class Outage:
     question that costs nobody anything.
     """
 
-    def __init__(self, backoff: Backoff, random: Callable[[], float]) -> None:
+    def __init__(self, endpoint: str, backoff: Backoff, random: Callable[[], float]) -> None:
+        self._endpoint = endpoint
         self._backoff = backoff
         self._random = random
         self._failures = 0
@@ -47,7 +48,7 @@ class Outage:
             self._failures = 0
         self._failures += 1
         delay = self._backoff.delay(self._failures, self._random)
-        _log.warning("endpoint.unreachable", reason=code, next_try_s=round(delay, 1))
+        _log.warning("endpoint.unreachable", endpoint=self._endpoint, reason=code, next_try_s=round(delay, 1))
         with anyio.move_on_after(delay):
             await over.wait()
         return not over.is_set()

@@ -109,6 +109,11 @@ class Pipeline:
         """Whether every row was brought as far as this run can bring it."""
         return self._all_read and self._unfinished == 0
 
+    @property
+    def limit_reached(self) -> bool:
+        """Whether reading stopped because as many rows were taken as `Bounds.limit` allows."""
+        return self._remaining == 0
+
     async def run(self, opening: Opening, *watchers: Watcher) -> None:
         """Send every row of the sources, after `opening`. `watchers` run beside it until the end.
 

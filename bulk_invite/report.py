@@ -130,16 +130,17 @@ class Report:
         self.tally.ended_now += 1
         self.tally.failed_now += answered.state is State.FAILED
         say = _log.debug if answered.state is State.CREATED else _log.warning
-        say(
-            f"invitation.{answered.state}",
-            position=str(to_send.invitation.position),
-            client_token=answered.client_token,
-            attempts=attempts,
-            code=answered.code,
-            errors=[f"{error.code} at {error.path}" for error in answered.errors],
-            invitation_id=answered.invitation_id,
-            request_id=answered.request_id,
-        )
+        said = {
+            "position": str(to_send.invitation.position),
+            "code": answered.code,
+            "engagement": to_send.invitation.engagement,
+            "errors": [f"{error.code} at {error.path}" for error in answered.errors],
+            "attempts": attempts,
+            "client_token": answered.client_token,
+            "invitation_id": answered.invitation_id,
+            "request_id": answered.request_id,
+        }
+        say(f"invitation.{answered.state}", **{name: value for name, value in said.items() if value})
 
     def _move(self, before: State, after: State) -> None:
         self.tally.states[before] -= 1

@@ -45,9 +45,10 @@ class Results:
         self._files = files
 
     @classmethod
-    def open(cls, directory: Path) -> Results:
+    def open(cls, directory: Path, *, only_rejected: bool = False) -> Results:
         """Begin the files of a run; the directory is made (0700) where it is missing.
 
+        only_rejected: for a run that sends nothing and has nothing to say about the other files.
         ResultsError: it cannot be made or written, or another run is writing there.
         """
         with _translated(directory):
@@ -58,7 +59,7 @@ class Results:
         try:
             results._take_lock()
             with _translated(directory):
-                for name in _NAMES:
+                for name in [_REJECTED] if only_rejected else _NAMES:
                     files[name] = _begun(results._partial(name))
         except BaseException:
             results.abandon()
@@ -80,8 +81,11 @@ class Results:
     def rejected(self, row: Row, errors: Iterable[RowError]) -> None:
         self._write(_REJECTED, _explained(row, errors))
 
-    def close(self) -> None:
-        """Give the files their names, durably, in place of those of an earlier run; once."""
+    def close(self, *, keep_previous: bool = False) -> None:
+        """Give the files their names, durably, in place of those of an earlier run; once.
+
+        keep_previous: what would be replaced is kept as `NAME.previous`, unless it is empty.
+        """
         if not self._files:
             return
         try:
@@ -90,7 +94,10 @@ class Results:
                     file.flush()
                     os.fsync(file.fileno())
                 for name in self._files:
-                    self._partial(name).replace(self._directory / name)
+                    final = self._directory / name
+                    if keep_previous and final.exists() and final.stat().st_size:
+                        final.replace(self._directory / f"{name}.previous")
+                    self._partial(name).replace(final)
                 os.fsync(self._lock)
         finally:
             self.abandon()

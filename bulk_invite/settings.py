@@ -126,7 +126,9 @@ class Settings(BaseModel):
         description="Folder for created.ndjson, failed.ndjson and rejected.ndjson. Default: none written.",
     )
     max_failures: Annotated[str, BeforeValidator(_failure_limit)] | None = Field(
-        None, description="End the run (exit 3) when so many rows failed: 20, or 5%. Default: never."
+        None,
+        description="End the run (exit 3) when so many rows failed in it: 20, or 5% of those that ended, from "
+        "20 ends on. Default: never.",
     )
     limit: int | None = Field(
         None, ge=1, description="Send at most so many invitations, for a first try. Default: all of them."
@@ -233,7 +235,7 @@ def _sentence(error: ValidationError, origin: Mapping[str, str]) -> str:
     said = []
     for each in error.errors(include_url=False, include_context=False):
         name = str(each["loc"][0])
-        message = each["msg"].removeprefix("Value error, ")
+        message = each["msg"].removeprefix("Value error, ").rstrip(".")
         problem = f"--{name.replace('_', '-')} {origin.get(name, '')} is not possible: {message}."
         if problem not in said:
             said.append(problem)

@@ -352,6 +352,14 @@ def test_doubt_dates_from_the_first_attempt_over_all_runs(path: Path) -> None:
         assert _admit(writer, invitation("a")) == [ToSend(invitation("a"), _NOW)]
 
 
+def test_an_attempt_that_never_left_is_not_counted(path: Path) -> None:
+    with _writing(path) as writer:
+        _admit(writer, invitation("a"))
+        writer.record([Sent("a", _NOW)])
+        writer.record([_answered("a", State.PENDING, "unreachable", counted=False)])
+    assert [record.attempts for record in _records(path)] == [0]
+
+
 def test_a_mended_line_takes_the_place_of_its_rejection(path: Path) -> None:
     with _writing(path) as writer:
         _admit(writer, Rejection(row(1, "bad"), (RowError("$", "bad", ""),)), invitation("b", line=2))

@@ -63,6 +63,7 @@ def _lives(draw: st.DrawFn) -> list[_Step]:
         disposition = guard.judge(
             verdict,
             dispose(verdict, doubt_since=doubt_since, sent_at=sent_at, tries_left=draw(st.integers(-1, 3))),
+            f"eng-{attempt}",
         )
         steps.append(_Step(verdict, doubt_since, sent_at, disposition))
         doubt_since = disposition.doubt_since
@@ -140,14 +141,18 @@ def test_full_engagement_defers_the_row_and_its_engagement() -> None:
     assert (disposition.state, disposition.next) == (State.DEFERRED, Next.SET_ENGAGEMENT_ASIDE)
 
 
-def _denied(guard: PermissionGuard, denial: Denied = _DENIED) -> Disposition:
-    return guard.judge(denial, dispose(denial, doubt_since=None, sent_at=1, tries_left=5))
+def _denied(guard: PermissionGuard, denial: Denied = _DENIED, engagement: str = "eng-1") -> Disposition:
+    return guard.judge(denial, dispose(denial, doubt_since=None, sent_at=1, tries_left=5), engagement)
 
 
-def test_the_first_denials_are_held_and_the_fifth_stops_the_run() -> None:
+@pytest.mark.parametrize(
+    ("engagements", "held"),
+    [([f"eng-{n}" for n in range(30)], 4), (["eng-1"] * 30, 19), (["eng-1", "eng-2"] * 15, 19)],
+)
+def test_the_first_denials_are_held_and_then_the_run_stops(engagements: list[str], held: int) -> None:
     guard = PermissionGuard(proven=False)
-    told = [_denied(guard) for _ in range(5)]
-    assert [each.next for each in told] == [Next.HOLD] * 4 + [Next.STOP_RUN]
+    told = [_denied(guard, engagement=engagement) for engagement in engagements]
+    assert [each.next for each in told[: held + 1]] == [Next.HOLD] * held + [Next.STOP_RUN]
     assert {each.state for each in told} == {State.PENDING}
 
 
@@ -157,7 +162,7 @@ def test_the_first_denials_are_held_and_the_fifth_stops_the_run() -> None:
 def test_a_judgement_of_a_row_proves_the_sender_and_denials_become_the_rows(verdict: Verdict) -> None:
     guard = PermissionGuard(proven=False)
     assert _denied(guard).next is Next.HOLD
-    guard.judge(verdict, dispose(verdict, doubt_since=None, sent_at=1, tries_left=5))
+    guard.judge(verdict, dispose(verdict, doubt_since=None, sent_at=1, tries_left=5), "eng-2")
     for _ in range(10):
         denied = _denied(guard)
         assert (denied.state, denied.next) == (State.FAILED, Next.DONE)
@@ -166,7 +171,7 @@ def test_a_judgement_of_a_row_proves_the_sender_and_denials_become_the_rows(verd
 @pytest.mark.parametrize("verdict", [Throttled("T", None), Doubtful("500"), Unreachable("X")])
 def test_anything_else_proves_nothing(verdict: Verdict) -> None:
     guard = PermissionGuard(proven=False)
-    guard.judge(verdict, dispose(verdict, doubt_since=None, sent_at=1, tries_left=5))
+    guard.judge(verdict, dispose(verdict, doubt_since=None, sent_at=1, tries_left=5), "eng-2")
     assert not guard.proven
 
 

@@ -359,7 +359,21 @@ async def test_credentials_that_expire_leave_doubt_in_doubt() -> None:
 async def test_denials_from_the_start_stop_the_run_and_burn_no_row() -> None:
     run = await _Run(_rows(50), ScriptedSender(otherwise=lambda _: DENIED)).fails(SenderError)
     assert set(run.journal.states().values()) == {State.PENDING}
-    assert len(run.sender.calls) <= 5 + 1
+    assert len(run.sender.calls) <= 20 + 1
+
+
+async def test_a_forbidden_engagement_at_the_top_of_the_source_does_not_stop_the_run() -> None:
+    rows = _rows(20)
+    run = await _Run(rows, ScriptedSender({token: [DENIED] for token in rows[:9]}), in_flight=4).go()
+    assert set(run.outlet.failed_rows) == set(rows[:9])
+    assert run.report.tally.states[State.CREATED] == 11
+    assert run.finished
+
+
+async def test_a_run_of_nothing_but_a_few_denials_burns_no_row() -> None:
+    run = await _Run(_rows(9), ScriptedSender(otherwise=lambda _: DENIED)).fails(SenderError)
+    assert set(run.journal.states().values()) == {State.PENDING}
+    assert not run.finished
 
 
 async def test_a_denial_among_created_rows_is_the_rows() -> None:
@@ -677,3 +691,10 @@ async def test_a_source_that_was_read_to_its_end_is_told_of() -> None:
 async def test_a_source_of_which_rows_are_left_is_not() -> None:
     run = await _Run(_rows(3), limit=2).go()
     assert run.journal.ended_sources == []
+
+
+async def test_rows_that_waited_when_their_engagement_turned_out_full_take_no_permit() -> None:
+    run = await _Run(_rows(100), ScriptedSender(otherwise=lambda _: FULL), rate=1.0, in_flight=50).go()
+    assert set(run.journal.states().values()) == {State.DEFERRED}
+    assert len(run.sender.calls) == 1
+    assert run.took < 3

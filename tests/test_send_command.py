@@ -349,7 +349,7 @@ def test_the_senders_faults_are_not_the_rows(tmp_path: Path) -> None:
             "not accepted: ExpiredToken": partial(
                 send, expired.url, tmp_path, source, "--checkpoint", "3.db"
             ),
-            "denies this account": partial(send, denied.url, tmp_path, source, "--checkpoint", "4.db"),
+            "has denied every call": partial(send, denied.url, tmp_path, source, "--checkpoint", "4.db"),
             "does not accept the sender: Exp": partial(
                 send, late.url, tmp_path, source, "--checkpoint", "5.db"
             ),
@@ -585,3 +585,33 @@ def test_a_source_that_got_shorter_has_no_old_rejections(tmp_path: Path) -> None
         write_rows(source, make_rows(2))
         assert send(service.url, tmp_path, source).code == 0
     assert counts(run("status", "--json", cwd=tmp_path).json) == {"created": 2}
+
+
+def test_what_was_left_undone_is_said_with_the_way_on(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(5))
+    forbidden = ("eng-00000000000000",)
+    with emulator(forbidden_engagements=forbidden) as service:
+        limited = send(service.url, tmp_path, source, "--limit", "3")
+        again = send(service.url, tmp_path, source)
+    assert (limited.code, counts(limited.json)) == (1, {"created": 2, "failed": 1})
+    [event] = [event for event in limited.events if event["event"] == "run.limited"]
+    assert event["limit"] == 3
+    [event] = [event for event in again.events if event["event"] == "run.failed_earlier"]
+    assert event["rows"] == 1
+    assert "--retry-failed" in event["next"]
+
+
+def test_results_of_an_earlier_run_are_not_lost_by_mending_or_validating(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    source = write_rows(tmp_path / "rows.ndjson", [*make_rows(2), make_row(2, Catalog="Moon")])
+    with emulator() as service:
+        assert send(service.url, tmp_path, source, "--results", out).code == 1
+        created = (out / "created.ndjson").read_bytes()
+        assert run("validate", source, "--results", out, cwd=tmp_path).code == 1
+        assert (out / "created.ndjson").read_bytes() == created
+        [rejected] = read_rows(out / "rejected.ndjson")
+        write_rows(out / "rejected.ndjson", [{**rejected, "Catalog": "Sandbox"}])
+        assert send(service.url, tmp_path, out / "rejected.ndjson", "--results", out).code == 0
+    assert (out / "created.ndjson.previous").read_bytes() == created
+    assert len(read_rows(out / "created.ndjson")) == 1
+    assert read_rows(out / "rejected.ndjson") == []

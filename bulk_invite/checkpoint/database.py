@@ -112,6 +112,15 @@ def read_about(connection: Connection, path: Path) -> dict[str, str]:
     return known
 
 
+def require_catalog(path: Path, catalog: str, wanted: str) -> None:
+    """Raise CheckpointError where a checkpoint of one catalog is wanted for another."""
+    if catalog != wanted:
+        raise CheckpointError(
+            f"The checkpoint {path} belongs to catalog {catalog}, not {wanted}.",
+            hint="Name another file with --checkpoint, or the other --catalog.",
+        )
+
+
 def _engine(uri: str, configure: Callable[[sqlite3.Connection], None], *, begin: str) -> Engine:
     def connect() -> sqlite3.Connection:
         # Calls come from worker threads, one at a time. isolation_level None: BEGIN is ours (below),

@@ -47,6 +47,10 @@ class CheckpointReader:
     ) -> None:
         self._engine.dispose()
 
+    @property
+    def catalog(self) -> str:
+        return self._about["catalog"]
+
     def overview(self, now: float) -> Overview:
         """Figures of the whole checkpoint; `now` in epoch seconds."""
         with translated(self._path), self._engine.begin() as connection:

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Engine, bindparam, delete, exists, func, insert, select, update
 
 from bulk_invite.checkpoint import admission
-from bulk_invite.checkpoint.database import read_about, translated, writing_engine
+from bulk_invite.checkpoint.database import read_about, require_catalog, translated, writing_engine
 from bulk_invite.checkpoint.encoding import encode_errors
 from bulk_invite.checkpoint.schema import (
     APPLICATION_ID,
@@ -206,12 +206,9 @@ class CheckpointWriter:
                     insert(about),
                     [{"key": "version", "value": str(VERSION)}, {"key": "catalog", "value": catalog}],
                 )
-            elif known["catalog"] != catalog:
-                raise CheckpointError(
-                    f"The checkpoint {self._path} belongs to catalog {known['catalog']}, not {catalog}.",
-                    hint="Name another file with --checkpoint, or the other --catalog.",
-                )
-            elif (health := connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()) != "ok":
+                return
+            require_catalog(self._path, known["catalog"], catalog)
+            if (health := connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()) != "ok":
                 raise CheckpointError(
                     f"The checkpoint {self._path} is damaged: {health}.",
                     hint="Restore it from a copy; starting over with an empty one would send again.",

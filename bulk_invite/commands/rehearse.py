@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from bulk_invite.checkpoint.database import require_catalog
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.commands.summary import Summary
@@ -28,6 +29,7 @@ def rehearse(sources: Sequence[NdjsonSource], validator: RowValidator, settings:
         copy = Path(folder) / "rehearsal.db"
         if path.exists() and path.stat().st_size:  # an empty file is taken for a new checkpoint
             with CheckpointReader(path) as reader:
+                require_catalog(path, reader.catalog, settings.catalog)
                 reader.copy_to(copy)
         with CheckpointWriter.open(copy, catalog=settings.catalog) as writer:
             writer.begin_run(time.time())

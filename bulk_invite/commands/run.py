@@ -20,13 +20,13 @@ from bulk_invite.commit import Committer
 from bulk_invite.deliver import Deliverer, Patience, Surroundings
 from bulk_invite.disposition import PermissionGuard
 from bulk_invite.errors import EXIT_STOPPED, ResultsError
-from bulk_invite.outcome import Unreachable
+from bulk_invite.outcome import State, Unreachable
 from bulk_invite.pacing.controller import RateController, RateLimits
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.partner_central import Connection, PartnerCentral, connect
 from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
 from bulk_invite.progress import Progress
-from bulk_invite.report import Report
+from bulk_invite.report import Report, Tally
 from bulk_invite.results import Results
 from bulk_invite.settings import Settings
 from bulk_invite.sources.ndjson import STDIN, NdjsonSource
@@ -54,6 +54,7 @@ class Run:
         self._sources = sources
         self._validator = validator
         self._stop = StopSwitch()
+        self._limited = False
 
     def run(self) -> int:
         """Send, print the result and return the exit code. Raises BulkInviteError after the result."""
@@ -75,9 +76,26 @@ class Run:
                 summary = Summary.of_run(report.tally, time.monotonic() - began)
                 with self._result_shown(summary):
                     self._publish(results, finished=finished, rows=report.tally.rows)
+        self._say_how_to_go_on(report.tally, summary, finished=finished)
         if finished:
             return 0 if summary.complete else 1
         return _INTERRUPTED if self._stop.aborted else EXIT_STOPPED
+
+    def _say_how_to_go_on(self, tally: Tally, summary: Summary, *, finished: bool) -> None:
+        if not finished:
+            _log.warning(
+                "run.stopped", pending=summary.pending, in_doubt=summary.in_doubt, next="run the same command"
+            )
+        elif self._limited:
+            _log.warning(
+                "run.limited", limit=self._settings.limit, next="run the same command to send as many more"
+            )
+        if earlier := tally.states[State.FAILED] - tally.failed_now:
+            _log.warning(
+                "run.failed_earlier",
+                rows=earlier,
+                next="they are left alone; --retry-failed sends them again",
+            )
 
     @contextmanager
     def _result_shown(self, summary: Summary) -> Iterator[None]:
@@ -96,13 +114,15 @@ class Run:
         folder = self._settings.results
         if results is None or folder is None or not (finished or rows):
             return  # a run that read nothing has nothing to put in the place of an earlier one's
-        read_to_the_end = finished and self._settings.limit is None
-        would_replace_source = any(
+        reads_results = any(
             source.name != STDIN and Path(source.name).resolve().parent == folder.resolve()
             for source in self._sources
         )
-        if read_to_the_end or not would_replace_source:
+        if not reads_results:
             results.close()
+        elif finished and self._settings.limit is None:
+            # A mended file of an earlier run: what else that run left there is not in this run's results.
+            results.close(keep_previous=True)
         else:
             _log.warning(
                 "results.kept_back", folder=str(folder), why="rows of a source there were not all read"
@@ -121,7 +141,7 @@ class Run:
                 self._stop,
                 PermissionGuard(proven=writer.has_created()),
                 Patience(settings.max_attempts, settings.token_lifetime, _DOUBTFUL, _THROTTLED, _UNREACHABLE),
-                Surroundings(time.time, random.random),
+                Surroundings(time.time, random.random, _endpoint(settings)),
             )
             pipeline = Pipeline(
                 self._sources, self._validator, committer, deliverer, report, self._stop, _bounds(settings)
@@ -131,10 +151,17 @@ class Run:
             )
 
             async def opening() -> None:
-                await _claim(writer, partner_central)
-                _log.info("run.started", checkpoint=settings.checkpoint, catalog=settings.catalog)
+                await _claim(writer, partner_central, _endpoint(settings))
+                _log.info(
+                    "run.started",
+                    checkpoint=settings.checkpoint,
+                    catalog=settings.catalog,
+                    endpoint=_endpoint(settings),
+                    rate=settings.rate,
+                )
 
             await pipeline.run(opening, self._watch_signals, progress.watch)
+        self._limited = pipeline.limit_reached
         return pipeline.finished
 
     async def _watch_signals(self) -> None:
@@ -152,20 +179,26 @@ class Run:
             _log.warning("run.interrupted", signal=number.name)
             self._stop.abort()
         else:
-            _log.warning("run.draining", signal=number.name, again="breaks off the calls in flight")
+            _log.warning(
+                "run.draining", signal=number.name, now="calls in flight are finished, again: cut off"
+            )
             self._stop.drain()
 
 
-async def _claim(writer: CheckpointWriter, partner_central: PartnerCentral) -> None:
+async def _claim(writer: CheckpointWriter, partner_central: PartnerCentral, endpoint: str) -> None:
     """Learn who we are and bind the checkpoint to it, waiting for an endpoint that is down."""
     tries = 0
     while isinstance(owner := await partner_central.identify(), Unreachable):
         tries += 1
         delay = _UNREACHABLE.delay(tries, random.random)
-        _log.warning("endpoint.unreachable", reason=owner.code, next_try_s=round(delay, 1))
+        _log.warning("endpoint.unreachable", endpoint=endpoint, reason=owner.code, next_try_s=round(delay, 1))
         await anyio.sleep(delay)
     await anyio.to_thread.run_sync(writer.claim, owner)
     await anyio.to_thread.run_sync(writer.begin_run, time.time())
+
+
+def _endpoint(settings: Settings) -> str:
+    return settings.endpoint_url or f"Partner Central, {settings.region}"
 
 
 def _connection(settings: Settings) -> Connection:

@@ -72,6 +72,14 @@ def _confirm(settings: Settings, sources: Sequence[str]) -> None:
             "Sending to the live catalog AWS needs a yes, and there is no terminal to ask on.",
             hint="Add --yes when you are sure: an invitation cannot be taken back.",
         )
+    console = Console(stderr=True, highlight=False)
+    console.print(
+        f"About to invite partners for real: sources {', '.join(sources)}; catalog AWS at "
+        f"{settings.endpoint_url or 'Partner Central'}; checkpoint {settings.checkpoint}; "
+        f"campaign {settings.campaign or 'none'}; "
+        f"{f'at most {settings.limit} invitations' if settings.limit else 'every row'}.",
+        markup=False,
+    )
     question = "Send to the live catalog AWS? An invitation cannot be taken back."
-    if not Confirm.ask(question, default=False, console=Console(stderr=True)):
+    if not Confirm.ask(question, default=False, console=console):
         raise UsageError("Nothing was sent: the live catalog was not confirmed.")

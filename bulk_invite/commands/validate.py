@@ -66,7 +66,7 @@ def validate(
     with ExitStack() as stack:
         results = None
         if settings.results is not None:
-            results = Results.open(settings.results)
+            results = Results.open(settings.results, only_rejected=True)
             stack.callback(results.abandon)
         stack.callback(findings.show)
         for row in _rows(resolved):
@@ -96,6 +96,7 @@ def example(*, settings: Settings) -> None:
     """
     for row in examples(service_model.load(settings.service_model)):
         _print_json(row)
+    sys.stderr.write("Take ClientToken away from what you copy: every row needs one of its own, or none.\n")
 
 
 def _rows(sources: list[NdjsonSource]) -> Iterator[Row]:

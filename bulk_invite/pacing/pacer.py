@@ -7,10 +7,13 @@ from collections.abc import Callable
 from typing import Final
 
 import anyio
+import structlog
 from aiolimiter import AsyncLimiter
 
 from bulk_invite.outcome import Signal
 from bulk_invite.pacing.controller import RateController
+
+_log = structlog.get_logger()
 
 _CATCH_UP: Final = 0.05
 """Seconds of lateness that the default burst makes up for: timers are about a millisecond coarse, so an even
@@ -38,10 +41,15 @@ class Pacer:
         self._limiter = AsyncLimiter(1.0, 1.0)
         self._turn = _Turn()
 
-    async def permit(self, *, retry: bool) -> None:
-        """Return when a call may leave; a retry goes before every new row that waits."""
+    async def permit(self, *, retry: bool, unless: Callable[[], bool] = lambda: False) -> None:
+        """Return when a call may leave; a retry goes before every new row that waits.
+
+        unless: asked when its turn has come; true when no call is wanted any more, and nothing is spent.
+        """
         await self._turn.take(urgent=retry)
         try:
+            if unless():
+                return
             await self._acquire()
             while self._controller.earliest() > self._clock():  # a throttle came while we waited
                 await self._acquire()
@@ -58,7 +66,15 @@ class Pacer:
 
     def observe(self, signal: Signal, *, sent_at: float, retry_after: float | None) -> None:
         """Tell the controller how an attempt that left at `sent_at` has just ended."""
-        self._controller.observe(signal, sent_at=sent_at, answered_at=self._clock(), retry_after=retry_after)
+        now = self._clock()
+        rate, earliest = self._controller.rate(now), self._controller.earliest()
+        self._controller.observe(signal, sent_at=sent_at, answered_at=now, retry_after=retry_after)
+        if self._controller.rate(now) < rate or self._controller.earliest() > earliest:
+            _log.info(
+                "pacing.slowed",
+                rate=round(self._controller.rate(now), 3),
+                next_call_s=round(max(0.0, self._controller.earliest() - now), 1),
+            )
 
 
 class _Turn:
