@@ -149,7 +149,7 @@ class Deliverer:
 
     async def _call(self, life: Life) -> tuple[Answer, Verdict] | tuple[None, None]:
         """Make one call and tell the pacing of it; None when the run was broken off meanwhile."""
-        began = anyio.current_time()
+        began = self._pacer.now()
         answer: Answer | None = None
         with self._stop.until_abort():
             answer = await self._sender.create(life.body)

@@ -127,8 +127,8 @@ class Settings(BaseModel):
     )
     max_failures: Annotated[str, BeforeValidator(_failure_limit)] | None = Field(
         None,
-        description="End the run (exit 3) when so many rows failed in it: 20, or 5% of those that ended, once "
-        "20 have. Default: never.",
+        description="End the run (exit 3) when so many rows failed in it: 20, or 5% of those that ended, "
+        "once 20 have. Default: never.",
     )
     limit: int | None = Field(
         None, ge=1, description="Send at most so many invitations, for a first try. Default: all of them."

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
+from bulk_invite.checkpoint.bulk import field, insert_each, parameters
 from bulk_invite.checkpoint.encoding import decode_errors, encode_errors
 from bulk_invite.checkpoint.schema import invitations, unsent_rows
 from bulk_invite.invitation import Invitation, Rejection, Row, RowError
@@ -27,16 +28,27 @@ _KNOWN: Final = select(
     invitations.c.doubt_since,
 ).where(invitations.c.client_token.in_(bindparam("tokens", expanding=True)))
 
+_NEW: Final = insert_each(
+    invitations,
+    "client_token",
+    "run",
+    "campaign",
+    "source",
+    "line",
+    "body_hash",
+    "engagement",
+    "payload_type",
+    "state",
+)
 _SEEN_AGAIN: Final = (
     update(invitations)
-    .where(invitations.c.client_token == bindparam("token"))
-    .values(
-        run=bindparam("this_run"),
-        state=bindparam("new_state"),
-        source=bindparam("new_source"),
-        line=bindparam("new_line"),
-    )
+    .where(invitations.c.client_token == field("client_token"))
+    .values({name: field(name) for name in ("run", "state", "source", "line")})
 )
+# The same source named twice gives the same position twice; the later reading stands.
+_UNSENT: Final = insert_each(
+    unsent_rows, "source", "line", "run", "state", "client_token", "errors"
+).prefix_with("OR REPLACE")
 
 
 @dataclass(slots=True)
@@ -138,8 +150,8 @@ def _note_invitations(
 ) -> None:
     if new:
         connection.execute(
-            insert(invitations),
-            [
+            _NEW,
+            parameters(
                 {
                     "client_token": row.client_token,
                     "run": run,
@@ -152,21 +164,21 @@ def _note_invitations(
                     "state": State.PENDING.value,
                 }
                 for row in new
-            ],
+            ),
         )
     if again:
         connection.execute(
             _SEEN_AGAIN,
-            [
+            parameters(
                 {
-                    "token": row.client_token,
-                    "this_run": run,
-                    "new_state": entry.state.value,
-                    "new_source": row.position.source,
-                    "new_line": row.position.line,
+                    "client_token": row.client_token,
+                    "run": run,
+                    "state": entry.state.value,
+                    "source": row.position.source,
+                    "line": row.position.line,
                 }
                 for row, entry in again
-            ],
+            ),
         )
 
 
@@ -184,10 +196,7 @@ def _note_unsent(connection: Connection, admissions: Iterable[Admission], *, run
         )
         unsent = [values for admission in group if (values := _unsent_values(admission)) is not None]
         if unsent:
-            # The same source named twice gives the same position twice; the later reading stands.
-            connection.execute(
-                insert(unsent_rows).prefix_with("OR REPLACE"), [{**values, "run": run} for values in unsent]
-            )
+            connection.execute(_UNSENT, parameters({**values, "run": run} for values in unsent))
 
 
 def _row_of(admission: Admission) -> Row:

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Engine, bindparam, delete, exists, func, insert, select, update
 
 from bulk_invite.checkpoint import admission
+from bulk_invite.checkpoint.bulk import field, insert_each, parameters
 from bulk_invite.checkpoint.database import read_about, require_catalog, translated, writing_engine
 from bulk_invite.checkpoint.encoding import encode_errors
 from bulk_invite.checkpoint.schema import (
@@ -38,28 +39,24 @@ _PATIENCE: Final = 1.0
 
 _MARK_SENT: Final = (
     update(invitations)
-    .where(invitations.c.client_token == bindparam("token"))
+    .where(invitations.c.client_token == field("client_token"))
     .values(
         state=State.IN_DOUBT.value,
         attempts=invitations.c.attempts + 1,
-        first_sent=func.coalesce(invitations.c.first_sent, bindparam("sent_at")),
-        last_sent=bindparam("sent_at"),
-        doubt_since=func.coalesce(invitations.c.doubt_since, bindparam("sent_at")),
+        first_sent=func.coalesce(invitations.c.first_sent, field("at")),
+        last_sent=field("at"),
+        doubt_since=func.coalesce(invitations.c.doubt_since, field("at")),
     )
 )
 _MARK_ANSWERED: Final = (
     update(invitations)
-    .where(invitations.c.client_token == bindparam("token"))
+    .where(invitations.c.client_token == field("client_token"))
     .values(
-        state=bindparam("new_state"),
-        invitation_id=bindparam("new_id"),
-        arn=bindparam("new_arn"),
-        code=bindparam("new_code"),
-        errors=bindparam("new_errors"),
-        attempts=invitations.c.attempts - bindparam("uncounted"),
-        doubt_since=bindparam("new_doubt_since"),
+        **{name: field(name) for name in ("state", "invitation_id", "arn", "code", "errors", "doubt_since")},
+        attempts=invitations.c.attempts - field("uncounted"),
     )
 )
+_LOG: Final = insert_each(log, "client_token", "event", "at", "outcome", "request_id")
 
 
 def lock_of(path: Path) -> FileLock:
@@ -183,16 +180,15 @@ class CheckpointWriter:
         with translated(self._path), self._engine.begin() as connection:
             changed = 0
             if sent:
-                rows = [{"token": event.client_token, "sent_at": event.at} for event in sent]
-                changed += connection.execute(_MARK_SENT, rows).rowcount
+                changed += connection.execute(_MARK_SENT, parameters(map(_log_entry, sent))).rowcount
             if answered:
-                changed += connection.execute(_MARK_ANSWERED, [_answered(e) for e in answered]).rowcount
+                changed += connection.execute(_MARK_ANSWERED, parameters(map(_answered, answered))).rowcount
             if changed != len(events):
                 raise CheckpointError(
                     f"The checkpoint {self._path} was changed from outside: rows of this run are gone.",
                     hint="Restore it from a copy; do not start over, that would send again.",
                 )
-            connection.execute(insert(log), [_log_entry(event) for event in events])
+            connection.execute(_LOG, parameters(map(_log_entry, events)))
             last = max(event.at for event in events)
             connection.execute(update(runs).where(runs.c.run == self._run).values(last_event=last))
 
@@ -217,14 +213,14 @@ class CheckpointWriter:
 
 def _answered(event: Answered) -> dict[str, object]:
     return {
-        "token": event.client_token,
-        "new_state": event.state.value,
-        "new_id": event.invitation_id,
-        "new_arn": event.arn,
-        "new_code": event.code,
-        "new_errors": encode_errors(event.errors),
+        "client_token": event.client_token,
+        "state": event.state.value,
+        "invitation_id": event.invitation_id,
+        "arn": event.arn,
+        "code": event.code,
+        "errors": encode_errors(event.errors),
         "uncounted": 0 if event.counted else 1,
-        "new_doubt_since": event.doubt_since,
+        "doubt_since": event.doubt_since,
     }
 
 

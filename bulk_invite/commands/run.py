@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import signal
 import time
@@ -71,6 +72,9 @@ class Run:
                 stack.callback(results.abandon)
             report = Report(results)
             try:
+                # What importing has left stays for good: the collector need not walk it again and again.
+                gc.collect()
+                gc.freeze()
                 finished = anyio.run(self._send, writer, report, backend_options={"use_uvloop": True})
             finally:
                 summary = Summary.of_run(report.tally, time.monotonic() - began)
@@ -217,7 +221,7 @@ def _pacer(settings: Settings) -> Pacer:
         limits = RateLimits(start=_FIRST_RATE, ceiling=settings.max_rate)
     else:
         limits = RateLimits(start=settings.rate, ceiling=settings.rate)
-    return Pacer(RateController(limits), burst=settings.burst, clock=anyio.current_time)
+    return Pacer(RateController(limits), burst=settings.burst, clock=time.monotonic)
 
 
 def _bounds(settings: Settings) -> Bounds:

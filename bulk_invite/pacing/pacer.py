@@ -41,6 +41,10 @@ class Pacer:
         self._limiter = AsyncLimiter(1.0, 1.0)
         self._turn = _Turn()
 
+    def now(self) -> float:
+        """Seconds on the clock that `observe` takes its times from."""
+        return self._clock()
+
     async def permit(self, *, retry: bool, unless: Callable[[], bool] = lambda: False) -> None:
         """Return when a call may leave; a retry goes before every new row that waits.
 

@@ -6,7 +6,7 @@ to be one call; the shipped service model stands before botocore's, which does n
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -106,8 +106,9 @@ class PartnerCentral:
 
         Whatever the service or the network does is an answer; nothing of that is raised.
         """
+        response: Mapping[str, Any] | None = None
         try:
-            with anyio.fail_after(self._connection.deadline):
+            with anyio.CancelScope(deadline=anyio.current_time() + self._connection.deadline):
                 response = await self._client.create_engagement_invitation(**orjson.loads(body))
         except ClientError as error:
             return _answer(error, _CREATE)
@@ -115,7 +116,8 @@ class PartnerCentral:
             return silence(error)
         except _UNREADABLE as error:
             return unreadable(error)
-        return success(response)
+        # The scope swallows the cancellation that its own deadline brought about.
+        return NoAnswer((TimeoutError.__name__,)) if response is None else success(response)
 
     async def identify(self) -> Owner | Unreachable:
         """Ask STS who we are; where it does not answer, the access key's hash stands in for the account.
