@@ -72,9 +72,7 @@ class Run:
                 stack.callback(results.abandon)
             report = Report(results)
             try:
-                # What importing has left stays for good: the collector need not walk it again and again.
-                gc.collect()
-                gc.freeze()
+                _collect_less()
                 finished = anyio.run(self._send, writer, report, backend_options={"use_uvloop": True})
             finally:
                 summary = Summary.of_run(report.tally, time.monotonic() - began)
@@ -187,6 +185,16 @@ class Run:
                 "run.draining", signal=number.name, now="calls in flight are finished, again: cut off"
             )
             self._stop.drain()
+
+
+def _collect_less() -> None:
+    """Keep the garbage collector from walking all that importing has left, again and again.
+
+    A call makes hundreds of objects and hardly a cycle: collecting as often as by default costs it a tenth.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 async def _claim(writer: CheckpointWriter, partner_central: PartnerCentral, endpoint: str) -> None:

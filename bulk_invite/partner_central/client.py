@@ -171,6 +171,7 @@ async def connect(connection: Connection) -> AsyncIterator[PartnerCentral]:
             client = await stack.enter_async_context(
                 session.client(_SERVICE, endpoint_url=connection.endpoint_url, config=_config(connection))
             )
+            _take_retries_away(client)
             sts = await stack.enter_async_context(
                 session.client("sts", endpoint_url=connection.endpoint_url, config=_STS)
             )
@@ -190,6 +191,12 @@ def _loader_folder(model: Path | None) -> Iterator[Path]:
         copy.parent.mkdir(parents=True)
         copy.write_bytes(model.read_bytes())
         yield Path(folder)
+
+
+def _take_retries_away(client: Any) -> None:
+    """With a single attempt allowed the SDK still weighs every answer for a retry: that is for nothing."""
+    service = client.meta.service_model.service_id.hyphenize()
+    client.meta.events.unregister(f"needs-retry.{service}", unique_id=f"retry-config-{service}")
 
 
 def _config(connection: Connection) -> AioConfig:
