@@ -18,7 +18,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
@@ -304,7 +304,8 @@ class ScriptedServer:
         self._stopped.set()
         self._server.shutdown()
         for connection in tuple(self._connections):
-            connection.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # its caller may have gone in this instant
+                connection.shutdown(socket.SHUT_RDWR)
         self._server.server_close()
 
     def _serve(self, connection: socket.socket) -> None:
