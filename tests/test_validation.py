@@ -108,6 +108,11 @@ def test_what_is_probably_not_meant_is_a_warning(path: str, value: str, where: s
     assert (warning.path, warning.code) == (f"{PAYLOAD}.Project{where}.{path.rsplit('.', 1)[1]}", code)
 
 
+@pytest.mark.parametrize("token", ["\0", "a\0b"])
+def test_a_token_that_the_checkpoint_could_not_tell_from_another_is_rejected(token: str) -> None:
+    assert rejected(changed("ClientToken", token)) == {"$.ClientToken": "nul_character"}
+
+
 def test_today_is_not_in_the_past() -> None:
     data = changed("Invitation.Payload.OpportunityInvitation.Project.TargetCompletionDate", "2026-05-01")
     assert accepted(data).warnings == ()

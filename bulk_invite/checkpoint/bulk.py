@@ -29,5 +29,8 @@ def insert_each(table: Table, *columns: str) -> Insert:
 
 
 def parameters(rows: Iterable[Mapping[str, object]]) -> dict[str, str]:
-    """The parameters of a statement over a batch."""
+    """The parameters of a statement over a batch.
+
+    SQLite ends a JSON text at U+0000, so no text of a row may hold it; the validator lets no such token pass.
+    """
     return {_PARAMETER: orjson.dumps(list(rows)).decode()}

@@ -20,6 +20,7 @@ _TOKEN_WARNING = RowError(
     "unusual_client_token",
     "expected at most 64 printable ASCII characters without spaces; some pages of the service ask for that",
 )
+_TOKEN_ERROR = RowError("$.ClientToken", "nul_character", "expected a token without the character U+0000")
 _DATE_ERROR = RowError(_DATE_PATH, "no_such_date", "expected a date that exists, as YYYY-MM-DD")
 _PAST_WARNING = RowError(_DATE_PATH, "date_in_past", "expected a completion date that is still to come")
 
@@ -71,5 +72,14 @@ def project_warnings(project: Project, today: dt.date) -> tuple[RowError, ...]:
     return tuple(found)
 
 
+def token_errors(request: dict[str, object]) -> tuple[RowError, ...]:
+    """One error if the token holds U+0000: databases end a text there, and would take two tokens for one."""
+    token = request.get("ClientToken")
+    return (_TOKEN_ERROR,) if isinstance(token, str) and "\0" in token else ()
+
+
 def token_warnings(token: str) -> tuple[RowError, ...]:
+    """What is accepted but unusual. Raises ValueError for a token that is an error."""
+    if "\0" in token:
+        raise ValueError(_TOKEN_ERROR.message)
     return () if _TOKEN.fullmatch(token) else (_TOKEN_WARNING,)

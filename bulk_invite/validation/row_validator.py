@@ -15,7 +15,13 @@ from bulk_invite.service_model import REQUEST, ServiceModel
 from bulk_invite.tokens import body_hash, canonical_json, derive_token
 from bulk_invite.validation.compiled import QuickCheck
 from bulk_invite.validation.json_text import NotReadableError, duplicate_keys, nothing_dropped, read
-from bulk_invite.validation.row_rules import Project, date_errors, project_warnings, token_warnings
+from bulk_invite.validation.row_rules import (
+    Project,
+    date_errors,
+    project_warnings,
+    token_errors,
+    token_warnings,
+)
 from bulk_invite.validation.shape_validator import ShapeValidator, bounded
 from bulk_invite.validation.shapes import MAY_BE_ABSENT, Record, Shape
 
@@ -136,10 +142,11 @@ class RowValidator:
             yield error
         if value["Catalog"] != self._catalog and "$.Catalog" not in paths:
             yield RowError("$.Catalog", "wrong_catalog", f"expected {self._catalog}, the catalog of this run")
-        yield from (error for error in date_errors(value) if error.path not in paths)
+        rules = (*date_errors(value), *token_errors(value))
+        yield from (error for error in rules if error.path not in paths)
 
     def _warnings(self, request: _Request) -> tuple[RowError, ...]:
-        """Raises ValueError for a completion date that is on no calendar."""
+        """Raises ValueError for a completion date on no calendar, or a token that holds U+0000."""
         payload = request["Invitation"]["Payload"]
         found = token_warnings(request["ClientToken"]) if "ClientToken" in request else ()
         if project := payload.get("OpportunityInvitation", {}).get("Project"):
