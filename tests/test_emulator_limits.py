@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bulk_invite.emulator.buckets import RollingWindow, TokenBucket
 from bulk_invite.emulator.faults import Fault, Faults
-from bulk_invite.emulator.limits import Quota, RollingWindow, TokenBucket
+from bulk_invite.emulator.limits import Quota
 from bulk_invite.emulator.memory import Remembered, TokenMemory
 from bulk_invite.emulator.names import invitation_id
 from bulk_invite.emulator.options import FaultOptions, Options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -44,7 +45,9 @@ class Answer:
     def headers(self, request_id: str) -> dict[str, str]:
         headers = {"x-amzn-RequestId": request_id}
         if self.retry_after is not None:
-            headers["x-amz-retry-after"] = str(round(self.retry_after * 1000))
+            # Rounded up: whoever waits that long has waited long enough. The inner round is for 0.07 * 1000.
+            milliseconds = math.ceil(round(self.retry_after * 1000, 6))
+            headers["x-amz-retry-after"] = str(milliseconds)
         return headers
 
 

@@ -1,7 +1,8 @@
 """The state of the emulated service: everything that follows from the entries of its ledger.
 
 Live calls and a restart go the same way: an entry is in the ledger, then it is applied here. What does not
-follow from the ledger (the level of the token buckets) starts afresh.
+follow from the ledger (what is left in the buckets) starts afresh, but for a quota that another program
+shares.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bulk_invite.emulator.audit import Audit
 from bulk_invite.emulator.entries import CallEntry, InvitationEntry
 from bulk_invite.emulator.ledger import Ledger
-from bulk_invite.emulator.limits import Quota, TokenBucket
+from bulk_invite.emulator.limits import Quota, quota_of
 from bulk_invite.emulator.memory import Remembered, TokenMemory
 from bulk_invite.emulator.options import Options
 
@@ -63,10 +65,13 @@ class Book:
     def quota(self, account: str) -> Quota:
         """The quota of CreateEngagementInvitation of an account; both catalogs share it."""
         if account not in self._quotas:
-            rate, burst = self._options.rate, self._options.burst
-            bucket = None if rate is None else TokenBucket(rate, burst or max(1.0, rate))
-            self._quotas[account] = Quota(bucket, self._options.daily_quota, self._options.day)
+            self._quotas[account] = quota_of(self._options)
         return self._quotas[account]
+
+    def report(self) -> dict[str, Any]:
+        """`Audit.report`, and `granted_to_others`: what other programs have taken from the quotas."""
+        others = sum(quota.granted_to_others for quota in self._quotas.values())
+        return {**self.audit.report(), "granted_to_others": others}
 
     def invited(self, number: int) -> Invited:
         return self._invited[number]

@@ -18,6 +18,7 @@ from bulk_invite.durations import format_duration, parse_duration
 from bulk_invite.emulator.credentials import Credential
 from bulk_invite.emulator.flag import Flag, Form, flags
 from bulk_invite.emulator.options import FaultOptions, Options
+from bulk_invite.emulator.rate_trace import RateTrace
 from bulk_invite.errors import BulkInviteError, UsageError
 
 EPILOG: Final = """\
@@ -112,6 +113,8 @@ _READ: Final[Mapping[Form, Callable[[Any], Any]]] = {
     Form.INTEGER: _integer,
     Form.COUNT: _or_none(_integer),
     Form.RATE: _or_none(_real),
+    Form.RATE_TRACE: RateTrace.parse,
+    Form.AMOUNT: _real,
     Form.PROBABILITY: _real,
     Form.DURATION: parse_duration,
     Form.SWITCH: bool,
@@ -121,6 +124,8 @@ _SHOWN: Final = {
     Form.INTEGER: "NUMBER",
     Form.COUNT: "NUMBER|none",
     Form.RATE: "NUMBER|none",
+    Form.RATE_TRACE: "TRACE",
+    Form.AMOUNT: "NUMBER",
     Form.CREDENTIALS: "KEY:SECRET[:ACCOUNT]",
 }
 
@@ -155,10 +160,10 @@ def _default(flag: Flag, default: Any) -> str | bool | None:
     match flag.form:
         case Form.SWITCH:
             return False
-        case Form.TEXTS | Form.CREDENTIALS | Form.PATH:
+        case Form.TEXTS | Form.CREDENTIALS | Form.PATH | Form.RATE_TRACE:
             return None
         case Form.DURATION:
-            return format_duration(default)
+            return None if default is None else format_duration(default)
         case _:
             return str(default).lower()
 

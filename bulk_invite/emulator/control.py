@@ -1,7 +1,7 @@
 """The emulator's own pages, under `/_emulator`: for audits and tests, without credentials.
 
 `/_emulator/health`  `{"status": "ok", "ledger": path or null, "calls": n, "invitations": n}`
-`/_emulator/audit`   totals, see `Audit.report`
+`/_emulator/audit`   totals, see `Book.report` and `Audit.report`
 `/_emulator/ledger`  every committed invitation as NDJSON, oldest first, with `?since=NUMBER`, `?limit=N` and
                      `?full=1`, which adds the request as it came
 `/_emulator/calls`   every call as NDJSON, oldest first, with `?since=NUMBER` and `?limit=N`
@@ -34,7 +34,7 @@ def control_routes(book: Book, ledger: Ledger) -> list[web.RouteDef]:
         return _json({"status": "ok", "ledger": path, **counts})
 
     async def audit(_: web.Request) -> web.Response:
-        return _json(book.audit.report())
+        return _json(book.report())
 
     async def invitations(request: web.Request) -> web.StreamResponse:
         since = _number(request, "since", 0)

@@ -4,7 +4,7 @@ The order of the checks, here and at the edge:
  1. the signature and its credentials
  2. a fault that comes before the service has looked at the call
  3. an account that may not send at all: AccessDeniedException
- 4. the account's quota: the token bucket and the rolling day, ThrottlingException. Only a granted call is
+ 4. the account's quota: the bucket or window and the rolling day, ThrottlingException. Only a granted call is
     charged, but it is charged whatever becomes of it: a refused, failed or replayed call counts too
  5. the request against the service model: SerializationException, ValidationException
  6. the engagement: unknown, ResourceNotFoundException; forbidden, AccessDeniedException

@@ -20,6 +20,8 @@ class Form(Enum):
     INTEGER = auto()
     COUNT = auto()  # an integer, or "none" for no limit
     RATE = auto()  # a number, or "none" for no limit
+    RATE_TRACE = auto()
+    AMOUNT = auto()  # a number, 0 too
     PROBABILITY = auto()
     DURATION = auto()
     SWITCH = auto()
@@ -42,7 +44,9 @@ class Flag:
                 raise UsageError(f"{self.name} is a probability, between 0 and 1, and not {value:g}.")
             case Form.RATE | Form.COUNT if value is not None and not 0 < value < math.inf:
                 raise UsageError(f"{self.name} has to be more than 0, or none for no limit.")
-            case Form.DURATION | Form.INTEGER if not 0 <= value < math.inf:
+            case Form.DURATION | Form.INTEGER | Form.AMOUNT if (
+                value is not None and not 0 <= value < math.inf
+            ):
                 raise UsageError(f"{self.name} cannot be less than 0.")
             case _:
                 pass

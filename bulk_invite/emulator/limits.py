@@ -1,84 +1,150 @@
-"""The quotas of one account: a token bucket per second and a rolling day. Pure; the time is an argument.
+"""The quotas of one account: calls per time and a rolling day. Pure; the time is an argument.
 
-A call is granted only when the bucket and the day both have room, and only a granted call takes from them:
-refused calls cost nothing. Times are seconds of one clock; where that clock is set back nothing is refilled.
+A call is granted only when both have room, and only a granted call takes from the day; a refused one takes
+from the bucket where `refusal_cost` says so. What counts "from the first call" counts from the first `take`
+or `restore` of the account.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import math
+from dataclasses import dataclass
 
-# Epoch seconds as floats are 0.2 microseconds apart: a bucket may hold 0.999999 where paper says 1.
-_ROUNDING = 1e-5
-
-
-class TokenBucket:
-    """At most `burst` at once and `rate` per second in the long run; full at the start."""
-
-    def __init__(self, rate: float, burst: float) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._tokens = burst
-        self._filled_at: float | None = None
-
-    def wait(self, now: float) -> float:
-        """Seconds until a token is there; 0.0 when one is there now."""
-        if self._filled_at is not None:
-            elapsed = max(0.0, now - self._filled_at)
-            self._tokens = min(self._burst, self._tokens + elapsed * self._rate)
-        self._filled_at = now
-        missing = 1 - self._tokens
-        return 0.0 if missing <= _ROUNDING else missing / self._rate
-
-    def take(self) -> None:
-        """Take the token that `wait` has found; what it lacked by rounding stays owed."""
-        self._tokens -= 1
-
-
-class RollingWindow:
-    """Counts what happened in the last `length` seconds; an event leaves exactly `length` after it came."""
-
-    def __init__(self, length: float) -> None:
-        self._length = length
-        self._times: deque[float] = deque()
-
-    def count(self, now: float) -> int:
-        # The same sum as in `wait`: another form of it might round to the other side.
-        while self._times and self._times[0] + self._length <= now:
-            self._times.popleft()
-        return len(self._times)
-
-    def wait(self, limit: int, now: float) -> float:
-        """Seconds until fewer than `limit` are in the window; 0.0 when they are now."""
-        count = self.count(now)
-        if count < limit:
-            return 0.0
-        return self._times[count - limit] + self._length - now
-
-    def add(self, now: float) -> None:
-        self._times.append(now)
+from bulk_invite.emulator.buckets import (
+    FixedWindow,
+    Limit,
+    RollingWindow,
+    TokenBucket,
+    TracedBucket,
+    calls_per_window,
+)
+from bulk_invite.emulator.options import Options
 
 
 class Quota:
-    """What one account may call: bucket (or None) and rolling day (limit or None), together."""
+    """What one account may call: a limit per time (or None) and a rolling day (limit or None), together."""
 
-    def __init__(self, bucket: TokenBucket | None, daily: int | None, day: float) -> None:
-        self._bucket = bucket
+    def __init__(self, limit: Limit | None, daily: int | None, day: float, refusal_cost: float = 0.0) -> None:
+        self._limit = limit
         self._daily = daily
         self._day = RollingWindow(day)
+        self._refusal_cost = refusal_cost
+        self.granted_to_others = 0
 
     def take(self, now: float) -> float:
-        """Grant a call and return 0.0, or refuse it and return the seconds until one would be granted."""
-        wait = 0.0 if self._bucket is None else self._bucket.wait(now)
-        if self._daily is not None:
-            wait = max(wait, self._day.wait(self._daily, now))
-        if wait == 0.0:
-            if self._bucket is not None:
-                self._bucket.take()
-            self.restore(now)
+        """Grant a call and return 0.0, or refuse it and return the seconds until one would be granted.
+
+        That is if nobody calls before: neither this program nor the other one, if there is one.
+        """
+        wait = self._grant(now)
+        if wait > 0.0 and self._refusal_cost > 0.0 and self._limit is not None:
+            self._limit.take(self._refusal_cost)
+            wait = max(wait, self._limit.wait(now))
         return wait
 
     def restore(self, time: float) -> None:
-        """Count a call that was granted at `time`, by an earlier process perhaps."""
+        """Count a call that was granted at `time` by an earlier process: to the day, not to the limit."""
+        if self._limit is not None:
+            self._limit.wait(time)
         if self._daily is not None:
             self._day.add(time)
+
+    def _grant(self, now: float) -> float:
+        wait = 0.0 if self._limit is None else self._limit.wait(now)
+        if self._daily is not None:
+            wait = max(wait, self._day.wait(self._daily, now))
+        if wait == 0.0:
+            if self._limit is not None:
+                self._limit.take()
+            if self._daily is not None:
+                self._day.add(now)
+        return wait
+
+
+@dataclass(frozen=True, slots=True)
+class OtherProgram:
+    """Calls evenly, `rate` per second; first not at all for `off` seconds, then for `on`, and so forth."""
+
+    rate: float
+    on: float = math.inf
+    off: float = 0.0
+
+    def call(self, number: int) -> float:
+        """When it makes its call `number`, from 0 on: seconds after its start.
+
+        The calls are even in the time that it is on, so that short periods make them neither more nor fewer.
+        """
+        calling = (number + 1) / self.rate
+        return calling + math.ceil(calling / self.on - 1e-9) * self.off
+
+
+class SharedQuota(Quota):
+    """A quota that another program of the account takes from as well, from the first call on.
+
+    It calls in the order of time, is granted what there is, and does not pay for what it is refused. Each of
+    our calls first lets it make those that are due: `granted_to_others` is as of our last call.
+    """
+
+    def __init__(
+        self, limit: Limit | None, daily: int | None, day: float, refusal_cost: float, other: OtherProgram
+    ) -> None:
+        super().__init__(limit, daily, day, refusal_cost)
+        self._other = other
+        self._other_calls = 0
+        self._began: float | None = None
+
+    def take(self, now: float) -> float:
+        self._let_other_call(now)
+        return super().take(now)
+
+    def restore(self, time: float) -> None:
+        """The other program's calls are in no ledger: they are worked out again from what is restored."""
+        self._let_other_call(time)
+        if self._grant(time) > 0.0:
+            super().restore(time)
+
+    def _let_other_call(self, now: float) -> None:
+        if self._began is None:
+            self._began = now
+        while (due := self._began + self._other.call(self._other_calls)) <= now:
+            self._other_calls += 1
+            if self._grant(due) == 0.0:
+                self.granted_to_others += 1
+
+
+def quota_of(options: Options) -> Quota:
+    """A fresh quota of CreateEngagementInvitation for one account."""
+    limit, daily, day, cost = _limit(options), options.daily_quota, options.day, options.refusal_cost
+    if options.other_rate is None:
+        return Quota(limit, daily, day, cost)
+    other = OtherProgram(options.other_rate)
+    if options.other_on is not None and options.other_off is not None:
+        other = OtherProgram(options.other_rate, options.other_on, options.other_off)
+    return SharedQuota(limit, daily, day, cost, other)
+
+
+def allowance(options: Options, start: float, end: float) -> float:
+    """The calls that an ideal sender could be granted from `start` to `end`, seconds since its first call.
+
+    The integral of the rate; of a fixed window the calls of whole windows, in proportion. Bursts, the daily
+    quota and another program are left out. Infinite without a rate.
+    """
+    if options.rate_trace is not None:
+        return options.rate_trace.tokens(end) - options.rate_trace.tokens(start)
+    if options.rate is None:
+        return math.inf
+    if options.fixed_window is not None:
+        per_window = calls_per_window(options.rate, options.fixed_window)
+        return per_window * (end - start) / options.fixed_window
+    return options.rate * (end - start)
+
+
+def _limit(options: Options) -> Limit | None:
+    if options.rate_trace is not None:
+        _, first_rate = options.rate_trace.steps[0]
+        return TracedBucket(options.rate_trace, options.burst or max(1.0, first_rate))
+    if options.rate is None:
+        return None
+    if options.fixed_window is not None:
+        return FixedWindow(options.rate, options.fixed_window)
+    return TokenBucket(options.rate, options.burst or max(1.0, options.rate))

@@ -9,6 +9,7 @@ from typing import Final
 
 from bulk_invite.emulator.credentials import Credential
 from bulk_invite.emulator.flag import Form, check_all, told
+from bulk_invite.emulator.rate_trace import RateTrace
 from bulk_invite.errors import UsageError
 
 _LAST_PORT: Final = 65535
@@ -119,7 +120,41 @@ class Options:
         "--burst",
         Form.COUNT,
         _QUOTA,
-        "Create calls at once, above the rate; by default one second's rate.",
+        "Create calls at once, above the rate; by default one second's rate, the first of a trace.",
+    )
+    rate_trace: RateTrace | None = told(  # noqa: RUF009 - dataclasses.field with metadata
+        None,
+        "--rate-trace",
+        Form.RATE_TRACE,
+        _QUOTA,
+        "Instead of --rate, one that changes, such as 0s:10,20m:4; counted from the account's first call.",
+    )
+    fixed_window: float | None = told(
+        None,
+        "--fixed-window",
+        Form.DURATION,
+        _QUOTA,
+        "Instead of a bucket: what the --rate makes in that time, anew at every multiple of it on the clock.",
+    )
+    refusal_cost: float = told(
+        0.0,
+        "--refusal-cost",
+        Form.AMOUNT,
+        _QUOTA,
+        "Tokens that a refused Create call takes too; at most a burst is owed.",
+    )
+    other_rate: float | None = told(
+        None,
+        "--other-rate",
+        Form.RATE,
+        _QUOTA,
+        "Create calls per second that another program of the account tries to make.",
+    )
+    other_on: float | None = told(
+        None, "--other-on", Form.DURATION, _QUOTA, "How long it does so at a time; by default always."
+    )
+    other_off: float | None = told(
+        None, "--other-off", Form.DURATION, _QUOTA, "How long it does not, before each such time."
     )
     daily_quota: int | None = told(
         None, "--daily-quota", Form.COUNT, _QUOTA, "Create calls per rolling day and account."
@@ -189,11 +224,37 @@ class Options:
         check_all(self)
         if self.port > _LAST_PORT:
             raise UsageError(f"--port has to be between 0 and {_LAST_PORT}.")
+        self._check_quotas()
+        self._check_others()
+        self._check_keys()
+
+    def _check_quotas(self) -> None:
         if self.day == 0:
             raise UsageError("--day has to be more than 0.")
-        if self.burst is not None and self.rate is None:
-            raise UsageError("--burst needs a --rate.")
-        self._check_keys()
+        if self.rate_trace is not None and self.rate is not None:
+            raise UsageError("--rate-trace excludes --rate.")
+        has_bucket = self.fixed_window is None and (self.rate is not None or self.rate_trace is not None)
+        if self.fixed_window is not None:
+            if self.fixed_window == 0:
+                raise UsageError("--fixed-window has to be more than 0.")
+            if self.rate is None:
+                raise UsageError("--fixed-window needs a --rate.")
+            if self.burst is not None:
+                raise UsageError("--fixed-window excludes --burst.")
+        if self.burst is not None and not has_bucket:
+            raise UsageError("--burst needs a --rate or a --rate-trace.")
+        if self.refusal_cost and not has_bucket:
+            raise UsageError("--refusal-cost needs a bucket: a --rate or a --rate-trace, no --fixed-window.")
+
+    def _check_others(self) -> None:
+        if (self.other_on is None) != (self.other_off is None):
+            raise UsageError("--other-on and --other-off go together.")
+        if self.other_on == 0:
+            raise UsageError("--other-on has to be more than 0.")
+        if self.other_on is not None and self.other_rate is None:
+            raise UsageError("--other-on needs an --other-rate.")
+        if self.other_rate is not None and not (self.rate or self.rate_trace or self.daily_quota):
+            raise UsageError("--other-rate needs a quota to share: a --rate, --rate-trace or --daily-quota.")
 
     def _check_keys(self) -> None:
         known = [credential.access_key for credential in self.credentials]

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from bulk_invite.emulator.answers import Answer, refusal, success, throttled
 from bulk_invite.emulator.book import Book, Invited
+from bulk_invite.emulator.buckets import TokenBucket
 from bulk_invite.emulator.calls import Call
 from bulk_invite.emulator.checks import RequestCheck, invalid
 from bulk_invite.emulator.entries import InvitationEntry
-from bulk_invite.emulator.limits import TokenBucket
 from bulk_invite.emulator.options import Options
 from bulk_invite.invitation import RowError
 from bulk_invite.tokens import body_hash, canonical_json

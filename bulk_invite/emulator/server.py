@@ -44,7 +44,7 @@ class Server:
 
     def audit(self) -> dict[str, Any]:
         """The same as `GET /_emulator/audit`."""
-        return self.book.audit.report()
+        return self.book.report()
 
 
 @asynccontextmanager
