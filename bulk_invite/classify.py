@@ -156,6 +156,11 @@ def signal(verdict: Verdict) -> Signal:
             return Signal.IGNORED
 
 
+def is_counted(verdict: Verdict) -> bool:
+    """Whether the service may count the call by the day: all that it has not turned away at the door."""
+    return not isinstance(verdict, Throttled | Unreachable | SenderRefused)
+
+
 def _classify_http(answer: HttpAnswer) -> Verdict:
     code, status = answer.code, answer.status
     if code in _THROTTLED or status == _TOO_MANY_REQUESTS:

@@ -15,6 +15,8 @@ from bulk_invite.commands.demo import EXAMPLES as DEMO_EXAMPLES
 from bulk_invite.commands.demo import demo
 from bulk_invite.commands.send import EXAMPLES as SEND_EXAMPLES
 from bulk_invite.commands.send import send
+from bulk_invite.commands.simulate import EXAMPLES as SIMULATE_EXAMPLES
+from bulk_invite.commands.simulate import simulate
 from bulk_invite.commands.status import EXPORT_EXAMPLES, STATUS_EXAMPLES, export, status
 from bulk_invite.commands.validate import (
     EXAMPLE_EXAMPLES,
@@ -49,6 +51,7 @@ app.command(epilog=SCHEMA_EXAMPLES)(schema)
 app.command(epilog=EXAMPLE_EXAMPLES)(example)
 app.command(epilog=EMULATOR_EPILOG)(emulator)
 app.command(epilog=DEMO_EXAMPLES)(demo)
+app.command(epilog=SIMULATE_EXAMPLES)(simulate)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so

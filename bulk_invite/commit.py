@@ -14,7 +14,7 @@ import anyio
 
 from bulk_invite.errors import CheckpointError
 from bulk_invite.invitation import Invitation, Rejection
-from bulk_invite.journal import Admission, Event
+from bulk_invite.journal import Admission, Event, PacingMemory
 
 _INTERVAL: Final = 0.01
 """Seconds from one commit to the next, at least. A lone event is written at once; under load the events of
@@ -39,6 +39,8 @@ class Journal(Protocol):
 
     def end_source(self, source: str) -> None: ...
 
+    def remember(self, memory: PacingMemory) -> None: ...
+
 
 class Committer:
     """Writes what workers hand in. `run` it in the task group; `close` ends it when all is written."""
@@ -59,6 +61,10 @@ class Committer:
     async def end_source(self, source: str) -> None:
         """Forget what earlier runs found wrong on lines that are gone. Raises CheckpointError."""
         await self._alone(self._journal.end_source, source)
+
+    async def remember(self, memory: PacingMemory) -> None:
+        """Keep what the pacing knows. Raises CheckpointError."""
+        await self._alone(self._journal.remember, memory)
 
     async def _alone(self, write: Callable[[Unpack[_Arguments]], _Written], *values: *_Arguments) -> _Written:
         """Use the journal on its thread; after a failure nobody does any more."""

@@ -6,28 +6,45 @@ before anything is reported or tried again. Between the two the row is in doubt,
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol, assert_never
 
 import anyio
 
 from bulk_invite.backoff import Backoff
-from bulk_invite.classify import classify, signal
+from bulk_invite.classify import classify, is_counted, signal
 from bulk_invite.commit import Committer
-from bulk_invite.disposition import TOO_OLD, Disposition, Next, PermissionGuard, dispose
-from bulk_invite.errors import BulkInviteError, SenderError, UnknownAnswerError
+from bulk_invite.disposition import (
+    TOO_OLD,
+    Disposition,
+    Next,
+    PermissionGuard,
+    dispose,
+    reason_to_stop,
+)
+from bulk_invite.engagements import Engagements
 from bulk_invite.journal import ToSend
 from bulk_invite.life import Life
 from bulk_invite.outage import Outage
-from bulk_invite.outcome import Answer, HttpAnswer, State, Throttled, Unreachable, Verdict
+from bulk_invite.outcome import (
+    Answer,
+    Created,
+    EngagementFull,
+    HttpAnswer,
+    State,
+    Throttled,
+    Unreachable,
+    Verdict,
+)
 from bulk_invite.pacing.pacer import Pacer
+from bulk_invite.pacing.parking import Permit, Why
 from bulk_invite.report import Report
 from bulk_invite.stop import StopSwitch
 
-_FULL_ENGAGEMENTS: Final = 10_000
-"""How many full engagements are remembered; one that is forgotten costs one more refused call."""
+_ASIDE_BYTES: Final = 16 << 20
+"""Size of the rows that are kept to be tried once more at the end; others wait for a later run."""
 
 
 class Sender(Protocol):
@@ -84,25 +101,31 @@ class Deliverer:
         self._clock = surroundings.clock
         self._random = surroundings.random
         self._outage = Outage(surroundings.endpoint, patience.unreachable, surroundings.random)
-        self._full: OrderedDict[str, None] = OrderedDict()
+        self.engagements = Engagements()
+        self._aside: deque[Life] = deque()
+        self._aside_bytes = 0
+        self._is_last_round = False
         self._held: list[tuple[Life, Disposition]] = []
 
     async def deliver(self, to_send: ToSend) -> int:
         """Send a row until it is settled, set aside or left in doubt.
 
-        Returns how many rows came to their end by that: 0 when a stop came first or the row is held, more
-        than 1 when its answer told what to make of rows that were held.
+        Returns how many rows came to their end by that: 0 when a stop came first or the row is set aside or
+        held, more than 1 when its answer told what to make of rows that were held.
 
         A stop leaves the row as it was last committed. Raises BulkInviteError, CheckpointError among them.
         """
-        life = Life(to_send, self._committer, self._report, self._clock)
-        if await self._set_aside(life):
-            return 1
+        return await self.go_on(Life(to_send, self._committer, self._report, self._clock))
+
+    async def go_on(self, life: Life) -> int:
+        """`deliver` for a row that was set aside before."""
+        if await self._is_done_without_call(life):
+            return int(life.ended)
         released = 0
-        going_on = await self._permitted(life, retry=False)
-        while going_on and not self._stop.draining:
+        permit = await self._permitted(life, retry=False)
+        while permit is not None and not self._stop.draining:
             sent_at = await life.sent()
-            answer, verdict = await self._call(life)
+            answer, verdict = await self._call(life, permit)
             if verdict is None:
                 break
             disposition = self._judge(life, verdict, sent_at)
@@ -110,8 +133,21 @@ class Deliverer:
             await life.answered(disposition, request_id=request_id)
             if self._guard.proven:
                 released += await self.settle_held()
-            going_on = await self._follow(life, disposition)
+            permit = await self._follow(life, disposition)
         return released + life.ended
+
+    def last_rounds(self) -> Iterator[deque[Life]]:
+        """The rows to try once more at the end: first one of each full engagement, then the others."""
+        aside, self._aside = self._aside, deque()
+        self.engagements.ask_again()
+        self._is_last_round = True
+        first, others = deque[Life](), deque[Life]()
+        asked = set[str]()
+        for life in aside:
+            (others if life.engagement in asked else first).append(life)
+            asked.add(life.engagement)
+        yield first
+        yield others
 
     async def settle_held(self) -> int:
         """Fail the rows whose denial is theirs, or was too rare to blame the sender; says how many.
@@ -120,34 +156,59 @@ class Deliverer:
         """
         held, self._held = self._held, []
         if not self._guard.proven and len(held) >= PermissionGuard.FEW:
-            raise _reason(held[0][1])
+            raise reason_to_stop(held[0][1])
         for life, disposition in held:
             await life.settled(disposition.failed())
         return len(held)
 
-    async def _set_aside(self, life: Life) -> bool:
-        """Bring a row to its end where no call would be right."""
+    async def _is_done_without_call(self, life: Life) -> bool:
+        """Put a row aside, or leave it in doubt, where no call would be right."""
         if self._is_set_aside(life):
-            await life.settled(Disposition(State.DEFERRED, Next.DONE, "set_aside", "EngagementFull"))
+            if not life.is_set_aside:
+                await life.settled(Disposition.set_aside())
+            self._put_aside(life)
             return True
         return await self._too_old(life)
 
     def _is_set_aside(self, life: Life) -> bool:
-        return life.doubt_since is None and life.engagement in self._full
+        return life.doubt_since is None and self.engagements.is_full(life.engagement)
 
-    async def _permitted(self, life: Life, *, retry: bool, after: float = 0.0) -> bool:
-        """Wait `after` seconds, for the endpoint and for the pacing; False when no call may leave."""
+    def _put_aside(self, life: Life) -> None:
+        """Keep a row for the end of the run, or let it wait for a later one."""
+        if self._is_last_round or self._aside_bytes + len(life.body) > _ASIDE_BYTES:
+            life.end()
+        else:
+            self._aside.append(life)
+            self._aside_bytes += len(life.body)
+
+    async def _permitted(self, life: Life, *, retry: bool, after: float = 0.0) -> Permit | None:
+        """Wait `after` seconds, for the endpoint and for the pacing; None when no call may leave."""
+        permit: Permit | None = None
         with self._stop.until_drain() as scope:
             if after > 0:
                 await anyio.sleep(after)
-            await self._pacer.permit(retry=retry, unless=lambda: self._is_set_aside(life))
+            permit = await self._wait_for_permit(life, retry=retry)
             while self._outage.is_on:
+                # Others must not wait for an answer to a call that does not leave.
+                self._give_back(permit)
                 await self._outage.passed()
-                await self._pacer.permit(retry=retry, unless=lambda: self._is_set_aside(life))
+                permit = await self._wait_for_permit(life, retry=retry)
         # Any of these waits may have taken hours.
-        return not scope.cancelled_caught and not await self._set_aside(life)
+        if scope.cancelled_caught:
+            return None
+        if await self._is_done_without_call(life):
+            self._give_back(permit)
+            return None
+        return permit
 
-    async def _call(self, life: Life) -> tuple[Answer, Verdict] | tuple[None, None]:
+    async def _wait_for_permit(self, life: Life, *, retry: bool) -> Permit | None:
+        return await self._pacer.permit(retry=retry, unless=lambda: self._is_set_aside(life))
+
+    def _give_back(self, permit: Permit | None) -> None:
+        if permit is not None:
+            self._pacer.unused(permit)
+
+    async def _call(self, life: Life, permit: Permit) -> tuple[Answer, Verdict] | tuple[None, None]:
         """Make one call and tell the pacing of it; None when the run was broken off meanwhile."""
         began = self._pacer.now()
         answer: Answer | None = None
@@ -158,9 +219,31 @@ class Deliverer:
         verdict = classify(answer)
         if not isinstance(verdict, Unreachable):
             self._outage.answered()
-        retry_after = verdict.retry_after if isinstance(verdict, Throttled) else None
-        self._pacer.observe(signal(verdict), sent_at=began, retry_after=retry_after)
+        self._pacer.observe(
+            permit,
+            signal(verdict),
+            sent_at=began,
+            counted=is_counted(verdict),
+            retry_after=verdict.retry_after if isinstance(verdict, Throttled) else None,
+        )
+        self._note(life, verdict)
         return answer, verdict
+
+    def _note(self, life: Life, verdict: Verdict) -> None:
+        """Learn which engagements are full; park where it seems to be the account."""
+        match verdict:
+            case Created():
+                self.engagements.invited(life.engagement)
+            case EngagementFull():
+                self.engagements.refused(life.engagement, expected=life.to_send.deferred)
+                if not self.engagements.is_account_full:
+                    return
+                if self._is_last_round:
+                    self.engagements.give_up()
+                else:
+                    self._pacer.close(Why.ACCOUNT_FULL)
+            case _:
+                pass
 
     def _judge(self, life: Life, verdict: Verdict, sent_at: float) -> Disposition:
         disposition = dispose(
@@ -171,22 +254,20 @@ class Deliverer:
         )
         return self._guard.judge(verdict, disposition, life.engagement)
 
-    async def _follow(self, life: Life, disposition: Disposition) -> bool:
-        """Do what the disposition asks for; True when the row has its permit for another attempt."""
+    async def _follow(self, life: Life, disposition: Disposition) -> Permit | None:
+        """Do what the disposition asks for; the permit of another attempt, where it asks for one."""
         match disposition.next:
             case Next.DONE:
-                return False
+                return None
             case Next.SET_ENGAGEMENT_ASIDE:
-                self._full[life.engagement] = None
-                if len(self._full) > _FULL_ENGAGEMENTS:
-                    self._full.popitem(last=False)
-                return False
+                self._put_aside(life)
+                return None
             case Next.STOP_RUN:
-                self._stop.drain(_reason(disposition))
-                return False
+                self._stop.drain(reason_to_stop(disposition))
+                return None
             case Next.HOLD:
                 self._held.append((life, disposition))
-                return False
+                return None
             case Next.AGAIN:
                 return await self._wait_again(life, disposition)
             case Next.AGAIN_WHEN_REACHABLE:
@@ -194,7 +275,7 @@ class Deliverer:
             case _:  # pragma: no cover
                 assert_never(disposition.next)
 
-    async def _wait_again(self, life: Life, disposition: Disposition) -> bool:
+    async def _wait_again(self, life: Life, disposition: Disposition) -> Permit | None:
         if disposition.outcome == "throttled":
             life.throttled += 1
             delay = self._patience.throttled.delay(life.throttled, self._random)
@@ -203,18 +284,21 @@ class Deliverer:
             delay = self._patience.doubtful.delay(life.doubtful, self._random)
         return await self._permitted(life, retry=True, after=delay)
 
-    async def _wait_reachable(self, life: Life, disposition: Disposition) -> bool:
+    async def _wait_reachable(self, life: Life, disposition: Disposition) -> Permit | None:
+        """Wait until the endpoint can be asked again: as the probe of the outage, or after it."""
         probing = False
         with self._stop.until_drain() as scope:
             probing = await self._outage.wait_to_retry(life, code=disposition.code)
         if scope.cancelled_caught:
-            return False
+            return None
         if not probing:
             return await self._permitted(life, retry=True)
         if await self._too_old(life):
             self._outage.probe_gave_up()
-            return False
-        return True
+            return None
+        with self._stop.until_drain():
+            return await self._pacer.permit(retry=True)
+        return None
 
     async def _too_old(self, life: Life) -> bool:
         """Leave a row in doubt whose token may be forgotten by now: another call might invite twice."""
@@ -223,28 +307,3 @@ class Deliverer:
             return False
         await life.settled(Disposition(State.IN_DOUBT, Next.DONE, "token_too_old", TOO_OLD, since))
         return True
-
-
-def _reason(disposition: Disposition) -> BulkInviteError:
-    code = disposition.code
-    match disposition.outcome:
-        case "sender_refused":
-            return SenderError(
-                f"The service does not accept the sender: {code}.",
-                hint="Renew the credentials (or set the clock right) and run the same command again; "
-                "no row was touched.",
-            )
-        case "denied":
-            return SenderError(
-                f"The service has denied every call so far: {code}.",
-                hint="Either the account may not send at all (allow it "
-                "partnercentral:CreateEngagementInvitation for this catalog), or it is no member of the "
-                "engagements of these rows (put others first). Then run the same command again; the denied "
-                "rows are still pending.",
-            )
-        case _:
-            return UnknownAnswerError(
-                f"The service answered with something this program does not know: {code}.",
-                hint="Check the endpoint and any proxy before it; the row is in doubt and is sent again "
-                "with the same token by the same command.",
-            )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, assert_never
 
+from bulk_invite.errors import BulkInviteError, SenderError, UnknownAnswerError
 from bulk_invite.invitation import RowError
 from bulk_invite.outcome import (
     Conflict,
@@ -60,7 +61,12 @@ class Disposition:
     @property
     def is_end(self) -> bool:
         """Whether this run is done with the row."""
-        return self.next in {Next.DONE, Next.SET_ENGAGEMENT_ASIDE}
+        return self.next is Next.DONE
+
+    @classmethod
+    def set_aside(cls) -> Disposition:
+        """For a row that is not sent because its engagement is full."""
+        return cls(State.DEFERRED, Next.SET_ENGAGEMENT_ASIDE, "set_aside", "EngagementFull")
 
     def failed(self) -> Disposition:
         """The same, where a denial turns out to be the row's."""
@@ -92,7 +98,8 @@ def dispose(  # noqa: C901, PLR0911 - one arm for each verdict, none with a bran
             return Disposition(State.IN_DOUBT, step, "doubtful", code, since)
         case EngagementFull(code):
             state = State.DEFERRED if doubt_since is None else State.IN_DOUBT
-            return Disposition(state, Next.SET_ENGAGEMENT_ASIDE, "engagement_full", code, doubt_since)
+            step = Next.SET_ENGAGEMENT_ASIDE if doubt_since is None else Next.DONE
+            return Disposition(state, step, "engagement_full", code, doubt_since)
         case Conflict(code):
             state = State.FAILED if doubt_since is None else State.IN_DOUBT
             return Disposition(state, Next.DONE, "conflict", code, doubt_since)
@@ -107,6 +114,32 @@ def dispose(  # noqa: C901, PLR0911 - one arm for each verdict, none with a bran
             return Disposition(State.IN_DOUBT, Next.STOP_RUN, "unknown", code, since)
         case _:  # pragma: no cover
             assert_never(verdict)
+
+
+def reason_to_stop(disposition: Disposition) -> BulkInviteError:
+    """Why a run ends over an answer, as a sentence for the operator."""
+    code = disposition.code
+    match disposition.outcome:
+        case "sender_refused":
+            return SenderError(
+                f"The service does not accept the sender: {code}.",
+                hint="Renew the credentials (or set the clock right) and run the same command again; "
+                "no row was touched.",
+            )
+        case "denied":
+            return SenderError(
+                f"The service has denied every call so far: {code}.",
+                hint="Either the account may not send at all (allow it "
+                "partnercentral:CreateEngagementInvitation for this catalog), or it is no member of the "
+                "engagements of these rows (put others first). Then run the same command again; the denied "
+                "rows are still pending.",
+            )
+        case _:
+            return UnknownAnswerError(
+                f"The service answered with something this program does not know: {code}.",
+                hint="Check the endpoint and any proxy before it; the row is in doubt and is sent again "
+                "with the same token by the same command.",
+            )
 
 
 class PermissionGuard:

@@ -73,10 +73,15 @@ Event = Sent | Answered
 
 @dataclass(frozen=True, slots=True)
 class ToSend:
-    """A row that this run has to send. `doubt_since`: epoch seconds of an earlier attempt of unknown fate."""
+    """A row that this run has to send.
+
+    doubt_since: epoch seconds of an earlier attempt of unknown fate.
+    deferred: an earlier run found its engagement full.
+    """
 
     invitation: Invitation
     doubt_since: float | None = None
+    deferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,28 @@ Admission = ToSend | AlreadySettled | Duplicate | Rejection
 
 
 @dataclass(frozen=True, slots=True)
+class PacingMemory:
+    """What the pacing knew when a run last wrote it down. Times in epoch seconds, rates in calls per second.
+
+    rate: at which calls left; estimate: the quota as measured, None where no throttle has shown it.
+    daily_quota: as the operator set it, None for no limit; learned_quota: calls in 24 hours after which the
+    account was refused more, None where it was not; counted: calls in the last 24 hours, those under way too.
+    parked: why the run waited, "" if it did not; parked_until: until its next call or probe.
+    left: seconds until the run was expected to be through, None where nobody knew.
+    """
+
+    at: float
+    rate: float
+    estimate: float | None = None
+    learned_quota: int | None = None
+    daily_quota: int | None = None
+    counted: int = 0
+    parked: str = ""
+    parked_until: float | None = None
+    left: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A row as the checkpoint knows it; times are epoch seconds."""
 
@@ -123,7 +150,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """A whole checkpoint in figures. `active`: a sender holds it (None: unknown); times are epoch seconds."""
+    """A whole checkpoint in figures. Times are epoch seconds.
+
+    counted: calls of the last 24 hours that the service may count by the day.
+    pacing: what a run wrote down of it last. active: a sender holds the checkpoint (None: unknown).
+    """
 
     owner: Owner | None
     catalog: str
@@ -134,4 +165,8 @@ class Overview:
     last_event: float | None
     sent_last_minute: int
     throttled_last_minute: int
+    sent_last_hour: int
+    throttled_last_hour: int
+    counted: int
+    pacing: PacingMemory | None
     active: bool | None

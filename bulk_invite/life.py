@@ -31,6 +31,7 @@ class Life:
         self.ended = False
         self._state = State.PENDING if to_send.doubt_since is None else State.IN_DOUBT
         self._attempts = 0
+        self._last: Answered | None = None
         self._committer = committer
         self._report = report
         self._clock = clock
@@ -42,6 +43,10 @@ class Life:
     @property
     def engagement(self) -> str:
         return self.to_send.invitation.engagement
+
+    @property
+    def is_set_aside(self) -> bool:
+        return self._state is State.DEFERRED
 
     async def sent(self) -> float:
         """Commit that an attempt is about to leave; its time in epoch seconds."""
@@ -80,6 +85,12 @@ class Life:
         self._state = disposition.state
         self.doubt_since = disposition.doubt_since
         self._attempts -= 0 if counted else 1
-        self.ended = disposition.is_end
-        if self.ended:
-            self._report.ended(self.to_send, answered, attempts=self._attempts)
+        self._last = answered
+        if disposition.is_end:
+            self.end()
+
+    def end(self) -> None:
+        """This run is done with the row, as it was last committed."""
+        assert self._last is not None  # noqa: S101 - a row that was committed only once is not at its end
+        self.ended = True
+        self._report.ended(self.to_send, self._last, attempts=self._attempts)

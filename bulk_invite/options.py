@@ -83,6 +83,8 @@ _METAVARS: Final = {
     "rate": "auto|N",
     "max_rate": "N",
     "burst": "N",
+    "daily_quota": "N|none",
+    "probe_interval": "DURATION",
     "max_in_flight": "N",
     "results": "DIR",
     "max_failures": "N|N%",

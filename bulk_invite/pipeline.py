@@ -20,7 +20,9 @@ from bulk_invite.commit import Committer
 from bulk_invite.deliver import Deliverer
 from bulk_invite.errors import BulkInviteError, CheckpointError, TooManyFailuresError
 from bulk_invite.invitation import Invitation, Rejection, Row
-from bulk_invite.journal import ToSend
+from bulk_invite.journal import AlreadySettled, ToSend
+from bulk_invite.life import Life
+from bulk_invite.outcome import State
 from bulk_invite.report import Report, Tally
 from bulk_invite.stop import StopSwitch
 
@@ -124,7 +126,7 @@ class Pipeline:
             try:
                 group.start_soon(self._committer.run)
                 for watcher in watchers:
-                    group.start_soon(watcher)
+                    group.start_soon(self._watch, watcher)
                 with self._halting(), self._stop.until_drain():
                     await opening()
                 await self._flow(group)
@@ -135,6 +137,10 @@ class Pipeline:
         if self._stop.reason is not None:
             raise self._stop.reason
 
+    async def _watch(self, watcher: Watcher) -> None:
+        with self._halting():
+            await watcher()
+
     async def _flow(self, group: TaskGroup) -> None:
         """Take in and deliver at the same time; return when the last worker is done."""
         send, receive = anyio.create_memory_object_stream[list[ToSend]](1)
@@ -144,11 +150,23 @@ class Pipeline:
             for _ in range(self._bounds.in_flight):
                 group.start_soon(self._work, receive, workers)
             await workers.gone()
+        for lives in self._deliverer.last_rounds():
+            await self._go_on(group, lives)
         if not self._stop.draining:
             with self._halting():
                 settled = await self._deliverer.settle_held()
                 self._unfinished -= settled
                 self._check_failures()
+
+    async def _go_on(self, group: TaskGroup, lives: deque[Life]) -> None:
+        """Deliver rows that were set aside; return when the last worker is done."""
+        if not lives or self._stop.draining:
+            return
+        count = min(self._bounds.in_flight, len(lives))
+        workers = _Countdown(count)
+        for _ in range(count):
+            group.start_soon(self._work_again, lives, workers)
+        await workers.gone()
 
     async def _take_in(self, send: MemoryObjectSendStream[list[ToSend]]) -> None:
         """Read, validate and look up until the sources end or the run drains."""
@@ -172,8 +190,13 @@ class Pipeline:
             to_send = []
             for admission in admitted:
                 self._report.took_in(admission)
-                if isinstance(admission, ToSend):
-                    to_send.append(admission)
+                match admission:
+                    case ToSend():
+                        to_send.append(admission)
+                    case AlreadySettled(state=State.CREATED, invitation=invitation):
+                        self._deliverer.engagements.has_invitations(invitation.engagement)
+                    case _:
+                        pass
             self._unfinished += len(to_send)
             if self._remaining is not None:
                 self._remaining -= len(to_send)
@@ -186,6 +209,14 @@ class Pipeline:
             while (to_send := await self._next(receive)) is not None:
                 # Two statements: `-= await` would read the count before the wait and write it after.
                 ended = await self._deliverer.deliver(to_send)
+                self._unfinished -= ended
+                self._check_failures()
+        workers.one_gone()
+
+    async def _work_again(self, lives: deque[Life], workers: _Countdown) -> None:
+        with self._halting():
+            while lives and not self._stop.draining:
+                ended = await self._deliverer.go_on(lives.popleft())
                 self._unfinished -= ended
                 self._check_failures()
         workers.one_gone()

@@ -6,6 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Literal, Protocol
 
 import anyio
@@ -14,7 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from bulk_invite.clock import utc_text
 from bulk_invite.outcome import State
+from bulk_invite.pacing.pacer import Pacer, PacingView
 from bulk_invite.report import Tally
 
 _log = structlog.get_logger()
@@ -24,6 +27,11 @@ _REDRAW: Final = 0.25
 
 _LOOK_BACK: Final = 30.0
 """Seconds over which the speed is averaged."""
+
+_WIDE: Final = 115
+"""Columns of a terminal from which the quota and the day stand on the bar too."""
+
+_DAY: Final = 86_400
 
 
 class Sized(Protocol):
@@ -44,16 +52,26 @@ class View:
     throttled: int
     in_doubt: int
     left: float | None
+    pacing: PacingView
 
 
 class Progress:
-    """`watch` it beside the run."""
+    """`watch` it beside the run. daily_quota: None for no limit."""
 
     def __init__(
-        self, tally: Tally, sources: Sequence[Sized], *, mode: Literal["auto", "on", "off"], interval: float
+        self,
+        tally: Tally,
+        sources: Sequence[Sized],
+        pacer: Pacer,
+        daily_quota: int | None,
+        *,
+        mode: Literal["auto", "on", "off"],
+        interval: float,
     ) -> None:
         self._tally = tally
         self._sources = sources
+        self._pacer = pacer
+        self._daily_quota = daily_quota
         self._mode = mode
         self._interval = interval
         self._past: deque[tuple[float, int]] = deque()
@@ -73,8 +91,17 @@ class Progress:
         began, before = self._past[0]
         rate = (tally.ended_now - before) / (now - began) if now > began else 0.0
         total = self._total()
-        left = (total - ended) / rate if total is not None and rate > 0 else None
-        return View(tally.rows, total, ended, rate, tally.throttled, tally.states[State.IN_DOUBT], left)
+        pacing = self._pacer.view()
+        left = None if total is None else self._left(total - ended, rate, pacing)
+        return View(
+            tally.rows, total, ended, rate, tally.throttled, tally.states[State.IN_DOUBT], left, pacing
+        )
+
+    def _left(self, rows: int, rate: float, pacing: PacingView) -> float | None:
+        """Seconds, by the speed of late where there is one, and by the daily quota."""
+        if pacing.parked:
+            return self._pacer.time_left(rows, None)
+        return self._pacer.time_left(rows, rate) if rate > 0 else None
 
     def _total(self) -> int | None:
         """Rows of all sources, from what the bytes read so far have held; None before anything is known."""
@@ -85,16 +112,19 @@ class Progress:
         return max(self._tally.rows, self._tally.rows * size // consumed) if consumed else None
 
     async def _draw(self) -> None:
+        console = Console(stderr=True)
+        wide = console.width >= _WIDE
         columns = (
-            BarColumn(),
+            BarColumn(bar_width=20),
             TextColumn("{task.completed:,.0f}/{task.fields[total_text]} rows"),
-            TextColumn("{task.fields[rate]:.1f}/s"),
-            TextColumn("{task.fields[throttled]:,} throttled"),
+            TextColumn("{task.fields[rate]}" + ("{task.fields[quota]}" if wide else "")),
+            TextColumn("{task.fields[throttled]}"),
             TextColumn("{task.fields[in_doubt]:,} in doubt"),
-            TextColumn("{task.fields[left]} left"),
+            *((TextColumn("{task.fields[day]}"),) if wide else ()),
+            TextColumn("{task.fields[left]}"),
         )
-        with Bar(*columns, console=Console(stderr=True), transient=False) as bar:
-            task = bar.add_task("", total=None, **_fields(self.view(anyio.current_time())))
+        with Bar(*columns, console=console, transient=False) as bar:
+            task = bar.add_task("", total=None, **self._fields(self.view(anyio.current_time())))
             try:
                 while True:
                     await anyio.sleep(_REDRAW)
@@ -104,7 +134,7 @@ class Progress:
 
     def _update(self, update: Callable[..., None], task: int) -> None:
         view = self.view(anyio.current_time())
-        update(task, completed=view.ended, total=view.total, **_fields(view))
+        update(task, completed=view.ended, total=view.total, **self._fields(view))
 
     async def _tell(self) -> None:
         while True:
@@ -113,6 +143,7 @@ class Progress:
                     self.view(anyio.current_time())
                     await anyio.sleep(1.0)
             view = self.view(anyio.current_time())
+            pacing = view.pacing
             _log.info(
                 "run.progress",
                 rows=view.ended,
@@ -121,23 +152,52 @@ class Progress:
                 throttled=view.throttled,
                 in_doubt=view.in_doubt,
                 left=clock_text(view.left),
+                paced_at=round(pacing.rate, 3),
+                estimated_quota=_rounded(pacing.estimate, 3),
+                throttled_share_minute=_rounded(pacing.throttled_minute, 4),
+                throttled_share_hour=_rounded(pacing.throttled_hour, 4),
+                day_remaining=day_remaining(self._daily_quota, pacing.counted),
+                parked=pacing.parked,
+                parked_until=None if pacing.parked_until is None else utc_text(pacing.parked_until),
             )
+
+    def _fields(self, view: View) -> dict[str, Any]:
+        pacing = view.pacing
+        share = pacing.throttled_minute
+        left = f"{clock_text(view.left)} left"
+        if pacing.parked is not None and pacing.parked_until is not None:
+            left = f"parked until {time_text(pacing.parked_until)} ({pacing.parked.replace('_', ' ')})"
+        return {
+            "total_text": "?" if view.total is None else f"{view.total:,}",
+            "rate": f"{view.rate:.1f}/s",
+            "quota": "" if pacing.estimate is None else f" of ~{pacing.estimate:.1f}",
+            "throttled": f"{view.throttled:,} throttled" + ("" if share is None else f" ({share:.1%})"),
+            "in_doubt": view.in_doubt,
+            "day": "" if self._daily_quota is None else f"day {pacing.counted:,}/{self._daily_quota:,}",
+            "left": left,
+        }
+
+
+def day_remaining(daily_quota: int | None, counted: int) -> int | None:
+    """Calls that the daily quota still has room for; None where there is none."""
+    return None if daily_quota is None else max(0, daily_quota - counted)
 
 
 def clock_text(seconds: float | None) -> str:
-    """`1:02:03` as people read a time left; `?` where nobody knows."""
+    """`1:02:03` or `4d 1:02:03` as people read a time left; `?` where nobody knows."""
     if seconds is None:
         return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
+    days, rest = divmod(round(seconds), _DAY)
+    minutes, second = divmod(rest, 60)
+    hours, minute = divmod(minutes, 60)
+    return (f"{days}d " if days else "") + f"{hours}:{minute:02}:{second:02}"
 
 
-def _fields(view: View) -> dict[str, Any]:
-    return {
-        "total_text": "?" if view.total is None else f"{view.total:,}",
-        "rate": view.rate,
-        "throttled": view.throttled,
-        "in_doubt": view.in_doubt,
-        "left": clock_text(view.left),
-    }
+def time_text(epoch: float) -> str:
+    """`14:05` of today as the machine's zone has it, or `Thu 14:05` of another day."""
+    time, now = datetime.fromtimestamp(epoch).astimezone(), datetime.now().astimezone()
+    return time.strftime("%H:%M" if time.date() == now.date() else "%a %H:%M")
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

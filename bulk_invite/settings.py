@@ -81,6 +81,15 @@ def _failure_limit(value: object) -> object:
     raise ValueError("write a number of rows, such as 20, or a share, such as 5%")
 
 
+def _count_or_none(value: object) -> object:
+    """`10000`, or `none` for no limit; kept as a whole number or `none`."""
+    if isinstance(value, str) and value != "none":
+        if not value.isdecimal():
+            raise ValueError("write a number of calls in 24 hours, such as 10000, or none")
+        return int(value)
+    return value
+
+
 Duration = Annotated[
     float, BeforeValidator(_duration), PlainSerializer(format_duration), Field(gt=0, allow_inf_nan=False)
 ]
@@ -119,6 +128,21 @@ class Settings(BaseModel):
     max_rate: PositiveFloat = Field(15.0, description="Ceiling of --rate auto, in calls per second.")
     burst: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = Field(
         None, description="Calls that may leave at once. Default: what 50 ms of the rate come to, at least 1."
+    )
+    daily_quota: Annotated[Literal["none"] | Annotated[int, Field(ge=1)], BeforeValidator(_count_or_none)] = (
+        Field(
+            10_000,
+            description="Calls in any 24 hours, of all runs with this checkpoint, never exceeded; "
+            "when they are used up the run parks until the next one is free. none: no limit is known.",
+        )
+    )
+    pace: Literal["sprint", "spread"] = Field(
+        "sprint",
+        description="sprint uses the daily quota up, then waits; spread sends evenly over the 24 hours.",
+    )
+    probe_interval: Duration = Field(
+        900.0,
+        description="While an unknown limit parks the run: time between single calls that ask if it is over.",
     )
     max_in_flight: int = Field(64, ge=1, le=1000, description="Rows on their way at the same time, at most.")
     results: Path | None = Field(

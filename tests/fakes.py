@@ -12,7 +12,16 @@ import anyio
 
 from bulk_invite.errors import BulkInviteError, CheckpointError, SourceError
 from bulk_invite.invitation import Invitation, Position, Rejection, Row, RowError
-from bulk_invite.journal import Admission, AlreadySettled, Answered, Duplicate, Event, Sent, ToSend
+from bulk_invite.journal import (
+    Admission,
+    AlreadySettled,
+    Answered,
+    Duplicate,
+    Event,
+    PacingMemory,
+    Sent,
+    ToSend,
+)
 from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer, State
 
 THROTTLED = HttpAnswer(400, code="ThrottlingException")
@@ -129,6 +138,7 @@ class MemoryJournal:
         self.events: list[Event] = []
         self.writes: list[int] = []
         self.ended_sources: list[str] = []
+        self.memory: PacingMemory | None = None
         self.entered = threading.Event()
         self._fails_at = fails_at
         self._gate = gate
@@ -164,6 +174,10 @@ class MemoryJournal:
         with self._alone():
             self.ended_sources.append(source)
 
+    def remember(self, memory: PacingMemory) -> None:
+        with self._alone():
+            self.memory = memory
+
     def record(self, events: Sequence[Event]) -> None:
         with self._alone():
             self.entered.set()
@@ -191,7 +205,7 @@ class MemoryJournal:
             entry.state = State.PENDING if entry.doubt_since is None else State.IN_DOUBT
         if entry.state in {State.CREATED, State.FAILED}:
             return AlreadySettled(row, entry.state, entry.invitation_id, "", entry.code, ())
-        return ToSend(row, entry.doubt_since)
+        return ToSend(row, entry.doubt_since, deferred=entry.state is State.DEFERRED)
 
     def _apply(self, event: Event) -> None:
         self.events.append(event)

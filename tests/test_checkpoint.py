@@ -202,7 +202,7 @@ class CheckpointMachine(RuleBasedStateMachine):
         if known.state in {State.CREATED, State.FAILED}:
             arn = f"arn:{each.client_token}" if known.state is State.CREATED else ""
             return AlreadySettled(each, known.state, known.invitation_id, arn, known.code, known.errors)
-        return ToSend(each, known.doubt_since)
+        return ToSend(each, known.doubt_since, deferred=known.state is State.DEFERRED)
 
     def _to_send(self) -> list[str]:
         return sorted(
@@ -340,7 +340,8 @@ def test_what_is_not_settled_goes_on_in_the_next_run(
         if answer is not None:
             writer.record([answer])
     with _writing(path) as writer:
-        assert _admit(writer, invitation("a")) == [ToSend(invitation("a"), doubt_since)]
+        deferred = answer is not None and answer.state is State.DEFERRED
+        assert _admit(writer, invitation("a")) == [ToSend(invitation("a"), doubt_since, deferred=deferred)]
 
 
 def test_doubt_dates_from_the_first_attempt_over_all_runs(path: Path) -> None:

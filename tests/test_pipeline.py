@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import count, pairwise
 
 import anyio
@@ -32,6 +33,7 @@ from fakes import (
     created,
     row,
 )
+from pacers import make_governor, make_pacer
 from virtual_time import VIRTUAL_TIME, running_loop
 
 from bulk_invite.backoff import Backoff
@@ -49,8 +51,7 @@ from bulk_invite.errors import (
 )
 from bulk_invite.invitation import Invitation
 from bulk_invite.outcome import State
-from bulk_invite.pacing.controller import RateController, RateLimits
-from bulk_invite.pacing.pacer import Pacer
+from bulk_invite.pacing.governor import Governor
 from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
 from bulk_invite.report import Report
 from bulk_invite.stop import StopSwitch
@@ -83,6 +84,7 @@ class _Run:
     journal: MemoryJournal = field(default_factory=MemoryJournal)
     source: ListSource | None = None
     rate: float = 10.0
+    governor: Governor | None = None
     in_flight: int = 8
     limit: int | None = None
     failures: FailureLimit = field(default_factory=FailureLimit)
@@ -109,7 +111,7 @@ class _Run:
         deliverer = Deliverer(
             self.sender,
             committer,
-            Pacer(RateController(RateLimits(self.rate, self.rate)), burst=None, clock=loop.time),
+            make_pacer(self.governor or self.rate, loop.time),
             self.report,
             self.stop,
             PermissionGuard(proven=self.proven),
@@ -256,7 +258,8 @@ async def test_ends_of_a_row(replies: Sequence[Reply], state: State) -> None:
     run = await _Run(["t1"], ScriptedSender({"t1": replies})).go()
     assert _state(run, "t1") is state
     assert run.finished
-    assert len(run.sender.calls) == len(replies)
+    # A full engagement is asked once more at the end.
+    assert len(run.sender.calls) == len(replies) + (state is State.DEFERRED)
 
 
 async def test_a_refused_row_is_told_with_its_errors() -> None:
@@ -270,7 +273,9 @@ async def test_others_of_a_full_engagement_are_deferred_without_a_call() -> None
     rows = [f"t{each} full" for each in range(1, 21)] + [f"u{each} roomy" for each in range(1, 4)]
     sender = ScriptedSender({f"t{each}": [FULL] for each in range(1, 21)}, seconds=0.01)
     run = await _Run(rows, sender, in_flight=1).go()
-    assert [call.token for call in sender.calls] == ["t1", "u1", "u2", "u3"]
+    assert [call.token for call in sender.calls] == ["t1", "u1", "u2", "u3", "t1"], (
+        "one call, and one at the end"
+    )
     assert run.report.tally.states == {
         State.DEFERRED: 20,
         State.CREATED: 3,
@@ -696,5 +701,74 @@ async def test_a_source_of_which_rows_are_left_is_not() -> None:
 async def test_rows_that_waited_when_their_engagement_turned_out_full_take_no_permit() -> None:
     run = await _Run(_rows(100), ScriptedSender(otherwise=lambda _: FULL), rate=1.0, in_flight=50).go()
     assert set(run.journal.states().values()) == {State.DEFERRED}
-    assert len(run.sender.calls) == 1
-    assert run.took < 3
+    assert len(run.sender.calls) == 2, "one to find it full, and one at the end"
+    assert run.took < 4
+
+
+def _full_for(seconds: float) -> Callable[[Call], Reply]:
+    return lambda call: FULL if anyio.current_time() < seconds else created(call.token)
+
+
+async def test_rows_that_were_set_aside_are_sent_at_the_end_where_there_is_room_again() -> None:
+    rows = [f"t{each} full" for each in range(10)] + [f"u{each} roomy" for each in range(50)]
+    script: dict[str, list[Reply]] = {f"u{each}": [created(f"u{each}")] for each in range(50)}
+    sender = ScriptedSender(script, otherwise=_full_for(3.0))
+    run = await _Run(rows, sender, in_flight=1).go()
+    assert run.report.tally.states[State.CREATED] == 60
+    assert len(sender.calls) == 61
+    assert run.finished
+
+
+async def test_rows_that_are_set_aside_are_open_until_the_end_and_a_stop_leaves_them_deferred() -> None:
+    rows = [f"t{each} full" for each in range(10)] + [f"u{each} roomy" for each in range(50)]
+    sender = ScriptedSender(
+        {f"u{each}": [created(f"u{each}")] for each in range(50)}, otherwise=lambda _: FULL
+    )
+    run = _Run(rows, sender, in_flight=1)
+    await run.when(2.0, run.stop.drain)
+    assert not run.finished
+    assert set(run.journal.states().values()) == {State.DEFERRED, State.CREATED, State.PENDING}
+
+
+async def test_when_every_engagement_is_full_the_run_parks_and_asks_with_one_call_at_a_time() -> None:
+    rows = [f"t{each} eng-{each}" for each in range(40)]
+    sender = ScriptedSender(otherwise=_full_for(_HOUR))
+    governor = make_governor(10.0, probe_interval=600.0)
+    run = await _Run(rows, sender, governor=governor, in_flight=2).go()
+    assert run.report.tally.states[State.CREATED] == 40, "none of them is lost to it"
+    parked = [call.began for call in sender.calls if 10.0 < call.began < _HOUR]
+    assert len(parked) <= 7
+    assert all(later - earlier >= 599 for earlier, later in pairwise(parked[1:]))
+
+
+async def test_engagements_that_were_found_full_before_park_nobody() -> None:
+    rows = [f"t{each} eng-{each}" for each in range(20)]
+    journal = MemoryJournal()
+    for each, text in enumerate(rows):
+        journal.rows[f"t{each}"] = Entry(sha256(text.encode()).hexdigest(), State.DEFERRED)
+    run = await _Run(rows, ScriptedSender(otherwise=lambda _: FULL), journal=journal).go()
+    assert run.finished
+    assert run.took < 60
+
+
+async def test_a_stop_while_parked_by_the_day_is_immediate() -> None:
+    governor = make_governor(10.0, daily_quota=5)
+    run = _Run(_rows(20), governor=governor)
+    await run.when(5 * _HOUR, run.stop.drain)
+    assert run.took == pytest.approx(5 * _HOUR, abs=0.2)
+    assert len(run.sender.calls) == 5
+
+
+async def test_a_run_over_the_day_goes_on_to_the_moment_and_finishes() -> None:
+    run = await _Run(_rows(12), governor=make_governor(10.0, daily_quota=5)).go()
+    assert run.report.tally.states[State.CREATED] == 12
+    times = [call.began for call in run.sender.calls]
+    ends = [call.ended or 0.0 for call in run.sender.calls]
+    assert all(24 * _HOUR <= times[n + 5] - ends[n] < 24 * _HOUR + 1 for n in range(7))
+
+
+async def test_doubtful_rows_and_outages_do_not_lock_a_day_that_is_nearly_used_up() -> None:
+    script = {"t1": [SERVER_ERROR, created("t1")], "t2": [DOWN, DOWN, created("t2")]}
+    run = await _Run(_rows(3), ScriptedSender(script), governor=make_governor(10.0, daily_quota=4)).go()
+    assert run.report.tally.states[State.CREATED] == 3
+    assert run.took < _HOUR

@@ -48,7 +48,8 @@ def test_on_a_terminal_there_is_a_bar_with_everything_that_matters(tmp_path: Pat
     assert (code, '"created":25' in stdout) == (0, True)
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen)
     bars = re.findall(
-        r"(\d+)/(\d+|\?) rows +([\d.]+)/s +(\d+) throttled +(\d+) in doubt +([\d:?]+) left", text
+        r"(\d+)/(\d+|\?) rows +([\d.]+)/s +(\d+) throttled(?: \([\d.]+%\))? +(\d+) in doubt +([\d:?]+) left",
+        text,
     )
     assert len(bars) > 5, text
     assert any(0 < int(rows) < 25 for rows, *_ in bars)

@@ -92,7 +92,7 @@ def test_while_sending_the_calls_in_flight_are_finished_and_kept(tmp_path: Path)
 
 
 def _throttled(_: Path) -> Any:
-    return ScriptedServer(always(refusal("ThrottlingException", headers={"x-amz-retry-after": "60000"})))
+    return ScriptedServer(always(refusal("ThrottlingException", headers={"x-amz-retry-after": "50000"})))
 
 
 def _full_of_doubt(_: Path) -> Any:

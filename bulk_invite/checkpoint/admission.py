@@ -128,7 +128,7 @@ def _go_on(row: Invitation, entry: _Known) -> Admission:
         return AlreadySettled(
             row, entry.state, entry.invitation_id, entry.arn, entry.code, decode_errors(entry.errors)
         )
-    return ToSend(row, entry.doubt_since)
+    return ToSend(row, entry.doubt_since, deferred=entry.state is State.DEFERRED)
 
 
 def _token_reused(row: Invitation) -> Rejection:

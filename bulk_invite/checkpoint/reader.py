@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from filelock import Timeout
-from sqlalchemy import Connection, Engine, case, func, literal, null, select, union_all
+from sqlalchemy import Engine, func, literal, null, select, union_all
 
+from bulk_invite.checkpoint import pacing
 from bulk_invite.checkpoint.database import read_about, reading_engine, translated
 from bulk_invite.checkpoint.encoding import decode_errors
 from bulk_invite.checkpoint.schema import invitations, log, runs, unsent_rows
@@ -21,10 +22,6 @@ from bulk_invite.outcome import State
 
 _PAGE: Final = 1000
 """Rows fetched at a time, so that an export needs the same memory for a million rows as for a thousand."""
-
-_MINUTE: Final = 60.0
-
-_THROTTLED: Final = "throttled"
 
 
 class CheckpointReader:
@@ -63,6 +60,8 @@ class CheckpointReader:
                     func.max(runs.c.last_event),
                 )
             ).one()
+            sent_minute, throttled_minute = pacing.shares(connection, now, 60.0)
+            sent_hour, throttled_hour = pacing.shares(connection, now, 3600.0)
             return Overview(
                 owner=self._owner(),
                 catalog=self._about["catalog"],
@@ -71,11 +70,16 @@ class CheckpointReader:
                     select(func.coalesce(func.sum(invitations.c.attempts), 0))
                 ).scalar_one(),
                 throttled=connection.execute(
-                    select(func.count()).select_from(log).where(log.c.outcome == _THROTTLED)
+                    select(func.count()).select_from(log).where(log.c.outcome == pacing.THROTTLED)
                 ).scalar_one(),
                 elapsed=elapsed,
                 last_event=last_event,
-                **_last_minute(connection, now),
+                sent_last_minute=sent_minute,
+                throttled_last_minute=throttled_minute,
+                sent_last_hour=sent_hour,
+                throttled_last_hour=throttled_hour,
+                counted=sum(1 for _ in pacing.calls_of_day(connection, now, grace=0.0)),
+                pacing=pacing.recall(connection),
                 active=self._has_sender(),
             )
 
@@ -144,13 +148,3 @@ class CheckpointReader:
             return None
         lock.release()
         return False
-
-
-def _last_minute(connection: Connection, now: float) -> dict[str, int]:
-    sent, throttled = connection.execute(
-        select(
-            func.coalesce(func.sum(case((log.c.event == "sent", 1), else_=0)), 0),
-            func.coalesce(func.sum(case((log.c.outcome == _THROTTLED, 1), else_=0)), 0),
-        ).where(log.c.at > now - _MINUTE)
-    ).one()
-    return {"sent_last_minute": sent, "throttled_last_minute": throttled}

@@ -78,3 +78,18 @@ log = Table(
 """Append-only, one entry per event; also what a rolling window of sends is counted from."""
 
 Index("log_by_time", log.c.at)
+
+pacing = Table(
+    "pacing",
+    metadata,
+    Column("at", Float, nullable=False, comment="epoch seconds, as all times here"),
+    Column("rate", Float, nullable=False, comment="calls per second"),
+    Column("estimate", Float, comment="the quota in calls per second, as measured"),
+    Column("learned_quota", Integer, comment="calls in 24 hours after which more were refused"),
+    Column("daily_quota", Integer, comment="as the operator set it"),
+    Column("counted", Integer, nullable=False, comment="calls in the last 24 hours"),
+    Column("parked", Text, nullable=False, comment="why the run waited"),
+    Column("parked_until", Float),
+    Column("left", Float, comment="seconds until the run was expected to be through"),
+)
+"""One row, for the account and catalog that the checkpoint belongs to. Older programs do without it."""

@@ -6,7 +6,7 @@ goes with two bodies; one writer at a time. When a commit fails the writer must 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,7 @@ from typing import Final, Self
 from filelock import FileLock, Timeout
 from sqlalchemy import Engine, bindparam, delete, exists, func, insert, select, update
 
-from bulk_invite.checkpoint import admission
+from bulk_invite.checkpoint import admission, pacing
 from bulk_invite.checkpoint.bulk import field, insert_each, parameters
 from bulk_invite.checkpoint.database import read_about, require_catalog, translated, writing_engine
 from bulk_invite.checkpoint.encoding import encode_errors
@@ -31,7 +31,7 @@ from bulk_invite.checkpoint.schema import (
 )
 from bulk_invite.errors import CheckpointError
 from bulk_invite.invitation import Invitation, Rejection
-from bulk_invite.journal import Admission, Answered, Event, Owner, Sent
+from bulk_invite.journal import Admission, Answered, Event, Owner, PacingMemory, Sent
 from bulk_invite.outcome import State
 
 _PATIENCE: Final = 1.0
@@ -173,6 +173,22 @@ class CheckpointWriter:
         with translated(self._path), self._engine.begin() as connection:
             connection.execute(stale)
 
+    def remember(self, memory: PacingMemory) -> None:
+        """Keep what the pacing knows for another run, and for `status`."""
+        with translated(self._path), self._engine.begin() as connection:
+            pacing.remember(connection, memory)
+
+    def recall(self) -> PacingMemory | None:
+        """What the pacing of an earlier run knew."""
+        with translated(self._path), self._engine.begin() as connection:
+            return pacing.recall(connection)
+
+    def count_calls(self, now: float, *, grace: float, into: Callable[[float], None]) -> None:
+        """Hand over when each call of the last day was answered, oldest first (see `pacing.calls_of_day`)."""
+        with translated(self._path), self._engine.begin() as connection:
+            for time in pacing.calls_of_day(connection, now, grace=grace):
+                into(time)
+
     def record(self, events: Sequence[Event]) -> None:
         """Commit events of different rows in one transaction; they are on the disk when this returns."""
         sent = [event for event in events if isinstance(event, Sent)]
@@ -204,6 +220,7 @@ class CheckpointWriter:
                 )
                 return
             require_catalog(self._path, known["catalog"], catalog)
+            metadata.create_all(connection)  # what an older program did not know of
             if (health := connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()) != "ok":
                 raise CheckpointError(
                     f"The checkpoint {self._path} is damaged: {health}.",

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -13,7 +11,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,8 +28,14 @@ from bulk_invite.commands.demo_rows import (
     make_rows,
     message_of,
 )
-from bulk_invite.errors import BulkInviteError
-from bulk_invite.settings import ENVIRONMENT_PREFIX
+from bulk_invite.simulation.programs import (
+    PATIENCE,
+    ProgramError,
+    clean_environment,
+    program,
+    started_emulator,
+    started_sender,
+)
 
 EXAMPLES: Final = """
 Examples:
@@ -53,15 +57,6 @@ _FAULTS: Final = (
     "--fault-empty",
 )
 _FAULT_SHARE: Final = 0.01
-
-_PATIENCE: Final = 120.0
-"""Seconds until the demo gives up on a program that it started."""
-
-
-class DemoError(BulkInviteError):
-    """A program that the demo started did not do its part."""
-
-    exit_code = 1
 
 
 def demo() -> None:
@@ -110,7 +105,7 @@ class _Ledger:
         return Counter(message_of(json.loads(line)["request"]) for line in lines)
 
     def _get(self, path: str) -> bytes:
-        with urllib.request.urlopen(self.url + path, timeout=_PATIENCE) as answer:  # noqa: S310 - our own URL
+        with urllib.request.urlopen(self.url + path, timeout=PATIENCE) as answer:  # noqa: S310 - our own URL
             body: bytes = answer.read()
         return body
 
@@ -126,42 +121,32 @@ class _Sender:
     def run(self) -> int:
         """Send until the end; the exit code."""
         with self._started() as process:
-            return process.wait(_PATIENCE)
+            return process.wait(PATIENCE)
 
     def run_and_kill(self, ledger: _Ledger, *, at: int) -> None:
         """Send, and kill the sender as soon as the ledger has `at` invitations."""
         with self._started() as process:
-            deadline = time.monotonic() + _PATIENCE
+            deadline = time.monotonic() + PATIENCE
             while ledger.audit()["invitations"] < at:
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise DemoError("The sender ended or stalled before it could be killed.")
+                    raise ProgramError("The sender ended or stalled before it could be killed.")
                 time.sleep(0.05)
             process.kill()
-            process.wait(_PATIENCE)
+            process.wait(PATIENCE)
 
     def status(self) -> dict[str, Any]:
-        command = [*_program("status"), "--checkpoint", str(self.checkpoint), "--json"]
-        ran = subprocess.run(command, env=_environment(), capture_output=True, timeout=_PATIENCE, check=True)  # noqa: S603 - ours
+        command = [*program("status"), "--checkpoint", str(self.checkpoint), "--json"]
+        ran = subprocess.run(  # noqa: S603 - ours
+            command, env=clean_environment(), capture_output=True, timeout=PATIENCE, check=True
+        )
         status: dict[str, Any] = json.loads(ran.stdout)
         return status
 
-    @contextmanager
-    def _started(self) -> Iterator[subprocess.Popen[bytes]]:
-        command = [*_program("send"), str(self.source), "--checkpoint", str(self.checkpoint)]
-        command += ["--endpoint-url", self.url, "--rate", str(_RATE), "--json"]
-        command += [
-            "--log-level",
-            "info" if not sys.stderr.isatty() else "error",
-            "--progress-interval",
-            "2s",
-        ]
-        process = subprocess.Popen(command, env=_environment(), stdout=subprocess.DEVNULL)  # noqa: S603 - ours
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+    def _started(self) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        level = "info" if not sys.stderr.isatty() else "error"
+        options = ["--checkpoint", str(self.checkpoint), "--endpoint-url", self.url, "--rate", str(_RATE)]
+        options += ["--json", "--log-level", level, "--progress-interval", "2s"]
+        return started_sender([str(self.source)], *options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,43 +184,13 @@ class _Verdict:
 
 @contextmanager
 def _emulator(path: Path) -> Iterator[_Ledger]:
-    command = [*_program("emulator"), "--port", "0", "--json", "--ledger", str(path), "--latency", "30ms"]
-    command += ["--rate", str(_QUOTA), "--burst", "5", "--invitations-per-engagement", str(PER_ENGAGEMENT)]
-    command += ["--unknown-engagement", UNKNOWN_ENGAGEMENT, "--forbidden-engagement", FORBIDDEN_ENGAGEMENT]
+    options = ["--ledger", str(path), "--latency", "30ms", "--rate", str(_QUOTA), "--burst", "5"]
+    options += ["--invitations-per-engagement", str(PER_ENGAGEMENT)]
+    options += ["--unknown-engagement", UNKNOWN_ENGAGEMENT, "--forbidden-engagement", FORBIDDEN_ENGAGEMENT]
     for fault in _FAULTS:
-        command += [fault, str(_FAULT_SHARE)]
-    process = subprocess.Popen(command, env=_environment(), stdout=subprocess.PIPE)  # noqa: S603 - ours
-    try:
-        assert process.stdout is not None  # noqa: S101 - tells the type checker
-        line = process.stdout.readline()
-        if not line:
-            raise DemoError("The emulator did not start.")
-        yield _Ledger(json.loads(line)["url"])
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(_PATIENCE)
-        if process.stdout is not None:
-            process.stdout.close()
-
-
-def _program(command: str) -> list[str]:
-    return [sys.executable, "-m", "bulk_invite", command]
-
-
-def _environment() -> dict[str, str]:
-    """The environment without anything of AWS or of ours: the demo must reach nothing but its emulator."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("AWS_", ENVIRONMENT_PREFIX)) and not name.lower().endswith("_proxy")
-    }
-    return kept | {
-        "AWS_ACCESS_KEY_ID": "AKIADEMO",
-        "AWS_SECRET_ACCESS_KEY": "demo",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    }
+        options += [fault, str(_FAULT_SHARE)]
+    with started_emulator(*options) as url:
+        yield _Ledger(url)
 
 
 def _show(console: Console, rows: DemoRows, verdict: _Verdict) -> None:

@@ -10,15 +10,22 @@ from pathlib import Path
 from bulk_invite.checkpoint.database import require_catalog
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.commands.pacing import make_forecast
 from bulk_invite.commands.summary import Summary
+from bulk_invite.outcome import State
+from bulk_invite.pacing.forecast import Forecast
 from bulk_invite.report import Report
 from bulk_invite.settings import Settings
 from bulk_invite.sources.ndjson import NdjsonSource
 from bulk_invite.validation import RowValidator
 
 
-def rehearse(sources: Sequence[NdjsonSource], validator: RowValidator, settings: Settings) -> Summary:
+def rehearse(
+    sources: Sequence[NdjsonSource], validator: RowValidator, settings: Settings
+) -> tuple[Summary, Forecast]:
     """Read, validate and look up every row; `pending` are those that would be sent (or sent again).
+
+    Tells too how long that would take, with the calls of the last day counted.
 
     The copy is thrown away, so nothing is written that a later run could see.
     """
@@ -41,4 +48,7 @@ def rehearse(sources: Sequence[NdjsonSource], validator: RowValidator, settings:
                     )
                     for admission in admitted:
                         report.took_in(admission)
-    return Summary.of_run(report.tally, time.monotonic() - began)
+            open_rows = report.tally.states[State.PENDING] + report.tally.states[State.IN_DOUBT]
+            calls = open_rows if settings.limit is None else min(open_rows, settings.limit)
+            expected = make_forecast(settings, writer, calls, time.time())
+    return Summary.of_run(report.tally, time.monotonic() - began), expected

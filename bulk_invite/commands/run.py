@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -16,13 +17,14 @@ import structlog
 
 from bulk_invite.backoff import Backoff
 from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.commands.pacing import limits_of, make_clock, make_governor
 from bulk_invite.commands.summary import Summary, show
 from bulk_invite.commit import Committer
 from bulk_invite.deliver import Deliverer, Patience, Surroundings
 from bulk_invite.disposition import PermissionGuard
-from bulk_invite.errors import EXIT_STOPPED, ResultsError
+from bulk_invite.errors import EXIT_STOPPED, CheckpointError, ResultsError
+from bulk_invite.journal import PacingMemory
 from bulk_invite.outcome import State, Unreachable
-from bulk_invite.pacing.controller import RateController, RateLimits
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.partner_central import Connection, PartnerCentral, connect
 from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
@@ -39,8 +41,8 @@ _log = structlog.get_logger()
 _INTERRUPTED: Final = 130
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
-_FIRST_RATE: Final = 1.0
-"""Calls per second with which --rate auto begins: the quota published for the neighbouring operations."""
+_REMEMBERED_EVERY: Final = 10.0
+"""Seconds between two notes of the pacing in the checkpoint; a park is noted at once."""
 
 _DOUBTFUL: Final = Backoff(base=0.2, cap=20.0)
 _THROTTLED: Final = Backoff(base=0.1, cap=5.0)
@@ -132,25 +134,33 @@ class Run:
 
     async def _send(self, writer: CheckpointWriter, report: Report) -> bool:
         """Whether every row was brought as far as it goes."""
-        settings = self._settings
+        settings, clock = self._settings, make_clock()
+        governor = make_governor(settings, writer, clock.steady())
+        pacer = Pacer(governor, burst=settings.burst, clock=clock)
         committer = Committer(writer, campaign=settings.campaign, retry_failed=settings.retry_failed)
         async with connect(_connection(settings)) as partner_central:
             deliverer = Deliverer(
                 partner_central,
                 committer,
-                _pacer(settings),
+                pacer,
                 report,
                 self._stop,
                 PermissionGuard(proven=writer.has_created()),
                 Patience(settings.max_attempts, settings.token_lifetime, _DOUBTFUL, _THROTTLED, _UNREACHABLE),
-                Surroundings(time.time, random.random, _endpoint(settings)),
+                Surroundings(clock.wall, random.random, _endpoint(settings)),
             )
             pipeline = Pipeline(
                 self._sources, self._validator, committer, deliverer, report, self._stop, _bounds(settings)
             )
             progress = Progress(
-                report.tally, self._sources, mode=settings.progress, interval=settings.progress_interval
+                report.tally,
+                self._sources,
+                pacer,
+                limits_of(settings).daily.quota,
+                mode=settings.progress,
+                interval=settings.progress_interval,
             )
+            memory = _Memory(pacer, progress, committer, writer)
 
             async def opening() -> None:
                 await _claim(writer, partner_central, _endpoint(settings))
@@ -160,9 +170,17 @@ class Run:
                     catalog=settings.catalog,
                     endpoint=_endpoint(settings),
                     rate=settings.rate,
+                    starts_at=round(governor.rate, 3),
+                    daily_quota=settings.daily_quota,
+                    counted=pacer.view().counted,
                 )
+                memory.begin()
 
-            await pipeline.run(opening, self._watch_signals, progress.watch)
+            try:
+                await pipeline.run(opening, self._watch_signals, progress.watch, memory.keep)
+            finally:
+                if not isinstance(self._stop.reason, CheckpointError):
+                    memory.keep_last()
         self._limited = pipeline.limit_reached
         return pipeline.finished
 
@@ -185,6 +203,41 @@ class Run:
                 "run.draining", signal=number.name, now="calls in flight are finished, again: cut off"
             )
             self._stop.drain()
+
+
+class _Memory:
+    """Writes down what the pacing knows, once the checkpoint is ours."""
+
+    def __init__(
+        self, pacer: Pacer, progress: Progress, committer: Committer, writer: CheckpointWriter
+    ) -> None:
+        self._pacer = pacer
+        self._progress = progress
+        self._committer = committer
+        self._writer = writer
+        self._begun = anyio.Event()
+
+    def begin(self) -> None:
+        self._begun.set()
+
+    async def keep(self) -> None:
+        """Go on until cancelled. Raises CheckpointError."""
+        await self._begun.wait()
+        last: PacingMemory | None = None
+        while True:
+            memory = self._now()
+            if last is None or memory.parked != last.parked or memory.at >= last.at + _REMEMBERED_EVERY:
+                await self._committer.remember(memory)
+                last = memory
+            await anyio.sleep(1.0)
+
+    def keep_last(self) -> None:
+        """Write once more, when nobody else writes any more."""
+        if self._begun.is_set():
+            self._writer.remember(self._now())
+
+    def _now(self) -> PacingMemory:
+        return replace(self._pacer.memory(), left=self._progress.view(anyio.current_time()).left)
 
 
 def _collect_less() -> None:
@@ -222,14 +275,6 @@ def _connection(settings: Settings) -> Connection:
         in_flight=settings.max_in_flight,
         deadline=settings.call_timeout,
     )
-
-
-def _pacer(settings: Settings) -> Pacer:
-    if settings.rate == "auto":
-        limits = RateLimits(start=_FIRST_RATE, ceiling=settings.max_rate)
-    else:
-        limits = RateLimits(start=settings.rate, ceiling=settings.rate)
-    return Pacer(RateController(limits), burst=settings.burst, clock=time.monotonic)
 
 
 def _bounds(settings: Settings) -> Bounds:

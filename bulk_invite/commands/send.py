@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.prompt import Confirm
 
 from bulk_invite import logs
+from bulk_invite.commands.pacing import limits_of
 from bulk_invite.commands.validator import make_validator
 from bulk_invite.errors import EXIT_STOPPED, UsageError
 from bulk_invite.options import Sources, with_settings
@@ -51,11 +52,14 @@ def send(
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: sys.exit(EXIT_STOPPED))
         from bulk_invite.commands.rehearse import rehearse  # noqa: PLC0415
-        from bulk_invite.commands.summary import show  # noqa: PLC0415
+        from bulk_invite.commands.summary import forecast_shown, show  # noqa: PLC0415
 
-        summary = rehearse(resolved, validator, settings)
-        show(summary, as_json=settings.json_output)
+        summary, forecast = rehearse(resolved, validator, settings)
+        show(
+            summary, as_json=settings.json_output, more=forecast_shown(forecast, as_json=settings.json_output)
+        )
         raise typer.Exit(1 if summary.rejected or summary.failed else 0)
+    limits_of(settings)  # what cannot be asked for is said before anything is asked
     _confirm(settings, sources)
     # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.
     from bulk_invite.commands.run import Run  # noqa: PLC0415

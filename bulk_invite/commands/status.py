@@ -13,11 +13,13 @@ import orjson
 import typer
 
 from bulk_invite.checkpoint.reader import CheckpointReader
+from bulk_invite.clock import utc_text
 from bulk_invite.commands.summary import Summary, show
-from bulk_invite.journal import Record
+from bulk_invite.journal import Overview, PacingMemory, Record
 from bulk_invite.logs import escaped
 from bulk_invite.options import with_settings
 from bulk_invite.outcome import State
+from bulk_invite.progress import day_remaining
 from bulk_invite.settings import Settings
 
 STATUS_EXAMPLES: Final = """
@@ -39,25 +41,57 @@ Examples:
 
 @with_settings("checkpoint", "json_output")
 def status(*, settings: Settings) -> None:
-    """Show counts and rates of the whole checkpoint.
+    """Show counts of the whole checkpoint, and what is known of the account's quotas.
 
     Exit codes: 0 shown; 4 no checkpoint, or not readable.
     """
     with CheckpointReader(Path(settings.checkpoint)) as checkpoint:
-        overview = checkpoint.overview(time.time())
-    owner = overview.owner
+        now = time.time()
+        overview = checkpoint.overview(now)
     show(
         Summary.of_checkpoint(overview),
         as_json=settings.json_output,
-        more={
-            "checkpoint": settings.checkpoint,
-            "catalog": overview.catalog,
-            "account": owner.account or None if owner is not None else None,
-            "sending": overview.active,
-            "sent_last_minute": overview.sent_last_minute,
-            "throttled_last_minute": overview.throttled_last_minute,
-        },
+        more={"checkpoint": settings.checkpoint, **_more(overview, now)},
     )
+
+
+def _more(overview: Overview, now: float) -> dict[str, Any]:
+    """What the checkpoint says besides counts of rows."""
+    owner, pacing = overview.owner, overview.pacing
+    return {
+        "catalog": overview.catalog,
+        "account": owner.account or None if owner is not None else None,
+        "sending": overview.active,
+        "sent_last_minute": overview.sent_last_minute,
+        "throttled_last_minute": overview.throttled_last_minute,
+        "throttled_share_minute": _share(overview.throttled_last_minute, overview.sent_last_minute),
+        "throttled_share_hour": _share(overview.throttled_last_hour, overview.sent_last_hour),
+        "sent_last_day": overview.counted,
+        **(_no_pacing() if pacing is None else _pacing(pacing, overview.counted, now)),
+    }
+
+
+def _pacing(memory: PacingMemory, counted: int, now: float) -> dict[str, Any]:
+    """What the last run wrote down: up to ten seconds old while it goes on."""
+    parked_until = memory.parked_until if memory.parked else None
+    return {
+        "rate": round(memory.rate, 3),
+        "estimated_quota": None if memory.estimate is None else round(memory.estimate, 3),
+        "daily_quota": memory.daily_quota,
+        "learned_quota": memory.learned_quota,
+        "day_remaining": day_remaining(memory.daily_quota, counted),
+        "parked": memory.parked or None,
+        "parked_until": None if parked_until is None else utc_text(parked_until),
+        "left_s": None if memory.left is None else round(max(0.0, memory.left - (now - memory.at)), 1),
+    }
+
+
+def _no_pacing() -> dict[str, None]:
+    return dict.fromkeys(_pacing(PacingMemory(0.0, 0.0), 0, 0.0))
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None
 
 
 @with_settings("checkpoint")

@@ -13,6 +13,8 @@ from rich.table import Table
 from bulk_invite.journal import Overview
 from bulk_invite.logs import escaped
 from bulk_invite.outcome import State
+from bulk_invite.pacing.forecast import Forecast
+from bulk_invite.progress import clock_text
 from bulk_invite.report import Tally
 
 
@@ -71,6 +73,20 @@ class Summary:
         return not (self.rejected or self.failed or self.deferred or self.in_doubt or self.pending)
 
 
+def forecast_shown(forecast: Forecast, *, as_json: bool) -> dict[str, Any]:
+    """What a rehearsal adds to the result: how long it would take."""
+    if as_json:
+        return {
+            "forecast": {**asdict(forecast), "seconds": round(forecast.seconds, 1), "days": forecast.days}
+        }
+    limits = f"at up to {forecast.rate:.3g}/s"
+    if forecast.daily_quota is not None:
+        limits += f" and {forecast.daily_quota:,} in any 24 hours"
+    days = f"{forecast.days} days; " if forecast.days > 1 else ""
+    last = f"the last of {forecast.calls:,} leaves in {clock_text(forecast.seconds)}"
+    return {"forecast": f"{days}{last}, {limits}"}
+
+
 def show(summary: Summary, *, as_json: bool, more: Mapping[str, Any] | None = None) -> None:
     """Print a result on standard output: one JSON object, or a table."""
     if as_json:
@@ -80,11 +96,11 @@ def show(summary: Summary, *, as_json: bool, more: Mapping[str, Any] | None = No
     table.add_column()
     table.add_column(justify="right")
     for name, value in {**asdict(summary), **(more or {})}.items():
-        table.add_row(name.replace("_", " ").replace("elapsed s", "elapsed, s"), _shown(value))
+        table.add_row(name.replace("_", " ").replace("elapsed s", "elapsed, s"), _shown(name, value))
     Console(highlight=False, markup=False).print(table)
 
 
-def _shown(value: object) -> str:
+def _shown(name: str, value: object) -> str:
     match value:
         case None:
             return "-"
@@ -92,6 +108,8 @@ def _shown(value: object) -> str:
             return "yes" if value else "no"
         case int():
             return f"{value:,}"
+        case float() if "share" in name:
+            return f"{value:.1%}"
         case float():
             return f"{value:,.1f}"
         case _:

@@ -43,7 +43,7 @@ def emulator(*, as_json: bool, **given: Any) -> None:
 
     Exit codes: 0 ended by a signal; 2 usage; 4 it cannot listen there or use its ledger.
     """
-    options = _options(given)
+    options = options_of(given)
     try:
         anyio.run(
             partial(_run, options, as_json=as_json),
@@ -67,7 +67,8 @@ async def _run(options: Options, *, as_json: bool) -> None:
                 return
 
 
-def _options(given: Mapping[str, Any]) -> Options:
+def options_of(given: Mapping[str, Any]) -> Options:
+    """Options from texts as they stand on the command line, by name of the field."""
     try:
         faults = FaultOptions(**_values(FaultOptions, given))
         return Options(**_values(Options, given), faults=faults)

@@ -1,62 +1,189 @@
 """The rate at which calls leave, decided from what comes back. Pure: time is an argument.
 
-Theory: additive increase, multiplicative decrease. A throttle says that the bucket over there is empty,
-so the rate is cut and nothing is sent for a moment; without throttles it climbs back towards its ceiling.
+Theory: the service keeps a token bucket of unknown rate r and depth b. At a throttle the bucket is empty, so
+between two throttles it is empty at both ends, and the successes between them divided by the time are r,
+whatever b is, as long as the bucket has not overflowed meanwhile. Where nothing is throttled nothing can be
+measured, so the rate tracks a small share of throttled calls: every success raises it a little, every
+reacted throttle lowers it by 2 %, and the two even out at that share.
+
+    START    the rate doubles every second, until the first throttle halves it
+    MEASURE  the rate stands until two throttles enclose enough successes, and is set to what they measure.
+             Where none comes in so many successes the rate is too low, and half way up is tried next
+    TRACK    the rate follows the share of throttled calls; long without one it climbs ever faster, and the
+             throttle that ends such a climb, or a cluster of throttles, is measured
 
 Invariants: never above `ceiling`; one cut per round trip, because throttles of calls that left before the
-last cut speak of the old rate; only throttles cut.
+last cut speak of the old rate; only throttles cut; after a reacted throttle nothing leaves for a while
+(hold), or a server that charges for refused calls would never refill.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from bulk_invite.outcome import Signal
 
-_CUT: Final = 0.7
-"""Factor on the rate at a throttle; gentler than TCP's half, because a token bucket has no queue to drain."""
+_SHARE: Final = 0.007
+"""Share of throttled calls that TRACK settles at: a run may waste 1 %, and the start needs some of it."""
 
-_CLIMB: Final = 0.02
-"""Share of itself by which the rate grows per second without a throttle: from a cut back in some 18 s."""
+_CUT: Final = math.exp(-0.02)
+_GROWTH: Final = _CUT ** (-_SHARE / (1 - _SHARE))
+"""Factors on the rate in TRACK, per reacted throttle and per success; they even out at `_SHARE`."""
 
 _DOUBLING: Final = 1.0
-"""Seconds in which the rate doubles while no throttle was ever seen and the rate is still sought."""
+"""Seconds in which the rate doubles in START."""
+
+_START_CUT: Final = 0.5
+
+_ENOUGH: Final = 20
+"""Successes between two throttles that make a sample; its error is one call in that many."""
+
+_NO_THROTTLE: Final = 25
+"""Successes in a row after which MEASURE gives up waiting: at 5 % over r an empty bucket lasts 20 calls."""
+
+_RECOVERY: Final = 1.01
+"""Factor per success until the rate is back at what is known to be possible."""
+
+_QUIET: Final = 160
+"""Successes without a throttle after which growth speeds up; at the share of `_SHARE` 140 are usual."""
+
+_QUIET_DOUBLING: Final = 16
+"""Successes by which the growth of a quiet stretch doubles."""
+
+_QUIET_MOST: Final = 0.3
+"""Growth of the rate per second in a quiet stretch, at most."""
+
+_CLIMBED: Final = 1.1
+"""Factor over the rate of the last cut that only a quiet stretch reaches."""
+
+_APART: Final = 1.05
+"""Factor between rate and sample from which the bucket must have overflowed: the sample is too low."""
+
+_CLUSTER: Final = 3
+_CLUSTER_GAP: Final = 6
+"""So many throttles, each fewer than so many successes after the last, say that the quota has dropped."""
+
+_CLUSTER_CUTS: Final = (0.5, 0.9)
+"""Shares of the rate between which a cluster cuts it to what was measured in it."""
 
 _LONGEST_HOLD: Final = 8.0
-"""Seconds of silence after a throttle, at most (rate-limited servers that charge refused calls need it)."""
+"""Seconds of silence after a throttle, at most, unless the rate is so low that `SILENCE` takes longer."""
 
-_LONGEST_RETRY_AFTER: Final = 900.0
-"""Seconds; a server that names more is asked again all the same."""
+SILENCE: Final = 10.0
+"""Calls left out that make a silence: a throttle after one is not the bucket's (see `parking`)."""
+
+REUSED: Final = 0.9
+"""Share of a rate that was good a while ago to begin with; from there it is soon back where it was."""
 
 _FLOOR: Final = 0.02
 """Calls per second, at least: a rate of nearly nothing would need hours to see that the quota is back."""
 
+_LATE: Final = 2.0
+"""Intervals after which a call that leaves was not held back by the rate; its success does not raise it."""
+
+_LONGEST_GAP: Final = 4.0
+"""Seconds of growth that one success stands for at most, however slow the rate is."""
+
+LONGEST_RETRY_AFTER: Final = 86_400.0
+"""Seconds; a server that names more than a quota day is asked again all the same."""
+
+
+class Phase(Enum):
+    START = "start"
+    MEASURE = "measure"
+    TRACK = "track"
+
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """`start` and `ceiling` in calls per second; equal when the operator named a fixed rate."""
+    """`start` and `ceiling` in calls per second."""
 
     start: float
     ceiling: float
 
 
-class RateController:
-    """Observes the signal of every attempt and says how fast and how soon the next one may leave."""
+@dataclass(slots=True)
+class _Sample:
+    """Successes since a throttle, which left the bucket empty at `began`."""
 
-    def __init__(self, limits: RateLimits) -> None:
+    began: float
+    successes: int = 0
+
+    def rate(self, now: float) -> float | None:
+        """Calls per second; None where there are too few to tell."""
+        if self.successes < _ENOUGH or now <= self.began:
+            return None
+        return self.successes / (now - self.began)
+
+    def roughly(self, now: float) -> float:
+        """Calls per second, however few there are: between none and one more would have been granted."""
+        return (self.successes + 0.5) / (now - self.began) if now > self.began else math.inf
+
+
+class RateController:
+    """Observes the signal of every attempt and says how fast and how soon the next one may leave.
+
+    phase: START to seek the rate from `limits.start` on; TRACK where that is near it.
+    known: a rate that was possible a while ago, to go back to without delay; estimate: as the property.
+    """
+
+    def __init__(
+        self,
+        limits: RateLimits,
+        phase: Phase = Phase.START,
+        *,
+        known: float = 0.0,
+        estimate: float | None = None,
+    ) -> None:
         self._ceiling = limits.ceiling
         self._rate = min(limits.start, limits.ceiling)
-        self._seeking = True
-        self._grown_at: float | None = None
-        self._cut_at = float("-inf")
-        self._throttled_in_a_row = 0
-        self._silent_until = float("-inf")
+        self._phase = phase
+        self._estimate = estimate
+        self._sample: _Sample | None = None
+        self._quiet = 0
+        self._cluster: list[_Sample] = []
+        self._cut_to = self._rate
+        self._cut_at = -math.inf
+        # Of use in MEASURE: the rate at the last throttle, and one that was possible since; 0.0 for none.
+        self._too_high = self._possible = 0.0
+        self._recover_to = known
+        self._granted_rate = self._rate
+        self._last_sent = -math.inf
+        self._silent_until = -math.inf
+        self._holds_in_a_row = 0
 
-    def rate(self, now: float) -> float:
-        """Calls per second at `now` (seconds on a clock that never jumps)."""
-        self._grow(now)
+    @property
+    def rate(self) -> float:
+        """Calls per second."""
         return self._rate
+
+    @property
+    def estimate(self) -> float | None:
+        """The quota in calls per second as last measured between two throttles; None before that."""
+        return self._estimate
+
+    @property
+    def granted_rate(self) -> float:
+        """The rate as of the last success, before the throttles that have come since."""
+        return self._granted_rate
+
+    @property
+    def aim(self) -> float:
+        """The rate, or one above it that it is on its way back to."""
+        return max(self._rate, min(self._recover_to, self._ceiling))
+
+    def restore(self) -> None:
+        """Take back what the throttles since the last success have done: they were not the bucket's."""
+        self._phase = Phase.START if self._estimate is None else Phase.TRACK
+        self._recover_to = self._granted_rate
+        self._rate = self._cut_to = REUSED * self._granted_rate
+        self._sample = None
+        self._cluster = []
+        self._holds_in_a_row = 0
+        self._silent_until = -math.inf
 
     def earliest(self) -> float:
         """The time before which no call may leave."""
@@ -66,31 +193,117 @@ class RateController:
         self, signal: Signal, *, sent_at: float, answered_at: float, retry_after: float | None = None
     ) -> None:
         """Learn from one attempt; `retry_after` (seconds) is a floor for the next call."""
-        if signal is Signal.SUCCESS and sent_at > self._cut_at:
-            self._throttled_in_a_row = 0
-        if signal is not Signal.THROTTLED:
-            return
-        if retry_after is not None:
-            self._silent_until = max(self._silent_until, answered_at + min(retry_after, _LONGEST_RETRY_AFTER))
-        if sent_at <= self._cut_at:
-            return
-        self._cut(answered_at)
+        if signal is Signal.SUCCESS:
+            self._succeeded(sent_at)
+        elif signal is Signal.THROTTLED:
+            if retry_after is not None:
+                until = answered_at + min(retry_after, LONGEST_RETRY_AFTER)
+                self._silent_until = max(self._silent_until, until)
+            if sent_at > self._cut_at:
+                self._throttled(sent_at, answered_at)
+        self._last_sent = max(self._last_sent, sent_at)
 
-    def _cut(self, now: float) -> None:
-        self._grow(now)
-        self._cut_at = now
-        self._seeking = False
+    def _succeeded(self, sent_at: float) -> None:
+        self._quiet += 1
+        for sample in self._cluster[-1:]:
+            sample.successes += 1
+        if self._sample is not None:
+            self._sample.successes += 1
+        if sent_at > self._cut_at:
+            self._holds_in_a_row = 0
+        if self._phase is Phase.MEASURE and self._quiet >= _NO_THROTTLE:
+            self._stop_waiting()
+        gap = sent_at - self._last_sent
+        if gap <= _LATE / self._rate:
+            self._rate = min(self._ceiling, self._rate * self._growth(min(max(0.0, gap), _LONGEST_GAP)))
+        self._granted_rate = self._rate
+
+    def _stop_waiting(self) -> None:
+        """In MEASURE no throttle has come: the rate is too low."""
+        self._quiet = 0
+        if self._rate * _CLIMBED < self._too_high:
+            self._possible = self._rate
+            self._set(math.sqrt(self._rate * self._too_high), Phase.MEASURE)
+        else:
+            self._phase = Phase.TRACK
+            self._recover_to = self._estimate or 0.0
+
+    def _growth(self, gap: float) -> float:
+        """Factor on the rate for a success whose call left `gap` seconds after the one before it."""
+        match self._phase:
+            case Phase.START:
+                return math.pow(2.0, gap / _DOUBLING)
+            case Phase.MEASURE:
+                return 1.0
+            case Phase.TRACK:
+                least = _RECOVERY if self._rate < self._recover_to else _GROWTH
+                most = (1 + _QUIET_MOST) ** gap
+                # Growth doubles until `most` is passed for certain; beyond that the power would overflow.
+                doublings = min((self._quiet - _QUIET) / _QUIET_DOUBLING, 14.0)
+                return max(least, min(most, _GROWTH**2.0**doublings)) if doublings > 0 else least
+
+    def _throttled(self, sent_at: float, answered_at: float) -> None:
+        """React to the first throttle of a round trip."""
+        sample = self._sample or _Sample(sent_at)
+        measured = sample.rate(sent_at)
+        self._estimate = measured or self._estimate
+        next_sample = _Sample(sent_at)
+        if self._phase is not Phase.MEASURE:
+            self._possible = 0.0
+        self._too_high = self._rate
+        if self._phase is Phase.START:
+            self._set(self._rate * _START_CUT, Phase.MEASURE)
+        elif self._phase is Phase.MEASURE and measured is not None:
+            self._settle(measured, self._possible)
+        elif self._phase is Phase.MEASURE:
+            rough = max(self._rate * _START_CUT, sample.roughly(sent_at))
+            self._set(min(self._rate * _CUT, rough), Phase.MEASURE)
+            next_sample = sample  # the bucket was empty then and is now: go on counting
+        elif measured is not None and self._rate > _CLIMBED * self._cut_to:
+            self._settle(measured, self._rate)
+        elif (cluster := self._ended_cluster(sent_at)) is not None:
+            least, most = (share * self._rate for share in _CLUSTER_CUTS)
+            self._set(max(least, min(most, cluster.roughly(sent_at))), Phase.MEASURE)
+            next_sample = cluster
+        else:
+            self._set(self._rate * _CUT, Phase.TRACK)
+        self._sample = next_sample
+        self._quiet = 0
+        self._recover_to = 0.0
+        self._cut_to = self._rate
+        self._cut_at = answered_at
+        self._hold(answered_at)
+
+    def _settle(self, measured: float, tried: float) -> None:
+        """Take what was measured. tried: a rate that seemed possible, too high perhaps: the bucket was full.
+
+        Where they are apart the bucket may have overflowed: the quota lies between them, so try half way.
+        """
+        if tried > _APART * measured:
+            self._possible = 0.0
+            self._set(min(self._rate, math.sqrt(measured * tried)), Phase.MEASURE)
+        else:
+            self._set(min(self._rate, measured), Phase.TRACK)
+
+    def _ended_cluster(self, now: float) -> _Sample | None:
+        """The sample of a cluster of throttles that is complete by one more now, or None."""
+        self._cluster = [*self._cluster, _Sample(now)]
+        gaps = [sample.successes for sample in self._cluster[:-1]]
+        if gaps and gaps[-1] >= _CLUSTER_GAP:
+            self._cluster = self._cluster[-1:]
+        if len(self._cluster) < _CLUSTER:
+            return None
+        whole = _Sample(self._cluster[0].began, sum(gaps))
+        self._cluster = []
+        return whole
+
+    def _set(self, rate: float, phase: Phase) -> None:
         # Not above what it was: the operator may have asked for less than the floor.
-        self._rate = max(min(_FLOOR, self._rate), self._rate * _CUT)
-        hold = min(_LONGEST_HOLD, 2.0 ** min(self._throttled_in_a_row, 60) / self._rate)
-        self._throttled_in_a_row += 1
-        self._silent_until = max(self._silent_until, now + hold)
+        self._rate = max(min(_FLOOR, self._rate), min(rate, self._ceiling))
+        self._phase = phase
 
-    def _grow(self, now: float) -> None:
-        """Growth is by time, not by successes: at one call a second it must not take an hour."""
-        since = max(self._grown_at if self._grown_at is not None else now, self._silent_until)
-        if now > since:
-            elapsed = now - since
-            factor = 2.0 ** min(elapsed / _DOUBLING, 60) if self._seeking else (1 + _CLIMB) ** elapsed
-            self._rate = min(self._ceiling, self._rate * factor)
-        self._grown_at = max(now, since)
+    def _hold(self, now: float) -> None:
+        longest = max(_LONGEST_HOLD, SILENCE / self._granted_rate)
+        hold = min(longest, 2.0 ** min(self._holds_in_a_row, 60) / self._rate)
+        self._holds_in_a_row += 1
+        self._silent_until = max(self._silent_until, now + hold)

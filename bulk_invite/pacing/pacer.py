@@ -1,17 +1,23 @@
-"""Waiting for the right to call: one at a time, retries first, at the rate the controller decides."""
+"""Waiting for the right to call: one at a time, retries first, as the governor decides."""
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import anyio
 import structlog
 from aiolimiter import AsyncLimiter
 
+from bulk_invite.clock import Clock
+from bulk_invite.journal import PacingMemory
 from bulk_invite.outcome import Signal
-from bulk_invite.pacing.controller import RateController
+from bulk_invite.pacing.governor import Governor
+from bulk_invite.pacing.parking import Park, Permit, Why
+from bulk_invite.pacing.shares import HOUR, MINUTE, Shares
 
 _log = structlog.get_logger()
 
@@ -19,65 +25,169 @@ _CATCH_UP: Final = 0.05
 """Seconds of lateness that the default burst makes up for: timers are about a millisecond coarse, so an even
 1,000 calls per second needs room for some calls at once; up to 20 per second it means no burst at all."""
 
+_LONGEST_SLEEP: Final = 30.0
+"""Seconds between two looks at the clock: a machine that was suspended must not sleep its time again."""
+
+_WORTH_TELLING: Final = 1.0
+"""Seconds of waiting from which a park is told."""
+
+_LONG_WAIT: Final = 5.0
+_WORTH_A_LINE: Final = 0.95
+"""Seconds of waiting, or a share of the rate that a cut comes below, from which a throttle is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class PacingView:
+    """One moment of the pacing. Rates in calls per second, shares from 0 to 1 or None where nothing was sent.
+
+    counted: calls of the last 24 hours. parked_until: epoch seconds.
+    """
+
+    rate: float
+    estimate: float | None
+    throttled_minute: float | None
+    throttled_hour: float | None
+    counted: int
+    parked: Why | None
+    parked_until: float | None
+
 
 class Pacer:
-    """Permits to call, spaced by a token bucket whose rate follows the controller.
+    """Permits to call, spaced by a token bucket whose rate follows the governor.
 
     The limiter is kept in seconds: it leaks one second per second, a call costs 1/rate seconds and
     `burst` calls fit into it. So the rate can change with every call while what was spent stays spent;
     aiolimiter's leak itself cannot change on a live limiter.
     """
 
-    def __init__(
-        self,
-        controller: RateController,
-        *,
-        burst: float | None,
-        clock: Callable[[], float],
-    ) -> None:
-        self._controller = controller
+    def __init__(self, governor: Governor, *, burst: float | None, clock: Clock) -> None:
+        self._governor = governor
         self._burst = burst
         self._clock = clock
         self._limiter = AsyncLimiter(1.0, 1.0)
         self._turn = _Turn()
+        self._shares = Shares()
+        self._changed = anyio.Event()
+        self._told: Park | None = None
 
     def now(self) -> float:
         """Seconds on the clock that `observe` takes its times from."""
-        return self._clock()
+        return self._clock.steady()
 
-    async def permit(self, *, retry: bool, unless: Callable[[], bool] = lambda: False) -> None:
+    async def permit(self, *, retry: bool, unless: Callable[[], bool] = lambda: False) -> Permit | None:
         """Return when a call may leave; a retry goes before every new row that waits.
 
-        unless: asked when its turn has come; true when no call is wanted any more, and nothing is spent.
+        Every permit goes back by `observe` or, where no call was made, by `unused`.
+        unless: asked when its turn has come; true when no call is wanted: None, and nothing is spent.
         """
         await self._turn.take(urgent=retry)
         try:
             if unless():
-                return
-            await self._acquire()
-            while self._controller.earliest() > self._clock():  # a throttle came while we waited
-                await self._acquire()
+                return None
+            while not await self._acquire():
+                pass
+            return self._governor.leave(self.now())
         finally:
             self._turn.pass_on()
 
-    async def _acquire(self) -> None:
-        if (wait := self._controller.earliest() - self._clock()) > 0:
-            await anyio.sleep(wait)
-        rate = self._controller.rate(self._clock())
+    async def _acquire(self) -> bool:
+        """Wait for the governor, then for the limiter; False when a throttle came meanwhile."""
+        while (until := self._governor.earliest(self.now())) > self.now():
+            await self._wait(until)
+        rate = self._governor.rate
         burst = self._burst if self._burst is not None else max(1.0, rate * _CATCH_UP)
         self._limiter.max_rate = burst / rate
         await self._limiter.acquire(1.0 / rate)
+        if self._told is not None:
+            self._tell()
+        return self._governor.earliest(self.now()) <= self.now()
 
-    def observe(self, signal: Signal, *, sent_at: float, retry_after: float | None) -> None:
-        """Tell the controller how an attempt that left at `sent_at` has just ended."""
-        now = self._clock()
-        rate, earliest = self._controller.rate(now), self._controller.earliest()
-        self._controller.observe(signal, sent_at=sent_at, answered_at=now, retry_after=retry_after)
-        if self._controller.rate(now) < rate or self._controller.earliest() > earliest:
-            _log.info(
-                "pacing.slowed",
-                rate=round(self._controller.rate(now), 3),
-                next_call_s=round(max(0.0, self._controller.earliest() - now), 1),
+    async def _wait(self, until: float) -> None:
+        """Wait for a time, or for an answer that changes it."""
+        self._tell()
+        self._changed = anyio.Event()
+        with anyio.move_on_after(min(until - self.now(), _LONGEST_SLEEP)):
+            await self._changed.wait()
+
+    def unused(self, permit: Permit) -> None:
+        """Give a permit back: no call was made."""
+        self._governor.unused(permit)
+        self._changed.set()
+
+    def observe(
+        self,
+        permit: Permit,
+        signal: Signal,
+        *,
+        sent_at: float,
+        counted: bool,
+        retry_after: float | None = None,
+    ) -> None:
+        """Tell the governor how an attempt that left at `sent_at` has just ended."""
+        now = self.now()
+        rate, earliest = self._governor.rate, self._governor.earliest(now)
+        self._governor.observe(
+            permit, signal, sent_at=sent_at, answered_at=now, counted=counted, retry_after=retry_after
+        )
+        if counted or signal is Signal.THROTTLED:
+            self._shares.add(now, throttled=signal is Signal.THROTTLED)
+        next_call = self._governor.earliest(now)
+        if signal is Signal.THROTTLED and (self._governor.rate < rate or next_call > earliest):
+            self._tell_slower(rate, next_call - now)
+        self._changed.set()
+
+    def close(self, why: Why) -> None:
+        """Stop all but probes."""
+        self._governor.close(why, self.now())
+        self._changed.set()
+
+    def time_left(self, calls: int, rate: float | None) -> float:
+        """Seconds until so many more calls have left, at `rate` (None: as they are paced now)."""
+        return self._governor.time_left(calls, rate or self._governor.rate, self.now())
+
+    def memory(self) -> PacingMemory:
+        """What another run can go on from; its times in epoch seconds."""
+        return self._governor.memory(self.now())
+
+    def view(self) -> PacingView:
+        now = self.now()
+        memory = self._governor.memory(now)
+        until = memory.parked_until
+        return PacingView(
+            rate=self._governor.rate,
+            estimate=memory.estimate,
+            throttled_minute=self._shares.throttled(now, MINUTE),
+            throttled_hour=self._shares.throttled(now, HOUR),
+            counted=memory.counted,
+            parked=Why(memory.parked) if memory.parked else None,
+            parked_until=None if until is None else self._clock.as_wall(until),
+        )
+
+    def _tell_slower(self, before: float, wait: float) -> None:
+        """Log a cut; those of everyday tracking only for who wants to know everything."""
+        if wait == math.inf:
+            return
+        rate = self._governor.rate
+        say = _log.info if rate < _WORTH_A_LINE * before or wait >= _LONG_WAIT else _log.debug
+        say("pacing.slowed", rate=round(rate, 3), next_call_s=round(max(0.0, wait), 1))
+
+    def _tell(self) -> None:
+        """Log the beginning and the end of a park that is worth it."""
+        now = self.now()
+        park = self._governor.park(now)
+        if park is None or park.until - now < _WORTH_TELLING:
+            if self._told is not None and (park is None or park.why is not self._told.why):
+                self._told = None
+                _log.info("run.resumed")
+            return
+        if self._told is None or self._told.why is not park.why:
+            self._told = park
+            _log.warning(
+                "run.parked",
+                why=park.why,
+                until=self._clock.text(park.until),
+                wait_s=round(park.until - now),
+                counted=self._governor.memory(now).counted,
             )
 
 

@@ -1,0 +1,86 @@
+"""What the pacing finds in the checkpoint: the calls of the last day, and what the run before it knew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, Final
+
+from sqlalchemy import Column, ColumnElement, Connection, Select, case, delete, func, insert, inspect, select
+
+from bulk_invite.checkpoint.schema import log, pacing
+from bulk_invite.journal import PacingMemory
+
+THROTTLED: Final = "throttled"
+
+_NOT_COUNTED: Final = (THROTTLED, "unreachable", "sender_refused")
+"""Outcomes of calls that the service has turned away at the door or never saw."""
+
+_DAY: Final = 86_400.0
+
+_PAGE: Final = 10_000
+
+
+def calls_of_day(connection: Connection, now: float, *, grace: float) -> Iterator[float]:
+    """When each call of the last day was answered, in epoch seconds, oldest first, never after `now`.
+
+    A call that nobody saw the answer of (the program died) may have been counted up to `grace` seconds after
+    it was sent. Where the clock was set back since, later entries count as of now.
+    """
+    counted = _counted(now - _DAY - grace)
+    for at, answered in connection.execution_options(yield_per=_PAGE).execute(counted):
+        time = min(at, now) if answered else min(at, now) + grace
+        if time > now - _DAY:
+            yield time
+
+
+def remember(connection: Connection, memory: PacingMemory) -> None:
+    """Keep what the pacing knows, in place of what was kept before."""
+    connection.execute(delete(pacing))
+    connection.execute(insert(pacing).values(asdict(memory)))
+
+
+def recall(connection: Connection) -> PacingMemory | None:
+    """What was kept last; None where nothing was, or by a program that did not know of it."""
+    if not inspect(connection).has_table(pacing.name):
+        return None
+    row = connection.execute(select(pacing)).first()
+    return None if row is None else PacingMemory(**row._asdict())
+
+
+def shares(connection: Connection, now: float, over: float) -> tuple[int, int]:
+    """Calls that were sent, and calls that were throttled, in the last `over` seconds."""
+    sent, throttled = connection.execute(
+        select(
+            func.coalesce(func.sum(case((log.c.event == "sent", 1), else_=0)), 0),
+            func.coalesce(func.sum(case((log.c.outcome == THROTTLED, 1), else_=0)), 0),
+        ).where(log.c.at > now - over)
+    ).one()
+    return sent, throttled
+
+
+def _counted(since: float) -> Select[Any]:
+    """(time, whether it is that of the answer) of every call that the service may count."""
+
+    def following(column: Column[Any]) -> ColumnElement[Any]:
+        """What the next entry of the same row holds."""
+        return func.lead(column).over(partition_by=log.c.client_token, order_by=log.c.entry)
+
+    calls = (
+        select(
+            log.c.event,
+            log.c.at,
+            following(log.c.event).label("next_event"),
+            following(log.c.at).label("next_at"),
+            following(log.c.outcome).label("next_outcome"),
+        )
+        .where(log.c.at > since)
+        .subquery()
+    )
+    answered = calls.c.next_event == "answered"
+    time = case((answered, calls.c.next_at), else_=calls.c.at)
+    return (
+        select(time, answered.is_(True))
+        .where(calls.c.event == "sent", func.coalesce(calls.c.next_outcome, "").not_in(_NOT_COUNTED))
+        .order_by(time)
+    )

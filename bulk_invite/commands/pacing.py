@@ -1,0 +1,74 @@
+"""The pacing as the settings ask for it, with what the checkpoint remembers."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.clock import Clock
+from bulk_invite.errors import UsageError
+from bulk_invite.journal import PacingMemory
+from bulk_invite.pacing.forecast import Forecast, forecast
+from bulk_invite.pacing.governor import Governor, Limits
+from bulk_invite.pacing.parking import DailyLimits
+from bulk_invite.pacing.window import DAY, RollingWindow
+from bulk_invite.settings import Settings
+
+_FIRST_RATE: Final = 1.0
+"""Calls per second with which --rate auto begins: the quota published for the neighbouring operations."""
+
+
+def make_clock() -> Clock:
+    """The machine's clock; time that it was suspended counts, where the system can tell."""
+    return Clock(time.time, _since_boot if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic)
+
+
+def _since_boot() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What the operator allows. Raises UsageError where that cannot be."""
+    quota = None if settings.daily_quota == "none" else settings.daily_quota
+    rate = settings.max_rate if settings.rate == "auto" else settings.rate
+    if settings.pace == "spread":
+        if quota is None:
+            raise UsageError(
+                "--pace spread divides the daily quota by the hours of a day, and --daily-quota is none.",
+                hint="Set --daily-quota, or limit the calls per second by --max-rate.",
+            )
+        rate = min(rate, quota / DAY)
+    seek = settings.rate == "auto"
+    return Limits(
+        rate=rate,
+        start=min(_FIRST_RATE, rate) if seek else rate,
+        seek=seek,
+        daily=DailyLimits(quota, settings.probe_interval),
+    )
+
+
+def make_governor(settings: Settings, checkpoint: CheckpointWriter, now: float) -> Governor:
+    """The governor, with the calls of the last day and the memory of the run before."""
+    limits = limits_of(settings)
+    return Governor(limits, _window(settings, limits, checkpoint, now), checkpoint.recall(), now)
+
+
+def make_forecast(settings: Settings, checkpoint: CheckpointWriter, calls: int, now: float) -> Forecast:
+    """How long so many calls take, at the rate that was measured last or else the one that is allowed."""
+    limits = limits_of(settings)
+    window = _window(settings, limits, checkpoint, now)
+    return forecast(calls, _likely_rate(limits, checkpoint.recall()), limits.daily.quota, window, now)
+
+
+def _likely_rate(limits: Limits, memory: PacingMemory | None) -> float:
+    if memory is None or memory.estimate is None:
+        return limits.rate
+    return min(limits.rate, memory.estimate)
+
+
+def _window(settings: Settings, limits: Limits, checkpoint: CheckpointWriter, now: float) -> RollingWindow:
+    window = RollingWindow(limits.daily.quota)
+    # A call of a run that died was counted before its deadline, if it was.
+    checkpoint.count_calls(now, grace=settings.call_timeout, into=window.add)
+    return window

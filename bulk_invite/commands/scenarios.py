@@ -1,0 +1,142 @@
+"""Scenarios run, printed and drawn: what `simulate` does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import orjson
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from bulk_invite.commands.pacing import limits_of
+from bulk_invite.errors import UsageError
+from bulk_invite.pacing.governor import Limits
+from bulk_invite.settings import Settings
+from bulk_invite.simulation import comparison
+from bulk_invite.simulation.comparison import Outcome
+from bulk_invite.simulation.plot import Panel, draw
+from bulk_invite.simulation.scenario import Scenario, load, names
+from bulk_invite.simulation.suite import LIVE_SENDERS, Result, run_all_live, simulate_all
+
+_DRAWN: Final = (comparison.DESIGN, comparison.ADAPTIVE)
+
+_NO_DAY: Final = {"daily_quota": "none"}
+"""A scenario speaks of the day only where it says so."""
+
+
+def chosen(wanted: Sequence[str]) -> list[Scenario]:
+    """The scenarios of these names, or all that are shipped. Raises UsageError."""
+    return [replace(scenario, sender=_NO_DAY | scenario.sender) for scenario in map(load, wanted or names())]
+
+
+def run(scenarios: Sequence[Scenario], seeds: int, *, only_ours: bool) -> list[Result]:
+    """Every sender with every seed, in virtual time."""
+    cases = [(scenario, _limits(scenario)) for scenario in scenarios]
+    senders = comparison.SENDERS[:1] if only_ours else comparison.SENDERS
+    return list(simulate_all(cases, senders, seeds))
+
+
+def run_live(scenarios: Sequence[Scenario], *, only_ours: bool) -> list[Result]:
+    """Over HTTP, those that are short enough. Raises UsageError where none is."""
+    timed = [replace(each, length=each.live) for each in scenarios if each.live is not None]
+    if not timed:
+        raise UsageError("None of these scenarios can be run over HTTP.", hint="It has to set live.")
+    return list(run_all_live(timed, LIVE_SENDERS[:1] if only_ours else LIVE_SENDERS))
+
+
+def draw_one(scenarios: Sequence[Scenario], path: Path) -> None:
+    """Draw this program and the SDK's adaptive mode on one scenario. Raises UsageError for more than one."""
+    if len(scenarios) != 1:
+        raise UsageError("--plot draws one scenario.", hint="Name it.")
+    [scenario] = scenarios
+    limits, allowed = _limits(scenario), partial(comparison.allowed_at, scenario)
+    panels = [Panel(name, comparison.run(scenario, limits, name, seed=0), allowed) for name in _DRAWN]
+    draw(path, scenario.title, panels)
+
+
+def show(results: Sequence[Result], output_format: Literal["table", "markdown", "json"]) -> None:
+    """Print figures on standard output: goodput / throttled, in per cent."""
+    match output_format:
+        case "json":
+            sys.stdout.buffer.write(orjson.dumps(list(map(_as_object, results)), option=orjson.OPT_INDENT_2))
+            sys.stdout.buffer.write(b"\n")
+        case "markdown":
+            for cells in _rows(results):
+                sys.stdout.write(f"| {' | '.join(cells)} |\n")
+        case "table":
+            head, _, *rows = _rows(results)
+            table = Table(box=None, pad_edge=False)
+            for name in head:
+                table.add_column(name, justify="left" if name == head[0] else "right")
+            for cells in rows:
+                table.add_row(*cells)
+            Console(highlight=False, markup=False).print(table)
+
+
+def tell_missed(results: Sequence[Result]) -> bool:
+    """Say on standard error which targets this program has missed; whether there are any."""
+    missed = False
+    for scenario, (ours, *_) in results:
+        for sentence in ours.missed(scenario.target):
+            missed = True
+            sys.stderr.write(f"{scenario.name}: {sentence}\n")
+    return missed
+
+
+def _limits(scenario: Scenario) -> Limits:
+    try:
+        return limits_of(Settings.model_validate(scenario.sender))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        problem = f"{first['loc'][0]}: {first['msg']}"
+        raise UsageError(f"The sender of the scenario {scenario.name} is not possible: {problem}.") from None
+
+
+def _rows(results: Sequence[Result]) -> list[list[str]]:
+    names = [outcome.sender for outcome in results[0][1]]
+    head = ["server", "target", *names]
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return [
+        head,
+        rule,
+        *([scenario.title, _target(scenario), *map(_cell, outcomes)] for scenario, outcomes in results),
+    ]
+
+
+def _target(scenario: Scenario) -> str:
+    target = scenario.target
+    goodput = "" if target.goodput is None else f"{target.goodput * 100:.3g}"
+    return f"{goodput} / {'' if target.throttled is None else f'{target.throttled * 100:.3g}'}"
+
+
+def _cell(outcome: Outcome) -> str:
+    goodput, throttled = outcome.mean
+    return f"{goodput * 100:.1f} / {throttled * 100:.1f}"
+
+
+def _as_object(result: Result) -> dict[str, Any]:
+    scenario, outcomes = result
+    return {
+        "scenario": scenario.name,
+        "title": scenario.title,
+        "length_s": scenario.length,
+        "target": scenario.target.model_dump(),
+        "missed": outcomes[0].missed(scenario.target),
+        "senders": {outcome.sender: _figures(outcome) for outcome in outcomes},
+    }
+
+
+def _figures(outcome: Outcome) -> dict[str, Any]:
+    goodput, throttled = outcome.mean
+    return {
+        "goodput": goodput,
+        "throttled": throttled,
+        "worst": asdict(outcome.worst),
+        "trials": [asdict(trial) for trial in outcome.trials],
+    }

@@ -1,0 +1,64 @@
+"""Which engagements are full, and when it is not they but the whole account.
+
+ServiceQuotaExceededException names no resource. Usually the row's engagement has all the invitations that it
+may have; its other rows are set aside then, without a call. When one engagement after the other says so that
+nobody has been invited to before, and none says otherwise in between, it must be the account.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+_REMEMBERED: Final = 10_000
+"""Engagements kept of each kind; one that is forgotten costs one more refused call."""
+
+_FEW: Final = 5
+"""Engagements in a row that cannot all be full by chance."""
+
+
+class Engagements:
+    """What the answers of this run say of the engagements."""
+
+    def __init__(self) -> None:
+        self._full: OrderedDict[str, None] = OrderedDict()
+        self._with_invitations: OrderedDict[str, None] = OrderedDict()
+        self._refused_in_a_row: set[str] = set()
+        self._all_full = False
+
+    @property
+    def is_account_full(self) -> bool:
+        return len(self._refused_in_a_row) >= _FEW
+
+    def is_full(self, engagement: str) -> bool:
+        return self._all_full or engagement in self._full
+
+    def has_invitations(self, engagement: str) -> None:
+        """Learn that somebody was invited to it before: it may well be full."""
+        _remember(self._with_invitations, engagement)
+
+    def invited(self, engagement: str) -> None:
+        """An invitation was just created: the account is not full."""
+        self.has_invitations(engagement)
+        self._refused_in_a_row.clear()
+
+    def refused(self, engagement: str, *, expected: bool) -> None:
+        """A call was refused because something is full. expected: it was so in an earlier run."""
+        _remember(self._full, engagement)
+        if not expected and engagement not in self._with_invitations:
+            self._refused_in_a_row.add(engagement)
+
+    def ask_again(self) -> None:
+        """Forget which ones are full: somebody may have made room."""
+        self._full.clear()
+
+    def give_up(self) -> None:
+        """Take every engagement for full from now on."""
+        self._all_full = True
+
+
+def _remember(names: OrderedDict[str, None], name: str) -> None:
+    names[name] = None
+    names.move_to_end(name)
+    if len(names) > _REMEMBERED:
+        names.popitem(last=False)

@@ -1,0 +1,141 @@
+"""When the next call may leave, all things considered. Pure: the same object runs live and in a simulation.
+
+Two parts decide: the controller by the second, parking by the day. `Memory` is what outlives the process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from bulk_invite.journal import PacingMemory
+from bulk_invite.outcome import Signal
+from bulk_invite.pacing.controller import REUSED, Phase, RateController, RateLimits
+from bulk_invite.pacing.forecast import forecast
+from bulk_invite.pacing.parking import DailyLimits, Park, Parking, Permit, Why
+from bulk_invite.pacing.window import RollingWindow
+
+_REMEMBERED_FOR: Final = 3600.0
+"""Seconds for which a remembered rate is trusted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the operator allows. rate: calls per second that are never exceeded; start: where to begin.
+
+    seek: whether the rate is sought from `start` on; else it is taken for right until a throttle comes.
+    """
+
+    rate: float
+    start: float
+    seek: bool
+    daily: DailyLimits
+
+
+class Governor:
+    """Asked before every call, told of every answer. Times: seconds on one clock that never jumps."""
+
+    def __init__(
+        self, limits: Limits, window: RollingWindow, memory: PacingMemory | None, now: float
+    ) -> None:
+        self._limits = limits
+        self._window = window
+        self._controller = _controller(limits, memory, now)
+        self._parking = _parking(limits, window, memory)
+        self._silent_until = float("-inf")
+
+    @property
+    def rate(self) -> float:
+        """Calls per second."""
+        return self._controller.rate
+
+    @property
+    def estimate(self) -> float | None:
+        """The quota in calls per second, as measured; None where no throttle has shown it."""
+        return self._controller.estimate
+
+    def earliest(self, now: float) -> float:
+        """The time before which no call may leave; inf where an answer has to come first."""
+        return max(self._controller.earliest(), self._silent_until, self._parking.earliest(now))
+
+    def park(self, now: float) -> Park | None:
+        """What the run waits for, where that is more than a moment."""
+        return self._parking.park(now)
+
+    def leave(self, now: float) -> Permit:
+        """A call leaves; `earliest` has allowed it."""
+        return self._parking.leave(now)
+
+    def unused(self, permit: Permit) -> None:
+        """The call was not made after all."""
+        self._parking.unused(permit)
+
+    def close(self, why: Why, now: float) -> None:
+        """Stop all but probes."""
+        self._parking.close(why, now)
+
+    def observe(
+        self,
+        permit: Permit,
+        signal: Signal,
+        *,
+        sent_at: float,
+        answered_at: float,
+        counted: bool,
+        retry_after: float | None = None,
+    ) -> None:
+        """Learn from one attempt; the arguments are as in `RateController` and `Parking`."""
+        rate = self._controller.granted_rate
+        if not permit.probe:  # a probe asks about the day, and must not move the rate
+            self._controller.observe(
+                signal, sent_at=sent_at, answered_at=answered_at, retry_after=retry_after
+            )
+        closed = self._parking.observe(
+            permit, signal, answered_at, counted=counted, rate=rate, retry_after=retry_after
+        )
+        if closed:
+            self._controller.restore()
+        if signal is Signal.THROTTLED:
+            quiet = self._parking.quiet_after_throttle(rate)
+            self._silent_until = max(self._silent_until, answered_at + quiet)
+
+    def time_left(self, calls: int, rate: float, now: float) -> float:
+        """Seconds until so many more calls have left, at `rate` and by the daily quota."""
+        known = [quota for quota in (self._limits.daily.quota, self._parking.learned) if quota]
+        return forecast(calls, rate, min(known, default=None), self._window, now).seconds
+
+    def memory(self, now: float) -> PacingMemory:
+        """What another run can go on from."""
+        park = self._parking.park(now)
+        return PacingMemory(
+            at=now,
+            rate=self._controller.aim,
+            estimate=self.estimate,
+            learned_quota=self._parking.learned,
+            daily_quota=self._limits.daily.quota,
+            counted=self._parking.count(now),
+            parked="" if park is None else park.why,
+            parked_until=None if park is None else park.until,
+        )
+
+
+def _controller(limits: Limits, memory: PacingMemory | None, now: float) -> RateController:
+    phase = Phase.START if limits.seek else Phase.TRACK
+    if memory is None or not 0 <= now - memory.at < _REMEMBERED_FOR:
+        return RateController(RateLimits(limits.start, limits.rate), phase)
+    if memory.estimate is None:  # nothing has limited that run
+        start = limits.start if not limits.seek else REUSED * memory.rate
+        return RateController(RateLimits(start, limits.rate), phase)
+    start = REUSED * memory.rate
+    return RateController(
+        RateLimits(start, limits.rate), Phase.TRACK, known=memory.rate, estimate=memory.estimate
+    )
+
+
+def _parking(limits: Limits, window: RollingWindow, memory: PacingMemory | None) -> Parking:
+    if memory is None:
+        return Parking(limits.daily, window)
+    parking = Parking(limits.daily, window, memory.learned_quota)
+    if memory.parked in {Why.UNKNOWN_QUOTA, Why.ACCOUNT_FULL} and memory.parked_until is not None:
+        parking.stay_closed(Why(memory.parked), memory.parked_until)
+    return parking

@@ -1,0 +1,211 @@
+"""When the whole run waits, and until when. Pure.
+
+Three things stop a run for long, and none of them is the quota per second:
+
+ - The daily quota that the operator knows. It is never exceeded: calls under way count as if they were
+   counted, and the next one leaves when the oldest has left the window, to the moment.
+ - A cap that nobody knows. It answers with the same throttle as the quota per second, but comes after a
+   silence too, when any bucket would have refilled. Then the calls in the window are taken for the cap; the
+   run waits until one of them leaves it, and asks with a single call (probe) now and then whether that is
+   true. A probe that is granted says that it is not.
+ - The whole account is full (ServiceQuotaExceededException from every engagement): probes only.
+
+Invariants: no call over a known quota, a probe neither; one probe at a time; nothing is learned from an
+answer that came by no fault of the quota.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from bulk_invite.outcome import Signal
+from bulk_invite.pacing.controller import SILENCE
+from bulk_invite.pacing.window import RollingWindow
+
+_LEAST_SILENCE: Final = 4.0
+"""Seconds that a silence takes at least: at 50 calls per second a hiccup of the service is no cap."""
+
+_EARLY: Final = 15.0
+"""The first probe comes after this part of the interval: what looked like a cap is often a short trouble."""
+
+_LONG: Final = 60.0
+"""Seconds of `x-amz-retry-after` from which it speaks of more than a bucket."""
+
+_TRUSTED: Final = 20
+"""Granted calls after a park until a throttle is taken for the bucket's again."""
+
+
+class Why(StrEnum):
+    """Why a run is parked."""
+
+    DAILY_QUOTA = "daily_quota"
+    UNKNOWN_QUOTA = "unknown_quota"
+    ACCOUNT_FULL = "account_full"
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """The run waits. `until`: seconds on the clock of the pacing, of the next call or probe at the latest."""
+
+    why: Why
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """The right to one call, given at `at`. `silence`: seconds since the call before it."""
+
+    at: float
+    silence: float
+    probe: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DailyLimits:
+    """quota: calls in 24 hours that are never exceeded, or None; probe_interval: seconds between probes."""
+
+    quota: int | None
+    probe_interval: float
+
+
+class Parking:
+    """Counts calls by the day, and closes the gate where going on would be pointless or too much.
+
+    learned: calls in 24 hours that seem to be the account's cap, or None.
+    """
+
+    def __init__(self, limits: DailyLimits, window: RollingWindow, learned: int | None = None) -> None:
+        self.learned = learned
+        self._quota = limits.quota
+        self._interval = limits.probe_interval
+        self._window = window
+        self._in_flight = 0
+        self._closed: Why | None = None
+        self._probe_at = math.inf
+        self._probing = False
+        self._last_at: float | None = None
+        self._granted_since_park = _TRUSTED
+
+    def count(self, now: float) -> int:
+        """Calls that take from the day now, with those under way."""
+        return self._window.count(now) + self._in_flight
+
+    def earliest(self, now: float) -> float:
+        """The time before which no call may leave; inf where an answer has to come first."""
+        until = -math.inf if self._quota is None else self._room_at(self._quota, now)
+        if self._closed is None and self.learned is not None and self._window.count(now) >= self.learned:
+            self._close(Why.UNKNOWN_QUOTA, now + self._interval)
+        if self._closed is None:
+            soft = -math.inf if self.learned is None else self._room_at(self.learned, now)
+            return max(until, soft)
+        if self._closed is Why.UNKNOWN_QUOTA and self.learned and self._room_at(self.learned, now) <= now:
+            self._open()
+            return until
+        return max(until, math.inf if self._probing else min(self._probe_at, self._opens_at(now)))
+
+    def park(self, now: float) -> Park | None:
+        """What the run waits for, where that is more than an answer or a moment."""
+        until = self.earliest(now)
+        if self._closed is not None:
+            return Park(self._closed, until if until < math.inf else now)
+        if self._quota is not None and self._window.count(now) >= self._quota:
+            return Park(Why.DAILY_QUOTA, self._window.frees_at(self._quota, now))
+        return None
+
+    def leave(self, now: float) -> Permit:
+        """A call leaves; `earliest` has allowed it."""
+        self.earliest(now)  # it may have been asked a while ago, and the window has opened since
+        # Who was calling before the first call of a run nobody knows: it comes after no silence.
+        silence = 0.0 if self._last_at is None else now - self._last_at
+        permit = Permit(now, silence, probe=self._closed is not None)
+        self._in_flight += 1
+        self._last_at = now
+        self._probing = self._probing or permit.probe
+        return permit
+
+    def unused(self, permit: Permit) -> None:
+        """The call was not made after all."""
+        self._in_flight -= 1
+        if permit.probe:
+            self._probing = False
+
+    def close(self, why: Why, now: float) -> None:
+        """Stop all but probes, the first of them soon; where it is closed already, the next in due time."""
+        self._close(why, now + (self._interval if self._closed else self._interval / _EARLY))
+
+    def stay_closed(self, why: Why, probe_at: float) -> None:
+        """Take up where another run was parked."""
+        self._close(why, probe_at)
+
+    def observe(
+        self,
+        permit: Permit,
+        signal: Signal,
+        now: float,
+        *,
+        counted: bool,
+        rate: float,
+        retry_after: float | None = None,
+    ) -> bool:
+        """Learn how the call of a permit has ended; True where that has shown a cap.
+
+        counted: whether the service may have counted it (not if it throttled the call or never saw it).
+        rate: calls per second as of the last success, for what counts as a silence.
+        """
+        self.unused(permit)
+        if counted:
+            self._window.add(now)
+        if signal is Signal.THROTTLED:
+            return self._throttled(permit, now, rate, retry_after or 0.0)
+        if permit.probe:
+            self._probe_ended(now, granted=signal is Signal.SUCCESS)
+        elif signal is Signal.SUCCESS:
+            self._granted_since_park += 1
+        return False
+
+    def quiet_after_throttle(self, rate: float) -> float:
+        """Seconds of silence that tell a cap from a bucket at once, where a cap is likely; else 0.0."""
+        return self._silence(rate) if self._granted_since_park < _TRUSTED else 0.0
+
+    def _throttled(self, permit: Permit, now: float, rate: float, retry_after: float) -> bool:
+        if permit.probe:
+            self._probe_at = now + max(self._interval, retry_after)
+        elif self._closed is None and (permit.silence >= self._silence(rate) or retry_after >= _LONG):
+            self.learned = self._window.count(now)
+            self._close(Why.UNKNOWN_QUOTA, now + max(self._interval / _EARLY, retry_after))
+            return True
+        return False
+
+    def _probe_ended(self, now: float, *, granted: bool) -> None:
+        if self._closed is None:
+            return  # a place in the window became free while the probe was under way
+        if not granted:
+            self._probe_at = now  # it says nothing: another one may ask at once
+            return
+        self.learned = None
+        self._open()
+        self._granted_since_park = 0
+
+    def _close(self, why: Why, probe_at: float) -> None:
+        self._closed = why
+        self._probe_at = probe_at
+
+    def _open(self) -> None:
+        self._closed = None
+        self._probing = False
+        self._probe_at = math.inf
+
+    def _opens_at(self, now: float) -> float:
+        if self._closed is not Why.UNKNOWN_QUOTA or not self.learned:
+            return math.inf
+        return self._room_at(self.learned, now)
+
+    def _room_at(self, limit: int, now: float) -> float:
+        return self._window.frees_at(limit - self._in_flight, now)
+
+    @staticmethod
+    def _silence(rate: float) -> float:
+        return max(_LEAST_SILENCE, SILENCE / rate)

@@ -1,0 +1,67 @@
+"""The calls of the last 24 hours, by the exact time of each. Pure.
+
+A call leaves the window a day after its answer, not after it was sent: whenever the service has counted it,
+that was no later. So a limit that is kept here is kept over there, as long as both clocks run equally fast.
+Times are seconds on a clock that never jumps; calendar days, midnight and time zones do not exist in it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from itertools import accumulate
+from typing import Final
+
+DAY: Final = 86_400.0
+"""Seconds that a call stays in the window: the daily quotas of Partner Central are rolling ones."""
+
+_EXACT: Final = 50_000
+"""Calls up to which each is kept by itself; a window that may hold more takes some together."""
+
+_COARSE: Final = 5.0
+"""Seconds whose calls are taken together then; they leave with the last of them."""
+
+
+class RollingWindow:
+    """Memory is bounded: by `_EXACT` times or by the steps of `_COARSE` in a day.
+
+    most: calls that will be in it at most, None where that is not known.
+    """
+
+    def __init__(self, most: int | None) -> None:
+        self._resolution = 0.0 if most is not None and most <= _EXACT else _COARSE
+        self._counts: deque[list[float]] = deque()  # [time of the last of them, how many]
+        self._total = 0
+
+    def add(self, time: float) -> None:
+        """Count a call that was answered at `time`; times come in order."""
+        self._total += 1
+        if self._counts and self._resolution:
+            last = self._counts[-1]
+            if math.floor(last[0] / self._resolution) == math.floor(time / self._resolution):
+                last[0] = max(last[0], time)
+                last[1] += 1
+                return
+        self._counts.append([time, 1])
+
+    def count(self, now: float) -> int:
+        while self._counts and self._counts[0][0] + DAY <= now:
+            _, count = self._counts.popleft()
+            self._total -= int(count)
+        return self._total
+
+    def frees_at(self, limit: int, now: float) -> float:
+        """When fewer than `limit` calls are in the window: `now` if they are, inf for a limit of 0."""
+        over = self.count(now) - limit
+        if over < 0:
+            return now
+        if limit <= 0:
+            return math.inf
+        return self.leaves_at(over)
+
+    def leaves_at(self, index: int) -> float:
+        """When the call that is number `index` from the oldest on (0) leaves the window."""
+        sums = accumulate(int(count) for _, count in self._counts)
+        return next(
+            time + DAY for (time, _), reached in zip(self._counts, sums, strict=True) if reached > index
+        )

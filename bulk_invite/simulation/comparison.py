@@ -1,0 +1,147 @@
+"""One scenario with several senders: what each made of the same server and the same seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bulk_invite.emulator.limits import allowance
+from bulk_invite.pacing.governor import Limits
+from bulk_invite.simulation.engine import Sender, Trial, most_possible, simulate
+from bulk_invite.simulation.scenario import Scenario, Target
+from bulk_invite.simulation.sdk import AdaptiveSender, StandardSender
+from bulk_invite.simulation.senders import FixedSender, GovernedSender
+
+DESIGN: Final = "bulk-invite"
+FIXED: Final = "fixed rate"
+STANDARD: Final = "SDK standard"
+ADAPTIVE: Final = "SDK adaptive"
+STANDARD_WORKERS: Final = 10
+ADAPTIVE_WORKERS: Final = 50
+"""Calls under way at once by the SDK's modes, as in the comparison that the targets come from."""
+
+SENDERS: Final = (DESIGN, FIXED, STANDARD, ADAPTIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What came of one trial. Shares from 0 to 1; probes and over are counts, see `Target`."""
+
+    goodput: float
+    throttled: float
+    probes: int
+    over: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a sender made of a scenario, seed by seed."""
+
+    sender: str
+    trials: tuple[Figures, ...]
+
+    @property
+    def mean(self) -> tuple[float, float]:
+        """Goodput and throttled share, over the seeds."""
+        count = len(self.trials)
+        return sum(t.goodput for t in self.trials) / count, sum(t.throttled for t in self.trials) / count
+
+    @property
+    def worst(self) -> Figures:
+        """The worst of every figure, not necessarily of one trial."""
+        return Figures(
+            min(t.goodput for t in self.trials),
+            max(t.throttled for t in self.trials),
+            max(t.probes for t in self.trials),
+            max(t.over for t in self.trials),
+        )
+
+    def missed(self, target: Target) -> list[str]:
+        """The figures of the target that the worst trial misses, each as a sentence."""
+        worst = self.worst
+        missed = []
+        # Shares of whole calls: half a call in a million is rounding.
+        if target.goodput is not None and worst.goodput < target.goodput - 5e-7:
+            missed.append(f"goodput {worst.goodput:.2%} is less than {target.goodput:.2%}")
+        if target.throttled is not None and worst.throttled > target.throttled:
+            missed.append(f"throttled {worst.throttled:.2%} is more than {target.throttled:.2%}")
+        if target.probes is not None and worst.probes > target.probes:
+            missed.append(f"{worst.probes} probes a day are more than {target.probes}")
+        if target.over is not None and worst.over > target.over:
+            missed.append(f"{worst.over} calls over the day are more than {target.over}")
+        return missed
+
+
+def makers(scenario: Scenario, limits: Limits, seed: int) -> Mapping[str, Callable[[float], Sender]]:
+    """How to make each sender, for the time at which it begins."""
+    return {
+        DESIGN: lambda began: GovernedSender(limits, began),
+        FIXED: lambda began: FixedSender(scenario.fixed_rate, began),
+        STANDARD: lambda began: StandardSender(began, workers=STANDARD_WORKERS, seed=seed),
+        ADAPTIVE: lambda began: AdaptiveSender(began, workers=ADAPTIVE_WORKERS, seed=seed),
+    }
+
+
+def compare(
+    scenario: Scenario, limits: Limits, seeds: Sequence[int], senders: Sequence[str] = SENDERS
+) -> list[Outcome]:
+    """Simulate every sender with every seed. limits: of our own sender."""
+    return [
+        Outcome(name, tuple(figures_of(scenario, run(scenario, limits, name, seed)) for seed in seeds))
+        for name in senders
+    ]
+
+
+def run(scenario: Scenario, limits: Limits, sender: str, seed: int) -> Trial:
+    """One trial of one sender in virtual time."""
+    return simulate(scenario.options, makers(scenario, limits, seed)[sender], scenario.length, seed)
+
+
+def figures_of(scenario: Scenario, trial: Trial) -> Figures:
+    start, end = scenario.warm_up * trial.length, trial.length
+    granted, throttled = trial.granted(start, end), trial.throttled(start, end)
+    calls = granted + throttled
+    return Figures(
+        goodput=granted / _allowed(scenario, trial, start, end),
+        throttled=throttled / calls if calls else 0.0,
+        probes=_most_a_day(trial.sender.probes, scenario) if isinstance(trial.sender, GovernedSender) else 0,
+        over=_over(scenario, trial),
+    )
+
+
+def _allowed(scenario: Scenario, trial: Trial, start: float, end: float) -> float:
+    if scenario.options.daily_quota is not None:
+        return most_possible(scenario.options, start, end)
+    return allowance(scenario.options, start, end) - trial.granted_to_others(start, end)
+
+
+def _over(scenario: Scenario, trial: Trial) -> int:
+    """Calls that met a day that was used up."""
+    quota, day = scenario.options.daily_quota, scenario.options.day
+    if quota is None:
+        return 0
+    granted: list[float] = []
+    over = 0
+    for moment in trial.moments:
+        if not moment.throttled:
+            granted.append(moment.time)
+        elif len(granted) >= quota and granted[-quota] + day > moment.time:
+            over += 1
+    return over
+
+
+def _most_a_day(times: Sequence[float], scenario: Scenario) -> int:
+    most = oldest = 0
+    for newest, time in enumerate(times):
+        while times[oldest] + scenario.options.day <= time:
+            oldest += 1
+        most = max(most, newest - oldest + 1)
+    return most
+
+
+def allowed_at(scenario: Scenario, time: float) -> float:
+    """Calls per second that the server allows at a time, in seconds from the beginning; inf for no limit."""
+    rate = allowance(scenario.options, time, time + 1.0)
+    return rate if rate < math.inf else math.nan

@@ -1,0 +1,119 @@
+"""A scenario over real HTTP: the installed sender, and real SDK clients, against a real emulator.
+
+The emulator's ledger says what was granted and what was throttled, whatever the senders believe.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import signal
+import subprocess
+import tempfile
+import urllib.request
+from collections.abc import Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import orjson
+
+from bulk_invite import service_model
+from bulk_invite.emulator.flag import flags
+from bulk_invite.emulator.limits import allowance
+from bulk_invite.emulator.options import Options
+from bulk_invite.simulation.engine import Moment, Trial
+from bulk_invite.simulation.live_sdk import run_sdk
+from bulk_invite.simulation.programs import PATIENCE, ProgramError, started_emulator, started_sender
+from bulk_invite.simulation.scenario import Scenario
+from bulk_invite.validation import examples
+
+_AT_THE_EDGES: Final = 2.0
+"""Seconds that a sender gets to start, and to stop."""
+
+_PER_ENGAGEMENT: Final = 9
+
+
+def send_live(scenario: Scenario, length: float) -> Trial:
+    """`bulk-invite send` for `length` seconds. Raises ProgramError."""
+    with (
+        tempfile.TemporaryDirectory(prefix="bulk-invite-") as folder,
+        started_emulator(*_flags(scenario.server)) as url,
+    ):
+        source = Path(folder) / "rows.ndjson"
+        with source.open("wb") as file:
+            for _, request in zip(range(_rows(scenario, length)), _requests(), strict=False):
+                file.write(orjson.dumps(request, option=orjson.OPT_APPEND_NEWLINE))
+        options = ["--endpoint-url", url, "--checkpoint", str(Path(folder) / "checkpoint.db"), "--json"]
+        options += ["--progress", "off", "--log-level", "error"]
+        for name, value in scenario.sender.items():
+            options += [f"--{name.replace('_', '-')}", str(value)]
+        with started_sender([str(source)], *options) as process:
+            _let_run(process, length + _AT_THE_EDGES)
+        return _trial(url, length)
+
+
+def send_by_sdk(
+    scenario: Scenario, length: float, mode: Literal["standard", "adaptive"], workers: int
+) -> Trial:
+    """An SDK client in one of its retry modes for `length` seconds. Raises ProgramError."""
+    with started_emulator(*_flags(scenario.server)) as url:
+        # A process of its own: many threads must not share Python's lock with anybody.
+        process = multiprocessing.get_context("spawn").Process(
+            target=_run_sdk, args=(url, mode, length + _AT_THE_EDGES, workers), daemon=True
+        )
+        process.start()
+        process.join(length + PATIENCE)
+        if process.is_alive():
+            process.kill()
+            raise ProgramError("The SDK client did not end in time.")
+        return _trial(url, length)
+
+
+def _run_sdk(url: str, mode: Literal["standard", "adaptive"], seconds: float, workers: int) -> None:
+    run_sdk(url, mode, _requests(), seconds, workers)
+
+
+def _let_run(process: subprocess.Popen[bytes], seconds: float) -> None:
+    try:
+        code = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE)
+    else:
+        raise ProgramError(f"The sender ended before its time, with exit code {code}.")
+
+
+def _requests() -> Iterator[dict[str, Any]]:
+    """Valid requests without end, each with a token of its own."""
+    template = examples(service_model.load())[0]
+    for number in count():
+        yield {
+            **template,
+            "Catalog": "Sandbox",
+            "ClientToken": f"live-{number:08}",
+            "EngagementIdentifier": f"eng-{number // _PER_ENGAGEMENT:014}",
+        }
+
+
+def _rows(scenario: Scenario, length: float) -> int:
+    """More rows than the server lets through."""
+    return int(allowance(scenario.options, 0.0, length + PATIENCE)) + 1000
+
+
+def _trial(url: str, length: float) -> Trial:
+    with urllib.request.urlopen(f"{url}/_emulator/calls", timeout=PATIENCE) as answer:  # noqa: S310 - ours
+        calls = [json.loads(line) for line in answer]
+    creates = [call for call in calls if call["operation"] == "CreateEngagementInvitation"]
+    if not creates:
+        raise ProgramError("No call has reached the emulator.")
+    began = creates[0]["time"]
+    return Trial(length, [Moment(call["time"] - began, not call["charged"], None, 0) for call in creates])
+
+
+def _flags(server: Mapping[str, Any]) -> list[str]:
+    known = flags(Options)
+    words: list[str] = []
+    for name, value in server.items():
+        words += [known[name].name] if value is True else [known[name].name, str(value)]
+    return words

@@ -1,0 +1,89 @@
+"""Pictures of trials: what is in them, and that they do not change by themselves."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from bulk_invite.emulator.options import Options
+from bulk_invite.errors import UsageError
+from bulk_invite.simulation.engine import Trial, simulate
+from bulk_invite.simulation.plot import Panel, draw
+from bulk_invite.simulation.sdk import AdaptiveSender
+from bulk_invite.simulation.senders import FixedSender
+
+_SVG = "{http://www.w3.org/2000/svg}"
+
+
+def trial(seconds: float = 300.0, seed: int = 1) -> Trial:
+    server = Options(rate=5, burst=5, latency=0.1, jitter=0.01)
+    return simulate(server, AdaptiveSender, seconds, seed)
+
+
+def panel(name: str, drawn: Trial) -> Panel:
+    return Panel(name, drawn, lambda _time: 5.0)
+
+
+def texts(path: Path) -> list[str]:
+    return [node.text or "" for node in ET.parse(path).iter(f"{_SVG}text")]
+
+
+def test_an_svg_names_its_panels_and_their_throttled_share(tmp_path: Path) -> None:
+    path = tmp_path / "trial.svg"
+    even = simulate(Options(rate=5, burst=5), lambda began: FixedSender(20, began), 300, 1)
+    draw(path, "A title", [panel("adaptive <mode>", trial()), panel("four times the rate", even)])
+    found = texts(path)
+    assert ET.parse(path).getroot().tag == f"{_SVG}svg"
+    assert {
+        "A title",
+        "adaptive <mode>",
+        "four times the rate",
+        "74.9 % of all calls throttled",
+        "minutes",
+    } <= set(found)
+    assert found.count("sent") == 1, "one legend for all"
+
+
+def test_a_png_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "trial.png"
+    draw(path, "A title", [panel("one", trial())])
+    assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+@pytest.mark.parametrize("ending", ["svg", "png"])
+def test_the_same_trial_gives_the_same_bytes(tmp_path: Path, ending: str) -> None:
+    first, second, other = (tmp_path / f"{name}.{ending}" for name in "abc")
+    draw(first, "A title", [panel("one", trial())])
+    draw(second, "A title", [panel("one", trial())])
+    draw(other, "A title", [panel("one", trial(seed=2))])
+    assert first.read_bytes() == second.read_bytes() != other.read_bytes()
+
+
+def test_a_long_trial_is_drawn_small_and_in_hours(tmp_path: Path) -> None:
+    path = tmp_path / "trial.svg"
+    long = trial(4 * 3600.0)
+    draw(path, "A title", [panel("one", long), panel("two", long)])
+    assert path.stat().st_size < 150_000
+    assert "hours" in texts(path)
+
+
+def test_a_trial_without_calls_is_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "trial.svg"
+    draw(path, "A title", [panel("nothing", Trial(60.0))])
+    assert "0.0 % of all calls throttled" in texts(path)
+
+
+@pytest.mark.parametrize("name", ["trial.pdf", "trial", "trial.svg.gz"])
+def test_other_endings_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"\.png or \.svg"):
+        draw(tmp_path / name, "A title", [panel("one", trial())])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UsageError, match=r"pip install 'bulk-invite\[plot\]'"):
+        draw(tmp_path / "trial.svg", "A title", [panel("one", trial())])
