@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol, assert_never
+from typing import Protocol, assert_never
 
 import anyio
 
+from bulk_invite.aside import Aside
 from bulk_invite.backoff import Backoff
 from bulk_invite.classify import classify, is_counted, signal
 from bulk_invite.commit import Committer
@@ -42,9 +43,6 @@ from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import Permit, Why
 from bulk_invite.report import Report
 from bulk_invite.stop import StopSwitch
-
-_ASIDE_BYTES: Final = 16 << 20
-"""Size of the rows that are kept to be tried once more at the end; others wait for a later run."""
 
 
 class Sender(Protocol):
@@ -102,8 +100,7 @@ class Deliverer:
         self._random = surroundings.random
         self._outage = Outage(surroundings.endpoint, patience.unreachable, surroundings.random)
         self.engagements = Engagements()
-        self._aside: deque[Life] = deque()
-        self._aside_bytes = 0
+        self._aside = Aside()
         self._is_last_round = False
         self._held: list[tuple[Life, Disposition]] = []
 
@@ -138,16 +135,9 @@ class Deliverer:
 
     def last_rounds(self) -> Iterator[deque[Life]]:
         """The rows to try once more at the end: first one of each full engagement, then the others."""
-        aside, self._aside = self._aside, deque()
         self.engagements.ask_again()
         self._is_last_round = True
-        first, others = deque[Life](), deque[Life]()
-        asked = set[str]()
-        for life in aside:
-            (others if life.engagement in asked else first).append(life)
-            asked.add(life.engagement)
-        yield first
-        yield others
+        yield from self._aside.taken_back()
 
     async def settle_held(self) -> int:
         """Fail the rows whose denial is theirs, or was too rare to blame the sender; says how many.
@@ -175,11 +165,8 @@ class Deliverer:
 
     def _put_aside(self, life: Life) -> None:
         """Keep a row for the end of the run, or let it wait for a later one."""
-        if self._is_last_round or self._aside_bytes + len(life.body) > _ASIDE_BYTES:
+        if self._is_last_round or not self._aside.put(life):
             life.end()
-        else:
-            self._aside.append(life)
-            self._aside_bytes += len(life.body)
 
     async def _permitted(self, life: Life, *, retry: bool, after: float = 0.0) -> Permit | None:
         """Wait `after` seconds, for the endpoint and for the pacing; None when no call may leave."""

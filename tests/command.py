@@ -130,6 +130,7 @@ def run(
     env: Mapping[str, str] = CREDENTIALS,
     stdin: bytes = b"",
     shell: bool = False,
+    within: float = PATIENCE,
 ) -> Ran:
     """Run the command to its end; with `shell`, the one argument is a script in which "$0" is the command."""
     began = time.monotonic()
@@ -138,7 +139,7 @@ def run(
         check=False,
         cwd=cwd,
         env=environment(**env),
-        timeout=PATIENCE,
+        timeout=within,
         capture_output=True,
         input=stdin,
     )

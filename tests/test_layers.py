@@ -22,6 +22,7 @@ _LAYERS = [
             "life",
             "commit",
             "outage",
+            "aside",
             "stop",
             "report",
             "engagements",

@@ -721,9 +721,8 @@ async def test_rows_that_were_set_aside_are_sent_at_the_end_where_there_is_room_
 
 async def test_rows_that_are_set_aside_are_open_until_the_end_and_a_stop_leaves_them_deferred() -> None:
     rows = [f"t{each} full" for each in range(10)] + [f"u{each} roomy" for each in range(50)]
-    sender = ScriptedSender(
-        {f"u{each}": [created(f"u{each}")] for each in range(50)}, otherwise=lambda _: FULL
-    )
+    script: dict[str, list[Reply]] = {f"u{each}": [created(f"u{each}")] for each in range(50)}
+    sender = ScriptedSender(script, otherwise=lambda _: FULL)
     run = _Run(rows, sender, in_flight=1)
     await run.when(2.0, run.stop.drain)
     assert not run.finished
@@ -768,7 +767,10 @@ async def test_a_run_over_the_day_goes_on_to_the_moment_and_finishes() -> None:
 
 
 async def test_doubtful_rows_and_outages_do_not_lock_a_day_that_is_nearly_used_up() -> None:
-    script = {"t1": [SERVER_ERROR, created("t1")], "t2": [DOWN, DOWN, created("t2")]}
+    script: dict[str, list[Reply]] = {
+        "t1": [SERVER_ERROR, created("t1")],
+        "t2": [DOWN, DOWN, created("t2")],
+    }
     run = await _Run(_rows(3), ScriptedSender(script), governor=make_governor(10.0, daily_quota=4)).go()
     assert run.report.tally.states[State.CREATED] == 3
     assert run.took < _HOUR

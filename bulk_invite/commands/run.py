@@ -8,7 +8,6 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -17,13 +16,13 @@ import structlog
 
 from bulk_invite.backoff import Backoff
 from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.commands.memory import Memory
 from bulk_invite.commands.pacing import limits_of, make_clock, make_governor
 from bulk_invite.commands.summary import Summary, show
 from bulk_invite.commit import Committer
 from bulk_invite.deliver import Deliverer, Patience, Surroundings
 from bulk_invite.disposition import PermissionGuard
 from bulk_invite.errors import EXIT_STOPPED, CheckpointError, ResultsError
-from bulk_invite.journal import PacingMemory
 from bulk_invite.outcome import State, Unreachable
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.partner_central import Connection, PartnerCentral, connect
@@ -40,9 +39,6 @@ _log = structlog.get_logger()
 
 _INTERRUPTED: Final = 130
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-
-_REMEMBERED_EVERY: Final = 10.0
-"""Seconds between two notes of the pacing in the checkpoint; a park is noted at once."""
 
 _DOUBTFUL: Final = Backoff(base=0.2, cap=20.0)
 _THROTTLED: Final = Backoff(base=0.1, cap=5.0)
@@ -160,7 +156,7 @@ class Run:
                 mode=settings.progress,
                 interval=settings.progress_interval,
             )
-            memory = _Memory(pacer, progress, committer, writer)
+            memory = Memory(pacer, progress, committer, writer)
 
             async def opening() -> None:
                 await _claim(writer, partner_central, _endpoint(settings))
@@ -203,41 +199,6 @@ class Run:
                 "run.draining", signal=number.name, now="calls in flight are finished, again: cut off"
             )
             self._stop.drain()
-
-
-class _Memory:
-    """Writes down what the pacing knows, once the checkpoint is ours."""
-
-    def __init__(
-        self, pacer: Pacer, progress: Progress, committer: Committer, writer: CheckpointWriter
-    ) -> None:
-        self._pacer = pacer
-        self._progress = progress
-        self._committer = committer
-        self._writer = writer
-        self._begun = anyio.Event()
-
-    def begin(self) -> None:
-        self._begun.set()
-
-    async def keep(self) -> None:
-        """Go on until cancelled. Raises CheckpointError."""
-        await self._begun.wait()
-        last: PacingMemory | None = None
-        while True:
-            memory = self._now()
-            if last is None or memory.parked != last.parked or memory.at >= last.at + _REMEMBERED_EVERY:
-                await self._committer.remember(memory)
-                last = memory
-            await anyio.sleep(1.0)
-
-    def keep_last(self) -> None:
-        """Write once more, when nobody else writes any more."""
-        if self._begun.is_set():
-            self._writer.remember(self._now())
-
-    def _now(self) -> PacingMemory:
-        return replace(self._pacer.memory(), left=self._progress.view(anyio.current_time()).left)
 
 
 def _collect_less() -> None:

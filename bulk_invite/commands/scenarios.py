@@ -35,9 +35,19 @@ def chosen(wanted: Sequence[str]) -> list[Scenario]:
     return [replace(scenario, sender=_NO_DAY | scenario.sender) for scenario in map(load, wanted or names())]
 
 
+def limits(scenario: Scenario) -> Limits:
+    """What its sender may do. Raises UsageError."""
+    try:
+        return limits_of(Settings.model_validate(scenario.sender))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        problem = f"{first['loc'][0]}: {first['msg']}"
+        raise UsageError(f"The sender of the scenario {scenario.name} is not possible: {problem}.") from None
+
+
 def run(scenarios: Sequence[Scenario], seeds: int, *, only_ours: bool) -> list[Result]:
     """Every sender with every seed, in virtual time."""
-    cases = [(scenario, _limits(scenario)) for scenario in scenarios]
+    cases = [(scenario, limits(scenario)) for scenario in scenarios]
     senders = comparison.SENDERS[:1] if only_ours else comparison.SENDERS
     return list(simulate_all(cases, senders, seeds))
 
@@ -55,8 +65,8 @@ def draw_one(scenarios: Sequence[Scenario], path: Path) -> None:
     if len(scenarios) != 1:
         raise UsageError("--plot draws one scenario.", hint="Name it.")
     [scenario] = scenarios
-    limits, allowed = _limits(scenario), partial(comparison.allowed_at, scenario)
-    panels = [Panel(name, comparison.run(scenario, limits, name, seed=0), allowed) for name in _DRAWN]
+    ours, allowed = limits(scenario), partial(comparison.allowed_at, scenario)
+    panels = [Panel(name, comparison.run(scenario, ours, name, seed=0), allowed) for name in _DRAWN]
     draw(path, scenario.title, panels)
 
 
@@ -87,15 +97,6 @@ def tell_missed(results: Sequence[Result]) -> bool:
             missed = True
             sys.stderr.write(f"{scenario.name}: {sentence}\n")
     return missed
-
-
-def _limits(scenario: Scenario) -> Limits:
-    try:
-        return limits_of(Settings.model_validate(scenario.sender))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        problem = f"{first['loc'][0]}: {first['msg']}"
-        raise UsageError(f"The sender of the scenario {scenario.name} is not possible: {problem}.") from None
 
 
 def _rows(results: Sequence[Result]) -> list[list[str]]:

@@ -25,6 +25,7 @@ from enum import Enum
 from typing import Final
 
 from bulk_invite.outcome import Signal
+from bulk_invite.pacing.sample import Cluster, Sample
 
 _SHARE: Final = 0.007
 """Share of throttled calls that TRACK settles at: a run may waste 1 %, and the start needs some of it."""
@@ -37,9 +38,6 @@ _DOUBLING: Final = 1.0
 """Seconds in which the rate doubles in START."""
 
 _START_CUT: Final = 0.5
-
-_ENOUGH: Final = 20
-"""Successes between two throttles that make a sample; its error is one call in that many."""
 
 _NO_THROTTLE: Final = 25
 """Successes in a row after which MEASURE gives up waiting: at 5 % over r an empty bucket lasts 20 calls."""
@@ -61,10 +59,6 @@ _CLIMBED: Final = 1.1
 
 _APART: Final = 1.05
 """Factor between rate and sample from which the bucket must have overflowed: the sample is too low."""
-
-_CLUSTER: Final = 3
-_CLUSTER_GAP: Final = 6
-"""So many throttles, each fewer than so many successes after the last, say that the quota has dropped."""
 
 _CLUSTER_CUTS: Final = (0.5, 0.9)
 """Shares of the rate between which a cluster cuts it to what was measured in it."""
@@ -105,24 +99,6 @@ class RateLimits:
     ceiling: float
 
 
-@dataclass(slots=True)
-class _Sample:
-    """Successes since a throttle, which left the bucket empty at `began`."""
-
-    began: float
-    successes: int = 0
-
-    def rate(self, now: float) -> float | None:
-        """Calls per second; None where there are too few to tell."""
-        if self.successes < _ENOUGH or now <= self.began:
-            return None
-        return self.successes / (now - self.began)
-
-    def roughly(self, now: float) -> float:
-        """Calls per second, however few there are: between none and one more would have been granted."""
-        return (self.successes + 0.5) / (now - self.began) if now > self.began else math.inf
-
-
 class RateController:
     """Observes the signal of every attempt and says how fast and how soon the next one may leave.
 
@@ -142,9 +118,9 @@ class RateController:
         self._rate = min(limits.start, limits.ceiling)
         self._phase = phase
         self._estimate = estimate
-        self._sample: _Sample | None = None
+        self._sample: Sample | None = None
         self._quiet = 0
-        self._cluster: list[_Sample] = []
+        self._cluster = Cluster()
         self._cut_to = self._rate
         self._cut_at = -math.inf
         # Of use in MEASURE: the rate at the last throttle, and one that was possible since; 0.0 for none.
@@ -181,7 +157,7 @@ class RateController:
         self._recover_to = self._granted_rate
         self._rate = self._cut_to = REUSED * self._granted_rate
         self._sample = None
-        self._cluster = []
+        self._cluster = Cluster()
         self._holds_in_a_row = 0
         self._silent_until = -math.inf
 
@@ -205,8 +181,7 @@ class RateController:
 
     def _succeeded(self, sent_at: float) -> None:
         self._quiet += 1
-        for sample in self._cluster[-1:]:
-            sample.successes += 1
+        self._cluster.succeeded()
         if self._sample is not None:
             self._sample.successes += 1
         if sent_at > self._cut_at:
@@ -244,10 +219,10 @@ class RateController:
 
     def _throttled(self, sent_at: float, answered_at: float) -> None:
         """React to the first throttle of a round trip."""
-        sample = self._sample or _Sample(sent_at)
+        sample = self._sample or Sample(sent_at)
         measured = sample.rate(sent_at)
         self._estimate = measured or self._estimate
-        next_sample = _Sample(sent_at)
+        next_sample = Sample(sent_at)
         if self._phase is not Phase.MEASURE:
             self._possible = 0.0
         self._too_high = self._rate
@@ -261,7 +236,7 @@ class RateController:
             next_sample = sample  # the bucket was empty then and is now: go on counting
         elif measured is not None and self._rate > _CLIMBED * self._cut_to:
             self._settle(measured, self._rate)
-        elif (cluster := self._ended_cluster(sent_at)) is not None:
+        elif (cluster := self._cluster.throttled(sent_at)) is not None:
             least, most = (share * self._rate for share in _CLUSTER_CUTS)
             self._set(max(least, min(most, cluster.roughly(sent_at))), Phase.MEASURE)
             next_sample = cluster
@@ -284,18 +259,6 @@ class RateController:
             self._set(min(self._rate, math.sqrt(measured * tried)), Phase.MEASURE)
         else:
             self._set(min(self._rate, measured), Phase.TRACK)
-
-    def _ended_cluster(self, now: float) -> _Sample | None:
-        """The sample of a cluster of throttles that is complete by one more now, or None."""
-        self._cluster = [*self._cluster, _Sample(now)]
-        gaps = [sample.successes for sample in self._cluster[:-1]]
-        if gaps and gaps[-1] >= _CLUSTER_GAP:
-            self._cluster = self._cluster[-1:]
-        if len(self._cluster) < _CLUSTER:
-            return None
-        whole = _Sample(self._cluster[0].began, sum(gaps))
-        self._cluster = []
-        return whole
 
     def _set(self, rate: float, phase: Phase) -> None:
         # Not above what it was: the operator may have asked for less than the floor.
