@@ -75,7 +75,7 @@ REUSED: Final = 0.9
 _FLOOR: Final = 0.02
 """Calls per second, at least: a rate of nearly nothing would need hours to see that the quota is back."""
 
-_LATE: Final = 2.0
+_LATE: Final = 1.2
 """Intervals after which a call that leaves was not held back by the rate; its success does not raise it."""
 
 _LONGEST_GAP: Final = 4.0
@@ -151,11 +151,20 @@ class RateController:
         """The rate, or one above it that it is on its way back to."""
         return max(self._rate, min(self._recover_to, self._ceiling))
 
-    def restore(self) -> None:
-        """Take back what the throttles since the last success have done: they were not the bucket's."""
-        self._phase = Phase.START if self._estimate is None else Phase.TRACK
-        self._recover_to = self._granted_rate
-        self._rate = self._cut_to = REUSED * self._granted_rate
+    def restore(self, known: float) -> None:
+        """Take back what throttles have done that were not the bucket's: begin near a rate that was good."""
+        self._begin(REUSED * known, Phase.START if self._estimate is None else Phase.TRACK)
+        self._recover_to = known
+
+    def seek_from(self, rate: float) -> None:
+        """Seek the rate anew: what was known of it holds no more."""
+        self._begin(rate, Phase.START)
+        self._recover_to = 0.0
+
+    def _begin(self, rate: float, phase: Phase) -> None:
+        self._rate = self._cut_to = min(max(_FLOOR, rate), self._ceiling)
+        self._granted_rate = rate
+        self._phase = phase
         self._sample = None
         self._cluster = Cluster()
         self._holds_in_a_row = 0
@@ -207,7 +216,7 @@ class RateController:
         """Factor on the rate for a success whose call left `gap` seconds after the one before it."""
         match self._phase:
             case Phase.START:
-                return math.pow(2.0, gap / _DOUBLING)
+                return math.pow(2.0, min(1.0, gap / _DOUBLING))
             case Phase.MEASURE:
                 return 1.0
             case Phase.TRACK:

@@ -37,8 +37,28 @@ def _seconds(calls: int, rate: float, quota: int | None, window: RollingWindow, 
     if quota is None:
         return by_rate
     # A place in the window serves one call after the other, a day apart: the last call comes so many days
-    # after the first call that had its place.
+    # after the one that had its place first. On the second day the first one's calls may still be leaving.
     days, place = divmod(calls - 1, quota)
-    free = quota - window.count(now)
-    first = 0.0 if place < free else window.leaves_at(place - free) - now
-    return max(by_rate, days * DAY + max(first, (place + 1) / rate))
+    first = _first_day(place + 1, rate, quota, window, now)
+    if days == 0:
+        return max(by_rate, first)
+    full = _first_day(quota, rate, quota, window, now)
+    second = max(first + DAY, full + (place + 1) / rate)
+    return max((days - 1) * DAY + second, full + (calls - quota) / rate)
+
+
+def _first_day(calls: int, rate: float, quota: int, window: RollingWindow, now: float) -> float:
+    """The same for calls that find a place each, free now or taken by a call that leaves the window."""
+    free = max(0, quota - window.count(now))
+    seconds = min(calls, free) / rate
+    # A quota that was lowered: the oldest calls leave places that do not count any more.
+    surplus, calls = max(0, window.count(now) - quota), calls - free
+    for leaves, count in window.leaving():
+        gone, surplus = min(count, surplus), max(0, surplus - count)
+        served = min(count - gone, calls)
+        if served > 0:
+            seconds = max(seconds + 1 / rate, leaves - now) + (served - 1) / rate
+            calls -= served
+        if calls <= 0:
+            break
+    return seconds

@@ -41,8 +41,11 @@ class Governor:
         self._limits = limits
         self._window = window
         self._controller = _controller(limits, memory, now)
-        self._parking = _parking(limits, window, memory)
+        self._parking = _parking(limits, window, memory, now)
         self._silent_until = float("-inf")
+        # The rate before a cap was found, when that was, and what was granted since.
+        self._good_rate = self._controller.rate
+        self._capped_at, self._granted = now, 0
 
     @property
     def rate(self) -> float:
@@ -64,7 +67,10 @@ class Governor:
 
     def leave(self, now: float) -> Permit:
         """A call leaves; `earliest` has allowed it."""
-        return self._parking.leave(now)
+        permit = self._parking.leave(now)
+        if permit.opening and self._controller.rate < REUSED * self._good_rate:
+            self._controller.restore(self._good_rate)
+        return permit
 
     def unused(self, permit: Permit) -> None:
         """The call was not made after all."""
@@ -85,7 +91,7 @@ class Governor:
         retry_after: float | None = None,
     ) -> None:
         """Learn from one attempt; the arguments are as in `RateController` and `Parking`."""
-        rate = self._controller.granted_rate
+        rate, in_question = self._controller.granted_rate, self._parking.is_in_question
         if not permit.probe:  # a probe asks about the day, and must not move the rate
             self._controller.observe(
                 signal, sent_at=sent_at, answered_at=answered_at, retry_after=retry_after
@@ -93,11 +99,24 @@ class Governor:
         closed = self._parking.observe(
             permit, signal, answered_at, counted=counted, rate=rate, retry_after=retry_after
         )
+        self._granted += signal is Signal.SUCCESS
         if closed:
-            self._controller.restore()
+            self._take_back(rate, answered_at, in_question=in_question)
         if signal is Signal.THROTTLED:
             quiet = self._parking.quiet_after_throttle(rate)
             self._silent_until = max(self._silent_until, answered_at + quiet)
+
+    def _take_back(self, rate: float, now: float, *, in_question: bool) -> None:
+        """A cap was found: forget what its throttles have done to the rate, unless it is found once more.
+
+        Then it may be a bucket that has become very slow: what was granted since says how slow.
+        """
+        if in_question:
+            self._controller.seek_from((self._granted + 0.5) / max(1.0, now - self._capped_at))
+        else:
+            self._good_rate = rate
+            self._controller.restore(rate)
+        self._capped_at, self._granted = now, 0
 
     def time_left(self, calls: int, rate: float, now: float) -> float:
         """Seconds until so many more calls have left, at `rate` and by the daily quota."""
@@ -132,10 +151,10 @@ def _controller(limits: Limits, memory: PacingMemory | None, now: float) -> Rate
     )
 
 
-def _parking(limits: Limits, window: RollingWindow, memory: PacingMemory | None) -> Parking:
+def _parking(limits: Limits, window: RollingWindow, memory: PacingMemory | None, now: float) -> Parking:
     if memory is None:
         return Parking(limits.daily, window)
     parking = Parking(limits.daily, window, memory.learned_quota)
     if memory.parked in {Why.UNKNOWN_QUOTA, Why.ACCOUNT_FULL} and memory.parked_until is not None:
-        parking.stay_closed(Why(memory.parked), memory.parked_until)
+        parking.stay_closed(Why(memory.parked), memory.parked_until, now)
     return parking

@@ -22,7 +22,7 @@ from enum import StrEnum
 from typing import Final
 
 from bulk_invite.outcome import Signal
-from bulk_invite.pacing.controller import SILENCE
+from bulk_invite.pacing.controller import LONGEST_RETRY_AFTER, SILENCE
 from bulk_invite.pacing.window import RollingWindow
 
 _LEAST_SILENCE: Final = 4.0
@@ -56,11 +56,16 @@ class Park:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """The right to one call, given at `at`. `silence`: seconds since the call before it."""
+    """The right to one call, given at `at`.
+
+    silence: seconds since the call before it. probe: it asks whether a park is over. opening: it is the first
+    one after a park that the window has ended.
+    """
 
     at: float
     silence: float
     probe: bool
+    opening: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,8 @@ class Parking:
         self._closed: Why | None = None
         self._probe_at = math.inf
         self._probing = False
+        self._not_before = -math.inf
+        self._opened_by_window = False
         self._last_at: float | None = None
         self._granted_since_park = _TRUSTED
 
@@ -101,10 +108,12 @@ class Parking:
         if self._closed is None:
             soft = -math.inf if self.learned is None else self._room_at(self.learned, now)
             return max(until, soft)
-        if self._closed is Why.UNKNOWN_QUOTA and self.learned and self._room_at(self.learned, now) <= now:
+        opens_at = max(self._not_before, self._opens_at(now))
+        if opens_at <= now:
             self._open()
+            self._opened_by_window = True
             return until
-        return max(until, math.inf if self._probing else min(self._probe_at, self._opens_at(now)))
+        return max(until, math.inf if self._probing else min(self._probe_at, opens_at))
 
     def park(self, now: float) -> Park | None:
         """What the run waits for, where that is more than an answer or a moment."""
@@ -120,7 +129,8 @@ class Parking:
         self.earliest(now)  # it may have been asked a while ago, and the window has opened since
         # Who was calling before the first call of a run nobody knows: it comes after no silence.
         silence = 0.0 if self._last_at is None else now - self._last_at
-        permit = Permit(now, silence, probe=self._closed is not None)
+        permit = Permit(now, silence, probe=self._closed is not None, opening=self._opened_by_window)
+        self._opened_by_window = False
         self._in_flight += 1
         self._last_at = now
         self._probing = self._probing or permit.probe
@@ -133,12 +143,15 @@ class Parking:
             self._probing = False
 
     def close(self, why: Why, now: float) -> None:
-        """Stop all but probes, the first of them soon; where it is closed already, the next in due time."""
-        self._close(why, now + (self._interval if self._closed else self._interval / _EARLY))
+        """Stop all but probes: the first of them comes soon, the next in due time after each."""
+        if self._closed is None:
+            self._close(why, now + self._interval / _EARLY)
+        elif self._probe_at <= now:  # the probe has said so, and no call that was on its way
+            self._close(why, now + self._interval)
 
-    def stay_closed(self, why: Why, probe_at: float) -> None:
-        """Take up where another run was parked."""
-        self._close(why, probe_at)
+    def stay_closed(self, why: Why, probe_at: float, now: float) -> None:
+        """Take up where another run was parked, by a clock that may have been wrong."""
+        self._close(why, min(probe_at, now + LONGEST_RETRY_AFTER))
 
     def observe(
         self,
@@ -159,18 +172,25 @@ class Parking:
         if counted:
             self._window.add(now)
         if signal is Signal.THROTTLED:
-            return self._throttled(permit, now, rate, retry_after or 0.0)
+            return self._throttled(permit, now, rate, min(retry_after or 0.0, LONGEST_RETRY_AFTER))
         if permit.probe:
             self._probe_ended(now, granted=signal is Signal.SUCCESS)
         elif signal is Signal.SUCCESS:
             self._granted_since_park += 1
         return False
 
+    @property
+    def is_in_question(self) -> bool:
+        """A probe was granted a moment ago, and what it has opened may not be over."""
+        return self._granted_since_park < _TRUSTED
+
     def quiet_after_throttle(self, rate: float) -> float:
         """Seconds of silence that tell a cap from a bucket at once, where a cap is likely; else 0.0."""
-        return self._silence(rate) if self._granted_since_park < _TRUSTED else 0.0
+        return self._silence(rate) if self.is_in_question else 0.0
 
     def _throttled(self, permit: Permit, now: float, rate: float, retry_after: float) -> bool:
+        if retry_after >= _LONG:
+            self._not_before = max(self._not_before, now + retry_after)
         if permit.probe:
             self._probe_at = now + max(self._interval, retry_after)
         elif self._closed is None and (permit.silence >= self._silence(rate) or retry_after >= _LONG):
@@ -185,9 +205,10 @@ class Parking:
         if not granted:
             self._probe_at = now  # it says nothing: another one may ask at once
             return
-        self.learned = None
+        if self._closed is Why.UNKNOWN_QUOTA:
+            self.learned = None
+            self._granted_since_park = 0
         self._open()
-        self._granted_since_park = 0
 
     def _close(self, why: Why, probe_at: float) -> None:
         self._closed = why

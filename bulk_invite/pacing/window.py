@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterator
 from itertools import accumulate
 from typing import Final
 
@@ -34,12 +35,14 @@ class RollingWindow:
         self._total = 0
 
     def add(self, time: float) -> None:
-        """Count a call that was answered at `time`; times come in order."""
+        """Count a call that was answered at `time`, or with the last one if that was later."""
         self._total += 1
+        if self._counts:
+            time = max(time, self._counts[-1][0])
         if self._counts and self._resolution:
             last = self._counts[-1]
             if math.floor(last[0] / self._resolution) == math.floor(time / self._resolution):
-                last[0] = max(last[0], time)
+                last[0] = time
                 last[1] += 1
                 return
         self._counts.append([time, 1])
@@ -62,6 +65,8 @@ class RollingWindow:
     def leaves_at(self, index: int) -> float:
         """When the call that is number `index` from the oldest on (0) leaves the window."""
         sums = accumulate(int(count) for _, count in self._counts)
-        return next(
-            time + DAY for (time, _), reached in zip(self._counts, sums, strict=True) if reached > index
-        )
+        return next(time for (time, _), reached in zip(self.leaving(), sums, strict=True) if reached > index)
+
+    def leaving(self) -> Iterator[tuple[float, int]]:
+        """When calls leave the window, and how many, oldest first."""
+        return ((time + DAY, int(count)) for time, count in self._counts)

@@ -1,0 +1,355 @@
+"""The rate as a function of what comes back: rules for any run of answers, figures against a token bucket."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pacers import Service, Trial, make_governor, send_for
+
+from bulk_invite.outcome import Signal
+from bulk_invite.pacing.controller import LONGEST_RETRY_AFTER, Phase, RateController, RateLimits
+
+_Attempt = tuple[Signal, float, float, float | None]
+"""What it brought, seconds since the attempt before, how long it took, `retry_after`."""
+
+_RATES = st.floats(1e-4, 5000)
+_PHASES = st.sampled_from(Phase)
+_SECONDS = st.sampled_from([0.0, 1e-9, 0.001, 0.1, 1.0, 30.0]) | st.floats(0, 1e6)
+_RETRY_AFTER = st.none() | st.floats(0, 1e12)
+_ATTEMPTS = st.lists(
+    st.tuples(
+        st.sampled_from([Signal.SUCCESS, Signal.SUCCESS, Signal.THROTTLED, Signal.IGNORED]),
+        _SECONDS,
+        _SECONDS,
+        _RETRY_AFTER,
+    ),
+    max_size=200,
+)
+
+
+def _throttle(controller: RateController, at: float, sent_at: float | None = None) -> None:
+    controller.observe(Signal.THROTTLED, sent_at=at if sent_at is None else sent_at, answered_at=at)
+
+
+def _succeed(controller: RateController, count: int, begin: float, every: float) -> float:
+    """So many successes, one every so many seconds, answered at once; says when the last one left."""
+    for number in range(1, count + 1):
+        at = begin + number * every
+        controller.observe(Signal.SUCCESS, sent_at=at, answered_at=at)
+    return begin + count * every
+
+
+def _pace(controller: RateController, begin: float, seconds: float) -> float:
+    """Successes as fast as the rate allows; says when the last one left."""
+    at = begin
+    while at < begin + seconds:
+        at += 1 / controller.rate
+        controller.observe(Signal.SUCCESS, sent_at=at, answered_at=at)
+    return at
+
+
+def _fixed(rate: float, ceiling: float | None = None) -> RateController:
+    return RateController(RateLimits(rate, rate if ceiling is None else ceiling), Phase.TRACK)
+
+
+# Rules
+
+
+@given(start=_RATES, ceiling=_RATES, known=st.just(0.0) | _RATES, phase=_PHASES, attempts=_ATTEMPTS)
+@example(1e-4, 1e-4, 0.0, Phase.TRACK, [(Signal.THROTTLED, 0.0, 0.0, None)] * 200)
+@example(1e-4, 5000.0, 5000.0, Phase.START, [(Signal.SUCCESS, 3.0, 0.0, None)] * 200)
+@example(1e-4, 5000.0, 0.0, Phase.TRACK, [(Signal.SUCCESS, 3.0, 0.0, None)] * 20_000)
+def test_rate_is_never_above_its_ceiling_and_never_nothing(
+    start: float, ceiling: float, known: float, phase: Phase, attempts: list[_Attempt]
+) -> None:
+    controller = RateController(RateLimits(start, ceiling), phase, known=known)
+    now = 0.0
+    assert 0 < controller.rate <= ceiling
+    for signal, pause, round_trip, retry_after in attempts:
+        now += pause
+        controller.observe(signal, sent_at=now - round_trip, answered_at=now, retry_after=retry_after)
+        assert min(start, ceiling, 0.02) <= controller.rate <= ceiling
+        assert controller.earliest() < math.inf
+
+
+@given(start=_RATES, ceiling=_RATES, known=st.just(0.0) | _RATES, phase=_PHASES, attempts=_ATTEMPTS)
+def test_only_throttles_cut_and_only_successes_raise(
+    start: float, ceiling: float, known: float, phase: Phase, attempts: list[_Attempt]
+) -> None:
+    controller = RateController(RateLimits(start, ceiling), phase, known=known)
+    now = 0.0
+    for signal, pause, round_trip, retry_after in attempts:
+        now += pause
+        rate, earliest, estimate = controller.rate, controller.earliest(), controller.estimate
+        controller.observe(signal, sent_at=now - round_trip, answered_at=now, retry_after=retry_after)
+        match signal:
+            case Signal.THROTTLED:
+                assert controller.rate <= rate
+                assert controller.earliest() >= earliest
+            case Signal.SUCCESS:
+                assert controller.rate >= rate
+                assert controller.earliest() == earliest
+            case Signal.IGNORED:
+                assert (controller.rate, controller.earliest(), controller.estimate) == (
+                    rate,
+                    earliest,
+                    estimate,
+                )
+
+
+@given(throttles=st.integers(1, 50), rate=_RATES, phase=_PHASES)
+def test_throttles_of_one_round_trip_cut_once(throttles: int, rate: float, phase: Phase) -> None:
+    once, often = (RateController(RateLimits(rate, rate), phase) for _ in range(2))
+    _throttle(once, 10.0, sent_at=9.0)
+    assert once.rate < rate or rate <= 0.02
+    for number in range(throttles):
+        _throttle(often, 10.0 + number / 1000, sent_at=9.0 + number / 1000)
+    assert often.rate == once.rate
+    assert often.earliest() == once.earliest()
+
+
+def test_a_throttle_of_a_call_that_left_after_the_cut_cuts_again() -> None:
+    controller = _fixed(10.0)
+    _throttle(controller, 10.0, sent_at=9.0)
+    once = controller.rate
+    _throttle(controller, 10.5, sent_at=10.001)
+    assert controller.rate < once
+
+
+@given(rate=_RATES)
+def test_holds_grow_with_throttles_in_a_row_up_to_an_end(rate: float) -> None:
+    controller = _fixed(rate)
+    now, holds = 0.0, list[float]()
+    for _ in range(300):
+        _throttle(controller, now)
+        holds.append(controller.earliest() - now)
+        now = controller.earliest() + 0.001
+    assert holds[0] >= 1 / rate
+    assert all(later >= earlier * (1 - 1e-6) for earlier, later in pairwise(holds))
+    assert holds[5] > 2 * holds[0]
+    assert max(holds) <= max(8.0, 10 / controller.rate) * (1 + 1e-6)
+
+
+def test_a_success_after_the_cut_ends_the_row_and_one_from_before_does_not() -> None:
+    def hold_after(success_sent_at: float) -> float:
+        controller = _fixed(10.0)
+        for at in (0.0, 1.0, 2.0):
+            _throttle(controller, at)
+        controller.observe(Signal.SUCCESS, sent_at=success_sent_at, answered_at=3.0)
+        _throttle(controller, 4.0)
+        return controller.earliest() - 4.0
+
+    assert hold_after(2.5) < hold_after(1.9) / 4
+
+
+@given(
+    retry_after=st.floats(0.001, 1e9),
+    sent_at=st.sampled_from([-1.0, 0.5]),
+    rate=_RATES,
+)
+def test_retry_after_is_a_floor_even_for_a_throttle_that_does_not_cut(
+    retry_after: float, sent_at: float, rate: float
+) -> None:
+    controller = _fixed(rate)
+    _throttle(controller, 0.0)
+    before = controller.rate
+    controller.observe(Signal.THROTTLED, sent_at=sent_at, answered_at=1.0, retry_after=retry_after)
+    assert (controller.rate == before) == (sent_at < 0 or rate <= 0.02)
+    assert controller.earliest() >= 1.0 + min(retry_after, LONGEST_RETRY_AFTER)
+
+
+def test_a_service_that_names_a_year_is_asked_again_after_a_day() -> None:
+    controller = _fixed(10.0)
+    controller.observe(Signal.THROTTLED, sent_at=0.0, answered_at=1.0, retry_after=3e7)
+    assert controller.earliest() == 1.0 + 86_400
+
+
+def test_a_shorter_retry_after_does_not_take_back_a_longer_one() -> None:
+    controller = _fixed(10.0)
+    controller.observe(Signal.THROTTLED, sent_at=0.0, answered_at=1.0, retry_after=500.0)
+    controller.observe(Signal.THROTTLED, sent_at=0.5, answered_at=2.0, retry_after=1.0)
+    assert controller.earliest() == 501.0
+
+
+# START
+
+
+def test_start_doubles_with_every_second_of_successes_up_to_the_ceiling() -> None:
+    controller = RateController(RateLimits(start=8.0, ceiling=100.0))
+    now, rates = 0.0, list[float]()
+    for _ in range(5):
+        now = _pace(controller, now, 1.0)
+        rates.append(controller.rate)
+    assert rates == [pytest.approx(8 * 2**second, rel=0.25) for second in (1, 2, 3)] + [100.0, 100.0]
+
+
+def test_start_takes_no_pause_for_growth() -> None:
+    controller = RateController(RateLimits(start=1.0, ceiling=1000.0))
+    _succeed(controller, 5, begin=0.0, every=500.0)
+    assert controller.rate == 1.0
+
+
+@pytest.mark.parametrize("start", [0.5, 1.0, 40.0])
+def test_the_first_throttle_of_a_start_halves_it(start: float) -> None:
+    controller = RateController(RateLimits(start, ceiling=1000.0))
+    now = _pace(controller, 0.0, 3.0)
+    reached = controller.rate
+    _throttle(controller, now)
+    assert controller.rate == pytest.approx(reached / 2)
+    _pace(controller, now, 5 / controller.rate)
+    assert controller.rate == pytest.approx(reached / 2), "and it stands while it is measured"
+
+
+# MEASURE
+
+
+@given(quota=st.floats(0.05, 900), successes=st.integers(20, 24))
+def test_successes_between_two_throttles_are_the_quota(quota: float, successes: int) -> None:
+    controller = RateController(RateLimits(start=2000.0, ceiling=2000.0))
+    assert controller.estimate is None
+    _throttle(controller, 100.0)
+    now = _succeed(controller, successes, begin=100.0, every=1 / quota)
+    _throttle(controller, now)
+    assert controller.estimate == pytest.approx(quota)
+    assert controller.rate == pytest.approx(quota)
+
+
+def test_too_few_successes_measure_nothing_by_themselves() -> None:
+    controller = RateController(RateLimits(start=20.0, ceiling=20.0))
+    _throttle(controller, 0.0)
+    now = _succeed(controller, 10, begin=0.0, every=0.25)
+    _throttle(controller, now)
+    assert controller.estimate is None
+    now = _succeed(controller, 10, begin=now, every=0.25)
+    _throttle(controller, now)
+    assert controller.estimate == pytest.approx(4.0), "but they count on"
+
+
+def test_what_the_service_did_not_decide_by_its_quota_is_not_measured() -> None:
+    controller = RateController(RateLimits(start=20.0, ceiling=20.0))
+    _throttle(controller, 0.0)
+    for number in range(1, 51):
+        controller.observe(Signal.IGNORED, sent_at=number / 10, answered_at=number / 10)
+    _throttle(controller, 5.0)
+    assert controller.estimate is None
+
+
+def test_a_measured_rate_is_never_a_raise() -> None:
+    """A bucket that was full lets more through than the quota."""
+    controller = RateController(RateLimits(start=10.0, ceiling=10.0))
+    _throttle(controller, 0.0)
+    now = _succeed(controller, 20, begin=0.0, every=0.01)
+    before = controller.rate
+    _throttle(controller, now)
+    assert controller.rate <= before
+
+
+# TRACK
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize("rate", [0.05, 1.0, 50.0])
+def test_who_sends_slower_than_allowed_does_not_raise_the_rate(phase: Phase, rate: float) -> None:
+    controller = RateController(RateLimits(rate, 1000.0), phase, known=500.0)
+    _succeed(controller, 500, begin=0.0, every=3 / rate)
+    assert controller.rate == rate
+
+
+def test_a_known_rate_is_soon_reached_again() -> None:
+    known = RateController(RateLimits(9.0, 100.0), Phase.TRACK, known=10.0)
+    stranger = RateController(RateLimits(9.0, 100.0), Phase.TRACK)
+    _pace(known, 0.0, 2.0)
+    _pace(stranger, 0.0, 2.0)
+    assert known.rate >= 10.0
+    assert stranger.rate < 9.1
+
+
+def test_a_throttle_takes_back_what_was_known() -> None:
+    controller = RateController(RateLimits(9.0, 100.0), Phase.TRACK, known=10.0)
+    _throttle(controller, 0.0)
+    _pace(controller, 0.0, 2.0)
+    assert controller.rate < 9.0
+
+
+@given(rate=st.floats(0.1, 1000))
+def test_one_throttle_now_and_then_costs_little(rate: float) -> None:
+    controller = _fixed(rate)
+    _throttle(controller, 0.0)
+    assert 0.95 * rate < controller.rate < rate
+
+
+def test_one_throttle_in_a_hundred_and_fifty_leaves_the_rate_where_it_is() -> None:
+    controller = _fixed(10.0, ceiling=1000.0)
+    now = 0.0
+    for _ in range(20):
+        for _ in range(149):
+            now += 1 / controller.rate
+            controller.observe(Signal.SUCCESS, sent_at=now, answered_at=now)
+        now = max(now + 1 / controller.rate, controller.earliest())
+        _throttle(controller, now)
+        now = controller.earliest()
+    assert controller.rate == pytest.approx(10.0, rel=0.1)
+
+
+def test_long_without_a_throttle_the_rate_climbs_faster_and_faster_but_no_faster_than_a_third_a_second() -> (
+    None
+):
+    controller = _fixed(5.0, ceiling=1000.0)
+    now = _pace(controller, 0.0, 20.0)
+    assert controller.rate < 5.2
+    while controller.rate < 500.0:
+        before = controller.rate
+        now = _pace(controller, now, 1.0)
+        assert controller.rate < before * 1.4
+    assert now < 90.0
+
+
+def test_throttles_close_together_cut_deep() -> None:
+    controller = _fixed(100.0)
+    now = 0.0
+    for _ in range(3):
+        now = _succeed(controller, 3, begin=now, every=0.1)
+        _throttle(controller, now)
+    assert controller.rate <= 90.0
+
+
+# Figures
+
+
+def _figures(trial: Trial, rate: float, seconds: float) -> tuple[float, float]:
+    """Goodput and throttled share after a tenth of the time."""
+    warm = trial.since(seconds / 10)
+    granted = len(warm.granted)
+    return granted / (rate * seconds * 0.9), 1 - granted / len(warm.calls)
+
+
+@pytest.mark.parametrize(
+    ("rate", "burst", "latency", "seconds"),
+    [(1, 2, 0.3, 1200), (1, 5, 0.1, 1200), (10, 2, 0.1, 600), (10, 10, 0.3, 600), (50, 50, 0.1, 200)],
+)
+def test_goodput_against_a_token_bucket(rate: float, burst: float, latency: float, seconds: float) -> None:
+    for seed in range(3):
+        governor = make_governor(100.0, start=1.0)
+        trial = send_for(seconds, governor, Service(rate, burst), latency=latency, seed=seed)
+        goodput, throttled = _figures(trial, rate, seconds)
+        assert goodput >= 0.985
+        assert throttled <= 0.01
+        assert governor.estimate == pytest.approx(rate, rel=0.1)
+        assert not trial.parked
+
+
+def test_goodput_where_the_quota_changes() -> None:
+    service = Service(10, 10, later=[(1200, 4), (2400, 20), (3600, 10)])
+    trial = send_for(4800, make_governor(100.0, start=1.0), service)
+    assert len(trial.granted) >= 0.96 * 1200 * (10 + 4 + 20 + 10)
+    assert len(trial.refused) <= 0.012 * len(trial.calls)
+
+
+def test_a_rate_below_the_quota_is_simply_kept() -> None:
+    trial = send_for(600, make_governor(10.0), Service(10, 10))
+    assert not trial.refused
+    assert len(trial.granted) == pytest.approx(6000, abs=2)

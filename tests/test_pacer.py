@@ -1,0 +1,456 @@
+"""Waiting for the right to call, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import anyio
+import pytest
+from pacers import make_governor, make_pacer
+from structlog.testing import capture_logs
+from virtual_time import VIRTUAL_TIME, VirtualTimeLoop, running_loop
+
+from bulk_invite.clock import Clock
+from bulk_invite.outcome import Signal
+from bulk_invite.pacing.pacer import Pacer
+from bulk_invite.pacing.parking import Permit, Why
+from bulk_invite.pacing.window import DAY
+
+pytestmark = pytest.mark.anyio
+
+_EPOCH = 1_800_000_000.0
+_HOUR = 3600.0
+
+
+@pytest.fixture(params=[VIRTUAL_TIME])
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    return request.param
+
+
+def _now() -> float:
+    return running_loop().time()
+
+
+def _pacer(rate: float, *, burst: float | None = None, daily_quota: int | None = None) -> Pacer:
+    return make_pacer(make_governor(rate, daily_quota=daily_quota), _now, burst=burst)
+
+
+async def _permit(pacer: Pacer, *, retry: bool = False) -> Permit:
+    permit = await pacer.permit(retry=retry)
+    assert permit is not None
+    return permit
+
+
+def _answer(
+    pacer: Pacer, permit: Permit, signal: Signal = Signal.SUCCESS, retry_after: float | None = None
+) -> None:
+    counted = signal is not Signal.THROTTLED
+    pacer.observe(permit, signal, sent_at=permit.at, counted=counted, retry_after=retry_after)
+
+
+async def _permits(pacer: Pacer, seconds: float) -> list[float]:
+    """When calls might leave, asked for without a pause."""
+    began, times = _now(), list[float]()
+    with anyio.move_on_after(seconds):
+        while True:
+            pacer.unused(await _permit(pacer))
+            times.append(_now() - began)
+    return times
+
+
+def _most_over(times: list[float], rate: float) -> float:
+    """By how many calls any stretch of time exceeds rate times its length."""
+    most = lowest = 0.0
+    for number, time in enumerate(times):
+        debt = number - rate * time
+        lowest = min(lowest, debt)
+        most = max(most, debt + 1 - lowest)
+    return most
+
+
+# The rate
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(0.5, 600), (1, 600), (15, 600), (200, 60), (2000, 10)])
+async def test_rate_is_held_evenly(rate: float, seconds: float) -> None:
+    times = await _permits(_pacer(rate), seconds)
+    assert len(times) == pytest.approx(rate * seconds, rel=0.005, abs=1 + rate * 0.05)
+    assert _most_over(times, rate) <= max(1.0, rate * 0.05) + 0.01
+
+
+@pytest.mark.parametrize(
+    "anyio_backend", [("asyncio", {"loop_factory": partial(VirtualTimeLoop, granularity=0.001)})]
+)
+@pytest.mark.parametrize("rate", [15, 200, 2000])
+async def test_rate_is_held_where_timers_are_a_millisecond_coarse(rate: float) -> None:
+    times = await _permits(_pacer(rate), 20)
+    assert len(times) == pytest.approx(rate * 20, rel=0.02)
+    assert _most_over(times, rate) <= max(1.0, rate * 0.05) + rate * 0.001
+
+
+async def test_burst_leaves_at_once_and_never_more_than_it() -> None:
+    pacer = _pacer(2.0, burst=10)
+    times = await _permits(pacer, 30)
+    assert times[9] < 0.001
+    assert times[10] == pytest.approx(0.5, abs=0.001)
+    await anyio.sleep(3600)
+    times += [30 + 3600 + time for time in await _permits(pacer, 30)]
+    assert _most_over(times, 2.0) <= 10.01
+
+
+async def test_the_space_between_calls_follows_the_rate() -> None:
+    pacer = make_pacer(make_governor(64.0, start=1.0), _now)
+    times = list[float]()
+    with anyio.move_on_after(20):
+        while True:
+            permit = await _permit(pacer)
+            times.append(_now())
+            _answer(pacer, permit)
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert gaps[0] == pytest.approx(1.0, rel=0.01)
+    assert sum(gaps[-64:]) == pytest.approx(1.0, rel=0.01)
+
+
+async def test_a_throttle_silences_even_the_call_that_waits_for_its_share_already() -> None:
+    pacer = _pacer(0.1)
+    throttled = await _permit(pacer)
+    left: list[float] = []
+
+    async def wait() -> None:
+        await _permit(pacer)
+        left.append(_now())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.sleep(9)
+        _answer(pacer, throttled, Signal.THROTTLED, retry_after=100)
+    assert left[0] >= 109
+
+
+async def test_calls_are_spaced_again_after_a_silence() -> None:
+    pacer = _pacer(1.0)
+    _answer(pacer, await _permit(pacer))
+    _answer(pacer, await _permit(pacer), Signal.THROTTLED, retry_after=50)
+    times = await _permits(pacer, 60)
+    assert times[0] >= 50
+    assert len(times) >= 5
+    assert all(later - earlier >= 1.0 for earlier, later in pairwise(times))
+
+
+async def test_no_burst_after_a_park() -> None:
+    pacer = make_pacer(make_governor(1.0, daily_quota=20, earlier=[-_HOUR] * 20), _now)
+    times = await _permits(pacer, DAY - _HOUR + 10)
+    assert times[0] == pytest.approx(DAY - _HOUR, abs=0.01)
+    assert all(later - earlier >= 0.999 for earlier, later in pairwise(times))
+
+
+# The turn
+
+
+async def test_retries_go_before_new_rows() -> None:
+    pacer = _pacer(1.0)
+    order: list[str] = []
+
+    async def wait(name: str, *, retry: bool) -> None:
+        await pacer.permit(retry=retry)
+        order.append(name)
+
+    async with anyio.create_task_group() as group:
+        for number in range(5):
+            group.start_soon(partial(wait, f"new {number}", retry=False))
+        await anyio.sleep(0.5)  # new 0 is gone, new 1 has its turn
+        for number in range(2):
+            group.start_soon(partial(wait, f"retry {number}", retry=True))
+    assert order == ["new 0", "new 1", "retry 0", "retry 1", "new 2", "new 3", "new 4"]
+
+
+@pytest.mark.parametrize("cancelled", [0, 1, 2, 3])
+@pytest.mark.parametrize("moment", [0.0, 0.5, 1.0, 1.000001, 1.5])
+async def test_a_cancelled_waiter_neither_keeps_nor_loses_the_turn(cancelled: int, moment: float) -> None:
+    pacer = _pacer(1.0)
+    await pacer.permit(retry=False)
+    served: list[int] = []
+    scopes = [anyio.CancelScope() for _ in range(4)]
+
+    async def wait(number: int) -> None:
+        with scopes[number]:
+            await pacer.permit(retry=number % 2 == 0)
+            served.append(number)
+
+    began = _now()
+    async with anyio.create_task_group() as group:
+        for number in range(4):
+            group.start_soon(wait, number)
+        await anyio.sleep(moment)
+        scopes[cancelled].cancel()
+    assert set(served) >= {0, 1, 2, 3} - {cancelled}
+    assert _now() - began == pytest.approx(len(served), abs=1.01)
+    with anyio.fail_after(5):
+        await pacer.permit(retry=False)
+
+
+async def test_a_call_that_is_not_wanted_any_more_spends_nothing() -> None:
+    pacer = _pacer(1.0, daily_quota=2)
+    began = _now()
+    for _ in range(100):
+        assert await pacer.permit(retry=False, unless=lambda: True) is None
+    assert _now() - began < 0.01
+    await _permit(pacer)
+    await _permit(pacer)
+    assert _now() - began == pytest.approx(1.0, abs=0.01)
+
+
+async def test_whether_a_call_is_wanted_is_asked_when_its_turn_has_come() -> None:
+    pacer = _pacer(1.0)
+    await _permit(pacer)
+    wanted, results = True, list[Permit | None]()
+
+    async def wait() -> None:
+        results.append(await pacer.permit(retry=False, unless=lambda: not wanted))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        group.start_soon(wait)
+        await anyio.sleep(0.5)
+        wanted = False
+    assert [result is None for result in results] == [False, True]
+
+
+# Parked
+
+
+async def test_a_day_that_is_used_up_goes_on_at_the_moment_when_its_first_call_is_a_day_old() -> None:
+    pacer = _pacer(10.0, daily_quota=3)
+    answered: list[float] = []
+    for _ in range(3):
+        permit = await _permit(pacer)
+        await anyio.sleep(0.7)
+        _answer(pacer, permit)
+        answered.append(_now())
+    for time in answered:
+        permit = await _permit(pacer)
+        assert time + DAY <= _now() < time + DAY + 1
+        _answer(pacer, permit)
+
+
+@pytest.mark.parametrize("signal", [Signal.THROTTLED, None])
+async def test_a_call_that_was_not_counted_makes_room_at_once_for_one_that_waits(
+    signal: Signal | None,
+) -> None:
+    """All of the quota is under way; one call comes back as throttled, or was not made (None)."""
+    pacer = _pacer(10.0, daily_quota=2)
+    await _permit(pacer)
+    second = await _permit(pacer)
+    left: list[float] = []
+
+    async def wait() -> None:
+        await _permit(pacer)
+        left.append(_now())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.sleep(_HOUR + 10)
+        assert not left
+        if signal is None:
+            pacer.unused(second)
+        else:
+            _answer(pacer, second, signal)
+    assert left[0] - (_HOUR + 10) < 1.5
+
+
+async def test_all_of_the_quota_under_way_and_counted_waits_a_day() -> None:
+    pacer = _pacer(10.0, daily_quota=2)
+    flights = [await _permit(pacer), await _permit(pacer)]
+    left: list[float] = []
+
+    async def wait() -> None:
+        await _permit(pacer)
+        left.append(_now())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.sleep(_HOUR)
+        for permit in flights:
+            _answer(pacer, permit)
+    assert left[0] == pytest.approx(_HOUR + DAY, abs=1)
+
+
+async def test_who_is_parked_for_hours_is_cancelled_at_once_and_hands_the_turn_on() -> None:
+    pacer = make_pacer(make_governor(10.0, daily_quota=1, earlier=[10 * _HOUR - DAY]), _now)
+    left: dict[str, float] = {}
+    scope = anyio.CancelScope()
+
+    async def wait(name: str) -> None:
+        await _permit(pacer)
+        left[name] = _now()
+
+    async def wait_and_be_cancelled() -> None:
+        with scope:
+            await wait("first")
+        left["cancelled"] = _now()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait_and_be_cancelled)
+        await anyio.sleep(100)
+        group.start_soon(wait, "second")
+        await anyio.sleep(_HOUR)
+        scope.cancel()
+    assert left["cancelled"] == pytest.approx(_HOUR + 100, abs=0.01)
+    assert left["second"] == pytest.approx(10 * _HOUR, abs=1)
+    assert "first" not in left
+
+
+async def test_closing_stops_the_call_that_waits_for_its_share_already() -> None:
+    pacer = _pacer(0.1)
+    _answer(pacer, await _permit(pacer))
+    async with anyio.create_task_group() as group:
+
+        async def wait() -> None:
+            permit = await _permit(pacer)
+            assert permit.probe
+            assert _now() > 60
+
+        group.start_soon(wait)
+        await anyio.sleep(5)
+        pacer.close(Why.ACCOUNT_FULL)
+
+
+async def test_a_granted_probe_wakes_who_waits_for_its_answer() -> None:
+    pacer = _pacer(10.0)
+    pacer.close(Why.ACCOUNT_FULL)
+    probe = await _permit(pacer)
+    left: list[float] = []
+
+    async def wait() -> None:
+        await _permit(pacer)
+        left.append(_now())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.sleep(2 * _HOUR)
+        answered = _now()
+        _answer(pacer, probe)
+    assert left[0] - answered < 1
+
+
+# Clocks that are set
+
+
+class _SetClock:
+    """A wall clock that somebody sets `ahead` of what it was."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return _EPOCH + _now() + self.ahead
+
+
+@pytest.mark.parametrize("ahead", [-3 * DAY, -_HOUR, 0.0, _HOUR, 3 * DAY])
+async def test_a_clock_that_is_set_in_the_middle_of_a_park_changes_only_what_is_told(ahead: float) -> None:
+    wall = _SetClock()
+    governor = make_governor(1.0, daily_quota=2, earlier=[_EPOCH + 10 * _HOUR - DAY] * 2, now=_EPOCH)
+    pacer = Pacer(governor, burst=None, clock=Clock(wall, _now))
+    order, left = list[str](), list[float]()
+
+    async def wait(name: str, *, retry: bool) -> None:
+        await _permit(pacer, retry=retry)
+        order.append(name)
+        left.append(_now())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(partial(wait, "new", retry=False))
+        await anyio.sleep(5 * _HOUR)
+        group.start_soon(partial(wait, "retry", retry=True))
+        assert pacer.view().parked_until == pytest.approx(_EPOCH + 10 * _HOUR, abs=0.01)
+        wall.ahead = ahead
+        view = pacer.view()
+        assert (view.parked, view.counted) == (Why.DAILY_QUOTA, 2)
+        assert view.parked_until == pytest.approx(_EPOCH + 10 * _HOUR + ahead, abs=0.01)
+        assert pacer.memory().at == pytest.approx(_EPOCH + 5 * _HOUR, abs=0.01)
+    assert order == ["new", "retry"]
+    assert left == [pytest.approx(10 * _HOUR, abs=1), pytest.approx(10 * _HOUR + 1, abs=1)]
+
+
+async def test_calls_leave_the_window_by_the_steady_clock() -> None:
+    wall = _SetClock()
+    pacer = Pacer(make_governor(1.0, daily_quota=1, now=_EPOCH), burst=None, clock=Clock(wall, _now))
+    _answer(pacer, await _permit(pacer))
+    wall.ahead = 2 * DAY
+    await _permit(pacer)
+    assert _now() == pytest.approx(DAY, abs=1)
+
+
+async def test_a_machine_that_slept_through_its_park_goes_on_soon_after() -> None:
+    """The loop's timers do not count the sleep; the steady clock does."""
+    slept = 0.0
+    governor = make_governor(1.0, daily_quota=1, earlier=[10 * _HOUR - DAY])
+    pacer = Pacer(governor, burst=None, clock=Clock(lambda: 0.0, lambda: _now() + slept))
+    left: list[float] = []
+
+    async def wait() -> None:
+        await _permit(pacer)
+        left.append(_now())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.sleep(_HOUR)
+        slept = 12 * _HOUR
+    assert left[0] < _HOUR + 60
+
+
+# What is shown and told
+
+
+async def test_the_view_counts_calls_and_throttles() -> None:
+    pacer = _pacer(10.0)
+    assert pacer.view().throttled_hour is None
+    for number in range(10):
+        _answer(pacer, await _permit(pacer), Signal.THROTTLED if number == 5 else Signal.SUCCESS)
+    view = pacer.view()
+    assert (view.throttled_minute, view.throttled_hour, view.counted) == (0.1, 0.1, 9)
+    await anyio.sleep(120)
+    assert pacer.view().throttled_minute is None
+    assert pacer.view().throttled_hour == 0.1
+
+
+async def test_calls_that_never_arrived_are_no_part_of_the_shares() -> None:
+    pacer = _pacer(10.0)
+    permit = await _permit(pacer)
+    pacer.observe(permit, Signal.IGNORED, sent_at=permit.at, counted=False)
+    view = pacer.view()
+    assert (view.throttled_hour, view.counted) == (None, 0)
+
+
+@pytest.fixture
+def logs() -> Iterator[list[MutableMapping[str, Any]]]:
+    with capture_logs() as captured:
+        yield captured
+
+
+async def test_a_park_is_told_once_and_so_is_its_end(logs: list[MutableMapping[str, Any]]) -> None:
+    pacer = make_pacer(make_governor(1.0, daily_quota=2, earlier=[-_HOUR, -_HOUR + 1]), _now)
+    for _ in range(2):
+        pacer.unused(await _permit(pacer))
+    assert [log["event"] for log in logs] == ["run.parked", "run.resumed"]
+    assert (logs[0]["why"], logs[0]["until"]) == ("daily_quota", "1970-01-01T23:00:00Z")
+    assert logs[0]["wait_s"] == 23 * _HOUR
+
+
+async def test_waiting_for_a_moment_is_not_told(logs: list[MutableMapping[str, Any]]) -> None:
+    pacer = make_pacer(make_governor(1.0, daily_quota=2, earlier=[-DAY + 0.5, -DAY + 1]), _now)
+    for _ in range(2):
+        pacer.unused(await _permit(pacer))
+    assert logs == []
+
+
+async def test_slowing_down_is_told_once_per_cut(logs: list[MutableMapping[str, Any]]) -> None:
+    pacer = _pacer(10.0)
+    flights = [await _permit(pacer) for _ in range(5)]
+    _answer(pacer, flights[0])
+    for permit in flights[1:]:
+        _answer(pacer, permit, Signal.THROTTLED)
+    assert [log["event"] for log in logs] == ["pacing.slowed"]
