@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -81,6 +82,22 @@ class Progress:
         if self._mode == "off":
             return
         await (self._draw() if sys.stderr.isatty() else self._tell())
+
+    async def announce(self, rate: float) -> None:
+        """Say once, as soon as it can be told, that the run will take more than a day at `rate`."""
+        while (total := self._total()) is None:
+            if any(source.size is None for source in self._sources):
+                return
+            await anyio.sleep(_REDRAW)
+        seconds = self._pacer.time_left(total - self._tally.already_created, rate)
+        if seconds > _DAY:
+            _log.warning(
+                "run.forecast",
+                rows=total,
+                daily_quota=self._daily_quota,
+                days=math.ceil(seconds / _DAY),
+                left=clock_text(seconds),
+            )
 
     def view(self, now: float) -> View:
         tally = self._tally

@@ -240,6 +240,18 @@ def test_a_rehearsal_says_how_many_days_it_takes(tmp_path: Path) -> None:
     assert (endless.json["forecast"]["days"], endless.json["forecast"]["seconds"]) == (1, 225)
 
 
+def test_a_run_of_days_says_so_when_it_starts(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(60))
+    with emulator() as service:
+        events = _park(source, service, "--daily-quota", "20", calls=20, cwd=tmp_path)
+        [forecast] = [event for event in events if event["event"] == "run.forecast"]
+        assert (forecast["days"], forecast["daily_quota"]) == (3, 20)
+        assert forecast["rows"] == pytest.approx(60, rel=0.1)
+        other = ("--checkpoint", "other.db", "--daily-quota", "60")
+        short = run("send", source, "--endpoint-url", service.url, *FAST, *other, cwd=tmp_path)
+    assert "run.forecast" not in {event["event"] for event in short.events}
+
+
 def test_spreading_needs_a_daily_quota(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(1))
     ran = run("send", source, "--daily-quota", "none", "--pace", "spread", cwd=tmp_path)

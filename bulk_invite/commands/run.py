@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -131,6 +132,7 @@ class Run:
     async def _send(self, writer: CheckpointWriter, report: Report) -> bool:
         """Whether every row was brought as far as it goes."""
         settings, clock = self._settings, make_clock()
+        limits = limits_of(settings)
         governor = make_governor(settings, writer, clock.steady())
         pacer = Pacer(governor, burst=settings.burst, clock=clock)
         committer = Committer(writer, campaign=settings.campaign, retry_failed=settings.retry_failed)
@@ -152,7 +154,7 @@ class Run:
                 report.tally,
                 self._sources,
                 pacer,
-                limits_of(settings).daily.quota,
+                limits.daily.quota,
                 mode=settings.progress,
                 interval=settings.progress_interval,
             )
@@ -173,7 +175,8 @@ class Run:
                 memory.begin()
 
             try:
-                await pipeline.run(opening, self._watch_signals, progress.watch, memory.keep)
+                watchers = (progress.watch, partial(progress.announce, limits.rate), memory.keep)
+                await pipeline.run(opening, self._watch_signals, *watchers)
             finally:
                 if not isinstance(self._stop.reason, CheckpointError):
                     memory.keep_last()

@@ -1,7 +1,7 @@
 """The rate at which calls leave, decided from what comes back. Pure: time is an argument.
 
 Theory: the service keeps a token bucket of unknown rate r and depth b. At a throttle the bucket is empty, so
-between two throttles it is empty at both ends, and the successes between them divided by the time are r,
+between two throttles it is empty at both ends, and the calls let in between them divided by the time are r,
 whatever b is, as long as the bucket has not overflowed meanwhile. Where nothing is throttled nothing can be
 measured, so the rate tracks a small share of throttled calls: every success raises it a little, every
 reacted throttle lowers it by 2 %, and the two even out at that share.
@@ -188,11 +188,15 @@ class RateController:
                 self._throttled(sent_at, answered_at)
         self._last_sent = max(self._last_sent, sent_at)
 
+    def passed(self) -> None:
+        """Count a call that was let in and failed for other reasons: the bucket had a token for it."""
+        self._cluster.passed()
+        if self._sample is not None:
+            self._sample.calls += 1
+
     def _succeeded(self, sent_at: float) -> None:
         self._quiet += 1
-        self._cluster.succeeded()
-        if self._sample is not None:
-            self._sample.successes += 1
+        self.passed()
         if sent_at > self._cut_at:
             self._holds_in_a_row = 0
         if self._phase is Phase.MEASURE and self._quiet >= _NO_THROTTLE:

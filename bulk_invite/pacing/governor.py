@@ -96,6 +96,8 @@ class Governor:
             self._controller.observe(
                 signal, sent_at=sent_at, answered_at=answered_at, retry_after=retry_after
             )
+            if counted and signal is Signal.IGNORED:
+                self._controller.passed()
         closed = self._parking.observe(
             permit, signal, answered_at, counted=counted, rate=rate, retry_after=retry_after
         )

@@ -83,7 +83,8 @@ def _send(url: str, folder: Path, source: Path, campaign: str) -> tuple[dict[str
     """Send every row anew; the summary, and the peak resident size in MiB."""
     command = [sys.executable, "-m", "bulk_invite", "send", str(source), "--json", "--progress", "off"]
     command += ["--checkpoint", str(folder / f"{campaign}.db"), "--campaign", campaign, "--endpoint-url", url]
-    command += ["--rate", "100000", "--max-in-flight", str(_IN_FLIGHT), "--log-level", "warning"]
+    command += ["--rate", "100000", "--daily-quota", "none", "--max-in-flight", str(_IN_FLIGHT)]
+    command += ["--log-level", "warning"]
     with subprocess.Popen(command, env=_environment(), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         output = process.stdout.read()
