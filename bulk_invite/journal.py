@@ -114,7 +114,8 @@ class PacingMemory:
     rate: at which calls left; estimate: the quota as measured, None where no throttle has shown it.
     daily_quota: as the operator set it, None for no limit; learned_quota: calls in 24 hours after which the
     account was refused more, None where it was not; counted: calls in the last 24 hours, those under way too.
-    parked: why the run waited, "" if it did not; parked_until: until its next call or probe.
+    parked: why the run waited, "" if it did not; next_call: when it would call again, be it to ask;
+    parked_until: when it would go on by itself, None where nobody knew.
     left: seconds until the run was expected to be through, None where nobody knew.
     """
 
@@ -125,6 +126,7 @@ class PacingMemory:
     daily_quota: int | None = None
     counted: int = 0
     parked: str = ""
+    next_call: float | None = None
     parked_until: float | None = None
     left: float | None = None
 

@@ -60,6 +60,7 @@ class Life:
     async def answered(self, disposition: Disposition, *, request_id: str = "") -> None:
         """Commit what is known after an attempt, also when the run is being broken off."""
         await self._commit(disposition, request_id=request_id, counted=disposition.counted)
+        self._report.came_back()
 
     async def settled(self, disposition: Disposition) -> None:
         """Commit an end that no attempt brought about."""
@@ -91,6 +92,6 @@ class Life:
 
     def end(self) -> None:
         """This run is done with the row, as it was last committed."""
-        assert self._last is not None  # noqa: S101 - a row that was committed only once is not at its end
+        assert self._last is not None  # noqa: S101 - only a committed row comes to its end
         self.ended = True
         self._report.ended(self.to_send, self._last, attempts=self._attempts)

@@ -173,7 +173,7 @@ class Pipeline:
         with send, self._halting(), self._stop.until_drain():
             for source in self._sources:
                 await self._take_in_source(source, send)
-            self._all_read = not self._stop.draining
+            self._all_read = self._report.tally.all_read = not self._stop.draining
 
     async def _take_in_source(self, source: Source, send: MemoryObjectSendStream[list[ToSend]]) -> None:
         with closing(source.batches(_BATCH_ROWS, _BATCH_BYTES, lambda: self._stop.draining)) as batches:

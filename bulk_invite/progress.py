@@ -32,14 +32,17 @@ _LOOK_BACK: Final = 30.0
 _WIDE: Final = 115
 """Columns of a terminal from which the quota and the day stand on the bar too."""
 
+_TEXTS: Final = ("rate", "quota", "throttled", "in_doubt", "day")
+
 _DAY: Final = 86_400
 
 
 class Sized(Protocol):
-    """A source that may know its size; both in bytes as they are on disk."""
+    """A source that may know its size; lines: how many ended in the bytes consumed, as they are on disk."""
 
     size: int | None
     consumed: int
+    lines: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +92,13 @@ class Progress:
             if any(source.size is None for source in self._sources):
                 return
             await anyio.sleep(_REDRAW)
-        seconds = self._pacer.time_left(total - self._tally.already_created, rate)
-        if seconds > _DAY:
+        rows = total - self._tally.already_created
+        seconds = self._pacer.time_left(rows, rate)
+        if seconds is not None and seconds > _DAY:
             _log.warning(
                 "run.forecast",
-                rows=total,
-                daily_quota=self._daily_quota,
+                rows=rows,
+                day=self._pacer.view().day,
                 days=math.ceil(seconds / _DAY),
                 left=clock_text(seconds),
             )
@@ -110,9 +114,8 @@ class Progress:
         total = self._total()
         pacing = self._pacer.view()
         left = None if total is None else self._left(total - ended, rate, pacing)
-        return View(
-            tally.rows, total, ended, rate, tally.throttled, tally.states[State.IN_DOUBT], left, pacing
-        )
+        in_doubt = max(0, tally.states[State.IN_DOUBT] - tally.in_flight)
+        return View(tally.rows, total, ended, rate, tally.throttled, in_doubt, left, pacing)
 
     def _left(self, rows: int, rate: float, pacing: PacingView) -> float | None:
         """Seconds, by the speed of late where there is one, and by the daily quota."""
@@ -121,12 +124,15 @@ class Progress:
         return self._pacer.time_left(rows, rate) if rate > 0 else None
 
     def _total(self) -> int | None:
-        """Rows of all sources, from what the bytes read so far have held; None before anything is known."""
+        """Rows of all sources, from the lines in the bytes read so far; None before anything is known."""
         if any(source.size is None for source in self._sources):
             return None
         size = sum(source.size or 0 for source in self._sources)
         consumed = sum(source.consumed for source in self._sources)
-        return max(self._tally.rows, self._tally.rows * size // consumed) if consumed else None
+        if self._tally.all_read or consumed == 0:
+            return self._tally.rows if self._tally.all_read else None
+        lines = sum(source.lines for source in self._sources)
+        return max(self._tally.rows, round(lines * size / consumed))
 
     async def _draw(self) -> None:
         console = Console(stderr=True)
@@ -136,7 +142,7 @@ class Progress:
             TextColumn("{task.completed:,.0f}/{task.fields[total_text]} rows"),
             TextColumn("{task.fields[rate]}" + ("{task.fields[quota]}" if wide else "")),
             TextColumn("{task.fields[throttled]}"),
-            TextColumn("{task.fields[in_doubt]:,} in doubt"),
+            TextColumn("{task.fields[in_doubt]}"),
             *((TextColumn("{task.fields[day]}"),) if wide else ()),
             TextColumn("{task.fields[left]}"),
         )
@@ -176,23 +182,32 @@ class Progress:
                 day_remaining=day_remaining(self._daily_quota, pacing.counted),
                 parked=pacing.parked,
                 parked_until=None if pacing.parked_until is None else utc_text(pacing.parked_until),
+                next_call=None if pacing.next_call is None else utc_text(pacing.next_call),
             )
 
     def _fields(self, view: View) -> dict[str, Any]:
+        """Texts of the bar; a parked run has nothing to say but until when."""
         pacing = view.pacing
+        total = "?" if view.total is None else f"{view.total:,}"
+        if pacing.parked is not None and pacing.next_call is not None:
+            return {**dict.fromkeys(_TEXTS, ""), "total_text": total, "left": _parked_text(pacing)}
         share = pacing.throttled_minute
-        left = f"{clock_text(view.left)} left"
-        if pacing.parked is not None and pacing.parked_until is not None:
-            left = f"parked until {time_text(pacing.parked_until)} ({pacing.parked.replace('_', ' ')})"
         return {
-            "total_text": "?" if view.total is None else f"{view.total:,}",
+            "total_text": total,
             "rate": f"{view.rate:.1f}/s",
             "quota": "" if pacing.estimate is None else f" of ~{pacing.estimate:.1f}",
             "throttled": f"{view.throttled:,} throttled" + ("" if share is None else f" ({share:.1%})"),
-            "in_doubt": view.in_doubt,
+            "in_doubt": f"{view.in_doubt:,} in doubt",
             "day": "" if self._daily_quota is None else f"day {pacing.counted:,}/{self._daily_quota:,}",
-            "left": left,
+            "left": f"{clock_text(view.left)} left",
         }
+
+
+def _parked_text(pacing: PacingView) -> str:
+    why = str(pacing.parked).replace("_", " ")
+    if pacing.parked_until is not None and pacing.parked_until == pacing.next_call:
+        return f"parked until {time_text(pacing.parked_until)}: {why}"
+    return f"parked, asks again {time_text(pacing.next_call or 0.0)}: {why}"
 
 
 def day_remaining(daily_quota: int | None, counted: int) -> int | None:
@@ -211,9 +226,9 @@ def clock_text(seconds: float | None) -> str:
 
 
 def time_text(epoch: float) -> str:
-    """`14:05` of today as the machine's zone has it, or `Thu 14:05` of another day."""
+    """`14:05 CET` of today in the machine's zone, or `11-26 14:05 CET` of another day."""
     time, now = datetime.fromtimestamp(epoch).astimezone(), datetime.now().astimezone()
-    return time.strftime("%H:%M" if time.date() == now.date() else "%a %H:%M")
+    return time.strftime("%H:%M %Z" if time.date() == now.date() else "%m-%d %H:%M %Z")
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

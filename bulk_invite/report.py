@@ -30,6 +30,7 @@ class Tally:
     """Counts of one run; every row it has read is in exactly one of `states` or in `already_created`.
 
     ended_now, failed_now: rows that this run itself brought to an end, and those among them that failed.
+    in_flight: rows whose call is under way; they count as in doubt. all_read: no more rows will come.
     """
 
     rows: int = 0
@@ -38,6 +39,8 @@ class Tally:
     throttled: int = 0
     failed_now: int = 0
     ended_now: int = 0
+    in_flight: int = 0
+    all_read: bool = False
     states: Counter[State] = field(default_factory=Counter)
 
 
@@ -107,7 +110,12 @@ class Report:
     def sent(self, before: State) -> None:
         """An attempt of a row that was in state `before` is durable and about to leave."""
         self.tally.attempts += 1
+        self.tally.in_flight += 1
         self._move(before, State.IN_DOUBT)
+
+    def came_back(self) -> None:
+        """A call is under way no more."""
+        self.tally.in_flight -= 1
 
     def answered(self, to_send: ToSend, before: State, answered: Answered) -> None:
         """What is known of the row now is durable."""
@@ -129,7 +137,8 @@ class Report:
         """The one log line of an invitation that this run is done with."""
         self.tally.ended_now += 1
         self.tally.failed_now += answered.state is State.FAILED
-        say = _log.debug if answered.state is State.CREATED else _log.warning
+        # Thousands of rows may be deferred for the same few engagements: the run says how many.
+        say = _log.debug if answered.state in {State.CREATED, State.DEFERRED} else _log.warning
         said = {
             "position": str(to_send.invitation.position),
             "code": answered.code,

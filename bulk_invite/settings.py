@@ -34,10 +34,14 @@ _PERCENT: Final = re.compile(r"(\d+(?:\.\d+)?)%")
 
 
 def _duration(value: object) -> object:
+    if isinstance(value, bool | int | float):
+        raise ValueError(f"{value} is no duration: write a number and a unit, such as 250ms, 2s, 15m or 8h")  # noqa: TRY004 - pydantic tells it
     return parse_duration(value) if isinstance(value, str) else value
 
 
 def _rate(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("write a number of calls per second, such as 5 or 0.5, or auto")  # noqa: TRY004 - likewise
     if isinstance(value, str) and value != "auto":
         try:
             return float(value)
@@ -83,11 +87,12 @@ def _failure_limit(value: object) -> object:
 
 def _count_or_none(value: object) -> object:
     """`10000`, or `none` for no limit; kept as a whole number or `none`."""
-    if isinstance(value, str) and value != "none":
-        if not value.isdecimal():
-            raise ValueError("write a number of calls in 24 hours, such as 10000, or none")
-        return int(value)
-    return value
+    text = str(value).replace(",", "")
+    if text == "none":
+        return text
+    if isinstance(value, bool) or not text.isdecimal() or int(text) < 1:
+        raise ValueError("write a number of calls in 24 hours, such as 10000, or none")
+    return int(text)
 
 
 Duration = Annotated[

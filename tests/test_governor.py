@@ -104,13 +104,13 @@ def test_a_park_outlives_the_run_with_its_next_probe() -> None:
     memory = governor.memory(1.0)
     park = governor.park(1.0)
     assert park is not None
-    assert (memory.parked, memory.parked_until, memory.learned_quota) == (park.why, park.until, 50)
+    assert (memory.parked, memory.next_call, memory.learned_quota) == (park.why, park.next_call, 50)
 
     following = make_governor(10.0, earlier=[-100.0] * 50, memory=memory, now=20.0)
     assert following.park(20.0) == park
-    assert following.earliest(20.0) == park.until
-    assert following.leave(park.until).probe
-    assert following.earliest(park.until) == math.inf
+    assert following.earliest(20.0) == park.next_call
+    assert following.leave(park.next_call).probe
+    assert following.earliest(park.next_call) == math.inf
 
 
 def test_a_full_account_outlives_the_run() -> None:
@@ -128,7 +128,7 @@ def test_a_learned_cap_outlives_the_run_and_is_kept_by_the_next_one() -> None:
     for now in (10.0, 11.0):
         assert governor.earliest(now) <= now
         answer(governor, governor.leave(now), now, granted=True)
-    assert governor.park(12.0) == Park(Why.UNKNOWN_QUOTA, 12.0 + 900.0)
+    assert governor.park(12.0) == Park(Why.UNKNOWN_QUOTA, 12.0 + 900.0, 2.0 + DAY)
 
 
 def test_a_park_of_long_ago_is_over() -> None:
@@ -150,7 +150,7 @@ def test_a_run_that_parked_before_anything_was_granted_asks_at_once_days_later()
 @pytest.mark.parametrize("why", [Why.ACCOUNT_FULL, Why.UNKNOWN_QUOTA])
 def test_a_park_by_a_clock_that_was_wrong_does_not_last_longer_than_a_day(why: Why) -> None:
     """The last run's clock was a year ahead."""
-    memory = PacingMemory(at=365 * DAY, rate=1.0, parked=why, parked_until=365 * DAY + 900.0)
+    memory = PacingMemory(at=365 * DAY, rate=1.0, parked=why, next_call=365 * DAY + 900.0)
     assert make_governor(10.0, memory=memory, now=0.0).earliest(0.0) <= DAY
 
 
@@ -172,7 +172,7 @@ def test_every_memory_can_be_gone_on_from(
     parked: str, until: float | None, learned: int | None, quota: int | None, ago: list[float]
 ) -> None:
     memory = PacingMemory(
-        at=0.0, rate=1.0, learned_quota=learned, parked=parked, parked_until=until if parked else None
+        at=0.0, rate=1.0, learned_quota=learned, parked=parked, next_call=until if parked else None
     )
     earlier = sorted(-each for each in ago)
     governor = make_governor(10.0, daily_quota=quota, earlier=earlier, memory=memory)

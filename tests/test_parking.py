@@ -211,7 +211,7 @@ def test_a_quota_that_is_used_up_parks_until_the_oldest_call_is_a_day_old() -> N
     first, second = parking.leave(0.0), parking.leave(1.0)
     parking.observe(second, Signal.SUCCESS, 2.0, counted=True, rate=1.0)
     parking.observe(first, Signal.SUCCESS, 3.0, counted=True, rate=1.0)
-    assert parking.park(4.0) == Park(Why.DAILY_QUOTA, 2.0 + DAY)
+    assert parking.park(4.0) == Park(Why.DAILY_QUOTA, 2.0 + DAY, 2.0 + DAY)
     assert parking.earliest(2.0 + DAY) <= 2.0 + DAY
     parking.leave(2.0 + DAY)
     assert parking.earliest(2.0 + DAY) == 3.0 + DAY
@@ -408,7 +408,7 @@ def test_a_long_retry_after_parks_until_then(retry_after: float) -> None:
     park = run.governor.park(run.now)
     assert park is not None
     assert park.why is Why.UNKNOWN_QUOTA
-    assert park.until == pytest.approx(run.now + retry_after)
+    assert park.next_call == pytest.approx(run.now + retry_after)
     told = run.now
     assert run.leave().probe
     assert run.now >= told + retry_after

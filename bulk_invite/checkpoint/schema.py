@@ -89,7 +89,8 @@ pacing = Table(
     Column("daily_quota", Integer, comment="as the operator set it"),
     Column("counted", Integer, nullable=False, comment="calls in the last 24 hours"),
     Column("parked", Text, nullable=False, comment="why the run waited"),
-    Column("parked_until", Float),
+    Column("next_call", Float, comment="of a run that waited, be it to ask"),
+    Column("parked_until", Float, comment="when it would go on by itself"),
     Column("left", Float, comment="seconds until the run was expected to be through"),
 )
 """One row, for the account and catalog that the checkpoint belongs to. Older programs do without it."""

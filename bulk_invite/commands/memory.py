@@ -38,7 +38,8 @@ class Memory:
         last: PacingMemory | None = None
         while True:
             memory = self._now()
-            if last is None or memory.parked != last.parked or memory.at >= last.at + _EVERY:
+            moved = last is None or (memory.parked, memory.next_call) != (last.parked, last.next_call)
+            if last is None or moved or memory.at >= last.at + _EVERY:
                 await self._committer.remember(memory)
                 last = memory
             await anyio.sleep(1.0)

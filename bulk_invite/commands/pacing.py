@@ -56,9 +56,11 @@ def make_governor(settings: Settings, checkpoint: CheckpointWriter, now: float) 
 
 def make_forecast(settings: Settings, checkpoint: CheckpointWriter, calls: int, now: float) -> Forecast:
     """How long so many calls take, at the rate that was measured last or else the one that is allowed."""
-    limits = limits_of(settings)
+    limits, memory = limits_of(settings), checkpoint.recall()
+    known = (limits.daily.quota, None if memory is None else memory.learned_quota)
+    day = min((quota for quota in known if quota), default=None)
     window = _window(settings, limits, checkpoint, now)
-    return forecast(calls, _likely_rate(limits, checkpoint.recall()), limits.daily.quota, window, now)
+    return forecast(calls, _likely_rate(limits, memory), day, window, now)
 
 
 def _likely_rate(limits: Limits, memory: PacingMemory | None) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bulk_invite.checkpoint.database import require_catalog
@@ -21,11 +21,14 @@ from bulk_invite.validation import RowValidator
 
 
 def rehearse(
-    sources: Sequence[NdjsonSource], validator: RowValidator, settings: Settings
+    sources: Sequence[NdjsonSource],
+    validator: RowValidator,
+    settings: Settings,
+    stop: Callable[[], bool],
 ) -> tuple[Summary, Forecast]:
     """Read, validate and look up every row; `pending` are those that would be sent (or sent again).
 
-    Tells too how long that would take, with the calls of the last day counted.
+    stop: asked now and then; true ends it early. Tells too how long that would take, with the calls of the last day counted.
 
     The copy is thrown away, so nothing is written that a later run could see.
     """
@@ -41,7 +44,7 @@ def rehearse(
         with CheckpointWriter.open(copy, catalog=settings.catalog) as writer:
             writer.begin_run(time.time())
             for source in sources:
-                for batch in source.batches():
+                for batch in source.batches(stop=stop):
                     rows = [validator.validate(row) for row in batch]
                     admitted = writer.admit(
                         rows, campaign=settings.campaign, retry_failed=settings.retry_failed

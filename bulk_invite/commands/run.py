@@ -91,6 +91,13 @@ class Run:
             _log.warning(
                 "run.limited", limit=self._settings.limit, next="run the same command to send as many more"
             )
+        if deferred := tally.states[State.DEFERRED]:
+            _log.warning(
+                "run.deferred",
+                rows=deferred,
+                why="their engagements have all the invitations that they may have",
+                next="run the same command later, or look at them: bulk-invite export --state deferred",
+            )
         if earlier := tally.states[State.FAILED] - tally.failed_now:
             _log.warning(
                 "run.failed_earlier",

@@ -20,7 +20,7 @@ from bulk_invite.pacing.governor import Limits
 from bulk_invite.settings import Settings
 from bulk_invite.simulation import comparison
 from bulk_invite.simulation.comparison import Outcome
-from bulk_invite.simulation.plot import Panel, draw
+from bulk_invite.simulation.plot import Panel, check, draw
 from bulk_invite.simulation.scenario import Scenario, load, names
 from bulk_invite.simulation.suite import LIVE_SENDERS, Result, run_all_live, simulate_all
 
@@ -64,6 +64,7 @@ def draw_one(scenarios: Sequence[Scenario], path: Path) -> None:
     """Draw this program and the SDK's adaptive mode on one scenario. Raises UsageError for more than one."""
     if len(scenarios) != 1:
         raise UsageError("--plot draws one scenario.", hint="Name it.")
+    check(path)
     [scenario] = scenarios
     ours, allowed = limits(scenario), partial(comparison.allowed_at, scenario)
     panels = [Panel(name, comparison.run(scenario, ours, name, seed=0), allowed) for name in _DRAWN]
@@ -86,7 +87,11 @@ def show(results: Sequence[Result], output_format: Literal["table", "markdown", 
                 table.add_column(name, justify="left" if name == head[0] else "right")
             for cells in rows:
                 table.add_row(*cells)
-            Console(highlight=False, markup=False).print(table)
+            console = Console(highlight=False, markup=False)
+            console.print(table)
+            console.print(
+                "Granted calls in per cent of the allowed ones / throttled calls in per cent of all."
+            )
 
 
 def tell_missed(results: Sequence[Result]) -> bool:

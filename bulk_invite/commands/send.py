@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Sequence
+from threading import Event
 from typing import Final
 
 import typer
@@ -48,16 +50,18 @@ def send(
     resolved = resolve(sources)
     validator = make_validator(settings)
     if settings.dry_run:
-        # The rehearsal has a temporary folder to take away.
+        # The rehearsal has a temporary folder to take away. A handler that raised would be lost where it
+        # happens to interrupt a callback.
+        stopped = Event()
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: sys.exit(EXIT_STOPPED))
+            signal.signal(number, lambda *_: stopped.set())
         from bulk_invite.commands.rehearse import rehearse  # noqa: PLC0415
-        from bulk_invite.commands.summary import forecast_shown, show  # noqa: PLC0415
+        from bulk_invite.commands.summary import show_rehearsal  # noqa: PLC0415
 
-        summary, forecast = rehearse(resolved, validator, settings)
-        show(
-            summary, as_json=settings.json_output, more=forecast_shown(forecast, as_json=settings.json_output)
-        )
+        summary, forecast = rehearse(resolved, validator, settings, stopped.is_set)
+        if stopped.is_set():
+            raise typer.Exit(EXIT_STOPPED)
+        show_rehearsal(summary, forecast, as_json=settings.json_output, now=time.time())
         raise typer.Exit(1 if summary.rejected or summary.failed else 0)
     limits_of(settings)  # what cannot be asked for is said before anything is asked
     _confirm(settings, sources)

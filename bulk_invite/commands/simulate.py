@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal
 
 import typer
 
+from bulk_invite.errors import UsageError
+
 EXAMPLES: Final = """
 Examples:
 
@@ -61,8 +63,12 @@ def simulate(
 
     chosen = run.chosen(scenarios or [])
     if plot is not None:
+        if live or only_ours or output_format != "table":
+            raise UsageError("--plot draws in place of figures.", hint="Leave the other options away.")
         run.draw_one(chosen, plot)
         return
+    if live:
+        typer.echo("This takes as long as the scenarios say: some minutes each.", err=True)
     results = (
         run.run_live(chosen, only_ours=only_ours) if live else run.run(chosen, seeds, only_ours=only_ours)
     )

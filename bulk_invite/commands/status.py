@@ -73,7 +73,6 @@ def _more(overview: Overview, now: float) -> dict[str, Any]:
 
 def _pacing(memory: PacingMemory, counted: int, now: float) -> dict[str, Any]:
     """What the last run wrote down: up to ten seconds old while it goes on."""
-    parked_until = memory.parked_until if memory.parked else None
     return {
         "rate": round(memory.rate, 3),
         "estimated_quota": None if memory.estimate is None else round(memory.estimate, 3),
@@ -81,7 +80,8 @@ def _pacing(memory: PacingMemory, counted: int, now: float) -> dict[str, Any]:
         "learned_quota": memory.learned_quota,
         "day_remaining": day_remaining(memory.daily_quota, counted),
         "parked": memory.parked or None,
-        "parked_until": None if parked_until is None else utc_text(parked_until),
+        "parked_until": None if memory.parked_until is None else utc_text(memory.parked_until),
+        "next_call": None if memory.next_call is None else utc_text(memory.next_call),
         "left_s": None if memory.left is None else round(max(0.0, memory.left - (now - memory.at)), 1),
     }
 

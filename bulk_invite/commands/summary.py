@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from bulk_invite.clock import utc_text
 from bulk_invite.journal import Overview
 from bulk_invite.logs import escaped
 from bulk_invite.outcome import State
@@ -73,18 +75,23 @@ class Summary:
         return not (self.rejected or self.failed or self.deferred or self.in_doubt or self.pending)
 
 
-def forecast_shown(forecast: Forecast, *, as_json: bool) -> dict[str, Any]:
-    """What a rehearsal adds to the result: how long it would take."""
+def show_rehearsal(summary: Summary, forecast: Forecast, *, as_json: bool, now: float) -> None:
+    """Print the result of a rehearsal, and how long the real run would take. `now` in epoch seconds."""
     if as_json:
-        return {
-            "forecast": {**asdict(forecast), "seconds": round(forecast.seconds, 1), "days": forecast.days}
-        }
-    limits = f"at up to {forecast.rate:.3g}/s"
-    if forecast.daily_quota is not None:
-        limits += f" and {forecast.daily_quota:,} in any 24 hours"
+        seconds, ends = round(forecast.seconds, 1), utc_text(now + forecast.seconds)
+        more = {**asdict(forecast), "seconds": seconds, "days": forecast.days, "ends": ends}
+        show(summary, as_json=True, more={"forecast": more})
+        return
+    show(summary, as_json=False)
+    if forecast.calls == 0:
+        sys.stdout.write("Forecast: nothing is left to send.\n")
+        return
+    day = "" if forecast.daily_quota is None else f" and {forecast.daily_quota:,} in any 24 hours"
     days = f"{forecast.days} days; " if forecast.days > 1 else ""
-    last = f"the last of {forecast.calls:,} leaves in {clock_text(forecast.seconds)}"
-    return {"forecast": f"{days}{last}, {limits}"}
+    last = f"{days}the last of {forecast.calls:,} leaves in {clock_text(forecast.seconds)}"
+    ends = utc_text(now + forecast.seconds)
+    limits = f"at up to {forecast.rate:.3g}/s{day}, if the service allows that"
+    sys.stdout.write(f"Forecast: {last}, on {ends}, {limits}.\n")
 
 
 def show(summary: Summary, *, as_json: bool, more: Mapping[str, Any] | None = None) -> None:
@@ -96,11 +103,15 @@ def show(summary: Summary, *, as_json: bool, more: Mapping[str, Any] | None = No
     table.add_column()
     table.add_column(justify="right")
     for name, value in {**asdict(summary), **(more or {})}.items():
-        table.add_row(name.replace("_", " ").replace("elapsed s", "elapsed, s"), _shown(name, value))
+        table.add_row(_label(name), _shown(name, value))
     Console(highlight=False, markup=False).print(table)
 
 
-def _shown(name: str, value: object) -> str:
+def _label(name: str) -> str:
+    return {"elapsed_s": "elapsed, s", "left_s": "time left"}.get(name, name.replace("_", " "))
+
+
+def _shown(name: str, value: object) -> str:  # noqa: PLR0911 - one line for each kind of value
     match value:
         case None:
             return "-"
@@ -110,6 +121,8 @@ def _shown(name: str, value: object) -> str:
             return f"{value:,}"
         case float() if "share" in name:
             return f"{value:.1%}"
+        case float() if name == "left_s":
+            return clock_text(value)
         case float():
             return f"{value:,.1f}"
         case _:

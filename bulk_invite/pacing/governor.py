@@ -120,10 +120,19 @@ class Governor:
             self._controller.restore(rate)
         self._capped_at, self._granted = now, 0
 
-    def time_left(self, calls: int, rate: float, now: float) -> float:
-        """Seconds until so many more calls have left, at `rate` and by the daily quota."""
-        known = [quota for quota in (self._limits.daily.quota, self._parking.learned) if quota]
-        return forecast(calls, rate, min(known, default=None), self._window, now).seconds
+    @property
+    def day(self) -> int | None:
+        """Calls that 24 hours allow, as far as is known: the operator's figure or what was learned."""
+        return min(
+            (quota for quota in (self._limits.daily.quota, self._parking.learned) if quota), default=None
+        )
+
+    def time_left(self, calls: int, rate: float, now: float) -> float | None:
+        """Seconds until so many more calls have left, at `rate` and by the day; None where nobody knows."""
+        park = self._parking.park(now)
+        if park is not None and park.until is None:
+            return None
+        return forecast(calls, rate, self.day, self._window, now).seconds
 
     def memory(self, now: float) -> PacingMemory:
         """What another run can go on from."""
@@ -136,6 +145,7 @@ class Governor:
             daily_quota=self._limits.daily.quota,
             counted=self._parking.count(now),
             parked="" if park is None else park.why,
+            next_call=None if park is None else park.next_call,
             parked_until=None if park is None else park.until,
         )
 
@@ -146,7 +156,7 @@ def _controller(limits: Limits, memory: PacingMemory | None, now: float) -> Rate
         return RateController(RateLimits(limits.start, limits.rate), phase)
     if memory.estimate is None:  # nothing has limited that run
         start = limits.start if not limits.seek else REUSED * memory.rate
-        return RateController(RateLimits(start, limits.rate), phase)
+        return RateController(RateLimits(start, limits.rate), phase, known=memory.rate)
     start = REUSED * memory.rate
     return RateController(
         RateLimits(start, limits.rate), Phase.TRACK, known=memory.rate, estimate=memory.estimate
@@ -157,6 +167,6 @@ def _parking(limits: Limits, window: RollingWindow, memory: PacingMemory | None,
     if memory is None:
         return Parking(limits.daily, window)
     parking = Parking(limits.daily, window, memory.learned_quota)
-    if memory.parked in {Why.UNKNOWN_QUOTA, Why.ACCOUNT_FULL} and memory.parked_until is not None:
-        parking.stay_closed(Why(memory.parked), memory.parked_until, now)
+    if memory.parked in {Why.UNKNOWN_QUOTA, Why.ACCOUNT_FULL} and memory.next_call is not None:
+        parking.stay_closed(Why(memory.parked), memory.next_call, now)
     return parking

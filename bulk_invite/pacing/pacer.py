@@ -40,7 +40,8 @@ _WORTH_A_LINE: Final = 0.95
 class PacingView:
     """One moment of the pacing. Rates in calls per second, shares from 0 to 1 or None where nothing was sent.
 
-    counted: calls of the last 24 hours. parked_until: epoch seconds.
+    counted: calls of the last 24 hours; day: how many may be, as far as is known. next_call, parked_until:
+    as in `PacingMemory`, in epoch seconds by the wall clock.
     """
 
     rate: float
@@ -48,7 +49,9 @@ class PacingView:
     throttled_minute: float | None
     throttled_hour: float | None
     counted: int
+    day: int | None
     parked: Why | None
+    next_call: float | None
     parked_until: float | None
 
 
@@ -69,6 +72,7 @@ class Pacer:
         self._shares = Shares()
         self._changed = anyio.Event()
         self._told: Park | None = None
+        self._told_at = 0.0
 
     def now(self) -> float:
         """Seconds on the clock that `observe` takes its times from."""
@@ -132,6 +136,8 @@ class Pacer:
         if counted or signal is Signal.THROTTLED:
             self._shares.add(now, throttled=signal is Signal.THROTTLED)
         next_call = self._governor.earliest(now)
+        if permit.probe and signal is Signal.THROTTLED and (park := self._governor.park(now)) is not None:
+            _log.info("run.still_parked", **self._park_fields(park, now))
         if signal is Signal.THROTTLED and (self._governor.rate < rate or next_call > earliest):
             self._tell_slower(rate, next_call - now)
         self._changed.set()
@@ -141,8 +147,11 @@ class Pacer:
         self._governor.close(why, self.now())
         self._changed.set()
 
-    def time_left(self, calls: int, rate: float | None) -> float:
-        """Seconds until so many more calls have left, at `rate` (None: as they are paced now)."""
+    def _as_wall(self, time: float | None) -> float | None:
+        return None if time is None else self._clock.as_wall(time)
+
+    def time_left(self, calls: int, rate: float | None) -> float | None:
+        """Seconds until so many more calls have left, at `rate` (None: as they are paced now), if known."""
         return self._governor.time_left(calls, rate or self._governor.rate, self.now())
 
     def memory(self) -> PacingMemory:
@@ -152,15 +161,16 @@ class Pacer:
     def view(self) -> PacingView:
         now = self.now()
         memory = self._governor.memory(now)
-        until = memory.parked_until
         return PacingView(
             rate=self._governor.rate,
             estimate=memory.estimate,
             throttled_minute=self._shares.throttled(now, MINUTE),
             throttled_hour=self._shares.throttled(now, HOUR),
             counted=memory.counted,
+            day=self._governor.day,
             parked=Why(memory.parked) if memory.parked else None,
-            parked_until=None if until is None else self._clock.as_wall(until),
+            next_call=self._as_wall(memory.next_call),
+            parked_until=self._as_wall(memory.parked_until),
         )
 
     def _tell_slower(self, before: float, wait: float) -> None:
@@ -175,20 +185,25 @@ class Pacer:
         """Log the beginning and the end of a park that is worth it."""
         now = self.now()
         park = self._governor.park(now)
-        if park is None or park.until - now < _WORTH_TELLING:
+        if park is None or park.next_call - now < _WORTH_TELLING:
             if self._told is not None and (park is None or park.why is not self._told.why):
+                _log.info("run.resumed", why=self._told.why, parked_s=round(now - self._told_at))
                 self._told = None
-                _log.info("run.resumed")
             return
         if self._told is None or self._told.why is not park.why:
-            self._told = park
-            _log.warning(
-                "run.parked",
-                why=park.why,
-                until=self._clock.text(park.until),
-                wait_s=round(park.until - now),
-                counted=self._governor.memory(now).counted,
-            )
+            self._told, self._told_at = park, now
+            _log.warning("run.parked", **self._park_fields(park, now))
+
+    def _park_fields(self, park: Park, now: float) -> dict[str, object]:
+        """`until`: when it goes on by itself, None where nobody knows; until then it asks at `next_call`."""
+        return {
+            "why": park.why,
+            "until": None if park.until is None else self._clock.text(park.until),
+            "next_call": self._clock.text(park.next_call),
+            "wait_s": round(park.next_call - now),
+            "counted": self._governor.memory(now).counted,
+            "day": self._governor.day,
+        }
 
 
 class _Turn:

@@ -48,10 +48,14 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """The run waits. `until`: seconds on the clock of the pacing, of the next call or probe at the latest."""
+    """The run waits. Times are seconds on the clock of the pacing.
+
+    next_call: when it calls again, be it to ask. until: when it goes on by itself; None where nobody knows.
+    """
 
     why: Why
-    until: float
+    next_call: float
+    until: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +121,14 @@ class Parking:
 
     def park(self, now: float) -> Park | None:
         """What the run waits for, where that is more than an answer or a moment."""
-        until = self.earliest(now)
+        next_call = self.earliest(now)
         if self._closed is not None:
-            return Park(self._closed, until if until < math.inf else now)
+            opens_at = max(self._not_before, self._opens_at(now))
+            next_call = next_call if next_call < math.inf else now
+            return Park(self._closed, next_call, opens_at if opens_at < math.inf else None)
         if self._quota is not None and self._window.count(now) >= self._quota:
-            return Park(Why.DAILY_QUOTA, self._window.frees_at(self._quota, now))
+            frees_at = self._window.frees_at(self._quota, now)
+            return Park(Why.DAILY_QUOTA, frees_at, frees_at)
         return None
 
     def leave(self, now: float) -> Permit:

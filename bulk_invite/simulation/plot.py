@@ -63,13 +63,20 @@ class Panel:
     allowed: Callable[[float], float]
 
 
+def check(path: Path) -> None:
+    """Raise UsageError where no picture can be written."""
+    if path.suffix not in _METADATA or path.is_dir():
+        raise UsageError(f"A picture is written as .png or .svg, and not as {path.name}.")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"The folder of the picture {path} does not exist.")
+
+
 def draw(path: Path, title: str, panels: Sequence[Panel]) -> None:
     """Draw the panels one below the other into a .png or .svg file.
 
     Raises UsageError for another ending, and where matplotlib is not installed.
     """
-    if path.suffix not in _METADATA:
-        raise UsageError(f"A picture is written as .png or .svg, and not as {path.name}.")
+    check(path)
     try:
         from matplotlib import rc_context  # noqa: PLC0415 - an extra: only who draws needs it
         from matplotlib.figure import Figure  # noqa: PLC0415 - likewise; without pyplot there is no window
@@ -96,7 +103,10 @@ def draw(path: Path, title: str, panels: Sequence[Panel]) -> None:
         labelled = [pair for axes in rows for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
         drawn = {label: handle for handle, label in labelled}
         figure.legend(drawn.values(), drawn, loc="outside lower center", ncols=len(drawn), frameon=False)
-        figure.savefig(path, dpi=120, metadata=_METADATA[path.suffix])
+        try:
+            figure.savefig(path, dpi=120, metadata=_METADATA[path.suffix])
+        except OSError as error:
+            raise UsageError(f"The picture {path} cannot be written: {error.strerror}.") from error
 
 
 @dataclass(frozen=True, slots=True)

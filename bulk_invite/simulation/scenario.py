@@ -1,9 +1,9 @@
 """Scenarios: small files that say how a server limits, how it is sent to, and what has to come of it.
 
-title       one line
+title       one line; by default the name of the file
 length      how long is sent, such as "20m"
-warm_up     share of the length that is not counted
-fixed_rate  calls per second of the fixed rate beside it
+warm_up     share of the length that is not counted, 0.1 by default
+fixed_rate  calls per second of the fixed rate beside it; by default what the server allows on average
 live        how long it takes over real HTTP, such as "60s"; without it, only in virtual time
 [server]    options of the emulator as on its command line: rate = 10, latency = "100ms"
 [sender]    settings of `send`: max_rate = 100, daily_quota = 10000
@@ -12,23 +12,40 @@ live        how long it takes over real HTTP, such as "60s"; without it, only in
 
 from __future__ import annotations
 
+import math
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import typer
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bulk_invite.durations import parse_duration
 from bulk_invite.emulator.command import options_of
 from bulk_invite.emulator.flag import flags
+from bulk_invite.emulator.limits import allowance
 from bulk_invite.emulator.options import Options
 from bulk_invite.errors import UsageError
 
+_SENDER: Final = frozenset({"rate", "max_rate", "daily_quota", "pace", "probe_interval"})
+"""Settings of `send` that a simulated sender heeds."""
+
+_FIXED_RATE: Final = 10.0
+"""Calls per second of the fixed rate beside it where only the day is limited."""
+
 _FOLDER: Final = Path(str(files("bulk_invite.simulation"))) / "scenarios"
 
-_Length = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
+
+def _length(value: object) -> float:
+    if not isinstance(value, str):
+        raise ValueError(f'{value} is no duration: write a number and a unit in quotes, such as "20m"')  # noqa: TRY004 - pydantic tells it
+    return parse_duration(value)
+
+
+_Length = Annotated[float, BeforeValidator(_length), Field(gt=0)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -51,14 +68,14 @@ class Target(BaseModel):
 class _File(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    title: str
+    title: str = ""
     length: _Length
-    fixed_rate: float = Field(gt=0)
+    fixed_rate: Annotated[float, Field(gt=0)] | None = None
     warm_up: _Share = 0.1
     live: _Length | None = None
     server: dict[str, str | int | float | bool]
     sender: dict[str, str | int | float] = {}
-    target: Target
+    target: Target = Target()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +112,45 @@ def load(name: str) -> Scenario:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"The scenario {path} is not valid TOML: {error}.") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UsageError(f"The scenario {path} has something wrong at {place}: {first['msg']}.") from error
-    if unknown := sorted(set(read.server) - set(flags(Options))):
-        raise UsageError(f"The scenario {path} names server options that do not exist: {', '.join(unknown)}.")
+        wrong = "; ".join(
+            f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ').rstrip('.')}"
+            for each in error.errors(include_url=False)
+        )
+        raise UsageError(f"The scenario {path} has something wrong at {wrong}.") from error
+    options = _options(path, read.server)
+    if unknown := sorted(set(read.sender) - _SENDER):
+        raise UsageError(
+            f"The scenario {path} has a sender with {', '.join(unknown)}.",
+            hint=f"In a simulation it may have {', '.join(sorted(_SENDER))}.",
+        )
+    average = allowance(options, 0.0, read.length) / read.length
+    if average == math.inf and options.daily_quota is None:
+        raise UsageError(
+            f"The server of the scenario {path} has no quota to measure against.",
+            hint="Set its rate, rate_trace or daily_quota.",
+        )
     return Scenario(
         path.stem,
-        read.title,
+        read.title or path.stem,
         read.length,
         read.warm_up,
-        read.fixed_rate,
+        read.fixed_rate or (average if average < math.inf else _FIXED_RATE),
         read.live,
-        options_of(
-            {key: value if isinstance(value, bool) else str(value) for key, value in read.server.items()}
-        ),
+        options,
         read.server,
         read.sender,
         read.target,
     )
+
+
+def _options(path: Path, server: Mapping[str, str | float | bool]) -> Options:
+    if unknown := sorted(set(server) - set(flags(Options))):
+        raise UsageError(
+            f"The scenario {path} names server options that do not exist: {', '.join(unknown)}.",
+            hint="They are those of the emulator but for its faults.",
+        )
+    texts = {key: value if isinstance(value, bool) else str(value) for key, value in server.items()}
+    try:
+        return options_of(texts)
+    except typer.BadParameter as error:
+        raise UsageError(f"The server of the scenario {path} is not possible: {error.message}") from error

@@ -57,7 +57,7 @@ class NdjsonSource:
 
     name: as the operator named it; what stands in `Position.source`. Bytes that are not UTF-8 are escaped.
     size: bytes on disk, None for what has no size (standard input, pipes, devices).
-    consumed: bytes taken from it so far, as they are on disk (compressed, if it is).
+    consumed: bytes taken from it so far, as they are on disk (compressed, if it is). lines: how many of them.
     """
 
     def __init__(self, path: str) -> None:
@@ -66,6 +66,7 @@ class NdjsonSource:
         self.name = _printable(path)
         self._called = "Standard input" if path == STDIN else self.name
         self.consumed = 0
+        self.lines = 0
         try:
             status = os.fstat(_STDIN_FD) if path == STDIN else os.stat(path)  # noqa: PTH116 - beside its twin
             if not stat.S_ISDIR(status.st_mode):
@@ -116,10 +117,11 @@ class NdjsonSource:
 
     def _rows(self, lines: Lines, stop: Callable[[], bool]) -> Generator[Row | None]:
         """Rows; None where nothing more is ready."""
-        self.consumed = 0
+        self.consumed = self.lines = 0
         suffix = os.path.splitext(self._path)[1]  # noqa: PTH122 - Path("-") and odd names stay as they are
         with self._opened() as fd:
             for block in unpack(self._blocks(fd), suffix):
+                self.lines += block.count(b"\n")
                 yield from lines.feed(block)
                 if stop():
                     return
