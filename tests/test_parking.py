@@ -521,7 +521,9 @@ def test_a_full_account_is_only_probed_until_a_call_is_granted() -> None:
 
 
 def test_the_first_probe_of_a_full_account_comes_soon_and_the_others_in_due_time() -> None:
-    run = _Conversation(make_governor(10.0))
+    """Room under a cap that was learned is no reason to ask sooner."""
+    memory = PacingMemory(at=-DAY, rate=10.0, learned_quota=10)
+    run = _Conversation(make_governor(10.0, memory=memory))
     run.governor.close(Why.ACCOUNT_FULL, run.now)
     for least, most in [(0, 90), (890, 910), (890, 910)]:
         before = run.now

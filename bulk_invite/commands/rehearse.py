@@ -28,7 +28,8 @@ def rehearse(
 ) -> tuple[Summary, Forecast]:
     """Read, validate and look up every row; `pending` are those that would be sent (or sent again).
 
-    stop: asked now and then; true ends it early. Tells too how long that would take, with the calls of the last day counted.
+    Tells too how long that would take, with the calls of the last day counted. stop: asked now and then; true
+    ends it early.
 
     The copy is thrown away, so nothing is written that a later run could see.
     """
