@@ -144,6 +144,33 @@ def test_calls_of_unknown_fate_and_of_a_killed_run_count(tmp_path: Path) -> None
     assert "run.parked" in {event["event"] for event in events}
 
 
+def test_however_often_it_is_killed_the_day_is_not_exceeded(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(120))
+    limit = ("--daily-quota", "60", "--max-in-flight", "5", "--rate", "25")
+    with emulator(latency=0.1, faults=FaultOptions(reset_after=0.1, error_500=0.1), seed=3) as service:
+        for kill in range(5):
+            before = service.audit()["calls"]
+            with running(
+                "send", source, "--endpoint-url", service.url, "--json", *limit, cwd=tmp_path
+            ) as sender:
+                wait_until(partial(_has_arrived, service, min(59, before + 5 + 2 * kill)))
+                sender.process.kill()
+                sender.ended()
+        with running("send", source, "--endpoint-url", service.url, "--json", *limit, cwd=tmp_path) as sender:
+            wait_until(lambda: _status(tmp_path)["parked"])
+            time.sleep(0.5)
+            sender.signal(signal.SIGTERM)
+            sender.ended()
+        audit = service.audit()
+    # What was under way when it was killed counts, whether it has arrived or not.
+    assert 60 - 5 * 5 <= audit["calls"] <= 60
+    assert (audit["double_by_token"], audit["double_by_body"]) == (0, 0)
+
+
+def _has_arrived(service: Emulator, calls: int) -> bool:
+    return bool(service.audit()["calls"] >= calls)
+
+
 def _there(cwd: Path) -> bool:
     return (cwd / "bulk-invite.db").exists()
 

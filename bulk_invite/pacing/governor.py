@@ -16,7 +16,7 @@ from bulk_invite.pacing.parking import DailyLimits, Park, Parking, Permit, Why
 from bulk_invite.pacing.window import RollingWindow
 
 _REMEMBERED_FOR: Final = 3600.0
-"""Seconds for which a remembered rate is trusted."""
+"""Seconds for which a remembered rate is trusted, also where the clock was set back a little since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class Governor:
 
 def _controller(limits: Limits, memory: PacingMemory | None, now: float) -> RateController:
     phase = Phase.START if limits.seek else Phase.TRACK
-    if memory is None or not 0 <= now - memory.at < _REMEMBERED_FOR:
+    if memory is None or abs(now - memory.at) >= _REMEMBERED_FOR:
         return RateController(RateLimits(limits.start, limits.rate), phase)
     if memory.estimate is None:  # nothing has limited that run
         start = limits.start if not limits.seek else REUSED * memory.rate
