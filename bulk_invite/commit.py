@@ -54,6 +54,11 @@ class Committer:
         self._closing = False
         self._failure: CheckpointError | None = None
 
+    @property
+    def failed(self) -> bool:
+        """Whether a write has failed: then nothing is written any more."""
+        return self._failure is not None and self._failure.args != (_GONE,)
+
     async def admit(self, batch: Sequence[Invitation | Rejection]) -> list[Admission]:
         """Look a batch of rows up and note the new ones. Raises CheckpointError."""
         return await self._alone(self._admit, batch)

@@ -184,7 +184,8 @@ class Pipeline:
 
     async def _take_in_batch(self, batch: Sequence[Row], send: MemoryObjectSendStream[list[ToSend]]) -> None:
         """Validate and look up a batch; with a limit, never more rows at a time than may still be sent."""
-        while batch and self._remaining != 0:
+        # Reading cannot be cancelled: what it brings after a stop is not admitted any more.
+        while batch and self._remaining != 0 and not self._stop.draining:
             portion, batch = batch[: self._remaining], batch[self._remaining or len(batch) :]
             admitted = await self._committer.admit([self._validator.validate(row) for row in portion])
             to_send = []

@@ -26,6 +26,12 @@ _log = structlog.get_logger()
 _REDRAW: Final = 0.25
 """Seconds between two looks at the counts."""
 
+_ENOUGH_READ: Final = 200
+"""Rows that say what the others of a source will be like."""
+
+_LEFT_EVERY: Final = 1.0
+"""Seconds between two forecasts: a day of many calls takes a while to go through."""
+
 _LOOK_BACK: Final = 30.0
 """Seconds over which the speed is averaged."""
 
@@ -60,7 +66,7 @@ class View:
 
 
 class Progress:
-    """`watch` it beside the run. daily_quota: None for no limit."""
+    """`watch` it beside the run. daily_quota, limit (rows that are sent): None for no limit."""
 
     def __init__(
         self,
@@ -68,6 +74,7 @@ class Progress:
         sources: Sequence[Sized],
         pacer: Pacer,
         daily_quota: int | None,
+        limit: int | None,
         *,
         mode: Literal["auto", "on", "off"],
         interval: float,
@@ -78,7 +85,10 @@ class Progress:
         self._daily_quota = daily_quota
         self._mode = mode
         self._interval = interval
+        self._limit = limit
         self._past: deque[tuple[float, int]] = deque()
+        self._left_at = -math.inf
+        self._last_left: float | None = None
 
     async def watch(self) -> None:
         """Show progress until cancelled."""
@@ -88,20 +98,29 @@ class Progress:
 
     async def announce(self, rate: float) -> None:
         """Say once, as soon as it can be told, that the run will take more than a day at `rate`."""
-        while (total := self._total()) is None:
-            if any(source.size is None for source in self._sources):
+        if any(source.size is None for source in self._sources):
+            return
+        while True:
+            tally = self._tally
+            if tally.all_read or tally.rows >= _ENOUGH_READ:
+                rows = self._to_send()
+                seconds = self._pacer.time_left(rows, rate)
+                if seconds is not None and seconds > _DAY:
+                    days, left = math.ceil(seconds / _DAY), clock_text(seconds)
+                    _log.warning("run.forecast", rows=rows, day=self._pacer.view().day, days=days, left=left)
+                    return
+            if tally.all_read:
                 return
             await anyio.sleep(_REDRAW)
-        rows = total - self._tally.already_created
-        seconds = self._pacer.time_left(rows, rate)
-        if seconds is not None and seconds > _DAY:
-            _log.warning(
-                "run.forecast",
-                rows=rows,
-                day=self._pacer.view().day,
-                days=math.ceil(seconds / _DAY),
-                left=clock_text(seconds),
-            )
+
+    def _to_send(self) -> int:
+        """Rows still to be sent, as many of those to come as of those that were read so far."""
+        tally = self._tally
+        open_rows = tally.states[State.PENDING] + tally.states[State.IN_DOUBT]
+        total = self._total() or tally.rows
+        to_come = (total - tally.rows) * (open_rows + tally.ended_now) // max(1, tally.rows)
+        rows = open_rows + to_come
+        return rows if self._limit is None else min(rows, self._limit - tally.ended_now)
 
     def view(self, now: float) -> View:
         tally = self._tally
@@ -113,15 +132,19 @@ class Progress:
         rate = (tally.ended_now - before) / (now - began) if now > began else 0.0
         total = self._total()
         pacing = self._pacer.view()
-        left = None if total is None else self._left(total - ended, rate, pacing)
+        left = None if total is None else self._left(now, rate, pacing)
         in_doubt = max(0, tally.states[State.IN_DOUBT] - tally.in_flight)
         return View(tally.rows, total, ended, rate, tally.throttled, in_doubt, left, pacing)
 
-    def _left(self, rows: int, rate: float, pacing: PacingView) -> float | None:
+    def _left(self, now: float, rate: float, pacing: PacingView) -> float | None:
         """Seconds, by the speed of late where there is one, and by the daily quota."""
-        if pacing.parked:
-            return self._pacer.time_left(rows, None)
-        return self._pacer.time_left(rows, rate) if rate > 0 else None
+        if now - self._left_at >= _LEFT_EVERY:
+            self._left_at, rows = now, self._to_send()
+            if pacing.parked or rate > 0:
+                self._last_left = self._pacer.time_left(rows, None if pacing.parked else rate)
+            else:
+                self._last_left = None
+        return self._last_left
 
     def _total(self) -> int | None:
         """Rows of all sources, from the lines in the bytes read so far; None before anything is known."""

@@ -193,12 +193,12 @@ def test_an_unknown_cap_is_found_probed_remembered_and_left_when_it_is_gone(tmp_
     status = _status(tmp_path)
     assert (status["parked"], status["learned_quota"]) == ("unknown_quota", 25)
     assert status["left_s"] > DAY, "what is left has to wait for a day to pass"
-    with emulator(port=service.port) as service:  # the account is allowed more now
+    with emulator(port=service.port, latency=0.3) as service:  # the account is allowed more now
         sent = run("send", source, "--endpoint-url", service.url, *patient, cwd=tmp_path)
         assert (sent.code, sent.json["created"], sent.json["throttled"]) == (0, 35, 0)
         first, second = sorted(call["time"] for call in service.calls() if "Create" in call["operation"])[:2]
     assert sent.events[0]["starts_at"] > 10, "the rate of before the cap is taken up again"
-    assert second - first > 0.03, "the first call is a probe, and goes alone"
+    assert second - first > 0.25, "the first call is a probe, and goes alone until it is answered"
 
 
 def test_an_account_that_is_full_parks_the_run_and_single_engagements_do_not(tmp_path: Path) -> None:
@@ -296,3 +296,29 @@ def test_a_checkpoint_of_a_program_without_a_memory_of_pacing_is_taken_on(tmp_pa
         assert _status(tmp_path)["parked"] is None
         assert run(*command, cwd=tmp_path).code == 0
         assert _status(tmp_path)["rate"] > 0
+
+
+def _fail_to_remember(checkpoint: Path, *, after: int) -> None:
+    """Let every write of the pacing fail after so many more."""
+    with sqlite3.connect(checkpoint) as database:
+        database.execute("CREATE TABLE written (x)")
+        database.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON pacing WHEN (SELECT count(*) FROM written) >= "
+            f"{after} BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+        database.execute(
+            "CREATE TRIGGER count AFTER INSERT ON pacing BEGIN INSERT INTO written VALUES (1); END"
+        )
+
+
+def test_a_pacing_that_cannot_be_written_down_ends_the_run_and_hides_no_other_end(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(30))
+    with ScriptedServer(always(CREATED, refusal("ValidationException"))) as server:
+        command = ("send", source, "--endpoint-url", server.url, "--rate", "50", "--json")
+        assert run(*command, "--max-failures", "1", cwd=tmp_path).code == 3
+        _fail_to_remember(tmp_path / "bulk-invite.db", after=1)
+        again = run(*command, "--max-failures", "2", "--retry-failed", cwd=tmp_path)
+        assert (again.code, "--max-failures" in again.said) == (3, True)
+        assert "pacing.not_remembered" in {event["event"] for event in again.events}
+        full = run(*command, cwd=tmp_path)
+    assert (full.code, "disk is full" in full.said) == (4, True)

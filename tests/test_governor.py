@@ -256,3 +256,24 @@ def test_shares_are_those_of_the_last_minute_or_hour_give_or_take_seconds(
     assert share is not None
     assert sum(surely) / len(perhaps) <= share <= sum(perhaps) / len(surely)
     assert shares.throttled(now + over + 5, over) is None
+
+
+def test_runs_of_a_call_or_two_do_not_wear_the_rate_down() -> None:
+    for rate in (0.1, 0.9, 1.0):
+        memory = PacingMemory(at=0.0, rate=rate)
+        assert make_governor(15.0, start=1.0, memory=memory, now=1.0).rate == 1.0
+
+
+def test_calls_that_fail_for_other_reasons_have_taken_a_token_too() -> None:
+    """One in five is refused for its content: what is measured is the quota all the same."""
+    governor, now, tokens, number = make_governor(100.0, start=1.0), 0.0, 10.0, 0
+    while now < 600:
+        leaves = max(now + 1 / governor.rate, governor.earliest(now))
+        tokens = min(10.0, tokens + 10 * (leaves - now))
+        now, number = leaves, number + 1
+        granted = tokens >= 1
+        tokens -= granted
+        signal = Signal.THROTTLED if not granted else Signal.IGNORED if number % 5 == 0 else Signal.SUCCESS
+        governor.observe(governor.leave(now), signal, sent_at=now, answered_at=now, counted=granted)
+    assert governor.estimate == pytest.approx(10.0, rel=0.03)
+    assert governor.rate == pytest.approx(10.0, rel=0.05)

@@ -370,7 +370,8 @@ async def test_a_clock_that_is_set_in_the_middle_of_a_park_changes_only_what_is_
         view = pacer.view()
         assert (view.parked, view.counted) == (Why.DAILY_QUOTA, 2)
         assert view.parked_until == pytest.approx(_EPOCH + 10 * _HOUR + ahead, abs=0.01)
-        assert pacer.memory().at == pytest.approx(_EPOCH + 5 * _HOUR, abs=0.01)
+        # Another run reads it by the clock of its own day, as it does the log.
+        assert pacer.memory().at == pytest.approx(_EPOCH + 5 * _HOUR + ahead, abs=0.01)
     assert order == ["new", "retry"]
     assert left == [pytest.approx(10 * _HOUR, abs=1), pytest.approx(10 * _HOUR + 1, abs=1)]
 

@@ -371,13 +371,39 @@ def test_after_some_granted_calls_a_throttle_is_the_buckets_again() -> None:
     assert run.now - before < 5 / rate
 
 
-def test_a_probe_that_says_nothing_lets_the_next_one_ask_at_once() -> None:
+def test_a_probe_that_says_nothing_lets_the_next_one_ask_soon() -> None:
     run = _parked()
     run.ignored()
     assert run.why() is Why.UNKNOWN_QUOTA
     before = run.now
     assert run.leave().probe
-    assert run.now - before < 1 + 1 / run.governor.rate
+    assert 50 <= run.now - before <= 70
+
+
+def test_a_probe_that_never_left_lets_the_next_one_ask_at_once() -> None:
+    run = _parked()
+    permit = run.leave()
+    run.governor.observe(permit, Signal.IGNORED, sent_at=run.now, answered_at=run.now, counted=False)
+    assert run.governor.earliest(run.now) <= run.now
+
+
+@pytest.mark.parametrize("period", [1200.0, 3600.0, 7200.0])
+def test_places_that_become_free_one_at_a_time_are_found_by_probes(period: float) -> None:
+    """Another program has used the day up: a granted probe is all that there is, again and again."""
+    governor, now, last, granted, free, longest = make_governor(15.0, start=1.0), 0.0, -9.0, 0, 1.0, 0.0
+    while now < 5 * DAY:
+        leaves = max(now, last + 1 / governor.rate, governor.earliest(now))
+        longest = max(longest, leaves - now)
+        if granted >= 500:
+            free = min(1.0, free + (leaves + 0.1 - now) / period)
+        now = last = leaves
+        let_in = granted < 500 or free >= 1
+        free -= let_in and granted >= 500
+        granted += let_in
+        now += 0.1
+        answer(governor, governor.leave(last), now, granted=let_in)
+    assert longest <= 901
+    assert granted - 500 >= 0.5 * 5 * DAY / period
 
 
 def test_a_run_goes_on_at_the_moment_when_the_window_frees() -> None:

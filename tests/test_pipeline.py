@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import count, pairwise
@@ -774,3 +774,21 @@ async def test_doubtful_rows_and_outages_do_not_lock_a_day_that_is_nearly_used_u
     run = await _Run(_rows(3), ScriptedSender(script), governor=make_governor(10.0, daily_quota=4)).go()
     assert run.report.tally.states[State.CREATED] == 3
     assert run.took < _HOUR
+
+
+class _LateSource(ListSource):
+    """Rows that come just when the run has been asked to stop."""
+
+    def batches(
+        self, max_rows: int, max_bytes: int, stop: Callable[[], bool]
+    ) -> Generator[list[Row], None, None]:
+        self._wait_for(stop)
+        threading.Event().wait(0.05)
+        yield from super().batches(max_rows, max_bytes, stop)
+
+
+async def test_rows_that_come_after_a_stop_are_not_admitted_and_are_no_error() -> None:
+    run = _Run(source=_LateSource(_rows(5)))
+    await run.when(0.1, run.stop.drain)
+    assert not run.finished
+    assert run.journal.states() == {}

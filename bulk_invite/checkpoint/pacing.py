@@ -13,10 +13,16 @@ from bulk_invite.journal import PacingMemory
 
 THROTTLED: Final = "throttled"
 
-_NOT_COUNTED: Final = (THROTTLED, "unreachable", "sender_refused")
+NOT_COUNTED: Final = (THROTTLED, "unreachable", "sender_refused")
 """Outcomes of calls that the service has turned away at the door or never saw."""
 
+_WITHOUT_CALL: Final = ("token_too_old", "set_aside")
+"""Outcomes of rows that came to an end without a call."""
+
 _DAY: Final = 86_400.0
+
+_MARGIN: Final = 60.0
+"""Seconds by which a call may have left after its intent was dated: the disk was slow."""
 
 _PAGE: Final = 10_000
 
@@ -27,11 +33,19 @@ def calls_of_day(connection: Connection, now: float, *, grace: float) -> Iterato
     A call that nobody saw the answer of (the program died) may have been counted up to `grace` seconds after
     it was sent. Where the clock was set back since, later entries count as of now.
     """
-    counted = _counted(now - _DAY - grace)
+    grace += _MARGIN
+    counted = _counted(now - _DAY - 2 * grace)
     for at, answered in connection.execution_options(yield_per=_PAGE).execute(counted):
         time = min(at, now) if answered else min(at, now) + grace
         if time > now - _DAY:
             yield time
+
+
+def count_of_day(connection: Connection, now: float) -> int:
+    """How many calls of the last day the service may count."""
+    calls = _counted(now - _DAY - _MARGIN).subquery()
+    statement = select(func.count()).select_from(calls).where(calls.c.time > now - _DAY)
+    return int(connection.execute(statement).scalar_one())
 
 
 def remember(connection: Connection, memory: PacingMemory) -> None:
@@ -77,10 +91,11 @@ def _counted(since: float) -> Select[Any]:
         .where(log.c.at > since)
         .subquery()
     )
-    answered = calls.c.next_event == "answered"
-    time = case((answered, calls.c.next_at), else_=calls.c.at)
+    outcome = func.coalesce(calls.c.next_outcome, "")
+    answered = (calls.c.next_event == "answered") & outcome.not_in(_WITHOUT_CALL)
+    time = case((answered, calls.c.next_at), else_=calls.c.at).label("time")
     return (
         select(time, answered.is_(True))
-        .where(calls.c.event == "sent", func.coalesce(calls.c.next_outcome, "").not_in(_NOT_COUNTED))
+        .where(calls.c.event == "sent", outcome.not_in(NOT_COUNTED))
         .order_by(time)
     )

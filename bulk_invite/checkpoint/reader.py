@@ -78,7 +78,7 @@ class CheckpointReader:
                 throttled_last_minute=throttled_minute,
                 sent_last_hour=sent_hour,
                 throttled_last_hour=throttled_hour,
-                counted=sum(1 for _ in pacing.calls_of_day(connection, now, grace=0.0)),
+                counted=pacing.count_of_day(connection, now),
                 pacing=pacing.recall(connection),
                 active=self._has_sender(),
             )

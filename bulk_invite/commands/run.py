@@ -162,6 +162,7 @@ class Run:
                 self._sources,
                 pacer,
                 limits.daily.quota,
+                settings.limit,
                 mode=settings.progress,
                 interval=settings.progress_interval,
             )
@@ -185,10 +186,19 @@ class Run:
                 watchers = (progress.watch, partial(progress.announce, limits.rate), memory.keep)
                 await pipeline.run(opening, self._watch_signals, *watchers)
             finally:
-                if not isinstance(self._stop.reason, CheckpointError):
-                    memory.keep_last()
+                if not committer.failed:
+                    self._keep_last(memory)
         self._limited = pipeline.limit_reached
         return pipeline.finished
+
+    def _keep_last(self, memory: Memory) -> None:
+        """Write the pacing down; its failure does not hide why the run ended."""
+        try:
+            memory.keep_last()
+        except CheckpointError as error:
+            if self._stop.reason is None:
+                raise
+            _log.error("pacing.not_remembered", reason=str(error))
 
     async def _watch_signals(self) -> None:
         try:

@@ -163,7 +163,7 @@ class RateController:
 
     def _begin(self, rate: float, phase: Phase) -> None:
         self._rate = self._cut_to = min(max(_FLOOR, rate), self._ceiling)
-        self._granted_rate = rate
+        self._granted_rate = self._rate
         self._phase = phase
         self._sample = None
         self._cluster = Cluster()

@@ -155,7 +155,7 @@ def _controller(limits: Limits, memory: PacingMemory | None, now: float) -> Rate
     if memory is None or abs(now - memory.at) >= _REMEMBERED_FOR:
         return RateController(RateLimits(limits.start, limits.rate), phase)
     if memory.estimate is None:  # nothing has limited that run
-        start = limits.start if not limits.seek else REUSED * memory.rate
+        start = max(limits.start, REUSED * memory.rate)
         return RateController(RateLimits(start, limits.rate), phase, known=memory.rate)
     start = REUSED * memory.rate
     return RateController(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import anyio
@@ -155,12 +155,17 @@ class Pacer:
         return self._governor.time_left(calls, rate or self._governor.rate, self.now())
 
     def memory(self) -> PacingMemory:
-        """What another run can go on from; its times in epoch seconds."""
-        return self._governor.memory(self.now())
+        """What another run can go on from; its times by the wall clock as it is now."""
+        memory = self._governor.memory(self.now())
+        return replace(
+            memory,
+            at=self._clock.as_wall(memory.at),
+            next_call=self._as_wall(memory.next_call),
+            parked_until=self._as_wall(memory.parked_until),
+        )
 
     def view(self) -> PacingView:
-        now = self.now()
-        memory = self._governor.memory(now)
+        now, memory = self.now(), self.memory()
         return PacingView(
             rate=self._governor.rate,
             estimate=memory.estimate,
@@ -169,8 +174,8 @@ class Pacer:
             counted=memory.counted,
             day=self._governor.day,
             parked=Why(memory.parked) if memory.parked else None,
-            next_call=self._as_wall(memory.next_call),
-            parked_until=self._as_wall(memory.parked_until),
+            next_call=memory.next_call,
+            parked_until=memory.parked_until,
         )
 
     def _tell_slower(self, before: float, wait: float) -> None:

@@ -95,6 +95,7 @@ class Parking:
         self._closed: Why | None = None
         self._probe_at = math.inf
         self._probing = False
+        self._said_nothing = False
         self._not_before = -math.inf
         self._opened_by_window = False
         self._last_at: float | None = None
@@ -141,6 +142,7 @@ class Parking:
         self._in_flight += 1
         self._last_at = now
         self._probing = self._probing or permit.probe
+        self._said_nothing = self._said_nothing and not permit.probe
         return permit
 
     def unused(self, permit: Permit) -> None:
@@ -153,7 +155,7 @@ class Parking:
         """Stop all but probes: the first of them comes soon, the next in due time after each."""
         if self._closed is None:
             self._close(why, now + self._interval / _EARLY)
-        elif self._probe_at <= now:  # the probe has said so, and no call that was on its way
+        elif self._said_nothing:  # the probe has, and no call that was on its way
             self._close(why, now + self._interval)
 
     def stay_closed(self, why: Why, probe_at: float, now: float) -> None:
@@ -181,7 +183,7 @@ class Parking:
         if signal is Signal.THROTTLED:
             return self._throttled(permit, now, rate, min(retry_after or 0.0, LONGEST_RETRY_AFTER))
         if permit.probe:
-            self._probe_ended(now, granted=signal is Signal.SUCCESS)
+            self._probe_ended(now, granted=signal is Signal.SUCCESS, counted=counted)
         elif signal is Signal.SUCCESS:
             self._granted_since_park += 1
         return False
@@ -206,11 +208,13 @@ class Parking:
             return True
         return False
 
-    def _probe_ended(self, now: float, *, granted: bool) -> None:
+    def _probe_ended(self, now: float, *, granted: bool, counted: bool) -> None:
         if self._closed is None:
             return  # a place in the window became free while the probe was under way
         if not granted:
-            self._probe_at = now  # it says nothing: another one may ask at once
+            # It says nothing. One that has left takes from the day: the next one has to wait a little.
+            self._said_nothing = True
+            self._probe_at = now + (self._interval / _EARLY if counted else 0.0)
             return
         if self._closed is Why.UNKNOWN_QUOTA:
             self.learned = None

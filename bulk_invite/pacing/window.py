@@ -17,7 +17,7 @@ DAY: Final = 86_400.0
 """Seconds that a call stays in the window: the daily quotas of Partner Central are rolling ones."""
 
 _EXACT: Final = 50_000
-"""Calls up to which each is kept by itself; a window that may hold more takes some together."""
+"""Calls up to which each is kept by itself; a window that holds more takes some together."""
 
 _COARSE: Final = 5.0
 """Seconds whose calls are taken together then; they leave with the last of them."""
@@ -46,6 +46,15 @@ class RollingWindow:
                 last[1] += 1
                 return
         self._counts.append([time, 1])
+        if not self._resolution and len(self._counts) > _EXACT:
+            self._take_together()
+
+    def _take_together(self) -> None:
+        """More calls than were expected, such as by a quota that was lowered: keep them by the step."""
+        self._resolution = _COARSE
+        exact, self._counts, self._total = self._counts, deque(), 0
+        for time, _ in exact:
+            self.add(time)
 
     def count(self, now: float) -> int:
         while self._counts and self._counts[0][0] + DAY <= now:
