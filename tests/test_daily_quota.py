@@ -274,7 +274,9 @@ def test_a_run_of_days_says_so_when_it_starts(tmp_path: Path) -> None:
     with emulator() as service:
         events = _park(source, service, "--daily-quota", "20", calls=20, cwd=tmp_path)
         [forecast] = [event for event in events if event["event"] == "run.forecast"]
-        assert (forecast["days"], forecast["day"], forecast["rows"]) == (3, 20, 60)
+        # Some of the first day's calls have left by then, or all of them.
+        assert 40 <= forecast["rows"] <= 60
+        assert (forecast["day"], forecast["days"] in {2, 3}) == (20, True)
         other = ("--checkpoint", "other.db", "--daily-quota", "60")
         short = run("send", source, "--endpoint-url", service.url, *FAST, *other, cwd=tmp_path)
     assert "run.forecast" not in {event["event"] for event in short.events}
@@ -306,9 +308,8 @@ def _fail_to_remember(checkpoint: Path, *, after: int) -> None:
             "CREATE TRIGGER full BEFORE INSERT ON pacing WHEN (SELECT count(*) FROM written) >= "
             f"{after} BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
         )
-        database.execute(
-            "CREATE TRIGGER count AFTER INSERT ON pacing BEGIN INSERT INTO written VALUES (1); END"
-        )
+        note = "INSERT INTO written VALUES (1)"
+        database.execute(f"CREATE TRIGGER count AFTER INSERT ON pacing BEGIN {note}; END")
 
 
 def test_a_pacing_that_cannot_be_written_down_ends_the_run_and_hides_no_other_end(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ from bulk_invite.errors import (
     TooManyFailuresError,
     UnknownAnswerError,
 )
-from bulk_invite.invitation import Invitation
+from bulk_invite.invitation import Invitation, Row
 from bulk_invite.outcome import State
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
