@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
 from functools import partial
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 import anyio
@@ -369,6 +369,7 @@ async def test_a_clock_that_is_set_in_the_middle_of_a_park_changes_only_what_is_
         wall.ahead = ahead
         view = pacer.view()
         assert (view.parked, view.counted) == (Why.DAILY_QUOTA, 2)
+        assert view.next_call == view.parked_until, "it does not ask, it goes on"
         assert view.parked_until == pytest.approx(_EPOCH + 10 * _HOUR + ahead, abs=0.01)
         # Another run reads it by the clock of its own day, as it does the log.
         assert pacer.memory().at == pytest.approx(_EPOCH + 5 * _HOUR + ahead, abs=0.01)
@@ -455,3 +456,14 @@ async def test_slowing_down_is_told_once_per_cut(logs: list[MutableMapping[str, 
     for permit in flights[1:]:
         _answer(pacer, permit, Signal.THROTTLED)
     assert [log["event"] for log in logs] == ["pacing.slowed"]
+
+
+async def test_clocks_that_are_read_one_after_the_other_change_nothing_that_is_told() -> None:
+    """The wall clock and the steady one are microseconds apart, and every time others."""
+    ticks = count()
+    governor = make_governor(1.0, daily_quota=1, earlier=[_EPOCH], now=_EPOCH)
+    clock = Clock(lambda: _EPOCH + next(ticks) * 1e-5, lambda: next(ticks) * 1e-5)
+    pacer = Pacer(governor, burst=None, clock=clock)
+    views = [pacer.view() for _ in range(20)]
+    assert len({view.parked_until for view in views}) == 1
+    assert all(view.parked_until == view.next_call for view in views)

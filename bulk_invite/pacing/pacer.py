@@ -147,9 +147,6 @@ class Pacer:
         self._governor.close(why, self.now())
         self._changed.set()
 
-    def _as_wall(self, time: float | None) -> float | None:
-        return None if time is None else self._clock.as_wall(time)
-
     def time_left(self, calls: int, rate: float | None) -> float | None:
         """Seconds until so many more calls have left, at `rate` (None: as they are paced now), if known."""
         return self._governor.time_left(calls, rate or self._governor.rate, self.now())
@@ -157,12 +154,11 @@ class Pacer:
     def memory(self) -> PacingMemory:
         """What another run can go on from; its times by the wall clock as it is now."""
         memory = self._governor.memory(self.now())
-        return replace(
-            memory,
-            at=self._clock.as_wall(memory.at),
-            next_call=self._as_wall(memory.next_call),
-            parked_until=self._as_wall(memory.parked_until),
-        )
+        # By how much the clock was set since; two looks at two clocks are never quite as far apart.
+        set_by = round(self._clock.as_wall(memory.at) - memory.at, 2)
+        times = (memory.next_call, memory.parked_until)
+        next_call, parked_until = (None if time is None else time + set_by for time in times)
+        return replace(memory, at=memory.at + set_by, next_call=next_call, parked_until=parked_until)
 
     def view(self) -> PacingView:
         now, memory = self.now(), self.memory()
