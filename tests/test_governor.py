@@ -277,3 +277,13 @@ def test_calls_that_fail_for_other_reasons_have_taken_a_token_too() -> None:
         governor.observe(governor.leave(now), signal, sent_at=now, answered_at=now, counted=granted)
     assert governor.estimate == pytest.approx(10.0, rel=0.03)
     assert governor.rate == pytest.approx(10.0, rel=0.05)
+
+
+def test_a_run_after_one_that_was_told_to_go_slowly_does_not_crawl() -> None:
+    memory = PacingMemory(at=0.0, rate=1.0, estimate=10.0)
+    governor = make_governor(15.0, start=1.0, memory=memory, now=1.0)
+    now = 1.0
+    while now < 7.0:
+        now = max(now + 1 / governor.rate, governor.earliest(now))
+        answer(governor, governor.leave(now), now, granted=True)
+    assert governor.rate > 9

@@ -15,6 +15,9 @@ from bulk_invite.pacing.forecast import forecast
 from bulk_invite.pacing.parking import DailyLimits, Park, Parking, Permit, Why
 from bulk_invite.pacing.window import RollingWindow
 
+_NEAR: Final = 0.5
+"""Share of the measured quota from which a remembered rate was found, and not ordered."""
+
 _REMEMBERED_FOR: Final = 3600.0
 """Seconds for which a remembered rate is trusted, also where the clock was set back a little since."""
 
@@ -157,10 +160,11 @@ def _controller(limits: Limits, memory: PacingMemory | None, now: float) -> Rate
     if memory.estimate is None:  # nothing has limited that run
         start = max(limits.start, REUSED * memory.rate)
         return RateController(RateLimits(start, limits.rate), phase, known=memory.rate)
-    start = REUSED * memory.rate
-    return RateController(
-        RateLimits(start, limits.rate), Phase.TRACK, known=memory.rate, estimate=memory.estimate
-    )
+    # Far below what was measured: that run was told to go so slowly, and this one need not creep up.
+    if memory.rate >= _NEAR * min(memory.estimate, limits.rate):
+        phase = Phase.TRACK
+    near = RateLimits(REUSED * memory.rate, limits.rate)
+    return RateController(near, phase, known=memory.rate, estimate=memory.estimate)
 
 
 def _parking(limits: Limits, window: RollingWindow, memory: PacingMemory | None, now: float) -> Parking:
