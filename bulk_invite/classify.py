@@ -1,4 +1,4 @@
-"""What every answer of CreateEngagementInvitation means. The one table; nobody else looks at error codes.
+"""What every answer means. The one table; nobody else looks at error codes.
 
 Theory: only three things are ever known after an attempt: an Id came back (created), the service said no
 (not created), or the request never left (not sent). Everything else is doubt, and doubt is not guessed away.
@@ -28,6 +28,8 @@ from bulk_invite.outcome import (
 )
 
 NO_ID: Final = "SuccessWithoutId"
+CONFLICT: Final = "ConflictException"
+FULL: Final = "ServiceQuotaExceededException"
 
 CREDENTIALS_REFUSED: Final = "CredentialsRefused"
 """Renewing the credentials was refused, before anything was sent."""
@@ -188,9 +190,9 @@ def _classify_refusal(answer: HttpAnswer) -> Verdict:
     if code in {"AccessDeniedException", "AccessDenied"}:
         # The model knows a single Reason, and it speaks of the account, not of the engagement.
         return Denied(code, whole_account=bool(answer.reason))
-    if code == "ConflictException":
+    if code == CONFLICT:
         return Conflict(code)
-    if code == "ServiceQuotaExceededException":
+    if code == FULL:
         return EngagementFull(code)
     return Unknown(code)
 

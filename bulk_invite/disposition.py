@@ -1,19 +1,22 @@
-"""What becomes of a row after an attempt: its new state, and what is done with it next. Pure.
+"""What becomes of a row after an attempt or a look-up: its new state, and what is done with it next. Pure.
 
-Invariants: only an Id takes doubt away. A ConflictException or a full engagement leaves a row in doubt, for
-it may be the very consequence of the attempt that is. Other refusals fail the row, because its earlier
-attempt was the same request by the same sender; but the date of the doubt is kept, so that a row that is to
-be sent again in spite of that is not sent past the life of its token.
+Invariants: only an Id or a look-up takes doubt away. A ConflictException or a full engagement leaves a row in
+doubt, for it may be the very consequence of the attempt that is: it is looked up. Other refusals fail the
+row, because its earlier attempt was the same request by the same sender; but the date of the doubt is kept,
+so that a row that is to be sent again in spite of that is not sent past the life of its token.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final, assert_never
+from typing import assert_never
 
+from bulk_invite.classify import CONFLICT, FULL
+from bulk_invite.doubt import Absent, DoubtfulRow, Finding, Found, TooEarly, Unclear
 from bulk_invite.errors import BulkInviteError, SenderError, UnknownAnswerError
 from bulk_invite.invitation import RowError
+from bulk_invite.journal import Answered
 from bulk_invite.outcome import (
     Conflict,
     Created,
@@ -29,9 +32,6 @@ from bulk_invite.outcome import (
     Verdict,
 )
 
-TOO_OLD: Final = "TokenLifetimeOver"
-"""Code of a row that stays in doubt because its token may be forgotten by now."""
-
 
 class Next(Enum):
     """What is done with the row now."""
@@ -40,6 +40,8 @@ class Next(Enum):
     AGAIN = "again"
     AGAIN_WHEN_REACHABLE = "again_when_reachable"
     SET_ENGAGEMENT_ASIDE = "set_engagement_aside"
+    LOOK_UP = "look_up"
+    LOOK_UP_LATER = "look_up_later"
     HOLD = "hold"
     STOP_RUN = "stop_run"
 
@@ -63,10 +65,33 @@ class Disposition:
         """Whether this run is done with the row."""
         return self.next is Next.DONE
 
+    def answer(
+        self, client_token: str, at: float, *, request_id: str = "", finding: Finding | None = None
+    ) -> Answered:
+        """What the checkpoint is told of it; `at` in epoch seconds."""
+        return Answered(
+            client_token,
+            at=at,
+            state=self.state,
+            outcome=self.outcome,
+            code=self.code,
+            request_id=request_id,
+            invitation_id=self.invitation_id,
+            arn=self.arn,
+            errors=self.errors,
+            doubt_since=self.doubt_since,
+            counted=self.counted,
+            finding=finding,
+        )
+
     @classmethod
     def set_aside(cls) -> Disposition:
         """For a row that is not sent because its engagement is full."""
         return cls(State.DEFERRED, Next.SET_ENGAGEMENT_ASIDE, "set_aside", "EngagementFull")
+
+    def left(self) -> Disposition:
+        """The same, where this run does no more about it."""
+        return replace(self, next=Next.DONE)
 
     def failed(self) -> Disposition:
         """The same, where a denial turns out to be the row's."""
@@ -93,16 +118,17 @@ def dispose(  # noqa: C901, PLR0911 - one arm for each verdict, none with a bran
                 as_before, Next.AGAIN_WHEN_REACHABLE, "unreachable", code, doubt_since, counted=False
             )
         case Doubtful(code):
-            step = Next.AGAIN if tries_left > 0 else Next.DONE
+            step = Next.AGAIN if tries_left > 0 else Next.LOOK_UP
             since = sent_at if doubt_since is None else doubt_since
             return Disposition(State.IN_DOUBT, step, "doubtful", code, since)
         case EngagementFull(code):
             state = State.DEFERRED if doubt_since is None else State.IN_DOUBT
-            step = Next.SET_ENGAGEMENT_ASIDE if doubt_since is None else Next.DONE
+            step = Next.SET_ENGAGEMENT_ASIDE if doubt_since is None else Next.LOOK_UP
             return Disposition(state, step, "engagement_full", code, doubt_since)
         case Conflict(code):
             state = State.FAILED if doubt_since is None else State.IN_DOUBT
-            return Disposition(state, Next.DONE, "conflict", code, doubt_since)
+            step = Next.DONE if doubt_since is None else Next.LOOK_UP
+            return Disposition(state, step, "conflict", code, doubt_since)
         case Refused(code, errors):
             return Disposition(State.FAILED, Next.DONE, "refused", code, doubt_since, errors=errors)
         case Denied(code):
@@ -114,6 +140,34 @@ def dispose(  # noqa: C901, PLR0911 - one arm for each verdict, none with a bran
             return Disposition(State.IN_DOUBT, Next.STOP_RUN, "unknown", code, since)
         case _:  # pragma: no cover
             assert_never(verdict)
+
+
+def resolve(finding: Finding, row: DoubtfulRow) -> Disposition:
+    """Decide on a row that was looked up.
+
+    Where its last attempt was answered with a no, absence says that no attempt before was a yes.
+    """
+    match finding:
+        case Found(invitation):
+            return Disposition(
+                State.CREATED,
+                Next.DONE,
+                "found",
+                invitation_id=invitation.invitation_id,
+                arn=invitation.arn,
+            )
+        case Absent() if row.code == CONFLICT:
+            return Disposition(State.FAILED, Next.DONE, "absent", row.code)
+        case Absent() if row.code == FULL:
+            return Disposition(State.DEFERRED, Next.SET_ENGAGEMENT_ASIDE, "absent", row.code)
+        case Absent():
+            return Disposition(State.PENDING, Next.AGAIN, "absent")
+        case TooEarly():
+            return Disposition(State.IN_DOUBT, Next.LOOK_UP_LATER, "too_early", row.code, row.doubt_since)
+        case Unclear(why):
+            return Disposition(State.IN_DOUBT, Next.DONE, "unclear", why, row.doubt_since)
+        case _:  # pragma: no cover
+            assert_never(finding)
 
 
 def reason_to_stop(disposition: Disposition) -> BulkInviteError:
@@ -128,8 +182,8 @@ def reason_to_stop(disposition: Disposition) -> BulkInviteError:
             )
         case "denied":
             return SenderError(
-                f"The service has denied every call so far: {code}.",
-                hint="Either the account may not send at all (allow it "
+                f"The service denies one call after the other: {code}.",
+                hint="Either the account may not send at all, or not any more (allow it "
                 "partnercentral:CreateEngagementInvitation for this catalog), or it is no member of the "
                 "engagements of these rows (put others first). Then run the same command again; the denied "
                 "rows are still pending.",
@@ -140,42 +194,3 @@ def reason_to_stop(disposition: Disposition) -> BulkInviteError:
                 hint="Check the endpoint and any proxy before it; the row is in doubt and is sent again "
                 "with the same token by the same command.",
             )
-
-
-class PermissionGuard:
-    """Tells a row that is not allowed from a sender that is not allowed.
-
-    AccessDeniedException is said of both. While nothing was ever created and every answer so far was a
-    denial, denied rows are held. When a few engagements were denied, or one of them many times, or when the
-    run ends with a few rows held, the sender is to blame and no row is burnt.
-    """
-
-    FEW: Final = 5
-    _MANY: Final = 20
-    """More rows than one engagement takes: sources are often sorted by engagement."""
-
-    def __init__(self, *, proven: bool) -> None:
-        self._proven = proven
-        self._denials = 0
-        self._engagements: set[str] = set()
-
-    @property
-    def proven(self) -> bool:
-        """Whether the sender is known to be allowed to send."""
-        return self._proven
-
-    def judge(self, verdict: Verdict, disposition: Disposition, engagement: str) -> Disposition:
-        """Say whose denial it is; anything but a denial passes through, and may prove the sender."""
-        if not isinstance(verdict, Denied):
-            # Any judgement of the row itself shows that the sender got past the permission.
-            self._proven = self._proven or isinstance(verdict, Created | Refused | Conflict | EngagementFull)
-            return disposition
-        if verdict.whole_account:
-            return replace(disposition, next=Next.STOP_RUN, counted=False)
-        if self._proven:
-            return disposition.failed()
-        self._denials += 1
-        self._engagements.add(engagement)
-        if len(self._engagements) >= self.FEW or self._denials >= self._MANY:
-            return replace(disposition, next=Next.STOP_RUN, counted=False)
-        return disposition

@@ -11,6 +11,9 @@ from typing import ClassVar, Final
 EXIT_STOPPED: Final = 75
 """Stopped by a signal before the end: the same command goes on (EX_TEMPFAIL of sysexits.h)."""
 
+EXIT_INTERRUPTED: Final = 130
+"""Broken off by a second signal, as a shell says it of SIGINT."""
+
 
 class BulkInviteError(Exception):
     """Root of all errors of this package. `hint` is what the operator can do about it."""

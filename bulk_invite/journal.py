@@ -2,13 +2,16 @@
 
 Order of durable steps in a row's life, each committed before the next begins:
 admitted (`pending`) -> `Sent` (in doubt from here on) -> the call -> `Answered` (what is known now).
-A crash between any two of them leaves a state from which the same row goes on with the same token.
+A crash between any two of them leaves a state from which the same row goes on with the same token, or is
+looked up where the token may be forgotten.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
+from bulk_invite.doubt import Finding
 from bulk_invite.invitation import Invitation, Rejection, RowError
 from bulk_invite.outcome import State
 
@@ -48,11 +51,12 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What is known of a row after an attempt, or after it was set aside without one.
+    """What is known of a row after an attempt, or after it was looked up or set aside without one.
 
     outcome: one word for the log (`created`, `throttled`, `reset` ...), code: the service's or exception's.
     doubt_since: epoch seconds of the earliest attempt whose fate is still unknown; None when there is none.
-    counted: whether the attempt counts on the row (False: nothing was sent, or there was no attempt).
+    counted: whether the attempt counts on the row (False: nothing was sent).
+    finding: what the row was found to be, where it was looked up.
     """
 
     client_token: str
@@ -66,21 +70,28 @@ class Answered:
     errors: tuple[RowError, ...] = ()
     doubt_since: float | None = None
     counted: bool = True
+    finding: Finding | None = None
 
 
 Event = Sent | Answered
+
+WITHOUT_CALL: Final = frozenset({"set_aside", "found", "absent", "too_early", "unclear", "token_too_old"})
+"""Outcomes that no call has brought about; the last one is of older programs."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToSend:
     """A row that this run has to send.
 
-    doubt_since: epoch seconds of an earlier attempt of unknown fate.
+    doubt_since: epoch seconds of an earlier attempt of unknown fate; last_sent: of the latest attempt of all.
+    code: what that was answered with.
     deferred: an earlier run found its engagement full.
     """
 
     invitation: Invitation
     doubt_since: float | None = None
+    last_sent: float | None = None
+    code: str = ""
     deferred: bool = False
 
 
@@ -133,7 +144,7 @@ class PacingMemory:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A row as the checkpoint knows it; times are epoch seconds."""
+    """A row as the checkpoint knows it; times are epoch seconds. evidence: what a look-up found, as JSON."""
 
     client_token: str
     state: State
@@ -148,6 +159,7 @@ class Record:
     attempts: int
     first_sent: float | None
     last_sent: float | None
+    evidence: str
 
 
 @dataclass(frozen=True, slots=True)

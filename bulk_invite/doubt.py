@@ -1,0 +1,106 @@
+"""A row of unknown fate, what the service shows of invitations, and what was found out by comparing them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtfulRow:
+    """A row in doubt, as far as it is known. Times in epoch seconds.
+
+    doubt_since: the earliest attempt of unknown fate; last_sent: the latest attempt of all.
+    code: what the last attempt was answered with, "" where there was no answer.
+    body: the request that was sent (canonical JSON); None where the row's source is not at hand.
+    """
+
+    client_token: str
+    body_hash: str
+    engagement: str
+    payload_type: str
+    doubt_since: float
+    last_sent: float
+    code: str = ""
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SettledRow:
+    """A row whose invitation is known."""
+
+    client_token: str
+    invitation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An invitation as ListEngagementInvitations shows it; a member that it did not show is "" or None.
+
+    engagement: its id, never its Arn. receiver: the account, sensitive. invited_at: epoch seconds.
+    """
+
+    invitation_id: str
+    arn: str
+    engagement: str
+    payload_type: str
+    receiver: str = field(repr=False)
+    invited_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a list; `next_token` "" on the last one."""
+
+    invitations: tuple[Listed, ...]
+    next_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What GetEngagementInvitation shows of what was asked for, in the request's words: sensitive."""
+
+    message: str = field(repr=False)
+    receiver: Mapping[str, Any] = field(repr=False)
+    payload: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The row has arrived: exactly one invitation is it. listed: how many its engagement has in all."""
+
+    invitation: Listed
+    listed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The row has not arrived, and would be listed by now. seconds: how long after its last attempt."""
+
+    listed: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TooEarly:
+    """The row is not listed, but may be yet. seconds: until that would say something."""
+
+    listed: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """Nothing that would not be a guess.
+
+    code: why. invitations: Ids of those that may be it; rows: tokens of others that they may belong to.
+    """
+
+    code: str
+    invitations: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+
+
+Finding = Found | Absent | TooEarly | Unclear
+"""What looking a row up came to."""
