@@ -1,5 +1,6 @@
-"""Partner Central through aioboto3: `client` calls, `answers` says in plain values what came back."""
+"""Partner Central through aioboto3; one session and one client for the life of the process."""
 
-from bulk_invite.partner_central.client import Connection, PartnerCentral, connect
+from bulk_invite.partner_central.client import PartnerCentral
+from bulk_invite.partner_central.connection import Connection, connect
 
 __all__ = ["Connection", "PartnerCentral", "connect"]

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from botocore.parsers import ResponseParserError
 
+from bulk_invite.doubt import Content, Listed, Page
 from bulk_invite.invitation import RowError
 from bulk_invite.outcome import HttpAnswer, NoAnswer
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.$\[\]-]{1,200}")
 """What a code, a request id or a FieldName of the service looks like; anything else might repeat a value of
 the row, or carry control characters to a terminal."""
+
+_NOT_IT: Final = NoAnswer(("AnswerToNothingAsked", ResponseParserError.__name__))
+"""A success that does not hold what was asked for, as of a proxy."""
 
 
 def success(response: Mapping[str, Any]) -> HttpAnswer:
@@ -26,6 +31,37 @@ def success(response: Mapping[str, Any]) -> HttpAnswer:
         invitation_id=text(response.get("Id")),
         arn=text(response.get("Arn")),
         request_id=_request_id(response),
+    )
+
+
+def page(response: Mapping[str, Any]) -> Page | NoAnswer:
+    """A page of a list; an answer without one is none, whatever its status says."""
+    summaries = response.get("EngagementInvitationSummaries")
+    if not isinstance(summaries, list):
+        return _NOT_IT
+    return Page(tuple(map(_listed, filter(None, summaries))), text(response.get("NextToken")))
+
+
+def _listed(summary: Mapping[str, Any]) -> Listed:
+    invited_at = summary.get("InvitationDate")
+    return Listed(
+        invitation_id=text(summary.get("Id")),
+        arn=text(summary.get("Arn")),
+        engagement=text(summary.get("EngagementId")),
+        payload_type=text(summary.get("PayloadType")),
+        receiver=text((summary.get("Receiver") or {}).get("Account", {}).get("AwsAccountId")),
+        invited_at=invited_at.timestamp() if isinstance(invited_at, datetime) else None,
+    )
+
+
+def content(response: Mapping[str, Any], invitation_id: str) -> Content | NoAnswer:
+    """What an invitation says; an answer that is not about it is none."""
+    if response.get("Id") != invitation_id:
+        return _NOT_IT
+    return Content(
+        message=text(response.get("InvitationMessage")),
+        receiver=response.get("Receiver") or {},
+        payload=response.get("Payload") or {},
     )
 
 

@@ -1,0 +1,156 @@
+"""How Partner Central is reached: session, credentials, service model, and a client without the SDK's habits.
+
+The SDK's own retries are off, because one permit has to be one call; the shipped service model stands before
+botocore's, which does not know LeadInvitation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import aioboto3
+import aiohttp
+from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
+from botocore.exceptions import BotoCoreError, ClientError
+
+from bulk_invite import service_model
+from bulk_invite.errors import SenderError
+from bulk_invite.partner_central.client import PartnerCentral
+
+_SERVICE: Final = "partnercentral-selling"
+
+_CONNECT_TIMEOUT: Final = 5.0
+"""Seconds to reach the endpoint; less than a call's deadline, so that a dead endpoint is told from doubt."""
+
+_SPARE_CONNECTIONS: Final = 3
+"""Connections over the calls in flight: one looks rows up, and a call that has to wait for one is signed
+already and grows old."""
+
+_USER_AGENT: Final = f"bulk-invite/{version('bulk-invite')} aiobotocore/{version('aiobotocore')}"
+
+_TEMPORARY_KEY: Final = "ASIA"
+"""How the ids of temporary access keys begin (AWS: "Unique identifiers" in the IAM user guide)."""
+
+_STS: Final = AioConfig(
+    connect_timeout=3, read_timeout=3, retries={"total_max_attempts": 3, "mode": "standard"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to reach the service. model: another service-2.json, deadline: seconds for one call, all in all.
+
+    catalog: where invitations are looked up.
+    """
+
+    region: str
+    profile: str | None
+    endpoint_url: str | None
+    catalog: str
+    model: Path | None
+    in_flight: int
+    deadline: float
+
+
+@asynccontextmanager
+async def connect(connection: Connection) -> AsyncIterator[PartnerCentral]:
+    """Open the session and its clients; nothing is sent to the service yet.
+
+    Raises SenderError when there are no credentials or the profile does not exist.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            session = aioboto3.Session(profile_name=connection.profile, region_name=connection.region)
+            folder = stack.enter_context(_loader_folder(connection.model))
+            loader = session._session.get_component("data_loader")  # noqa: SLF001 - there is no public way in
+            loader.search_paths.insert(0, str(folder))
+            credentials: Any = await session.get_credentials()
+            if credentials is None:
+                raise _no_credentials("none were found")
+            key = (await credentials.get_frozen_credentials()).access_key
+            # A temporary key is another one tomorrow: as a mark of who we are it would lock us out.
+            key_hash = "" if key.startswith(_TEMPORARY_KEY) else sha256(key.encode()).hexdigest()
+            client = await stack.enter_async_context(
+                session.client(_SERVICE, endpoint_url=connection.endpoint_url, config=_config(connection))
+            )
+            _take_retries_away(client)
+            sts = await stack.enter_async_context(
+                session.client("sts", endpoint_url=connection.endpoint_url, config=_STS)
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise _no_credentials(str(error)) from error
+        yield PartnerCentral(
+            client,
+            sts,
+            credentials,
+            key_hash,
+            catalog=connection.catalog,
+            deadline=connection.deadline,
+            has_one_endpoint=connection.endpoint_url is not None,
+        )
+
+
+@contextmanager
+def _loader_folder(model: Path | None) -> Iterator[Path]:
+    """The folder in botocore's layout that holds the service model to send by."""
+    if model is None:
+        yield service_model.FOLDER
+        return
+    with TemporaryDirectory(prefix="bulk-invite-") as folder:
+        copy = Path(folder) / service_model.SHIPPED.relative_to(service_model.FOLDER)
+        copy.parent.mkdir(parents=True)
+        copy.write_bytes(model.read_bytes())
+        yield Path(folder)
+
+
+def _take_retries_away(client: Any) -> None:
+    """With a single attempt allowed the SDK still weighs every answer for a retry: that is for nothing."""
+    service = client.meta.service_model.service_id.hyphenize()
+    client.meta.events.unregister(f"needs-retry.{service}", unique_id=f"retry-config-{service}")
+
+
+def _config(connection: Connection) -> AioConfig:
+    return AioConfig(
+        # Both are pinned: the SDK's defaults are five attempts, and a mode that the environment can change.
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        max_pool_connections=connection.in_flight + _SPARE_CONNECTIONS,
+        connect_timeout=min(_CONNECT_TIMEOUT, connection.deadline / 2),
+        read_timeout=connection.deadline,
+        # Rows were validated against the same model, more strictly.
+        parameter_validation=False,
+        tcp_keepalive=True,
+        http_session_cls=_WithoutRedirects,
+        # The SDK builds its own anew twice for every call, a tenth of what a call costs.
+        user_agent=_USER_AGENT,
+    )
+
+
+def _no_credentials(reason: str) -> SenderError:
+    return SenderError(
+        f"There are no AWS credentials to send with: {reason}.",
+        hint="Set AWS_PROFILE or --profile, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role "
+        "is attached; no row was touched.",
+    )
+
+
+class _WithoutRedirects(AIOHTTPSession):  # type: ignore[misc] # aiobotocore has no types
+    """aiohttp follows redirects, with the body, to wherever they lead; the SDK gives no way to say no."""
+
+    async def _get_session(self, proxy_url: str | None) -> _NoRedirects:
+        return _NoRedirects(await super()._get_session(proxy_url))
+
+
+@dataclass(frozen=True, slots=True)
+class _NoRedirects:
+    session: aiohttp.ClientSession
+
+    async def request(self, *arguments: Any, **options: Any) -> aiohttp.ClientResponse:
+        return await self.session.request(*arguments, allow_redirects=False, **options)
