@@ -26,6 +26,7 @@ _KNOWN: Final = select(
     invitations.c.code,
     invitations.c.errors,
     invitations.c.doubt_since,
+    invitations.c.last_sent,
 ).where(invitations.c.client_token.in_(bindparam("tokens", expanding=True)))
 
 _NEW: Final = insert_each(
@@ -63,6 +64,7 @@ class _Known:
     code: str = ""
     errors: str = "[]"
     doubt_since: float | None = None
+    last_sent: float | None = None
 
 
 def admit(
@@ -118,6 +120,7 @@ def _look_up(connection: Connection, tokens: Sequence[str]) -> dict[str, _Known]
             row.code,
             row.errors,
             row.doubt_since,
+            row.last_sent,
         )
         for row in connection.execute(_KNOWN, {"tokens": tokens})
     }
@@ -128,7 +131,7 @@ def _go_on(row: Invitation, entry: _Known) -> Admission:
         return AlreadySettled(
             row, entry.state, entry.invitation_id, entry.arn, entry.code, decode_errors(entry.errors)
         )
-    return ToSend(row, entry.doubt_since, deferred=entry.state is State.DEFERRED)
+    return ToSend(row, entry.doubt_since, entry.last_sent, entry.code, deferred=entry.state is State.DEFERRED)
 
 
 def _token_reused(row: Invitation) -> Rejection:

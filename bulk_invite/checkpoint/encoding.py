@@ -1,14 +1,17 @@
-"""Errors of a row as the checkpoint keeps them: path and code, never the message.
+"""Errors and evidence of a row as the checkpoint keeps them, without anything sensitive.
 
-The service's messages may repeat values of the row, and those are sensitive.
+Of an error path and code, never the message: the service's messages may repeat values of the row. Of a
+look-up Ids, dates and counts, never who was invited to what.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import assert_never
 
 import orjson
 
+from bulk_invite.doubt import Absent, Finding, Found, TooEarly, Unclear
 from bulk_invite.invitation import RowError
 
 
@@ -18,3 +21,20 @@ def encode_errors(errors: Sequence[RowError]) -> str:
 
 def decode_errors(text: str) -> tuple[RowError, ...]:
     return tuple(RowError(path, code, "") for path, code in orjson.loads(text))
+
+
+def encode_evidence(finding: Finding) -> str:
+    """JSON; times in epoch seconds."""
+    match finding:
+        case Found(invitation, listed):
+            found = {"invitation_id": invitation.invitation_id, "invited_at": invitation.invited_at}
+            evidence: dict[str, object] = {"finding": "found", **found, "listed": listed}
+        case Absent(listed, seconds):
+            evidence = {"finding": "absent", "listed": listed, "seconds": round(seconds, 3)}
+        case TooEarly(listed, seconds):
+            evidence = {"finding": "too early", "listed": listed, "seconds": round(seconds, 3)}
+        case Unclear(code, invitations, rows):
+            evidence = {"finding": "unclear", "why": code, "invitations": invitations, "rows": rows}
+        case _:  # pragma: no cover
+            assert_never(finding)
+    return orjson.dumps(evidence).decode()

@@ -9,15 +9,12 @@ from typing import Any, Final
 from sqlalchemy import Column, ColumnElement, Connection, Select, case, delete, func, insert, inspect, select
 
 from bulk_invite.checkpoint.schema import log, pacing
-from bulk_invite.journal import PacingMemory
+from bulk_invite.journal import WITHOUT_CALL, PacingMemory
 
 THROTTLED: Final = "throttled"
 
 NOT_COUNTED: Final = (THROTTLED, "unreachable", "sender_refused")
 """Outcomes of calls that the service has turned away at the door or never saw."""
-
-_WITHOUT_CALL: Final = ("token_too_old", "set_aside")
-"""Outcomes of rows that came to an end without a call."""
 
 _DAY: Final = 86_400.0
 
@@ -92,7 +89,7 @@ def _counted(since: float) -> Select[Any]:
         .subquery()
     )
     outcome = func.coalesce(calls.c.next_outcome, "")
-    answered = (calls.c.next_event == "answered") & outcome.not_in(_WITHOUT_CALL)
+    answered = (calls.c.next_event == "answered") & outcome.not_in(WITHOUT_CALL)
     time = case((answered, calls.c.next_at), else_=calls.c.at).label("time")
     return (
         select(time, answered.is_(True))

@@ -9,12 +9,12 @@ from types import TracebackType
 from typing import Final, Self
 
 from filelock import Timeout
-from sqlalchemy import Engine, func, literal, null, select, union_all
+from sqlalchemy import ColumnElement, Engine, func, inspect, literal, null, select, union_all
 
 from bulk_invite.checkpoint import pacing
 from bulk_invite.checkpoint.database import read_about, reading_engine, translated
 from bulk_invite.checkpoint.encoding import decode_errors
-from bulk_invite.checkpoint.schema import invitations, log, runs, unsent_rows
+from bulk_invite.checkpoint.schema import findings, invitations, log, runs, unsent_rows
 from bulk_invite.checkpoint.writer import lock_of
 from bulk_invite.errors import CheckpointError
 from bulk_invite.journal import Overview, Owner, Record
@@ -100,6 +100,7 @@ class CheckpointReader:
             invitations.c.attempts,
             invitations.c.first_sent,
             invitations.c.last_sent,
+            self._evidence().label("evidence"),
         ).where(invitations.c.state.in_(wanted))
         blank = literal("")
         unsent = select(
@@ -112,12 +113,25 @@ class CheckpointReader:
             literal(0).label("attempts"),
             null().label("first_sent"),
             null().label("last_sent"),
+            blank.label("evidence"),
         ).where(unsent_rows.c.state.in_(wanted))
         with translated(self._path), self._engine.begin() as connection:
             paged = connection.execution_options(yield_per=_PAGE)
             for row in paged.execute(union_all(sent, unsent).order_by("source", "line")):
                 values = row._asdict()
                 yield Record(**{**values, "state": State(row.state), "errors": decode_errors(row.errors)})
+
+    def _evidence(self) -> ColumnElement[str]:
+        """The latest finding about a row."""
+        if not inspect(self._engine).has_table(findings.name):  # an older program has written this one
+            return literal("")
+        latest = (
+            select(findings.c.evidence)
+            .where(findings.c.client_token == invitations.c.client_token)
+            .order_by(findings.c.entry.desc())
+            .limit(1)
+        )
+        return func.coalesce(latest.scalar_subquery(), "")
 
     def copy_to(self, path: Path) -> None:
         """Copy the whole checkpoint into a new file."""

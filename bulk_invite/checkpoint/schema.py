@@ -43,7 +43,7 @@ invitations = Table(
     Column("state", Text, nullable=False),
     Column("invitation_id", Text, nullable=False, default=""),
     Column("arn", Text, nullable=False, default=""),
-    Column("code", Text, nullable=False, default=""),
+    Column("code", Text, nullable=False, default="", comment="of the last answer; empty while none is there"),
     Column("errors", Text, nullable=False, default="[]", comment="JSON: [[path, code], ...]"),
     Column("attempts", Integer, nullable=False, default=0),
     Column("first_sent", Float),
@@ -78,6 +78,18 @@ log = Table(
 """Append-only, one entry per event; also what a rolling window of sends is counted from."""
 
 Index("log_by_time", log.c.at)
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("entry", Integer, primary_key=True),
+    Column("client_token", Text, nullable=False),
+    Column("at", Float, nullable=False, comment="epoch seconds"),
+    Column("evidence", Text, nullable=False, comment="JSON: what was found, and what that was decided by"),
+)
+"""Append-only: why a row that was looked up is what it is now. Older programs do without it."""
+
+Index("findings_by_token", findings.c.client_token)
 
 pacing = Table(
     "pacing",

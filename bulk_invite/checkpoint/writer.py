@@ -15,22 +15,24 @@ from typing import Final, Self
 from filelock import FileLock, Timeout
 from sqlalchemy import Engine, bindparam, delete, exists, func, insert, select, update
 
-from bulk_invite.checkpoint import admission, pacing
+from bulk_invite.checkpoint import admission, lookup, pacing
 from bulk_invite.checkpoint.bulk import field, insert_each, parameters
 from bulk_invite.checkpoint.database import read_about, require_catalog, translated, writing_engine
-from bulk_invite.checkpoint.encoding import encode_errors
+from bulk_invite.checkpoint.encoding import encode_errors, encode_evidence
 from bulk_invite.checkpoint.schema import (
     APPLICATION_ID,
     VERSION,
     about,
+    findings,
     invitations,
     log,
     metadata,
     runs,
     unsent_rows,
 )
+from bulk_invite.doubt import DoubtfulRow, SettledRow
 from bulk_invite.errors import CheckpointError
-from bulk_invite.invitation import Invitation, Rejection
+from bulk_invite.invitation import Invitation, Position, Rejection
 from bulk_invite.journal import Admission, Answered, Event, Owner, PacingMemory, Sent
 from bulk_invite.outcome import State
 
@@ -42,6 +44,7 @@ _MARK_SENT: Final = (
     .where(invitations.c.client_token == field("client_token"))
     .values(
         state=State.IN_DOUBT.value,
+        code="",
         attempts=invitations.c.attempts + 1,
         first_sent=func.coalesce(invitations.c.first_sent, field("at")),
         last_sent=field("at"),
@@ -57,6 +60,7 @@ _MARK_ANSWERED: Final = (
     )
 )
 _LOG: Final = insert_each(log, "client_token", "event", "at", "outcome", "request_id")
+_FINDINGS: Final = insert_each(findings, "client_token", "at", "evidence")
 
 
 def lock_of(path: Path) -> FileLock:
@@ -189,6 +193,24 @@ class CheckpointWriter:
             for time in pacing.calls_of_day(connection, now, grace=grace):
                 into(time)
 
+    def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
+        """The rows in doubt, and those with an invitation, of some engagements."""
+        with translated(self._path), self._engine.begin() as connection:
+            return lookup.rows_of(connection, engagements)
+
+    def in_doubt(self, after: str, limit: int) -> list[tuple[DoubtfulRow, Position, str]]:
+        """Rows in doubt with their positions and campaigns (see `lookup.in_doubt`)."""
+        with translated(self._path), self._engine.begin() as connection:
+            return lookup.in_doubt(connection, after, limit)
+
+    def count_in_doubt(self) -> int:
+        """How many rows are in doubt."""
+        count = (
+            select(func.count()).select_from(invitations).where(invitations.c.state == State.IN_DOUBT.value)
+        )
+        with translated(self._path), self._engine.begin() as connection:
+            return int(connection.execute(count).scalar_one())
+
     def record(self, events: Sequence[Event]) -> None:
         """Commit events of different rows in one transaction; they are on the disk when this returns."""
         sent = [event for event in events if isinstance(event, Sent)]
@@ -205,6 +227,8 @@ class CheckpointWriter:
                     hint="Restore it from a copy; do not start over, that would send again.",
                 )
             connection.execute(_LOG, parameters(map(_log_entry, events)))
+            if evidence := [_evidence(event) for event in answered if event.finding is not None]:
+                connection.execute(_FINDINGS, parameters(evidence))
             last = max(event.at for event in events)
             connection.execute(update(runs).where(runs.c.run == self._run).values(last_event=last))
 
@@ -238,6 +262,15 @@ def _answered(event: Answered) -> dict[str, object]:
         "errors": encode_errors(event.errors),
         "uncounted": 0 if event.counted else 1,
         "doubt_since": event.doubt_since,
+    }
+
+
+def _evidence(event: Answered) -> dict[str, object]:
+    assert event.finding is not None  # noqa: S101 - the caller has seen to it
+    return {
+        "client_token": event.client_token,
+        "at": event.at,
+        "evidence": encode_evidence(event.finding),
     }
 
 

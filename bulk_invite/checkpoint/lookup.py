@@ -1,0 +1,75 @@
+"""What a look-up asks of the checkpoint: rows in doubt, and which invitations belong to other rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, select
+
+from bulk_invite.checkpoint.schema import invitations
+from bulk_invite.doubt import DoubtfulRow, SettledRow
+from bulk_invite.invitation import Position
+from bulk_invite.outcome import State
+
+_INDEX: Final = "CREATE INDEX IF NOT EXISTS invitations_by_engagement ON invitations (engagement, state)"
+"""Made when it is first asked for: most runs look nothing up, and every row would pay for it."""
+
+_COLUMNS: Final = (
+    invitations.c.client_token,
+    invitations.c.body_hash,
+    invitations.c.engagement,
+    invitations.c.payload_type,
+    invitations.c.doubt_since,
+    invitations.c.last_sent,
+    invitations.c.code,
+)
+_DOUBTFUL: Final = select(*_COLUMNS).where(invitations.c.state == State.IN_DOUBT.value)
+
+# A row that was refused after an attempt of unknown fate may have arrived by that.
+_MAY_BE_THERE: Final = select(*_COLUMNS).where(
+    invitations.c.state.in_([State.IN_DOUBT.value, State.FAILED.value]),
+    invitations.c.doubt_since.is_not(None),
+)
+
+_OF_ENGAGEMENTS: Final = invitations.c.engagement.in_(bindparam("engagements", expanding=True))
+
+
+def rows_of(connection: Connection, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
+    """The rows that may have arrived, and those that have, of some engagements."""
+    connection.exec_driver_sql(_INDEX)
+    parameters = {"engagements": engagements}
+    created = select(invitations.c.client_token, invitations.c.invitation_id).where(
+        invitations.c.state == State.CREATED.value, _OF_ENGAGEMENTS
+    )
+    doubtful = connection.execute(_MAY_BE_THERE.where(_OF_ENGAGEMENTS), parameters)
+    return (
+        [DoubtfulRow(*row) for row in doubtful],
+        [SettledRow(*row) for row in connection.execute(created, parameters)],
+    )
+
+
+def in_doubt(connection: Connection, after: str, limit: int) -> list[tuple[DoubtfulRow, Position, str]]:
+    """Rows in doubt whose engagements come after one by name, with their positions and campaigns.
+
+    All rows of an engagement come together: as many engagements as it takes for `limit` rows.
+    """
+    connection.exec_driver_sql(_INDEX)
+    more = invitations.c.engagement > after
+    column = invitations.c.engagement
+    doubtful = _DOUBTFUL.add_columns(invitations.c.source, invitations.c.line, invitations.c.campaign).where(
+        more
+    )
+    last = connection.execute(
+        select(column)
+        .where(invitations.c.state == State.IN_DOUBT.value, more)
+        .order_by(column)
+        .offset(limit - 1)
+        .limit(1)
+    ).scalar_one_or_none()
+    if last is not None:
+        doubtful = doubtful.where(column <= last)
+    return [
+        (DoubtfulRow(*row[:7]), Position(row.source, row.line), row.campaign)
+        for row in connection.execute(doubtful.order_by(column, invitations.c.client_token))
+    ]
