@@ -1,4 +1,4 @@
-"""Rows whose engagement is full, kept to be tried once more at the end of the run."""
+"""Rows that are kept to be tried once more at the end of the run."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import typer
 
 from bulk_invite.commands.demo import EXAMPLES as DEMO_EXAMPLES
 from bulk_invite.commands.demo import demo
+from bulk_invite.commands.reconcile import RECONCILE_EXAMPLES, reconcile
 from bulk_invite.commands.send import EXAMPLES as SEND_EXAMPLES
 from bulk_invite.commands.send import send
 from bulk_invite.commands.simulate import EXAMPLES as SIMULATE_EXAMPLES
@@ -47,6 +48,7 @@ app.command(epilog=SEND_EXAMPLES)(send)
 app.command(epilog=VALIDATE_EXAMPLES)(validate)
 app.command(epilog=STATUS_EXAMPLES)(status)
 app.command(epilog=EXPORT_EXAMPLES)(export)
+app.command(epilog=RECONCILE_EXAMPLES)(reconcile)
 app.command(epilog=SCHEMA_EXAMPLES)(schema)
 app.command(epilog=EXAMPLE_EXAMPLES)(example)
 app.command(epilog=EMULATOR_EPILOG)(emulator)
@@ -68,7 +70,7 @@ def _main(
         bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    if context.invoked_subcommand != "send":
+    if context.invoked_subcommand not in {"send", "reconcile"}:
         # Only a run that sends has something to finish; everything else ends as programs usually do.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -11,7 +11,9 @@ from functools import partial
 from typing import Final, Protocol, TypeVar, TypeVarTuple, Unpack
 
 import anyio
+from anyio import to_thread
 
+from bulk_invite.doubt import DoubtfulRow, SettledRow
 from bulk_invite.errors import CheckpointError
 from bulk_invite.invitation import Invitation, Rejection
 from bulk_invite.journal import Admission, Event, PacingMemory
@@ -28,6 +30,18 @@ _Written = TypeVar("_Written")
 _Arguments = TypeVarTuple("_Arguments")
 
 
+class InThread(Protocol):
+    """`anyio.to_thread.run_sync`, or what stands in for it where time is not real."""
+
+    async def __call__(
+        self,
+        call: Callable[[Unpack[_Arguments]], _Written],
+        /,
+        *values: *_Arguments,
+        limiter: anyio.CapacityLimiter | None = None,
+    ) -> _Written: ...
+
+
 class Journal(Protocol):
     """What the flow needs of a checkpoint; blocking."""
 
@@ -41,12 +55,20 @@ class Journal(Protocol):
 
     def remember(self, memory: PacingMemory) -> None: ...
 
+    def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]: ...
+
 
 class Committer:
-    """Writes what workers hand in. `run` it in the task group; `close` ends it when all is written."""
+    """Writes what workers hand in. `run` it in the task group; `close` ends it when all is written.
 
-    def __init__(self, journal: Journal, *, campaign: str, retry_failed: bool) -> None:
+    in_thread: runs what blocks.
+    """
+
+    def __init__(
+        self, journal: Journal, *, campaign: str, retry_failed: bool, in_thread: InThread = to_thread.run_sync
+    ) -> None:
         self._journal = journal
+        self._in_thread = in_thread
         self._admit = partial(journal.admit, campaign=campaign, retry_failed=retry_failed)
         self._one_thread = anyio.CapacityLimiter(1)
         self._gathering = _Batch()
@@ -71,12 +93,16 @@ class Committer:
         """Keep what the pacing knows. Raises CheckpointError."""
         await self._alone(self._journal.remember, memory)
 
+    async def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
+        """The rows in doubt, and those with an invitation, of some engagements. Raises CheckpointError."""
+        return await self._alone(self._journal.rows_of, engagements)
+
     async def _alone(self, write: Callable[[Unpack[_Arguments]], _Written], *values: *_Arguments) -> _Written:
         """Use the journal on its thread; after a failure nobody does any more."""
         if self._failure is not None:
             raise self._failure
         try:
-            return await anyio.to_thread.run_sync(write, *values, limiter=self._one_thread)
+            return await self._in_thread(write, *values, limiter=self._one_thread)
         except CheckpointError as error:
             self._failure = error
             self._work.set()

@@ -1,52 +1,55 @@
 """One invitation from its permit to its outcome: intent, call, outcome, and again if need be.
 
 The order of durable steps: the intent is committed before the first byte leaves; the answer is committed
-before anything is reported or tried again. Between the two the row is in doubt, whatever happens to us.
+before anything is reported or tried again. Between the two the row is in doubt, whatever happens to us. Out
+of doubt lead two ways: the same token again, as long as the service is trusted to remember it, and after that
+a look at what the service has.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
-import anyio
-
 from bulk_invite.aside import Aside
-from bulk_invite.backoff import Backoff
 from bulk_invite.classify import classify, is_counted, signal
 from bulk_invite.commit import Committer
-from bulk_invite.disposition import (
-    TOO_OLD,
-    Disposition,
-    Next,
-    PermissionGuard,
-    dispose,
-    reason_to_stop,
-)
+from bulk_invite.departure import Departures, Waits
+from bulk_invite.disposition import Disposition, Next, dispose, reason_to_stop
 from bulk_invite.engagements import Engagements
+from bulk_invite.held import Held
 from bulk_invite.journal import ToSend
 from bulk_invite.life import Life
 from bulk_invite.outage import Outage
 from bulk_invite.outcome import (
     Answer,
     Created,
+    Doubtful,
     EngagementFull,
     HttpAnswer,
-    State,
+    NoAnswer,
     Throttled,
     Unreachable,
     Verdict,
 )
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import Permit, Why
+from bulk_invite.permission import PermissionGuard
 from bulk_invite.report import Report
+from bulk_invite.resolver import Resolver
 from bulk_invite.stop import StopSwitch
 
 
 class Sender(Protocol):
-    """Makes one call; `body` is the frozen request. Never raises for what service or network do."""
+    """Makes one call; `body` is the frozen request. Never raises for what service or network do.
+
+    ready: done before a call, so that what goes wrong there is known not to have sent anything.
+    """
+
+    async def ready(self) -> NoAnswer | None: ...
 
     async def create(self, body: bytes) -> Answer: ...
 
@@ -57,20 +60,24 @@ class Patience:
 
     tries: doubtful endings of one row that one run puts up with before it leaves the row in doubt.
     token_lifetime: how long the service is trusted to remember a client token.
+    streak: different rows that end in doubt in a row until the service is taken to be down.
     """
 
     tries: int
     token_lifetime: float
-    doubtful: Backoff
-    throttled: Backoff
-    unreachable: Backoff
+    waits: Waits
+    streak: int = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is not ours to decide: epoch seconds, random numbers uniform in [0, 1), whom we call."""
+    """What is not ours to decide: epoch seconds, random numbers uniform in [0, 1), whom we call.
+
+    elapsed: seconds that nobody can set.
+    """
 
     clock: Callable[[], float]
+    elapsed: Callable[[], float]
     random: Callable[[], float]
     endpoint: str = "Partner Central"
 
@@ -83,8 +90,10 @@ class Deliverer:
         sender: Sender,
         committer: Committer,
         pacer: Pacer,
+        resolver: Resolver,
         report: Report,
         stop: StopSwitch,
+        *,
         guard: PermissionGuard,
         patience: Patience,
         surroundings: Surroundings,
@@ -92,17 +101,23 @@ class Deliverer:
         self._sender = sender
         self._committer = committer
         self._pacer = pacer
+        self._resolver = resolver
         self._report = report
         self._stop = stop
         self._guard = guard
         self._patience = patience
         self._clock = surroundings.clock
-        self._random = surroundings.random
-        self._outage = Outage(surroundings.endpoint, patience.unreachable, surroundings.random)
+        self._elapsed = surroundings.elapsed
+        self._outage = Outage(
+            surroundings.endpoint, patience.waits.unreachable, surroundings.random, rows=patience.streak
+        )
+        self._departures = Departures(
+            pacer, self._outage, stop, patience.waits, surroundings.random, self._is_set_aside
+        )
         self.engagements = Engagements()
         self._aside = Aside()
         self._is_last_round = False
-        self._held: list[tuple[Life, Disposition]] = []
+        self._held = Held()
 
     async def deliver(self, to_send: ToSend) -> int:
         """Send a row until it is settled, set aside or left in doubt.
@@ -112,15 +127,21 @@ class Deliverer:
 
         A stop leaves the row as it was last committed. Raises BulkInviteError, CheckpointError among them.
         """
-        return await self.go_on(Life(to_send, self._committer, self._report, self._clock))
+        return await self.go_on(Life(to_send, self._committer, self._report, self._clock, self._elapsed))
 
     async def go_on(self, life: Life) -> int:
         """`deliver` for a row that was set aside before."""
         if await self._is_done_without_call(life):
             return int(life.ended)
         released = 0
-        permit = await self._permitted(life, retry=False)
-        while permit is not None and not self._stop.draining:
+        permit = await self._checked(life, await self._departures.first(life))
+        while permit is not None:
+            unready = await self._unready()
+            if self._stop.draining:
+                break
+            if unready is not None:
+                permit = await self._recover(life, permit, unready)
+                continue
             sent_at = await life.sent()
             answer, verdict = await self._call(life, permit)
             if verdict is None:
@@ -128,72 +149,79 @@ class Deliverer:
             disposition = self._judge(life, verdict, sent_at)
             request_id = answer.request_id if isinstance(answer, HttpAnswer) else ""
             await life.answered(disposition, request_id=request_id)
-            if self._guard.proven:
-                released += await self.settle_held()
+            if self._guard.is_proof(verdict):
+                released += await self._held.fail(denied_by=sent_at)
             permit = await self._follow(life, disposition)
         return released + life.ended
 
     def last_rounds(self) -> Iterator[deque[Life]]:
-        """The rows to try once more at the end: first one of each full engagement, then the others."""
+        """The rows to try once more at the end: one of each full engagement, the others, those to find."""
         self.engagements.ask_again()
         self._is_last_round = True
         yield from self._aside.taken_back()
+        yield self._resolver.taken_back()
 
     async def settle_held(self) -> int:
         """Fail the rows whose denial is theirs, or was too rare to blame the sender; says how many.
 
         Raises SenderError when it was not: then the rows stay pending.
         """
-        held, self._held = self._held, []
-        if not self._guard.proven and len(held) >= PermissionGuard.FEW:
-            raise reason_to_stop(held[0][1])
-        for life, disposition in held:
-            await life.settled(disposition.failed())
-        return len(held)
+        if not self._guard.proven_now and len(self._held) >= PermissionGuard.FEW:
+            raise reason_to_stop(self._held.first)
+        return await self._held.fail(denied_by=math.inf)
+
+    async def _checked(self, life: Life, permit: Permit | None) -> Permit | None:
+        """A permit that the row still wants: waiting for it may have taken hours."""
+        if self._stop.draining or not (self._is_set_aside(life) or self._is_too_old(life)):
+            return permit
+        # Others must not wait for what a look-up takes.
+        self._departures.give_back(permit)
+        self._outage.probe_gave_up(life)
+        if await self._is_done_without_call(life):
+            return None
+        return await self._checked(life, await self._departures.first(life))
 
     async def _is_done_without_call(self, life: Life) -> bool:
-        """Put a row aside, or leave it in doubt, where no call would be right."""
+        """Put a row aside, or look it up, where no call would be right."""
         if self._is_set_aside(life):
             if not life.is_set_aside:
                 await life.settled(Disposition.set_aside())
             self._put_aside(life)
             return True
-        return await self._too_old(life)
+        return self._is_too_old(life) and not await self._resolved(life)
 
     def _is_set_aside(self, life: Life) -> bool:
         return life.doubt_since is None and self.engagements.is_full(life.engagement)
+
+    def _is_too_old(self, life: Life) -> bool:
+        """Whether the row's token may be forgotten by now: another call might invite twice."""
+        return life.age() > self._patience.token_lifetime
 
     def _put_aside(self, life: Life) -> None:
         """Keep a row for the end of the run, or let it wait for a later one."""
         if self._is_last_round or not self._aside.put(life):
             life.end()
 
-    async def _permitted(self, life: Life, *, retry: bool, after: float = 0.0) -> Permit | None:
-        """Wait `after` seconds, for the endpoint and for the pacing; None when no call may leave."""
-        permit: Permit | None = None
-        with self._stop.until_drain() as scope:
-            if after > 0:
-                await anyio.sleep(after)
-            permit = await self._wait_for_permit(life, retry=retry)
-            while self._outage.is_on:
-                # Others must not wait for an answer to a call that does not leave.
-                self._give_back(permit)
-                await self._outage.passed()
-                permit = await self._wait_for_permit(life, retry=retry)
-        # Any of these waits may have taken hours.
-        if scope.cancelled_caught:
-            return None
-        if await self._is_done_without_call(life):
-            self._give_back(permit)
-            return None
-        return permit
+    async def _resolved(self, life: Life) -> bool:
+        """Look a row up; whether it is to be sent now."""
+        step = await self._resolver.resolve(life, is_last=self._is_last_round)
+        if step is Next.SET_ENGAGEMENT_ASIDE:
+            self._put_aside(life)
+        return step is Next.AGAIN
 
-    async def _wait_for_permit(self, life: Life, *, retry: bool) -> Permit | None:
-        return await self._pacer.permit(retry=retry, unless=lambda: self._is_set_aside(life))
+    async def _unready(self) -> NoAnswer | None:
+        with self._stop.until_drain():
+            return await self._sender.ready()
+        return None
 
-    def _give_back(self, permit: Permit | None) -> None:
-        if permit is not None:
-            self._pacer.unused(permit)
+    async def _recover(self, life: Life, permit: Permit, unready: NoAnswer) -> Permit | None:
+        """Wait for what a call needs, or stop the run where that does not help: nothing has left yet."""
+        self._departures.give_back(permit)
+        verdict = classify(unready)
+        if isinstance(verdict, Unreachable | Doubtful):
+            return await self._checked(life, await self._departures.when_reachable(life, verdict.code))
+        self._stop.drain(reason_to_stop(self._judge(life, verdict, self._clock())))
+        return None
 
     async def _call(self, life: Life, permit: Permit) -> tuple[Answer, Verdict] | tuple[None, None]:
         """Make one call and tell the pacing of it; None when the run was broken off meanwhile."""
@@ -204,8 +232,6 @@ class Deliverer:
         if answer is None:
             return None, None
         verdict = classify(answer)
-        if not isinstance(verdict, Unreachable):
-            self._outage.answered()
         self._pacer.observe(
             permit,
             signal(verdict),
@@ -217,80 +243,58 @@ class Deliverer:
         return answer, verdict
 
     def _note(self, life: Life, verdict: Verdict) -> None:
-        """Learn which engagements are full; park where it seems to be the account."""
+        """Learn whether the service is there and which engagements are full; park where it is the account."""
         match verdict:
+            case Unreachable():
+                return
+            case Doubtful():
+                self._outage.doubtful(life)
+                return
             case Created():
                 self.engagements.invited(life.engagement)
             case EngagementFull():
-                self.engagements.refused(life.engagement, expected=life.to_send.deferred)
-                if not self.engagements.is_account_full:
-                    return
-                if self._is_last_round:
-                    self.engagements.give_up()
-                else:
-                    self._pacer.close(Why.ACCOUNT_FULL)
+                self._note_full(life)
             case _:
                 pass
+        self._outage.answered()
+
+    def _note_full(self, life: Life) -> None:
+        self.engagements.refused(life.engagement, expected=life.to_send.deferred)
+        if not self.engagements.is_account_full:
+            return
+        if self._is_last_round:
+            self.engagements.give_up()
+        else:
+            self._pacer.close(Why.ACCOUNT_FULL)
 
     def _judge(self, life: Life, verdict: Verdict, sent_at: float) -> Disposition:
-        disposition = dispose(
-            verdict,
-            doubt_since=life.doubt_since,
-            sent_at=sent_at,
-            tries_left=self._patience.tries - life.doubtful - 1,
-        )
+        # Before everybody waited the row may have tried in vain for long: that is not held against it.
+        tried = life.probes if self._outage.is_on else life.doubtful
+        tries_left = self._patience.tries - tried - 1
+        disposition = dispose(verdict, doubt_since=life.doubt_since, sent_at=sent_at, tries_left=tries_left)
         return self._guard.judge(verdict, disposition, life.engagement)
 
     async def _follow(self, life: Life, disposition: Disposition) -> Permit | None:
         """Do what the disposition asks for; the permit of another attempt, where it asks for one."""
         match disposition.next:
             case Next.DONE:
-                return None
+                pass
             case Next.SET_ENGAGEMENT_ASIDE:
                 self._put_aside(life)
-                return None
             case Next.STOP_RUN:
                 self._stop.drain(reason_to_stop(disposition))
-                return None
             case Next.HOLD:
-                self._held.append((life, disposition))
-                return None
+                self._held.hold(life, disposition, self._clock())
+            case Next.LOOK_UP if disposition.outcome == "doubtful":
+                self._outage.probe_gave_up(life)
+                await self._resolver.find_or_leave(life)
+            case Next.LOOK_UP | Next.LOOK_UP_LATER:
+                await self._resolved(life)
             case Next.AGAIN:
-                return await self._wait_again(life, disposition)
+                return await self._checked(life, await self._departures.again(life, disposition))
             case Next.AGAIN_WHEN_REACHABLE:
-                return await self._wait_reachable(life, disposition)
+                permit = await self._departures.when_reachable(life, disposition.code)
+                return await self._checked(life, permit)
             case _:  # pragma: no cover
                 assert_never(disposition.next)
-
-    async def _wait_again(self, life: Life, disposition: Disposition) -> Permit | None:
-        if disposition.outcome == "throttled":
-            life.throttled += 1
-            delay = self._patience.throttled.delay(life.throttled, self._random)
-        else:
-            life.doubtful += 1
-            delay = self._patience.doubtful.delay(life.doubtful, self._random)
-        return await self._permitted(life, retry=True, after=delay)
-
-    async def _wait_reachable(self, life: Life, disposition: Disposition) -> Permit | None:
-        """Wait until the endpoint can be asked again: as the probe of the outage, or after it."""
-        probing = False
-        with self._stop.until_drain() as scope:
-            probing = await self._outage.wait_to_retry(life, code=disposition.code)
-        if scope.cancelled_caught:
-            return None
-        if not probing:
-            return await self._permitted(life, retry=True)
-        if await self._too_old(life):
-            self._outage.probe_gave_up()
-            return None
-        with self._stop.until_drain():
-            return await self._pacer.permit(retry=True)
         return None
-
-    async def _too_old(self, life: Life) -> bool:
-        """Leave a row in doubt whose token may be forgotten by now: another call might invite twice."""
-        since = life.doubt_since
-        if since is None or self._clock() - since <= self._patience.token_lifetime:
-            return False
-        await life.settled(Disposition(State.IN_DOUBT, Next.DONE, "token_too_old", TOO_OLD, since))
-        return True

@@ -2,39 +2,56 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
 
 import anyio
 
 from bulk_invite.commit import Committer
 from bulk_invite.disposition import Disposition
+from bulk_invite.doubt import DoubtfulRow, Finding
 from bulk_invite.journal import Answered, Sent, ToSend
 from bulk_invite.outcome import State
 from bulk_invite.report import Report
+
+_SET_BACK: Final = 1.0
+"""Seconds by which clocks may disagree without anybody having set one."""
 
 
 class Life:
     """A row on its way, as it was last committed. Every method raises CheckpointError when it cannot commit.
 
     doubt_since: epoch seconds of the earliest attempt of unknown fate, or None.
-    doubtful, throttled: such endings in this run so far.
+    doubtful, throttled: such endings in this run so far; probes: doubtful ones while the service was down.
     ended: this run is done with it.
     """
 
     def __init__(
-        self, to_send: ToSend, committer: Committer, report: Report, clock: Callable[[], float]
+        self,
+        to_send: ToSend,
+        committer: Committer,
+        report: Report,
+        clock: Callable[[], float],
+        elapsed: Callable[[], float],
     ) -> None:
         self.to_send = to_send
         self.doubt_since = to_send.doubt_since
         self.doubtful = 0
+        self.probes = 0
         self.throttled = 0
         self.ended = False
         self._state = State.PENDING if to_send.doubt_since is None else State.IN_DOUBT
         self._attempts = 0
+        self._last_sent = to_send.last_sent
+        self._code = to_send.code
         self._last: Answered | None = None
         self._committer = committer
         self._report = report
         self._clock = clock
+        self._elapsed = elapsed
+        self._read_at, self._read_after = clock(), elapsed()
 
     @property
     def body(self) -> bytes:
@@ -48,6 +65,30 @@ class Life:
     def is_set_aside(self) -> bool:
         return self._state is State.DEFERRED
 
+    def age(self) -> float:
+        """Seconds for which it has been in doubt, at least as many as any clock says; 0 where it is not."""
+        if self.doubt_since is None:
+            return 0.0
+        by_date = self._clock() - self.doubt_since
+        by_count = self._elapsed() - self._read_after + self._read_at - self.doubt_since
+        # Where the clock was set back since, nobody can say how old it is.
+        return math.inf if min(by_date, by_count) < -_SET_BACK else max(by_date, by_count)
+
+    def doubt(self) -> DoubtfulRow:
+        """The row as it is looked up; only where it is in doubt."""
+        assert self.doubt_since is not None  # noqa: S101 - the caller has seen to it
+        invitation = self.to_send.invitation
+        return DoubtfulRow(
+            invitation.client_token,
+            invitation.body_hash,
+            invitation.engagement,
+            invitation.payload_type,
+            self.doubt_since,
+            self.doubt_since if self._last_sent is None else self._last_sent,
+            self._code,
+            invitation.body,
+        )
+
     async def sent(self) -> float:
         """Commit that an attempt is about to leave; its time in epoch seconds."""
         at = self._clock()
@@ -55,37 +96,32 @@ class Life:
         self._report.sent(self._state)
         self._state = State.IN_DOUBT
         self._attempts += 1
+        self._last_sent = at
         return at
 
     async def answered(self, disposition: Disposition, *, request_id: str = "") -> None:
         """Commit what is known after an attempt, also when the run is being broken off."""
-        await self._commit(disposition, request_id=request_id, counted=disposition.counted)
+        await self._commit(disposition, request_id=request_id)
+        self._last_sent = self._clock()  # the service may have carried it out at the very end
+        self._attempts -= not disposition.counted
         self._report.came_back()
 
-    async def settled(self, disposition: Disposition) -> None:
-        """Commit an end that no attempt brought about."""
-        await self._commit(disposition, request_id="", counted=True)
+    async def settled(self, disposition: Disposition, finding: Finding | None = None) -> None:
+        """Commit what no attempt, but perhaps a look-up, has brought about."""
+        await self._commit(replace(disposition, counted=True), finding=finding)
 
-    async def _commit(self, disposition: Disposition, *, request_id: str, counted: bool) -> None:
-        answered = Answered(
-            self.to_send.invitation.client_token,
-            at=self._clock(),
-            state=disposition.state,
-            outcome=disposition.outcome,
-            code=disposition.code,
-            request_id=request_id,
-            invitation_id=disposition.invitation_id,
-            arn=disposition.arn,
-            errors=disposition.errors,
-            doubt_since=disposition.doubt_since,
-            counted=counted,
+    async def _commit(
+        self, disposition: Disposition, *, request_id: str = "", finding: Finding | None = None
+    ) -> None:
+        answered = disposition.answer(
+            self.to_send.invitation.client_token, self._clock(), request_id=request_id, finding=finding
         )
         with anyio.CancelScope(shield=True):
             await self._committer.commit(answered)
         self._report.answered(self.to_send, self._state, answered)
         self._state = disposition.state
+        self._code = disposition.code
         self.doubt_since = disposition.doubt_since
-        self._attempts -= 0 if counted else 1
         self._last = answered
         if disposition.is_end:
             self.end()

@@ -7,12 +7,16 @@ tokens, codes and paths. What a row can still bring in (a client token, a file n
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from contextlib import suppress
-from typing import Any, Literal, TextIO, cast
+from typing import Any, Final, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor
+
+_BEYOND_ASCII: Final = re.compile(r"[^\0-~]")
+_SDK: Final = ("aiobotocore", "botocore")
 
 
 def configure(log_format: Literal["auto", "console", "json"], level: str) -> None:
@@ -34,6 +38,16 @@ def configure(log_format: Literal["auto", "console", "json"], level: str) -> Non
         logger_factory=lambda *_: structlog.WriteLogger(cast("TextIO", _StandardError())),
         cache_logger_on_first_use=False,
     )
+    for name in _SDK:
+        sdk = logging.getLogger(name)
+        sdk.handlers, sdk.propagate = [_SdkWarnings(logging.WARNING)], False
+
+
+class _SdkWarnings(logging.Handler):
+    """What the SDK warns of, such as credentials that it cannot renew yet: an event, no traceback."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger().warning("sdk.warning", reason=record.getMessage())
 
 
 class _StandardError:
@@ -59,3 +73,18 @@ def escaped(value: Any) -> Any:
     if not isinstance(value, str) or value.isprintable():
         return value
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+
+
+def escaped_json(text: str) -> str:
+    """JSON that means the same, of which nothing unprintable can reach a terminal.
+
+    JSON itself asks for escapes up to U+001F only: terminals obey some characters beyond it too.
+    """
+    return text if text.isprintable() else _BEYOND_ASCII.sub(_json_escape, text)
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    character = found[0]
+    if character.isprintable():
+        return character
+    return "".join(f"\\u{unit}" for unit in character.encode("utf-16-be").hex(" ", 2).split())

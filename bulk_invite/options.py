@@ -91,6 +91,7 @@ _METAVARS: Final = {
     "limit": "N",
     "progress_interval": "DURATION",
     "token_lifetime": "DURATION",
+    "settling_time": "DURATION",
     "call_timeout": "DURATION",
     "max_attempts": "N",
     "service_model": "FILE",

@@ -1,8 +1,10 @@
-"""What a run does while the endpoint is down: everybody waits, one call probes."""
+"""What a run does while the service is down: everybody waits, one call probes."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 import anyio
 import structlog
@@ -11,20 +13,35 @@ from bulk_invite.backoff import Backoff
 
 _log = structlog.get_logger()
 
+_STREAK: Final = 10
+"""Doubtful endings in a row after which it is not the rows. At one bad call in five it takes ten million."""
+
 
 class Outage:
-    """A gate that the first unreachable call shuts and the first answer opens again.
+    """A gate that shuts when a call could not leave, or when one after the other ends in doubt.
 
-    The row whose call found the endpoint down becomes the probe: nothing was sent, so its next attempt is a
-    question that costs nobody anything.
+    The first answer that says anything opens it again. Rows that were called in vain queue up to probe: one
+    call at a time, each by another row, for it may be the row that the service chokes on. So rows that have
+    not been called yet take their turns too, where calls leave at all. The token and the body are the row's
+    own, so a probe invites nobody who is not to be invited.
+
+    rows: how many different ones a streak of doubt is made of at least.
     """
 
-    def __init__(self, endpoint: str, backoff: Backoff, random: Callable[[], float]) -> None:
+    def __init__(
+        self, endpoint: str, backoff: Backoff, random: Callable[[], float], *, rows: int = _STREAK
+    ) -> None:
         self._endpoint = endpoint
         self._backoff = backoff
         self._random = random
+        self._least_rows = rows
+        self._streak = 0
+        self._rows: set[object] = set()
         self._failures = 0
+        self._next_probe = 0.0
         self._probe: object = None
+        self._queue: deque[object] = deque()
+        self._moved = anyio.Event()
         self._over = anyio.Event()
         self._over.set()
 
@@ -32,33 +49,84 @@ class Outage:
     def is_on(self) -> bool:
         return not self._over.is_set()
 
-    async def passed(self) -> None:
-        """Return as soon as the endpoint answers, as far as anybody knows."""
-        await self._over.wait()
+    async def passed(self, who: object) -> bool:
+        """Wait before a call of `who`. True: it is its turn to probe; False: the service answers."""
+        while self.is_on and self._streak < _STREAK:
+            await self._moved.wait()
+        return await self._turn(who)
 
-    async def wait_to_retry(self, who: object, *, code: str) -> bool:
-        """Wait after a call of `who` could not leave. True: `who` is the probe; False: the outage is over."""
-        over = self._over
-        if not over.is_set() and self._probe is not who:
-            await over.wait()
-            return False
-        if over.is_set():
-            over = self._over = anyio.Event()
-            self._probe = who
-            self._failures = 0
-        self._failures += 1
-        delay = self._backoff.delay(self._failures, self._random)
-        _log.warning("endpoint.unreachable", endpoint=self._endpoint, reason=code, next_try_s=round(delay, 1))
-        with anyio.move_on_after(delay):
-            await over.wait()
-        return not over.is_set()
+    def doubtful(self, who: object) -> None:
+        """A call of `who` has ended in doubt; when that is one too many in a row, the gate shuts."""
+        self._streak += 1
+        if len(self._rows) < self._least_rows:
+            self._rows.add(who)
+        if self._streak >= _STREAK and len(self._rows) >= self._least_rows and not self.is_on:
+            self._shut(who)
 
-    def probe_gave_up(self) -> None:
-        """The probe will not call again: the others find out for themselves."""
-        self._over.set()
+    async def wait_to_retry(self, who: object, *, code: str, left: bool) -> bool:
+        """Wait after a call of `who` that got no answer. True: it is its turn to probe; False: it is over.
+
+        left: whether the call has left at all.
+        """
+        if not self.is_on:
+            self._shut(who)
+        if self._probe is who:
+            self._failed("endpoint.failing" if left else "endpoint.unreachable", code)
+        return await self._turn(who)
+
+    def probe_gave_up(self, who: object) -> None:
+        """`who` will not call again: if it was to probe, another one does."""
+        if self._probe is not who:
+            return
+        self._probe = None
+        if not self._queue:
+            self._over.set()
+        self._move()
 
     def answered(self) -> None:
-        """An answer came: whoever waits goes on."""
-        if not self._over.is_set():
+        """An answer came that says something: whoever waits goes on."""
+        self._streak = 0
+        self._rows.clear()
+        if self.is_on:
             self._over.set()
-            _log.info("endpoint.reachable")
+            self._move()
+            _log.info("endpoint.reachable", endpoint=self._endpoint)
+
+    def _shut(self, who: object) -> None:
+        self._probe = who
+        self._failures = 0
+        self._over = anyio.Event()
+
+    def _failed(self, event: str, code: str) -> None:
+        self._failures += 1
+        self._probe = None
+        delay = self._backoff.delay(self._failures, self._random)
+        self._next_probe = anyio.current_time() + delay
+        _log.warning(event, endpoint=self._endpoint, reason=code, next_try_s=round(delay, 1))
+        self._move()
+
+    async def _turn(self, who: object) -> bool:
+        """Queue up to probe; False when it is over before."""
+        self._queue.append(who)
+        try:
+            while self.is_on:
+                if self._queue[0] is who and self._probe is None and await self._waited_out():
+                    self._probe = who
+                    return True
+                if self.is_on:
+                    await self._moved.wait()
+            return False
+        finally:
+            self._queue.remove(who)
+            self._move()
+
+    async def _waited_out(self) -> bool:
+        """Wait until the next probe may leave; False when it is over before."""
+        with anyio.move_on_after(self._next_probe - anyio.current_time()):
+            await self._over.wait()
+        return self.is_on
+
+    def _move(self) -> None:
+        """Let everybody in the queue look again."""
+        self._moved.set()
+        self._moved = anyio.Event()

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import anyio
+from anyio import to_thread
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from bulk_invite.commit import Committer
+from bulk_invite.commit import Committer, InThread
 from bulk_invite.deliver import Deliverer
 from bulk_invite.errors import BulkInviteError, CheckpointError, TooManyFailuresError
 from bulk_invite.invitation import Invitation, Rejection, Row
@@ -92,6 +93,7 @@ class Pipeline:
         report: Report,
         stop: StopSwitch,
         bounds: Bounds,
+        in_thread: InThread = to_thread.run_sync,
     ) -> None:
         self._sources = sources
         self._validator = validator
@@ -100,6 +102,7 @@ class Pipeline:
         self._report = report
         self._stop = stop
         self._bounds = bounds
+        self._in_thread = in_thread
         self._remaining = bounds.limit
         self._refill = anyio.Lock()
         self._ready: deque[ToSend] = deque()
@@ -177,7 +180,7 @@ class Pipeline:
 
     async def _take_in_source(self, source: Source, send: MemoryObjectSendStream[list[ToSend]]) -> None:
         with closing(source.batches(_BATCH_ROWS, _BATCH_BYTES, lambda: self._stop.draining)) as batches:
-            while self._remaining != 0 and (batch := await anyio.to_thread.run_sync(next, batches, None)):
+            while self._remaining != 0 and (batch := await self._in_thread(next, batches, None)):
                 await self._take_in_batch(batch, send)
         if self._remaining is None and not self._stop.draining:
             await self._committer.end_source(source.name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,8 @@ _FAILED: Final = "failed.ndjson"
 _REJECTED: Final = "rejected.ndjson"
 _NAMES: Final = (_CREATED, _FAILED, _REJECTED)
 _BUFFER_BYTES: Final = 64 * 1024
+_TERMINAL_CONTROLS: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What terminals obey, or are turned around by, and JSON does not ask to escape."""
 _LINE_ENDS_TO_SPACES: Final = {ord("\n"): " ", ord("\r"): " "}
 
 
@@ -152,7 +155,8 @@ def _position(position: Position) -> dict[str, object]:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _TERMINAL_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _explained(row: Row, errors: Iterable[RowError]) -> str:

@@ -181,7 +181,12 @@ class Settings(BaseModel):
     token_lifetime: Duration = Field(
         8 * 3600.0,
         description="How long the service is trusted to remember a client token. A row in doubt for longer "
-        "is not sent again but left in doubt.",
+        "is looked up before it is sent again.",
+    )
+    settling_time: Duration = Field(
+        60.0,
+        description="How long after a call the lists of the service may not show its invitation. A row that "
+        "is looked up counts as not arrived only after that.",
     )
     call_timeout: Duration = Field(
         30.0, description="Deadline of one call, from connecting to the last byte."

@@ -18,6 +18,8 @@ import zstandard
 
 BLOCK_BYTES = 64 * 1024
 
+_TOO_LARGE_WINDOW = "requires too much memory"
+
 
 class CompressedDataError(Exception):
     """The stream is damaged or stops short; the text says which, to stand after a file's name."""
@@ -58,7 +60,9 @@ _BY_SUFFIX = {".gz": _GZIP, ".zst": _ZSTD}
 
 
 def unpack(blocks: Iterator[bytes], suffix: str) -> Iterator[bytes]:
-    """Hand out the plain bytes of a stream, at most `BLOCK_BYTES` at a time; empty blocks pass as they are.
+    """Hand out the plain bytes of a stream, at most `BLOCK_BYTES` at a time.
+
+    An empty block comes for each block that gave nothing, so that whoever reads can think of stopping.
 
     `.gz` and `.zst` say how the stream is packed; with any other suffix its first bytes do.
     """
@@ -82,25 +86,35 @@ def _unpack_members(blocks: Iterable[bytes], codec: _Codec) -> Iterator[bytes]:
     """Unpack member after member (gzip), frame after frame (zstd); the input must end where one ends."""
     decoder: _Decoder | None = None
     ended = 0
-    for piece in _sliced(blocks, codec.slice_bytes):
-        rest = piece
-        if not rest:
+    for block in blocks:
+        silent = True
+        for piece in _sliced([block], codec.slice_bytes):
+            rest = piece
+            while rest:
+                if decoder is None:
+                    rest = rest.lstrip(codec.padding) if ended else rest
+                    decoder = codec.decoder() if rest else None
+                    continue
+                try:
+                    plain = decoder.decompress(rest)
+                except (zlib.error, zstandard.ZstdError) as exc:
+                    raise CompressedDataError(f"its {codec.name} data {_said(exc)}") from exc
+                if plain:
+                    silent = False
+                    yield from _sliced([plain], BLOCK_BYTES)
+                rest = b""
+                if decoder.eof:
+                    rest, decoder, ended = decoder.unused_data, None, ended + 1
+        if silent:
             yield b""
-        while rest:
-            if decoder is None:
-                rest = rest.lstrip(codec.padding) if ended else rest
-                decoder = codec.decoder() if rest else None
-                continue
-            try:
-                plain = decoder.decompress(rest)
-            except (zlib.error, zstandard.ZstdError) as exc:
-                raise CompressedDataError(f"its {codec.name} data is damaged ({exc})") from exc
-            yield from _sliced([plain] if plain else [], BLOCK_BYTES)
-            rest = b""
-            if decoder.eof:
-                rest, decoder, ended = decoder.unused_data, None, ended + 1
     if decoder is not None or not ended:
         raise CompressedDataError(f"its {codec.name} data stops before its end")
+
+
+def _said(exc: zlib.error | zstandard.ZstdError) -> str:
+    if _TOO_LARGE_WINDOW in str(exc):
+        return "needs more memory to unpack than is given to it (pack it with a window of up to 128 MiB)"
+    return f"is damaged ({exc})"
 
 
 def _sliced(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:

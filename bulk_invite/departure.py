@@ -1,0 +1,102 @@
+"""What a call waits for before it may leave: its turn, the endpoint, the pacing. A drain ends every wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import anyio
+
+from bulk_invite.backoff import Backoff
+from bulk_invite.disposition import Disposition
+from bulk_invite.life import Life
+from bulk_invite.outage import Outage
+from bulk_invite.pacing.pacer import Pacer
+from bulk_invite.pacing.parking import Permit
+from bulk_invite.stop import StopSwitch
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long is waited before another try, in seconds: after doubt, a throttle, a dead endpoint."""
+
+    doubtful: Backoff
+    throttled: Backoff
+    unreachable: Backoff
+
+
+class Departures:
+    """Gives permits to calls.
+
+    unwanted: asked when a row's turn has come; true when it is not to be sent now. Every permit that this
+    hands out is used for a call or comes back by `give_back`. None is no permit: unwanted, or drained.
+    """
+
+    def __init__(
+        self,
+        pacer: Pacer,
+        outage: Outage,
+        stop: StopSwitch,
+        waits: Waits,
+        random: Callable[[], float],
+        unwanted: Callable[[Life], bool],
+    ) -> None:
+        self._pacer = pacer
+        self._outage = outage
+        self._stop = stop
+        self._waits = waits
+        self._random = random
+        self._unwanted = unwanted
+
+    async def first(self, life: Life) -> Permit | None:
+        return await self._permit(life, retry=False)
+
+    async def again(self, life: Life, disposition: Disposition) -> Permit | None:
+        """After a throttle or a doubtful ending: a backoff, then another permit."""
+        if disposition.outcome == "throttled":
+            life.throttled += 1
+            delay = self._waits.throttled.delay(life.throttled, self._random)
+            return await self._permit(life, retry=True, after=delay)
+        if self._outage.is_on:
+            life.probes += 1
+            return await self.when_reachable(life, disposition.code, left=True)
+        life.doubtful += 1
+        delay = self._waits.doubtful.delay(life.doubtful, self._random)
+        return await self._permit(life, retry=True, after=delay)
+
+    async def when_reachable(self, life: Life, code: str, *, left: bool = False) -> Permit | None:
+        """Wait until the endpoint can be asked again: as the probe of the outage, or after it."""
+        probing = False
+        with self._stop.until_drain() as scope:
+            probing = await self._outage.wait_to_retry(life, code=code, left=left)
+        if scope.cancelled_caught:
+            return None
+        if not probing:
+            return await self._permit(life, retry=True)
+        with self._stop.until_drain():
+            return await self._pacer.permit(retry=True)
+        return None
+
+    def give_back(self, permit: Permit | None) -> None:
+        if permit is not None:
+            self._pacer.unused(permit)
+
+    async def _permit(self, life: Life, *, retry: bool, after: float = 0.0) -> Permit | None:
+        """Wait `after` seconds, for the endpoint and for the pacing."""
+        permit: Permit | None = None
+        with self._stop.until_drain() as scope:
+            if after > 0:
+                await anyio.sleep(after)
+            permit = await self._paced(life, retry=retry)
+            while self._outage.is_on:
+                # Others must not wait for an answer to a call that does not leave.
+                self.give_back(permit)
+                permit = None
+                probing = await self._outage.passed(life)
+                permit = await self._paced(life, retry=retry)
+                if probing:
+                    break
+        return None if scope.cancelled_caught else permit
+
+    async def _paced(self, life: Life, *, retry: bool) -> Permit | None:
+        return await self._pacer.permit(retry=retry, unless=lambda: self._unwanted(life))

@@ -1,0 +1,35 @@
+"""Rows that were denied, held until it is known whether the denial was theirs."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from bulk_invite.disposition import Disposition
+from bulk_invite.life import Life
+
+
+class Held:
+    """In the order in which they were denied. Times in epoch seconds."""
+
+    def __init__(self) -> None:
+        self._held: deque[tuple[Life, Disposition, float]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def first(self) -> Disposition:
+        """What was made of the first of them."""
+        return self._held[0][1]
+
+    def hold(self, life: Life, disposition: Disposition, at: float) -> None:
+        self._held.append((life, disposition, at))
+
+    async def fail(self, *, denied_by: float) -> int:
+        """Fail those that were denied by then; says how many. Raises CheckpointError."""
+        failed = 0
+        while self._held and self._held[0][2] <= denied_by:
+            life, disposition, _ = self._held.popleft()
+            await life.settled(disposition.failed())
+            failed += 1
+        return failed

@@ -1,0 +1,135 @@
+"""Looking rows in doubt up: whether the service has their invitation.
+
+Lists are asked for up to ten engagements at a time; whatever may be a row is read and compared. What
+follows from that is decided in `matching`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
+
+import anyio
+
+from bulk_invite.doubt import Content, DoubtfulRow, Finding, Listed, SettledRow, Unclear
+from bulk_invite.matching import alone, candidates, conclude, engagement_id, likeness
+from bulk_invite.reads import LOOK_UP_FAILED, NotToldError, Reads
+
+ENGAGEMENTS_AT_ONCE: Final = 10
+"""The most that one list may be asked for (the service model)."""
+
+
+class Known(Protocol):
+    """What the checkpoint has of some engagements."""
+
+    async def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]: ...
+
+
+class LookUp:
+    """Finds out what has become of rows. Raises SenderError and CheckpointError.
+
+    settling_time: seconds after a row's last attempt until its absence from lists means something.
+    clock: epoch seconds.
+    """
+
+    def __init__(
+        self, reads: Reads, known: Known, *, settling_time: float, clock: Callable[[], float]
+    ) -> None:
+        self._reads = reads
+        self._known = known
+        self._settling_time = settling_time
+        self._clock = clock
+        self._desk = anyio.Lock()
+        self._waiting: dict[str, DoubtfulRow] = {}
+        self._findings: dict[str, Finding] = {}
+
+    async def find(self, row: DoubtfulRow) -> Finding:
+        """Look one row up, together with others that are asked for meanwhile."""
+        self._waiting[row.client_token] = row
+        try:
+            async with self._desk:
+                if row.client_token in self._waiting:
+                    await self._serve(_with_others(row, self._waiting.values()))
+                return self._findings.pop(row.client_token)
+        finally:
+            self._waiting.pop(row.client_token, None)
+            self._findings.pop(row.client_token, None)
+
+    async def find_all(self, rows: Sequence[DoubtfulRow]) -> list[Finding]:
+        """Look rows of at most ten engagements up; in the order of the rows."""
+        try:
+            return await self._found(rows)
+        except NotToldError as error:
+            groups = _by_engagement(rows)
+            if len(groups) == 1 or error.code == LOOK_UP_FAILED:
+                return [Unclear(error.code)] * len(rows)
+        # It may be one of them that the service does not know.
+        findings: dict[str, Finding] = {}
+        for group in groups.values():
+            found = await self.find_all(group)
+            findings |= {row.client_token: finding for row, finding in zip(group, found, strict=True)}
+        return [findings[row.client_token] for row in rows]
+
+    async def _serve(self, rows: Sequence[DoubtfulRow]) -> None:
+        for row, finding in zip(rows, await self.find_all(rows), strict=True):
+            # Who was cancelled meanwhile does not wait any more.
+            if self._waiting.pop(row.client_token, None) is not None:
+                self._findings[row.client_token] = finding
+
+    async def _found(self, rows: Sequence[DoubtfulRow]) -> list[Finding]:
+        engagements = list(_by_engagement(rows))
+        now = self._clock()  # what comes after this moment need not be in the lists
+        listed = await self._reads.listed(engagements)
+        _, settled = await self._known.rows_of(engagements)
+        contents = await self._contents(rows, listed, settled, now)
+        # Asked again, and last: by now another row may have turned out to be one of them.
+        doubtful, settled = await self._known.rows_of(engagements)
+        return alone(rows, [self._conclusion(row, listed, contents, doubtful, settled, now) for row in rows])
+
+    async def _contents(
+        self, rows: Sequence[DoubtfulRow], listed: Sequence[Listed], settled: Sequence[SettledRow], now: float
+    ) -> dict[str, Content]:
+        """What every invitation says that may be one of the rows."""
+        taken = _ids(settled)
+        wanted = {each.invitation_id for row in rows for each in candidates(row, listed, taken, now)}
+        return {each: await self._reads.content(each) for each in sorted(wanted)}
+
+    def _conclusion(
+        self,
+        row: DoubtfulRow,
+        listed: Sequence[Listed],
+        contents: dict[str, Content],
+        doubtful: Sequence[DoubtfulRow],
+        settled: Sequence[SettledRow],
+        now: float,
+    ) -> Finding:
+        compared = []
+        for each in candidates(row, listed, _ids(settled), now):
+            content = contents[each.invitation_id]
+            compared.append((each, content, likeness(row, content)))
+        engagement = engagement_id(row.engagement)
+        return conclude(
+            row,
+            compared,
+            [each for each in doubtful if each.engagement == row.engagement],
+            listed=sum(each.engagement == engagement for each in listed),
+            now=now,
+            settling_time=self._settling_time,
+        )
+
+
+def _ids(settled: Iterable[SettledRow]) -> frozenset[str]:
+    return frozenset(each.invitation_id for each in settled)
+
+
+def _by_engagement(rows: Iterable[DoubtfulRow]) -> dict[str, list[DoubtfulRow]]:
+    groups: dict[str, list[DoubtfulRow]] = {}
+    for row in rows:
+        groups.setdefault(row.engagement, []).append(row)
+    return groups
+
+
+def _with_others(row: DoubtfulRow, waiting: Iterable[DoubtfulRow]) -> list[DoubtfulRow]:
+    """A row, and those that one list can be asked for together with it."""
+    groups = {row.engagement: [], **_by_engagement(waiting)}
+    return [each for group in list(groups.values())[:ENGAGEMENTS_AT_ONCE] for each in group]

@@ -1,0 +1,123 @@
+"""All rows in doubt of a checkpoint, looked up one group of engagements after the other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Final, Protocol, assert_never
+
+import anyio
+import structlog
+from anyio import to_thread
+
+from bulk_invite.disposition import Disposition, resolve
+from bulk_invite.doubt import Absent, DoubtfulRow, Finding, Found, TooEarly, Unclear
+from bulk_invite.journal import Event
+from bulk_invite.lookup import ENGAGEMENTS_AT_ONCE, LookUp
+from bulk_invite.outcome import State
+from bulk_invite.stop import StopSwitch
+
+_log = structlog.get_logger()
+
+_MOST_LATER: Final = 10_000
+"""Rows that are kept to be looked up again; others are left to the next time."""
+
+
+class Journal(Protocol):
+    def record(self, events: Sequence[Event]) -> None: ...
+
+
+class Reconciliation:
+    """Settles rows in doubt; what is found is durable before it is told.
+
+    clock: epoch seconds. states: how many rows it has brought into each state.
+    """
+
+    def __init__(
+        self, look_up: LookUp, journal: Journal, stop: StopSwitch, clock: Callable[[], float]
+    ) -> None:
+        self.states: Counter[State] = Counter()
+        self._look_up = look_up
+        self._journal = journal
+        self._stop = stop
+        self._clock = clock
+        self._later: list[DoubtfulRow] = []
+        self._wait = 0.0
+
+    async def settle(self, rows: Sequence[DoubtfulRow]) -> None:
+        """Look rows up, sorted by engagement. Those that may be listed yet wait for `settle_later`.
+
+        Raises SenderError and CheckpointError. A drain ends it early.
+        """
+        for group in _groups(rows):
+            if (findings := await self._findings(group)) is None:
+                return
+            found = list(zip(group, findings, strict=True))
+            early = [(row, each) for row, each in found if isinstance(each, TooEarly)]
+            if len(self._later) + len(early) > _MOST_LATER:
+                early = []
+            for row, each in early:
+                self._later.append(row)
+                self._wait = max(self._wait, each.seconds)
+            await self._commit([each for each in found if each not in early])
+
+    async def settle_later(self) -> None:
+        """Wait until what is not listed counts as absent, and look those rows up again; as `settle`."""
+        later, self._later = self._later, []
+        if not later or self._stop.draining:
+            return
+        _log.info("reconcile.waiting", rows=len(later), seconds=round(self._wait, 1))
+        with self._stop.until_drain():
+            await anyio.sleep(self._wait)
+        for group in _groups(later):
+            if (findings := await self._findings(group)) is None:
+                return
+            await self._commit(list(zip(group, findings, strict=True)))
+
+    async def _findings(self, rows: Sequence[DoubtfulRow]) -> list[Finding] | None:
+        with self._stop.until_drain():
+            return await self._look_up.find_all(rows)
+        return None
+
+    async def _commit(self, found: Sequence[tuple[DoubtfulRow, Finding]]) -> None:
+        if not found:
+            return
+        dispositions = [(row, finding, resolve(finding, row)) for row, finding in found]
+        now = self._clock()
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(
+                self._journal.record,
+                [each.answer(row.client_token, now, finding=finding) for row, finding, each in dispositions],
+            )
+        for row, finding, each in dispositions:
+            self.states[each.state] += 1
+            self._tell(row, finding, each)
+
+    def _tell(self, row: DoubtfulRow, finding: Finding, disposition: Disposition) -> None:
+        said = {"engagement": row.engagement, "client_token": row.client_token, "state": disposition.state}
+        match finding:
+            case Found(invitation):
+                _log.info("row.found", **said, invitation_id=invitation.invitation_id)
+            case Absent():
+                _log.info("row.absent", **said)
+            case TooEarly():
+                _log.warning("row.too_early", **said)
+            case Unclear(code, invitations, rows):
+                _log.warning("row.unclear", **said, why=code, invitations=invitations, rows=rows)
+            case _:  # pragma: no cover
+                assert_never(finding)
+
+
+def _groups(rows: Sequence[DoubtfulRow]) -> Iterator[list[DoubtfulRow]]:
+    """The rows of ten engagements at a time."""
+    group: list[DoubtfulRow] = []
+    engagements = 0
+    for _, of_one in groupby(rows, lambda row: row.engagement):
+        group += of_one
+        engagements += 1
+        if engagements == ENGAGEMENTS_AT_ONCE:
+            yield group
+            group, engagements = [], 0
+    if group:
+        yield group

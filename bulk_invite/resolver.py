@@ -1,0 +1,62 @@
+"""The way out of doubt where a token may be forgotten: a row is looked up, and what it is gets committed."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import anyio
+
+from bulk_invite.aside import Aside
+from bulk_invite.disposition import Next, resolve
+from bulk_invite.doubt import Finding, Found, TooEarly
+from bulk_invite.life import Life
+from bulk_invite.lookup import LookUp
+from bulk_invite.stop import StopSwitch
+
+
+class Resolver:
+    """Raises SenderError and CheckpointError. A drain ends every wait and leaves the row as it was."""
+
+    def __init__(self, look_up: LookUp, stop: StopSwitch) -> None:
+        self._look_up = look_up
+        self._stop = stop
+        self._put_off = Aside()
+
+    async def resolve(self, life: Life, *, is_last: bool) -> Next | None:
+        """What is to be done with a row in doubt now; None when a stop came, or it is put off to the end.
+
+        is_last: the run ends with it, so its absence is waited for.
+        """
+        finding = await self._find(life, to_the_end=is_last)
+        if finding is None:
+            return None
+        disposition = resolve(finding, life.doubt())
+        if disposition.next is Next.LOOK_UP_LATER:
+            if not is_last and self._put_off.put(life):
+                return None
+            disposition = disposition.left()
+        await life.settled(disposition, finding)
+        return disposition.next
+
+    async def find_or_leave(self, life: Life) -> None:
+        """For a row that this run has tried often enough: it ends, in doubt unless it is found."""
+        finding = await self._find(life, to_the_end=False)
+        if isinstance(finding, Found):
+            await life.settled(resolve(finding, life.doubt()), finding)
+        elif finding is not None:
+            life.end()
+
+    def taken_back(self) -> deque[Life]:
+        """The rows that were put off."""
+        first, others = self._put_off.taken_back()
+        return first + others
+
+    async def _find(self, life: Life, *, to_the_end: bool) -> Finding | None:
+        """What has become of a row; None when a stop came first. to_the_end: wait until absence is one."""
+        finding: Finding | None = None
+        with self._stop.until_drain() as scope:
+            finding = await self._look_up.find(life.doubt())
+            if to_the_end and isinstance(finding, TooEarly):
+                await anyio.sleep(finding.seconds)
+                finding = await self._look_up.find(life.doubt())
+        return None if scope.cancelled_caught else finding
