@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import gc
 import random
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import anyio
 import structlog
 
-from bulk_invite.backoff import Backoff
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.commands.memory import Memory
 from bulk_invite.commands.pacing import limits_of, make_clock, make_governor
+from bulk_invite.commands.service import WAITS, claim, connection_of, endpoint_of, make_look_up
+from bulk_invite.commands.signals import watch_signals
 from bulk_invite.commands.summary import Summary, show
 from bulk_invite.commit import Committer
 from bulk_invite.deliver import Deliverer, Patience, Surroundings
-from bulk_invite.disposition import PermissionGuard
-from bulk_invite.errors import EXIT_STOPPED, CheckpointError, ResultsError
-from bulk_invite.outcome import State, Unreachable
+from bulk_invite.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CheckpointError, ResultsError
+from bulk_invite.outcome import State
 from bulk_invite.pacing.pacer import Pacer
-from bulk_invite.partner_central import Connection, PartnerCentral, connect
+from bulk_invite.partner_central import connect
+from bulk_invite.permission import PermissionGuard
 from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
 from bulk_invite.progress import Progress
 from bulk_invite.report import Report, Tally
+from bulk_invite.resolver import Resolver
 from bulk_invite.results import Results
 from bulk_invite.settings import Settings
 from bulk_invite.sources.ndjson import STDIN, NdjsonSource
@@ -37,13 +37,6 @@ from bulk_invite.stop import StopSwitch
 from bulk_invite.validation import RowValidator
 
 _log = structlog.get_logger()
-
-_INTERRUPTED: Final = 130
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-
-_DOUBTFUL: Final = Backoff(base=0.2, cap=20.0)
-_THROTTLED: Final = Backoff(base=0.1, cap=5.0)
-_UNREACHABLE: Final = Backoff(base=0.5, cap=30.0)
 
 
 class Run:
@@ -80,7 +73,7 @@ class Run:
         self._say_how_to_go_on(report.tally, summary, finished=finished)
         if finished:
             return 0 if summary.complete else 1
-        return _INTERRUPTED if self._stop.aborted else EXIT_STOPPED
+        return EXIT_INTERRUPTED if self._stop.aborted else EXIT_STOPPED
 
     def _say_how_to_go_on(self, tally: Tally, summary: Summary, *, finished: bool) -> None:
         if not finished:
@@ -143,16 +136,22 @@ class Run:
         governor = make_governor(settings, writer, clock.steady())
         pacer = Pacer(governor, burst=settings.burst, clock=clock)
         committer = Committer(writer, campaign=settings.campaign, retry_failed=settings.retry_failed)
-        async with connect(_connection(settings)) as partner_central:
+        async with connect(connection_of(settings)) as partner_central:
             deliverer = Deliverer(
                 partner_central,
                 committer,
                 pacer,
+                Resolver(make_look_up(settings, partner_central, committer, clock), self._stop),
                 report,
                 self._stop,
-                PermissionGuard(proven=writer.has_created()),
-                Patience(settings.max_attempts, settings.token_lifetime, _DOUBTFUL, _THROTTLED, _UNREACHABLE),
-                Surroundings(clock.wall, random.random, _endpoint(settings)),
+                guard=PermissionGuard(proven=writer.has_created()),
+                patience=Patience(
+                    settings.max_attempts,
+                    settings.token_lifetime,
+                    WAITS,
+                    streak=min(10, settings.max_in_flight),
+                ),
+                surroundings=Surroundings(clock.wall, clock.steady, random.random, endpoint_of(settings)),
             )
             pipeline = Pipeline(
                 self._sources, self._validator, committer, deliverer, report, self._stop, _bounds(settings)
@@ -169,12 +168,13 @@ class Run:
             memory = Memory(pacer, progress, committer, writer)
 
             async def opening() -> None:
-                await _claim(writer, partner_central, _endpoint(settings))
+                await claim(writer, partner_central, endpoint_of(settings))
+                await anyio.to_thread.run_sync(writer.begin_run, time.time())
                 _log.info(
                     "run.started",
                     checkpoint=settings.checkpoint,
                     catalog=settings.catalog,
-                    endpoint=_endpoint(settings),
+                    endpoint=endpoint_of(settings),
                     rate=settings.rate,
                     starts_at=round(governor.rate, 3),
                     daily_quota=settings.daily_quota,
@@ -184,7 +184,7 @@ class Run:
 
             try:
                 watchers = (progress.watch, partial(progress.announce, limits.rate), memory.keep)
-                await pipeline.run(opening, self._watch_signals, *watchers)
+                await pipeline.run(opening, partial(watch_signals, self._stop), *watchers)
             finally:
                 if not committer.failed:
                     self._keep_last(memory)
@@ -200,26 +200,6 @@ class Run:
                 raise
             _log.error("pacing.not_remembered", reason=str(error))
 
-    async def _watch_signals(self) -> None:
-        try:
-            with anyio.open_signal_receiver(*_SIGNALS) as signals:
-                async for number in signals:
-                    self._heed(number)
-        finally:
-            # The receiver puts the default handlers back; the result must not be lost to a late signal.
-            for each in _SIGNALS:
-                signal.signal(each, signal.SIG_IGN)
-
-    def _heed(self, number: signal.Signals) -> None:
-        if self._stop.draining:
-            _log.warning("run.interrupted", signal=number.name)
-            self._stop.abort()
-        else:
-            _log.warning(
-                "run.draining", signal=number.name, now="calls in flight are finished, again: cut off"
-            )
-            self._stop.drain()
-
 
 def _collect_less() -> None:
     """Keep the garbage collector from walking all that importing has left, again and again.
@@ -229,33 +209,6 @@ def _collect_less() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-
-
-async def _claim(writer: CheckpointWriter, partner_central: PartnerCentral, endpoint: str) -> None:
-    """Learn who we are and bind the checkpoint to it, waiting for an endpoint that is down."""
-    tries = 0
-    while isinstance(owner := await partner_central.identify(), Unreachable):
-        tries += 1
-        delay = _UNREACHABLE.delay(tries, random.random)
-        _log.warning("endpoint.unreachable", endpoint=endpoint, reason=owner.code, next_try_s=round(delay, 1))
-        await anyio.sleep(delay)
-    await anyio.to_thread.run_sync(writer.claim, owner)
-    await anyio.to_thread.run_sync(writer.begin_run, time.time())
-
-
-def _endpoint(settings: Settings) -> str:
-    return settings.endpoint_url or f"Partner Central, {settings.region}"
-
-
-def _connection(settings: Settings) -> Connection:
-    return Connection(
-        region=settings.region,
-        profile=settings.profile,
-        endpoint_url=settings.endpoint_url,
-        model=settings.service_model,
-        in_flight=settings.max_in_flight,
-        deadline=settings.call_timeout,
-    )
 
 
 def _bounds(settings: Settings) -> Bounds:

@@ -134,6 +134,7 @@ def _as_object(record: Record) -> dict[str, Any]:
         "attempts": record.attempts,
         "first_sent": record.first_sent,
         "last_sent": record.last_sent,
+        "evidence": orjson.loads(record.evidence) if record.evidence else None,
     }
 
 
@@ -143,6 +144,7 @@ def _write_csv(records: Iterator[Record]) -> None:
         values = _as_object(record)
         position, errors = values.pop("position"), values.pop("errors")
         values |= position
+        values["evidence"] = record.evidence
         values["errors"] = "; ".join(f"{error['code']} at {error['path']}" for error in errors)
         if writer is None:
             writer = csv.DictWriter(sys.stdout, list(values), lineterminator="\n")

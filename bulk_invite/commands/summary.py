@@ -94,15 +94,26 @@ def show_rehearsal(summary: Summary, forecast: Forecast, *, as_json: bool, now: 
     sys.stdout.write(f"Forecast: {last}, on {ends}, {limits}.\n")
 
 
+def show_reconciliation(states: Mapping[State, int], in_doubt: int, elapsed: float, *, as_json: bool) -> None:
+    """Print what look-ups made of rows; `in_doubt` are those that are left in the checkpoint."""
+    names = (State.CREATED, State.PENDING, State.DEFERRED, State.FAILED)
+    counts: dict[str, object] = {state.value: states.get(state, 0) for state in names}
+    _show({**counts, "in_doubt": in_doubt, "elapsed_s": round(elapsed, 3)}, as_json=as_json)
+
+
 def show(summary: Summary, *, as_json: bool, more: Mapping[str, Any] | None = None) -> None:
     """Print a result on standard output: one JSON object, or a table."""
+    _show({**asdict(summary), **(more or {})}, as_json=as_json)
+
+
+def _show(values: Mapping[str, object], *, as_json: bool) -> None:
     if as_json:
-        print(orjson.dumps({**asdict(summary), **(more or {})}).decode(), flush=True)  # noqa: T201 - the result
+        print(orjson.dumps(values).decode(), flush=True)  # noqa: T201 - the result
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
-    for name, value in {**asdict(summary), **(more or {})}.items():
+    for name, value in values.items():
         table.add_row(_label(name), _shown(name, value))
     Console(highlight=False, markup=False).print(table)
 

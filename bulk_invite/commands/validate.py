@@ -165,4 +165,4 @@ class _Findings:
 
 
 def _print_json(value: object, option: int = 0) -> None:
-    sys.stdout.write(orjson.dumps(value, option=option).decode() + "\n")
+    sys.stdout.write(logs.escaped_json(orjson.dumps(value, option=option).decode()) + "\n")

@@ -1,0 +1,81 @@
+"""`reconcile`: what is in doubt is looked up in the service, and nothing is sent."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Final
+
+import anyio
+import typer
+
+from bulk_invite import logs
+from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.commands.summary import show_reconciliation
+from bulk_invite.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CheckpointError
+from bulk_invite.options import with_settings
+from bulk_invite.settings import Settings
+from bulk_invite.sources.ndjson import resolve
+from bulk_invite.stop import StopSwitch
+
+RECONCILE_EXAMPLES: Final = """
+Examples:
+
+  bulk-invite reconcile
+
+  bulk-invite reconcile moved/invitations.ndjson --checkpoint spring.db --catalog AWS
+"""
+
+
+@with_settings(
+    "checkpoint",
+    "catalog",
+    "endpoint_url",
+    "region",
+    "profile",
+    "settling_time",
+    "call_timeout",
+    "service_model",
+    "json_output",
+    "log_format",
+    "log_level",
+)
+def reconcile(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SOURCE...]",
+            help="Where the rows stand now. Default: where they were read from, if it is still there.",
+        ),
+    ] = None,
+    *,
+    settings: Settings,
+) -> None:
+    """Find out what has become of the rows in doubt, from the lists of the service. Nothing is sent.
+
+    A row that is found is created, one that has not arrived is pending: the next send sends it. Exit codes:
+    0 nothing is in doubt any more; 1 some rows still are; 2 usage; 4 cannot start or go on; 75 stopped by a
+    signal; 130 second interrupt.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    named = resolve(sources or [])
+    stop = StopSwitch()
+    path = Path(settings.checkpoint)
+    if not path.exists():
+        raise CheckpointError(
+            f"There is no checkpoint at {path}.", hint="Name it with --checkpoint, or send something first."
+        )
+    # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.
+    from bulk_invite.commands.settle import settle_doubt  # noqa: PLC0415
+
+    began = time.monotonic()
+    with CheckpointWriter.open(path, catalog=settings.catalog) as writer:
+        options = {"use_uvloop": True}
+        states = anyio.run(settle_doubt, settings, writer, named, stop, backend_options=options)
+        left = writer.count_in_doubt()
+    show_reconciliation(states, left, time.monotonic() - began, as_json=settings.json_output)
+    if stop.reason is not None:
+        raise stop.reason
+    if stop.draining:
+        raise typer.Exit(EXIT_INTERRUPTED if stop.aborted else EXIT_STOPPED)
+    raise typer.Exit(1 if left else 0)

@@ -1,0 +1,63 @@
+"""Partner Central as the settings name it, for every command that calls it."""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+import anyio
+import structlog
+
+from bulk_invite.backoff import Backoff
+from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.clock import Clock
+from bulk_invite.departure import Waits
+from bulk_invite.lookup import Known, LookUp
+from bulk_invite.outcome import Unreachable
+from bulk_invite.partner_central import Connection, PartnerCentral
+from bulk_invite.reads import Finder, Reads
+from bulk_invite.settings import Settings
+
+_log = structlog.get_logger()
+
+WAITS: Final = Waits(
+    doubtful=Backoff(base=0.2, cap=20.0),
+    throttled=Backoff(base=0.1, cap=5.0),
+    unreachable=Backoff(base=0.5, cap=30.0),
+)
+
+
+def endpoint_of(settings: Settings) -> str:
+    """The endpoint as it is told to the operator."""
+    return settings.endpoint_url or f"Partner Central, {settings.region}"
+
+
+def connection_of(settings: Settings) -> Connection:
+    return Connection(
+        region=settings.region,
+        profile=settings.profile,
+        endpoint_url=settings.endpoint_url,
+        catalog=settings.catalog,
+        model=settings.service_model,
+        in_flight=settings.max_in_flight,
+        deadline=settings.call_timeout,
+    )
+
+
+def make_look_up(settings: Settings, finder: Finder, known: Known, clock: Clock) -> LookUp:
+    reads = Reads(finder, WAITS.doubtful, random.random)
+    return LookUp(reads, known, settling_time=settings.settling_time, clock=clock.wall)
+
+
+async def claim(writer: CheckpointWriter, partner_central: PartnerCentral, endpoint: str) -> None:
+    """Learn who we are and bind the checkpoint to it, waiting for an endpoint that is down.
+
+    Raises SenderError for credentials that are refused, CheckpointError where it belongs to somebody else.
+    """
+    tries = 0
+    while isinstance(owner := await partner_central.identify(), Unreachable):
+        tries += 1
+        delay = WAITS.unreachable.delay(tries, random.random)
+        _log.warning("endpoint.unreachable", endpoint=endpoint, reason=owner.code, next_try_s=round(delay, 1))
+        await anyio.sleep(delay)
+    await anyio.to_thread.run_sync(writer.claim, owner)

@@ -1,0 +1,132 @@
+"""One `reconcile`: checkpoint, sources and Partner Central, joined."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import anyio
+import structlog
+from anyio.to_thread import run_sync
+
+from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.commands.pacing import make_clock
+from bulk_invite.commands.service import claim, connection_of, endpoint_of, make_look_up
+from bulk_invite.commands.signals import watch_signals
+from bulk_invite.commands.validator import make_validator
+from bulk_invite.doubt import DoubtfulRow, SettledRow
+from bulk_invite.errors import BulkInviteError, SourceError
+from bulk_invite.invitation import Invitation, Position, Row
+from bulk_invite.outcome import State
+from bulk_invite.partner_central import connect
+from bulk_invite.reconcile import Reconciliation
+from bulk_invite.settings import Settings
+from bulk_invite.sources.ndjson import STDIN, NdjsonSource
+from bulk_invite.stop import StopSwitch
+from bulk_invite.validation import RowValidator
+
+_log = structlog.get_logger()
+
+_ROWS: Final = 5000
+"""Rows taken in hand at a time, with their requests: some megabytes."""
+
+_Doubtful = tuple[DoubtfulRow, Position, str]
+
+
+async def settle_doubt(
+    settings: Settings, writer: CheckpointWriter, named: Sequence[NdjsonSource], stop: StopSwitch
+) -> Counter[State]:
+    """Look up all that is in doubt; how many rows came into which state. An error stands in `stop.reason`.
+
+    named: where the rows stand now; empty for where they were read from.
+    """
+    clock = make_clock()
+    async with connect(connection_of(settings)) as partner_central, anyio.create_task_group() as group:
+        group.start_soon(partial(watch_signals, stop))
+        look_up = make_look_up(settings, partner_central, _Known(writer), clock)
+        reconciliation = Reconciliation(look_up, writer, stop, clock.wall)
+        try:
+            with stop.until_drain():
+                await claim(writer, partner_central, endpoint_of(settings))
+            after = ""
+            while not stop.draining and (rows := await run_sync(writer.in_doubt, after, _ROWS)):
+                after = rows[-1][0].engagement
+                bodies = await run_sync(_bodies, settings, rows, named, partial(getattr, stop, "draining"))
+                await reconciliation.settle(
+                    [replace(row, body=bodies.get(row.client_token)) for row, *_ in rows]
+                )
+            await reconciliation.settle_later()
+        except BulkInviteError as error:
+            stop.drain(error)
+        group.cancel_scope.cancel()
+    return reconciliation.states
+
+
+class _Known:
+    """The checkpoint as a look-up asks it."""
+
+    def __init__(self, writer: CheckpointWriter) -> None:
+        self._writer = writer
+
+    async def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
+        return await run_sync(self._writer.rows_of, engagements)
+
+
+def _bodies(
+    settings: Settings, rows: Sequence[_Doubtful], named: Sequence[NdjsonSource], stop: Callable[[], bool]
+) -> dict[str, bytes]:
+    """The requests of rows by client token, as far as their sources are at hand and have not changed.
+
+    stop: asked now and then; true ends it early.
+    """
+    wanted = {row.client_token: row.body_hash for row, _, _ in rows}
+    found: dict[str, bytes] = {}
+    validators = [
+        make_validator(settings.model_copy(update={"campaign": campaign}))
+        for campaign in sorted({campaign for _, _, campaign in rows})
+    ]
+    for source, lines in _sources(rows, named):
+        try:
+            for batch in source.batches(stop=stop):
+                for row in batch:
+                    if lines is None or row.position.line in lines:
+                        found |= dict(_matching(row, validators, wanted))
+        except SourceError as error:
+            if named:
+                raise
+            _log.warning("source.not_at_hand", source=source.name, reason=str(error))
+    return found
+
+
+def _matching(
+    row: Row, validators: Sequence[RowValidator], wanted: Mapping[str, str]
+) -> Iterator[tuple[str, bytes]]:
+    """Token and request of a row, where it is one of those wanted and as it was."""
+    for validator in validators:
+        valid = validator.validate(row)
+        if isinstance(valid, Invitation) and wanted.get(valid.client_token) == valid.body_hash:
+            yield valid.client_token, valid.body
+
+
+def _sources(
+    rows: Sequence[_Doubtful], named: Sequence[NdjsonSource]
+) -> Iterator[tuple[NdjsonSource, set[int] | None]]:
+    """What is to be read, and which lines of it (None: all)."""
+    if named:
+        yield from ((source, None) for source in named)
+        return
+    places: dict[str, set[int]] = {}
+    for _, position, _ in rows:
+        places.setdefault(position.source, set()).add(position.line)
+    for name, lines in places.items():
+        if name == STDIN or not Path(name).is_file():
+            _log.warning("source.not_at_hand", source=name, rows=len(lines), next="name it, if it has moved")
+            continue
+        try:
+            yield NdjsonSource(name), lines
+        except SourceError as error:
+            _log.warning("source.not_at_hand", source=name, rows=len(lines), reason=str(error))

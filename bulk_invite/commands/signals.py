@@ -1,0 +1,36 @@
+"""What a signal does to a command that has something to finish: the first drains, the second breaks off."""
+
+from __future__ import annotations
+
+import signal
+from typing import Final
+
+import anyio
+import structlog
+
+from bulk_invite.stop import StopSwitch
+
+_log = structlog.get_logger()
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+async def watch_signals(stop: StopSwitch) -> None:
+    """Go on until cancelled; after that signals are ignored, lest the result be lost to a late one."""
+    try:
+        with anyio.open_signal_receiver(*_SIGNALS) as signals:
+            async for number in signals:
+                _heed(number, stop)
+    finally:
+        # The receiver puts the default handlers back.
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+
+
+def _heed(number: signal.Signals, stop: StopSwitch) -> None:
+    if stop.draining:
+        _log.warning("run.interrupted", signal=number.name)
+        stop.abort()
+    else:
+        _log.warning("run.draining", signal=number.name, now="calls in flight are finished, again: cut off")
+        stop.drain()
