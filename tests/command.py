@@ -176,8 +176,15 @@ class Emulator:
 
     def calls(self) -> list[dict[str, Any]]:
         """Every Create call, oldest first."""
-        calls = [json.loads(line) for line in self._get("calls").splitlines()]
-        return [call for call in calls if call["operation"] == "CreateEngagementInvitation"]
+        return [call for call in self._calls() if call["operation"] == "CreateEngagementInvitation"]
+
+    def reads(self) -> list[dict[str, Any]]:
+        """Every List and Get call, oldest first."""
+        reads = ("ListEngagementInvitations", "GetEngagementInvitation")
+        return [call for call in self._calls() if call["operation"] in reads]
+
+    def _calls(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._get("calls").splitlines()]
 
     def invitations(self) -> list[dict[str, Any]]:
         """Every committed invitation with its request, oldest first."""
@@ -236,8 +243,13 @@ class Request:
     body: bytes
 
     @property
+    def operation(self) -> str:
+        """What Partner Central is asked for; "" for a call of STS."""
+        return self.headers.get("x-amz-target", "").rpartition(".")[2]
+
+    @property
     def is_create(self) -> bool:
-        return self.headers.get("x-amz-target", "").endswith(".CreateEngagementInvitation")
+        return self.operation == "CreateEngagementInvitation"
 
     @property
     def json(self) -> dict[str, Any]:
@@ -276,13 +288,20 @@ _IDENTITY = http(
 class ScriptedServer:
     """Answers Create calls by a script, and all other calls by `others`: STS, with account 111122223333.
 
+    reads: a script for List and Get calls, where `others` is for STS only.
+
     creates: the Create calls as they came, oldest first. others: all the rest.
     """
 
     def __init__(
-        self, script: Callable[[Request], Reply], *, others: Callable[[], bytes] = lambda: _IDENTITY
+        self,
+        script: Callable[[Request], Reply],
+        *,
+        others: Callable[[], bytes] = lambda: _IDENTITY,
+        reads: Callable[[Request], Reply] | None = None,
     ) -> None:
         self._others = others
+        self._reads = reads
         self.creates: list[Request] = []
         self.others: list[Request] = []
         self._script = script
@@ -319,9 +338,16 @@ class ScriptedServer:
         finally:
             self._connections.discard(connection)
 
+    def _reply(self, request: Request) -> Reply:
+        if request.is_create:
+            return self._script(request)
+        if self._reads is not None and request.operation:
+            return self._reads(request)
+        return Reply(self._others())
+
     def _answer(self, connection: socket.socket, request: Request) -> bool:
         (self.creates if request.is_create else self.others).append(request)
-        reply = self._script(request) if request.is_create else Reply(self._others())
+        reply = self._reply(request)
         self._stopped.wait(reply.after)
         connection.sendall(reply.data)
         if reply.then is Then.RESET:

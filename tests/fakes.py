@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import count, islice
 
 import anyio
+import anyio.lowlevel
+import orjson
 
+from bulk_invite.doubt import Content, DoubtfulRow, Listed, Page, SettledRow
 from bulk_invite.errors import BulkInviteError, CheckpointError, SourceError
 from bulk_invite.invitation import Invitation, Position, Rejection, Row, RowError
 from bulk_invite.journal import (
@@ -23,6 +25,7 @@ from bulk_invite.journal import (
     ToSend,
 )
 from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer, State
+from bulk_invite.tokens import body_hash, canonical_json
 
 THROTTLED = HttpAnswer(400, code="ThrottlingException")
 SERVER_ERROR = HttpAnswer(500, code="InternalServerException")
@@ -57,7 +60,27 @@ class TinyValidator:
         if row.data == b"bad":
             return Rejection(row, (RowError("$", "bad", "a bad row"),))
         token, engagement = (*row.data.decode().split(), "eng-1")[:2]
-        return Invitation(row, token, row.data, sha256(row.data).hexdigest(), engagement, "Opportunity")
+        body = canonical_json(
+            {
+                "Catalog": "Sandbox",
+                "ClientToken": token,
+                "EngagementIdentifier": engagement,
+                "Invitation": {
+                    "Message": row.data.decode(),
+                    "Payload": {"LeadInvitation": {}},
+                    "Receiver": {"Account": {"AwsAccountId": "111122223333"}},
+                },
+            }
+        )
+        return Invitation(row, token, body, body_hash(body), engagement, "LeadInvitation")
+
+
+def arrival(text: str, at: float, *, number: int = 1) -> tuple[Listed, Content]:
+    """The invitation that the row `text` has become, as the service shows it."""
+    token, engagement = (*text.split(), "eng-1")[:2]
+    listed = Listed(f"engi-{token}-{number}", "arn:x", engagement, "LeadInvitation", "111122223333", at)
+    receiver = {"Account": {"AwsAccountId": "111122223333"}}
+    return listed, Content(text, receiver, {"LeadInvitation": {}})
 
 
 class ListSource:
@@ -111,10 +134,12 @@ class Entry:
     body_hash: str
     state: State = State.PENDING
     doubt_since: float | None = None
+    last_sent: float | None = None
     invitation_id: str = ""
     code: str = ""
     attempts: int = 0
     seen: bool = False
+    engagement: str = "eng-1"
 
 
 class MemoryJournal:
@@ -178,6 +203,14 @@ class MemoryJournal:
         with self._alone():
             self.memory = memory
 
+    def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
+        with self._alone():
+            rows = [(token, entry) for token, entry in self.rows.items() if entry.engagement in engagements]
+            return (
+                [_doubtful(token, entry) for token, entry in rows if entry.doubt_since is not None],
+                [SettledRow(token, entry.invitation_id) for token, entry in rows if entry.invitation_id],
+            )
+
     def record(self, events: Sequence[Event]) -> None:
         with self._alone():
             self.entered.set()
@@ -196,7 +229,7 @@ class MemoryJournal:
     def _admit(self, row: Invitation | Rejection, *, retry_failed: bool) -> Admission:
         if isinstance(row, Rejection):
             return row
-        entry = self.rows.setdefault(row.client_token, Entry(row.body_hash))
+        entry = self.rows.setdefault(row.client_token, Entry(row.body_hash, engagement=row.engagement))
         assert entry.body_hash == row.body_hash
         if entry.seen:
             return Duplicate(row)
@@ -205,7 +238,8 @@ class MemoryJournal:
             entry.state = State.PENDING if entry.doubt_since is None else State.IN_DOUBT
         if entry.state in {State.CREATED, State.FAILED}:
             return AlreadySettled(row, entry.state, entry.invitation_id, "", entry.code, ())
-        return ToSend(row, entry.doubt_since, deferred=entry.state is State.DEFERRED)
+        deferred = entry.state is State.DEFERRED
+        return ToSend(row, entry.doubt_since, entry.last_sent, entry.code, deferred=deferred)
 
     def _apply(self, event: Event) -> None:
         self.events.append(event)
@@ -214,6 +248,8 @@ class MemoryJournal:
             case Sent(at=at):
                 entry.state = State.IN_DOUBT
                 entry.attempts += 1
+                entry.last_sent = at
+                entry.code = ""
                 entry.doubt_since = at if entry.doubt_since is None else entry.doubt_since
             case Answered():
                 entry.state = event.state
@@ -221,6 +257,12 @@ class MemoryJournal:
                 entry.invitation_id = event.invitation_id
                 entry.code = event.code
                 entry.attempts -= not event.counted
+
+
+def _doubtful(token: str, entry: Entry) -> DoubtfulRow:
+    since = entry.doubt_since or 0.0
+    last = since if entry.last_sent is None else entry.last_sent
+    return DoubtfulRow(token, entry.body_hash, entry.engagement, "LeadInvitation", since, last, entry.code)
 
 
 Reply = Answer | Exception
@@ -243,7 +285,9 @@ class ScriptedSender:
     """Answers by script or, for tokens that are not in it, by `otherwise`; it notes every call.
 
     otherwise: None for an Id of its own for every token. seconds: how long a call takes. gate: what every
-    call waits for before that. journal: where the intent of a call has to be before it is made.
+    call waits for before that. journal: where the intent of a call has to be before it is made. arrived: what
+    it has when it is looked at. unready: what becomes of the first so many times it shall get ready. reads:
+    what the first look-ups are answered with.
     """
 
     script: Script = field(default_factory=dict)
@@ -251,11 +295,31 @@ class ScriptedSender:
     seconds: float = 0.1
     gate: anyio.Event | None = None
     journal: MemoryJournal | None = None
+    arrived: list[tuple[Listed, Content]] = field(default_factory=list)
+    unready: list[NoAnswer] = field(default_factory=list)
+    reads: list[Answer] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    lists: list[tuple[float, tuple[str, ...]]] = field(default_factory=list)
     most_at_once: int = 0
 
+    async def ready(self) -> NoAnswer | None:
+        return self.unready.pop(0) if self.unready else None
+
+    async def list_invitations(self, engagements: Sequence[str], next_token: str) -> Page | Answer:
+        assert not next_token
+        assert len(engagements) <= 10
+        await anyio.sleep(self.seconds)
+        self.lists.append((anyio.current_time(), tuple(engagements)))
+        if self.reads:
+            return self.reads.pop(0)
+        return Page(tuple(each for each, _ in self.arrived if each.engagement in engagements), "")
+
+    async def get_invitation(self, invitation_id: str) -> Content | Answer:
+        await anyio.sleep(self.seconds)
+        return next(content for each, content in self.arrived if each.invitation_id == invitation_id)
+
     async def create(self, body: bytes) -> Answer:
-        token = body.decode().split()[0]
+        token = orjson.loads(body)["ClientToken"]
         if self.journal is not None:
             entry = self.journal.rows[token]
             assert entry.state is State.IN_DOUBT, f"{token} leaves without a durable intent"
@@ -315,3 +379,67 @@ class MemoryOutlet:
     def rejected(self, row: Row, errors: tuple[RowError, ...]) -> None:
         assert errors
         self.rejected_lines.append(row.position.line)
+
+
+@dataclass
+class ScriptedFinder:
+    """Shows what has `arrived`, `page_size` invitations at a time; it notes when it was asked for what.
+
+    overlap: how many invitations of a page stand on the next one again. endless: every page has a next one.
+    unknown: engagements for which a list is refused. seconds: how long an answer takes. lists, gets: what the
+    first questions are answered with, and `always` all others.
+    """
+
+    arrived: list[tuple[Listed, Content]] = field(default_factory=list)
+    page_size: int = 100
+    overlap: int = 0
+    endless: bool = False
+    unknown: Sequence[str] = ()
+    seconds: float = 0.1
+    lists: list[Answer] = field(default_factory=list)
+    gets: list[Answer] = field(default_factory=list)
+    always: Answer | None = None
+    asked: list[tuple[float, tuple[str, ...]]] = field(default_factory=list)
+    got: list[tuple[float, str]] = field(default_factory=list)
+
+    async def list_invitations(self, engagements: Sequence[str], next_token: str) -> Page | Answer:
+        assert 1 <= len(set(engagements)) == len(engagements) <= 10
+        self.asked.append((anyio.current_time(), tuple(engagements)))
+        await anyio.sleep(self.seconds)
+        if self.lists or self.always:
+            return self.lists.pop(0) if self.lists else self.always or SERVER_ERROR
+        if set(engagements) & set(self.unknown):
+            return REFUSED
+        of_them = [each for each, _ in self.arrived if each.engagement in engagements]
+        start = int(next_token or 0)
+        end = start + self.page_size
+        more = end < len(of_them) or self.endless
+        return Page(tuple(of_them[start:end]), str(end - self.overlap) if more else "")
+
+    async def get_invitation(self, invitation_id: str) -> Content | Answer:
+        self.got.append((anyio.current_time(), invitation_id))
+        await anyio.sleep(self.seconds)
+        if self.gets or self.always:
+            return self.gets.pop(0) if self.gets else self.always or SERVER_ERROR
+        return next(content for each, content in self.arrived if each.invitation_id == invitation_id)
+
+    def times(self) -> list[float]:
+        """When it was asked for anything, in order."""
+        return sorted(time for time, _ in [*self.asked, *self.got])
+
+
+@dataclass
+class KnownRows:
+    """What the checkpoint has. becomes: what it has from the second question on."""
+
+    doubtful: Sequence[DoubtfulRow] = ()
+    settled: Sequence[SettledRow] = ()
+    becomes: KnownRows | None = None
+    asked: int = 0
+
+    async def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
+        self.asked += 1
+        await anyio.lowlevel.checkpoint()
+        if self.becomes is not None and self.asked > 1:
+            return await self.becomes.rows_of(engagements)
+        return [each for each in self.doubtful if each.engagement in engagements], list(self.settled)

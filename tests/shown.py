@@ -1,0 +1,97 @@
+"""What the service shows of an invitation, from the emulator without a socket, and looking a row up in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import orjson
+import pytest
+from row_checks import LEAD, OPPORTUNITY, accepted, changed
+
+from bulk_invite.doubt import Content, DoubtfulRow, Finding, Listed, Page
+from bulk_invite.emulator.audit import CREATE
+from bulk_invite.emulator.book import Book
+from bulk_invite.emulator.calls import Call
+from bulk_invite.emulator.faults import Luck
+from bulk_invite.emulator.ledger import Ledger
+from bulk_invite.emulator.options import Options
+from bulk_invite.emulator.partner_central import GET, LIST, PartnerCentral
+from bulk_invite.invitation import Invitation
+from bulk_invite.matching import candidates, conclude, likeness
+from bulk_invite.partner_central.answers import content, page
+from bulk_invite.service_model import load
+
+SENT = 1_800_000_000.0
+LATER = SENT + 3600
+SETTLING = 60.0
+BOTH = pytest.mark.parametrize("example", [OPPORTUNITY, LEAD], ids=["opportunity", "lead"])
+
+
+_MODEL = load()
+_UNHARMED = Luck(None, after=False, gives_up=False, jitter=0.0)
+
+
+def shown(invitation: Invitation, at: float) -> tuple[Listed, Content]:
+    """What is listed and told of an invitation that was created at `at`."""
+    ledger = Ledger(None)
+    options = Options()
+    service = PartnerCentral(options, Book(ledger, options), _MODEL)
+    try:
+        catalog = {"Catalog": orjson.loads(invitation.body)["Catalog"]}
+        made = _decided(service, CREATE, orjson.loads(invitation.body), at)
+        listed = page(_decided(service, LIST, {**catalog, "ParticipantType": "SENDER"}, at))
+        told = content(_decided(service, GET, {**catalog, "Identifier": made["Id"]}, at), made["Id"])
+    finally:
+        ledger.close()
+    assert isinstance(listed, Page)
+    assert isinstance(told, Content)
+    (only,) = listed.invitations
+    return only, told
+
+
+def doubtful(invitation: Invitation, at: float, **changes: Any) -> DoubtfulRow:
+    """The row that was sent at `at`, with nothing known of what became of it."""
+    row = DoubtfulRow(
+        invitation.client_token,
+        invitation.body_hash,
+        invitation.engagement,
+        invitation.payload_type,
+        doubt_since=at,
+        last_sent=at,
+        body=invitation.body,
+    )
+    return replace(row, **changes)
+
+
+def look(
+    row: DoubtfulRow,
+    arrived: Sequence[tuple[Listed, Content]],
+    rivals: Sequence[DoubtfulRow] = (),
+    *,
+    taken: Sequence[str] = (),
+    now: float = LATER,
+) -> Finding:
+    """Look a row up among what has arrived, as `lookup` does."""
+    contents = {each.invitation_id: content for each, content in arrived}
+    possible = candidates(row, [each for each, _ in arrived], taken, now)
+    compared = [
+        (each, contents[each.invitation_id], likeness(row, contents[each.invitation_id])) for each in possible
+    ]
+    return conclude(row, compared, [row, *rivals], listed=len(arrived), now=now, settling_time=SETTLING)
+
+
+def made(example: dict[str, Any], path: str = "", value: object = None) -> Invitation:
+    return accepted(changed(path, value, example) if path else orjson.dumps(example))
+
+
+def _decided(service: PartnerCentral, operation: str, request: dict[str, Any], now: float) -> dict[str, Any]:
+    """A parsed answer, as the SDK gives it."""
+    answer, _ = service.decide(Call(0, operation, "111122223333", "none", request), _UNHARMED, now)
+    assert answer.status == 200, answer
+    parsed: dict[str, Any] = orjson.loads(answer.body)
+    for summary in parsed.get("EngagementInvitationSummaries", ()):
+        summary["InvitationDate"] = datetime.fromisoformat(summary["InvitationDate"])
+    return parsed

@@ -1,0 +1,197 @@
+"""What follows from what a list shows: found, absent, too early to say, or nothing that would be no guess."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rows import make_row
+
+from bulk_invite.doubt import Absent, Content, DoubtfulRow, Finding, Found, Listed, TooEarly, Unclear
+from bulk_invite.emulator.reads import _as_stored
+from bulk_invite.invitation import Invitation, Position, Row
+from bulk_invite.matching import (
+    CLOCK_SKEW,
+    NOT_COMPARABLE,
+    SEVERAL_INVITATIONS,
+    SEVERAL_ROWS,
+    Likeness,
+    candidates,
+    conclude,
+    likeness,
+)
+from bulk_invite.service_model import load
+from bulk_invite.validation import RowValidator
+
+NOW = 1_800_000_000.0
+SETTLING = 60.0
+VALIDATOR = RowValidator(load(), catalog="Sandbox", campaign="", today=date(2026, 1, 1))
+KINDS = pytest.mark.parametrize("number", [0, 1], ids=["opportunity", "lead"])
+
+
+def doubtful(number: int, *, token: str = "", body: bool = True, since: float = NOW - 600) -> DoubtfulRow:
+    """A valid row, sent once."""
+    members = {"ClientToken": token} if token else {}
+    row = Row(Position("rows", 1), json.dumps(make_row(number, **members)).encode())
+    valid = VALIDATOR.validate(row)
+    assert isinstance(valid, Invitation)
+    return DoubtfulRow(
+        valid.client_token,
+        valid.body_hash,
+        valid.engagement,
+        valid.payload_type,
+        since,
+        since,
+        body=valid.body if body else None,
+    )
+
+
+def request(number: int) -> Any:
+    return json.loads(json.dumps(make_row(number)))["Invitation"]
+
+
+def shown(number: int, **changes: Any) -> Content:
+    """What the service shows of the row's invitation."""
+    invitation = request(number)
+    usual = {
+        "message": invitation["Message"],
+        "receiver": invitation["Receiver"],
+        "payload": _as_stored(invitation["Payload"]),
+    }
+    return Content(**{**usual, **changes})
+
+
+def listed(row: DoubtfulRow, number: int, *, invitation_id: str = "engi-1", **changes: Any) -> Listed:
+    usual = {
+        "arn": "arn:1",
+        "engagement": row.engagement,
+        "payload_type": row.payload_type,
+        "receiver": request(number)["Receiver"]["Account"]["AwsAccountId"],
+        "invited_at": row.doubt_since + 1,
+    }
+    return Listed(invitation_id, **{**usual, **changes})
+
+
+def found(row: DoubtfulRow, *pairs: tuple[Listed, Content], rivals: tuple[DoubtfulRow, ...] = ()) -> Finding:
+    compared = [(each, content, likeness(row, content)) for each, content in pairs]
+    return conclude(row, compared, [row, *rivals], listed=len(pairs), now=NOW, settling_time=SETTLING)
+
+
+@KINDS
+@pytest.mark.parametrize("body", [True, False], ids=["at hand", "by its hash"])
+def test_exactly_one_that_says_the_same_is_the_row(number: int, *, body: bool) -> None:
+    row = doubtful(number, body=body)
+    invitation = listed(row, number)
+    stored = shown(number, payload=request(number)["Payload"])
+    assert found(row, (invitation, stored)) == Found(invitation, 1)
+
+
+@KINDS
+def test_what_the_service_changes_about_it_does_not_hide_the_row(number: int) -> None:
+    row = doubtful(number)
+    text = json.dumps(shown(number).payload)
+    more = {**json.loads(text), "SomethingNew": {"x": 1}}
+    assert likeness(row, shown(number, payload=more)) is Likeness.SAME
+    spaced = shown(number).message.replace(" ", "  ") + "\n"
+    assert likeness(row, shown(number, message=spaced)) is Likeness.SAME
+    account = {"Account": {**shown(number).receiver["Account"], "Alias": "another name"}}
+    assert likeness(row, shown(number, receiver=account)) is Likeness.SAME
+
+
+@KINDS
+def test_another_message_payload_or_receiver_is_another_invitation(number: int) -> None:
+    row = doubtful(number)
+    assert likeness(row, shown(number, message="Another message")) is Likeness.OTHER
+    other = {"Account": {"AwsAccountId": "999988887777"}}
+    assert likeness(row, shown(number, receiver=other)) is Likeness.OTHER
+    assert likeness(row, shown(number, payload=request(number + 1)["Payload"])) is not Likeness.SAME
+    (kind,) = request(number)["Payload"]
+    changed = request(number)["Payload"]
+    changed[kind]["Customer"] = {**changed[kind]["Customer"], "CompanyName": "Example Rivals"}
+    if kind == "LeadInvitation":
+        assert likeness(row, shown(number, payload=changed)) is Likeness.OTHER
+
+
+@KINDS
+def test_what_the_service_keeps_back_is_neither_same_nor_other(number: int) -> None:
+    row = doubtful(number)
+    (kind,) = request(number)["Payload"]
+    part = request(number)["Payload"]
+    part[kind].pop(next(iter(part[kind])))
+    assert found(row, (listed(row, number), shown(number, payload=part))) == Unclear(
+        NOT_COMPARABLE, ("engi-1",)
+    )
+    assert found(row, (listed(row, number), shown(number, message=""))) == Unclear(
+        NOT_COMPARABLE, ("engi-1",)
+    )
+
+
+def test_without_its_request_a_row_is_only_known_by_its_hash() -> None:
+    row = doubtful(0, body=False)
+    finding = found(row, (listed(row, 0), shown(0, message="Another message")))
+    assert finding == Unclear(NOT_COMPARABLE, ("engi-1",))
+
+
+def test_two_invitations_that_say_the_same_are_never_guessed_apart() -> None:
+    row = doubtful(0)
+    pairs = [(listed(row, 0, invitation_id=name), shown(0)) for name in ("engi-1", "engi-2")]
+    assert found(row, *pairs) == Unclear(SEVERAL_INVITATIONS, ("engi-1", "engi-2"))
+
+
+@pytest.mark.parametrize("body", [True, False])
+@pytest.mark.parametrize("rival_body", [True, False])
+def test_one_invitation_for_two_rows_belongs_to_neither(*, body: bool, rival_body: bool) -> None:
+    row, rival = doubtful(1, body=body), doubtful(1, token="a-token-of-its-own", body=rival_body)
+    finding = found(row, (listed(row, 1), shown(1)), rivals=(rival,))
+    assert finding == Unclear(SEVERAL_ROWS, ("engi-1",), (rival.client_token,))
+
+
+def test_a_rival_that_says_something_else_is_none() -> None:
+    row = doubtful(1)
+    rival = doubtful(3, token="another", body=False)
+    invitation = listed(row, 1)
+    assert found(row, (invitation, shown(1)), rivals=(rival,)) == Found(invitation, 1)
+
+
+@settings(deadline=None)
+@given(st.floats(-10_000, 10_000))
+def test_absence_says_something_only_after_the_settling_time(ago: float) -> None:
+    row = doubtful(0, since=NOW - ago)
+    finding = found(row)
+    if ago >= SETTLING:
+        assert finding == Absent(0, NOW - row.last_sent)
+    else:
+        assert isinstance(finding, TooEarly)
+        assert 0 < finding.seconds <= SETTLING
+
+
+@KINDS
+def test_what_a_list_shows_decides_who_may_be_the_row(number: int) -> None:
+    row = doubtful(number)
+    fits = [
+        listed(row, number),
+        listed(row, number, payload_type=""),
+        listed(row, number, receiver=""),
+        listed(row, number, invited_at=None),
+        listed(row, number, invited_at=row.doubt_since - CLOCK_SKEW),
+        listed(row, number, invited_at=NOW + 1e6),
+    ]
+    others = [
+        listed(row, number, invitation_id="engi-taken"),
+        listed(row, number, payload_type="AnotherInvitation"),
+        listed(row, number, receiver="999988887777"),
+        listed(row, number, engagement="eng-another0000000"),
+        listed(row, number, invited_at=row.doubt_since - CLOCK_SKEW - 1),
+    ]
+    assert candidates(row, [*fits, *others], {"engi-taken"}, NOW) == fits
+
+
+def test_a_row_from_a_clock_that_was_ahead_is_looked_for_among_all() -> None:
+    row = doubtful(0, since=NOW + 2 * CLOCK_SKEW)
+    invitation = listed(row, 0, invited_at=NOW - 1e6)
+    assert candidates(row, [invitation], set(), NOW) == [invitation]
+    assert candidates(doubtful(0, since=NOW), [invitation], set(), NOW) == []

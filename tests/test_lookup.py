@@ -1,0 +1,309 @@
+"""Looking rows up: what is asked for together, who waits for whom, and what comes of every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import anyio
+import pytest
+from fakes import (
+    CONFLICT,
+    DENIED,
+    DOWN,
+    EXPIRED,
+    RESET,
+    SERVER_ERROR,
+    THROTTLED,
+    UNKNOWN,
+    KnownRows,
+    ScriptedFinder,
+    arrival,
+    invitation,
+)
+from shown import doubtful
+from structlog.testing import capture_logs
+from virtual_time import VIRTUAL_TIME, running_loop
+
+from bulk_invite.backoff import Backoff
+from bulk_invite.doubt import (
+    Absent,
+    Content,
+    DoubtfulRow,
+    Finding,
+    Found,
+    Listed,
+    SettledRow,
+    TooEarly,
+    Unclear,
+)
+from bulk_invite.errors import CheckpointError, SenderError
+from bulk_invite.lookup import LookUp
+from bulk_invite.matching import SEVERAL_ROWS
+from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer
+from bulk_invite.reads import LOOK_UP_DENIED, LOOK_UP_FAILED, LOOK_UP_REFUSED, Reads
+from bulk_invite.tokens import body_hash
+
+pytestmark = pytest.mark.anyio
+
+EPOCH = 1_800_000_000.0
+SETTLING = 60.0
+
+
+@pytest.fixture
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
+
+
+def rows(count: int, *, per_engagement: int = 1, ago: float = 1000.0) -> list[DoubtfulRow]:
+    invitations = [
+        invitation(f"t{each}", engagement=f"eng-{each // per_engagement}") for each in range(count)
+    ]
+    return [doubtful(each, EPOCH - ago) for each in invitations]
+
+
+def arrived(of: Iterable[DoubtfulRow]) -> list[tuple[Listed, Content]]:
+    return [arrival(f"{row.client_token} {row.engagement}", EPOCH - 999) for row in of]
+
+
+@dataclass
+class Desk:
+    """A look-up over fakes, and what everybody who asked it was told."""
+
+    finder: ScriptedFinder
+    known: KnownRows = field(default_factory=KnownRows)
+    findings: dict[str, Finding | BaseException] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        reads = Reads(self.finder, Backoff(0.2, 20.0), lambda: 0.5)
+        self.look_up = LookUp(
+            reads, self.known, settling_time=SETTLING, clock=lambda: EPOCH + anyio.current_time()
+        )
+
+    async def find(self, row: DoubtfulRow) -> None:
+        try:
+            self.findings[row.client_token] = await self.look_up.find(row)
+        except (SenderError, CheckpointError) as error:
+            self.findings[row.client_token] = error
+
+    async def find_each(self, rows: Sequence[DoubtfulRow], *, within: float = 86400.0) -> Desk:
+        """Everybody asks for one row, at the same time; nobody waits in vain."""
+        with anyio.fail_after(within):
+            async with anyio.create_task_group() as group:
+                for row in rows:
+                    group.start_soon(self.find, row)
+        assert set(self.findings) == {row.client_token for row in rows}
+        return self
+
+    def ids(self) -> dict[str, str]:
+        return {
+            token: finding.invitation.invitation_id
+            for token, finding in self.findings.items()
+            if isinstance(finding, Found)
+        }
+
+
+# Together
+
+
+async def test_rows_that_wait_share_lists_of_up_to_ten_engagements() -> None:
+    asked = rows(60, per_engagement=2)
+    desk = await Desk(ScriptedFinder(arrived(asked))).find_each(asked)
+    assert desk.ids() == {row.client_token: f"engi-{row.client_token}-1" for row in asked}
+    assert [len(engagements) for _, engagements in desk.finder.asked] == [10, 10, 10]
+    assert sorted(each for _, each in desk.finder.got) == sorted(desk.ids().values())
+
+
+async def test_one_who_comes_during_a_list_waits_for_the_next_one() -> None:
+    first, second = rows(2)
+    desk = Desk(ScriptedFinder(arrived([first, second])))
+    async with anyio.create_task_group() as group:
+        group.start_soon(desk.find, first)
+        await anyio.sleep(0.05)
+        group.start_soon(desk.find, second)
+    assert [engagements for _, engagements in desk.finder.asked] == [("eng-0",), ("eng-1",)]
+    assert len(desk.ids()) == 2
+
+
+async def test_a_row_may_be_looked_up_again() -> None:
+    (row,) = rows(1, ago=0.0)
+    desk = Desk(ScriptedFinder())
+    await desk.find(row)
+    early = desk.findings[row.client_token]
+    assert isinstance(early, TooEarly)
+    assert early.seconds == pytest.approx(SETTLING, abs=0.01)
+    await anyio.sleep(early.seconds)
+    await desk.find(row)
+    assert isinstance(desk.findings[row.client_token], Absent)
+
+
+# Pages
+
+
+@pytest.mark.parametrize(("page_size", "overlap"), [(100, 0), (1, 0), (7, 0), (7, 3), (25, 24)])
+async def test_a_list_is_read_to_its_end(page_size: int, overlap: int) -> None:
+    asked = rows(25, per_engagement=25)
+    desk = Desk(ScriptedFinder(arrived(asked), page_size=page_size, overlap=overlap))
+    await desk.find_each(asked)
+    assert len(desk.ids()) == 25
+    assert {finding.listed for finding in desk.findings.values() if isinstance(finding, Found)} == {25}
+
+
+async def test_a_list_without_end_is_given_up() -> None:
+    asked = rows(3)
+    desk = await Desk(ScriptedFinder(arrived(asked), endless=True, seconds=0.01)).find_each(asked[:1])
+    assert desk.findings == {"t0": Unclear(LOOK_UP_FAILED)}
+    assert len(desk.finder.asked) == 1000
+
+
+async def test_no_more_than_ten_questions_in_any_second() -> None:
+    asked = rows(80, per_engagement=4)
+    desk = await Desk(ScriptedFinder(arrived(asked), seconds=0.0)).find_each(asked)
+    times = desk.finder.times()
+    assert len(times) > 80
+    assert all(later - earlier > 0.9999 for earlier, later in zip(times, times[10:], strict=False))
+
+
+# Answers
+
+
+@pytest.mark.parametrize("answer", [THROTTLED, DOWN])
+async def test_a_throttled_or_undelivered_question_is_asked_again_as_long_as_it_takes(answer: Answer) -> None:
+    asked = rows(2)
+    finder = ScriptedFinder(arrived(asked), lists=[answer] * 200, gets=[answer] * 200)
+    desk = await Desk(finder).find_each(asked)
+    assert len(desk.ids()) == 2
+    gaps = [later - earlier for earlier, later in pairwise(finder.times())]
+    assert max(gaps) < 20
+
+
+async def test_what_a_throttle_says_of_when_to_come_back_is_kept() -> None:
+    asked = rows(1)
+    finder = ScriptedFinder(arrived(asked), lists=[HttpAnswer(400, "ThrottlingException", retry_after=300.0)])
+    await Desk(finder).find_each(asked)
+    first, second = [time for time, _ in finder.asked]
+    assert 300 <= second - first < 302
+
+
+async def test_a_throttle_that_says_never_is_not_believed() -> None:
+    asked = rows(1)
+    never = HttpAnswer(400, "ThrottlingException", retry_after=float("inf"))
+    desk = await Desk(ScriptedFinder(arrived(asked), lists=[never])).find_each(asked, within=2 * 86400)
+    assert len(desk.ids()) == 1
+    assert running_loop().time() < 86400 + 10
+
+
+@pytest.mark.parametrize("answer", [SERVER_ERROR, RESET])
+async def test_a_doubtful_question_is_asked_a_few_times(answer: Answer) -> None:
+    asked = rows(1)
+    finder = ScriptedFinder(arrived(asked), lists=[answer] * 5, gets=[answer] * 5)
+    assert len((await Desk(finder).find_each(asked)).ids()) == 1
+    for finder in (
+        ScriptedFinder(arrived(asked), lists=[answer] * 6),
+        ScriptedFinder(arrived(asked), gets=[answer] * 6),
+    ):
+        assert (await Desk(finder).find_each(asked)).findings == {"t0": Unclear(LOOK_UP_FAILED)}
+        assert len(finder.got or finder.asked) == 6
+
+
+async def test_after_three_denials_nobody_asks_again() -> None:
+    asked = rows(30)
+    finder = ScriptedFinder(arrived(asked), always=DENIED)
+    with capture_logs() as logs:
+        desk = await Desk(finder).find_each(asked)
+        await desk.find_each(asked)
+    assert set(desk.findings.values()) == {Unclear(LOOK_UP_DENIED)}
+    assert len(finder.asked) == 3
+    assert [each["event"] for each in logs] == ["lookup.denied"]
+
+
+async def test_an_engagement_that_the_service_does_not_know_spoils_no_other() -> None:
+    asked = rows(10)
+    finder = ScriptedFinder(arrived(asked), unknown=["eng-3"])
+    desk = Desk(finder)
+    findings = await desk.look_up.find_all(asked)
+    assert [type(each) for each in findings] == [Found] * 3 + [Unclear] + [Found] * 6
+    assert findings[3] == Unclear(LOOK_UP_REFUSED)
+    assert len(finder.asked) == 11
+
+
+@pytest.mark.parametrize("answer", [UNKNOWN, CONFLICT, NoAnswer(("SurpriseError",))])
+async def test_an_answer_that_no_question_has_leaves_the_rows_in_doubt(answer: Answer) -> None:
+    asked = rows(3)
+    desk = await Desk(ScriptedFinder(arrived(asked), always=answer)).find_each(asked)
+    assert set(desk.findings.values()) == {Unclear(LOOK_UP_FAILED)}
+
+
+# Errors, and those who do not wait any more
+
+
+async def test_refused_credentials_are_told_to_everybody_who_waits() -> None:
+    asked = rows(25)
+    desk = await Desk(ScriptedFinder(arrived(asked), always=EXPIRED)).find_each(asked)
+    assert {type(each) for each in desk.findings.values()} == {SenderError}
+
+
+async def test_a_checkpoint_that_fails_is_told_to_everybody_who_waits() -> None:
+    class Broken(KnownRows):
+        async def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
+            await super().rows_of(engagements)
+            raise CheckpointError("The disk is full.")
+
+    asked = rows(25)
+    desk = await Desk(ScriptedFinder(arrived(asked)), Broken()).find_each(asked)
+    assert {type(each) for each in desk.findings.values()} == {CheckpointError}
+
+
+@pytest.mark.parametrize("gone", [[0], [3], [0, 3, 11], list(range(11))])
+@pytest.mark.parametrize("moment", [0.0, 0.05, 0.25])
+async def test_those_who_are_cancelled_leave_the_others_served(gone: list[int], moment: float) -> None:
+    asked = rows(12)
+    desk = Desk(ScriptedFinder(arrived(asked)))
+    scopes: dict[int, anyio.CancelScope] = {}
+
+    async def ask(number: int) -> None:
+        with anyio.CancelScope() as scopes[number]:
+            await desk.find(asked[number])
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            for number in range(12):
+                group.start_soon(ask, number)
+            await anyio.sleep(moment)
+            for number in gone:
+                scopes[number].cancel()
+    left = {f"t{number}" for number in range(12) if number not in gone}
+    assert set(desk.ids()) == left
+    # And the desk is as it was: who was cancelled may come again.
+    await desk.find(asked[gone[0]])
+    assert f"t{gone[0]}" in desk.ids()
+
+
+# What becomes known meanwhile
+
+
+async def test_a_row_that_turns_out_to_be_the_invitation_meanwhile_has_it() -> None:
+    row, other = rows(1)[0], doubtful(invitation("other", engagement="eng-0"), EPOCH - 1000)
+    known = KnownRows([row, other], becomes=KnownRows([row], [SettledRow("other", "engi-t0-1")]))
+    desk = await Desk(ScriptedFinder(arrived([row])), known).find_each([row])
+    finding = desk.findings["t0"]
+    assert isinstance(finding, Absent)
+    assert finding.listed == 1
+
+
+async def test_a_row_that_comes_into_doubt_meanwhile_is_a_rival() -> None:
+    (row,) = rows(1)
+    body = row.body.replace(b'"t0"', b'"t9"') if row.body else b""
+    twin = DoubtfulRow("t9", body_hash(body), "eng-0", "LeadInvitation", EPOCH, EPOCH)
+    known = KnownRows([row], becomes=KnownRows([row, twin]))
+    desk = await Desk(ScriptedFinder(arrived([row])), known).find_each([row])
+    assert desk.findings == {"t0": Unclear(SEVERAL_ROWS, ("engi-t0-1",), ("t9",))}
+
+
+async def test_what_comes_after_a_list_was_asked_for_need_not_be_in_it() -> None:
+    (row,) = rows(1, ago=SETTLING - 5)
+    desk = await Desk(ScriptedFinder(seconds=10.0)).find_each([row])
+    finding = desk.findings["t0"]
+    assert isinstance(finding, TooEarly), "the list is as old as its question"
+    assert finding.seconds == pytest.approx(5, abs=0.1)

@@ -1,0 +1,304 @@
+"""The gate of an outage: what shuts it, who probes and when, what opens it again; then whole runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import anyio
+import pytest
+from fakes import DOWN, REFUSED, RESET, SERVER_ERROR, THROTTLED, Call, Reply, ScriptedSender, created
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+from test_pipeline import _Run as Run
+from virtual_time import VIRTUAL_TIME, running_loop
+
+from bulk_invite.backoff import Backoff
+from bulk_invite.outage import Outage
+from bulk_invite.outcome import HttpAnswer, State
+
+pytestmark = pytest.mark.anyio
+
+HOUR = 3600.0
+MINUTES = 60.0
+HTML_503 = HttpAnswer(503, "503")
+
+
+@pytest.fixture
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
+
+
+def gate(rows: int = 10) -> Outage:
+    return Outage("the endpoint", Backoff(1.0, 8.0), lambda: 1.0, rows=rows)
+
+
+def shut(outage: Outage) -> None:
+    for who in range(10):
+        outage.doubtful(who)
+    assert outage.is_on
+
+
+# What shuts it
+
+
+async def test_ten_doubtful_endings_of_ten_rows_shut_it_and_one_answer_opens_it() -> None:
+    outage = gate()
+    for who in range(9):
+        outage.doubtful(who)
+    states = [outage.is_on]
+    outage.doubtful(9)
+    states.append(outage.is_on)
+    outage.answered()
+    states.append(outage.is_on)
+    for who in range(9):  # a new streak begins from nothing
+        outage.doubtful(who)
+    assert [*states, outage.is_on] == [False, True, False, False]
+
+
+@given(st.lists(st.integers(0, 8), max_size=300))
+def test_fewer_rows_than_it_takes_never_shut_it(endings: list[int]) -> None:
+    async def endings_of_few() -> bool:
+        outage = gate()
+        for who in endings:
+            outage.doubtful(who)
+        return outage.is_on
+
+    assert not anyio.run(endings_of_few)
+
+
+@given(st.lists(st.sampled_from(["doubt", "answer"]), max_size=120))
+def test_it_is_shut_by_ten_in_a_row_and_nothing_less(endings: list[str]) -> None:
+    async def all_endings() -> None:
+        outage = gate()
+        streak = 0
+        for who, ending in enumerate(endings):
+            if ending == "doubt":
+                outage.doubtful(who)
+                streak += 1
+            else:
+                outage.answered()
+                streak = 0
+            assert outage.is_on == (streak >= 10)
+
+    anyio.run(all_endings)
+
+
+# Who probes, and when
+
+
+@dataclass
+class Callers:
+    """Rows that call again and again until an answer opens the gate; each call fails at once till `heals`."""
+
+    outage: Outage
+    heals: float
+    probes: list[tuple[float, int]] = field(default_factory=list)
+    patience: dict[int, int] = field(default_factory=dict)
+    through: list[tuple[float, int]] = field(default_factory=list)
+
+    async def call(self, who: int) -> None:
+        while await self.outage.wait_to_retry(who, code="500", left=True):
+            self.probes.append((anyio.current_time(), who))
+            if anyio.current_time() >= self.heals:
+                self.outage.answered()
+                break
+            self.patience[who] = self.patience.get(who, 1000) - 1
+            if not self.patience[who]:
+                self.outage.probe_gave_up(who)
+                return
+        self.through.append((anyio.current_time(), who))
+
+
+async def _all(callers: Callers, count: int) -> Callers:
+    with anyio.fail_after(10 * HOUR):
+        async with anyio.create_task_group() as group:
+            for who in range(count):
+                group.start_soon(callers.call, who)
+    return callers
+
+
+async def test_they_probe_in_turn_with_a_backoff_up_to_its_cap_and_all_go_on_together() -> None:
+    callers = await _all(Callers(gate(), heals=100.0), 5)
+    times = [time for time, _ in callers.probes]
+    assert [round(later - earlier) for earlier, later in pairwise([0.0, *times])] == [1, 2, 4] + [8] * 12
+    assert [who for _, who in callers.probes][:10] == [0, 1, 2, 3, 4] * 2
+    assert sorted(who for _, who in callers.through) == list(range(5))
+    assert {round(time, 3) for time, _ in callers.through} == {round(times[-1], 3)}
+
+
+async def test_a_probe_that_gives_up_hands_over_to_the_next_one() -> None:
+    callers = await _all(Callers(gate(), heals=60.0, patience={0: 1, 1: 1, 2: 2}), 5)
+    assert sorted(who for _, who in callers.through) == [3, 4]
+    assert [who for _, who in callers.probes][:5] == [0, 1, 2, 3, 4]
+
+
+async def test_where_the_last_probe_gives_up_the_gate_opens_and_shuts_again_at_the_next_doubt() -> None:
+    outage = gate()
+    shut(outage)
+    await Callers(outage, heals=HOUR, patience={9: 1}).call(9)
+    states = [outage.is_on]
+    outage.doubtful(10)
+    assert [*states, outage.is_on] == [False, True]
+
+
+async def test_who_waits_to_leave_is_let_through_by_an_answer() -> None:
+    outage = gate()
+    shut(outage)
+    passed: list[float] = []
+
+    async def wait() -> None:
+        assert not await outage.passed("who")
+        passed.append(anyio.current_time())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.sleep(50)
+        assert not passed
+        outage.answered()
+    assert passed == [pytest.approx(50, abs=0.01)]
+    assert not await outage.passed("who")
+
+
+@pytest.mark.parametrize("gone", [[0], [1], [0, 1, 2]])
+async def test_one_who_is_cancelled_while_it_waits_is_not_waited_for(gone: list[int]) -> None:
+    callers = Callers(gate(), heals=30.0)
+    scopes: dict[int, anyio.CancelScope] = {}
+
+    async def call(who: int) -> None:
+        with anyio.CancelScope() as scopes[who]:
+            await callers.call(who)
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            for who in range(5):
+                group.start_soon(call, who)
+            await anyio.sleep(0.5)
+            for who in gone:
+                scopes[who].cancel()
+    assert sorted(who for _, who in callers.through) == [who for who in range(5) if who not in gone]
+
+
+async def test_what_is_said_tells_a_service_that_fails_from_one_that_is_not_there() -> None:
+    async def event(*, left: bool) -> str:
+        outage = gate()
+        with capture_logs() as logs, anyio.move_on_after(0.5):
+            await outage.wait_to_retry(1, code="x", left=left)
+        return str(logs[0]["event"])
+
+    assert await event(left=True) == "endpoint.failing"
+    assert await event(left=False) == "endpoint.unreachable"
+
+
+# Whole runs
+
+
+def rows(count: int) -> list[str]:
+    return [f"t{number} eng-{number}" for number in range(count)]
+
+
+def until(moment: float, *failing: Reply) -> Callable[[Call], Reply]:
+    """A service that fails until a moment, in one way after the other."""
+
+    def reply(call: Call) -> Reply:
+        now = anyio.current_time()
+        return failing[int(now * 10) % len(failing)] if now < moment else created(call.token)
+
+    return reply
+
+
+def between(calls: Sequence[Call], start: float, end: float) -> list[Call]:
+    return [call for call in calls if start < call.began < end]
+
+
+@pytest.mark.parametrize(
+    "failing", [[SERVER_ERROR], [RESET], [HTML_503, SERVER_ERROR], [DOWN, RESET, SERVER_ERROR]]
+)
+async def test_an_hour_of_failures_costs_few_calls_and_no_row(failing: list[Reply]) -> None:
+    run = await Run(rows(200), ScriptedSender(otherwise=until(HOUR, *failing)), tries=8, in_flight=64).go()
+    assert run.finished
+    assert set(run.journal.states().values()) == {State.CREATED}
+    during = between(run.sender.calls, 2 * MINUTES, HOUR)
+    assert HOUR / 31 < len(during) < HOUR / 12
+    assert all((a.ended or 0) <= b.began for a, b in pairwise(during)), "one call at a time"
+    assert HOUR < run.took < HOUR + 90
+    assert len(between(run.sender.calls, 0, 2 * MINUTES)) < 80
+
+
+async def test_what_a_longer_one_wears_out_is_in_doubt_and_the_next_run_sends_it_again() -> None:
+    sender = ScriptedSender(otherwise=until(4 * HOUR, SERVER_ERROR))
+    run = await Run(rows(200), sender, tries=8, in_flight=64).go()
+    assert set(run.journal.states().values()) == {State.CREATED, State.IN_DOUBT}
+    assert len(between(sender.calls, 2 * MINUTES, 4 * HOUR)) < 4 * HOUR / 10
+    run.journal.next_run()
+    again = await Run(rows(200), ScriptedSender(), journal=run.journal, tries=8, in_flight=64).go()
+    assert set(again.journal.states().values()) == {State.CREATED}
+
+
+async def test_rows_that_the_service_chokes_on_hold_up_the_others_for_minutes_only() -> None:
+    """Twelve of them at the top of the source look like a service that is down, until another row asks."""
+    bad = {f"t{number}": [SERVER_ERROR] for number in range(12)}
+    run = await Run(rows(100), ScriptedSender(dict(bad)), tries=8, in_flight=16).go()
+    states = run.journal.states()
+    assert {token for token, state in states.items() if state is State.IN_DOUBT} == set(bad)
+    assert run.took < 10 * MINUTES
+
+
+@pytest.mark.parametrize("in_flight", [1, 10])
+async def test_where_all_rows_in_flight_are_such_the_run_goes_on_all_the_same(in_flight: int) -> None:
+    bad = {f"t{number}": [SERVER_ERROR] for number in range(12)}
+    run = await Run(rows(40), ScriptedSender(dict(bad)), tries=8, in_flight=in_flight).go()
+    assert run.finished
+    assert run.report.tally.states[State.CREATED] == 28
+    assert run.took < HOUR
+
+
+async def test_a_drain_during_the_pause_is_immediate_and_leaves_what_was_sent_in_doubt() -> None:
+    run = Run(rows(200), ScriptedSender(otherwise=until(HOUR, SERVER_ERROR)), tries=8, in_flight=64)
+    await run.when(10 * MINUTES, run.stop.drain)
+    assert not run.finished
+    assert run.took == pytest.approx(10 * MINUTES, abs=0.5)
+    sent = {call.token for call in run.sender.calls}
+    assert {run.journal.rows[token].state for token in sent} == {State.IN_DOUBT}
+    assert run.journal.states().keys() - sent, "rows that nobody has called for"
+
+
+@pytest.mark.parametrize("in_flight", [1, 64])
+async def test_a_few_rows_that_the_service_chokes_on_pause_nobody(in_flight: int) -> None:
+    bad = {f"t{number}": [SERVER_ERROR] for number in (0, 1, 50, 51, 52, 53)}
+    run = await Run(rows(100), ScriptedSender(dict(bad)), tries=8, in_flight=in_flight).go()
+    assert run.report.tally.states[State.CREATED] == 94
+    assert run.report.tally.states[State.IN_DOUBT] == 6
+    assert all(len(run.sender.calls_of(token)) == 8 for token in bad)
+    if in_flight == 64:
+        assert run.took < 60
+
+
+@pytest.mark.parametrize("answer", [THROTTLED, REFUSED])
+async def test_an_answer_of_any_kind_ends_the_pause(answer: Reply) -> None:
+    def reply(call: Call) -> Reply:
+        now = anyio.current_time()
+        if now < 10 * MINUTES:
+            return SERVER_ERROR
+        return answer if now < 11 * MINUTES else created(call.token)
+
+    with capture_logs() as logs:
+        run = await Run(rows(40), ScriptedSender(otherwise=reply), tries=8, in_flight=64).go()
+    assert [each["event"] for each in logs].count("endpoint.reachable") == 1
+    assert run.report.tally.states[State.IN_DOUBT] == 0
+    assert running_loop().time() < 12 * MINUTES
+
+
+async def test_doubt_among_answers_pauses_nobody() -> None:
+    """Four calls in five fail, for good luck never ten in a row."""
+    numbers = iter(range(10**6))
+
+    def reply(call: Call) -> Reply:
+        return created(call.token) if next(numbers) % 5 == 0 else SERVER_ERROR
+
+    with capture_logs() as logs:
+        run = await Run(rows(60), ScriptedSender(otherwise=reply), tries=50, in_flight=16).go()
+    assert run.report.tally.states[State.CREATED] == 60
+    assert not [each for each in logs if each["event"].startswith("endpoint.")]

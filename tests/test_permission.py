@@ -1,0 +1,178 @@
+"""Whose denial it is, the row's or the sender's: by rule, and in whole runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+import pytest
+from fakes import (
+    CONFLICT,
+    DENIED,
+    FULL,
+    REFUSED,
+    SERVER_ERROR,
+    THROTTLED,
+    Call,
+    Reply,
+    ScriptedSender,
+    created,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from test_pipeline import _Run as Run
+from virtual_time import VIRTUAL_TIME
+
+from bulk_invite.classify import classify
+from bulk_invite.disposition import Disposition, Next, dispose
+from bulk_invite.errors import SenderError
+from bulk_invite.outcome import Answer, HttpAnswer, State
+from bulk_invite.permission import PermissionGuard
+
+pytestmark = pytest.mark.anyio
+
+OK = created("t1")
+
+
+@pytest.fixture
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
+
+
+def judge(guard: PermissionGuard, answer: Answer, engagement: str = "eng-1") -> Disposition:
+    verdict = classify(answer)
+    disposition = dispose(verdict, doubt_since=None, sent_at=0.0, tries_left=1)
+    return guard.judge(verdict, disposition, engagement)
+
+
+def denials_until_stop(guard: PermissionGuard, engagements: int) -> int:
+    """How many denials in a row it takes, of so many engagements in turn."""
+    for number in range(1, 1000):
+        if judge(guard, DENIED, f"eng-{number % engagements}").next is Next.STOP_RUN:
+            return number
+    raise AssertionError("it puts up with everything")
+
+
+# By rule
+
+
+@pytest.mark.parametrize(
+    ("proven", "engagements", "denials"),
+    [(False, 1000, 5), (False, 4, 20), (False, 1, 20), (True, 1000, 20), (True, 19, 80), (True, 1, 80)],
+)
+def test_a_sender_that_is_denied_everywhere_is_to_blame_sooner_or_later(
+    *, proven: bool, engagements: int, denials: int
+) -> None:
+    assert denials_until_stop(PermissionGuard(proven=proven), engagements) == denials
+
+
+def test_a_denial_that_speaks_of_the_account_stops_at_once_even_a_proven_sender() -> None:
+    whole = HttpAnswer(400, "AccessDeniedException", reason="INCOMPATIBLE_BENEFIT_AWS_PARTNER_STATE")
+    disposition = judge(PermissionGuard(proven=True), whole)
+    assert (disposition.next, disposition.state, disposition.counted) == (Next.STOP_RUN, State.PENDING, False)
+
+
+def test_a_denial_is_held_and_the_one_that_stops_the_run_is_not_counted() -> None:
+    guard = PermissionGuard(proven=False)
+    held = [judge(guard, DENIED, f"eng-{number}") for number in range(4)]
+    assert {(each.next, each.state, each.counted) for each in held} == {(Next.HOLD, State.PENDING, True)}
+    last = judge(guard, DENIED, "eng-4")
+    assert (last.next, last.state, last.counted) == (Next.STOP_RUN, State.PENDING, False)
+
+
+@pytest.mark.parametrize("answer", [OK, REFUSED, CONFLICT, FULL])
+def test_a_judgement_of_a_row_proves_the_sender_and_resets_the_count(answer: Answer) -> None:
+    guard = PermissionGuard(proven=False)
+    for number in range(4):
+        judge(guard, DENIED, f"eng-{number}")
+    judge(guard, answer)
+    assert guard.proven
+    assert denials_until_stop(guard, 1000) == 20
+
+
+@pytest.mark.parametrize("answer", [SERVER_ERROR, THROTTLED, HttpAnswer(403, "ExpiredTokenException")])
+def test_an_answer_that_judges_no_row_proves_nothing(answer: Answer) -> None:
+    guard = PermissionGuard(proven=False)
+    for number in range(4):
+        judge(guard, DENIED, f"eng-{number}")
+    judge(guard, answer)
+    assert not guard.proven
+    assert judge(guard, DENIED, "eng-4").next is Next.STOP_RUN
+
+
+@given(st.lists(st.sampled_from([OK, REFUSED, DENIED, THROTTLED, SERVER_ERROR]), max_size=60))
+def test_what_is_no_denial_passes_as_it_is(answers: list[HttpAnswer]) -> None:
+    guard = PermissionGuard(proven=True)
+    for number, answer in enumerate(answers):
+        verdict = classify(answer)
+        as_it_is = dispose(verdict, doubt_since=None, sent_at=0.0, tries_left=1)
+        if answer is not DENIED:
+            assert guard.judge(verdict, as_it_is, f"eng-{number}") == as_it_is
+        else:
+            guard.judge(verdict, as_it_is, f"eng-{number}")
+
+
+# In a run
+
+
+def rows(count: int, engagements: int) -> list[str]:
+    return [f"t{number} eng-{number % engagements}" for number in range(count)]
+
+
+def denied_from(moment: float) -> Callable[[Call], Reply]:
+    """A permission that is lost at a moment: what left before it is let through."""
+    return lambda call: DENIED if call.began >= moment else created(call.token)
+
+
+@pytest.mark.parametrize("engagements", [1, 400])
+@pytest.mark.parametrize("proven", [False, True])
+async def test_a_permission_that_is_lost_in_the_middle_stops_the_run_and_burns_no_row(
+    engagements: int, *, proven: bool
+) -> None:
+    sender = ScriptedSender(otherwise=denied_from(10.0), seconds=0.5)
+    run = await Run(rows(400, engagements), sender, proven=proven).fails(SenderError)
+    states = run.report.tally.states
+    assert states[State.FAILED] == 0
+    assert states[State.CREATED] == sum(call.began < 10.0 for call in sender.calls)
+    denied = sum(call.began >= 10.0 for call in sender.calls)
+    assert denied <= (80 if engagements == 1 else 20) + run.in_flight
+    assert run.journal.states()["t399"] is not State.CREATED
+
+
+async def test_a_late_answer_to_a_call_from_before_does_not_burn_those_denied_after() -> None:
+    """One call takes long; it left while the sender was allowed, and is answered when it is not any more."""
+
+    class Uneven(ScriptedSender):
+        async def create(self, body: bytes) -> Answer:
+            if b'"t5"' in body:
+                await anyio.sleep(3.0)
+            return await super().create(body)
+
+    def reply(call: Call) -> Reply:
+        return created(call.token) if call.token in {"t0", "t1", "t2", "t3", "t4", "t5"} else DENIED
+
+    sender = Uneven(otherwise=reply, seconds=0.1)
+    run = await Run(rows(200, 200), sender).fails(SenderError)
+    assert run.report.tally.states[State.CREATED] == 6
+    assert run.report.tally.states[State.FAILED] == 0
+
+
+async def test_engagements_of_somebody_else_among_others_fail_their_rows_only() -> None:
+    def reply(call: Call) -> Reply:
+        return DENIED if int(call.token[1:]) % 3 == 0 else created(call.token)
+
+    run = await Run(rows(300, 300), ScriptedSender(otherwise=reply)).go()
+    assert run.finished
+    assert run.report.tally.states[State.FAILED] == 100
+    assert run.report.tally.states[State.CREATED] == 200
+    assert len(run.sender.calls) == 300
+
+
+@pytest.mark.parametrize(("denied", "fails"), [(4, False), (5, True), (80, True)])
+async def test_a_run_of_nothing_but_denials_burns_a_few_rows_at_most_whoever_was_allowed_before(
+    denied: int, *, fails: bool
+) -> None:
+    texts = [f"t{number} eng-1" for number in range(denied)]
+    run = Run(texts, ScriptedSender(otherwise=lambda _: DENIED), proven=True)
+    await (run.fails(SenderError) if fails else run.go())
+    assert run.report.tally.states[State.PENDING if fails else State.FAILED] == denied
