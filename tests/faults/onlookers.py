@@ -1,0 +1,187 @@
+"""What stands around a simulated run: a checkpoint, results and a line that look on, a disk that takes time.
+
+All of them are the real thing with an onlooker in front; a dead process reaches none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import TypeVar, TypeVarTuple
+
+import anyio
+
+from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.doubt import DoubtfulRow, SettledRow
+from bulk_invite.errors import CheckpointError
+from bulk_invite.invitation import Invitation, Position, Rejection, Row, RowError
+from bulk_invite.journal import Admission, Answered, Event, PacingMemory, Sent
+from bulk_invite.outcome import Answer, State
+from faults.line import Line
+from faults.plans import Ending
+from faults.virtual_service import VirtualService
+
+_Written = TypeVar("_Written")
+_Arguments = TypeVarTuple("_Arguments")
+
+
+@dataclass(slots=True)
+class Seen:
+    """What is durable of each row, and what was wrong, over all runs of a simulation.
+
+    open_intents: tokens whose last durable event says that a call is to leave, which has not left yet.
+    """
+
+    last: dict[str, Event] = field(default_factory=dict)
+    open_intents: set[str] = field(default_factory=set)
+    broken: list[str] = field(default_factory=list)
+    runs: int = 0
+
+
+class Process:
+    """Alive until it dies; `passes` counts what it lives through, for a death at a point of its own."""
+
+    def __init__(self, number: int, ending: Ending, scope: anyio.CancelScope) -> None:
+        self.number = number
+        self.alive = True
+        self._point, self._left = ending.point, ending.count
+        self._scope = scope
+
+    def passes(self, point: str) -> None:
+        self._left -= point == self._point
+        if point == self._point and self._left == 0:
+            self.die()
+
+    def die(self) -> None:
+        self.alive = False
+        self._scope.cancel()
+
+
+class Journal:
+    """The checkpoint of a process: what a dead one writes does not reach it."""
+
+    def __init__(self, writer: CheckpointWriter, process: Process, seen: Seen) -> None:
+        self._writer = writer
+        self._process = process
+        self._seen = seen
+
+    def admit(
+        self, batch: Sequence[Invitation | Rejection], *, campaign: str, retry_failed: bool
+    ) -> list[Admission]:
+        self._check()
+        return self._writer.admit(batch, campaign=campaign, retry_failed=retry_failed)
+
+    def end_source(self, source: str) -> None:
+        self._check()
+        self._writer.end_source(source)
+
+    def remember(self, memory: PacingMemory) -> None:
+        self._check()
+        self._writer.remember(memory)
+
+    def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
+        self._check()
+        return self._writer.rows_of(engagements)
+
+    def record(self, events: Sequence[Event]) -> None:
+        self._process.passes("writing")
+        self._check()
+        self._writer.record(events)
+        for event in events:
+            self._seen.last[event.client_token] = event
+            if isinstance(event, Sent):
+                self._seen.open_intents.add(event.client_token)
+            else:
+                self._seen.open_intents.discard(event.client_token)
+        self._process.passes("written")
+        self._check()
+
+    def _check(self) -> None:
+        if not self._process.alive:
+            raise CheckpointError("The process is dead.")
+
+
+class Outlet:
+    """Result rows, each checked against what is durable."""
+
+    def __init__(self, seen: Seen) -> None:
+        self._seen = seen
+        self._told: set[str] = set()
+
+    def created(self, position: Position, client_token: str, invitation_id: str, arn: str) -> None:
+        del position, arn
+        last = self._seen.last[client_token]
+        if not isinstance(last, Answered) or (last.state, last.invitation_id) != (
+            State.CREATED,
+            invitation_id,
+        ):
+            self._seen.broken.append(f"{client_token} was told as created before that was durable")
+        if client_token in self._told:
+            self._seen.broken.append(f"{client_token} was told twice in one run")
+        self._told.add(client_token)
+
+    def failed(self, row: Row, errors: tuple[RowError, ...]) -> None: ...
+
+    def rejected(self, row: Row, errors: tuple[RowError, ...]) -> None: ...
+
+
+class WitnessedLine(Line):
+    """A line that sees to it that every call has a durable intent of its own."""
+
+    def __init__(
+        self, service: VirtualService, process: Process, seen: Seen, tokens: dict[bytes, str]
+    ) -> None:
+        super().__init__(service, process)
+        self._seen = seen
+        self._tokens = tokens
+
+    async def create(self, body: bytes) -> Answer:
+        token = self._tokens[body]
+        if token not in self._seen.open_intents:
+            self._seen.broken.append(f"{token} has left without a durable intent")
+        self._seen.open_intents.discard(token)
+        return await super().create(body)
+
+
+class Lines:
+    """A source of so many lines at a time."""
+
+    name = "rows.ndjson"
+
+    def __init__(self, lines: Sequence[bytes], batch: int) -> None:
+        self._lines = lines
+        self._batch = batch
+
+    def batches(
+        self, max_rows: int, max_bytes: int, stop: Callable[[], bool]
+    ) -> Generator[list[Row], None, None]:
+        del max_rows, max_bytes
+        for start in range(0, len(self._lines), self._batch):
+            if stop():
+                return
+            portion = self._lines[start : start + self._batch]
+            yield [Row(Position(self.name, start + n), line) for n, line in enumerate(portion, 1)]
+
+
+class Disk:
+    """Runs what blocks at once, and takes its time before and after."""
+
+    def __init__(self, seconds: float, chance: Random) -> None:
+        self._seconds = seconds
+        self._chance = chance
+
+    async def __call__(
+        self,
+        call: Callable[[*_Arguments], _Written],
+        /,
+        *values: *_Arguments,
+        limiter: anyio.CapacityLimiter | None = None,
+    ) -> _Written:
+        await anyio.lowlevel.checkpoint()
+        async with limiter or anyio.CapacityLimiter(1):
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(self._seconds * self._chance.random())
+                written = call(*values)
+                await anyio.sleep(self._seconds * self._chance.random())
+            return written

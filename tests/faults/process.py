@@ -1,0 +1,181 @@
+"""One run of the real parts, joined as the program joins them, as a process that may be killed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import anyio
+
+from bulk_invite.backoff import Backoff
+from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.clock import Clock
+from bulk_invite.commit import Committer
+from bulk_invite.deliver import Deliverer, Patience, Surroundings
+from bulk_invite.departure import Waits
+from bulk_invite.errors import BulkInviteError, CheckpointError
+from bulk_invite.invitation import Invitation, Position, Row
+from bulk_invite.journal import Owner
+from bulk_invite.lookup import LookUp
+from bulk_invite.pacing.governor import Governor, Limits
+from bulk_invite.pacing.pacer import Pacer
+from bulk_invite.pacing.parking import DailyLimits
+from bulk_invite.pacing.window import DAY, RollingWindow
+from bulk_invite.permission import PermissionGuard
+from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
+from bulk_invite.reads import Reads
+from bulk_invite.report import Report
+from bulk_invite.resolver import Resolver
+from bulk_invite.service_model import load
+from bulk_invite.stop import StopSwitch
+from bulk_invite.validation import RowValidator
+from faults.onlookers import Disk, Journal, Lines, Outlet, Process, Seen, WitnessedLine
+from faults.plans import DEADLINE, SETTLING, Ending, Plan
+from faults.virtual_service import ACCOUNT, EPOCH, VirtualService
+
+_WAITS: Final = Waits(Backoff(0.2, 20.0), Backoff(0.1, 5.0), Backoff(0.5, 30.0))
+_VALIDATOR: Final = RowValidator(load(), catalog="Sandbox", campaign="", today=dt.date(2027, 1, 15))
+_LONGEST: Final = 40 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    line: WitnessedLine
+    committer: Committer
+    pacer: Pacer
+    report: Report
+    proven: bool
+
+
+async def _keep(pacer: Pacer, committer: Committer) -> None:
+    """Write the pacing down, far more seldom than the program does: most days here go by in parks."""
+    while True:
+        await anyio.sleep(600.0)
+        await committer.remember(pacer.memory())
+
+
+@dataclass(slots=True)
+class Run:
+    """One start of the command over a checkpoint; `end` says how it came to its end."""
+
+    plan: Plan
+    number: int
+    ending: Ending
+    service: VirtualService
+    seen: Seen
+    tokens: dict[bytes, str]
+    process: Process = field(init=False)
+    stop: StopSwitch = field(default_factory=StopSwitch)
+    most_at_once: int = 0
+
+    async def go(self, checkpoint: Path) -> str:
+        self.seen.runs += 1
+        finished = False
+        error = ""
+        with CheckpointWriter.open(checkpoint, catalog="Sandbox") as writer, anyio.CancelScope() as scope:
+            self.process = Process(self.number, self.ending, scope)
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._end_from_outside)
+                try:
+                    with anyio.fail_after(_LONGEST):
+                        finished = await self._send(writer)
+                except BulkInviteError as reason:
+                    error = f"{type(reason).__name__}: {reason}"
+                group.cancel_scope.cancel()
+        if not self.process.alive:
+            return "killed"
+        return error or ("finished" if finished else "stopped")
+
+    async def _end_from_outside(self) -> None:
+        if not self.ending.how or self.ending.point:
+            return
+        await anyio.sleep(self.ending.after)
+        if self.ending.how == "killed":
+            self.process.die()
+            return
+        self.stop.drain()
+        if self.ending.how == "cut_off":
+            await anyio.sleep(1.0)
+            self.stop.abort()
+
+    async def _send(self, writer: CheckpointWriter) -> bool:
+        clock = Clock(lambda: EPOCH + self.plan.skew + anyio.current_time(), anyio.current_time)
+        chance = Random(f"{self.plan.seed}/run/{self.number}")
+        disk = Disk(self.plan.disk, chance)
+        journal = Journal(writer, self.process, self.seen)
+        committer = Committer(journal, campaign="", retry_failed=False, in_thread=disk)
+        pacer = Pacer(self._governor(writer, clock.steady()), burst=None, clock=clock)
+        line = WitnessedLine(self.service, self.process, self.seen, self.tokens)
+        report = Report(Outlet(self.seen))
+        parts = _Parts(line, committer, pacer, report, proven=writer.has_created())
+        pipeline = Pipeline(
+            [Lines(self.plan.lines, self.plan.batch)],
+            _VALIDATOR,
+            committer,
+            self._deliverer(parts, clock, chance.random),
+            report,
+            self.stop,
+            Bounds(self.plan.in_flight, None, FailureLimit()),
+            in_thread=disk,
+        )
+
+        async def opening() -> None:
+            writer.claim(Owner(ACCOUNT, ""))
+            writer.begin_run(clock.wall())
+
+        try:
+            await pipeline.run(opening, partial(_keep, pacer, committer))
+        finally:
+            self.most_at_once = line.most_at_once
+            if self.process.alive and not committer.failed:
+                with suppress(CheckpointError):
+                    writer.remember(pacer.memory())
+        if self.process.alive and pipeline.finished:
+            self._compare_counts(writer, pacer)
+        return pipeline.finished
+
+    def _compare_counts(self, writer: CheckpointWriter, pacer: Pacer) -> None:
+        """What this run counts by the day has to be what the next one will."""
+        if anyio.current_time() > 0.9 * DAY:
+            return  # the window lets go of calls by the step, so that the two may differ for a moment
+        window, now = RollingWindow(None), pacer.now()
+        writer.count_calls(now, grace=DEADLINE, into=window.add)
+        if (counted := pacer.memory().counted) != window.count(now):
+            self.seen.broken.append(f"the run counts {counted} calls, its checkpoint {window.count(now)}")
+
+    def _deliverer(self, parts: _Parts, clock: Clock, random: Callable[[], float]) -> Deliverer:
+        reads = Reads(parts.line, _WAITS.doubtful, random)
+        look_up = LookUp(reads, parts.committer, settling_time=SETTLING, clock=clock.steady)
+        return Deliverer(
+            parts.line,
+            parts.committer,
+            parts.pacer,
+            Resolver(look_up, self.stop),
+            parts.report,
+            self.stop,
+            guard=PermissionGuard(proven=parts.proven),
+            patience=Patience(self.plan.tries, self.plan.lifetime, _WAITS),
+            surroundings=Surroundings(clock.wall, clock.steady, random),
+        )
+
+    def _governor(self, writer: CheckpointWriter, now: float) -> Governor:
+        plan = self.plan
+        window = RollingWindow(plan.quota)
+        writer.count_calls(now, grace=DEADLINE, into=window.add)
+        limits = Limits(
+            plan.rate, 1.0 if plan.seek else plan.rate, seek=plan.seek, daily=DailyLimits(plan.quota, 900.0)
+        )
+        return Governor(limits, window, writer.recall(), now)
+
+
+def validated(lines: Sequence[bytes]) -> list[Invitation]:
+    """The valid rows, each token once."""
+    rows = (_VALIDATOR.validate(Row(Position("rows.ndjson", n), line)) for n, line in enumerate(lines, 1))
+    known = {row.client_token: row for row in rows if isinstance(row, Invitation)}
+    return list(known.values())
