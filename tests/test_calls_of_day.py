@@ -11,8 +11,8 @@ from bulk_invite.checkpoint import pacing
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.classify import is_counted
-from bulk_invite.disposition import TOO_OLD, Disposition, Next, dispose
-from bulk_invite.journal import Answered, Event, Owner, Sent
+from bulk_invite.disposition import dispose
+from bulk_invite.journal import WITHOUT_CALL, Answered, Event, Owner, Sent
 from bulk_invite.outcome import (
     Conflict,
     Created,
@@ -101,8 +101,7 @@ def test_each_attempt_of_a_row_counts_by_itself_whatever_became_of_the_others(tm
 
 
 def test_what_ends_a_row_without_a_call_is_no_answer(tmp_path: Path) -> None:
-    old = Disposition(State.IN_DOUBT, Next.DONE, "token_too_old", TOO_OLD, _NOW - 30_000)
-    for number, outcome in enumerate((old.outcome, Disposition.set_aside().outcome)):
+    for number, outcome in enumerate(sorted(WITHOUT_CALL)):
         folder = tmp_path / str(number)
         folder.mkdir()
         [time] = _times(folder, [Sent("a", _NOW - 30_000), _answer(_NOW - 5, outcome, State.IN_DOUBT)])

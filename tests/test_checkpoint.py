@@ -22,6 +22,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from bulk_invite.checkpoint.database import writing_engine
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.errors import CheckpointError
@@ -202,7 +203,8 @@ class CheckpointMachine(RuleBasedStateMachine):
         if known.state in {State.CREATED, State.FAILED}:
             arn = f"arn:{each.client_token}" if known.state is State.CREATED else ""
             return AlreadySettled(each, known.state, known.invitation_id, arn, known.code, known.errors)
-        return ToSend(each, known.doubt_since, deferred=known.state is State.DEFERRED)
+        deferred = known.state is State.DEFERRED
+        return ToSend(each, known.doubt_since, known.last_sent, known.code, deferred=deferred)
 
     def _to_send(self) -> list[str]:
         return sorted(
@@ -224,6 +226,7 @@ class CheckpointMachine(RuleBasedStateMachine):
             known.attempts += 1
             known.first_sent = at if known.first_sent is None else known.first_sent
             known.last_sent = at
+            known.code = ""
         before = {token: self._model.rows[token].doubt_since for token in tokens}
         for token in tokens:
             known = self._model.rows[token]
@@ -261,9 +264,9 @@ class CheckpointMachine(RuleBasedStateMachine):
         rows = {record.client_token: record for record in records if record.engagement}
         assert rows == {
             token: Record(
-                token, known.state, "rows", known.line, "eng-1", "Opportunity", known.invitation_id,
+                token, known.state, "rows", known.line, "eng-1", "LeadInvitation", known.invitation_id,
                 f"arn:{token}" if known.state is State.CREATED else "", known.code, known.errors,
-                known.attempts, known.first_sent, known.last_sent,
+                known.attempts, known.first_sent, known.last_sent, "",
             )
             for token, known in self._model.rows.items()
         }  # fmt: skip
@@ -341,7 +344,10 @@ def test_what_is_not_settled_goes_on_in_the_next_run(
             writer.record([answer])
     with _writing(path) as writer:
         deferred = answer is not None and answer.state is State.DEFERRED
-        assert _admit(writer, invitation("a")) == [ToSend(invitation("a"), doubt_since, deferred=deferred)]
+        code = "" if answer is None else answer.code
+        assert _admit(writer, invitation("a")) == [
+            ToSend(invitation("a"), doubt_since, _NOW, code, deferred=deferred)
+        ]
 
 
 def test_doubt_dates_from_the_first_attempt_over_all_runs(path: Path) -> None:
@@ -350,7 +356,7 @@ def test_doubt_dates_from_the_first_attempt_over_all_runs(path: Path) -> None:
             _admit(writer, invitation("a"))
             writer.record([Sent("a", _NOW + run)])
     with _writing(path) as writer:
-        assert _admit(writer, invitation("a")) == [ToSend(invitation("a"), _NOW)]
+        assert _admit(writer, invitation("a")) == [ToSend(invitation("a"), _NOW, _NOW + 2)]
 
 
 def test_an_attempt_that_never_left_is_not_counted(path: Path) -> None:
@@ -390,7 +396,7 @@ def test_a_failed_row_in_doubt_is_sent_again_as_one_in_doubt(path: Path) -> None
         writer.record([_answered("a", State.FAILED, "refused", doubt_since=_NOW)])
     with _writing(path) as writer:
         [admission] = writer.admit([invitation("a")], campaign="", retry_failed=True)
-    assert admission == ToSend(invitation("a"), _NOW)
+    assert admission == ToSend(invitation("a"), _NOW, _NOW)
     assert _overview(path).states == {State.IN_DOUBT: 1}
 
 
@@ -696,6 +702,14 @@ def _go_on_with(path: Path, token: str) -> None:
         _admit(writer, invitation(token))
 
 
+def test_a_commit_returns_when_it_is_flushed_to_the_disk(path: Path) -> None:
+    engine = writing_engine(path)
+    with engine.begin() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2  # FULL
+    engine.dispose()
+
+
 _FULL = """
     import resource, sys
     from pathlib import Path
@@ -731,7 +745,7 @@ def test_a_full_disk_is_an_error_and_what_had_returned_is_there(path: Path) -> N
     assert in_doubt == {line.removeprefix("sent ") for line in sent}
     with _writing(path, Owner("1", "a")) as writer:
         (again,) = _admit(writer, invitation("t1", line=1))
-        assert again == ToSend(invitation("t1", line=1), 1.0)
+        assert again == ToSend(invitation("t1", line=1), 1.0, 1.0)
 
 
 _ENDLESS = """

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulk_invite.disposition import Disposition, Next, PermissionGuard, dispose
+from bulk_invite.disposition import Disposition, Next, dispose
 from bulk_invite.invitation import RowError
 from bulk_invite.outcome import (
     Conflict,
@@ -22,25 +22,25 @@ from bulk_invite.outcome import (
     Unreachable,
     Verdict,
 )
+from bulk_invite.permission import PermissionGuard
 
 _CREATED = Created("engi-1", "arn:1")
 _DENIED = Denied("AccessDeniedException", whole_account=False)
 
-_VERDICTS: st.SearchStrategy[Verdict] = st.sampled_from(
-    [
-        _CREATED,
-        Throttled("ThrottlingException", None),
-        EngagementFull("ServiceQuotaExceededException"),
-        Doubtful("500"),
-        Unreachable("ClientConnectorError"),
-        Conflict("ConflictException"),
-        Refused("ValidationException", (RowError("$.A", "X", ""),)),
-        _DENIED,
-        Denied("AccessDeniedException", whole_account=True),
-        SenderRefused("ExpiredToken"),
-        Unknown("418"),
-    ]
-)
+_EVERY: list[Verdict] = [
+    _CREATED,
+    Throttled("ThrottlingException", None),
+    EngagementFull("ServiceQuotaExceededException"),
+    Doubtful("500"),
+    Unreachable("ClientConnectorError"),
+    Conflict("ConflictException"),
+    Refused("ValidationException", (RowError("$.A", "X", ""),)),
+    _DENIED,
+    Denied("AccessDeniedException", whole_account=True),
+    SenderRefused("ExpiredToken"),
+    Unknown("418"),
+]
+_VERDICTS = st.sampled_from(_EVERY)
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,16 @@ def test_only_an_id_takes_doubt_away_and_only_some_refusals_fail_a_row_in_doubt(
             assert isinstance(step.verdict, Created)
         if step.doubt_since is not None and isinstance(step.verdict, Conflict | EngagementFull):
             assert step.disposition.state is State.IN_DOUBT
+
+
+@pytest.mark.parametrize("verdict", _EVERY, ids=lambda verdict: type(verdict).__name__)
+def test_after_doubt_whatever_is_answered_but_an_id_or_a_no_to_the_row_leaves_it_with_its_date(
+    verdict: Verdict,
+) -> None:
+    disposition = dispose(verdict, doubt_since=900.0, sent_at=1000.0, tries_left=1)
+    ends = {Created: State.CREATED, Refused: State.FAILED}
+    assert disposition.state is ends.get(type(verdict), State.IN_DOUBT)
+    assert disposition.doubt_since == (None if isinstance(verdict, Created) else 900.0)
 
 
 @given(_lives())
@@ -125,7 +135,7 @@ def test_what_is_not_the_rows_is_not_counted_on_it(verdict: Verdict) -> None:
     assert not dispose(verdict, doubt_since=None, sent_at=1, tries_left=5).counted
 
 
-@pytest.mark.parametrize(("tries_left", "step"), [(1, Next.AGAIN), (0, Next.DONE), (-1, Next.DONE)])
+@pytest.mark.parametrize(("tries_left", "step"), [(1, Next.AGAIN), (0, Next.LOOK_UP), (-1, Next.LOOK_UP)])
 def test_doubt_is_tried_again_as_long_as_the_run_has_patience(tries_left: int, step: Next) -> None:
     disposition = dispose(Doubtful("500"), doubt_since=None, sent_at=7, tries_left=tries_left)
     assert disposition == Disposition(State.IN_DOUBT, step, "doubtful", "500", 7)
@@ -162,10 +172,19 @@ def test_the_first_denials_are_held_and_then_the_run_stops(engagements: list[str
 def test_a_judgement_of_a_row_proves_the_sender_and_denials_become_the_rows(verdict: Verdict) -> None:
     guard = PermissionGuard(proven=False)
     assert _denied(guard).next is Next.HOLD
+    assert not guard.proven
     guard.judge(verdict, dispose(verdict, doubt_since=None, sent_at=1, tries_left=5), "eng-2")
-    for _ in range(10):
-        denied = _denied(guard)
-        assert (denied.state, denied.next) == (State.FAILED, Next.DONE)
+    assert guard.proven
+
+
+@pytest.mark.parametrize(
+    ("engagements", "held"), [([f"eng-{n}" for n in range(90)], 19), (["eng-1"] * 90, 79)]
+)
+def test_a_permission_that_was_lost_stops_a_proven_sender_too(engagements: list[str], held: int) -> None:
+    guard = PermissionGuard(proven=True)
+    told = [_denied(guard, engagement=engagement) for engagement in engagements]
+    assert [each.next for each in told[: held + 1]] == [Next.HOLD] * held + [Next.STOP_RUN]
+    assert {each.state for each in told} == {State.PENDING}
 
 
 @pytest.mark.parametrize("verdict", [Throttled("T", None), Doubtful("500"), Unreachable("X")])

@@ -21,7 +21,13 @@ _LAYERS = [
             "deliver",
             "life",
             "commit",
+            "departure",
+            "held",
             "outage",
+            "lookup",
+            "reads",
+            "reconcile",
+            "resolver",
             "aside",
             "stop",
             "report",
@@ -34,8 +40,20 @@ _LAYERS = [
         "partner_central": ["partner_central"],
         "emulator": ["emulator"],
     },
-    {"decisions": ["validation", "classify", "disposition", "backoff", "clock", "tokens", "service_model"]},
-    {"values": ["invitation", "outcome", "journal", "errors", "durations"]},
+    {
+        "decisions": [
+            "validation",
+            "classify",
+            "disposition",
+            "permission",
+            "matching",
+            "backoff",
+            "clock",
+            "tokens",
+            "service_model",
+        ]
+    },
+    {"values": ["invitation", "outcome", "doubt", "journal", "errors", "durations"]},
 ]
 
 _GROUP_OF = {module: group for layer in _LAYERS for group, modules in layer.items() for module in modules}

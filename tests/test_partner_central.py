@@ -74,7 +74,7 @@ def _own_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def connection(url: str | None, **changes: Any) -> Connection:
     usual = {"region": "us-east-1", "profile": None, "model": None, "in_flight": 4, "deadline": 10.0}
-    return Connection(endpoint_url=url, **{**usual, **changes})
+    return Connection(endpoint_url=url, **{"catalog": "Sandbox", **usual, **changes})
 
 
 def body(number: int = 0, token: str = "a-token") -> bytes:

@@ -349,7 +349,9 @@ def test_the_senders_faults_are_not_the_rows(tmp_path: Path) -> None:
             "not accepted: ExpiredToken": partial(
                 send, expired.url, tmp_path, source, "--checkpoint", "3.db"
             ),
-            "has denied every call": partial(send, denied.url, tmp_path, source, "--checkpoint", "4.db"),
+            "denies one call after the other": partial(
+                send, denied.url, tmp_path, source, "--checkpoint", "4.db"
+            ),
             "does not accept the sender: Exp": partial(
                 send, late.url, tmp_path, source, "--checkpoint", "5.db"
             ),
@@ -406,7 +408,7 @@ def test_doubt_that_does_not_end_is_kept_and_an_old_token_is_not_sent(tmp_path: 
         late = send(server.url, tmp_path, source, "--token-lifetime", "1ms")
         assert (late.code, counts(late.json), late.json["attempts"]) == (1, {"in_doubt": 3}, 0)
         assert len(server.creates) == 6
-    assert {record.code for record in records(tmp_path)} == {"TokenLifetimeOver"}
+    assert {record.code for record in records(tmp_path)} == {"LookUpFailed"}
 
 
 def test_a_full_engagement_is_set_aside_and_the_others_go_on(tmp_path: Path) -> None:

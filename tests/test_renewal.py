@@ -1,0 +1,253 @@
+"""Credentials that end: an endpoint hands out new ones, as a container has it, or fails to."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import Counter
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+
+import anyio
+import pytest
+from command import (
+    CREATED,
+    FAST,
+    Reply,
+    Request,
+    ScriptedServer,
+    always,
+    emulator,
+    refusal,
+    run,
+    running,
+    wait_until,
+)
+from rows import make_rows, messages, write_rows
+from test_partner_central import _own_credentials, body, connection
+
+from bulk_invite.classify import classify
+from bulk_invite.emulator.credentials import Credential
+from bulk_invite.outcome import Created, NoAnswer, SenderRefused
+from bulk_invite.partner_central import PartnerCentral, connect
+
+pytestmark = pytest.mark.anyio
+
+__all__ = ["_own_credentials"]  # a fixture that every test here uses
+
+AT_ONCE = 9 * 60.0
+"""Seconds until the end at which the SDK has to have new ones, whatever happens (under ten minutes)."""
+
+SOON = 15 * 60.0 + 0.5
+"""Seconds until the end of credentials that the SDK renews, if it can, after half a second."""
+
+LONG = 3600.0
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"use_uvloop": True}
+
+
+class KeyEndpoint:
+    """Hands out keys, each another one, that end in the seconds of `ends`; the last of those goes on.
+
+    answer: what comes in place of a key from now on: "500", "hang", or "" for keys.
+    """
+
+    def __init__(self, *ends: float) -> None:
+        self._ends = list(ends)
+        self.handed_out: list[str] = []
+        self.asked = 0
+        self.answer = ""
+        self._stopped = threading.Event()
+        endpoint = self
+
+        class Connection(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                endpoint.asked += 1
+                if endpoint.answer == "hang":
+                    endpoint._stopped.wait(10)
+                data = b"" if endpoint.answer else endpoint._key()
+                self.send_response(500 if endpoint.answer else 200)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Connection)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/keys"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.go_away()
+
+    def go_away(self) -> None:
+        """Nobody listens any more."""
+        self._stopped.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"AWS_CONTAINER_CREDENTIALS_FULL_URI": self.url}
+
+    def _key(self) -> bytes:
+        end = datetime.now(UTC) + timedelta(
+            seconds=self._ends.pop(0) if len(self._ends) > 1 else self._ends[0]
+        )
+        key = f"ASIAKEY{len(self.handed_out)}"
+        self.handed_out.append(key)
+        members = {"AccessKeyId": key, "SecretAccessKey": f"secret-{key}", "Token": f"token-{key}"}
+        return json.dumps({**members, "Expiration": end.strftime("%Y-%m-%dT%H:%M:%SZ")}).encode()
+
+
+def known_keys(count: int = 40) -> tuple[Credential, ...]:
+    return tuple(Credential(f"ASIAKEY{number}", f"secret-ASIAKEY{number}") for number in range(count))
+
+
+def key_of(request: Request) -> str:
+    found = re.search(r"Credential=(\w+)/", request.headers["authorization"])
+    assert found is not None
+    assert request.headers["x-amz-security-token"] == f"token-{found.group(1)}"
+    return found.group(1)
+
+
+@pytest.fixture
+def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+
+
+def only_current(endpoint: KeyEndpoint) -> Any:
+    """A service that takes the newest key, and the one before it for what is on its way."""
+
+    def script(request: Request) -> Reply:
+        taken = key_of(request) in endpoint.handed_out[-2:]
+        return Reply(CREATED if taken else refusal("ExpiredTokenException", status=403))
+
+    return script
+
+
+@pytest.mark.usefixtures("_no_keys")
+async def test_calls_go_on_over_renewals_and_none_is_made_with_a_key_of_old(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with KeyEndpoint(SOON + 0.5) as endpoint, ScriptedServer(only_current(endpoint)) as server:
+        monkeypatch.setenv(*endpoint.env.popitem())
+        async with connect(connection(server.url)) as partner_central:
+
+            async def call_until(end: float) -> None:
+                while anyio.current_time() < end:
+                    assert await partner_central.ready() is None
+                    assert isinstance(classify(await partner_central.create(body())), Created)
+                    await anyio.sleep(0.02)
+
+            async with anyio.create_task_group() as group:
+                for _ in range(4):
+                    group.start_soon(call_until, anyio.current_time() + 3.0)
+    used = {key_of(request) for request in server.creates}
+    assert used == set(endpoint.handed_out)
+    assert len(used) >= 3
+    assert endpoint.asked == len(used)
+
+
+@pytest.mark.usefixtures("_no_keys")
+async def test_one_renewal_is_enough_for_all_who_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Connecting takes the first one and renews it already.
+    with KeyEndpoint(AT_ONCE, AT_ONCE, LONG) as endpoint:
+        monkeypatch.setenv(*endpoint.env.popitem())
+        async with connect(connection("http://127.0.0.1:1")) as partner_central:
+            assert len(endpoint.handed_out) == 2
+            got: list[NoAnswer | None] = []
+
+            async def get_ready() -> None:
+                got.append(await partner_central.ready())
+
+            async with anyio.create_task_group() as group:
+                for _ in range(50):
+                    group.start_soon(get_ready)
+    assert got == [None] * 50
+    assert len(endpoint.handed_out) == 3
+
+
+@pytest.mark.usefixtures("_no_keys")
+async def test_an_endpoint_that_fails_is_told_before_anything_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: dict[str, NoAnswer | None] = {}
+
+    async def get_ready(failure: str, partner_central: PartnerCentral) -> None:
+        told[failure] = await partner_central.ready()
+
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(ScriptedServer(always(CREATED)))
+        connected = {}
+        for failure in ("500", "hang", "gone", "ended again"):
+            endpoint = stack.enter_context(KeyEndpoint(AT_ONCE, AT_ONCE, -60.0))
+            monkeypatch.setenv(*endpoint.env.popitem())
+            connected[failure] = await stack.enter_async_context(connect(connection(server.url)))
+            if failure == "gone":
+                endpoint.go_away()
+            elif failure != "ended again":
+                endpoint.answer = failure
+        with anyio.fail_after(15):
+            async with anyio.create_task_group() as group:
+                for failure, partner_central in connected.items():
+                    group.start_soon(get_ready, failure, partner_central)
+    for failure, answer in told.items():
+        assert answer is not None, failure
+        assert isinstance(classify(answer), SenderRefused), failure
+    assert len(told) == 4
+    assert not server.creates
+
+
+# Whole runs
+
+
+def test_a_run_goes_on_over_renewals(tmp_path: Path) -> None:
+    rows = make_rows(30)
+    source = write_rows(tmp_path / "rows.ndjson", rows)
+    with KeyEndpoint(SOON) as endpoint, emulator(credentials=known_keys()) as server:
+        options = ("--endpoint-url", server.url, "--rate", "20", "--json")
+        ran = run("send", source, *options, cwd=tmp_path, env=endpoint.env)
+        assert ran.code == 0, ran.stderr
+        assert server.messages() == Counter(messages(rows))
+        assert len(server.calls()) == 30
+    assert len(endpoint.handed_out) >= 3
+    assert ran.json["attempts"] == 30
+    assert "secret-" not in ran.stderr
+
+
+def test_a_run_whose_credentials_cannot_be_renewed_goes_on_while_they_are_good_and_then_stops(
+    tmp_path: Path,
+) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(90))
+    with KeyEndpoint(10 * 60.0 + 3.0) as endpoint, emulator(credentials=known_keys()) as server:
+        options = ("--endpoint-url", server.url, "--rate", "20", "--json", "--log-format", "json")
+        with running("send", source, *options, cwd=tmp_path, env=endpoint.env) as command:
+            wait_until(server.calls)
+            endpoint.answer = "500"
+            ran = command.ended()
+        assert ran.code == 4
+        assert "credentials" in ran.said
+        assert "Traceback" not in ran.stderr
+        assert {line[0] for line in ran.stderr.splitlines()} == {"{", "b"}, "events and the sentence"
+        assert "sdk.warning" in {event["event"] for event in ran.events}
+        status = run("status", "--json", cwd=tmp_path).json
+        assert (status["in_doubt"], status["failed"]) == (0, 0)
+        assert 10 < status["created"] < 90
+        assert status["created"] == status["attempts"] == len(server.invitations()) == len(server.calls())
+        endpoint.answer = ""
+        again = run("send", source, *options[:2], *FAST, cwd=tmp_path, env=endpoint.env)
+        assert again.code == 0, again.stderr
+        assert len(server.invitations()) == 90
