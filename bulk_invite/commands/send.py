@@ -82,8 +82,8 @@ def _confirm(settings: Settings, sources: Sequence[str]) -> None:
         )
     console = Console(stderr=True, highlight=False)
     console.print(
-        f"About to invite partners for real: sources {', '.join(sources)}; catalog AWS at "
-        f"{settings.endpoint_url or 'Partner Central'}; checkpoint {settings.checkpoint}; "
+        f"About to invite partners for real: sources {logs.escaped(', '.join(sources))}; catalog AWS at "
+        f"{settings.endpoint_url or 'Partner Central'}; checkpoint {logs.escaped(settings.checkpoint)}; "
         f"campaign {settings.campaign or 'none'}; "
         f"{f'at most {settings.limit} invitations' if settings.limit else 'every row'}.",
         markup=False,

@@ -16,7 +16,7 @@ from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.clock import utc_text
 from bulk_invite.commands.summary import Summary, show
 from bulk_invite.journal import Overview, PacingMemory, Record
-from bulk_invite.logs import escaped
+from bulk_invite.logs import escaped, escaped_json
 from bulk_invite.options import with_settings
 from bulk_invite.outcome import State
 from bulk_invite.progress import day_remaining
@@ -116,7 +116,7 @@ def export(
             _write_csv(records)
         else:
             for record in records:
-                sys.stdout.write(orjson.dumps(_as_object(record)).decode() + "\n")
+                sys.stdout.write(escaped_json(orjson.dumps(_as_object(record)).decode()) + "\n")
     sys.stdout.flush()
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from bulk_invite.clock import utc_text
 from bulk_invite.journal import Overview
-from bulk_invite.logs import escaped
+from bulk_invite.logs import escaped, escaped_json
 from bulk_invite.outcome import State
 from bulk_invite.pacing.forecast import Forecast
 from bulk_invite.progress import clock_text
@@ -108,7 +108,7 @@ def show(summary: Summary, *, as_json: bool, more: Mapping[str, Any] | None = No
 
 def _show(values: Mapping[str, object], *, as_json: bool) -> None:
     if as_json:
-        print(orjson.dumps(values).decode(), flush=True)  # noqa: T201 - the result
+        print(escaped_json(orjson.dumps(values).decode()), flush=True)  # noqa: T201 - the result
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column()

@@ -104,7 +104,8 @@ def _request_id(response: Mapping[str, Any]) -> str:
 
 
 def text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    """A text that can be kept: JSON may hold half of a character, and UTF-8 cannot."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else ""
 
 
 def _plain(value: object) -> str:
