@@ -389,6 +389,18 @@ def test_a_line_that_is_gone_takes_its_rejection_with_it(path: Path) -> None:
     assert [record.line for record in _records(path, State.REJECTED)] == [3]
 
 
+@pytest.mark.parametrize("retry_failed", [False, True])
+def test_a_failed_row_is_sent_again_only_when_asked_for(path: Path, *, retry_failed: bool) -> None:
+    with _writing(path) as writer:
+        _admit(writer, invitation("a"))
+        writer.record([Sent("a", _NOW)])
+        writer.record([_answered("a", State.FAILED, "refused")])
+    with _writing(path) as writer:
+        (admission,) = _admit(writer, invitation("a"), retry_failed=retry_failed)
+    assert isinstance(admission, ToSend if retry_failed else AlreadySettled)
+    assert _overview(path).states == {State.PENDING if retry_failed else State.FAILED: 1}
+
+
 def test_a_failed_row_in_doubt_is_sent_again_as_one_in_doubt(path: Path) -> None:
     with _writing(path) as writer:
         _admit(writer, invitation("a"))
@@ -654,6 +666,16 @@ def test_a_truncated_checkpoint_is_not_used(path: Path, share: float) -> None:
     _with_rows(path)
     os.truncate(path, int(path.stat().st_size * share))
     with pytest.raises(CheckpointError):
+        CheckpointWriter.open(path, catalog="Sandbox")
+
+
+def test_damage_that_opening_would_not_come_across_is_found_by_looking_for_it(path: Path) -> None:
+    _with_rows(path)
+    data = bytearray(path.read_bytes())
+    at = len(data) // 4096 // 2 * 4096
+    data[at : at + 4096] = bytes(4096)
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match="damaged"):
         CheckpointWriter.open(path, catalog="Sandbox")
 
 

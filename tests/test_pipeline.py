@@ -34,6 +34,7 @@ from fakes import (
     row,
 )
 from pacers import make_governor, make_pacer
+from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME, running_loop
 
 from bulk_invite.backoff import Backoff
@@ -51,7 +52,7 @@ from bulk_invite.errors import (
 )
 from bulk_invite.invitation import Invitation, Row
 from bulk_invite.lookup import LookUp
-from bulk_invite.outcome import State
+from bulk_invite.outcome import NoAnswer, State
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.permission import PermissionGuard
 from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
@@ -243,6 +244,18 @@ async def test_a_row_in_doubt_for_too_often_is_left_there() -> None:
     assert run.journal.rows["t1"].doubt_since == pytest.approx(_EPOCH, abs=1)
     assert _state(run, "t1") is State.IN_DOUBT
     assert run.finished, "all that this run can do is done"
+
+
+async def test_throttles_use_up_none_of_the_patience_with_doubt() -> None:
+    sender = ScriptedSender({"t1": [*[THROTTLED] * 10, SERVER_ERROR, created("t1")]})
+    run = await _Run(["t1"], sender, tries=2).go()
+    assert _state(run, "t1") is State.CREATED
+
+
+async def test_the_line_of_a_row_does_not_speak_of_attempts_that_never_left() -> None:
+    with capture_logs() as logs:
+        await _Run(["t1"], ScriptedSender({"t1": [DOWN, DOWN, created("t1")]})).go()
+    assert [line["attempts"] for line in logs if line["event"] == "invitation.created"] == [1]
 
 
 async def test_a_throttle_after_doubt_leaves_the_doubt() -> None:
@@ -501,6 +514,17 @@ async def test_a_token_that_may_be_forgotten_is_not_sent_again() -> None:
     assert journal.outcomes("t1") == ["absent", "sent", "created"]
 
 
+async def test_absence_is_waited_for_from_the_last_attempt_of_this_run_on() -> None:
+    journal = MemoryJournal()
+    long_ago = _EPOCH - 8 * _HOUR + 5
+    journal.rows["t1"] = Entry(_hash("t1"), State.IN_DOUBT, doubt_since=long_ago, last_sent=long_ago)
+    sender = ScriptedSender({"t1": [RESET, created("t1")]}, seconds=10)
+    run = await _Run(["t1"], sender, journal, settling_time=60).go()
+    first, second = sender.calls
+    assert second.began >= first.began + 60
+    assert _state(run, "t1") is State.CREATED
+
+
 async def test_a_token_from_times_to_come_is_not_sent_again_for_nobody_knows_how_old_it_is() -> None:
     journal = MemoryJournal()
     journal.rows["t1"] = Entry(_hash("t1"), State.IN_DOUBT, doubt_since=_EPOCH + _HOUR)
@@ -584,6 +608,18 @@ async def test_a_drain_finishes_the_calls_in_flight_and_commits_them() -> None:
     assert len(run.sender.calls) == 7
     assert sum(state is State.CREATED for state in run.journal.states().values()) == 7
     assert State.IN_DOUBT not in run.journal.states().values()
+
+
+async def test_a_drain_while_the_sender_gets_ready_lets_no_call_leave() -> None:
+    class SlowToGetReady(ScriptedSender):
+        async def ready(self) -> NoAnswer | None:
+            await anyio.sleep(5)
+            return await super().ready()
+
+    run = _Run(["t1"], SlowToGetReady())
+    await run.when(2, run.stop.drain)
+    assert not run.sender.calls
+    assert run.journal.states() == {"t1": State.PENDING}
 
 
 async def test_the_second_stop_breaks_off_the_call_in_flight_and_leaves_the_row_in_doubt() -> None:
@@ -716,6 +752,14 @@ async def test_a_bug_in_the_sender_comes_out_and_nothing_hangs(lingers: bool) ->
         await _Run(sender=sender, source=source).go()
     assert raised.group_contains(ZeroDivisionError)
     assert not raised.group_contains(TimeoutError), "the source was not asked to stop"
+
+
+async def test_an_answer_that_came_when_a_bug_ended_the_run_is_kept_and_told() -> None:
+    sender = ScriptedSender({"t2": [ZeroDivisionError()]}, seconds=1.0)
+    run = _Run(_rows(2), sender, rate=1000.0)
+    with pytest.raises(ExceptionGroup):
+        await run.go()
+    assert run.outlet.created_rows == {"t1": "engi-t1"}
 
 
 async def test_a_blocked_sender_holds_up_the_source() -> None:
