@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -188,6 +189,12 @@ def test_what_a_list_shows_decides_who_may_be_the_row(number: int) -> None:
         listed(row, number, invited_at=row.doubt_since - CLOCK_SKEW - 1),
     ]
     assert candidates(row, [*fits, *others], {"engi-taken"}, NOW) == fits
+
+
+def test_an_engagement_that_the_row_names_by_its_arn_is_the_one_that_a_list_names_by_its_id() -> None:
+    row = doubtful(0)
+    by_arn = replace(row, engagement=f"arn:aws:partnercentral:::catalog/Sandbox/engagement/{row.engagement}")
+    assert candidates(by_arn, [listed(row, 0)], set(), NOW) == [listed(row, 0)]
 
 
 def test_a_row_from_a_clock_that_was_ahead_is_looked_for_among_all() -> None:

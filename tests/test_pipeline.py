@@ -41,6 +41,7 @@ from bulk_invite.backoff import Backoff
 from bulk_invite.commit import Committer
 from bulk_invite.deliver import Deliverer, Patience, Surroundings
 from bulk_invite.departure import Waits
+from bulk_invite.doubt import Page
 from bulk_invite.errors import (
     BulkInviteError,
     CheckpointError,
@@ -52,7 +53,7 @@ from bulk_invite.errors import (
 )
 from bulk_invite.invitation import Invitation, Row
 from bulk_invite.lookup import LookUp
-from bulk_invite.outcome import NoAnswer, State
+from bulk_invite.outcome import Answer, NoAnswer, State
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.permission import PermissionGuard
 from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
@@ -514,14 +515,21 @@ async def test_a_token_that_may_be_forgotten_is_not_sent_again() -> None:
     assert journal.outcomes("t1") == ["absent", "sent", "created"]
 
 
-async def test_absence_is_waited_for_from_the_last_attempt_of_this_run_on() -> None:
+async def test_absence_is_waited_for_from_the_end_of_the_last_attempt_on() -> None:
     journal = MemoryJournal()
     long_ago = _EPOCH - 8 * _HOUR + 5
     journal.rows["t1"] = Entry(_hash("t1"), State.IN_DOUBT, doubt_since=long_ago, last_sent=long_ago)
-    sender = ScriptedSender({"t1": [RESET, created("t1")]}, seconds=10)
+
+    class QuickToList(ScriptedSender):
+        async def list_invitations(self, engagements: Sequence[str], next_token: str) -> Page | Answer:
+            self.seconds = 0.0
+            return await super().list_invitations(engagements, next_token)
+
+    sender = QuickToList({"t1": [RESET, created("t1")]}, seconds=10)
     run = await _Run(["t1"], sender, journal, settling_time=60).go()
     first, second = sender.calls
-    assert second.began >= first.began + 60
+    assert first.ended is not None
+    assert second.began >= first.ended + 60
     assert _state(run, "t1") is State.CREATED
 
 

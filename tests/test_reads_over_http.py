@@ -74,6 +74,7 @@ async def list_all(partner_central: PartnerCentral, engagements: list[str]) -> l
     while not pages or token:
         page = await partner_central.list_invitations(engagements, token)
         assert isinstance(page, Page)
+        assert page not in pages, "the same page again"
         pages.append(page)
         token = page.next_token
     return pages
