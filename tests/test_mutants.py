@@ -24,6 +24,16 @@ def test_every_bug_can_be_put_in_at_one_place_and_the_file_is_still_python(mutan
     assert all((PROJECT / each).is_file() for each in mutant.tests)
 
 
+def test_no_bug_is_only_seen_because_it_uses_a_name_that_nobody_knows(tmp_path: Path) -> None:
+    for mutant in _MUTANTS:
+        with_bug = mutant.applied((PROJECT / mutant.file).read_text())
+        (tmp_path / f"{mutant.name}.py").write_text(with_bug)
+    options = ["--isolated", "--no-cache", "--select", "F821", "--quiet"]
+    ruff = [str(COMMAND.with_name("ruff")), "check", *options, str(tmp_path)]
+    ran = subprocess.run(ruff, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "")
+
+
 def test_every_bug_has_a_name_of_its_own() -> None:
     assert set(Counter(each.name for each in _MUTANTS).values()) == {1}
 

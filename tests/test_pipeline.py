@@ -247,6 +247,14 @@ async def test_a_row_in_doubt_for_too_often_is_left_there() -> None:
     assert run.finished, "all that this run can do is done"
 
 
+async def test_what_is_tried_again_keeps_to_the_rate_too() -> None:
+    sender = ScriptedSender({token: [SERVER_ERROR, created(token)] for token in _rows(5)})
+    await _Run(_rows(5), sender, rate=1.0).go()
+    starts = [call.began for call in sender.calls]
+    assert len(starts) == 10
+    assert all(later - earlier > 0.95 for earlier, later in pairwise(starts))
+
+
 async def test_throttles_use_up_none_of_the_patience_with_doubt() -> None:
     sender = ScriptedSender({"t1": [*[THROTTLED] * 10, SERVER_ERROR, created("t1")]})
     run = await _Run(["t1"], sender, tries=2).go()
