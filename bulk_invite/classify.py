@@ -81,6 +81,7 @@ _SENDER: Final = frozenset(
     }
 )
 _REFUSED: Final = frozenset({"ValidationException", "ResourceNotFoundException"})
+_REFUSALS: Final = _REFUSED | {CONFLICT, FULL}
 
 # Exceptions of botocore, aiobotocore and aiohttp, by class name so that this module needs none of them.
 # aiobotocore raises EndpointConnectionError both for a refused connection and for a reset after the
@@ -168,7 +169,8 @@ def _classify_http(answer: HttpAnswer) -> Verdict:
     if code in _THROTTLED or status == _TOO_MANY_REQUESTS:
         return Throttled(code, answer.retry_after)
     if code in _DOUBTFUL or status == _REQUEST_TIMEOUT or status >= _SERVER_ERROR:
-        return Doubtful(code)
+        # A look-up goes by what the last attempt was refused with: this was not refused.
+        return Doubtful(str(status) if code in _REFUSALS else code)
     if status < _BAD_REQUEST:
         return _classify_success(answer)
     return _classify_refusal(answer)

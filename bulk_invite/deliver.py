@@ -17,7 +17,7 @@ from typing import Protocol, assert_never
 from bulk_invite.aside import Aside
 from bulk_invite.classify import classify, is_counted, signal
 from bulk_invite.commit import Committer
-from bulk_invite.departure import Departures, Waits
+from bulk_invite.departure import Departures, Patience
 from bulk_invite.disposition import Disposition, Next, dispose, reason_to_stop
 from bulk_invite.engagements import Engagements
 from bulk_invite.held import Held
@@ -52,21 +52,6 @@ class Sender(Protocol):
     async def ready(self) -> NoAnswer | None: ...
 
     async def create(self, body: bytes) -> Answer: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a row is tried. Times in seconds.
-
-    tries: doubtful endings of one row that one run puts up with before it leaves the row in doubt.
-    token_lifetime: how long the service is trusted to remember a client token.
-    streak: different rows that end in doubt in a row until the service is taken to be down.
-    """
-
-    tries: int
-    token_lifetime: float
-    waits: Waits
-    streak: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +102,7 @@ class Deliverer:
         self.engagements = Engagements()
         self._aside = Aside()
         self._is_last_round = False
-        self._held = Held()
+        self._held = Held(resolver)
 
     async def deliver(self, to_send: ToSend) -> int:
         """Send a row until it is settled, set aside or left in doubt.
@@ -127,7 +112,10 @@ class Deliverer:
 
         A stop leaves the row as it was last committed. Raises BulkInviteError, CheckpointError among them.
         """
-        return await self.go_on(Life(to_send, self._committer, self._report, self._clock, self._elapsed))
+        life = Life(
+            to_send, self._committer, self._report, self._clock, self._elapsed, self._patience.call_timeout
+        )
+        return await self.go_on(life)
 
     async def go_on(self, life: Life) -> int:
         """`deliver` for a row that was set aside before."""
@@ -168,7 +156,7 @@ class Deliverer:
         """
         if not self._guard.proven_now and len(self._held) >= PermissionGuard.FEW:
             raise reason_to_stop(self._held.first)
-        return await self._held.fail(denied_by=math.inf)
+        return await self._held.fail(denied_by=math.inf, is_last=True)
 
     async def _checked(self, life: Life, permit: Permit | None) -> Permit | None:
         """A permit that the row still wants: waiting for it may have taken hours."""
@@ -188,7 +176,8 @@ class Deliverer:
                 await life.settled(Disposition.set_aside())
             self._put_aside(life)
             return True
-        return self._is_too_old(life) and not await self._resolved(life)
+        is_unsafe = life.is_to_be_found or self._is_too_old(life)
+        return is_unsafe and not await self._resolved(life)
 
     def _is_set_aside(self, life: Life) -> bool:
         return life.doubt_since is None and self.engagements.is_full(life.engagement)
@@ -289,7 +278,8 @@ class Deliverer:
                 self._outage.probe_gave_up(life)
                 await self._resolver.find_or_leave(life)
             case Next.LOOK_UP | Next.LOOK_UP_LATER:
-                await self._resolved(life)
+                if await self._resolved(life):
+                    return await self._checked(life, await self._departures.first(life))
             case Next.AGAIN:
                 return await self._checked(life, await self._departures.again(life, disposition))
             case Next.AGAIN_WHEN_REACHABLE:

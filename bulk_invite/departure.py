@@ -25,6 +25,22 @@ class Waits:
     unreachable: Backoff
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a row is tried. Times in seconds.
+
+    tries: doubtful endings of one row that one run puts up with before it leaves the row in doubt.
+    token_lifetime: how long the service is trusted to remember a client token. call_timeout: what a call has.
+    streak: different rows that end in doubt in a row until the service is taken to be down.
+    """
+
+    tries: int
+    token_lifetime: float
+    call_timeout: float
+    waits: Waits
+    streak: int = 10
+
+
 class Departures:
     """Gives permits to calls.
 

@@ -1,9 +1,8 @@
 """What becomes of a row after an attempt or a look-up: its new state, and what is done with it next. Pure.
 
-Invariants: only an Id or a look-up takes doubt away. A ConflictException or a full engagement leaves a row in
-doubt, for it may be the very consequence of the attempt that is: it is looked up. Other refusals fail the
-row, because its earlier attempt was the same request by the same sender; but the date of the doubt is kept,
-so that a row that is to be sent again in spite of that is not sent past the life of its token.
+Invariants: only an Id or a look-up takes doubt away. A no leaves a row in doubt, for it speaks of its own
+attempt only: a conflict or a full engagement may be the very consequence of an earlier one that arrived, and
+what made any other no may have come up in between. Such a row is looked up.
 """
 
 from __future__ import annotations
@@ -93,6 +92,12 @@ class Disposition:
         """The same, where this run does no more about it."""
         return replace(self, next=Next.DONE)
 
+    def unless_in_doubt(self, since: float | None) -> Disposition:
+        """The same, where a no is all that is known; a row in doubt is looked up."""
+        if since is None:
+            return self
+        return replace(self, state=State.IN_DOUBT, next=Next.LOOK_UP, doubt_since=since)
+
     def failed(self) -> Disposition:
         """The same, where a denial turns out to be the row's."""
         return replace(self, state=State.FAILED, next=Next.DONE)
@@ -122,15 +127,13 @@ def dispose(  # noqa: C901, PLR0911 - one arm for each verdict, none with a bran
             since = sent_at if doubt_since is None else doubt_since
             return Disposition(State.IN_DOUBT, step, "doubtful", code, since)
         case EngagementFull(code):
-            state = State.DEFERRED if doubt_since is None else State.IN_DOUBT
-            step = Next.SET_ENGAGEMENT_ASIDE if doubt_since is None else Next.LOOK_UP
-            return Disposition(state, step, "engagement_full", code, doubt_since)
+            full = Disposition(State.DEFERRED, Next.SET_ENGAGEMENT_ASIDE, "engagement_full", code)
+            return full.unless_in_doubt(doubt_since)
         case Conflict(code):
-            state = State.FAILED if doubt_since is None else State.IN_DOUBT
-            step = Next.DONE if doubt_since is None else Next.LOOK_UP
-            return Disposition(state, step, "conflict", code, doubt_since)
+            return Disposition(State.FAILED, Next.DONE, "conflict", code).unless_in_doubt(doubt_since)
         case Refused(code, errors):
-            return Disposition(State.FAILED, Next.DONE, "refused", code, doubt_since, errors=errors)
+            refused = Disposition(State.FAILED, Next.DONE, "refused", code, errors=errors)
+            return refused.unless_in_doubt(doubt_since)
         case Denied(code):
             return Disposition(as_before, Next.HOLD, "denied", code, doubt_since)
         case SenderRefused(code):
@@ -145,7 +148,8 @@ def dispose(  # noqa: C901, PLR0911 - one arm for each verdict, none with a bran
 def resolve(finding: Finding, row: DoubtfulRow) -> Disposition:
     """Decide on a row that was looked up.
 
-    Where its last attempt was answered with a no, absence says that no attempt before was a yes.
+    Where its last attempt met a conflict or a full engagement, absence says that no attempt before was a yes.
+    Any other no is heard once more, now that nothing is in doubt.
     """
     match finding:
         case Found(invitation):

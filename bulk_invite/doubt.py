@@ -11,7 +11,7 @@ from typing import Any
 class DoubtfulRow:
     """A row in doubt, as far as it is known. Times in epoch seconds.
 
-    doubt_since: the earliest attempt of unknown fate; last_sent: the latest attempt of all.
+    doubt_since: the earliest attempt of unknown fate; last_sent: when the latest one of all may have left.
     code: what the last attempt was answered with, "" where there was no answer.
     body: the request that was sent (canonical JSON); None where the row's source is not at hand.
     """
@@ -51,10 +51,19 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of a list; `next_token` "" on the last one."""
+    """A page of a list; `next_token` "" on the last one. date: the service's clock, None where not told."""
 
     invitations: tuple[Listed, ...]
     next_token: str
+    date: float | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All that lists show of some engagements. date: as that of a page."""
+
+    invitations: tuple[Listed, ...]
+    date: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,14 @@ from collections import deque
 
 from bulk_invite.disposition import Disposition
 from bulk_invite.life import Life
+from bulk_invite.resolver import Resolver
 
 
 class Held:
     """In the order in which they were denied. Times in epoch seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
         self._held: deque[tuple[Life, Disposition, float]] = deque()
 
     def __len__(self) -> int:
@@ -25,11 +27,20 @@ class Held:
     def hold(self, life: Life, disposition: Disposition, at: float) -> None:
         self._held.append((life, disposition, at))
 
-    async def fail(self, *, denied_by: float) -> int:
-        """Fail those that were denied by then; says how many. Raises CheckpointError."""
-        failed = 0
+    async def fail(self, *, denied_by: float, is_last: bool = False) -> int:
+        """Fail those that were denied by then; says how many came to their end.
+
+        Those in doubt are looked up: at the end of the run, or now where this is it (`is_last`). Raises
+        CheckpointError and SenderError.
+        """
+        ended = 0
         while self._held and self._held[0][2] <= denied_by:
             life, disposition, _ = self._held.popleft()
-            await life.settled(disposition.failed())
-            failed += 1
-        return failed
+            if life.doubt_since is None:
+                await life.settled(disposition.failed())
+            elif is_last:
+                await self._resolver.find_or_leave(life)
+            elif not self._resolver.put_off(life):
+                life.end()
+            ended += life.ended
+        return ended

@@ -10,7 +10,7 @@ from typing import Final
 import anyio
 
 from bulk_invite.commit import Committer
-from bulk_invite.disposition import Disposition
+from bulk_invite.disposition import Disposition, Next
 from bulk_invite.doubt import DoubtfulRow, Finding
 from bulk_invite.journal import Answered, Sent, ToSend
 from bulk_invite.outcome import State
@@ -25,6 +25,7 @@ class Life:
 
     doubt_since: epoch seconds of the earliest attempt of unknown fate, or None.
     doubtful, throttled: such endings in this run so far; probes: doubtful ones while the service was down.
+    is_to_be_found: it is looked up before it is called again.
     ended: this run is done with it.
     """
 
@@ -35,16 +36,17 @@ class Life:
         report: Report,
         clock: Callable[[], float],
         elapsed: Callable[[], float],
+        call_timeout: float,
     ) -> None:
         self.to_send = to_send
         self.doubt_since = to_send.doubt_since
         self.doubtful = 0
         self.probes = 0
         self.throttled = 0
+        self.is_to_be_found = False
         self.ended = False
         self._state = State.PENDING if to_send.doubt_since is None else State.IN_DOUBT
         self._attempts = 0
-        self._last_sent = to_send.last_sent
         self._code = to_send.code
         self._last: Answered | None = None
         self._committer = committer
@@ -52,6 +54,10 @@ class Life:
         self._clock = clock
         self._elapsed = elapsed
         self._read_at, self._read_after = clock(), elapsed()
+        self._last_sent = to_send.last_sent
+        if self._last_sent is not None:
+            # An earlier run may not have seen its call end; but now that run is gone.
+            self._last_sent = min(self._last_sent + call_timeout, self._read_at)
 
     @property
     def body(self) -> bytes:
@@ -122,6 +128,7 @@ class Life:
         self._state = disposition.state
         self._code = disposition.code
         self.doubt_since = disposition.doubt_since
+        self.is_to_be_found = disposition.next is Next.LOOK_UP
         self._last = answered
         if disposition.is_end:
             self.end()

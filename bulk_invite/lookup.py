@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import anyio
 
 from bulk_invite.doubt import Content, DoubtfulRow, Finding, Listed, SettledRow, Unclear
-from bulk_invite.matching import alone, candidates, conclude, engagement_id, likeness
+from bulk_invite.matching import Times, alone, candidates, conclude, engagement_id, likeness
 from bulk_invite.reads import LOOK_UP_FAILED, NotToldError, Reads
 
 ENGAGEMENTS_AT_ONCE: Final = 10
@@ -79,19 +79,27 @@ class LookUp:
     async def _found(self, rows: Sequence[DoubtfulRow]) -> list[Finding]:
         engagements = list(_by_engagement(rows))
         now = self._clock()  # what comes after this moment need not be in the lists
-        listed = await self._reads.listed(engagements)
+        listing = await self._reads.listed(engagements)
+        times = Times(now, 0.0 if listing.date is None else self._clock() - listing.date)
         _, settled = await self._known.rows_of(engagements)
-        contents = await self._contents(rows, listed, settled, now)
+        contents = await self._contents(rows, listing.invitations, settled, times)
         # Asked again, and last: by now another row may have turned out to be one of them.
         doubtful, settled = await self._known.rows_of(engagements)
-        return alone(rows, [self._conclusion(row, listed, contents, doubtful, settled, now) for row in rows])
+        return alone(
+            rows,
+            [self._conclusion(row, listing.invitations, contents, doubtful, settled, times) for row in rows],
+        )
 
     async def _contents(
-        self, rows: Sequence[DoubtfulRow], listed: Sequence[Listed], settled: Sequence[SettledRow], now: float
+        self,
+        rows: Sequence[DoubtfulRow],
+        listed: Sequence[Listed],
+        settled: Sequence[SettledRow],
+        times: Times,
     ) -> dict[str, Content]:
         """What every invitation says that may be one of the rows."""
         taken = _ids(settled)
-        wanted = {each.invitation_id for row in rows for each in candidates(row, listed, taken, now)}
+        wanted = {each.invitation_id for row in rows for each in candidates(row, listed, taken, times)}
         return {each: await self._reads.content(each) for each in sorted(wanted)}
 
     def _conclusion(
@@ -101,10 +109,10 @@ class LookUp:
         contents: dict[str, Content],
         doubtful: Sequence[DoubtfulRow],
         settled: Sequence[SettledRow],
-        now: float,
+        times: Times,
     ) -> Finding:
         compared = []
-        for each in candidates(row, listed, _ids(settled), now):
+        for each in candidates(row, listed, _ids(settled), times):
             content = contents[each.invitation_id]
             compared.append((each, content, likeness(row, content)))
         engagement = engagement_id(row.engagement)
@@ -113,7 +121,7 @@ class LookUp:
             compared,
             [each for each in doubtful if each.engagement == row.engagement],
             listed=sum(each.engagement == engagement for each in listed),
-            now=now,
+            now=times.now,
             settling_time=self._settling_time,
         )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import IntEnum
 from typing import Any, Final
@@ -25,7 +26,7 @@ NOT_COMPARABLE: Final = "NotComparable"
 
 CLOCK_SKEW: Final = 300.0
 """Seconds by which our clock may be ahead of the service's: signatures that are off by more are refused (AWS
-General Reference, "Signing AWS API requests")."""
+General Reference, "Signing AWS API requests"). Where the service's own clock shows more, that counts."""
 
 _SET_BY_SERVICE: Final = frozenset({"TargetCompany"})
 """Members that the service gives back with a value of its own."""
@@ -33,6 +34,21 @@ _SET_BY_SERVICE: Final = frozenset({"TargetCompany"})
 _SPACES: Final = re.compile(r"\s+")
 _NUMBER: Final = re.compile(r"-?(0|[1-9]\d{0,29})(\.\d{1,30})?", re.ASCII)
 """Not with zeros before it: that is how postal codes and ids look, of which each is another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When a list was asked for. now: epoch seconds by our clock; ahead: by how many of the service's."""
+
+    now: float
+    ahead: float = 0.0
+
+    def earliest(self, row: DoubtfulRow) -> float | None:
+        """Before when no invitation is the row; None where that cannot be said."""
+        if row.doubt_since > self.now + CLOCK_SKEW:
+            return None  # a clock that was ahead when the row was sent says nothing of when that was
+        # One that is ahead now may have been so then.
+        return row.doubt_since - CLOCK_SKEW - max(0.0, self.ahead)
 
 
 class Likeness(IntEnum):
@@ -49,15 +65,14 @@ def engagement_id(identifier: str) -> str:
 
 
 def candidates(
-    row: DoubtfulRow, listed: Iterable[Listed], taken: Collection[str], now: float
+    row: DoubtfulRow, listed: Iterable[Listed], taken: Collection[str], times: Times
 ) -> list[Listed]:
     """The invitations that may be the row, by all that a list shows.
 
-    taken: Ids that other rows are known to have become. now: epoch seconds.
+    taken: Ids that other rows are known to have become.
     """
     receiver = _receiver(row)
-    # A clock that was ahead when the row was sent says nothing of when that was.
-    earliest = row.doubt_since - CLOCK_SKEW if row.doubt_since <= now + CLOCK_SKEW else None
+    earliest = times.earliest(row)
     return [
         each
         for each in listed

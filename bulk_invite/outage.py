@@ -110,15 +110,19 @@ class Outage:
         self._queue.append(who)
         try:
             while self.is_on:
-                if self._queue[0] is who and self._probe is None and await self._waited_out():
+                if not self._is_next(who):
+                    await self._moved.wait()
+                # Meanwhile it may be over, and another outage have its own probe under way.
+                elif await self._waited_out() and self._is_next(who):
                     self._probe = who
                     return True
-                if self.is_on:
-                    await self._moved.wait()
             return False
         finally:
             self._queue.remove(who)
             self._move()
+
+    def _is_next(self, who: object) -> bool:
+        return self._queue[0] is who and self._probe is None
 
     async def _waited_out(self) -> bool:
         """Wait until the next probe may leave; False when it is over before."""

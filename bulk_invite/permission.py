@@ -33,11 +33,6 @@ class PermissionGuard:
         self._engagements: set[str] = set()
 
     @property
-    def proven(self) -> bool:
-        """Whether the sender is known to be allowed to send, or was."""
-        return self._proven
-
-    @property
     def proven_now(self) -> bool:
         """Whether this run has shown it."""
         return self._proven_now

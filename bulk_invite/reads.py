@@ -13,7 +13,7 @@ from aiolimiter import AsyncLimiter
 from bulk_invite.backoff import Backoff
 from bulk_invite.classify import classify
 from bulk_invite.disposition import dispose, reason_to_stop
-from bulk_invite.doubt import Content, Listed, Page
+from bulk_invite.doubt import Content, Listed, Listing, Page
 from bulk_invite.outcome import (
     Answer,
     Denied,
@@ -78,7 +78,7 @@ class Reads:
         self._limiter = AsyncLimiter(1.0, 1.0 / _PER_SECOND)
         self._denials = 0
 
-    async def listed(self, engagements: Sequence[str]) -> list[Listed]:
+    async def listed(self, engagements: Sequence[str]) -> Listing:
         """All that was sent for up to ten engagements."""
         found: dict[str, Listed] = {}
         token = ""
@@ -88,7 +88,7 @@ class Reads:
             found |= {each.invitation_id: each for each in page.invitations}
             token = page.next_token
             if not token:
-                return list(found.values())
+                return Listing(tuple(found.values()), page.date)
         raise NotToldError(LOOK_UP_FAILED)
 
     async def content(self, invitation_id: str) -> Content:

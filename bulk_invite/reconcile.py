@@ -53,14 +53,14 @@ class Reconciliation:
         for group in _groups(rows):
             if (findings := await self._findings(group)) is None:
                 return
-            found = list(zip(group, findings, strict=True))
-            early = [(row, each) for row, each in found if isinstance(each, TooEarly)]
-            if len(self._later) + len(early) > _MOST_LATER:
-                early = []
-            for row, each in early:
-                self._later.append(row)
-                self._wait = max(self._wait, each.seconds)
-            await self._commit([each for each in found if each not in early])
+            settled = []
+            for row, finding in zip(group, findings, strict=True):
+                if isinstance(finding, TooEarly) and len(self._later) < _MOST_LATER:
+                    self._later.append(row)
+                    self._wait = max(self._wait, finding.seconds)
+                else:
+                    settled.append((row, finding))
+            await self._commit(settled)
 
     async def settle_later(self) -> None:
         """Wait until what is not listed counts as absent, and look those rows up again; as `settle`."""

@@ -20,7 +20,7 @@ class Resolver:
     def __init__(self, look_up: LookUp, stop: StopSwitch) -> None:
         self._look_up = look_up
         self._stop = stop
-        self._put_off = Aside()
+        self._aside = Aside()
 
     async def resolve(self, life: Life, *, is_last: bool) -> Next | None:
         """What is to be done with a row in doubt now; None when a stop came, or it is put off to the end.
@@ -32,7 +32,7 @@ class Resolver:
             return None
         disposition = resolve(finding, life.doubt())
         if disposition.next is Next.LOOK_UP_LATER:
-            if not is_last and self._put_off.put(life):
+            if not is_last and self.put_off(life):
                 return None
             disposition = disposition.left()
         await life.settled(disposition, finding)
@@ -46,9 +46,14 @@ class Resolver:
         elif finding is not None:
             life.end()
 
+    def put_off(self, life: Life) -> bool:
+        """Look a row up at the end of the run; False where there is no room to keep it until then."""
+        life.is_to_be_found = True
+        return self._aside.put(life)
+
     def taken_back(self) -> deque[Life]:
         """The rows that were put off."""
-        first, others = self._put_off.taken_back()
+        first, others = self._aside.taken_back()
         return first + others
 
     async def _find(self, life: Life, *, to_the_end: bool) -> Finding | None:

@@ -20,8 +20,9 @@ class StopSwitch:
         self.draining = False
         self.aborted = False
         self.reason: BulkInviteError | None = None
-        self._until_drain: set[CancelScope] = set()
-        self._until_abort: set[CancelScope] = set()
+        # Dicts for their order: a run that is repeated is to end as it did.
+        self._until_drain: dict[CancelScope, None] = {}
+        self._until_abort: dict[CancelScope, None] = {}
 
     def drain(self, reason: BulkInviteError | None = None) -> None:
         """No new calls; calls in flight are finished and committed. The first reason stands.
@@ -49,22 +50,22 @@ class StopSwitch:
 
 
 class _Held:
-    """A cancel scope that stands in a set as long as it is entered; two of them for every call."""
+    """A cancel scope that is known as long as it is entered; two of them for every call."""
 
     __slots__ = ("_scope", "_scopes")
 
-    def __init__(self, scopes: set[CancelScope], *, cancelled: bool) -> None:
+    def __init__(self, scopes: dict[CancelScope, None], *, cancelled: bool) -> None:
         self._scopes = scopes
         self._scope = CancelScope()
         if cancelled:
             self._scope.cancel()
 
     def __enter__(self) -> CancelScope:
-        self._scopes.add(self._scope)
+        self._scopes[self._scope] = None
         return self._scope.__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        self._scopes.discard(self._scope)
+        self._scopes.pop(self._scope, None)
         return bool(self._scope.__exit__(kind, error, trace))

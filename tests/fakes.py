@@ -387,7 +387,7 @@ class ScriptedFinder:
 
     overlap: how many invitations of a page stand on the next one again. endless: every page has a next one.
     unknown: engagements for which a list is refused. seconds: how long an answer takes. lists, gets: what the
-    first questions are answered with, and `always` all others.
+    first questions are answered with, and `always` all others. date: what its clock says.
     """
 
     arrived: list[tuple[Listed, Content]] = field(default_factory=list)
@@ -399,6 +399,7 @@ class ScriptedFinder:
     lists: list[Answer] = field(default_factory=list)
     gets: list[Answer] = field(default_factory=list)
     always: Answer | None = None
+    date: float | None = None
     asked: list[tuple[float, tuple[str, ...]]] = field(default_factory=list)
     got: list[tuple[float, str]] = field(default_factory=list)
 
@@ -414,7 +415,7 @@ class ScriptedFinder:
         start = int(next_token or 0)
         end = start + self.page_size
         more = end < len(of_them) or self.endless
-        return Page(tuple(of_them[start:end]), str(end - self.overlap) if more else "")
+        return Page(tuple(of_them[start:end]), str(end - self.overlap) if more else "", self.date)
 
     async def get_invitation(self, invitation_id: str) -> Content | Answer:
         self.got.append((anyio.current_time(), invitation_id))

@@ -20,7 +20,7 @@ from bulk_invite.emulator.ledger import Ledger
 from bulk_invite.emulator.options import Options
 from bulk_invite.emulator.partner_central import GET, LIST, PartnerCentral
 from bulk_invite.invitation import Invitation
-from bulk_invite.matching import candidates, conclude, likeness
+from bulk_invite.matching import Times, candidates, conclude, likeness
 from bulk_invite.partner_central.answers import content, page
 from bulk_invite.service_model import load
 
@@ -73,10 +73,11 @@ def look(
     *,
     taken: Sequence[str] = (),
     now: float = LATER,
+    ahead: float = 0.0,
 ) -> Finding:
     """Look a row up among what has arrived, as `lookup` does."""
     contents = {each.invitation_id: content for each, content in arrived}
-    possible = candidates(row, [each for each, _ in arrived], taken, now)
+    possible = candidates(row, [each for each, _ in arrived], taken, Times(now, ahead))
     compared = [
         (each, contents[each.invitation_id], likeness(row, contents[each.invitation_id])) for each in possible
     ]

@@ -67,6 +67,19 @@ def test_server_errors_are_doubt(status: int, code: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "code",
+    [
+        "ConflictException",
+        "ServiceQuotaExceededException",
+        "ValidationException",
+        "ResourceNotFoundException",
+    ],
+)
+def test_a_server_error_that_names_a_refusal_is_told_by_its_status(code: str) -> None:
+    assert classify(HttpAnswer(502, code=code)) == Doubtful("502")
+
+
+@pytest.mark.parametrize(
     ("code", "verdict"),
     [
         ("ServiceQuotaExceededException", EngagementFull("ServiceQuotaExceededException")),

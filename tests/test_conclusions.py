@@ -21,6 +21,7 @@ from bulk_invite.matching import (
     SEVERAL_INVITATIONS,
     SEVERAL_ROWS,
     Likeness,
+    Times,
     candidates,
     conclude,
     likeness,
@@ -188,17 +189,26 @@ def test_what_a_list_shows_decides_who_may_be_the_row(number: int) -> None:
         listed(row, number, engagement="eng-another0000000"),
         listed(row, number, invited_at=row.doubt_since - CLOCK_SKEW - 1),
     ]
-    assert candidates(row, [*fits, *others], {"engi-taken"}, NOW) == fits
+    assert candidates(row, [*fits, *others], {"engi-taken"}, Times(NOW)) == fits
 
 
 def test_an_engagement_that_the_row_names_by_its_arn_is_the_one_that_a_list_names_by_its_id() -> None:
     row = doubtful(0)
     by_arn = replace(row, engagement=f"arn:aws:partnercentral:::catalog/Sandbox/engagement/{row.engagement}")
-    assert candidates(by_arn, [listed(row, 0)], set(), NOW) == [listed(row, 0)]
+    assert candidates(by_arn, [listed(row, 0)], set(), Times(NOW)) == [listed(row, 0)]
 
 
 def test_a_row_from_a_clock_that_was_ahead_is_looked_for_among_all() -> None:
     row = doubtful(0, since=NOW + 2 * CLOCK_SKEW)
     invitation = listed(row, 0, invited_at=NOW - 1e6)
-    assert candidates(row, [invitation], set(), NOW) == [invitation]
-    assert candidates(doubtful(0, since=NOW), [invitation], set(), NOW) == []
+    assert candidates(row, [invitation], set(), Times(NOW)) == [invitation]
+    assert candidates(doubtful(0, since=NOW), [invitation], set(), Times(NOW)) == []
+
+
+@pytest.mark.parametrize(("ahead", "is_candidate"), [(9e3, False), (1e4, True), (1e6, True), (-1e6, False)])
+def test_a_clock_that_is_ahead_of_the_services_may_have_been_so_when_the_row_was_sent(
+    ahead: float, *, is_candidate: bool
+) -> None:
+    row = doubtful(0, since=NOW - 1)
+    invitation = listed(row, 0, invited_at=NOW - 1 - 1e4 - CLOCK_SKEW)
+    assert bool(candidates(row, [invitation], set(), Times(NOW, ahead))) == is_candidate

@@ -138,6 +138,17 @@ async def test_a_row_may_be_looked_up_again() -> None:
     assert isinstance(desk.findings[row.client_token], Absent)
 
 
+@pytest.mark.parametrize("ahead", [0.0, 36000.0])
+async def test_a_clock_far_ahead_does_not_hide_what_has_arrived(ahead: float) -> None:
+    (row,) = rows(1)
+    at = EPOCH - 999 - ahead
+    arrivals = [arrival("t0 eng-0", at)]
+    desk = await Desk(ScriptedFinder(arrivals, date=EPOCH - ahead)).find_each([row])
+    assert desk.ids() == {"t0": "engi-t0-1"}
+    blind = await Desk(ScriptedFinder(arrivals)).find_each([row])
+    assert bool(blind.ids()) == (not ahead)
+
+
 # Pages
 
 

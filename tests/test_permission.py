@@ -86,7 +86,7 @@ def test_a_judgement_of_a_row_proves_the_sender_and_resets_the_count(answer: Ans
     for number in range(4):
         judge(guard, DENIED, f"eng-{number}")
     judge(guard, answer)
-    assert guard.proven
+    assert guard.proven_now
     assert denials_until_stop(guard, 1000) == 20
 
 
@@ -96,7 +96,7 @@ def test_an_answer_that_judges_no_row_proves_nothing(answer: Answer) -> None:
     for number in range(4):
         judge(guard, DENIED, f"eng-{number}")
     judge(guard, answer)
-    assert not guard.proven
+    assert not guard.proven_now
     assert judge(guard, DENIED, "eng-4").next is Next.STOP_RUN
 
 

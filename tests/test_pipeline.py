@@ -39,8 +39,8 @@ from virtual_time import VIRTUAL_TIME, running_loop
 
 from bulk_invite.backoff import Backoff
 from bulk_invite.commit import Committer
-from bulk_invite.deliver import Deliverer, Patience, Surroundings
-from bulk_invite.departure import Waits
+from bulk_invite.deliver import Deliverer, Surroundings
+from bulk_invite.departure import Patience, Waits
 from bulk_invite.doubt import Page
 from bulk_invite.errors import (
     BulkInviteError,
@@ -124,7 +124,7 @@ class _Run:
             self.report,
             self.stop,
             guard=PermissionGuard(proven=self.proven),
-            patience=Patience(self.tries, 8 * _HOUR, _WAITS),
+            patience=Patience(self.tries, 8 * _HOUR, 60.0, _WAITS),
             surroundings=Surroundings(lambda: _EPOCH + loop.time(), loop.time, lambda: 0.5),
         )
         assert self.source is not None
@@ -280,7 +280,7 @@ async def test_a_throttle_after_doubt_leaves_the_doubt() -> None:
         ([CONFLICT], State.FAILED),
         ([SERVER_ERROR, CONFLICT], State.IN_DOUBT),
         ([REFUSED], State.FAILED),
-        ([SERVER_ERROR, REFUSED], State.FAILED),
+        ([SERVER_ERROR, REFUSED], State.IN_DOUBT),
         ([FULL], State.DEFERRED),
         ([SERVER_ERROR, FULL], State.IN_DOUBT),
         ([THROTTLED, CONFLICT], State.FAILED),
@@ -302,6 +302,8 @@ async def test_ends_of_a_row(replies: Sequence[Reply], state: State) -> None:
         (CONFLICT, False, State.FAILED),
         (FULL, True, State.CREATED),
         (FULL, False, State.DEFERRED),
+        (REFUSED, True, State.CREATED),
+        (REFUSED, False, State.FAILED),
         (SERVER_ERROR, True, State.CREATED),
         (SERVER_ERROR, False, State.IN_DOUBT),
     ],
@@ -550,18 +552,61 @@ async def test_a_token_from_times_to_come_is_not_sent_again_for_nobody_knows_how
     assert _state(run, "t1") is State.IN_DOUBT
 
 
-async def test_a_refusal_does_not_take_the_doubt_away_from_a_row_that_is_to_be_sent_again() -> None:
-    journal = MemoryJournal()
-    run = await _Run(["t1"], ScriptedSender({"t1": [RESET, REFUSED]}), journal).go()
-    assert _state(run, "t1") is State.FAILED
-    since = journal.rows["t1"].doubt_since
-    assert since is not None
-    journal.rows["t1"].doubt_since = since - 9 * _HOUR
-    journal.next_run()
-    here = ScriptedSender(arrived=[arrival("t1", since - 9 * _HOUR)])
-    again = await _Run(["t1"], here, journal, retry_failed=True).go()
-    assert not again.sender.calls
-    assert _state(again, "t1") is State.CREATED
+async def test_a_row_that_an_older_program_failed_in_doubt_is_looked_up_before_it_is_sent_again() -> None:
+    journal, since = MemoryJournal(), _EPOCH - 9 * _HOUR
+    journal.rows["t1"] = Entry(_hash("t1"), State.FAILED, doubt_since=since)
+    here = ScriptedSender(arrived=[arrival("t1", since)])
+    run = await _Run(["t1"], here, journal, retry_failed=True).go()
+    assert not run.sender.calls
+    assert _state(run, "t1") is State.CREATED
+
+
+async def test_a_refusal_after_doubt_is_heard_again_when_nothing_is_in_doubt() -> None:
+    run = await _Run(["t1"], ScriptedSender({"t1": [RESET, REFUSED]})).go()
+    assert run.journal.outcomes("t1") == ["sent", "doubtful", "sent", "refused", "absent", "sent", "refused"]
+    assert run.journal.rows["t1"].doubt_since is None
+    assert run.outlet.failed_rows == {"t1": REFUSED.errors}
+    assert run.took > 60
+
+
+@pytest.mark.parametrize("no", [CONFLICT, REFUSED])
+async def test_a_row_that_is_to_be_found_is_not_called_before_it_is(no: Reply) -> None:
+    sender = ScriptedSender({"t1": [RESET, no]}, arrived=[])
+
+    def arrives() -> None:
+        assert len(sender.calls_of("t1")) == 2
+        sender.arrived.append(arrival("t1", _EPOCH + 0.1))
+
+    run = await _Run(_rows(100), sender, rate=2.0).when(30.0, arrives)
+    assert len(sender.calls_of("t1")) == 2
+    assert _state(run, "t1") is State.CREATED
+
+
+@pytest.mark.parametrize("here", [True, False])
+async def test_a_denial_that_is_the_rows_fails_it_only_where_it_has_not_arrived(*, here: bool) -> None:
+    sender = ScriptedSender({"t1": [RESET, DENIED]}, arrived=[arrival("t1", _EPOCH + 0.1)] if here else [])
+    run = await _Run(_rows(20), sender).go()
+    assert _state(run, "t1") is (State.CREATED if here else State.FAILED)
+    assert len(sender.calls_of("t1")) == (2 if here else 3)
+    assert run.finished
+
+
+@pytest.mark.parametrize("here", [True, False])
+async def test_a_denial_after_doubt_that_nothing_explains_is_looked_up_at_the_end(*, here: bool) -> None:
+    sender = ScriptedSender({"t1": [RESET, DENIED]}, arrived=[arrival("t1", _EPOCH + 0.1)] if here else [])
+    run = await _Run(["t1"], sender).go()
+    assert _state(run, "t1") is (State.CREATED if here else State.IN_DOUBT)
+    assert run.finished
+
+
+@pytest.mark.parametrize(("ago", "waits"), [(5.0, 60.0), (30.0, 60.0), (61.0, 59.0), (121.0, 0.0)])
+async def test_the_end_of_a_call_that_nobody_saw_is_as_late_as_it_can_be(ago: float, waits: float) -> None:
+    journal, long_ago = MemoryJournal(), _EPOCH - 9 * _HOUR
+    journal.rows["t1"] = Entry(
+        _hash("t1"), State.IN_DOUBT, doubt_since=long_ago, last_sent=_EPOCH - ago
+    )  # a call has 60 seconds, and no more than until its program is gone
+    run = await _Run(["t1"], ScriptedSender(), journal, settling_time=60).go()
+    assert run.sender.calls[0].began == pytest.approx(waits, abs=1.0)
 
 
 async def test_a_token_that_grows_too_old_during_a_run_is_not_sent_again() -> None:

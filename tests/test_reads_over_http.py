@@ -131,6 +131,7 @@ async def test_what_the_list_does_not_show_yet_is_told_when_asked_for() -> None:
             page = await partner_central.list_invitations([row.engagement], "")
             assert isinstance(page, Page)
             assert [each.invitation_id for each in page.invitations] == [identifier]
+            assert page.date == pytest.approx(time.time(), abs=5)
 
 
 async def test_another_catalog_has_nothing_of_it() -> None:
@@ -193,6 +194,8 @@ ODD = {
     "numbers for summaries": http(200, {"EngagementInvitationSummaries": [1, 2]}),
     "a page of a proxy": http(200, b"<html>Sign in</html>", content_type="text/html"),
     "another's invitation": http(200, {"Id": "engi-other", "Catalog": "Sandbox", "InvitationMessage": "x"}),
+    "one that is left out": http(200, {"EngagementInvitationSummaries": [{"Id": "engi-1"}, None]}),
+    "a next page that has no name": http(200, {"EngagementInvitationSummaries": [], "NextToken": 7}),
     "a date that is none": http(
         200, {"EngagementInvitationSummaries": [{"Id": "engi-1", "InvitationDate": "soon"}]}
     ),
@@ -213,7 +216,7 @@ async def test_a_success_that_does_not_hold_what_was_asked_for_is_doubtful() -> 
 
 
 async def test_an_invitation_of_which_nothing_is_shown_is_one_all_the_same() -> None:
-    page = http(200, {"EngagementInvitationSummaries": [{"Id": "engi-1", "Catalog": "Sandbox"}, None]})
+    page = http(200, {"EngagementInvitationSummaries": [{"Id": "engi-1", "Catalog": "Sandbox"}]})
     told = http(200, {"Id": "engi-1", "Catalog": "Sandbox"})
     bodies = [page, told]
     with ScriptedServer(lambda _: Reply(b""), others=lambda: bodies.pop(0)) as server:

@@ -108,6 +108,8 @@ def test_it_refuses_what_send_refuses(tmp_path: Path) -> None:
         run("send", source, "--endpoint-url", service.url, *FAST, cwd=tmp_path)
         other = reconcile(service, tmp_path, "--catalog", "AWS")
         assert (other.code, "belongs to catalog Sandbox" in other.said) == (4, True)
+        piped = reconcile(service, tmp_path, "-")
+        assert (piped.code, "more than once" in piped.said) == (2, True)
         fine = reconcile(service, tmp_path)
         assert (fine.code, fine.json["in_doubt"]) == (0, 0)
     with emulator(deny_accounts=("111122223333",)) as service:

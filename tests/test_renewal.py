@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import anyio
 import pytest
+from botocore.exceptions import InvalidConfigError
 from command import (
     CREATED,
     FAST,
@@ -209,6 +210,22 @@ async def test_an_endpoint_that_fails_is_told_before_anything_leaves(
         assert isinstance(classify(answer), SenderRefused), failure
     assert len(told) == 4
     assert not server.creates
+
+
+class OddCredentials:
+    """Whose renewal fails by something that no table knows."""
+
+    async def get_frozen_credentials(self) -> None:
+        raise InvalidConfigError(error_msg="no such thing")
+
+
+async def test_a_renewal_that_fails_by_something_unheard_of_is_the_credentials_and_no_doubt() -> None:
+    partner_central = PartnerCentral(
+        None, None, OddCredentials(), "", catalog="Sandbox", deadline=1.0, has_one_endpoint=True
+    )
+    answer = await partner_central.ready()
+    assert answer is not None
+    assert isinstance(classify(answer), SenderRefused)
 
 
 # Whole runs

@@ -12,10 +12,10 @@ import typer
 from bulk_invite import logs
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.commands.summary import show_reconciliation
-from bulk_invite.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CheckpointError
+from bulk_invite.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CheckpointError, UsageError
 from bulk_invite.options import with_settings
 from bulk_invite.settings import Settings
-from bulk_invite.sources.ndjson import resolve
+from bulk_invite.sources.ndjson import STDIN, resolve
 from bulk_invite.stop import StopSwitch
 
 RECONCILE_EXAMPLES: Final = """
@@ -58,6 +58,11 @@ def reconcile(
     signal; 130 second interrupt.
     """
     logs.configure(settings.log_format, settings.log_level)
+    if STDIN in (sources or []):
+        raise UsageError(
+            "reconcile may have to read its sources more than once, which standard input does not allow.",
+            hint="Put the rows into a file and name that.",
+        )
     named = resolve(sources or [])
     stop = StopSwitch()
     path = Path(settings.checkpoint)
@@ -76,6 +81,6 @@ def reconcile(
     show_reconciliation(states, left, time.monotonic() - began, as_json=settings.json_output)
     if stop.reason is not None:
         raise stop.reason
-    if stop.draining:
+    if stop.draining and left:
         raise typer.Exit(EXIT_INTERRUPTED if stop.aborted else EXIT_STOPPED)
     raise typer.Exit(1 if left else 0)

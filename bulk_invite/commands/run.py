@@ -20,7 +20,8 @@ from bulk_invite.commands.service import WAITS, claim, connection_of, endpoint_o
 from bulk_invite.commands.signals import watch_signals
 from bulk_invite.commands.summary import Summary, show
 from bulk_invite.commit import Committer
-from bulk_invite.deliver import Deliverer, Patience, Surroundings
+from bulk_invite.deliver import Deliverer, Surroundings
+from bulk_invite.departure import Patience
 from bulk_invite.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CheckpointError, ResultsError
 from bulk_invite.outcome import State
 from bulk_invite.pacing.pacer import Pacer
@@ -148,6 +149,7 @@ class Run:
                 patience=Patience(
                     settings.max_attempts,
                     settings.token_lifetime,
+                    settings.call_timeout,
                     WAITS,
                     streak=min(10, settings.max_in_flight),
                 ),

@@ -45,6 +45,7 @@ async def settle_doubt(
     named: where the rows stand now; empty for where they were read from.
     """
     clock = make_clock()
+    began = clock.wall()
     async with connect(connection_of(settings)) as partner_central, anyio.create_task_group() as group:
         group.start_soon(partial(watch_signals, stop))
         look_up = make_look_up(settings, partner_central, _Known(writer), clock)
@@ -57,7 +58,14 @@ async def settle_doubt(
                 after = rows[-1][0].engagement
                 bodies = await run_sync(_bodies, settings, rows, named, partial(getattr, stop, "draining"))
                 await reconciliation.settle(
-                    [replace(row, body=bodies.get(row.client_token)) for row, *_ in rows]
+                    [
+                        replace(
+                            row,
+                            body=bodies.get(row.client_token),
+                            last_sent=min(row.last_sent + settings.call_timeout, began),
+                        )
+                        for row, *_ in rows
+                    ]
                 )
             await reconciliation.settle_later()
         except BulkInviteError as error:

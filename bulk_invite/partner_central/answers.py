@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from botocore.parsers import ResponseParserError
@@ -37,9 +38,11 @@ def success(response: Mapping[str, Any]) -> HttpAnswer:
 def page(response: Mapping[str, Any]) -> Page | NoAnswer:
     """A page of a list; an answer without one is none, whatever its status says."""
     summaries = response.get("EngagementInvitationSummaries")
-    if not isinstance(summaries, list):
+    next_token = response.get("NextToken", "")
+    # What is left out here would be taken for absent.
+    if not isinstance(summaries, list) or None in summaries or not isinstance(next_token, str):
         return _NOT_IT
-    return Page(tuple(map(_listed, filter(None, summaries))), text(response.get("NextToken")))
+    return Page(tuple(map(_listed, summaries)), next_token, _date(response))
 
 
 def _listed(summary: Mapping[str, Any]) -> Listed:
@@ -110,6 +113,15 @@ def text(value: object) -> str:
 
 def _plain(value: object) -> str:
     return value if isinstance(value, str) and _PLAIN.fullmatch(value) else ""
+
+
+def _date(response: Mapping[str, Any]) -> float | None:
+    """The service's clock, epoch seconds; None where the answer does not tell."""
+    date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _milliseconds(text: str | None) -> float | None:

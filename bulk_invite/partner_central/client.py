@@ -19,7 +19,15 @@ from bulk_invite.classify import CREDENTIALS_NOT_RENEWED, CREDENTIALS_REFUSED, c
 from bulk_invite.doubt import Content, Page
 from bulk_invite.errors import SenderError
 from bulk_invite.journal import Owner
-from bulk_invite.outcome import Answer, Doubtful, NoAnswer, SenderRefused, Throttled, Unreachable
+from bulk_invite.outcome import (
+    Answer,
+    Doubtful,
+    NoAnswer,
+    SenderRefused,
+    Throttled,
+    Unknown,
+    Unreachable,
+)
 from bulk_invite.partner_central.answers import content, page, refusal, silence, success, text, unreadable
 
 _log = structlog.get_logger()
@@ -76,7 +84,11 @@ class PartnerCentral:
         Within a call it would use up the call's time, and its failure could not be told from doubt.
         """
         renewed = await self._tried("", self._credentials.get_frozen_credentials)
-        return renewed if isinstance(renewed, NoAnswer) else None
+        if not isinstance(renewed, NoAnswer):
+            return None
+        if isinstance(classify(renewed), Unknown):  # an invitation is not what became of it
+            return NoAnswer((*renewed.exceptions, CREDENTIALS_REFUSED))
+        return renewed
 
     async def create(self, body: bytes) -> Answer:
         """Call CreateEngagementInvitation once with the frozen request `body` (JSON)."""

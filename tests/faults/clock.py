@@ -23,15 +23,7 @@ LIBRARY: Final = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.
 """Debian's package `faketime`."""
 
 _ROWS: Final = make_rows(12)
-_HOUR: Final = 3600
-_SECONDS: Final = {
-    "+10h": 10 * _HOUR,
-    "-10h": -10 * _HOUR,
-    "+3d": 72 * _HOUR,
-    "-3d": -72 * _HOUR,
-    "+0": 0,
-    "+1y": 365 * 24 * _HOUR,
-}
+_OFFSETS: Final = ("+10h", "-10h", "+3d", "-3d", "+0", "+1y")
 _LATENCY: Final = 0.1
 _RETENTION: Final = 1.5
 _LIFETIME: Final = ("--token-lifetime", "1s")
@@ -53,26 +45,16 @@ class Clocks:
 def campaign(times: int, folder: Path, seed: int) -> list[Tried]:
     """`times` walks of the clock of each kind; the first ones are the plain ones."""
     chance = random.Random(seed)
-    plain = [("+0", "+10h"), ("+10h", "+0"), ("-10h", "+3d"), ("+3d", "-10h")]
-    walks = [*plain, *(tuple(chance.choices(list(_SECONDS), k=4)) for _ in range(times))][:times]
+    plain = [("+0", "+10h"), ("+10h", "+0"), ("+10h", "+10h"), ("-10h", "+3d"), ("+3d", "-10h")]
+    walks = [*plain, *(tuple(chance.choices(_OFFSETS, k=4)) for _ in range(times))][:times]
     remembered = [Clocks(walk) for walk in walks]
-    forgotten = [Clocks(walk, forgets=True) for walk in walks if _leaves_a_trace(walk)]
+    forgotten = [Clocks(walk, forgets=True) for walk in walks]
     return [
         each_of("the clock set while it was killed", remembered, partial(judge_runs, folder=folder)),
         each_of("the same, and tokens forgotten", forgotten, partial(judge_runs, folder=folder)),
         each_of("the clock set during a run", walks, partial(judge_jumps, folder=folder)),
         each_of("the clock set while a day is used up", walks, partial(judge_day, folder=folder)),
     ]
-
-
-def _leaves_a_trace(walk: Sequence[str]) -> bool:
-    """Whether no clock that was ahead is followed by one as far ahead.
-
-    Else a row sent by the first seems to be sent later than it was, and its invitation too old to be it. AWS
-    refuses signatures of such a clock, so that it sends nothing; here they are not checked.
-    """
-    ahead = [_SECONDS[offset] for offset in walk]
-    return all(each <= 0 or each > max(ahead[n + 1 :], default=-1) for n, each in enumerate(ahead))
 
 
 def judge_runs(clocks: Clocks, *, folder: Path) -> Finding:

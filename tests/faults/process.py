@@ -17,8 +17,8 @@ from bulk_invite.backoff import Backoff
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.clock import Clock
 from bulk_invite.commit import Committer
-from bulk_invite.deliver import Deliverer, Patience, Surroundings
-from bulk_invite.departure import Waits
+from bulk_invite.deliver import Deliverer, Surroundings
+from bulk_invite.departure import Patience, Waits
 from bulk_invite.errors import BulkInviteError, CheckpointError
 from bulk_invite.invitation import Invitation, Position, Row
 from bulk_invite.journal import Owner
@@ -160,7 +160,7 @@ class Run:
             parts.report,
             self.stop,
             guard=PermissionGuard(proven=parts.proven),
-            patience=Patience(self.plan.tries, self.plan.lifetime, _WAITS),
+            patience=Patience(self.plan.tries, self.plan.lifetime, DEADLINE, _WAITS),
             surroundings=Surroundings(clock.wall, clock.steady, random),
         )
 
