@@ -81,7 +81,8 @@ _SENDER: Final = frozenset(
     }
 )
 _REFUSED: Final = frozenset({"ValidationException", "ResourceNotFoundException"})
-_REFUSALS: Final = _REFUSED | {CONFLICT, FULL}
+REFUSALS: Final = _REFUSED | {CONFLICT}
+"""Codes that are a no to what a row asks."""
 
 # Exceptions of botocore, aiobotocore and aiohttp, by class name so that this module needs none of them.
 # aiobotocore raises EndpointConnectionError both for a refused connection and for a reset after the
@@ -170,7 +171,7 @@ def _classify_http(answer: HttpAnswer) -> Verdict:
         return Throttled(code, answer.retry_after)
     if code in _DOUBTFUL or status == _REQUEST_TIMEOUT or status >= _SERVER_ERROR:
         # A look-up goes by what the last attempt was refused with: this was not refused.
-        return Doubtful(str(status) if code in _REFUSALS else code)
+        return Doubtful(str(status) if code in {*REFUSALS, FULL} else code)
     if status < _BAD_REQUEST:
         return _classify_success(answer)
     return _classify_refusal(answer)

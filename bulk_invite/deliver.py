@@ -278,8 +278,7 @@ class Deliverer:
                 self._outage.probe_gave_up(life)
                 await self._resolver.find_or_leave(life)
             case Next.LOOK_UP | Next.LOOK_UP_LATER:
-                if await self._resolved(life):
-                    return await self._checked(life, await self._departures.first(life))
+                await self._resolved(life)
             case Next.AGAIN:
                 return await self._checked(life, await self._departures.again(life, disposition))
             case Next.AGAIN_WHEN_REACHABLE:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import assert_never
 
-from bulk_invite.classify import CONFLICT, FULL
+from bulk_invite.classify import FULL, REFUSALS
 from bulk_invite.doubt import Absent, DoubtfulRow, Finding, Found, TooEarly, Unclear
 from bulk_invite.errors import BulkInviteError, SenderError, UnknownAnswerError
 from bulk_invite.invitation import RowError
@@ -148,8 +148,7 @@ def dispose(  # noqa: C901, PLR0911 - one arm for each verdict, none with a bran
 def resolve(finding: Finding, row: DoubtfulRow) -> Disposition:
     """Decide on a row that was looked up.
 
-    Where its last attempt met a conflict or a full engagement, absence says that no attempt before was a yes.
-    Any other no is heard once more, now that nothing is in doubt.
+    Where its last attempt was answered with a no, absence says that no attempt before was a yes.
     """
     match finding:
         case Found(invitation):
@@ -160,14 +159,16 @@ def resolve(finding: Finding, row: DoubtfulRow) -> Disposition:
                 invitation_id=invitation.invitation_id,
                 arn=invitation.arn,
             )
-        case Absent() if row.code == CONFLICT:
-            return Disposition(State.FAILED, Next.DONE, "absent", row.code)
+        case Absent() if row.code in REFUSALS or row.is_denied:
+            return Disposition(State.FAILED, Next.DONE, "absent", row.code, errors=row.errors)
         case Absent() if row.code == FULL:
             return Disposition(State.DEFERRED, Next.SET_ENGAGEMENT_ASIDE, "absent", row.code)
         case Absent():
             return Disposition(State.PENDING, Next.AGAIN, "absent")
         case TooEarly():
-            return Disposition(State.IN_DOUBT, Next.LOOK_UP_LATER, "too_early", row.code, row.doubt_since)
+            return Disposition(
+                State.IN_DOUBT, Next.LOOK_UP_LATER, "too_early", row.code, row.doubt_since, errors=row.errors
+            )
         case Unclear(why):
             return Disposition(State.IN_DOUBT, Next.DONE, "unclear", why, row.doubt_since)
         case _:  # pragma: no cover

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bulk_invite.invitation import RowError
+
 
 @dataclass(frozen=True, slots=True)
 class DoubtfulRow:
     """A row in doubt, as far as it is known. Times in epoch seconds.
 
     doubt_since: the earliest attempt of unknown fate; last_sent: when the latest one of all may have left.
-    code: what the last attempt was answered with, "" where there was no answer.
+    code: what the last attempt was answered with, "" where there was no answer; errors: as the service named
+    them. is_denied: that was a denial, and turned out to be the row's.
     body: the request that was sent (canonical JSON); None where the row's source is not at hand.
     """
 
@@ -23,6 +26,8 @@ class DoubtfulRow:
     doubt_since: float
     last_sent: float
     code: str = ""
+    errors: tuple[RowError, ...] = ()
+    is_denied: bool = False
     body: bytes | None = field(default=None, repr=False)
 
 

@@ -36,6 +36,7 @@ class Held:
         ended = 0
         while self._held and self._held[0][2] <= denied_by:
             life, disposition, _ = self._held.popleft()
+            life.is_denied = True
             if life.doubt_since is None:
                 await life.settled(disposition.failed())
             elif is_last:

@@ -84,7 +84,7 @@ class ToSend:
     """A row that this run has to send.
 
     doubt_since: epoch seconds of an earlier attempt of unknown fate; last_sent: of the latest attempt of all.
-    code: what that was answered with.
+    code, errors: what that was answered with.
     deferred: an earlier run found its engagement full.
     """
 
@@ -92,6 +92,7 @@ class ToSend:
     doubt_since: float | None = None
     last_sent: float | None = None
     code: str = ""
+    errors: tuple[RowError, ...] = ()
     deferred: bool = False
 
 

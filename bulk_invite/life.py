@@ -25,7 +25,7 @@ class Life:
 
     doubt_since: epoch seconds of the earliest attempt of unknown fate, or None.
     doubtful, throttled: such endings in this run so far; probes: doubtful ones while the service was down.
-    is_to_be_found: it is looked up before it is called again.
+    is_to_be_found: it is looked up before it is called again. is_denied: the denial it met is its own.
     ended: this run is done with it.
     """
 
@@ -44,10 +44,11 @@ class Life:
         self.probes = 0
         self.throttled = 0
         self.is_to_be_found = False
+        self.is_denied = False
         self.ended = False
         self._state = State.PENDING if to_send.doubt_since is None else State.IN_DOUBT
         self._attempts = 0
-        self._code = to_send.code
+        self._code, self._errors = to_send.code, to_send.errors
         self._last: Answered | None = None
         self._committer = committer
         self._report = report
@@ -92,6 +93,8 @@ class Life:
             self.doubt_since,
             self.doubt_since if self._last_sent is None else self._last_sent,
             self._code,
+            self._errors,
+            self.is_denied,
             invitation.body,
         )
 
@@ -126,7 +129,7 @@ class Life:
             await self._committer.commit(answered)
         self._report.answered(self.to_send, self._state, answered)
         self._state = disposition.state
-        self._code = disposition.code
+        self._code, self._errors = disposition.code, disposition.errors
         self.doubt_since = disposition.doubt_since
         self.is_to_be_found = disposition.next is Next.LOOK_UP
         self._last = answered

@@ -204,7 +204,7 @@ class CheckpointMachine(RuleBasedStateMachine):
             arn = f"arn:{each.client_token}" if known.state is State.CREATED else ""
             return AlreadySettled(each, known.state, known.invitation_id, arn, known.code, known.errors)
         deferred = known.state is State.DEFERRED
-        return ToSend(each, known.doubt_since, known.last_sent, known.code, deferred=deferred)
+        return ToSend(each, known.doubt_since, known.last_sent, known.code, known.errors, deferred=deferred)
 
     def _to_send(self) -> list[str]:
         return sorted(
@@ -226,7 +226,7 @@ class CheckpointMachine(RuleBasedStateMachine):
             known.attempts += 1
             known.first_sent = at if known.first_sent is None else known.first_sent
             known.last_sent = at
-            known.code = ""
+            known.code, known.errors = "", ()
         before = {token: self._model.rows[token].doubt_since for token in tokens}
         for token in tokens:
             known = self._model.rows[token]
@@ -399,6 +399,21 @@ def test_a_failed_row_is_sent_again_only_when_asked_for(path: Path, *, retry_fai
         (admission,) = _admit(writer, invitation("a"), retry_failed=retry_failed)
     assert isinstance(admission, ToSend if retry_failed else AlreadySettled)
     assert _overview(path).states == {State.PENDING if retry_failed else State.FAILED: 1}
+
+
+def test_a_row_in_doubt_is_looked_up_with_what_its_last_attempt_was_refused_for(path: Path) -> None:
+    error = RowError("$.A", "INVALID", "a message that may repeat a value")
+    with _writing(path) as writer:
+        _admit(writer, invitation("a"))
+        writer.record([Sent("a", _NOW)])
+        writer.record(
+            [_answered("a", State.IN_DOUBT, "refused", code="V", errors=(error,), doubt_since=_NOW)]
+        )
+        told = (RowError("$.A", "INVALID", ""),)
+        assert [(row.code, row.errors) for row in writer.rows_of(["eng-1"])[0]] == [("V", told)]
+        assert [(row.code, row.errors) for row, *_ in writer.in_doubt("", 5)] == [("V", told)]
+        writer.record([Sent("a", _NOW + 1)])
+        assert [(row.code, row.errors) for row, *_ in writer.in_doubt("", 5)] == [("", ())]
 
 
 def test_a_failed_row_in_doubt_is_sent_again_as_one_in_doubt(path: Path) -> None:

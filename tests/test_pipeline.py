@@ -561,9 +561,10 @@ async def test_a_row_that_an_older_program_failed_in_doubt_is_looked_up_before_i
     assert _state(run, "t1") is State.CREATED
 
 
-async def test_a_refusal_after_doubt_is_heard_again_when_nothing_is_in_doubt() -> None:
+async def test_a_row_that_was_refused_after_doubt_and_has_not_arrived_fails_with_its_errors() -> None:
     run = await _Run(["t1"], ScriptedSender({"t1": [RESET, REFUSED]})).go()
-    assert run.journal.outcomes("t1") == ["sent", "doubtful", "sent", "refused", "absent", "sent", "refused"]
+    assert run.journal.outcomes("t1") == ["sent", "doubtful", "sent", "refused", "absent"]
+    assert run.journal.rows["t1"].code == REFUSED.code
     assert run.journal.rows["t1"].doubt_since is None
     assert run.outlet.failed_rows == {"t1": REFUSED.errors}
     assert run.took > 60
@@ -587,7 +588,7 @@ async def test_a_denial_that_is_the_rows_fails_it_only_where_it_has_not_arrived(
     sender = ScriptedSender({"t1": [RESET, DENIED]}, arrived=[arrival("t1", _EPOCH + 0.1)] if here else [])
     run = await _Run(_rows(20), sender).go()
     assert _state(run, "t1") is (State.CREATED if here else State.FAILED)
-    assert len(sender.calls_of("t1")) == (2 if here else 3)
+    assert len(sender.calls_of("t1")) == 2
     assert run.finished
 
 

@@ -131,7 +131,14 @@ def _go_on(row: Invitation, entry: _Known) -> Admission:
         return AlreadySettled(
             row, entry.state, entry.invitation_id, entry.arn, entry.code, decode_errors(entry.errors)
         )
-    return ToSend(row, entry.doubt_since, entry.last_sent, entry.code, deferred=entry.state is State.DEFERRED)
+    return ToSend(
+        row,
+        entry.doubt_since,
+        entry.last_sent,
+        entry.code,
+        decode_errors(entry.errors),
+        deferred=entry.state is State.DEFERRED,
+    )
 
 
 def _token_reused(row: Invitation) -> Rejection:

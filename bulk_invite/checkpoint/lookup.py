@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select
 
+from bulk_invite.checkpoint.encoding import decode_errors
 from bulk_invite.checkpoint.schema import invitations
 from bulk_invite.doubt import DoubtfulRow, SettledRow
 from bulk_invite.invitation import Position
@@ -23,6 +24,7 @@ _COLUMNS: Final = (
     invitations.c.doubt_since,
     invitations.c.last_sent,
     invitations.c.code,
+    invitations.c.errors,
 )
 _DOUBTFUL: Final = select(*_COLUMNS).where(invitations.c.state == State.IN_DOUBT.value)
 
@@ -44,7 +46,7 @@ def rows_of(connection: Connection, engagements: Sequence[str]) -> tuple[list[Do
     )
     doubtful = connection.execute(_MAY_BE_THERE.where(_OF_ENGAGEMENTS), parameters)
     return (
-        [DoubtfulRow(*row) for row in doubtful],
+        [_doubtful(row) for row in doubtful],
         [SettledRow(*row) for row in connection.execute(created, parameters)],
     )
 
@@ -70,6 +72,19 @@ def in_doubt(connection: Connection, after: str, limit: int) -> list[tuple[Doubt
     if last is not None:
         doubtful = doubtful.where(column <= last)
     return [
-        (DoubtfulRow(*row[:7]), Position(row.source, row.line), row.campaign)
+        (_doubtful(row), Position(row.source, row.line), row.campaign)
         for row in connection.execute(doubtful.order_by(column, invitations.c.client_token))
     ]
+
+
+def _doubtful(row: Any) -> DoubtfulRow:
+    return DoubtfulRow(
+        row.client_token,
+        row.body_hash,
+        row.engagement,
+        row.payload_type,
+        row.doubt_since,
+        row.last_sent,
+        row.code,
+        decode_errors(row.errors),
+    )

@@ -45,6 +45,7 @@ _MARK_SENT: Final = (
     .values(
         state=State.IN_DOUBT.value,
         code="",
+        errors="[]",
         attempts=invitations.c.attempts + 1,
         first_sent=func.coalesce(invitations.c.first_sent, field("at")),
         last_sent=field("at"),
