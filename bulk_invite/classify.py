@@ -84,6 +84,9 @@ _REFUSED: Final = frozenset({"ValidationException", "ResourceNotFoundException"}
 REFUSALS: Final = _REFUSED | {CONFLICT}
 """Codes that are a no to what a row asks."""
 
+NOES: Final = REFUSALS | {FULL}
+"""Codes that are a no to the row as things are."""
+
 # Exceptions of botocore, aiobotocore and aiohttp, by class name so that this module needs none of them.
 # aiobotocore raises EndpointConnectionError both for a refused connection and for a reset after the
 # request was received: only the cause tells them apart.
@@ -171,7 +174,7 @@ def _classify_http(answer: HttpAnswer) -> Verdict:
         return Throttled(code, answer.retry_after)
     if code in _DOUBTFUL or status == _REQUEST_TIMEOUT or status >= _SERVER_ERROR:
         # A look-up goes by what the last attempt was refused with: this was not refused.
-        return Doubtful(str(status) if code in {*REFUSALS, FULL} else code)
+        return Doubtful(str(status) if code in NOES else code)
     if status < _BAD_REQUEST:
         return _classify_success(answer)
     return _classify_refusal(answer)

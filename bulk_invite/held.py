@@ -40,7 +40,7 @@ class Held:
             if life.doubt_since is None:
                 await life.settled(disposition.failed())
             elif is_last:
-                await self._resolver.find_or_leave(life)
+                await self._resolver.resolve(life, is_last=True)
             elif not self._resolver.put_off(life):
                 life.end()
             ended += life.ended

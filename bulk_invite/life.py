@@ -9,6 +9,7 @@ from typing import Final
 
 import anyio
 
+from bulk_invite.classify import NOES
 from bulk_invite.commit import Committer
 from bulk_invite.disposition import Disposition, Next
 from bulk_invite.doubt import DoubtfulRow, Finding
@@ -43,7 +44,8 @@ class Life:
         self.doubtful = 0
         self.probes = 0
         self.throttled = 0
-        self.is_to_be_found = False
+        # A no after doubt that an earlier run had no time to look into.
+        self.is_to_be_found = to_send.doubt_since is not None and to_send.code in NOES
         self.is_denied = False
         self.ended = False
         self._state = State.PENDING if to_send.doubt_since is None else State.IN_DOUBT

@@ -53,7 +53,7 @@ from bulk_invite.errors import (
 )
 from bulk_invite.invitation import Invitation, Row
 from bulk_invite.lookup import LookUp
-from bulk_invite.outcome import Answer, NoAnswer, State
+from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer, State
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.permission import PermissionGuard
 from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
@@ -583,6 +583,20 @@ async def test_a_row_that_is_to_be_found_is_not_called_before_it_is(no: Reply) -
     assert _state(run, "t1") is State.CREATED
 
 
+@pytest.mark.parametrize(
+    ("no", "state"), [(CONFLICT, State.FAILED), (REFUSED, State.FAILED), (FULL, State.DEFERRED)]
+)
+async def test_a_no_that_an_earlier_run_had_no_time_to_look_into_is_not_asked_for_again(
+    no: HttpAnswer, state: State
+) -> None:
+    journal = MemoryJournal()
+    journal.rows["t1"] = Entry(_hash("t1"), State.IN_DOUBT, doubt_since=_EPOCH - 1, last_sent=_EPOCH - 1)
+    journal.rows["t1"].code = no.code
+    run = await _Run(["t1"], ScriptedSender({"t1": [no]}), journal).go()
+    assert _state(run, "t1") is state
+    assert not run.sender.calls
+
+
 @pytest.mark.parametrize("here", [True, False])
 async def test_a_denial_that_is_the_rows_fails_it_only_where_it_has_not_arrived(*, here: bool) -> None:
     sender = ScriptedSender({"t1": [RESET, DENIED]}, arrived=[arrival("t1", _EPOCH + 0.1)] if here else [])
@@ -596,7 +610,7 @@ async def test_a_denial_that_is_the_rows_fails_it_only_where_it_has_not_arrived(
 async def test_a_denial_after_doubt_that_nothing_explains_is_looked_up_at_the_end(*, here: bool) -> None:
     sender = ScriptedSender({"t1": [RESET, DENIED]}, arrived=[arrival("t1", _EPOCH + 0.1)] if here else [])
     run = await _Run(["t1"], sender).go()
-    assert _state(run, "t1") is (State.CREATED if here else State.IN_DOUBT)
+    assert _state(run, "t1") is (State.CREATED if here else State.FAILED)
     assert run.finished
 
 

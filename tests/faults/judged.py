@@ -84,7 +84,7 @@ def judge(plan: Plan, records: Records, attempts: Sequence[Attempt], broken: Seq
         wrong = judge_.wrong(row, kept, ids)
         if wrong:
             (problems if ids else lost).append(f"{row.client_token} is {kept['state']}: {wrong}")
-    repeated, unexplained = _repeated(attempts)
+    repeated, unexplained = _repeated(attempts, reads_denied=plan.manners.reads_denied)
     return Judgement(lost, twice, [*problems, *unexplained], repeated, states)
 
 
@@ -133,14 +133,21 @@ def _without_token(row: Invitation) -> bytes:
     return row.body.replace(row.client_token.encode(), b"")
 
 
-def _repeated(attempts: Sequence[Attempt]) -> tuple[int, list[str]]:
+def _repeated(attempts: Sequence[Attempt], *, reads_denied: bool) -> tuple[int, list[str]]:
     """Calls that only a death explains, and those that nothing does."""
     last: dict[str, Attempt] = {}
+    doubtful: set[str] = set()
     repeated, unexplained = 0, []
     for attempt in attempts:
         before = last.get(attempt.token)
         last[attempt.token] = attempt
-        if before is None or (before.verdict and before.verdict not in _SETTLED):
+        if before is None:
+            continue
+        if before.verdict == "Doubtful":
+            doubtful.add(attempt.token)
+        # Refused after doubt it stays in doubt as long as nobody may look it up.
+        stays = reads_denied and attempt.token in doubtful and before.run != attempt.run
+        if before.verdict and (before.verdict not in _SETTLED or (before.verdict == "Refused" and stays)):
             continue
         if before.run == attempt.run:
             unexplained.append(f"{attempt.token} was called again after {before.verdict or 'no word'}")
