@@ -7,6 +7,7 @@ ThrottlingException arrives as HTTP 400, so the error code decides before the st
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, assert_never
 
 from bulk_invite.outcome import (
@@ -169,12 +170,19 @@ def is_counted(verdict: Verdict) -> bool:
 
 
 def _classify_http(answer: HttpAnswer) -> Verdict:
+    verdict = _judge(answer)
+    if answer.code in NOES and isinstance(verdict, Throttled | Doubtful | Unknown):
+        # A look-up goes by what the last attempt was refused with: this was not refused.
+        return replace(verdict, code=str(answer.status))
+    return verdict
+
+
+def _judge(answer: HttpAnswer) -> Verdict:
     code, status = answer.code, answer.status
     if code in _THROTTLED or status == _TOO_MANY_REQUESTS:
         return Throttled(code, answer.retry_after)
     if code in _DOUBTFUL or status == _REQUEST_TIMEOUT or status >= _SERVER_ERROR:
-        # A look-up goes by what the last attempt was refused with: this was not refused.
-        return Doubtful(str(status) if code in NOES else code)
+        return Doubtful(code)
     if status < _BAD_REQUEST:
         return _classify_success(answer)
     return _classify_refusal(answer)

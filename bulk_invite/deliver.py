@@ -138,7 +138,7 @@ class Deliverer:
             request_id = answer.request_id if isinstance(answer, HttpAnswer) else ""
             await life.answered(disposition, request_id=request_id)
             if self._guard.is_proof(verdict):
-                released += await self._held.fail(denied_by=sent_at)
+                released += await self._held.settle(denied_by=sent_at)
             permit = await self._follow(life, disposition)
         return released + life.ended
 
@@ -147,16 +147,18 @@ class Deliverer:
         self.engagements.ask_again()
         self._is_last_round = True
         yield from self._aside.taken_back()
-        yield self._resolver.taken_back()
+        # A denial may turn out to be a row's in this very round.
+        while lives := self._resolver.taken_back():
+            yield lives
 
     async def settle_held(self) -> int:
-        """Fail the rows whose denial is theirs, or was too rare to blame the sender; says how many.
+        """Settle the rows whose denial is theirs, or was too rare to blame the sender; says how many.
 
         Raises SenderError when it was not: then the rows stay pending.
         """
         if not self._guard.proven_now and len(self._held) >= PermissionGuard.FEW:
             raise reason_to_stop(self._held.first)
-        return await self._held.fail(denied_by=math.inf, is_last=True)
+        return await self._held.settle(denied_by=math.inf, is_last=True)
 
     async def _checked(self, life: Life, permit: Permit | None) -> Permit | None:
         """A permit that the row still wants: waiting for it may have taken hours."""
@@ -278,7 +280,8 @@ class Deliverer:
                 self._outage.probe_gave_up(life)
                 await self._resolver.find_or_leave(life)
             case Next.LOOK_UP | Next.LOOK_UP_LATER:
-                await self._resolved(life)
+                if await self._resolved(life):
+                    return await self._checked(life, await self._departures.first(life))
             case Next.AGAIN:
                 return await self._checked(life, await self._departures.again(life, disposition))
             case Next.AGAIN_WHEN_REACHABLE:

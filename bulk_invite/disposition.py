@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import assert_never
 
-from bulk_invite.classify import FULL, REFUSALS
+from bulk_invite.classify import FULL, NOES, REFUSALS
 from bulk_invite.doubt import Absent, DoubtfulRow, Finding, Found, TooEarly, Unclear
 from bulk_invite.errors import BulkInviteError, SenderError, UnknownAnswerError
 from bulk_invite.invitation import RowError
@@ -170,7 +170,9 @@ def resolve(finding: Finding, row: DoubtfulRow) -> Disposition:
                 State.IN_DOUBT, Next.LOOK_UP_LATER, "too_early", row.code, row.doubt_since, errors=row.errors
             )
         case Unclear(why):
-            return Disposition(State.IN_DOUBT, Next.DONE, "unclear", why, row.doubt_since)
+            # What it was refused with decides when it can be told; the evidence has the other.
+            code = row.code if row.code in NOES else why
+            return Disposition(State.IN_DOUBT, Next.DONE, "unclear", code, row.doubt_since, errors=row.errors)
         case _:  # pragma: no cover
             assert_never(finding)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from bulk_invite.invitation import RowError
 
@@ -29,6 +29,19 @@ class DoubtfulRow:
     errors: tuple[RowError, ...] = ()
     is_denied: bool = False
     body: bytes | None = field(default=None, repr=False)
+
+
+_LATE: Final = 60.0
+"""Seconds by which a call may leave after its intent was dated: the disk was slow."""
+
+
+def may_have_left_by(last_sent: float, call_timeout: float, gone: float) -> float:
+    """The latest moment at which the last attempt of a program that is gone may have left its machine.
+
+    last_sent: when that attempt's intent was dated; gone: when nothing of the program was left. All times in
+    epoch seconds, the time-out of a call in seconds.
+    """
+    return min(last_sent + _LATE + call_timeout, gone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +73,7 @@ class Page:
 
     invitations: tuple[Listed, ...]
     next_token: str
-    date: float | None = field(default=None, compare=False)
+    date: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

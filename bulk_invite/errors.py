@@ -64,8 +64,9 @@ class TooManyFailuresError(BulkInviteError):
 
     exit_code = 3
 
-    def __init__(self, failures: int) -> None:
+    def __init__(self, failures: int, ended: int, limit: str) -> None:
         super().__init__(
-            f"Stopped: {failures} rows have failed, as many as --max-failures allows.",
+            f"Stopped: of {ended} rows that came to their end in this run {failures} failed; "
+            f"--max-failures is {limit}.",
             hint="Look at them (bulk-invite export --state failed), then run the same command to go on.",
         )

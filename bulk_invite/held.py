@@ -27,19 +27,24 @@ class Held:
     def hold(self, life: Life, disposition: Disposition, at: float) -> None:
         self._held.append((life, disposition, at))
 
-    async def fail(self, *, denied_by: float, is_last: bool = False) -> int:
+    async def settle(self, *, denied_by: float, is_last: bool = False) -> int:
         """Fail those that were denied by then; says how many came to their end.
 
-        Those in doubt are looked up: at the end of the run, or now where this is it (`is_last`). Raises
-        CheckpointError and SenderError.
+        Those in doubt are looked up: at the end of the run, or now where this is it (`is_last`); a stop
+        leaves them as they are. Raises CheckpointError and SenderError.
         """
+        in_doubt: list[Life] = []
         ended = 0
         while self._held and self._held[0][2] <= denied_by:
             life, disposition, _ = self._held.popleft()
             life.is_denied = True
-            if life.doubt_since is None:
-                await life.settled(disposition.failed())
-            elif is_last:
+            if life.doubt_since is not None:
+                in_doubt.append(life)  # after the others, which must not wait for that
+                continue
+            await life.settled(disposition.failed())
+            ended += 1
+        for life in in_doubt:
+            if is_last:
                 await self._resolver.resolve(life, is_last=True)
             elif not self._resolver.put_off(life):
                 life.end()

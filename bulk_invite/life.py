@@ -12,7 +12,7 @@ import anyio
 from bulk_invite.classify import NOES
 from bulk_invite.commit import Committer
 from bulk_invite.disposition import Disposition, Next
-from bulk_invite.doubt import DoubtfulRow, Finding
+from bulk_invite.doubt import DoubtfulRow, Finding, may_have_left_by
 from bulk_invite.journal import Answered, Sent, ToSend
 from bulk_invite.outcome import State
 from bulk_invite.report import Report
@@ -57,10 +57,10 @@ class Life:
         self._clock = clock
         self._elapsed = elapsed
         self._read_at, self._read_after = clock(), elapsed()
-        self._last_sent = to_send.last_sent
-        if self._last_sent is not None:
-            # An earlier run may not have seen its call end; but now that run is gone.
-            self._last_sent = min(self._last_sent + call_timeout, self._read_at)
+        sent = to_send.last_sent or to_send.doubt_since or self._read_at
+        left = may_have_left_by(sent, call_timeout, self._read_at)
+        # From here on counted by what nobody can set.
+        self._left_after = self._read_after - (self._read_at - left)
 
     @property
     def body(self) -> bytes:
@@ -93,7 +93,7 @@ class Life:
             invitation.engagement,
             invitation.payload_type,
             self.doubt_since,
-            self.doubt_since if self._last_sent is None else self._last_sent,
+            self._clock() - (self._elapsed() - self._left_after),
             self._code,
             self._errors,
             self.is_denied,
@@ -103,17 +103,18 @@ class Life:
     async def sent(self) -> float:
         """Commit that an attempt is about to leave; its time in epoch seconds."""
         at = self._clock()
-        await self._committer.commit(Sent(self.to_send.invitation.client_token, at))
+        # A bug elsewhere must not leave what is told behind what is written.
+        with anyio.CancelScope(shield=True):
+            await self._committer.commit(Sent(self.to_send.invitation.client_token, at))
         self._report.sent(self._state)
         self._state = State.IN_DOUBT
         self._attempts += 1
-        self._last_sent = at
         return at
 
     async def answered(self, disposition: Disposition, *, request_id: str = "") -> None:
         """Commit what is known after an attempt, also when the run is being broken off."""
         await self._commit(disposition, request_id=request_id)
-        self._last_sent = self._clock()  # the service may have carried it out at the very end
+        self._left_after = self._elapsed()  # the service may have carried it out at the very end
         self._attempts -= not disposition.counted
         self._report.came_back()
 

@@ -19,6 +19,10 @@ ENGAGEMENTS_AT_ONCE: Final = 10
 """The most that one list may be asked for (the service model)."""
 
 
+_FAILURES: Final = 3
+"""Questions in a row that were given up, after which the others are not asked: the service is to blame."""
+
+
 class Known(Protocol):
     """What the checkpoint has of some engagements."""
 
@@ -61,12 +65,17 @@ class LookUp:
             return await self._found(rows)
         except NotToldError as error:
             groups = _by_engagement(rows)
-            if len(groups) == 1 or error.code == LOOK_UP_FAILED:
+            if len(groups) == 1:
                 return [Unclear(error.code)] * len(rows)
-        # It may be one of them that the service does not know.
+            failures = int(error.code == LOOK_UP_FAILED)
+        # It may be one of them that the service does not know, or chokes on.
         findings: dict[str, Finding] = {}
         for group in groups.values():
-            found = await self.find_all(group)
+            if failures >= _FAILURES:
+                found: list[Finding] = [Unclear(LOOK_UP_FAILED)] * len(group)
+            else:
+                found = await self.find_all(group)
+                failures = failures + 1 if found[0] == Unclear(LOOK_UP_FAILED) else 0
             findings |= {row.client_token: finding for row, finding in zip(group, found, strict=True)}
         return [findings[row.client_token] for row in rows]
 
@@ -121,7 +130,7 @@ class LookUp:
             compared,
             [each for each in doubtful if each.engagement == row.engagement],
             listed=sum(each.engagement == engagement for each in listed),
-            now=times.now,
+            times=times,
             settling_time=self._settling_time,
         )
 

@@ -23,10 +23,14 @@ from bulk_invite.tokens import body_hash, canonical_json
 SEVERAL_INVITATIONS: Final = "SeveralInvitationsMatch"
 SEVERAL_ROWS: Final = "SeveralRowsMatch"
 NOT_COMPARABLE: Final = "NotComparable"
+DATED_BEFORE: Final = "DatedBeforeTheRow"
 
 CLOCK_SKEW: Final = 300.0
 """Seconds by which our clock may be ahead of the service's: signatures that are off by more are refused (AWS
 General Reference, "Signing AWS API requests"). Where the service's own clock shows more, that counts."""
+
+_ROUNDING: Final = 2.0
+"""Seconds by which dates of ours and of the service may be apart though the clocks agree."""
 
 _SET_BY_SERVICE: Final = frozenset({"TargetCompany"})
 """Members that the service gives back with a value of its own."""
@@ -47,8 +51,18 @@ class Times:
         """Before when no invitation is the row; None where that cannot be said."""
         if row.doubt_since > self.now + CLOCK_SKEW:
             return None  # a clock that was ahead when the row was sent says nothing of when that was
-        # One that is ahead now may have been so then.
+        # One that is ahead now may have been so then. One that was ahead by hours then, and was put right
+        # since, is not told here: the service refuses what such a clock signs.
         return row.doubt_since - CLOCK_SKEW - max(0.0, self.ahead)
+
+    def certain(self, row: DoubtfulRow) -> float | None:
+        """From when on an invitation may be the row without a doubt; None for at any time.
+
+        One that is a little older may be the row, if our clock was ahead, or what somebody else has sent.
+        """
+        if row.doubt_since > self.now + _ROUNDING:
+            return self.earliest(row)  # it was ahead
+        return row.doubt_since - _ROUNDING - max(0.0, self.ahead)
 
 
 class Likeness(IntEnum):
@@ -101,25 +115,38 @@ def likeness(row: DoubtfulRow, content: Content) -> Likeness:
 def conclude(
     row: DoubtfulRow,
     compared: Sequence[tuple[Listed, Content, Likeness]],
-    rivals: Iterable[DoubtfulRow],
+    rivals: Sequence[DoubtfulRow],
     *,
     listed: int,
-    now: float,
+    times: Times,
     settling_time: float,
 ) -> Finding:
     """What follows from the row's candidates.
 
-    rivals: all the rows in doubt of its engagement. listed: how many invitations that has. now: epoch
-    seconds. settling_time: seconds after the last attempt from which on lists show it.
+    rivals: all the rows in doubt of its engagement. listed: how many invitations that has.
+    settling_time: seconds after the last attempt from which on lists show it.
     """
     same = [(each, content) for each, content, how in compared if how is Likeness.SAME]
-    if len(same) > 1:
-        return Unclear(SEVERAL_INVITATIONS, tuple(each.invitation_id for each, _ in same))
+    since = times.certain(row)
+    certain = [
+        (each, content)
+        for each, content in same
+        if since is None or each.invited_at is None or each.invited_at >= since
+    ]
+    if len(certain) > 1:
+        return Unclear(SEVERAL_INVITATIONS, tuple(each.invitation_id for each, _ in certain))
+    if certain:
+        return _only(row, *certain[0], rivals, listed)
     if same:
-        return _only(row, *same[0], rivals, listed)
-    if unsure := [each.invitation_id for each, _, how in compared if how is Likeness.UNSURE]:
+        return Unclear(DATED_BEFORE, tuple(each.invitation_id for each, _ in same))
+    unsure = [
+        each.invitation_id
+        for each, content, how in compared
+        if how is Likeness.UNSURE and not _is_a_rivals(row, rivals, content)
+    ]
+    if unsure:
         return Unclear(NOT_COMPARABLE, tuple(unsure))
-    passed = now - row.last_sent
+    passed = times.now - row.last_sent
     if passed < settling_time:
         # Where the clock was set back since, what was sent seems to be sent in time to come.
         return TooEarly(listed, min(settling_time, settling_time - passed))
@@ -150,6 +177,13 @@ def _only(
     if others:
         return Unclear(SEVERAL_ROWS, (invitation.invitation_id,), tuple(others))
     return Found(invitation, listed)
+
+
+def _is_a_rivals(row: DoubtfulRow, rivals: Iterable[DoubtfulRow], content: Content) -> bool:
+    """Whether it is to the letter what another row asks for: so would this one be, if it said the same."""
+    return any(
+        each.client_token != row.client_token and likeness(each, content) is Likeness.SAME for each in rivals
+    )
 
 
 def _says_the_same(row: DoubtfulRow, rival: DoubtfulRow, content: Content) -> bool:

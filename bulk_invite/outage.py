@@ -126,9 +126,9 @@ class Outage:
 
     async def _waited_out(self) -> bool:
         """Wait until the next probe may leave; False when it is over before."""
-        with anyio.move_on_after(self._next_probe - anyio.current_time()):
+        with anyio.move_on_after(self._next_probe - anyio.current_time()) as scope:
             await self._over.wait()
-        return self.is_on
+        return scope.cancelled_caught
 
     def _move(self) -> None:
         """Let everybody in the queue look again."""

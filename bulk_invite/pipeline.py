@@ -64,6 +64,9 @@ class FailureLimit:
     count: int | None = None
     share: float | None = None
 
+    def __str__(self) -> str:
+        return str(self.count) if self.share is None else f"{100 * self.share:g}%"
+
     def reached(self, tally: Tally) -> bool:
         if self.count is not None:
             return tally.failed_now >= self.count
@@ -241,7 +244,8 @@ class Pipeline:
 
     def _check_failures(self) -> None:
         if self._bounds.failures.reached(self._report.tally):
-            raise TooManyFailuresError(self._report.tally.failed_now)
+            tally = self._report.tally
+            raise TooManyFailuresError(tally.failed_now, tally.ended_now, str(self._bounds.failures))
 
     @contextmanager
     def _halting(self) -> Iterator[None]:

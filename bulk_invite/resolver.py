@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 import anyio
+import structlog
 
 from bulk_invite.aside import Aside
 from bulk_invite.disposition import Next, resolve
@@ -12,6 +13,8 @@ from bulk_invite.doubt import Finding, Found, TooEarly
 from bulk_invite.life import Life
 from bulk_invite.lookup import LookUp
 from bulk_invite.stop import StopSwitch
+
+_log = structlog.get_logger()
 
 
 class Resolver:
@@ -21,6 +24,7 @@ class Resolver:
         self._look_up = look_up
         self._stop = stop
         self._aside = Aside()
+        self._has_said = False
 
     async def resolve(self, life: Life, *, is_last: bool) -> Next | None:
         """What is to be done with a row in doubt now; None when a stop came, or it is put off to the end.
@@ -62,6 +66,14 @@ class Resolver:
         with self._stop.until_drain() as scope:
             finding = await self._look_up.find(life.doubt())
             if to_the_end and isinstance(finding, TooEarly):
+                self._say_that_it_waits(finding.seconds)
                 await anyio.sleep(finding.seconds)
                 finding = await self._look_up.find(life.doubt())
         return None if scope.cancelled_caught else finding
+
+    def _say_that_it_waits(self, seconds: float) -> None:
+        """Once a run: all the rows that it waits for wait at the same time."""
+        if not self._has_said:
+            self._has_said = True
+            why = "rows in doubt are not listed; after the settling time they have not arrived"
+            _log.info("lookup.waiting", seconds=round(seconds, 1), why=why)

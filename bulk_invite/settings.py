@@ -270,7 +270,8 @@ def _sentence(error: ValidationError, origin: Mapping[str, str]) -> str:
     for each in error.errors(include_url=False, include_context=False):
         name = str(each["loc"][0])
         message = each["msg"].removeprefix("Value error, ").rstrip(".")
-        problem = f"--{name.replace('_', '-')} {origin.get(name, '')} is not possible: {message}."
+        option = f"--{name.replace('_', '-')} {origin.get(name, '')}"
+        problem = f"The value of {option} is not possible: {message}."
         if problem not in said:
             said.append(problem)
     return " ".join(said)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, islice
 
 import anyio
@@ -137,6 +137,7 @@ class Entry:
     last_sent: float | None = None
     invitation_id: str = ""
     code: str = ""
+    errors: tuple[RowError, ...] = ()
     attempts: int = 0
     seen: bool = False
     engagement: str = "eng-1"
@@ -236,10 +237,11 @@ class MemoryJournal:
         entry.seen = True
         if entry.state is State.FAILED and retry_failed:
             entry.state = State.PENDING if entry.doubt_since is None else State.IN_DOUBT
+            entry.code, entry.errors = "", ()
         if entry.state in {State.CREATED, State.FAILED}:
-            return AlreadySettled(row, entry.state, entry.invitation_id, "", entry.code, ())
+            return AlreadySettled(row, entry.state, entry.invitation_id, "", entry.code, entry.errors)
         deferred = entry.state is State.DEFERRED
-        return ToSend(row, entry.doubt_since, entry.last_sent, entry.code, deferred=deferred)
+        return ToSend(row, entry.doubt_since, entry.last_sent, entry.code, entry.errors, deferred=deferred)
 
     def _apply(self, event: Event) -> None:
         self.events.append(event)
@@ -249,20 +251,23 @@ class MemoryJournal:
                 entry.state = State.IN_DOUBT
                 entry.attempts += 1
                 entry.last_sent = at
-                entry.code = ""
+                entry.code, entry.errors = "", ()
                 entry.doubt_since = at if entry.doubt_since is None else entry.doubt_since
             case Answered():
                 entry.state = event.state
                 entry.doubt_since = event.doubt_since
                 entry.invitation_id = event.invitation_id
                 entry.code = event.code
+                entry.errors = tuple(replace(each, message="") for each in event.errors)
                 entry.attempts -= not event.counted
 
 
 def _doubtful(token: str, entry: Entry) -> DoubtfulRow:
     since = entry.doubt_since or 0.0
     last = since if entry.last_sent is None else entry.last_sent
-    return DoubtfulRow(token, entry.body_hash, entry.engagement, "LeadInvitation", since, last, entry.code)
+    return DoubtfulRow(
+        token, entry.body_hash, entry.engagement, "LeadInvitation", since, last, entry.code, entry.errors
+    )
 
 
 Reply = Answer | Exception

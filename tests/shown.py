@@ -81,7 +81,9 @@ def look(
     compared = [
         (each, contents[each.invitation_id], likeness(row, contents[each.invitation_id])) for each in possible
     ]
-    return conclude(row, compared, [row, *rivals], listed=len(arrived), now=now, settling_time=SETTLING)
+    return conclude(
+        row, compared, [row, *rivals], listed=len(arrived), times=Times(now, ahead), settling_time=SETTLING
+    )
 
 
 def made(example: dict[str, Any], path: str = "", value: object = None) -> Invitation:

@@ -200,6 +200,7 @@ class CheckpointMachine(RuleBasedStateMachine):
         known.run, known.line = self._run, line
         if known.state is State.FAILED and retry_failed:
             known.state = State.PENDING
+            known.code, known.errors = "", ()
         if known.state in {State.CREATED, State.FAILED}:
             arn = f"arn:{each.client_token}" if known.state is State.CREATED else ""
             return AlreadySettled(each, known.state, known.invitation_id, arn, known.code, known.errors)
@@ -412,6 +413,8 @@ def test_a_row_in_doubt_is_looked_up_with_what_its_last_attempt_was_refused_for(
         told = (RowError("$.A", "INVALID", ""),)
         assert [(row.code, row.errors) for row in writer.rows_of(["eng-1"])[0]] == [("V", told)]
         assert [(row.code, row.errors) for row, *_ in writer.in_doubt("", 5)] == [("V", told)]
+    with _writing(path) as writer:
+        assert _admit(writer, invitation("a")) == [ToSend(invitation("a"), _NOW, _NOW, "V", told)]
         writer.record([Sent("a", _NOW + 1)])
         assert [(row.code, row.errors) for row, *_ in writer.in_doubt("", 5)] == [("", ())]
 
@@ -643,6 +646,27 @@ def test_a_database_of_another_program_is_left_as_it_is(path: Path) -> None:
     _sqlite(path, "CREATE TABLE about (key TEXT, value TEXT)")
     assert "database of another program" in _refused(path)
     assert not path.with_name(path.name + "-wal").exists()
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_an_empty_file_beside_the_log_of_what_was_in_it_is_no_new_checkpoint(
+    path: Path, *, gone: bool
+) -> None:
+    with _writing(path) as writer:
+        _admit(writer, invitation("a"))
+        log = path.with_name(f"{path.name}-wal")
+        saved = log.read_bytes()
+    assert saved
+    path.write_bytes(b"")
+    log.write_bytes(saved)
+    if gone:
+        path.unlink()
+        with pytest.raises(CheckpointError, match="belong together"):
+            CheckpointWriter.open(path, catalog="Sandbox")
+        assert not path.exists()
+    else:
+        assert "belong together" in _refused(path)
+    assert log.read_bytes() == saved
 
 
 def test_a_newer_version_is_left_as_it_is(path: Path) -> None:

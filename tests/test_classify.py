@@ -75,8 +75,10 @@ def test_server_errors_are_doubt(status: int, code: str) -> None:
         "ResourceNotFoundException",
     ],
 )
-def test_a_server_error_that_names_a_refusal_is_told_by_its_status(code: str) -> None:
+def test_what_names_a_refusal_and_is_none_is_told_by_its_status(code: str) -> None:
     assert classify(HttpAnswer(502, code=code)) == Doubtful("502")
+    assert classify(HttpAnswer(429, code=code, retry_after=1.0)) == Throttled("429", 1.0)
+    assert classify(HttpAnswer(302, code=code)) == Unknown("302")
 
 
 @pytest.mark.parametrize(

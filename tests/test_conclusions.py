@@ -17,6 +17,7 @@ from bulk_invite.emulator.reads import _as_stored
 from bulk_invite.invitation import Invitation, Position, Row
 from bulk_invite.matching import (
     CLOCK_SKEW,
+    DATED_BEFORE,
     NOT_COMPARABLE,
     SEVERAL_INVITATIONS,
     SEVERAL_ROWS,
@@ -78,9 +79,16 @@ def listed(row: DoubtfulRow, number: int, *, invitation_id: str = "engi-1", **ch
     return Listed(invitation_id, **{**usual, **changes})
 
 
-def found(row: DoubtfulRow, *pairs: tuple[Listed, Content], rivals: tuple[DoubtfulRow, ...] = ()) -> Finding:
+def found(
+    row: DoubtfulRow,
+    *pairs: tuple[Listed, Content],
+    rivals: tuple[DoubtfulRow, ...] = (),
+    ahead: float = 0.0,
+) -> Finding:
     compared = [(each, content, likeness(row, content)) for each, content in pairs]
-    return conclude(row, compared, [row, *rivals], listed=len(pairs), now=NOW, settling_time=SETTLING)
+    return conclude(
+        row, compared, [row, *rivals], listed=len(pairs), times=Times(NOW, ahead), settling_time=SETTLING
+    )
 
 
 @KINDS
@@ -90,6 +98,28 @@ def test_exactly_one_that_says_the_same_is_the_row(number: int, *, body: bool) -
     invitation = listed(row, number)
     stored = shown(number, payload=request(number)["Payload"])
     assert found(row, (invitation, stored)) == Found(invitation, 1)
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("earlier", "ahead", "is_found"),
+    [(-1.0, 0.0, True), (1.9, 0.0, True), (17.0, 0.0, False), (17.0, 20.0, True), (299.0, 0.0, False)],
+)
+def test_what_was_invited_before_the_row_was_sent_is_never_taken_for_it_without_a_reason(
+    number: int, earlier: float, ahead: float, *, is_found: bool
+) -> None:
+    row = doubtful(number)
+    invitation = listed(row, number, invited_at=row.doubt_since - earlier)
+    finding = found(row, (invitation, shown(number)), ahead=ahead)
+    assert finding == (Found(invitation, 1) if is_found else Unclear(DATED_BEFORE, ("engi-1",)))
+
+
+@KINDS
+def test_what_was_invited_before_does_not_stand_in_the_way_of_what_came_after(number: int) -> None:
+    row = doubtful(number)
+    before = listed(row, number, invitation_id="engi-0", invited_at=row.doubt_since - 17)
+    after = listed(row, number)
+    assert found(row, (before, shown(number)), (after, shown(number))) == Found(after, 2)
 
 
 @KINDS

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulk_invite.disposition import Disposition, Next, dispose
+from bulk_invite.disposition import Disposition, Next, dispose, resolve
+from bulk_invite.doubt import Absent, DoubtfulRow, Finding, TooEarly, Unclear
 from bulk_invite.invitation import RowError
 from bulk_invite.outcome import (
     Conflict,
@@ -73,7 +74,7 @@ def _lives(draw: st.DrawFn) -> list[_Step]:
 
 
 @given(_lives())
-def test_only_an_id_takes_doubt_away_and_only_some_refusals_fail_a_row_in_doubt(life: list[_Step]) -> None:
+def test_only_an_id_takes_doubt_away_and_a_no_is_looked_up(life: list[_Step]) -> None:
     for step in life:
         if step.doubt_since is not None and step.disposition.doubt_since is None:
             assert isinstance(step.verdict, Created)
@@ -103,7 +104,7 @@ def test_doubt_dates_from_its_first_attempt(life: list[_Step]) -> None:
 def test_state_and_doubt_agree(life: list[_Step]) -> None:
     for step in life:
         state, since = step.disposition.state, step.disposition.doubt_since
-        assert state is State.FAILED or (state is State.IN_DOUBT) == (since is not None)
+        assert (state is State.IN_DOUBT) == (since is not None)
 
 
 @given(_lives())
@@ -144,6 +145,14 @@ def test_doubt_is_tried_again_as_long_as_the_run_has_patience(tries_left: int, s
 @pytest.mark.parametrize("verdict", [SenderRefused("ExpiredToken"), Unknown("418")])
 def test_what_concerns_every_row_stops_the_run(verdict: Verdict) -> None:
     assert dispose(verdict, doubt_since=None, sent_at=1, tries_left=5).next is Next.STOP_RUN
+
+
+@pytest.mark.parametrize("finding", [TooEarly(0, 1.0), Unclear("LookUpDenied"), Absent(0, 61.0)])
+def test_what_a_row_was_refused_for_stays_with_it_whatever_a_look_up_finds(finding: Finding) -> None:
+    errors = (RowError("$.A", "X", ""),)
+    row = DoubtfulRow("t", "h", "eng-1", "LeadInvitation", 1.0, 2.0, "ValidationException", errors)
+    resolved = resolve(finding, row)
+    assert (resolved.code, resolved.errors) == ("ValidationException", errors)
 
 
 def test_full_engagement_defers_the_row_and_its_engagement() -> None:

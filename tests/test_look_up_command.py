@@ -151,7 +151,8 @@ def test_two_invitations_of_one_row_are_not_guessed_apart(tmp_path: Path) -> Non
     ran = sent(Service(BROKEN, CONFLICT, copies=2), tmp_path, [make_row(1)])
     assert (ran.code, ran.json["in_doubt"], ran.json["created"]) == (1, 1, 0)
     (record,) = exported(tmp_path)
-    assert (record["state"], record["code"]) == ("in_doubt", SEVERAL_INVITATIONS)
+    assert (record["state"], record["code"]) == ("in_doubt", "ConflictException")
+    assert record["evidence"]["why"] == SEVERAL_INVITATIONS
     assert record["evidence"]["invitations"] == ["engi-0000000000000", "engi-0000000000001"]
 
 
@@ -159,7 +160,8 @@ def test_lists_that_are_denied_leave_the_rows_in_doubt_and_are_told_of_once(tmp_
     ran = sent(Service(BROKEN, CONFLICT, denied=True), tmp_path, make_rows(6))
     assert (ran.code, ran.json["in_doubt"]) == (1, 6)
     assert [event["event"] for event in ran.events].count("lookup.denied") == 1
-    assert {(each["state"], each["code"]) for each in exported(tmp_path)} == {("in_doubt", LOOK_UP_DENIED)}
+    why = {(each["state"], each["evidence"]["why"]) for each in exported(tmp_path)}
+    assert why == {("in_doubt", LOOK_UP_DENIED)}
 
 
 def test_a_row_that_is_left_in_doubt_is_found_by_the_next_run(tmp_path: Path) -> None:

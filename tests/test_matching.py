@@ -14,7 +14,7 @@ from row_checks import LEAD, OPPORTUNITY, accepted
 from rows import make_row
 from shown import BOTH, LATER, SENT, SETTLING, doubtful, look, made, shown
 
-from bulk_invite.doubt import Absent, Content, DoubtfulRow, Found, Listed, TooEarly, Unclear
+from bulk_invite.doubt import Absent, Content, DoubtfulRow, Finding, Found, Listed, TooEarly, Unclear
 from bulk_invite.matching import (
     CLOCK_SKEW,
     NOT_COMPARABLE,
@@ -161,21 +161,22 @@ def test_a_row_for_the_live_catalog_has_its_hash_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("invited_at", "is_ours"),
+    ("invited_at", "kind"),
     [
-        (SENT - CLOCK_SKEW - 0.001, False),
-        (SENT - CLOCK_SKEW, True),
-        (SENT, True),
-        (SENT + 86400, True),
-        (None, True),
+        (SENT - CLOCK_SKEW - 0.001, Absent),
+        (SENT - CLOCK_SKEW, Unclear),
+        (SENT - 3, Unclear),
+        (SENT - 1, Found),
+        (SENT + 86400, Found),
+        (None, Found),
     ],
 )
 def test_an_invitation_from_before_the_first_attempt_is_not_the_row(
-    invited_at: float | None, *, is_ours: bool
+    invited_at: float | None, kind: type[Finding]
 ) -> None:
     listed, content = shown(made(LEAD), SENT)
     finding = look(doubtful(made(LEAD), SENT), [(replace(listed, invited_at=invited_at), content)])
-    assert isinstance(finding, Found if is_ours else Absent)
+    assert isinstance(finding, kind)
 
 
 def test_a_clock_that_was_ahead_when_the_row_was_sent_says_nothing_of_when_that_was() -> None:

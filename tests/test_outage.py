@@ -144,7 +144,10 @@ async def test_where_the_last_probe_gives_up_the_gate_opens_and_shuts_again_at_t
     assert [*states, outage.is_on] == [False, True]
 
 
-async def test_one_who_waited_through_the_end_of_an_outage_waits_for_the_probe_of_the_next_one() -> None:
+@pytest.mark.parametrize("how", ["by doubt", "unreachable"])
+async def test_one_who_waited_through_the_end_of_an_outage_waits_for_the_probe_of_the_next_one(
+    how: str,
+) -> None:
     outage = gate()
     turns: list[tuple[float, int]] = []
 
@@ -158,9 +161,12 @@ async def test_one_who_waited_through_the_end_of_an_outage_waits_for_the_probe_o
             group.start_soon(waits, 9)
             await anyio.sleep(0.5)
             outage.answered()
-            for who in range(20, 30):
-                outage.doubtful(who)
-            group.start_soon(waits, 29)
+            if how == "by doubt":
+                for who in range(20, 30):
+                    outage.doubtful(who)
+                group.start_soon(waits, 29)
+            else:
+                await waits(29)
     ((time, _),) = turns
     assert time == pytest.approx(1.5, abs=0.01)  # a backoff after the second one began
 

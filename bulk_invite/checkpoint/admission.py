@@ -44,7 +44,7 @@ _NEW: Final = insert_each(
 _SEEN_AGAIN: Final = (
     update(invitations)
     .where(invitations.c.client_token == field("client_token"))
-    .values({name: field(name) for name in ("run", "state", "source", "line")})
+    .values({name: field(name) for name in ("run", "state", "source", "line", "code", "errors")})
 )
 # The same source named twice gives the same position twice; the later reading stands.
 _UNSENT: Final = insert_each(
@@ -99,7 +99,9 @@ def admit(
         else:
             entry.run = run
             if entry.state is State.FAILED and retry_failed:
+                # What it was refused with is not to be held against it once more.
                 entry.state = State.PENDING if entry.doubt_since is None else State.IN_DOUBT
+                entry.code, entry.errors = "", "[]"
             again.append((row, entry))
             admissions.append(_go_on(row, entry))
     _note_invitations(connection, new, again, run=run, campaign=campaign)
@@ -186,6 +188,8 @@ def _note_invitations(
                     "state": entry.state.value,
                     "source": row.position.source,
                     "line": row.position.line,
+                    "code": entry.code,
+                    "errors": entry.errors,
                 }
                 for row, entry in again
             ),

@@ -27,7 +27,13 @@ _HINTS: Final = (
     ("readonly", "Make the file and its folder writable, or name another one with --checkpoint."),
     ("read-only", "Make the file and its folder writable, or name another one with --checkpoint."),
     ("unable to open", "Make sure that the folder exists and is writable, or name another --checkpoint."),
-    ("not a database", "Name the right file with --checkpoint; this one is left as it is."),
+    (
+        "not a database",
+        (
+            "Name the right file with --checkpoint; this one is left as it is. If it was your checkpoint it "
+            "is damaged: restore a copy, for a new one would send again."
+        ),
+    ),
     ("malformed", _RESTORE),
     ("could not decode", _RESTORE),
     ("locked", "Another program holds the file; end it and run the same command again."),
@@ -43,7 +49,7 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except (DBAPIError, sqlite3.Error) as error:
-        said = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+        said = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
         hint = next((hint for key, hint in _HINTS if key in said.lower()), "Nothing was changed by it.")
         raise CheckpointError(f"The checkpoint {path} cannot be used: {said}.", hint=hint) from None
     except (ValueError, KeyError):
@@ -72,6 +78,7 @@ def reading_engine(path: Path) -> Engine:
     def configure(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA query_only = ON")
 
+    _require_both(path)
     if not path.is_file():
         raise CheckpointError(
             f"There is no checkpoint at {path}.", hint="Name it with --checkpoint, or send something first."
@@ -144,6 +151,7 @@ def _engine(uri: str, configure: Callable[[sqlite3.Connection], None], *, begin:
 
 def _create_private(path: Path) -> None:
     """Create the file readable by its owner only; SQLite gives its companions the same mode."""
+    _require_both(path)
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
@@ -151,6 +159,19 @@ def _create_private(path: Path) -> None:
             f"The checkpoint {path} cannot be opened: {error.strerror}.",
             hint="Make sure that the folder exists and is writable, or name another file with --checkpoint.",
         ) from error
+
+
+def _require_both(path: Path) -> None:
+    """Raise CheckpointError for an empty file, or none, beside the log of what was in it.
+
+    SQLite would throw the log away, and all would be sent again.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if (not path.exists() or path.stat().st_size == 0) and log.exists() and log.stat().st_size:
+        raise CheckpointError(
+            f"The checkpoint {path} is empty or gone, but {log.name} beside it is not.",
+            hint=f"{_RESTORE} The two belong together.",
+        )
 
 
 def _quoted(path: Path) -> str:

@@ -28,7 +28,7 @@ _COLUMNS: Final = (
 )
 _DOUBTFUL: Final = select(*_COLUMNS).where(invitations.c.state == State.IN_DOUBT.value)
 
-# A row that was refused after an attempt of unknown fate may have arrived by that.
+# Older programs failed a row that was refused after an attempt of unknown fate: it may have arrived by that.
 _MAY_BE_THERE: Final = select(*_COLUMNS).where(
     invitations.c.state.in_([State.IN_DOUBT.value, State.FAILED.value]),
     invitations.c.doubt_since.is_not(None),

@@ -248,7 +248,7 @@ class CheckpointWriter:
             metadata.create_all(connection)  # what an older program did not know of
             if (health := connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()) != "ok":
                 raise CheckpointError(
-                    f"The checkpoint {self._path} is damaged: {health}.",
+                    f"The checkpoint {self._path} is damaged: {' '.join(health.split())}.",
                     hint="Restore it from a copy; starting over with an empty one would send again.",
                 )
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
 import anyio
+import structlog
 import typer
 
 from bulk_invite import logs
@@ -14,9 +17,12 @@ from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.commands.summary import show_reconciliation
 from bulk_invite.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CheckpointError, UsageError
 from bulk_invite.options import with_settings
+from bulk_invite.outcome import State
 from bulk_invite.settings import Settings
-from bulk_invite.sources.ndjson import STDIN, resolve
+from bulk_invite.sources.ndjson import resolve
 from bulk_invite.stop import StopSwitch
+
+_log = structlog.get_logger()
 
 RECONCILE_EXAMPLES: Final = """
 Examples:
@@ -53,17 +59,18 @@ def reconcile(
 ) -> None:
     """Find out what has become of the rows in doubt, from the lists of the service. Nothing is sent.
 
-    A row that is found is created, one that has not arrived is pending: the next send sends it. Exit codes:
-    0 nothing is in doubt any more; 1 some rows still are; 2 usage; 4 cannot start or go on; 75 stopped by a
-    signal; 130 second interrupt.
+    A row that is found is created; one that has not arrived is pending, and the next send sends it, or it is
+    what a later no of the service made of it (failed, deferred). Exit codes: 0 nothing is in doubt any more;
+    1 some rows still are; 2 usage; 4 cannot start or go on; 75 stopped by a signal; 130 second interrupt.
     """
     logs.configure(settings.log_format, settings.log_level)
-    if STDIN in (sources or []):
-        raise UsageError(
-            "reconcile may have to read its sources more than once, which standard input does not allow.",
-            hint="Put the rows into a file and name that.",
-        )
     named = resolve(sources or [])
+    for source in named:
+        if source.size is None:
+            raise UsageError(
+                f"{source.name}: can be read only once, and reconcile may have to read it more often.",
+                hint="Put the rows into a file and name that.",
+            )
     stop = StopSwitch()
     path = Path(settings.checkpoint)
     if not path.exists():
@@ -75,12 +82,22 @@ def reconcile(
 
     began = time.monotonic()
     with CheckpointWriter.open(path, catalog=settings.catalog) as writer:
-        options = {"use_uvloop": True}
-        states = anyio.run(settle_doubt, settings, writer, named, stop, backend_options=options)
+        states = Counter[State]()
+        if writer.count_in_doubt():  # else nobody has to be asked
+            options = {"use_uvloop": True}
+            states = anyio.run(settle_doubt, settings, writer, named, stop, backend_options=options)
         left = writer.count_in_doubt()
     show_reconciliation(states, left, time.monotonic() - began, as_json=settings.json_output)
+    _say_how_to_go_on(states, left)
     if stop.reason is not None:
         raise stop.reason
     if stop.draining and left:
         raise typer.Exit(EXIT_INTERRUPTED if stop.aborted else EXIT_STOPPED)
     raise typer.Exit(1 if left else 0)
+
+
+def _say_how_to_go_on(states: Mapping[State, int], left: int) -> None:
+    if left:
+        _log.warning("reconcile.left", in_doubt=left, next="bulk-invite export --state in_doubt says why")
+    if pending := states.get(State.PENDING, 0):
+        _log.info("reconcile.pending", rows=pending, next="bulk-invite send: they have not arrived")

@@ -92,6 +92,12 @@ class Run:
                 why="their engagements have all the invitations that they may have",
                 next="run the same command later, or look at them: bulk-invite export --state deferred",
             )
+        if finished and (in_doubt := tally.states[State.IN_DOUBT]):
+            _log.warning(
+                "run.in_doubt",
+                rows=in_doubt,
+                next="run the same command later, or bulk-invite reconcile; export --state in_doubt says why",
+            )
         if earlier := tally.states[State.FAILED] - tally.failed_now:
             _log.warning(
                 "run.failed_earlier",

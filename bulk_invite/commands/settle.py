@@ -18,7 +18,7 @@ from bulk_invite.commands.pacing import make_clock
 from bulk_invite.commands.service import claim, connection_of, endpoint_of, make_look_up
 from bulk_invite.commands.signals import watch_signals
 from bulk_invite.commands.validator import make_validator
-from bulk_invite.doubt import DoubtfulRow, SettledRow
+from bulk_invite.doubt import DoubtfulRow, SettledRow, may_have_left_by
 from bulk_invite.errors import BulkInviteError, SourceError
 from bulk_invite.invitation import Invitation, Position, Row
 from bulk_invite.outcome import State
@@ -62,7 +62,7 @@ async def settle_doubt(
                         replace(
                             row,
                             body=bodies.get(row.client_token),
-                            last_sent=min(row.last_sent + settings.call_timeout, began),
+                            last_sent=may_have_left_by(row.last_sent, settings.call_timeout, began),
                         )
                         for row, *_ in rows
                     ]

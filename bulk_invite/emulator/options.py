@@ -96,7 +96,7 @@ class Options:
         "--expired-credentials",
         Form.TEXTS,
         _WHO,
-        "Access key that has expired: ExpiredTokenException; repeatable.",
+        "One of the --credentials that has expired: ExpiredTokenException; repeatable.",
     )
     clock_ahead: float = told(
         0.0,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -42,7 +42,8 @@ def page(response: Mapping[str, Any]) -> Page | NoAnswer:
     # What is left out here would be taken for absent.
     if not isinstance(summaries, list) or None in summaries or not isinstance(next_token, str):
         return _NOT_IT
-    return Page(tuple(map(_listed, summaries)), next_token, _date(response))
+    listed = Page(tuple(map(_listed, summaries)), next_token, _date(response))
+    return listed if all(each.invitation_id for each in listed.invitations) else _NOT_IT
 
 
 def _listed(summary: Mapping[str, Any]) -> Listed:
@@ -119,9 +120,10 @@ def _date(response: Mapping[str, Any]) -> float | None:
     """The service's clock, epoch seconds; None where the answer does not tell."""
     date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
     try:
-        return parsedate_to_datetime(date).timestamp()
-    except (ValueError, OverflowError):
+        parsed = parsedate_to_datetime(date)
+    except ValueError:
         return None
+    return parsed.replace(tzinfo=parsed.tzinfo or UTC).timestamp()
 
 
 def _milliseconds(text: str | None) -> float | None:

@@ -86,8 +86,8 @@ class PartnerCentral:
         renewed = await self._tried("", self._credentials.get_frozen_credentials)
         if not isinstance(renewed, NoAnswer):
             return None
-        if isinstance(classify(renewed), Unknown):  # an invitation is not what became of it
-            return NoAnswer((*renewed.exceptions, CREDENTIALS_REFUSED))
+        if isinstance(classify(renewed), Unknown):  # whatever it is: no invitation has left
+            return NoAnswer((CREDENTIALS_REFUSED, *renewed.exceptions))
         return renewed
 
     async def create(self, body: bytes) -> Answer:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bulk_invite.classify import REFUSALS
 from bulk_invite.emulator.entries import CallEntry, InvitationEntry
 from bulk_invite.emulator.ledger import Ledger
 from bulk_invite.invitation import Invitation
@@ -84,7 +85,7 @@ def judge(plan: Plan, records: Records, attempts: Sequence[Attempt], broken: Seq
         wrong = judge_.wrong(row, kept, ids)
         if wrong:
             (problems if ids else lost).append(f"{row.client_token} is {kept['state']}: {wrong}")
-    repeated, unexplained = _repeated(attempts, reads_denied=plan.manners.reads_denied)
+    repeated, unexplained = _repeated(attempts)
     return Judgement(lost, twice, [*problems, *unexplained], repeated, states)
 
 
@@ -122,7 +123,7 @@ class _Judge:
                 return f"the service has {ids}"
 
     def _wrong_doubt(self, code: str, *, has_twin: bool) -> str:
-        if self.plan.manners.reads_denied and code in {LOOK_UP_DENIED, "ConflictException"}:
+        if self.plan.manners.reads_denied and code in {LOOK_UP_DENIED, *REFUSALS}:
             return ""
         if has_twin and code in {SEVERAL_INVITATIONS, SEVERAL_ROWS}:
             return ""
@@ -133,21 +134,14 @@ def _without_token(row: Invitation) -> bytes:
     return row.body.replace(row.client_token.encode(), b"")
 
 
-def _repeated(attempts: Sequence[Attempt], *, reads_denied: bool) -> tuple[int, list[str]]:
+def _repeated(attempts: Sequence[Attempt]) -> tuple[int, list[str]]:
     """Calls that only a death explains, and those that nothing does."""
     last: dict[str, Attempt] = {}
-    doubtful: set[str] = set()
     repeated, unexplained = 0, []
     for attempt in attempts:
         before = last.get(attempt.token)
         last[attempt.token] = attempt
-        if before is None:
-            continue
-        if before.verdict == "Doubtful":
-            doubtful.add(attempt.token)
-        # Refused after doubt it stays in doubt as long as nobody may look it up.
-        stays = reads_denied and attempt.token in doubtful and before.run != attempt.run
-        if before.verdict and (before.verdict not in _SETTLED or (before.verdict == "Refused" and stays)):
+        if before is None or (before.verdict and before.verdict not in _SETTLED):
             continue
         if before.run == attempt.run:
             unexplained.append(f"{attempt.token} was called again after {before.verdict or 'no word'}")
