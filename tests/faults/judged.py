@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bulk_invite.classify import REFUSALS
+from bulk_invite.classify import NOES
 from bulk_invite.emulator.entries import CallEntry, InvitationEntry
 from bulk_invite.emulator.ledger import Ledger
 from bulk_invite.invitation import Invitation
@@ -123,7 +123,7 @@ class _Judge:
                 return f"the service has {ids}"
 
     def _wrong_doubt(self, code: str, *, has_twin: bool) -> str:
-        if self.plan.manners.reads_denied and code in {LOOK_UP_DENIED, *REFUSALS}:
+        if self.plan.manners.reads_denied and code in {LOOK_UP_DENIED, *NOES}:
             return ""
         if has_twin and code in {SEVERAL_INVITATIONS, SEVERAL_ROWS}:
             return ""

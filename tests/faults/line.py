@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 
 import anyio
@@ -18,7 +19,7 @@ from bulk_invite.emulator.partner_central import GET, LIST
 from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer
 from bulk_invite.partner_central.answers import content, page, refusal, success
 from faults.courses import NOT_CONNECTED, REFUSED, SPOILT, Course
-from faults.virtual_service import Attempt, Process, VirtualService
+from faults.virtual_service import EPOCH, Attempt, Process, VirtualService
 
 
 class Line:
@@ -125,7 +126,8 @@ def _members(answer: emulated.Answer, number: str) -> dict[str, Any]:
     members: dict[str, Any] = orjson.loads(answer.body)
     for summary in members.get("EngagementInvitationSummaries", ()):
         summary["InvitationDate"] = datetime.fromisoformat(summary["InvitationDate"])
-    headers = answer.headers(number)
+    date = datetime.fromtimestamp(EPOCH + anyio.current_time(), UTC)
+    headers = {**answer.headers(number), "date": format_datetime(date, usegmt=True)}
     about = {"HTTPStatusCode": int(answer.status), "RequestId": number, "HTTPHeaders": headers}
     return {**members, "ResponseMetadata": about}
 
