@@ -423,10 +423,11 @@ def test_a_failed_row_in_doubt_is_sent_again_as_one_in_doubt(path: Path) -> None
     with _writing(path) as writer:
         _admit(writer, invitation("a"))
         writer.record([Sent("a", _NOW)])
-        writer.record([_answered("a", State.FAILED, "refused", doubt_since=_NOW)])
-    with _writing(path) as writer:
-        [admission] = writer.admit([invitation("a")], campaign="", retry_failed=True)
-    assert admission == ToSend(invitation("a"), _NOW, _NOW)
+        writer.record([_answered("a", State.FAILED, "refused", code="V", doubt_since=_NOW)])
+    for retry_failed in (True, False):  # a run that dies before it sends the row, and the next one
+        with _writing(path) as writer:
+            [admission] = writer.admit([invitation("a")], campaign="", retry_failed=retry_failed)
+        assert admission == ToSend(invitation("a"), _NOW, _NOW)
     assert _overview(path).states == {State.IN_DOUBT: 1}
 
 
