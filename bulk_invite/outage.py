@@ -110,10 +110,9 @@ class Outage:
         self._queue.append(who)
         try:
             while self.is_on:
-                if not self._is_next(who):
+                if self._queue[0] is not who or self._probe is not None:
                     await self._moved.wait()
-                # Meanwhile it may be over, and another outage have its own probe under way.
-                elif await self._waited_out() and self._is_next(who):
+                elif await self._waited_out():
                     self._probe = who
                     return True
             return False
@@ -121,11 +120,8 @@ class Outage:
             self._queue.remove(who)
             self._move()
 
-    def _is_next(self, who: object) -> bool:
-        return self._queue[0] is who and self._probe is None
-
     async def _waited_out(self) -> bool:
-        """Wait until the next probe may leave; False when it is over before."""
+        """Wait until the next probe may leave; False when it is over before, though another one may be on."""
         with anyio.move_on_after(self._next_probe - anyio.current_time()) as scope:
             await self._over.wait()
         return scope.cancelled_caught
