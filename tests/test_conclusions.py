@@ -115,6 +115,25 @@ def test_what_was_invited_before_the_row_was_sent_is_never_taken_for_it_without_
 
 
 @KINDS
+def test_a_clock_that_is_behind_hides_nothing(number: int) -> None:
+    row = doubtful(number)
+    invitation = listed(row, number)
+    assert candidates(row, [invitation], set(), Times(NOW, -1e6)) == [invitation]
+    assert found(row, (invitation, shown(number)), ahead=-1e6) == Found(invitation, 1)
+
+
+@KINDS
+def test_without_its_request_a_row_is_not_in_doubt_for_what_another_row_asks_for_to_the_letter(
+    number: int,
+) -> None:
+    row, rival = doubtful(number, body=False), doubtful(number, token="another", body=False)
+    row = replace(row, body_hash="0" * 64)
+    theirs = (listed(rival, number), shown(number, payload=request(number)["Payload"]))
+    assert found(row, theirs) == Unclear(NOT_COMPARABLE, ("engi-1",))
+    assert isinstance(found(row, theirs, rivals=(rival,)), Absent | TooEarly)
+
+
+@KINDS
 def test_what_was_invited_before_does_not_stand_in_the_way_of_what_came_after(number: int) -> None:
     row = doubtful(number)
     before = listed(row, number, invitation_id="engi-0", invited_at=row.doubt_since - 17)

@@ -557,14 +557,18 @@ async def test_a_token_from_times_to_come_is_looked_up_first_for_nobody_knows_ho
 
 
 async def test_a_clock_that_is_set_forward_while_lists_settle_makes_nothing_absent() -> None:
-    sender = ScriptedSender({"t1": [RESET, REFUSED]})
-    run = _Run(["t1"], sender)
+    class LateList(ScriptedSender):
+        async def list_invitations(self, engagements: Sequence[str], next_token: str) -> Page | Answer:
+            page = await super().list_invitations(engagements, next_token)
+            return page if anyio.current_time() > 45 else Page((), "")
 
-    def later() -> None:
+    sender = LateList({"t1": [RESET, REFUSED]}, arrived=[arrival("t1", _EPOCH + 0.1)])
+    run = _Run(_rows(60), sender, rate=2.0)  # half a minute of other rows, after which t1 is looked up again
+
+    def set_forward() -> None:
         run.ahead = 3600.0
-        sender.arrived.append(arrival("t1", _EPOCH + 0.1))
 
-    await run.when(20.0, later)
+    await run.when(20.0, set_forward)
     assert _state(run, "t1") is State.CREATED
 
 
