@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
+
 from bulk_invite.classify import NOES
 from bulk_invite.emulator.entries import CallEntry, InvitationEntry
 from bulk_invite.emulator.ledger import Ledger
 from bulk_invite.invitation import Invitation
-from bulk_invite.matching import SEVERAL_INVITATIONS, SEVERAL_ROWS
+from bulk_invite.matching import DATED_BEFORE, SEVERAL_INVITATIONS, SEVERAL_ROWS
 from bulk_invite.outcome import State
 from bulk_invite.reads import LOOK_UP_DENIED
 from faults.plans import FORBIDDEN, UNKNOWN, Plan
@@ -98,6 +100,8 @@ class _Judge:
             self.ids[entry.client_token].append(entry.id)
         self._in_engagement = Counter(entry.engagement for entry in records.invitations)
         self._said = {entry.content_sha256 for entry in records.invitations}
+        # The last word on every row that was looked up; the row itself keeps what it was refused with.
+        self._why = {token: orjson.loads(text).get("why", "") for _, token, _, text in records.findings}
         self._messages = Counter(_without_token(row) for row in self.valid)
 
     def strangers(self) -> Iterator[str]:
@@ -118,14 +122,15 @@ class _Judge:
                 limit = self.plan.options.invitations_per_engagement or 0
                 return "" if self._in_engagement[row.engagement] >= limit else "its engagement has room"
             case State.IN_DOUBT:
-                return self._wrong_doubt(kept["code"], has_twin=has_twin)
+                why = self._why.get(row.client_token, "") or kept["code"]
+                return self._wrong_doubt(why, has_twin=has_twin)
             case _:
                 return f"the service has {ids}"
 
     def _wrong_doubt(self, code: str, *, has_twin: bool) -> str:
         if self.plan.manners.reads_denied and code in {LOOK_UP_DENIED, *NOES}:
             return ""
-        if has_twin and code in {SEVERAL_INVITATIONS, SEVERAL_ROWS}:
+        if has_twin and code in {SEVERAL_INVITATIONS, SEVERAL_ROWS, DATED_BEFORE}:
             return ""
         return f"nothing hinders it ({code})"
 
