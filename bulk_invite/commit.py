@@ -15,8 +15,8 @@ from anyio import to_thread
 
 from bulk_invite.doubt import DoubtfulRow, SettledRow
 from bulk_invite.errors import CheckpointError
-from bulk_invite.invitation import Invitation, Rejection
-from bulk_invite.journal import Admission, Event, PacingMemory
+from bulk_invite.invitation import Invitation, Position, Rejection
+from bulk_invite.journal import Admission, Arrived, Event, PacingMemory
 
 _INTERVAL: Final = 0.01
 """Seconds from one commit to the next, at least. A lone event is written at once; under load the events of
@@ -46,8 +46,19 @@ class Journal(Protocol):
     """What the flow needs of a checkpoint; blocking."""
 
     def admit(
-        self, batch: Sequence[Invitation | Rejection], *, campaign: str, retry_failed: bool
+        self,
+        batch: Sequence[Invitation | Rejection],
+        *,
+        campaign: str,
+        retry_failed: bool,
+        reached: Position | None = None,
     ) -> list[Admission]: ...
+
+    def watermark(self, source: str) -> str | None: ...
+
+    def open_keys(self, source: str, after: str, limit: int) -> list[str]: ...
+
+    def arrived(self, source: str, after: str, limit: int) -> list[Arrived]: ...
 
     def record(self, events: Sequence[Event]) -> None: ...
 
@@ -81,9 +92,26 @@ class Committer:
         """Whether a write has failed: then nothing is written any more."""
         return self._failure is not None and self._failure.args != (_GONE,)
 
-    async def admit(self, batch: Sequence[Invitation | Rejection]) -> list[Admission]:
-        """Look a batch of rows up and note the new ones. Raises CheckpointError."""
-        return await self._alone(self._admit, batch)
+    async def admit(
+        self, batch: Sequence[Invitation | Rejection], reached: Position | None = None
+    ) -> list[Admission]:
+        """Look a batch of rows up and note the new ones. Raises CheckpointError.
+
+        reached: the position up to which its source is read by that, where a reading can go on from it.
+        """
+        return await self._alone(partial(self._admit, reached=reached), batch)
+
+    async def watermark(self, source: str) -> str | None:
+        """The key up to which a reading that was broken off has come. Raises CheckpointError."""
+        return await self._alone(self._journal.watermark, source)
+
+    async def open_keys(self, source: str, after: str, limit: int) -> list[str]:
+        """Keys of rows without an invitation, in the order of their text. Raises CheckpointError."""
+        return await self._alone(self._journal.open_keys, source, after, limit)
+
+    async def arrived(self, source: str, after: str, limit: int) -> list[Arrived]:
+        """Rows with an invitation, likewise. Raises CheckpointError."""
+        return await self._alone(self._journal.arrived, source, after, limit)
 
     async def end_source(self, source: str) -> None:
         """Forget what earlier runs found wrong on lines that are gone. Raises CheckpointError."""

@@ -11,13 +11,18 @@ METADATA: Final = "_bulk_invite"
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a row stands: the source as the operator named it and the line in it, counted from 1."""
+    """Where a row stands: the source as it is told, and in a file the line, counted from 1; else a key."""
 
     source: str
-    line: int
+    line: int = 0
+    key: str = ""
 
     def __str__(self) -> str:
-        return f"{self.source}:{self.line}"
+        return f"{self.source}:{self.line}" if self.line else f"{self.source}:{self.key}"
+
+    def members(self) -> dict[str, object]:
+        """As it stands in JSON."""
+        return {"source": self.source, **({"line": self.line} if self.line else {"key": self.key})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class Invitation:
 
     body: canonical JSON of the whole request (Catalog and ClientToken filled in).
     body_hash: hex SHA-256 of `body`; what the checkpoint keeps in its place, because `body` is sensitive.
+    has_key_token: the token comes from the row's key, so that it stays when the row is changed.
     """
 
     row: Row
@@ -67,6 +73,7 @@ class Invitation:
     engagement: str
     payload_type: str
     warnings: tuple[RowError, ...] = ()
+    has_key_token: bool = False
 
     @property
     def position(self) -> Position:

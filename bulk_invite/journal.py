@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bulk_invite.doubt import Finding
-from bulk_invite.invitation import Invitation, Rejection, RowError
+from bulk_invite.invitation import Invitation, Position, Rejection, RowError
 from bulk_invite.outcome import State
 
 
@@ -109,6 +109,17 @@ class AlreadySettled:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrived:
+    """A row with an invitation that an earlier run has read, and this one does not read again."""
+
+    position: Position
+    client_token: str
+    engagement: str
+    invitation_id: str
+    arn: str
+
+
+@dataclass(frozen=True, slots=True)
 class Duplicate:
     """The same token with the same body once more in this run."""
 
@@ -149,8 +160,7 @@ class Record:
 
     client_token: str
     state: State
-    source: str
-    line: int
+    position: Position
     engagement: str
     payload_type: str
     invitation_id: str

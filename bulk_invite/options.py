@@ -14,7 +14,10 @@ from bulk_invite.settings import ENVIRONMENT_PREFIX, Settings, flag, key, load, 
 
 Sources = Annotated[
     list[str],
-    typer.Argument(metavar="SOURCE...", help="NDJSON: a path, a glob, .gz, .zst, or - for standard input."),
+    typer.Argument(
+        metavar="SOURCE...",
+        help="NDJSON: a path, a glob, .gz, .zst, or - for standard input. Or a database: postgresql://...",
+    ),
 ]
 
 _CONFIG: Final = typer.Option(
@@ -85,6 +88,12 @@ _METAVARS: Final = {
     "burst": "N",
     "daily_quota": "N|none",
     "probe_interval": "DURATION",
+    "table": "NAME",
+    "query": "SELECT",
+    "key": "COLUMN",
+    "request_column": "COLUMN",
+    "columns": "JSON",
+    "constants": "JSON",
     "max_in_flight": "N",
     "results": "DIR",
     "max_failures": "N|N%",

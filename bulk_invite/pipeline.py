@@ -7,51 +7,29 @@ drains (no new calls, those in flight are finished and committed), the second br
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any
 
 import anyio
-from anyio import to_thread
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from bulk_invite.commit import Committer, InThread
+from bulk_invite.commit import Committer
 from bulk_invite.deliver import Deliverer
 from bulk_invite.errors import BulkInviteError, CheckpointError, TooManyFailuresError
-from bulk_invite.invitation import Invitation, Rejection, Row
-from bulk_invite.journal import AlreadySettled, ToSend
+from bulk_invite.intake import Intake
+from bulk_invite.journal import ToSend
 from bulk_invite.life import Life
-from bulk_invite.outcome import State
 from bulk_invite.report import Report, Tally
 from bulk_invite.stop import StopSwitch
-
-_BATCH_ROWS: Final = 200
-"""Rows validated and looked up at a time: a few milliseconds of work between two looks at the network."""
-
-_BATCH_BYTES: Final = 1 << 20
-
 
 Opening = Callable[[], Awaitable[None]]
 """What has to succeed before the first row is read, such as learning who we are."""
 
 Watcher = Callable[[], Coroutine[Any, Any, None]]
 """Something that goes on beside the flow, such as progress; it is cancelled at the end."""
-
-
-class Source(Protocol):
-    """Where rows come from. Blocking; `stop` is asked while waiting for more."""
-
-    name: str
-
-    def batches(
-        self, max_rows: int, max_bytes: int, stop: Callable[[], bool]
-    ) -> Generator[list[Row], None, None]: ...
-
-
-class Validator(Protocol):
-    def validate(self, row: Row) -> Invitation | Rejection: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +55,9 @@ class FailureLimit:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much a run does: rows on their way at once, invitations in all (None: every row), failures."""
+    """How much a run does: rows on their way at once, failures."""
 
     in_flight: int
-    limit: int | None
     failures: FailureLimit
 
 
@@ -89,38 +66,27 @@ class Pipeline:
 
     def __init__(
         self,
-        sources: Sequence[Source],
-        validator: Validator,
+        intake: Intake,
         committer: Committer,
         deliverer: Deliverer,
         report: Report,
         stop: StopSwitch,
         bounds: Bounds,
-        in_thread: InThread = to_thread.run_sync,
     ) -> None:
-        self._sources = sources
-        self._validator = validator
+        self._intake = intake
         self._committer = committer
         self._deliverer = deliverer
         self._report = report
         self._stop = stop
         self._bounds = bounds
-        self._in_thread = in_thread
-        self._remaining = bounds.limit
         self._refill = anyio.Lock()
         self._ready: deque[ToSend] = deque()
-        self._all_read = False
         self._unfinished = 0
 
     @property
     def finished(self) -> bool:
         """Whether every row was brought as far as this run can bring it."""
-        return self._all_read and self._unfinished == 0
-
-    @property
-    def limit_reached(self) -> bool:
-        """Whether reading stopped because as many rows were taken as `Bounds.limit` allows."""
-        return self._remaining == 0
+        return self._intake.all_read and self._unfinished == 0
 
     async def run(self, opening: Opening, *watchers: Watcher) -> None:
         """Send every row of the sources, after `opening`. `watchers` run beside it until the end.
@@ -175,40 +141,14 @@ class Pipeline:
         await workers.gone()
 
     async def _take_in(self, send: MemoryObjectSendStream[list[ToSend]]) -> None:
-        """Read, validate and look up until the sources end or the run drains."""
+        """Take rows in until the sources end or the run drains."""
+
+        async def hand_over(rows: list[ToSend]) -> None:
+            self._unfinished += len(rows)
+            await send.send(rows)
+
         with send, self._halting(), self._stop.until_drain():
-            for source in self._sources:
-                await self._take_in_source(source, send)
-            self._all_read = self._report.tally.all_read = not self._stop.draining
-
-    async def _take_in_source(self, source: Source, send: MemoryObjectSendStream[list[ToSend]]) -> None:
-        with closing(source.batches(_BATCH_ROWS, _BATCH_BYTES, lambda: self._stop.draining)) as batches:
-            while self._remaining != 0 and (batch := await self._in_thread(next, batches, None)):
-                await self._take_in_batch(batch, send)
-        if self._remaining is None and not self._stop.draining:
-            await self._committer.end_source(source.name)
-
-    async def _take_in_batch(self, batch: Sequence[Row], send: MemoryObjectSendStream[list[ToSend]]) -> None:
-        """Validate and look up a batch; with a limit, never more rows at a time than may still be sent."""
-        # Reading cannot be cancelled: what it brings after a stop is not admitted any more.
-        while batch and self._remaining != 0 and not self._stop.draining:
-            portion, batch = batch[: self._remaining], batch[self._remaining or len(batch) :]
-            admitted = await self._committer.admit([self._validator.validate(row) for row in portion])
-            to_send = []
-            for admission in admitted:
-                self._report.took_in(admission)
-                match admission:
-                    case ToSend():
-                        to_send.append(admission)
-                    case AlreadySettled(state=State.CREATED, invitation=invitation):
-                        self._deliverer.engagements.has_invitations(invitation.engagement)
-                    case _:
-                        pass
-            self._unfinished += len(to_send)
-            if self._remaining is not None:
-                self._remaining -= len(to_send)
-            if to_send:
-                await send.send(to_send)
+            await self._intake.run(hand_over)
 
     async def _work(self, receive: MemoryObjectReceiveStream[list[ToSend]], workers: _Countdown) -> None:
         """Deliver one row after the other."""

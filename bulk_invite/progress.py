@@ -46,7 +46,9 @@ _DAY: Final = 86_400
 class Sized(Protocol):
     """A source that may know its size; lines: how many ended in the bytes consumed, as they are on disk."""
 
-    size: int | None
+    @property
+    def size(self) -> int | None: ...
+
     consumed: int
     lines: int
 

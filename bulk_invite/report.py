@@ -9,7 +9,7 @@ from typing import Protocol, assert_never
 import structlog
 
 from bulk_invite.invitation import Position, Rejection, Row, RowError
-from bulk_invite.journal import Admission, AlreadySettled, Answered, Duplicate, ToSend
+from bulk_invite.journal import Admission, AlreadySettled, Answered, Arrived, Duplicate, ToSend
 from bulk_invite.outcome import State
 
 _log = structlog.get_logger()
@@ -65,6 +65,13 @@ class Report:
                 self._already_settled(admission)
             case _:  # pragma: no cover
                 assert_never(admission)
+
+    def arrived(self, row: Arrived) -> None:
+        """Count a row that an earlier run has read and settled, and this one does not read again."""
+        self.tally.rows += 1
+        self.tally.already_created += 1
+        if self._outlet is not None:
+            self._outlet.created(row.position, row.client_token, row.invitation_id, row.arn)
 
     def _rejected(self, rejection: Rejection) -> None:
         self.tally.states[State.REJECTED] += 1

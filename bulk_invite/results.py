@@ -32,7 +32,7 @@ _LINE_ENDS_TO_SPACES: Final = {ord("\n"): " ", ord("\r"): " "}
 class Results:
     """Writes created.ndjson, failed.ndjson and rejected.ndjson (0600) of one run; for one thread at a time.
 
-    created: `{"token", "position": {"source", "line"}, "Id", "Arn"}`.
+    created: `{"token", "position": {"source", "line"}, "Id", "Arn"}`, with "key" where rows have keys.
     failed, rejected: the row as it was, and in place of an earlier one
     `"_bulk_invite": {"position", "errors": [{"path", "code", "message"}]}`.
     A row that is not one JSON object, strictly read, stands as text in `_bulk_invite.raw`; of an oversized
@@ -151,7 +151,7 @@ def _translated(directory: Path) -> Iterator[None]:
 
 
 def _position(position: Position) -> dict[str, object]:
-    return {"source": position.source, "line": position.line}
+    return position.members()
 
 
 def _json(value: object) -> str:

@@ -5,14 +5,12 @@ A setting comes from the flag, else the environment (`BULK_INVITE_<NAME>`), else
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -25,7 +23,8 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from bulk_invite.durations import format_duration, parse_duration
+from bulk_invite import forms
+from bulk_invite.durations import format_duration
 from bulk_invite.errors import UsageError
 
 ENVIRONMENT_PREFIX: Final = "BULK_INVITE_"
@@ -33,80 +32,12 @@ ENVIRONMENT_PREFIX: Final = "BULK_INVITE_"
 _PERCENT: Final = re.compile(r"(\d+(?:\.\d+)?)%")
 
 
-def _duration(value: object) -> object:
-    if isinstance(value, bool | int | float):
-        raise ValueError(f"{value} is no duration: write a number and a unit, such as 250ms, 2s, 15m or 8h")  # noqa: TRY004 - pydantic tells it
-    return parse_duration(value) if isinstance(value, str) else value
-
-
-def _rate(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("write a number of calls per second, such as 5 or 0.5, or auto")  # noqa: TRY004 - likewise
-    if isinstance(value, str) and value != "auto":
-        try:
-            return float(value)
-        except ValueError:
-            raise ValueError("write a number of calls per second, such as 5 or 0.5, or auto") from None
-    return value
-
-
-def _finite_rate(value: float | str) -> float | str:
-    if isinstance(value, float | int) and not (0 < value < math.inf):
-        raise ValueError("it has to be more than 0")
-    return value
-
-
-def _http_url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or not value.isprintable() or " " in value:
-        raise ValueError("write an address such as http://127.0.0.1:8080 or https://example.com")
-    return value
-
-
-def _file_name(value: str) -> str:
-    if "://" in value:
-        # A URL may hold a password, so it is not repeated.
-        raise ValueError("only a file can be the checkpoint so far, not a database URL")
-    return value
-
-
-def _failure_limit(value: object) -> object:
-    """`20` or `5%`, kept as text; a share has to be one."""
-    text = str(value)
-    percent = _PERCENT.fullmatch(text)
-    if percent is not None and 0 < float(percent.group(1)) <= 100:  # noqa: PLR2004 - per cent
-        return text
-    if text.isdecimal() and int(text) > 0:
-        return text
-    raise ValueError("write a number of rows, such as 20, or a share, such as 5%")
-
-
-def _count_or_none(value: object) -> object:
-    """`10000`, or `none` for no limit; kept as a whole number or `none`."""
-    text = str(value).replace(",", "")
-    if text == "none":
-        return text
-    if isinstance(value, bool) or not text.isdecimal() or int(text) < 1:
-        raise ValueError("write a number of calls in 24 hours, such as 10000, or none")
-    return int(text)
-
-
-Duration = Annotated[
-    float, BeforeValidator(_duration), PlainSerializer(format_duration), Field(gt=0, allow_inf_nan=False)
-]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
 class Settings(BaseModel):
     """What a run may be told. Only the program layer sees it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    checkpoint: Annotated[str, AfterValidator(_file_name)] = Field(
+    checkpoint: Annotated[str, AfterValidator(forms.file_name)] = Field(
         "bulk-invite.db", min_length=1, description="The checkpoint file; what makes a run resumable."
     )
     campaign: str = Field(
@@ -118,7 +49,7 @@ class Settings(BaseModel):
     catalog: Literal["Sandbox", "AWS"] = Field(
         "Sandbox", description="Catalog of every row; AWS is the live one and asks for confirmation."
     )
-    endpoint_url: Annotated[str, AfterValidator(_http_url)] | None = Field(
+    endpoint_url: Annotated[str, AfterValidator(forms.http_url)] | None = Field(
         None,
         description="Send every AWS call there, such as to an emulator. Default: Partner Central's own.",
     )
@@ -126,26 +57,55 @@ class Settings(BaseModel):
         "us-east-1", min_length=1, description="AWS region; Partner Central has only this one."
     )
     profile: str | None = Field(None, description="Profile of the AWS configuration. Default: the AWS chain.")
-    rate: Annotated[Literal["auto"] | float, BeforeValidator(_rate), AfterValidator(_finite_rate)] = Field(
+    rate: Annotated[
+        Literal["auto"] | float, BeforeValidator(forms.rate), AfterValidator(forms.finite_rate)
+    ] = Field(
         "auto",
         description="Calls per second, never exceeded; auto starts at 1 and climbs until throttled.",
     )
-    max_rate: PositiveFloat = Field(15.0, description="Ceiling of --rate auto, in calls per second.")
+    max_rate: forms.PositiveFloat = Field(15.0, description="Ceiling of --rate auto, in calls per second.")
     burst: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = Field(
         None, description="Calls that may leave at once. Default: what 50 ms of the rate come to, at least 1."
     )
-    daily_quota: Annotated[Literal["none"] | Annotated[int, Field(ge=1)], BeforeValidator(_count_or_none)] = (
-        Field(
-            10_000,
-            description="Calls in any 24 hours, of all runs with this checkpoint, never exceeded; "
-            "when they are used up the run parks until the next one is free. none: no limit is known.",
-        )
+    table: str | None = Field(None, min_length=1, description="Table (or view) of a database to read.")
+    query: str | None = Field(
+        None, min_length=1, description="SELECT to read from a database, in place of a table."
+    )
+    key: str | None = Field(
+        None,
+        min_length=1,
+        description="Column of a database by which its rows are told apart and read in order; unique.",
+    )
+    request_column: str = Field(
+        "request",
+        min_length=1,
+        description="Column of a database that holds a row's request (json, jsonb or text).",
+    )
+    columns: Annotated[dict[str, str], BeforeValidator(forms.mapping)] = Field(
+        {},
+        description="Members of a request by the column of a database that each comes from, such as "
+        "{Invitation.Message: text}: a table in the file, else JSON.",
+    )
+    constants: Annotated[dict[str, Any], BeforeValidator(forms.mapping)] = Field(
+        {}, description="Members that are the same in every row of a database, likewise."
+    )
+    token_from: Literal["content", "key"] = Field(
+        "content",
+        description="What the tokens of a database's rows are derived from: with key they stay when a row is "
+        "changed, and a changed row that was sent is reported, not sent again.",
+    )
+    daily_quota: Annotated[
+        Literal["none"] | Annotated[int, Field(ge=1)], BeforeValidator(forms.count_or_none)
+    ] = Field(
+        10_000,
+        description="Calls in any 24 hours, of all runs with this checkpoint, never exceeded; "
+        "when they are used up the run parks until the next one is free. none: no limit is known.",
     )
     pace: Literal["sprint", "spread"] = Field(
         "sprint",
         description="sprint uses the daily quota up, then waits; spread sends evenly over the 24 hours.",
     )
-    probe_interval: Duration = Field(
+    probe_interval: forms.Duration = Field(
         900.0,
         description="While an unknown limit parks the run: time between single calls that ask if it is over.",
     )
@@ -154,7 +114,7 @@ class Settings(BaseModel):
         None,
         description="Folder for created.ndjson, failed.ndjson and rejected.ndjson. Default: none written.",
     )
-    max_failures: Annotated[str, BeforeValidator(_failure_limit)] | None = Field(
+    max_failures: Annotated[str, BeforeValidator(forms.failure_limit)] | None = Field(
         None,
         description="End the run (exit 3) when so many rows failed in it: 20, or 5% of those that ended, "
         "once 20 have. Default: never.",
@@ -169,7 +129,7 @@ class Settings(BaseModel):
     progress: Literal["auto", "on", "off"] = Field(
         "auto", description="Show progress: a bar on a terminal, else a line now and then."
     )
-    progress_interval: Duration = Field(
+    progress_interval: forms.Duration = Field(
         10.0, description="Time between progress lines where there is no bar."
     )
     log_format: Literal["auto", "console", "json"] = Field(
@@ -178,17 +138,17 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged; debug has a line for every created invitation."
     )
-    token_lifetime: Duration = Field(
+    token_lifetime: forms.Duration = Field(
         8 * 3600.0,
         description="How long the service is trusted to remember a client token. A row in doubt for longer "
         "is looked up before it is sent again.",
     )
-    settling_time: Duration = Field(
+    settling_time: forms.Duration = Field(
         60.0,
         description="How long after a call the lists of the service may not show its invitation. A row that "
         "is looked up counts as not arrived only after that.",
     )
-    call_timeout: Duration = Field(
+    call_timeout: forms.Duration = Field(
         30.0, description="Deadline of one call, from connecting to the last byte."
     )
     max_attempts: int = Field(
@@ -200,6 +160,10 @@ class Settings(BaseModel):
     service_model: Path | None = Field(
         None, description="Another service-2.json to validate and send by. Default: the shipped one."
     )
+
+    @property
+    def tokens_from_keys(self) -> bool:
+        return self.token_from == "key"  # noqa: S105 - no password
 
 
 def flag(name: str) -> str:
@@ -215,7 +179,7 @@ def key(name: str) -> str:
 def shown_default(field: FieldInfo) -> str | None:
     """A default as the operator would write it; None where the description tells it."""
     default = field.default
-    if default is None or default is False or default == "":
+    if default is None or default is False or default in ("", {}):
         return None
     if field.annotation is float and any(isinstance(m, PlainSerializer) for m in field.metadata):
         return format_duration(default)

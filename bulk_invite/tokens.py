@@ -31,6 +31,11 @@ def derive_token(campaign: str, request_without_token: bytes) -> str:
     return f"{name[:8]}-{name[8:12]}-5{name[13:16]}-{_VARIANT[name[16]]}{name[17:20]}-{name[20:32]}"
 
 
+def derive_key_token(campaign: str, key: str) -> str:
+    """`uuid5(NAMESPACE, campaign NUL "key:" key)`. No canonical request begins like that."""
+    return derive_token(campaign, b"key:" + key.encode("utf-8", "surrogatepass"))
+
+
 @lru_cache(maxsize=16)
 def _campaign_digest(campaign: str) -> hashlib._Hash:
     # A lone surrogate (a command line that is not UTF-8) must not end a run, hence surrogatepass.

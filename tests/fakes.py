@@ -18,6 +18,7 @@ from bulk_invite.journal import (
     Admission,
     AlreadySettled,
     Answered,
+    Arrived,
     Duplicate,
     Event,
     PacingMemory,
@@ -84,7 +85,7 @@ def arrival(text: str, at: float, *, number: int = 1) -> tuple[Listed, Content]:
 
 
 class ListSource:
-    """Rows from a list or an endless iterable. `taken`: how many were asked for.
+    """Rows from a list or an endless iterable, without keys. `taken`: how many were asked for.
 
     fails_after: rows after which it breaks off with SourceError. lingers: at its end it waits for more rows,
     as standard input does, until it is asked to stop.
@@ -103,6 +104,7 @@ class ListSource:
         self._fails_after = fails_after
         self._lingers = lingers
         self.name = name
+        self.has_keys = False
 
     def batches(
         self, max_rows: int, max_bytes: int, stop: Callable[[], bool]
@@ -186,15 +188,30 @@ class MemoryJournal:
             entry.seen = False
 
     def admit(
-        self, batch: Sequence[Invitation | Rejection], *, campaign: str, retry_failed: bool
+        self,
+        batch: Sequence[Invitation | Rejection],
+        *,
+        campaign: str,
+        retry_failed: bool,
+        reached: Position | None = None,
     ) -> list[Admission]:
         del campaign
+        assert reached is None, "no source of these tests has keys"
         with self._alone():
             self._admitted += 1
             if self._admitted == self._admit_fails_at:
                 self.writes_at_failure = len(self.writes)
                 raise CheckpointError("The disk is full.")
             return [self._admit(each, retry_failed=retry_failed) for each in batch]
+
+    def watermark(self, source: str) -> str | None:
+        raise NotImplementedError(source)
+
+    def open_keys(self, source: str, after: str, limit: int) -> list[str]:
+        raise NotImplementedError(source, after, limit)
+
+    def arrived(self, source: str, after: str, limit: int) -> list[Arrived]:
+        raise NotImplementedError(source, after, limit)
 
     def end_source(self, source: str) -> None:
         with self._alone():

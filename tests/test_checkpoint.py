@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import dedent
@@ -26,7 +26,7 @@ from bulk_invite.checkpoint.database import writing_engine
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.errors import CheckpointError
-from bulk_invite.invitation import Invitation, Rejection, RowError
+from bulk_invite.invitation import Invitation, Position, Rejection, RowError
 from bulk_invite.journal import (
     Admission,
     AlreadySettled,
@@ -265,14 +265,17 @@ class CheckpointMachine(RuleBasedStateMachine):
         rows = {record.client_token: record for record in records if record.engagement}
         assert rows == {
             token: Record(
-                token, known.state, "rows", known.line, "eng-1", "LeadInvitation", known.invitation_id,
+                token, known.state, Position("rows", known.line), "eng-1", "LeadInvitation",
+                known.invitation_id,
                 f"arn:{token}" if known.state is State.CREATED else "", known.code, known.errors,
                 known.attempts, known.first_sent, known.last_sent, "",
             )
             for token, known in self._model.rows.items()
         }  # fmt: skip
         assert {
-            record.line: (record.state, record.client_token) for record in records if not record.engagement
+            record.position.line: (record.state, record.client_token)
+            for record in records
+            if not record.engagement
         } == {line: (each.state, each.token) for line, each in self._model.unsent.items()}
         overview = _overview(self._path, self._clock)
         assert sum(overview.states.values()) == len(records)
@@ -385,9 +388,9 @@ def test_a_line_that_is_gone_takes_its_rejection_with_it(path: Path) -> None:
     with _writing(path) as writer:
         _admit(writer, invitation("a", line=1), Rejection(row(3, "bad"), (bad,)))
         writer.end_source("another")
-        assert {record.line for record in _records(path, State.REJECTED)} == {3, 9}
+        assert {record.position.line for record in _records(path, State.REJECTED)} == {3, 9}
         writer.end_source("rows")
-    assert [record.line for record in _records(path, State.REJECTED)] == [3]
+    assert [record.position.line for record in _records(path, State.REJECTED)] == [3]
 
 
 @pytest.mark.parametrize("retry_failed", [False, True])
@@ -670,11 +673,88 @@ def test_an_empty_file_beside_the_log_of_what_was_in_it_is_no_new_checkpoint(
     assert log.read_bytes() == saved
 
 
+_UNSENT_ROWS_OF_VERSION_1 = """
+    CREATE TABLE old (source TEXT, line INTEGER, run INTEGER NOT NULL, state TEXT NOT NULL,
+    client_token TEXT NOT NULL, errors TEXT NOT NULL, PRIMARY KEY (source, line)) WITHOUT ROWID
+"""
+
+
+def test_a_checkpoint_of_the_first_version_is_read_and_brought_up_to_date(path: Path) -> None:
+    with _writing(path) as writer:
+        _admit(writer, invitation("a"), Rejection(row(2, "bad"), (RowError("$.x", "bad", ""),)))
+        _settle(writer, "a")
+    before = _records(path)
+    for statement in (
+        "DROP TABLE watermarks",
+        "ALTER TABLE invitations DROP COLUMN row_key",
+        _UNSENT_ROWS_OF_VERSION_1,
+        "INSERT INTO old SELECT source, line, run, state, client_token, errors FROM unsent_rows",
+        "DROP TABLE unsent_rows",
+        "ALTER TABLE old RENAME TO unsent_rows",
+        "UPDATE about SET value = '1' WHERE key = 'version'",
+    ):
+        _sqlite(path, statement)
+    assert _records(path) == before  # nobody has written to it yet
+    with _writing(path) as writer:
+        assert _records(path) == before
+        admitted = _admit(writer, invitation("a"), invitation("b"))
+        assert [type(each) for each in admitted] == [AlreadySettled, ToSend]
+    with _writing(path) as writer:
+        assert writer.watermark("rows") is None
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_row_whose_token_is_its_keys_may_change_until_it_is_sent(path: Path, *, sent: bool) -> None:
+    first = replace(invitation("a"), has_key_token=True)
+    second = replace(invitation("a", body="other"), has_key_token=True)
+    with _writing(path) as writer:
+        assert _admit(writer, first, second)[0] == ToSend(
+            first
+        )  # not within a run, in which it may be leaving
+        if sent:
+            writer.record([Sent("a", _NOW)])
+    with _writing(path) as writer:
+        changed, again = _admit(writer, second, second)
+        if sent:
+            assert isinstance(changed, Rejection)
+            assert [error.code for error in changed.errors] == ["changed_since_sent"]
+        else:
+            assert (changed, again) == (ToSend(second), Duplicate(second))
+    with _writing(path) as writer:
+        assert _admit(writer, first if sent else second)[0].__class__ is ToSend
+
+
+def test_a_watermark_is_as_durable_as_its_rows_and_goes_with_the_end_of_the_source(path: Path) -> None:
+    def keyed(token: str, key: str) -> Invitation:
+        made = invitation(token)
+        return replace(made, row=replace(made.row, position=Position("db", key=key)))
+
+    rows = [keyed("a", "1"), keyed("b", "2"), keyed("c", "3")]
+    with _writing(path) as writer:
+        writer.admit(rows, campaign="", retry_failed=False, reached=rows[-1].position)
+        _settle(writer, "b")
+    with _writing(path) as writer:
+        assert writer.watermark("db") == "3"
+        assert writer.watermark("rows") is None
+        assert writer.open_keys("db", "", 10) == ["1", "3"]
+        assert writer.open_keys("db", "1", 10) == ["3"]
+        assert writer.open_keys("db", "", 1) == ["1"]
+        (arrived,) = writer.arrived("db", "", 10)
+        assert (arrived.position, arrived.client_token, arrived.invitation_id) == (
+            Position("db", key="2"),
+            "b",
+            "engi-b",
+        )
+        assert writer.arrived("db", "2", 10) == []
+        writer.end_source("db")
+        assert writer.watermark("db") is None
+
+
 def test_a_newer_version_is_left_as_it_is(path: Path) -> None:
     with _writing(path):
         pass
-    _sqlite(path, "UPDATE about SET value = '2' WHERE key = 'version'")
-    assert "version 2" in _refused(path)
+    _sqlite(path, "UPDATE about SET value = '3' WHERE key = 'version'")
+    assert "version 3" in _refused(path)
 
 
 def test_an_empty_file_becomes_a_checkpoint(path: Path) -> None:

@@ -13,11 +13,12 @@ _PACKAGE = Path(__file__).parent.parent / "bulk_invite"
 
 _LAYERS = [
     # Who stands side by side in a layer does not import the other; within one of them everything goes.
-    {"program": ["", "__main__", "cli", "settings", "options", "logs", "progress", "commands"]},
+    {"program": ["", "__main__", "cli", "settings", "forms", "options", "logs", "progress", "commands"]},
     {"simulation": ["simulation"]},
     {
         "flow": [
             "pipeline",
+            "intake",
             "deliver",
             "life",
             "commit",
@@ -71,6 +72,7 @@ _ONLY_FROM = {
     "aiobotocore": {"partner_central"},
     "botocore": {"partner_central", "emulator", "simulation"},
     "matplotlib": {"simulation"},
+    "psycopg": {"sources"},
     "sqlalchemy": {"checkpoint"},
     "sqlite3": {"checkpoint"},
     "rich": {"program"},

@@ -51,6 +51,7 @@ from bulk_invite.errors import (
     TooManyFailuresError,
     UnknownAnswerError,
 )
+from bulk_invite.intake import Intake
 from bulk_invite.invitation import Invitation, Row
 from bulk_invite.lookup import LookUp
 from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer, State
@@ -129,15 +130,17 @@ class _Run:
             surroundings=Surroundings(lambda: _EPOCH + loop.time() + self.ahead, loop.time, lambda: 0.5),
         )
         assert self.source is not None
-        pipeline = Pipeline(
+        intake = Intake(
             [self.source],
             TinyValidator(),
             committer,
-            deliverer,
+            deliverer.engagements,
             self.report,
             self.stop,
-            Bounds(self.in_flight, self.limit, self.failures),
+            limit=self.limit,
         )
+        bounds = Bounds(self.in_flight, self.failures)
+        pipeline = Pipeline(intake, committer, deliverer, self.report, self.stop, bounds)
         began = loop.time()
         try:
             with anyio.fail_after(30 * 24 * _HOUR):

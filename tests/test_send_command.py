@@ -87,7 +87,7 @@ def test_every_kind_of_source_arrives_once_and_a_second_run_finds_it_done(tmp_pa
     assert (second.code, counts(second.json), second.json["attempts"]) == (0, {"already_created": 14}, 0)
     names = ("a.ndjson", "c.ndjson.gz", "d.ndjson.zst", "glob-1.ndjson", "glob-2.ndjson", "-")
     positions = {(name, line) for name in names for line in (1, 2)} | {("b.ndjson", 1), ("b.ndjson", 3)}
-    found = {(record.source, record.line): record.state for record in records(tmp_path)}
+    found = {(record.position.source, record.position.line): record.state for record in records(tmp_path)}
     assert found == dict.fromkeys(positions, State.CREATED)
 
 

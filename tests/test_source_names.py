@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from source_files import rows
 
-from bulk_invite.errors import SourceError, UsageError
+from bulk_invite.errors import SourceError
 from bulk_invite.invitation import Position
 from bulk_invite.sources.ndjson import resolve
 
@@ -116,11 +116,6 @@ def test_checking_a_pipe_does_not_disturb_its_writer() -> None:
     assert named("pipe", "pipe") == ["pipe", "pipe"]
 
 
-def test_standard_input_can_be_named_once_only() -> None:
-    with pytest.raises(UsageError, match="named twice"):
-        resolve(["-", "-"])
-
-
 def test_standard_input_that_is_closed() -> None:
     saved = os.dup(0)
     os.close(0)
@@ -130,10 +125,3 @@ def test_standard_input_that_is_closed() -> None:
     finally:
         os.dup2(saved, 0)
         os.close(saved)
-
-
-@pytest.mark.parametrize("url", ["postgresql://me:secret@db/x", "postgres://db", "postgresql+psycopg://db"])
-def test_a_database_is_refused_without_repeating_its_password(url: str) -> None:
-    with pytest.raises(UsageError, match="not supported as a source yet") as caught:
-        resolve([url])
-    assert "secret" not in str(caught.value)

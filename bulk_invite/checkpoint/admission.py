@@ -36,19 +36,33 @@ _NEW: Final = insert_each(
     "campaign",
     "source",
     "line",
+    "row_key",
     "body_hash",
     "engagement",
     "payload_type",
     "state",
 )
+# A row that was never sent may have been changed since.
+_MAY_CHANGE: Final = (
+    "run",
+    "state",
+    "source",
+    "line",
+    "row_key",
+    "body_hash",
+    "engagement",
+    "payload_type",
+    "code",
+    "errors",
+)
 _SEEN_AGAIN: Final = (
     update(invitations)
     .where(invitations.c.client_token == field("client_token"))
-    .values({name: field(name) for name in ("run", "state", "source", "line", "code", "errors")})
+    .values({name: field(name) for name in _MAY_CHANGE})
 )
 # The same source named twice gives the same position twice; the later reading stands.
 _UNSENT: Final = insert_each(
-    unsent_rows, "source", "line", "run", "state", "client_token", "errors"
+    unsent_rows, "source", "line", "row_key", "run", "state", "client_token", "errors"
 ).prefix_with("OR REPLACE")
 
 
@@ -92,12 +106,12 @@ def admit(
             known[row.client_token] = _Known(run, row.body_hash, State.PENDING)
             new.append(row)
             admissions.append(ToSend(row))
-        elif entry.body_hash != row.body_hash:
-            admissions.append(_token_reused(row))
+        elif entry.body_hash != row.body_hash and not _may_change(row, entry, run):
+            admissions.append(_changed(row) if row.has_key_token else _token_reused(row))
         elif entry.run == run:
             admissions.append(Duplicate(row))
         else:
-            entry.run = run
+            entry.run, entry.body_hash = run, row.body_hash
             if entry.state is State.FAILED and retry_failed:
                 # What it was refused with is not to be held against it once more.
                 entry.state = State.PENDING if entry.doubt_since is None else State.IN_DOUBT
@@ -143,11 +157,25 @@ def _go_on(row: Invitation, entry: _Known) -> Admission:
     )
 
 
+def _may_change(row: Invitation, entry: _Known, run: int) -> bool:
+    """Whether a row may be another one than it was: its token is its key's, and has never left."""
+    return row.has_key_token and entry.run < run and entry.last_sent is None
+
+
 def _token_reused(row: Invitation) -> Rejection:
     error = RowError(
         "$.ClientToken",
         "token_reused",
         "This ClientToken already goes with another request; a changed request needs a token of its own.",
+    )
+    return Rejection(row.row, (error,))
+
+
+def _changed(row: Invitation) -> Rejection:
+    error = RowError(
+        "$",
+        "changed_since_sent",
+        "The row with this key was sent as it was then; it is not sent again, however it is changed.",
     )
     return Rejection(row.row, (error,))
 
@@ -170,6 +198,7 @@ def _note_invitations(
                     "campaign": campaign,
                     "source": row.position.source,
                     "line": row.position.line,
+                    "row_key": row.position.key,
                     "body_hash": row.body_hash,
                     "engagement": row.engagement,
                     "payload_type": row.payload_type,
@@ -190,6 +219,10 @@ def _note_invitations(
                     "line": row.position.line,
                     "code": entry.code,
                     "errors": entry.errors,
+                    "row_key": row.position.key,
+                    "body_hash": row.body_hash,
+                    "engagement": row.engagement,
+                    "payload_type": row.payload_type,
                 }
                 for row, entry in again
             ),
@@ -200,13 +233,12 @@ def _note_unsent(connection: Connection, admissions: Iterable[Admission], *, run
     """Note rejected rows and duplicates by position, in place of what earlier runs found on those lines."""
     for source, of_source in groupby(admissions, lambda admission: _row_of(admission).position.source):
         group = list(of_source)
-        lines = [_row_of(admission).position.line for admission in group]
+        positions = [_row_of(admission).position for admission in group]
+        lines, keys = [each.line for each in positions], [each.key for each in positions if each.key]
+        by_line = unsent_rows.c.line.between(lines[0], lines[-1])
+        read_again = unsent_rows.c.row_key.in_(keys) if keys else by_line
         connection.execute(
-            delete(unsent_rows).where(
-                unsent_rows.c.source == source,
-                unsent_rows.c.line.between(lines[0], lines[-1]),
-                unsent_rows.c.run < run,
-            )
+            delete(unsent_rows).where(unsent_rows.c.source == source, read_again, unsent_rows.c.run < run)
         )
         unsent = [values for admission in group if (values := _unsent_values(admission)) is not None]
         if unsent:
@@ -219,7 +251,11 @@ def _row_of(admission: Admission) -> Row:
 
 def _unsent_values(admission: Admission) -> dict[str, object] | None:
     row = _row_of(admission)
-    values: dict[str, object] = {"source": row.position.source, "line": row.position.line}
+    values: dict[str, object] = {
+        "source": row.position.source,
+        "line": row.position.line,
+        "row_key": row.position.key,
+    }
     match admission:
         case Rejection(errors=errors):
             return {

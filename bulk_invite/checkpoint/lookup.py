@@ -59,9 +59,9 @@ def in_doubt(connection: Connection, after: str, limit: int) -> list[tuple[Doubt
     connection.exec_driver_sql(_INDEX)
     more = invitations.c.engagement > after
     column = invitations.c.engagement
-    doubtful = _DOUBTFUL.add_columns(invitations.c.source, invitations.c.line, invitations.c.campaign).where(
-        more
-    )
+    doubtful = _DOUBTFUL.add_columns(
+        invitations.c.source, invitations.c.line, invitations.c.row_key, invitations.c.campaign
+    ).where(more)
     last = connection.execute(
         select(column)
         .where(invitations.c.state == State.IN_DOUBT.value, more)
@@ -72,7 +72,7 @@ def in_doubt(connection: Connection, after: str, limit: int) -> list[tuple[Doubt
     if last is not None:
         doubtful = doubtful.where(column <= last)
     return [
-        (_doubtful(row), Position(row.source, row.line), row.campaign)
+        (_doubtful(row), Position(row.source, row.line, row.row_key), row.campaign)
         for row in connection.execute(doubtful.order_by(column, invitations.c.client_token))
     ]
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from filelock import Timeout
-from sqlalchemy import ColumnElement, Engine, func, inspect, literal, null, select, union_all
+from sqlalchemy import ColumnElement, Engine, Table, func, inspect, literal, null, select, union_all
 
 from bulk_invite.checkpoint import pacing
 from bulk_invite.checkpoint.database import read_about, reading_engine, translated
@@ -17,6 +17,7 @@ from bulk_invite.checkpoint.encoding import decode_errors
 from bulk_invite.checkpoint.schema import findings, invitations, log, runs, unsent_rows
 from bulk_invite.checkpoint.writer import lock_of
 from bulk_invite.errors import CheckpointError
+from bulk_invite.invitation import Position
 from bulk_invite.journal import Overview, Owner, Record
 from bulk_invite.outcome import State
 
@@ -91,6 +92,7 @@ class CheckpointReader:
             invitations.c.state,
             invitations.c.source,
             invitations.c.line,
+            self._row_key(invitations),
             invitations.c.engagement,
             invitations.c.payload_type,
             invitations.c.invitation_id,
@@ -108,6 +110,7 @@ class CheckpointReader:
             unsent_rows.c.state,
             unsent_rows.c.source,
             unsent_rows.c.line,
+            self._row_key(unsent_rows),
             *(blank.label(name) for name in ("engagement", "payload_type", "invitation_id", "arn", "code")),
             unsent_rows.c.errors,
             literal(0).label("attempts"),
@@ -117,9 +120,15 @@ class CheckpointReader:
         ).where(unsent_rows.c.state.in_(wanted))
         with translated(self._path), self._engine.begin() as connection:
             paged = connection.execution_options(yield_per=_PAGE)
-            for row in paged.execute(union_all(sent, unsent).order_by("source", "line")):
+            for row in paged.execute(union_all(sent, unsent).order_by("source", "line", "row_key")):
                 values = row._asdict()
-                yield Record(**{**values, "state": State(row.state), "errors": decode_errors(row.errors)})
+                position = Position(values.pop("source"), values.pop("line"), values.pop("row_key"))
+                state, errors = State(row.state), decode_errors(row.errors)
+                yield Record(**{**values, "position": position, "state": state, "errors": errors})
+
+    def _row_key(self, table: Table) -> ColumnElement[str]:
+        """Where an older program has written this one, rows have lines only."""
+        return table.c.row_key if int(self._about["version"]) > 1 else literal("").label("row_key")
 
     def _evidence(self) -> ColumnElement[str]:
         """The latest finding about a row."""

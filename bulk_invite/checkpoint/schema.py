@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, Table, Text
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 APPLICATION_ID: Final = 0x62_69_6E_76
 """SQLite's own mark for "what kind of file is this" (PRAGMA application_id): "binv"."""
@@ -36,7 +36,8 @@ invitations = Table(
     Column("run", Integer, ForeignKey("runs.run"), nullable=False, comment="the run that read the row last"),
     Column("campaign", Text, nullable=False),
     Column("source", Text, nullable=False),
-    Column("line", Integer, nullable=False),
+    Column("line", Integer, nullable=False, comment="0 where rows have keys"),
+    Column("row_key", Text, nullable=False, server_default="", comment="empty where rows have lines"),
     Column("body_hash", Text, nullable=False),
     Column("engagement", Text, nullable=False),
     Column("payload_type", Text, nullable=False),
@@ -58,12 +59,22 @@ unsent_rows = Table(
     metadata,
     Column("source", Text, primary_key=True),
     Column("line", Integer, primary_key=True),
+    Column("row_key", Text, primary_key=True, server_default=""),
     Column("run", Integer, ForeignKey("runs.run"), nullable=False),
     Column("state", Text, nullable=False, comment="rejected or duplicate"),
     Column("client_token", Text, nullable=False, default=""),
     Column("errors", Text, nullable=False, default="[]", comment="JSON: [[path, code], ...]"),
     sqlite_with_rowid=False,
 )
+
+watermarks = Table(
+    "watermarks",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("row_key", Text, nullable=False, comment="the last one that was read, and every one before it"),
+    sqlite_with_rowid=False,
+)
+"""How far the reading of a source has come that was broken off; none where it was read to its end."""
 
 log = Table(
     "log",

@@ -15,17 +15,14 @@ from typing import Final, Self
 from filelock import FileLock, Timeout
 from sqlalchemy import Engine, bindparam, delete, exists, func, insert, select, update
 
-from bulk_invite.checkpoint import admission, lookup, pacing
-from bulk_invite.checkpoint.bulk import field, insert_each, parameters
+from bulk_invite.checkpoint import admission, lookup, pacing, reading, recording
 from bulk_invite.checkpoint.database import read_about, require_catalog, translated, writing_engine
-from bulk_invite.checkpoint.encoding import encode_errors, encode_evidence
+from bulk_invite.checkpoint.migration import migrate
 from bulk_invite.checkpoint.schema import (
     APPLICATION_ID,
     VERSION,
     about,
-    findings,
     invitations,
-    log,
     metadata,
     runs,
     unsent_rows,
@@ -33,35 +30,11 @@ from bulk_invite.checkpoint.schema import (
 from bulk_invite.doubt import DoubtfulRow, SettledRow
 from bulk_invite.errors import CheckpointError
 from bulk_invite.invitation import Invitation, Position, Rejection
-from bulk_invite.journal import Admission, Answered, Event, Owner, PacingMemory, Sent
+from bulk_invite.journal import Admission, Arrived, Event, Owner, PacingMemory
 from bulk_invite.outcome import State
 
 _PATIENCE: Final = 1.0
 """Seconds to wait for the lock: `status` takes it for an instant to see whether a sender is alive."""
-
-_MARK_SENT: Final = (
-    update(invitations)
-    .where(invitations.c.client_token == field("client_token"))
-    .values(
-        state=State.IN_DOUBT.value,
-        code="",
-        errors="[]",
-        attempts=invitations.c.attempts + 1,
-        first_sent=func.coalesce(invitations.c.first_sent, field("at")),
-        last_sent=field("at"),
-        doubt_since=func.coalesce(invitations.c.doubt_since, field("at")),
-    )
-)
-_MARK_ANSWERED: Final = (
-    update(invitations)
-    .where(invitations.c.client_token == field("client_token"))
-    .values(
-        **{name: field(name) for name in ("state", "invitation_id", "arn", "code", "errors", "doubt_since")},
-        attempts=invitations.c.attempts - field("uncounted"),
-    )
-)
-_LOG: Final = insert_each(log, "client_token", "event", "at", "outcome", "request_id")
-_FINDINGS: Final = insert_each(findings, "client_token", "at", "evidence")
 
 
 def lock_of(path: Path) -> FileLock:
@@ -164,19 +137,45 @@ class CheckpointWriter:
             return bool(connection.execute(created).scalar_one())
 
     def admit(
-        self, batch: Sequence[Invitation | Rejection], *, campaign: str, retry_failed: bool
+        self,
+        batch: Sequence[Invitation | Rejection],
+        *,
+        campaign: str,
+        retry_failed: bool,
+        reached: Position | None = None,
     ) -> list[Admission]:
-        """Look every row of a batch up and note the new ones; the answers are in the order of the batch."""
+        """Look every row of a batch up and note the new ones; the answers are in the order of the batch.
+
+        reached: the position up to which its source is read by that, where a reading can go on from it.
+        """
         with translated(self._path), self._engine.begin() as connection:
+            if reached is not None:
+                reading.note(connection, reached)
             return admission.admit(
                 connection, batch, run=self._run, campaign=campaign, retry_failed=retry_failed
             )
 
     def end_source(self, source: str) -> None:
-        """Forget rejected rows and duplicates on lines that a source, now read to its end, has no more."""
+        """Forget rejected rows and duplicates that a source, now read to its end, has no more."""
         stale = delete(unsent_rows).where(unsent_rows.c.source == source, unsent_rows.c.run < self._run)
         with translated(self._path), self._engine.begin() as connection:
+            reading.forget(connection, source)
             connection.execute(stale)
+
+    def watermark(self, source: str) -> str | None:
+        """The key up to which a reading that was broken off has come."""
+        with translated(self._path), self._engine.begin() as connection:
+            return reading.watermark(connection, source)
+
+    def open_keys(self, source: str, after: str, limit: int) -> list[str]:
+        """See `reading.open_keys`."""
+        with translated(self._path), self._engine.begin() as connection:
+            return reading.open_keys(connection, source, after, limit)
+
+    def arrived(self, source: str, after: str, limit: int) -> list[Arrived]:
+        """See `reading.arrived`."""
+        with translated(self._path), self._engine.begin() as connection:
+            return reading.arrived(connection, source, after, limit)
 
     def remember(self, memory: PacingMemory) -> None:
         """Keep what the pacing knows for another run, and for `status`."""
@@ -214,24 +213,12 @@ class CheckpointWriter:
 
     def record(self, events: Sequence[Event]) -> None:
         """Commit events of different rows in one transaction; they are on the disk when this returns."""
-        sent = [event for event in events if isinstance(event, Sent)]
-        answered = [event for event in events if isinstance(event, Answered)]
         with translated(self._path), self._engine.begin() as connection:
-            changed = 0
-            if sent:
-                changed += connection.execute(_MARK_SENT, parameters(map(_log_entry, sent))).rowcount
-            if answered:
-                changed += connection.execute(_MARK_ANSWERED, parameters(map(_answered, answered))).rowcount
-            if changed != len(events):
+            if not recording.record(connection, events, run=self._run):
                 raise CheckpointError(
                     f"The checkpoint {self._path} was changed from outside: rows of this run are gone.",
                     hint="Restore it from a copy; do not start over, that would send again.",
                 )
-            connection.execute(_LOG, parameters(map(_log_entry, events)))
-            if evidence := [_evidence(event) for event in answered if event.finding is not None]:
-                connection.execute(_FINDINGS, parameters(evidence))
-            last = max(event.at for event in events)
-            connection.execute(update(runs).where(runs.c.run == self._run).values(last_event=last))
 
     def _prepare(self, catalog: str) -> None:
         with self._engine.begin() as connection:
@@ -245,51 +232,10 @@ class CheckpointWriter:
                 )
                 return
             require_catalog(self._path, known["catalog"], catalog)
+            migrate(connection, int(known["version"]))
             metadata.create_all(connection)  # what an older program did not know of
             if (health := connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()) != "ok":
                 raise CheckpointError(
                     f"The checkpoint {self._path} is damaged: {' '.join(health.split())}.",
                     hint="Restore it from a copy; starting over with an empty one would send again.",
                 )
-
-
-def _answered(event: Answered) -> dict[str, object]:
-    return {
-        "client_token": event.client_token,
-        "state": event.state.value,
-        "invitation_id": event.invitation_id,
-        "arn": event.arn,
-        "code": event.code,
-        "errors": encode_errors(event.errors),
-        "uncounted": 0 if event.counted else 1,
-        "doubt_since": event.doubt_since,
-    }
-
-
-def _evidence(event: Answered) -> dict[str, object]:
-    assert event.finding is not None  # noqa: S101 - the caller has seen to it
-    return {
-        "client_token": event.client_token,
-        "at": event.at,
-        "evidence": encode_evidence(event.finding),
-    }
-
-
-def _log_entry(event: Event) -> dict[str, object]:
-    match event:
-        case Sent():
-            return {
-                "client_token": event.client_token,
-                "event": "sent",
-                "at": event.at,
-                "outcome": "",
-                "request_id": "",
-            }
-        case Answered():
-            return {
-                "client_token": event.client_token,
-                "event": "answered",
-                "at": event.at,
-                "outcome": event.outcome,
-                "request_id": event.request_id,
-            }

@@ -14,12 +14,12 @@ import typer
 
 from bulk_invite import logs
 from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.commands.sources import SOURCE_SETTINGS, open_sources
 from bulk_invite.commands.summary import show_reconciliation
 from bulk_invite.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CheckpointError, UsageError
 from bulk_invite.options import with_settings
 from bulk_invite.outcome import State
 from bulk_invite.settings import Settings
-from bulk_invite.sources.ndjson import resolve
 from bulk_invite.stop import StopSwitch
 
 _log = structlog.get_logger()
@@ -36,6 +36,7 @@ Examples:
 @with_settings(
     "checkpoint",
     "catalog",
+    *SOURCE_SETTINGS,
     "endpoint_url",
     "region",
     "profile",
@@ -64,9 +65,9 @@ def reconcile(
     1 some rows still are; 2 usage; 4 cannot start or go on; 75 stopped by a signal; 130 second interrupt.
     """
     logs.configure(settings.log_format, settings.log_level)
-    named = resolve(sources or [])
+    named = open_sources(sources or [], settings)
     for source in named:
-        if source.size is None:
+        if source.size is None and not source.has_keys:
             raise UsageError(
                 f"{source.name}: can be read only once, and reconcile may have to read it more often.",
                 hint="Put the rows into a file and name that.",

@@ -11,17 +11,17 @@ from bulk_invite.checkpoint.database import require_catalog
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.commands.pacing import make_forecast
+from bulk_invite.commands.sources import Source
 from bulk_invite.commands.summary import Summary
 from bulk_invite.outcome import State
 from bulk_invite.pacing.forecast import Forecast
 from bulk_invite.report import Report
 from bulk_invite.settings import Settings
-from bulk_invite.sources.ndjson import NdjsonSource
 from bulk_invite.validation import RowValidator
 
 
 def rehearse(
-    sources: Sequence[NdjsonSource],
+    sources: Sequence[Source],
     validator: RowValidator,
     settings: Settings,
     stop: Callable[[], bool],

@@ -18,11 +18,13 @@ from bulk_invite.commands.memory import Memory
 from bulk_invite.commands.pacing import limits_of, make_clock, make_governor
 from bulk_invite.commands.service import WAITS, claim, connection_of, endpoint_of, make_look_up
 from bulk_invite.commands.signals import watch_signals
+from bulk_invite.commands.sources import Source
 from bulk_invite.commands.summary import Summary, show
 from bulk_invite.commit import Committer
 from bulk_invite.deliver import Deliverer, Surroundings
 from bulk_invite.departure import Patience
 from bulk_invite.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CheckpointError, ResultsError
+from bulk_invite.intake import Intake
 from bulk_invite.outcome import State
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.partner_central import connect
@@ -33,7 +35,7 @@ from bulk_invite.report import Report, Tally
 from bulk_invite.resolver import Resolver
 from bulk_invite.results import Results
 from bulk_invite.settings import Settings
-from bulk_invite.sources.ndjson import STDIN, NdjsonSource
+from bulk_invite.sources.ndjson import STDIN
 from bulk_invite.stop import StopSwitch
 from bulk_invite.validation import RowValidator
 
@@ -43,7 +45,7 @@ _log = structlog.get_logger()
 class Run:
     """The parts of one run, joined."""
 
-    def __init__(self, settings: Settings, sources: Sequence[NdjsonSource], validator: RowValidator) -> None:
+    def __init__(self, settings: Settings, sources: Sequence[Source], validator: RowValidator) -> None:
         self._settings = settings
         self._sources = sources
         self._validator = validator
@@ -161,9 +163,16 @@ class Run:
                 ),
                 surroundings=Surroundings(clock.wall, clock.steady, random.random, endpoint_of(settings)),
             )
-            pipeline = Pipeline(
-                self._sources, self._validator, committer, deliverer, report, self._stop, _bounds(settings)
+            intake = Intake(
+                self._sources,
+                self._validator,
+                committer,
+                deliverer.engagements,
+                report,
+                self._stop,
+                limit=settings.limit,
             )
+            pipeline = Pipeline(intake, committer, deliverer, report, self._stop, _bounds(settings))
             progress = Progress(
                 report.tally,
                 self._sources,
@@ -196,7 +205,7 @@ class Run:
             finally:
                 if not committer.failed:
                     self._keep_last(memory)
-        self._limited = pipeline.limit_reached
+        self._limited = intake.limit_reached
         return pipeline.finished
 
     def _keep_last(self, memory: Memory) -> None:
@@ -227,4 +236,4 @@ def _bounds(settings: Settings) -> Bounds:
         failures = FailureLimit(share=float(text.removesuffix("%")) / 100)
     else:
         failures = FailureLimit(count=int(text))
-    return Bounds(in_flight=settings.max_in_flight, limit=settings.limit, failures=failures)
+    return Bounds(in_flight=settings.max_in_flight, failures=failures)

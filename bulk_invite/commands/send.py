@@ -15,11 +15,12 @@ from rich.prompt import Confirm
 
 from bulk_invite import logs
 from bulk_invite.commands.pacing import limits_of
+from bulk_invite.commands.sources import open_sources, shown
 from bulk_invite.commands.validator import make_validator
 from bulk_invite.errors import EXIT_STOPPED, UsageError
 from bulk_invite.options import Sources, with_settings
 from bulk_invite.settings import Settings
-from bulk_invite.sources.ndjson import STDIN, resolve
+from bulk_invite.sources.ndjson import STDIN
 
 EXAMPLES: Final = """
 Examples:
@@ -31,6 +32,8 @@ Examples:
   bulk-invite send invitations.ndjson --catalog AWS --limit 20
 
   crm-export | bulk-invite send - --campaign spring
+
+  bulk-invite send postgresql://crm@db.example.com/crm --table invitations --key id
 """
 
 
@@ -47,7 +50,7 @@ def send(
     4 cannot start or go on; 75 stopped by a signal, run the same command to go on; 130 second interrupt.
     """
     logs.configure(settings.log_format, settings.log_level)
-    resolved = resolve(sources)
+    resolved = open_sources(sources, settings)
     validator = make_validator(settings)
     if settings.dry_run:
         # The rehearsal has a temporary folder to take away. A handler that raised would be lost where it
@@ -80,9 +83,10 @@ def _confirm(settings: Settings, sources: Sequence[str]) -> None:
             "Sending to the live catalog AWS needs a yes, and there is no terminal to ask on.",
             hint="Add --yes when you are sure: an invitation cannot be taken back.",
         )
+    named = logs.escaped(", ".join(map(shown, sources)))
     console = Console(stderr=True, highlight=False)
     console.print(
-        f"About to invite partners for real: sources {logs.escaped(', '.join(sources))}; catalog AWS at "
+        f"About to invite partners for real: sources {named}; catalog AWS at "
         f"{settings.endpoint_url or 'Partner Central'}; checkpoint {logs.escaped(settings.checkpoint)}; "
         f"campaign {settings.campaign or 'none'}; "
         f"{f'at most {settings.limit} invitations' if settings.limit else 'every row'}.",

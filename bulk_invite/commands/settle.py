@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import anyio
 import structlog
@@ -17,9 +17,11 @@ from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.commands.pacing import make_clock
 from bulk_invite.commands.service import claim, connection_of, endpoint_of, make_look_up
 from bulk_invite.commands.signals import watch_signals
+from bulk_invite.commands.sources import Source
 from bulk_invite.commands.validator import make_validator
 from bulk_invite.doubt import DoubtfulRow, SettledRow, may_have_left_by
 from bulk_invite.errors import BulkInviteError, SourceError
+from bulk_invite.intake import KeyedSource
 from bulk_invite.invitation import Invitation, Position, Row
 from bulk_invite.outcome import State
 from bulk_invite.partner_central import connect
@@ -34,11 +36,14 @@ _log = structlog.get_logger()
 _ROWS: Final = 5000
 """Rows taken in hand at a time, with their requests: some megabytes."""
 
+_KEYS: Final = 500
+"""Rows of a database asked for at a time."""
+
 _Doubtful = tuple[DoubtfulRow, Position, str]
 
 
 async def settle_doubt(
-    settings: Settings, writer: CheckpointWriter, named: Sequence[NdjsonSource], stop: StopSwitch
+    settings: Settings, writer: CheckpointWriter, named: Sequence[Source], stop: StopSwitch
 ) -> Counter[State]:
     """Look up all that is in doubt; how many rows came into which state. An error stands in `stop.reason`.
 
@@ -85,7 +90,7 @@ class _Known:
 
 
 def _bodies(
-    settings: Settings, rows: Sequence[_Doubtful], named: Sequence[NdjsonSource], stop: Callable[[], bool]
+    settings: Settings, rows: Sequence[_Doubtful], named: Sequence[Source], stop: Callable[[], bool]
 ) -> dict[str, bytes]:
     """The requests of rows by client token, as far as their sources are at hand and have not changed.
 
@@ -99,7 +104,7 @@ def _bodies(
     ]
     for source, lines in _sources(rows, named):
         try:
-            for batch in source.batches(stop=stop):
+            for batch in _batches(source, rows, stop):
                 for row in batch:
                     if lines is None or row.position.line in lines:
                         found |= dict(_matching(row, validators, wanted))
@@ -108,6 +113,16 @@ def _bodies(
                 raise
             _log.warning("source.not_at_hand", source=source.name, reason=str(error))
     return found
+
+
+def _batches(source: Source, rows: Sequence[_Doubtful], stop: Callable[[], bool]) -> Iterator[list[Row]]:
+    """All rows of a source, or where they have keys those that are asked for."""
+    if not source.has_keys:
+        yield from source.batches(stop=stop)
+        return
+    keys = [position.key for _, position, _ in rows if position.key]
+    for first in range(0, len(keys), _KEYS):
+        yield cast("KeyedSource", source).rows(keys[first : first + _KEYS], stop)
 
 
 def _matching(
@@ -120,9 +135,7 @@ def _matching(
             yield valid.client_token, valid.body
 
 
-def _sources(
-    rows: Sequence[_Doubtful], named: Sequence[NdjsonSource]
-) -> Iterator[tuple[NdjsonSource, set[int] | None]]:
+def _sources(rows: Sequence[_Doubtful], named: Sequence[Source]) -> Iterator[tuple[Source, set[int] | None]]:
     """What is to be read, and which lines of it (None: all)."""
     if named:
         yield from ((source, None) for source in named)

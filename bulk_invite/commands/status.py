@@ -124,7 +124,7 @@ def _as_object(record: Record) -> dict[str, Any]:
     return {
         "token": record.client_token or None,
         "state": record.state,
-        "position": {"source": record.source, "line": record.line},
+        "position": record.position.members(),
         "EngagementIdentifier": record.engagement or None,
         "payload_type": record.payload_type or None,
         "Id": record.invitation_id or None,
@@ -143,7 +143,7 @@ def _write_csv(records: Iterator[Record]) -> None:
     for record in records:
         values = _as_object(record)
         position, errors = values.pop("position"), values.pop("errors")
-        values |= position
+        values |= {"source": "", "line": "", "key": "", **position}
         values["evidence"] = record.evidence
         values["errors"] = "; ".join(f"{error['code']} at {error['path']}" for error in errors)
         if writer is None:

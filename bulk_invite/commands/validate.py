@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, Final
 
@@ -13,12 +13,12 @@ import orjson
 import typer
 
 from bulk_invite import logs, service_model
+from bulk_invite.commands.sources import SOURCE_SETTINGS, Source, open_sources
 from bulk_invite.commands.validator import make_validator
 from bulk_invite.invitation import Position, Rejection, Row, RowError
 from bulk_invite.options import Sources, with_settings
 from bulk_invite.results import Results
 from bulk_invite.settings import Settings
-from bulk_invite.sources.ndjson import NdjsonSource, resolve
 from bulk_invite.validation import examples, row_json_schema
 
 VALIDATE_EXAMPLES: Final = """
@@ -47,7 +47,16 @@ _LISTED: Final = 100
 """Rows listed one by one in the JSON object; a table of a million of them would be of use to nobody."""
 
 
-@with_settings("catalog", "campaign", "results", "service_model", "json_output", "log_format", "log_level")
+@with_settings(
+    "catalog",
+    "campaign",
+    *SOURCE_SETTINGS,
+    "results",
+    "service_model",
+    "json_output",
+    "log_format",
+    "log_level",
+)
 def validate(
     sources: Sources,
     *,
@@ -60,7 +69,7 @@ def validate(
     Exit codes: 0 every row is valid; 1 some are not; 2 usage; 4 a source cannot be read.
     """
     logs.configure(settings.log_format, settings.log_level)
-    resolved = resolve(sources)
+    resolved = open_sources(sources, settings)
     validator = make_validator(settings)
     findings = _Findings(quiet=settings.json_output)
     with ExitStack() as stack:
@@ -99,7 +108,7 @@ def example(*, settings: Settings) -> None:
     sys.stderr.write("Take ClientToken away from what you copy: every row needs one of its own, or none.\n")
 
 
-def _rows(sources: list[NdjsonSource]) -> Iterator[Row]:
+def _rows(sources: Sequence[Source]) -> Iterator[Row]:
     for source in sources:
         for batch in source.batches():
             yield from batch
@@ -155,7 +164,7 @@ class _Findings:
         elif len(self._listed) < _LISTED:
             self._listed.append(
                 {
-                    "position": {"source": position.source, "line": position.line},
+                    "position": position.members(),
                     "rejected": rejected,
                     "errors": [
                         {"path": error.path, "code": error.code, "message": error.message} for error in errors

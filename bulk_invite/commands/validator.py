@@ -14,5 +14,6 @@ def make_validator(settings: Settings) -> RowValidator:
         service_model.load(settings.service_model),
         catalog=settings.catalog,
         campaign=settings.campaign,
+        tokens_from_keys=settings.tokens_from_keys,
         today=datetime.now(UTC).date(),
     )

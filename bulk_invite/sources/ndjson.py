@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from bulk_invite.errors import SourceError, UsageError
+from bulk_invite.errors import SourceError
 from bulk_invite.invitation import Row
 from bulk_invite.sources.compressed import BLOCK_BYTES, CompressedDataError, unpack
 from bulk_invite.sources.lines import Lines
@@ -30,20 +30,13 @@ _STOP_CHECK_MS: Final = 100
 def resolve(names: Sequence[str]) -> list[NdjsonSource]:
     """Find the sources that the operator named, in that order, and check that each can be opened.
 
-    names: paths, globs (`*`, `?`, `[`; matches sorted; a file of exactly that name goes first), or `-` once.
-    SourceError: missing, a directory, not readable, a glob without matches. UsageError: `-` twice, or a
-    database URL.
+    names: paths, globs (`*`, `?`, `[`; matches sorted; a file of exactly that name goes first), or `-`.
+    SourceError: missing, a directory, not readable, a glob without matches.
     """
-    if list(names).count(STDIN) > 1:
-        raise UsageError("Standard input (-) is named twice.", hint="It can be read once: name it once.")
     return [NdjsonSource(path) for name in names for path in _expanded(name)]
 
 
 def _expanded(name: str) -> list[str]:
-    if name.startswith(("postgresql://", "postgres://", "postgresql+")):
-        # The URL may hold a password, so it is not repeated.
-        hint = "Export its rows to an NDJSON file and name that."
-        raise UsageError("A database is not supported as a source yet.", hint=hint)
     if name == STDIN or not glob.has_magic(name) or os.path.lexists(name):
         return [name]
     if matches := sorted(glob.glob(name, recursive=True)):  # noqa: PTH207 - Path has no absolute globs
@@ -57,8 +50,11 @@ class NdjsonSource:
 
     name: as the operator named it; what stands in `Position.source`. Bytes that are not UTF-8 are escaped.
     size: bytes on disk, None for what has no size (standard input, pipes, devices).
+    has_keys: its rows have lines, not keys.
     consumed: bytes taken from it so far, as they are on disk (compressed, if it is). lines: how many of them.
     """
+
+    has_keys = False
 
     def __init__(self, path: str) -> None:
         """Check that `path` (or `-`) can be read. SourceError says why not."""

@@ -12,7 +12,7 @@ import orjson
 from bulk_invite.errors import ServiceModelError
 from bulk_invite.invitation import METADATA, Invitation, Rejection, Row, RowError
 from bulk_invite.service_model import REQUEST, ServiceModel
-from bulk_invite.tokens import body_hash, canonical_json, derive_token
+from bulk_invite.tokens import body_hash, canonical_json, derive_key_token, derive_token
 from bulk_invite.validation.compiled import QuickCheck
 from bulk_invite.validation.json_text import NotReadableError, duplicate_keys, nothing_dropped, read
 from bulk_invite.validation.row_rules import (
@@ -61,11 +61,20 @@ class _Known(NamedTuple):
 class RowValidator:
     """Turns rows of one run into invitations.
 
-    `today` decides only whether a completion date is worth a warning. Raises ServiceModelError for a model of
+    `today` decides only whether a completion date is worth a warning. tokens_from_keys: a row that has a key
+    gets its token from that, not from its content. Raises ServiceModelError for a model of
     which valid requests need not have what an invitation is made of.
     """
 
-    def __init__(self, model: ServiceModel, *, catalog: str, campaign: str, today: dt.date) -> None:
+    def __init__(
+        self,
+        model: ServiceModel,
+        *,
+        catalog: str,
+        campaign: str,
+        today: dt.date,
+        tokens_from_keys: bool = False,
+    ) -> None:
         self._shape = ShapeValidator(model, REQUEST, optional=MAY_BE_ABSENT)
         _require(self._shape.shape, "EngagementIdentifier")
         _require(self._shape.shape, "Invitation", "Payload")
@@ -74,6 +83,7 @@ class RowValidator:
         # ClientToken follows Catalog in canonical JSON, unless a model has other members that sort that low.
         self._head = canonical_json({"Catalog": catalog})[:-1] if self._token_is_second() else None
         self._campaign = campaign
+        self._tokens_from_keys = tokens_from_keys
         self._today = today
 
     def validate(self, row: Row) -> Invitation | Rejection:
@@ -158,8 +168,12 @@ class RowValidator:
     ) -> Invitation:
         """Freeze a valid request with Catalog; `written` is its canonical JSON."""
         token = request.get("ClientToken")
+        has_key_token = token is None and self._tokens_from_keys and bool(row.position.key)
         if token is None:
-            token = derive_token(self._campaign, written)
+            if has_key_token:
+                token = derive_key_token(self._campaign, row.position.key)
+            else:
+                token = derive_token(self._campaign, written)
             written = self._with_token(request, written, token)
         return Invitation(
             row=row,
@@ -169,6 +183,7 @@ class RowValidator:
             engagement=request["EngagementIdentifier"],
             payload_type=next(iter(request["Invitation"]["Payload"])),
             warnings=warnings,
+            has_key_token=has_key_token,
         )
 
     def _with_token(self, request: _Request, written: bytes, token: str) -> bytes:

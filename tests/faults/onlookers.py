@@ -16,7 +16,7 @@ from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.doubt import DoubtfulRow, SettledRow
 from bulk_invite.errors import CheckpointError
 from bulk_invite.invitation import Invitation, Position, Rejection, Row, RowError
-from bulk_invite.journal import Admission, Answered, Event, PacingMemory, Sent
+from bulk_invite.journal import Admission, Answered, Arrived, Event, PacingMemory, Sent
 from bulk_invite.outcome import Answer, State
 from faults.line import Line
 from faults.plans import Ending
@@ -67,10 +67,27 @@ class Journal:
         self._seen = seen
 
     def admit(
-        self, batch: Sequence[Invitation | Rejection], *, campaign: str, retry_failed: bool
+        self,
+        batch: Sequence[Invitation | Rejection],
+        *,
+        campaign: str,
+        retry_failed: bool,
+        reached: Position | None = None,
     ) -> list[Admission]:
         self._check()
-        return self._writer.admit(batch, campaign=campaign, retry_failed=retry_failed)
+        return self._writer.admit(batch, campaign=campaign, retry_failed=retry_failed, reached=reached)
+
+    def watermark(self, source: str) -> str | None:
+        self._check()
+        return self._writer.watermark(source)
+
+    def open_keys(self, source: str, after: str, limit: int) -> list[str]:
+        self._check()
+        return self._writer.open_keys(source, after, limit)
+
+    def arrived(self, source: str, after: str, limit: int) -> list[Arrived]:
+        self._check()
+        return self._writer.arrived(source, after, limit)
 
     def end_source(self, source: str) -> None:
         self._check()
@@ -148,6 +165,7 @@ class Lines:
     """A source of so many lines at a time."""
 
     name = "rows.ndjson"
+    has_keys = False
 
     def __init__(self, lines: Sequence[bytes], batch: int) -> None:
         self._lines = lines

@@ -20,6 +20,7 @@ from bulk_invite.commit import Committer
 from bulk_invite.deliver import Deliverer, Surroundings
 from bulk_invite.departure import Patience, Waits
 from bulk_invite.errors import BulkInviteError, CheckpointError
+from bulk_invite.intake import Intake
 from bulk_invite.invitation import Invitation, Position, Row
 from bulk_invite.journal import Owner
 from bulk_invite.lookup import LookUp
@@ -114,16 +115,18 @@ class Run:
         line = WitnessedLine(self.service, self.process, self.seen, self.tokens)
         report = Report(Outlet(self.seen))
         parts = _Parts(line, committer, pacer, report, proven=writer.has_created())
-        pipeline = Pipeline(
+        deliverer = self._deliverer(parts, clock, chance.random)
+        intake = Intake(
             [Lines(self.plan.lines, self.plan.batch)],
             _VALIDATOR,
             committer,
-            self._deliverer(parts, clock, chance.random),
+            deliverer.engagements,
             report,
             self.stop,
-            Bounds(self.plan.in_flight, None, FailureLimit()),
             in_thread=disk,
         )
+        bounds = Bounds(self.plan.in_flight, FailureLimit())
+        pipeline = Pipeline(intake, committer, deliverer, report, self.stop, bounds)
 
         async def opening() -> None:
             writer.claim(Owner(ACCOUNT, ""))

@@ -1,0 +1,99 @@
+"""What happens to rows, written down: their new state, and an entry of the log for every event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Connection, func, update
+
+from bulk_invite.checkpoint.bulk import field, insert_each, parameters
+from bulk_invite.checkpoint.encoding import encode_errors, encode_evidence
+from bulk_invite.checkpoint.schema import findings, invitations, log, runs
+from bulk_invite.journal import Answered, Event, Sent
+from bulk_invite.outcome import State
+
+_MARK_SENT: Final = (
+    update(invitations)
+    .where(invitations.c.client_token == field("client_token"))
+    .values(
+        state=State.IN_DOUBT.value,
+        code="",
+        errors="[]",
+        attempts=invitations.c.attempts + 1,
+        first_sent=func.coalesce(invitations.c.first_sent, field("at")),
+        last_sent=field("at"),
+        doubt_since=func.coalesce(invitations.c.doubt_since, field("at")),
+    )
+)
+_MARK_ANSWERED: Final = (
+    update(invitations)
+    .where(invitations.c.client_token == field("client_token"))
+    .values(
+        **{name: field(name) for name in ("state", "invitation_id", "arn", "code", "errors", "doubt_since")},
+        attempts=invitations.c.attempts - field("uncounted"),
+    )
+)
+_LOG: Final = insert_each(log, "client_token", "event", "at", "outcome", "request_id")
+_FINDINGS: Final = insert_each(findings, "client_token", "at", "evidence")
+
+
+def record(connection: Connection, events: Sequence[Event], *, run: int) -> bool:
+    """Note events of different rows; False where a row is not there that one of them is about."""
+    sent = [event for event in events if isinstance(event, Sent)]
+    answered = [event for event in events if isinstance(event, Answered)]
+    changed = 0
+    if sent:
+        changed += connection.execute(_MARK_SENT, parameters(map(_log_entry, sent))).rowcount
+    if answered:
+        changed += connection.execute(_MARK_ANSWERED, parameters(map(_answered, answered))).rowcount
+    if changed != len(events):
+        return False
+    connection.execute(_LOG, parameters(map(_log_entry, events)))
+    if evidence := [_evidence(event) for event in answered if event.finding is not None]:
+        connection.execute(_FINDINGS, parameters(evidence))
+    last = max(event.at for event in events)
+    connection.execute(update(runs).where(runs.c.run == run).values(last_event=last))
+    return True
+
+
+def _answered(event: Answered) -> dict[str, object]:
+    return {
+        "client_token": event.client_token,
+        "state": event.state.value,
+        "invitation_id": event.invitation_id,
+        "arn": event.arn,
+        "code": event.code,
+        "errors": encode_errors(event.errors),
+        "uncounted": 0 if event.counted else 1,
+        "doubt_since": event.doubt_since,
+    }
+
+
+def _evidence(event: Answered) -> dict[str, object]:
+    assert event.finding is not None  # noqa: S101 - the caller has seen to it
+    return {
+        "client_token": event.client_token,
+        "at": event.at,
+        "evidence": encode_evidence(event.finding),
+    }
+
+
+def _log_entry(event: Event) -> dict[str, object]:
+    match event:
+        case Sent():
+            return {
+                "client_token": event.client_token,
+                "event": "sent",
+                "at": event.at,
+                "outcome": "",
+                "request_id": "",
+            }
+        case Answered():
+            return {
+                "client_token": event.client_token,
+                "event": "answered",
+                "at": event.at,
+                "outcome": event.outcome,
+                "request_id": event.request_id,
+            }

@@ -1,0 +1,93 @@
+"""How the values of settings are written, and what they are when they are read."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, PlainSerializer
+
+from bulk_invite.durations import format_duration, parse_duration
+
+_PERCENT: Final = re.compile(r"(\d+(?:\.\d+)?)%")
+
+
+def duration(value: object) -> object:
+    if isinstance(value, bool | int | float):
+        raise ValueError(f"{value} is no duration: write a number and a unit, such as 250ms, 2s, 15m or 8h")  # noqa: TRY004 - pydantic tells it
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def rate(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("write a number of calls per second, such as 5 or 0.5, or auto")  # noqa: TRY004 - likewise
+    if isinstance(value, str) and value != "auto":
+        try:
+            return float(value)
+        except ValueError:
+            raise ValueError("write a number of calls per second, such as 5 or 0.5, or auto") from None
+    return value
+
+
+def finite_rate(value: float | str) -> float | str:
+    if isinstance(value, float | int) and not (0 < value < math.inf):
+        raise ValueError("it has to be more than 0")
+    return value
+
+
+def http_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not value.isprintable() or " " in value:
+        raise ValueError("write an address such as http://127.0.0.1:8080 or https://example.com")
+    return value
+
+
+def file_name(value: str) -> str:
+    if "://" in value:
+        # A URL may hold a password, so it is not repeated.
+        raise ValueError("only a file can be the checkpoint so far, not a database URL")
+    return value
+
+
+def failure_limit(value: object) -> object:
+    """`20` or `5%`, kept as text; a share has to be one."""
+    text = str(value)
+    percent = _PERCENT.fullmatch(text)
+    if percent is not None and 0 < float(percent.group(1)) <= 100:  # noqa: PLR2004 - per cent
+        return text
+    if text.isdecimal() and int(text) > 0:
+        return text
+    raise ValueError("write a number of rows, such as 20, or a share, such as 5%")
+
+
+def count_or_none(value: object) -> object:
+    """`10000`, or `none` for no limit; kept as a whole number or `none`."""
+    text = str(value).replace(",", "")
+    if text == "none":
+        return text
+    if isinstance(value, bool) or not text.isdecimal() or int(text) < 1:
+        raise ValueError("write a number of calls in 24 hours, such as 10000, or none")
+    return int(text)
+
+
+def mapping(value: object) -> object:
+    """A table of the file, or the same as JSON text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError('write a JSON object, such as {"Invitation.Message": "text"}') from None
+
+
+Duration = Annotated[
+    float, BeforeValidator(duration), PlainSerializer(format_duration), Field(gt=0, allow_inf_nan=False)
+]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]

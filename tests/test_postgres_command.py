@@ -1,0 +1,246 @@
+"""`send` and its companions on the rows of a real PostgreSQL, killed and restarted at will."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from command import FAST, Emulator, emulator, run, running, wait_until
+from database import PASSWORD, Database, database, server
+from rows import make_rows, messages
+
+from bulk_invite.commands.sources import open_sources
+from bulk_invite.errors import UsageError
+from bulk_invite.settings import Settings
+
+READ = ("--table", "invitations", "--key", "id")
+
+
+def filled(db: Database, count: int) -> list[Any]:
+    """A table `invitations` of so many valid rows, with keys from 1 on."""
+    made = make_rows(count)
+    db.run("CREATE TABLE invitations (id bigint PRIMARY KEY, request jsonb NOT NULL)")
+    db.run(f"GRANT SELECT ON invitations TO {db.role}")
+    with db.connection() as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO invitations VALUES (%s, %s)",
+            [(key, orjson.dumps(row).decode()) for key, row in enumerate(made, start=1)],
+        )
+    return made
+
+
+def arguments(db: Database, url: str, *more: str) -> tuple[str, ...]:
+    return (db.reader, *READ, "--endpoint-url", url, *more)
+
+
+def settings(**values: str) -> Settings:
+    return Settings.model_validate(values)
+
+
+def _has_calls(service: Emulator, count: int) -> bool:
+    return len(service.calls()) >= count
+
+
+def test_every_row_is_invited_once_and_told_by_its_key(db: Database, tmp_path: Path) -> None:
+    rows = filled(db, 300)
+    with emulator() as service:
+        command = arguments(db, service.url, *FAST, "--results", "out")
+        ran = run("send", *command, cwd=tmp_path, env=db.env)
+        assert (ran.code, ran.json["created"]) == (0, 300), ran.stderr
+        again = run("send", *command, cwd=tmp_path, env=db.env)
+        assert (again.code, again.json["already_created"], again.json["attempts"]) == (0, 300, 0)
+        assert service.messages() == Counter(messages(rows))
+    created = [orjson.loads(line) for line in (tmp_path / "out" / "created.ndjson").read_bytes().splitlines()]
+    assert {each["position"]["key"] for each in created} == {str(n) for n in range(1, 301)}
+    exported = run("export", cwd=tmp_path).lines
+    assert {each["position"]["source"] for each in exported} == {f"postgresql:{db.name}/public.invitations"}
+    assert run("export", "--format", "csv", cwd=tmp_path).stdout.count("public.invitations,,") == 300
+
+
+def test_killed_and_started_again_it_goes_on_after_the_last_key(db: Database, tmp_path: Path) -> None:
+    rows = filled(db, 900)
+    bad = {5: "{}", 7: '{"EngagementIdentifier": "?"}'}
+    for key, request in bad.items():
+        db.run("UPDATE invitations SET request = %s WHERE id = %s", (request, key))
+    valid = [row for key, row in enumerate(rows, start=1) if key not in bad]
+    with emulator(latency=0.1) as service:
+        command = arguments(db, service.url, "--rate", "100", "--json", "--daily-quota", "none")
+        for goal in (150, 400):
+            with running("send", *command, cwd=tmp_path, env=db.env) as sender:
+                wait_until(partial(_has_calls, service, goal))
+                sender.signal(signal.SIGKILL)
+        sent = [each["position"]["key"] for each in run("export", "--state", "created", cwd=tmp_path).lines]
+        # What is settled is not read again: it might as well be gone.
+        db.run("DELETE FROM invitations WHERE id::text = ANY(%s)", (sent,))
+        ran = run("send", *command, cwd=tmp_path, env=db.env)
+        assert (ran.code, ran.json["rejected"]) == (1, 2), ran.stderr
+        assert ran.json["already_created"] == len(sent)
+        assert (ran.json["rows"], ran.json["created"]) == (900, 898 - len(sent))
+        assert service.messages() == Counter(messages(valid))
+        # The reading has come to its end, so the next one begins anew.
+        again = run("send", *command, cwd=tmp_path, env=db.env)
+        assert (again.json["rows"], again.json["attempts"]) == (900 - len(sent), 0)
+
+
+def test_with_a_limit_it_goes_on_where_the_last_run_ended(db: Database, tmp_path: Path) -> None:
+    filled(db, 50)
+    with emulator() as service:
+        command = arguments(db, service.url, *FAST, "--limit", "20")
+        results = [run("send", *command, cwd=tmp_path, env=db.env).json for _ in range(4)]
+        assert [each["created"] for each in results] == [20, 20, 10, 0]
+        assert [each["already_created"] for each in results] == [0, 20, 40, 50]
+        assert len(service.calls()) == 50
+
+
+def test_a_token_from_the_key_outlasts_changes_and_a_changed_row_is_told(
+    db: Database, tmp_path: Path
+) -> None:
+    filled(db, 3)
+    change = "UPDATE invitations SET request = jsonb_set(request, '{Invitation,Message}', %s) WHERE id = %s"
+    with emulator() as service:
+        command = arguments(db, service.url, *FAST, "--token-from", "key")
+        assert run("send", *command, "--limit", "2", cwd=tmp_path, env=db.env).json["created"] == 2
+        db.run(change, ('"changed"', 1))
+        db.run(change, ('"mended in time"', 3))
+        # It goes on after the second row; the next run reads all of them again.
+        ran = run("send", *command, cwd=tmp_path, env=db.env)
+        assert (ran.code, ran.json["created"], ran.json["already_created"]) == (0, 1, 2)
+        ran = run("send", *command, cwd=tmp_path, env=db.env)
+        assert (ran.code, ran.json["already_created"], ran.json["rejected"]) == (1, 2, 1)
+        assert len(service.invitations()) == 3
+        assert service.messages()["mended in time"] == 1
+        assert service.messages()["changed"] == 0
+    (told,) = run("export", "--state", "rejected", cwd=tmp_path).lines
+    assert [error["code"] for error in told["errors"]] == ["changed_since_sent"]
+    assert told["position"]["key"] == "1"
+
+
+@pytest.mark.parametrize("how", ["restarted", "killed"])
+def test_a_server_that_goes_down_in_the_middle_costs_nothing(tmp_path: Path, how: str) -> None:
+    with server() as postgres, database(postgres.url) as db, emulator() as service:
+        rows = filled(db, 6_000)  # more than are read at one go
+        command = arguments(db, service.url, "--rate", "2000", "--json", "--daily-quota", "none")
+        with running("send", *command, "--log-format", "json", cwd=tmp_path, env=db.env) as sender:
+            wait_until(lambda: len(service.calls()) >= 300)
+            postgres.kill() if how == "killed" else postgres.stop()
+            time.sleep(1.0)
+            postgres.start()
+            ran = sender.ended(within=90)
+        assert (ran.code, ran.json["created"]) == (0, 6_000), ran.stderr[-2000:]
+        assert service.messages() == Counter(messages(rows))
+
+
+def test_a_stop_while_the_database_is_down_is_soon_over(tmp_path: Path) -> None:
+    with server() as postgres, database(postgres.url) as db, emulator() as service:
+        filled(db, 6_000)
+        command = arguments(db, service.url, "--rate", "1000", "--json", "--daily-quota", "none")
+        with running("send", *command, "--log-format", "json", cwd=tmp_path, env=db.env) as sender:
+            wait_until(lambda: len(service.calls()) >= 100)
+            postgres.stop("immediate")
+            assert sender.process.stderr is not None
+            unreachable = threading.Event()
+            seen = []
+            for line in sender.process.stderr:
+                seen.append(line)
+                if "source.unreachable" in line:
+                    unreachable.set()
+                    break
+            assert unreachable.is_set(), seen
+            assert PASSWORD not in "".join(seen)
+            began = time.monotonic()
+            sender.signal(signal.SIGTERM)
+            assert sender.process.wait(10) == 75
+            assert time.monotonic() - began < 3
+        postgres.start()
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        (("--table", "nothing"), 4, "There is no table nothing"),
+        (("--key", "nothing"), 4, "has no column nothing. It has id, request"),
+        (("--request-column", "nothing"), 4, "has no column nothing"),
+        (("--query", "SELECT 1"), 2, "either --table or --query"),
+        (("--columns", '{"Invitation.Message": "nothing"}'), 4, "has no column nothing"),
+        (("--columns", "["), 2, "--columns"),
+    ],
+)
+def test_what_cannot_be_read_ends_before_anything_is_sent(
+    db: Database, tmp_path: Path, change: tuple[str, ...], code: int, said: str
+) -> None:
+    filled(db, 3)
+    with emulator() as service:
+        ran = run("send", *arguments(db, service.url, *FAST, *change), cwd=tmp_path, env=db.env)
+        assert (ran.code, said in " ".join(ran.stderr.split())) == (code, True), ran.stderr
+        assert not service.calls()
+
+
+def test_a_wrong_password_and_a_server_that_is_not_there_are_told_without_it(
+    db: Database, tmp_path: Path
+) -> None:
+    filled(db, 1)
+    for url, env in (
+        (db.reader, {"PGPASSWORD": "wrong-Secret"}),
+        (db.reader.replace("@", ":wrong-Secret@"), {}),
+        (f"postgresql://me:wrong-Secret@127.0.0.1:1/{db.name}", {}),
+    ):
+        ran = run("validate", url, *READ, cwd=tmp_path, env=env)
+        assert ran.code == 4, ran.stderr
+        assert "wrong-Secret" not in ran.stdout + ran.stderr
+        assert "Traceback" not in ran.stderr
+
+
+def test_rows_are_validated_and_rehearsed_as_those_of_a_file(db: Database, tmp_path: Path) -> None:
+    filled(db, 10)
+    db.run("UPDATE invitations SET request = '{}' WHERE id = 4")
+    checked = run("validate", db.reader, *READ, "--json", cwd=tmp_path, env=db.env)
+    assert (checked.code, checked.json["valid"], checked.json["rejected"]) == (1, 9, 1)
+    assert checked.json["first"][0]["position"] == {
+        "source": f"postgresql:{db.name}/public.invitations",
+        "key": "4",
+    }
+    with emulator() as service:
+        ran = run("send", *arguments(db, service.url, "--dry-run", "--json"), cwd=tmp_path, env=db.env)
+        assert (ran.code, ran.json["pending"], ran.json["rejected"]) == (1, 9, 1)
+        assert not service.calls()
+
+
+def test_what_is_in_doubt_is_found_by_the_requests_of_the_database(db: Database, tmp_path: Path) -> None:
+    rows = filled(db, 40)
+    with emulator(latency=0.4) as service:
+        command = arguments(db, service.url, "--rate", "40", "--settling-time", "1s")
+        with running("send", *command, cwd=tmp_path, env=db.env) as sender:
+            wait_until(lambda: len(service.calls()) >= 12)
+            sender.signal(signal.SIGKILL)
+        settling = ("--settling-time", "1s", "--json")
+        ran = run("reconcile", *arguments(db, service.url), *settling, cwd=tmp_path, env=db.env)
+        assert (ran.code, ran.json["in_doubt"]) == (0, 0), ran.stderr
+        assert ran.json["created"] > 0
+        assert run("send", *command, cwd=tmp_path, env=db.env).code == 0
+        assert service.messages() == Counter(messages(rows))
+
+
+def test_the_live_catalog_is_confirmed_without_telling_the_address(db: Database, tmp_path: Path) -> None:
+    filled(db, 1)
+    secret = db.reader.replace("@", f":{PASSWORD.replace('%', '%25')}@")
+    ran = run("send", secret, *READ, "--catalog", "AWS", cwd=tmp_path)
+    assert ran.code == 2
+    assert PASSWORD not in ran.stderr
+    assert "needs a yes" in ran.stderr
+
+
+def test_sources_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="named twice"):
+        open_sources(["-", "-"], settings())
+    with pytest.raises(UsageError, match="keys to make tokens from"):
+        open_sources([str(tmp_path / "rows.ndjson")], settings(token_from="key"))
+    with pytest.raises(UsageError, match="cannot be read") as raised:
+        open_sources(["postgresql://me:se%zzcret@db/x"], settings(table="t", key="id"))
+    assert "cret" not in str(raised.value)
