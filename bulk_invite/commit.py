@@ -54,15 +54,15 @@ class Journal(Protocol):
         reached: Position | None = None,
     ) -> list[Admission]: ...
 
-    def watermark(self, source: str) -> str | None: ...
+    def watermark(self, source: str, campaign: str) -> str | None: ...
 
-    def open_keys(self, source: str, after: str, limit: int) -> list[str]: ...
+    def open_keys(self, source: str, campaign: str, after: str, limit: int) -> list[str]: ...
 
-    def arrived(self, source: str, after: str, limit: int) -> list[Arrived]: ...
+    def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[Arrived]: ...
 
     def record(self, events: Sequence[Event]) -> None: ...
 
-    def end_source(self, source: str) -> None: ...
+    def end_source(self, source: str, campaign: str) -> None: ...
 
     def remember(self, memory: PacingMemory) -> None: ...
 
@@ -79,6 +79,7 @@ class Committer:
         self, journal: Journal, *, campaign: str, retry_failed: bool, in_thread: InThread = to_thread.run_sync
     ) -> None:
         self._journal = journal
+        self._campaign = campaign
         self._in_thread = in_thread
         self._admit = partial(journal.admit, campaign=campaign, retry_failed=retry_failed)
         self._one_thread = anyio.CapacityLimiter(1)
@@ -103,19 +104,19 @@ class Committer:
 
     async def watermark(self, source: str) -> str | None:
         """The key up to which a reading that was broken off has come. Raises CheckpointError."""
-        return await self._alone(self._journal.watermark, source)
+        return await self._alone(self._journal.watermark, source, self._campaign)
 
     async def open_keys(self, source: str, after: str, limit: int) -> list[str]:
         """Keys of rows without an invitation, in the order of their text. Raises CheckpointError."""
-        return await self._alone(self._journal.open_keys, source, after, limit)
+        return await self._alone(self._journal.open_keys, source, self._campaign, after, limit)
 
     async def arrived(self, source: str, after: str, limit: int) -> list[Arrived]:
         """Rows with an invitation, likewise. Raises CheckpointError."""
-        return await self._alone(self._journal.arrived, source, after, limit)
+        return await self._alone(self._journal.arrived, source, self._campaign, after, limit)
 
     async def end_source(self, source: str) -> None:
         """Forget what earlier runs found wrong on lines that are gone. Raises CheckpointError."""
-        await self._alone(self._journal.end_source, source)
+        await self._alone(self._journal.end_source, source, self._campaign)
 
     async def remember(self, memory: PacingMemory) -> None:
         """Keep what the pacing knows. Raises CheckpointError."""

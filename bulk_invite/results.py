@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -59,14 +59,13 @@ class Results:
             lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         files: dict[str, BinaryIO] = {}
         results = cls(directory, lock, files)
-        try:
+        with ExitStack() as undo:
+            undo.callback(results.abandon)
             results._take_lock()
             with _translated(directory):
                 for name in [_REJECTED] if only_rejected else _NAMES:
                     files[name] = _begun(results._partial(name))
-        except BaseException:
-            results.abandon()
-            raise
+            undo.pop_all()
         return results
 
     def created(self, position: Position, client_token: str, invitation_id: str, arn: str) -> None:

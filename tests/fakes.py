@@ -204,16 +204,17 @@ class MemoryJournal:
                 raise CheckpointError("The disk is full.")
             return [self._admit(each, retry_failed=retry_failed) for each in batch]
 
-    def watermark(self, source: str) -> str | None:
-        raise NotImplementedError(source)
+    def watermark(self, source: str, campaign: str) -> str | None:
+        raise NotImplementedError(source, campaign)
 
-    def open_keys(self, source: str, after: str, limit: int) -> list[str]:
-        raise NotImplementedError(source, after, limit)
+    def open_keys(self, source: str, campaign: str, after: str, limit: int) -> list[str]:
+        raise NotImplementedError(source, campaign, after, limit)
 
-    def arrived(self, source: str, after: str, limit: int) -> list[Arrived]:
-        raise NotImplementedError(source, after, limit)
+    def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[Arrived]:
+        raise NotImplementedError(source, campaign, after, limit)
 
-    def end_source(self, source: str) -> None:
+    def end_source(self, source: str, campaign: str) -> None:
+        del campaign
         with self._alone():
             self.ended_sources.append(source)
 

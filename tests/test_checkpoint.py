@@ -387,9 +387,9 @@ def test_a_line_that_is_gone_takes_its_rejection_with_it(path: Path) -> None:
         _admit(writer, invitation("a", line=1), Rejection(row(9, "bad"), (bad,)))
     with _writing(path) as writer:
         _admit(writer, invitation("a", line=1), Rejection(row(3, "bad"), (bad,)))
-        writer.end_source("another")
+        writer.end_source("another", "")
         assert {record.position.line for record in _records(path, State.REJECTED)} == {3, 9}
-        writer.end_source("rows")
+        writer.end_source("rows", "")
     assert [record.position.line for record in _records(path, State.REJECTED)] == [3]
 
 
@@ -700,7 +700,7 @@ def test_a_checkpoint_of_the_first_version_is_read_and_brought_up_to_date(path: 
         admitted = _admit(writer, invitation("a"), invitation("b"))
         assert [type(each) for each in admitted] == [AlreadySettled, ToSend]
     with _writing(path) as writer:
-        assert writer.watermark("rows") is None
+        assert writer.watermark("rows", "") is None
 
 
 @pytest.mark.parametrize("sent", [True, False])
@@ -734,20 +734,24 @@ def test_a_watermark_is_as_durable_as_its_rows_and_goes_with_the_end_of_the_sour
         writer.admit(rows, campaign="", retry_failed=False, reached=rows[-1].position)
         _settle(writer, "b")
     with _writing(path) as writer:
-        assert writer.watermark("db") == "3"
-        assert writer.watermark("rows") is None
-        assert writer.open_keys("db", "", 10) == ["1", "3"]
-        assert writer.open_keys("db", "1", 10) == ["3"]
-        assert writer.open_keys("db", "", 1) == ["1"]
-        (arrived,) = writer.arrived("db", "", 10)
+        assert writer.watermark("db", "") == "3"
+        assert writer.watermark("rows", "") is None
+        assert writer.open_keys("db", "", "", 10) == ["1", "3"]
+        assert writer.open_keys("db", "", "1", 10) == ["3"]
+        assert writer.open_keys("db", "", "", 1) == ["1"]
+        (arrived,) = writer.arrived("db", "", "", 10)
         assert (arrived.position, arrived.client_token, arrived.invitation_id) == (
             Position("db", key="2"),
             "b",
             "engi-b",
         )
-        assert writer.arrived("db", "2", 10) == []
-        writer.end_source("db")
-        assert writer.watermark("db") is None
+        assert writer.arrived("db", "", "2", 10) == []
+        assert writer.watermark("db", "another") is None
+        assert (writer.open_keys("db", "another", "", 9), writer.arrived("db", "another", "", 9)) == ([], [])
+        writer.end_source("db", "another")
+        assert writer.watermark("db", "") == "3"
+        writer.end_source("db", "")
+        assert writer.watermark("db", "") is None
 
 
 def test_a_newer_version_is_left_as_it_is(path: Path) -> None:

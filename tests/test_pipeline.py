@@ -575,11 +575,9 @@ async def test_a_clock_that_is_set_forward_while_lists_settle_makes_nothing_abse
     assert _state(run, "t1") is State.CREATED
 
 
-async def test_where_too_many_denied_rows_are_in_doubt_they_are_left_so(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("bulk_invite.aside._MOST_BYTES", 0)
-    run = await _Run(_rows(20), ScriptedSender({"t1": [RESET, DENIED]})).go()
+async def test_where_denied_rows_in_doubt_are_more_than_can_be_kept_they_are_left_so() -> None:
+    too_big = f"t1 eng-1 {'x' * (17 << 20)}"
+    run = await _Run([too_big, *_rows(20)[1:]], ScriptedSender({"t1": [RESET, DENIED]})).go()
     assert _state(run, "t1") is State.IN_DOUBT
     assert run.report.tally.ended_now == 20
     assert run.finished

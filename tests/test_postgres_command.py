@@ -60,8 +60,10 @@ def test_every_row_is_invited_once_and_told_by_its_key(db: Database, tmp_path: P
     created = [orjson.loads(line) for line in (tmp_path / "out" / "created.ndjson").read_bytes().splitlines()]
     assert {each["position"]["key"] for each in created} == {str(n) for n in range(1, 301)}
     exported = run("export", cwd=tmp_path).lines
-    assert {each["position"]["source"] for each in exported} == {f"postgresql:{db.name}/public.invitations"}
-    assert run("export", "--format", "csv", cwd=tmp_path).stdout.count("public.invitations,,") == 300
+    assert {each["position"]["source"] for each in exported} == {
+        f"postgresql:{db.name}/public.invitations/id"
+    }
+    assert run("export", "--format", "csv", cwd=tmp_path).stdout.count("public.invitations/id,,") == 300
 
 
 def test_killed_and_started_again_it_goes_on_after_the_last_key(db: Database, tmp_path: Path) -> None:
@@ -97,6 +99,19 @@ def test_with_a_limit_it_goes_on_where_the_last_run_ended(db: Database, tmp_path
         assert [each["created"] for each in results] == [20, 20, 10, 0]
         assert [each["already_created"] for each in results] == [0, 20, 40, 50]
         assert len(service.calls()) == 50
+
+
+def test_another_campaign_begins_at_the_beginning_whatever_the_first_has_read(
+    db: Database, tmp_path: Path
+) -> None:
+    filled(db, 10)
+    with emulator() as service:
+        command = arguments(db, service.url, *FAST)
+        assert run("send", *command, "--limit", "6", cwd=tmp_path, env=db.env).json["created"] == 6
+        ran = run("send", *command, "--campaign", "again", cwd=tmp_path, env=db.env)
+        assert (ran.code, ran.json["created"], ran.json["already_created"]) == (0, 10, 0)
+        first = run("send", *command, cwd=tmp_path, env=db.env)
+        assert (first.code, first.json["created"], first.json["already_created"]) == (0, 4, 6)
 
 
 def test_a_token_from_the_key_outlasts_changes_and_a_changed_row_is_told(
@@ -203,7 +218,7 @@ def test_rows_are_validated_and_rehearsed_as_those_of_a_file(db: Database, tmp_p
     checked = run("validate", db.reader, *READ, "--json", cwd=tmp_path, env=db.env)
     assert (checked.code, checked.json["valid"], checked.json["rejected"]) == (1, 9, 1)
     assert checked.json["first"][0]["position"] == {
-        "source": f"postgresql:{db.name}/public.invitations",
+        "source": f"postgresql:{db.name}/public.invitations/id",
         "key": "4",
     }
     with emulator() as service:

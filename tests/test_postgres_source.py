@@ -163,9 +163,9 @@ def test_a_table_is_found_as_the_database_would_find_it(db: Database) -> None:
     db.run(f'GRANT USAGE ON SCHEMA "Odd""One" TO {db.role}')
     db.run(f'GRANT SELECT ON "Odd""One"."A table" TO {db.role}')
     odd = source(db.reader, Selection('"Odd""One"."A table"', None, "id"))
-    assert odd.name == f'postgresql:{db.name}/Odd"One.A table'
+    assert odd.name == f'postgresql:{db.name}/Odd"One.A table/id'
     assert len(read(odd)) == 1
-    assert source(db.reader, Selection("INVITATIONS", None, "id")).name.endswith("/public.invitations")
+    assert source(db.reader, Selection("INVITATIONS", None, "id")).name.endswith("/public.invitations/id")
 
 
 # What is refused
@@ -234,6 +234,11 @@ def test_neither_password_nor_address_is_told(
 def test_a_selection_says_what_it_needs(table_name: str | None, query: str | None, key: str) -> None:
     with pytest.raises(UsageError, match=r"--table or --query|--key"):
         Selection(table_name, query, key)
+
+
+def test_constants_alone_are_refused() -> None:
+    with pytest.raises(UsageError, match="without columns"):
+        Selection("a", None, "id", constants={"Invitation.Message": "x"})
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,7 @@ watermarks = Table(
     "watermarks",
     metadata,
     Column("source", Text, primary_key=True),
+    Column("campaign", Text, primary_key=True),
     Column("row_key", Text, nullable=False, comment="the last one that was read, and every one before it"),
     sqlite_with_rowid=False,
 )

@@ -150,32 +150,32 @@ class CheckpointWriter:
         """
         with translated(self._path), self._engine.begin() as connection:
             if reached is not None:
-                reading.note(connection, reached)
+                reading.note(connection, reached, campaign)
             return admission.admit(
                 connection, batch, run=self._run, campaign=campaign, retry_failed=retry_failed
             )
 
-    def end_source(self, source: str) -> None:
+    def end_source(self, source: str, campaign: str) -> None:
         """Forget rejected rows and duplicates that a source, now read to its end, has no more."""
         stale = delete(unsent_rows).where(unsent_rows.c.source == source, unsent_rows.c.run < self._run)
         with translated(self._path), self._engine.begin() as connection:
-            reading.forget(connection, source)
+            reading.forget(connection, source, campaign)
             connection.execute(stale)
 
-    def watermark(self, source: str) -> str | None:
+    def watermark(self, source: str, campaign: str) -> str | None:
         """The key up to which a reading that was broken off has come."""
         with translated(self._path), self._engine.begin() as connection:
-            return reading.watermark(connection, source)
+            return reading.watermark(connection, source, campaign)
 
-    def open_keys(self, source: str, after: str, limit: int) -> list[str]:
+    def open_keys(self, source: str, campaign: str, after: str, limit: int) -> list[str]:
         """See `reading.open_keys`."""
         with translated(self._path), self._engine.begin() as connection:
-            return reading.open_keys(connection, source, after, limit)
+            return reading.open_keys(connection, source, campaign, after, limit)
 
-    def arrived(self, source: str, after: str, limit: int) -> list[Arrived]:
+    def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[Arrived]:
         """See `reading.arrived`."""
         with translated(self._path), self._engine.begin() as connection:
-            return reading.arrived(connection, source, after, limit)
+            return reading.arrived(connection, source, campaign, after, limit)
 
     def remember(self, memory: PacingMemory) -> None:
         """Keep what the pacing knows for another run, and for `status`."""

@@ -224,8 +224,8 @@ class _Turn:
         queue.append(event)
         try:
             await event.wait()
-        except BaseException:
-            # Cancelled while waiting: leave the queue, or hand on the turn if it came in the same instant.
+        except anyio.get_cancelled_exc_class():
+            # Leave the queue, or hand on the turn if it came in the same instant.
             if event.is_set():
                 self.pass_on()
             else:

@@ -77,21 +77,21 @@ class Journal:
         self._check()
         return self._writer.admit(batch, campaign=campaign, retry_failed=retry_failed, reached=reached)
 
-    def watermark(self, source: str) -> str | None:
+    def watermark(self, source: str, campaign: str) -> str | None:
         self._check()
-        return self._writer.watermark(source)
+        return self._writer.watermark(source, campaign)
 
-    def open_keys(self, source: str, after: str, limit: int) -> list[str]:
+    def open_keys(self, source: str, campaign: str, after: str, limit: int) -> list[str]:
         self._check()
-        return self._writer.open_keys(source, after, limit)
+        return self._writer.open_keys(source, campaign, after, limit)
 
-    def arrived(self, source: str, after: str, limit: int) -> list[Arrived]:
+    def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[Arrived]:
         self._check()
-        return self._writer.arrived(source, after, limit)
+        return self._writer.arrived(source, campaign, after, limit)
 
-    def end_source(self, source: str) -> None:
+    def end_source(self, source: str, campaign: str) -> None:
         self._check()
-        self._writer.end_source(source)
+        self._writer.end_source(source, campaign)
 
     def remember(self, memory: PacingMemory) -> None:
         self._check()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final
 
 import psycopg
@@ -88,7 +88,8 @@ def connect(url: str) -> psycopg.Connection[Any]:
     given = conninfo.conninfo_to_dict(url)
     defaults = {name: value for name, value in _DEFAULTS.items() if name not in given}
     connection: psycopg.Connection[Any] = psycopg.connect(conninfo.make_conninfo(url, **defaults))
-    try:
+    with ExitStack() as undo:
+        undo.callback(connection.close)
         connection.read_only = True
         for name, value in _TIMEOUTS.items():
             connection.execute(
@@ -96,9 +97,7 @@ def connect(url: str) -> psycopg.Connection[Any]:
                 (value, name),
             )
         connection.commit()
-    except BaseException:
-        connection.close()
-        raise
+        undo.pop_all()
     return connection
 
 
@@ -109,9 +108,10 @@ def cancelled_by(stop: Callable[[], bool], connection: psycopg.Connection[Any]) 
 
     def watch() -> None:
         while not over.wait(_STOP_CHECK):
+            # Again and again: one that comes between two statements cancels nothing.
             if stop():
-                connection.cancel_safe(timeout=2.0)
-                return
+                with suppress(psycopg.Error):  # there is nothing to cancel where the line is gone
+                    connection.cancel_safe(timeout=2.0)
 
     thread = threading.Thread(target=watch, name="postgres-stop")
     thread.start()

@@ -16,11 +16,8 @@ import psycopg
 from psycopg import sql
 
 from bulk_invite.errors import SourceError, UsageError
+from bulk_invite.sources.lines import MAX_LINE_BYTES
 
-MAX_BYTES: Final = 1024 * 1024
-"""The longest request that is read, as of a line in a file."""
-
-_ROWS: Final = sql.Identifier("selected")
 _AS_THEY_ARE: Final = ("json", "jsonb")
 _TEXTS: Final = ("text", "character varying", "character")
 
@@ -51,6 +48,11 @@ class Selection:
                 "A database is read in the order of a key.",
                 hint="Name a column that is unique and never null with --key, such as --key id.",
             )
+        if self.constants and not self.columns:
+            raise UsageError(
+                "Constants without columns make the same request of every row.",
+                hint="Say in columns where the other members come from, or leave constants away.",
+            )
         _tree(dict.fromkeys([*self.columns, *self.constants], ""))
 
     def found(self, connection: psycopg.Connection[Any]) -> Found:
@@ -60,9 +62,10 @@ class Selection:
         for column in (self.key, *(self.columns.values() or (self.request,))):
             if column not in types:
                 raise _no_column(column, label, types)
-        document = self._assembled(types) if self.columns or self.constants else self._whole(types, label)
+        document = self._assembled(types) if self.columns else self._whole(types, label)
         database = connection.info.dbname
-        return Found(f"postgresql:{database}/{label}", origin, self.key, types[self.key], document)
+        # Keys of another column are other keys: what is known by them must not be taken for these.
+        return Found(f"postgresql:{database}/{label}/{self.key}", origin, self.key, types[self.key], document)
 
     def _origin(self, connection: psycopg.Connection[Any]) -> tuple[sql.Composable, str]:
         """The rows as something to select from, and what they are called."""
@@ -126,7 +129,7 @@ class Found:
             " FROM (SELECT {key} AS key, convert_to({document}, 'UTF8') AS request"
             " FROM {origin} AS selected WHERE {where} ORDER BY {key} OFFSET 0) AS rows ORDER BY rows.key"
         ).format(
-            limit=sql.Literal(MAX_BYTES),
+            limit=sql.Literal(MAX_LINE_BYTES),
             key=self.column,
             document=self.document,
             origin=self.origin,

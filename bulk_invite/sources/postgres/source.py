@@ -44,8 +44,8 @@ _STOP_CHECK: Final = 0.1
 class PostgresSource:
     """One table or query.
 
-    name: what it is called in positions, `postgresql:DATABASE/TABLE`. lines: rows handed out so far. size,
-    consumed: as of a file; nobody counts its bytes.
+    name: what it is called in positions, `postgresql:DATABASE/TABLE/KEY`. lines: rows handed out so far.
+    size, consumed: as of a file; nobody counts its bytes.
     """
 
     size: int | None = None
@@ -147,8 +147,8 @@ class _Reading:
             return []
         try:
             return self._page(stop)
-        except BaseException:
-            self.pause()
+        except psycopg.Error:
+            self.pause()  # it is of no use any more
             raise
 
     def pause(self) -> None:
