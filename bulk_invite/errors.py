@@ -16,13 +16,18 @@ EXIT_INTERRUPTED: Final = 130
 
 
 class BulkInviteError(Exception):
-    """Root of all errors of this package. `hint` is what the operator can do about it."""
+    """Root of all errors of this package.
+
+    hint: what the operator can do about it. heals: it may be over without another command, so that a service
+    waits for it.
+    """
 
     exit_code: ClassVar[int] = 4
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", heals: bool = False) -> None:
         super().__init__(message)
         self.hint = hint
+        self.heals = heals
 
     def __str__(self) -> str:
         message = super().__str__()

@@ -49,6 +49,14 @@ def http_url(value: str) -> str:
     return value
 
 
+_DATABASES: Final = ("postgresql://", "postgres://")
+
+
+def is_database(name: str) -> bool:
+    """Whether it is the address of a database, not the name of a file."""
+    return name.startswith(_DATABASES)
+
+
 def file_name(value: str) -> str:
     if "://" in value:
         # A URL may hold a password, so it is not repeated.

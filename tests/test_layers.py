@@ -41,6 +41,7 @@ _LAYERS = [
         "partner_central": ["partner_central"],
         "emulator": ["emulator"],
     },
+    {"libpq": ["libpq"]},
     {
         "decisions": [
             "validation",
@@ -72,7 +73,7 @@ _ONLY_FROM = {
     "aiobotocore": {"partner_central"},
     "botocore": {"partner_central", "emulator", "simulation"},
     "matplotlib": {"simulation"},
-    "psycopg": {"sources"},
+    "psycopg": {"libpq", "sources", "checkpoint"},
     "sqlalchemy": {"checkpoint"},
     "sqlite3": {"checkpoint"},
     "rich": {"program"},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from bulk_invite.backoff import Backoff
 from bulk_invite.errors import UsageError
+from bulk_invite.forms import is_database
 from bulk_invite.invitation import Row
 from bulk_invite.settings import Settings
 from bulk_invite.sources.ndjson import STDIN, resolve
@@ -25,8 +26,6 @@ SOURCE_SETTINGS: Final = (
     "token_from",
 )
 """Settings that say what is read of a database."""
-
-_DATABASES: Final = ("postgresql://", "postgres://")
 
 _RECONNECT: Final = Backoff(base=0.5, cap=30.0)
 
@@ -47,10 +46,6 @@ class Source(Protocol):
     def batches(
         self, max_rows: int = ..., max_bytes: int = ..., stop: Callable[[], bool] = ...
     ) -> Generator[list[Row]]: ...
-
-
-def is_database(name: str) -> bool:
-    return name.startswith(_DATABASES)
 
 
 def shown(name: str) -> str:

@@ -17,14 +17,8 @@ import structlog
 
 from bulk_invite.backoff import Backoff
 from bulk_invite.invitation import Position, Row
-from bulk_invite.sources.postgres.connection import (
-    cancelled_by,
-    check_address,
-    connect,
-    is_passing,
-    refusal,
-    said,
-)
+from bulk_invite.libpq import check_address, is_passing, said
+from bulk_invite.sources.postgres.connection import cancelled_by, connect, refusal
 from bulk_invite.sources.postgres.selection import Found, Selection, not_unique
 
 _log = structlog.get_logger()

@@ -1,0 +1,91 @@
+"""What every connection to a PostgreSQL has in common: libpq's conventions, and what its errors mean.
+
+The password is libpq's business (URL, PGPASSWORD, pgpass, service file): it is never repeated, and so are
+neither the URL nor whatever a driver says of one that it cannot read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import psycopg
+from psycopg import conninfo, errors
+
+from bulk_invite.errors import UsageError
+
+_DEFAULTS: Final = {
+    "fallback_application_name": "bulk-invite",
+    # Seconds for each host to answer; libpq would wait as long as the kernel does, some two minutes.
+    "connect_timeout": "5",
+    # A server that is gone without a word is noticed within a minute, not after hours.
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+"""libpq parameters where nobody says otherwise; `connect_timeout` and the name also by the environment."""
+
+_SPACES: Final = re.compile(r"\s+")
+
+_PASSING: Final = (
+    errors.AdminShutdown,
+    errors.CrashShutdown,
+    errors.CannotConnectNow,
+    errors.IdleInTransactionSessionTimeout,
+    errors.IdleSessionTimeout,
+    errors.TooManyConnections,
+    errors.LockNotAvailable,
+    errors.SerializationFailure,  # on a standby: the rows are being cleaned up behind us
+    errors.DeadlockDetected,
+    errors.DiskFull,
+    errors.OutOfMemory,
+)
+
+
+def is_passing(error: psycopg.Error) -> bool:
+    """Whether it may be over by itself: the server restarts, fails over, is full, or the line was cut."""
+    if isinstance(error, _PASSING):
+        return True
+    # What the server itself says has a code; a line that breaks has none, or one of class 08.
+    return isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08")[:2] == "08"
+
+
+def check_address(url: str) -> None:
+    """UsageError where libpq cannot make sense of it, or would take a part of the password for the host."""
+    try:
+        host = conninfo.conninfo_to_dict(url).get("host")
+    except psycopg.Error:
+        host = "@"
+    if "@" in str(host):
+        # What the driver does not understand it repeats, and that may be a part of the password.
+        raise UsageError(
+            "The address of the database cannot be read.",
+            hint="Write postgresql://USER@HOST:PORT/DATABASE, with %-escapes for what is special in a URL; "
+            "leave the password to PGPASSWORD, a pgpass file or a service file.",
+        )
+
+
+def connect(url: str, defaults: Mapping[str, str] = _DEFAULTS, **options: Any) -> psycopg.Connection[Any]:
+    """A connection, by `defaults` where the URL says nothing. options: psycopg's. Raises psycopg.Error."""
+    given = conninfo.conninfo_to_dict(url)
+    missing = {name: value for name, value in defaults.items() if name not in given}
+    return psycopg.connect(conninfo.make_conninfo(url, **missing), **options)
+
+
+def set_where_unset(connection: psycopg.Connection[Any], settings: Mapping[str, str]) -> None:
+    """Set timeouts for the session, where the role, the database or PGOPTIONS have not."""
+    for name, value in settings.items():
+        connection.execute(
+            "SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s AND setting = '0'",
+            (value, name),
+        )
+
+
+def said(error: psycopg.Error) -> str:
+    """What the server says, on one line, without the statement; never a value of a row."""
+    primary = error.diag.message_primary if error.sqlstate else str(error)
+    if (error.sqlstate or "").startswith("22"):  # data exceptions: what follows the colon is the value
+        primary = (primary or "").partition(":")[0]
+    return _SPACES.sub(" ", primary or type(error).__name__).strip().rstrip(".")
