@@ -44,12 +44,32 @@ _PASSING: Final = (
 )
 
 
+_REFUSED: Final = "FATAL:"
+_NOT_YET: Final = (
+    "starting up",
+    "shutting down",
+    "recovery",
+    "not yet accepting",
+    "too many",
+    "reserved for",
+    "Connection refused",
+    "timeout expired",
+    "timed out",
+)
+"""What the server, or the system, says of a connection that may be had later."""
+
+
 def is_passing(error: psycopg.Error) -> bool:
     """Whether it may be over by itself: the server restarts, fails over, is full, or the line was cut."""
     if isinstance(error, _PASSING):
         return True
+    if not isinstance(error, psycopg.OperationalError):
+        return False
+    if error.sqlstate is None and _REFUSED in str(error):
+        # Libpq gives no codes while it connects, only texts; of several hosts, one each.
+        return any(text in str(error) for text in _NOT_YET)
     # What the server itself says has a code; a line that breaks has none, or one of class 08.
-    return isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08")[:2] == "08"
+    return (error.sqlstate or "08")[:2] == "08"
 
 
 def check_address(url: str) -> None:

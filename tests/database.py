@@ -70,6 +70,10 @@ class Server:
             process.kill()
         wait_until(lambda: not postmaster.is_running())
 
+    def become_standby(self) -> None:
+        """From its next start on, until it is promoted: read-only, waiting for what a primary writes."""
+        (self._folder / "standby.signal").touch()
+
     def remove(self) -> None:
         if (self._folder / "postmaster.pid").exists():
             self.stop("immediate")
@@ -110,6 +114,12 @@ class Database:
         with self._admin(self.name) as connection:
             cursor = connection.execute(statement.encode(), parameters)
             return cursor.fetchall() if cursor.description else []
+
+    def senders(self) -> int:
+        """How many programs have a checkpoint in it, or wait for one."""
+        name = "bulk-invite checkpoint"
+        many = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND application_name = %s"
+        return int(self.run(many, (self.name, name))[0][0])
 
     def connection(self) -> psycopg.Connection[Any]:
         """For whole transactions."""

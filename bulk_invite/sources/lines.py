@@ -18,10 +18,13 @@ _MAX_BEGUN_BYTES: Final = len(_BOM) + MAX_LINE_BYTES + len(b"\r")
 
 
 class Lines:
-    """Feed it blocks in order, then `finish`. `count` is the number of lines ended so far."""
+    """Feed it blocks in order, then `finish`. `count` is the number of lines ended so far.
 
-    def __init__(self, source: str) -> None:
-        self.count = 0
+    before: lines of the same source that others have read.
+    """
+
+    def __init__(self, source: str, before: int = 0) -> None:
+        self.count = self._before = before
         self._source = source
         self._begun = bytearray()
         self._skipping = False  # inside a line over the limit, of which nothing is kept
@@ -35,7 +38,7 @@ class Lines:
             yield self._skipped()
         first, *later = block.split(b"\n")
         self._begun += first
-        if self.count == 0 and self._begun.startswith(_UTF16_BOMS):
+        if self.count == self._before and self._begun.startswith(_UTF16_BOMS):
             raise SourceError(
                 f"{self._source}: is UTF-16, not UTF-8.", hint="Save it as UTF-8 and try again."
             )
@@ -60,7 +63,7 @@ class Lines:
 
     def _row(self, line: bytes) -> Row | None:
         self.count += 1
-        if self.count == 1:
+        if self.count == self._before + 1:
             line = line.removeprefix(_BOM)
         line = line.removesuffix(b"\r")
         if len(line) > MAX_LINE_BYTES:

@@ -11,15 +11,21 @@ import glob
 import os
 import select
 import stat
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from bulk_invite.errors import SourceError
 from bulk_invite.invitation import Row
 from bulk_invite.sources.compressed import BLOCK_BYTES, CompressedDataError, unpack
+from bulk_invite.sources.files import printable, reason, unopened
 from bulk_invite.sources.lines import Lines
+
+_log = structlog.get_logger()
 
 STDIN: Final = "-"
 
@@ -42,7 +48,7 @@ def _expanded(name: str) -> list[str]:
     if matches := sorted(glob.glob(name, recursive=True)):  # noqa: PTH207 - Path has no absolute globs
         return matches
     hint = "Check the spelling and the directory."
-    raise SourceError(f"{_printable(name)}: no file matches.", hint=hint)
+    raise SourceError(f"{printable(name)}: no file matches.", hint=hint)
 
 
 class NdjsonSource:
@@ -52,23 +58,28 @@ class NdjsonSource:
     size: bytes on disk, None for what has no size (standard input, pipes, devices).
     has_keys: its rows have lines, not keys.
     consumed: bytes taken from it so far, as they are on disk (compressed, if it is). lines: how many of them.
+    poll: while it is followed, seconds between two words that nothing has come. answering: whether the FIFO
+    that is followed is there.
     """
 
     has_keys = False
+    poll: float = 5.0
+    answering: bool = True
 
     def __init__(self, path: str) -> None:
         """Check that `path` (or `-`) can be read. SourceError says why not."""
         self._path = path
-        self.name = _printable(path)
+        self.name = printable(path)
         self._called = "Standard input" if path == STDIN else self.name
         self.consumed = 0
         self.lines = 0
+        self._before = self._counted = 0
         try:
             status = os.fstat(_STDIN_FD) if path == STDIN else os.stat(path)  # noqa: PTH116 - beside its twin
             if not stat.S_ISDIR(status.st_mode):
                 self._check_access(regular=stat.S_ISREG(status.st_mode))
         except (OSError, ValueError) as exc:
-            raise self._unopened(exc) from exc
+            raise unopened(self._called, exc) from exc
         if stat.S_ISDIR(status.st_mode):
             hint = "Name its files, for example with a glob."
             raise SourceError(f"{self._called}: is a directory.", hint=hint)
@@ -90,15 +101,84 @@ class NdjsonSource:
         SourceError: cannot be opened; is UTF-16; or cannot be read on, its compressed data is damaged or
         stops short: then every line before the defect has been handed out, and the line that it tore has not.
         """
-        lines = Lines(self.name)
+        self.consumed = self.lines = 0
+        with self._opened() as fd, closing(self._lists(fd, max_rows, max_bytes, stop)) as lists:
+            yield from filter(None, lists)
+
+    def follow(
+        self, max_rows: int, max_bytes: int, stop: Callable[[], bool], *, mark: str | None = None
+    ) -> Generator[tuple[list[Row], None]]:
+        """Read a FIFO or standard input as `batches` does, for as long as somebody may write to it.
+
+        Where the last writer has closed a FIFO, the next one is waited for, and its lines count on; standard
+        input ends there. An empty list comes every `poll` seconds in which there was nothing. There
+        are no marks: what was written once is not there to be read again.
+
+        SourceError: as of `batches`, and where it is a regular file.
+        """
+        del mark
+        self.consumed = self.lines = 0
+        told = time.monotonic()
+        while not stop():
+            with self._opened() as fd, closing(self._written(fd, max_rows, max_bytes, stop)) as lists:
+                if self._path != STDIN and not stat.S_ISFIFO(os.fstat(fd).st_mode):
+                    hint = "Follow a FIFO, a directory, standard input or a database."
+                    raise SourceError(f"{self._called}: is no FIFO.", hint=hint)
+                for rows in lists:
+                    if not rows and time.monotonic() - told < self.poll:
+                        continue
+                    if not rows and not self._is_in_place(fd):
+                        break
+                    told = time.monotonic()
+                    if rows or self.answering:
+                        yield rows, None
+            if self._path == STDIN:
+                return
+
+    def _written(
+        self, fd: int, max_rows: int, max_bytes: int, stop: Callable[[], bool]
+    ) -> Generator[list[Row]]:
+        """What one writer after the other writes; [] while nothing comes."""
+        while not stop():
+            with closing(self._lists(fd, max_rows, max_bytes, stop)) as lists:
+                yield from lists
+            self._before = self._counted
+            if self._path == STDIN:
+                return
+            # The same descriptor all the time: were it closed, what the next one has written would be lost.
+            poll = select.poll()
+            poll.register(fd, select.POLLIN)
+            while not any(event & select.POLLIN for _, event in poll.poll(0)) and not stop():
+                yield []
+                time.sleep(_STOP_CHECK_MS / 1000)  # poll() does not wait: it says that nobody writes
+
+    def _is_in_place(self, fd: int) -> bool:
+        """Whether the open FIFO is still the one of that name; while there is none, it is waited for."""
+        if self._path == STDIN:
+            return True
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - as above
+        except OSError as exc:
+            if self.answering:
+                _log.warning("source.unreachable", source=self.name, reason=reason(exc))
+            self.answering = False
+            return True
+        self.answering = True
+        return os.path.samestat(found, os.fstat(fd))
+
+    def _lists(
+        self, fd: int, max_rows: int, max_bytes: int, stop: Callable[[], bool]
+    ) -> Generator[list[Row]]:
+        """Rows in lists up to the end; an empty one where nothing more is ready."""
+        lines = Lines(self.name, self._before)
         batch: list[Row] = []
         size = 0
         defect: OSError | CompressedDataError | None = None
-        with closing(self._rows(lines, stop)) as rows:
+        with closing(self._rows(fd, lines, stop)) as rows:
             try:
                 for row in rows:
                     full = row is None or len(batch) == max_rows or size + len(row.data) > max_bytes
-                    if full and batch:
+                    if full and (batch or row is None):
                         yield batch
                         batch, size = [], 0
                     if row is not None:
@@ -106,26 +186,25 @@ class NdjsonSource:
                         size += len(row.data)
             except (OSError, CompressedDataError) as exc:
                 defect = exc
+        self._counted = lines.count
         if batch:
             yield batch
         if defect is not None:
             raise self._unread(defect, lines.count) from defect
 
-    def _rows(self, lines: Lines, stop: Callable[[], bool]) -> Generator[Row | None]:
+    def _rows(self, fd: int, lines: Lines, stop: Callable[[], bool]) -> Generator[Row | None]:
         """Rows; None where nothing more is ready."""
-        self.consumed = self.lines = 0
         suffix = os.path.splitext(self._path)[1]  # noqa: PTH122 - Path("-") and odd names stay as they are
-        with self._opened() as fd:
-            for block in unpack(self._blocks(fd), suffix):
-                self.lines += block.count(b"\n")
-                yield from lines.feed(block)
-                if stop():
-                    return
-                if not block:
-                    yield None
-            # An interrupt often ends the writer of a pipe too, in the middle of a line.
-            if not stop():
-                yield from lines.finish()
+        for block in unpack(self._blocks(fd), suffix):
+            self.lines += block.count(b"\n")
+            yield from lines.feed(block)
+            if stop():
+                return
+            if not block:
+                yield None
+        # An interrupt often ends the writer of a pipe too, in the middle of a line.
+        if not stop():
+            yield from lines.finish()
 
     def _blocks(self, fd: int) -> Iterator[bytes]:
         """Read blocks as they come; an empty one where nothing is ready, to hand on or to stop."""
@@ -155,7 +234,7 @@ class NdjsonSource:
             # Without O_NONBLOCK, opening a FIFO waits for its writer and could not be stopped.
             fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
         except OSError as exc:
-            raise self._unopened(exc) from exc
+            raise unopened(self._called, exc) from exc
         try:
             yield fd
         finally:
@@ -170,24 +249,7 @@ class NdjsonSource:
         elif not os.access(self._path, os.R_OK):  # opening and closing a FIFO would cut off its writer
             raise PermissionError(None, "Permission denied")
 
-    def _unopened(self, exc: OSError | ValueError) -> SourceError:
-        if isinstance(exc, FileNotFoundError):
-            return SourceError(f"{self._called}: no such file.", hint="Check the spelling and the directory.")
-        if isinstance(exc, PermissionError):
-            hint = "Give the user that runs this permission to read it."
-            return SourceError(f"{self._called}: may not be read.", hint=hint)
-        hint = "Check the name and the disk."
-        return SourceError(f"{self._called}: cannot be opened ({_reason(exc)}).", hint=hint)
-
     def _unread(self, exc: OSError | CompressedDataError, line: int) -> SourceError:
-        reason = str(exc) if isinstance(exc, CompressedDataError) else f"cannot be read on ({_reason(exc)})"
+        why = str(exc) if isinstance(exc, CompressedDataError) else f"cannot be read on ({reason(exc)})"
         hint = "The lines up to there were read; get the file anew and run the same command to go on."
-        return SourceError(f"{self._called}: {reason}, after line {line}.", hint=hint)
-
-
-def _printable(path: str) -> str:
-    return os.fsencode(path).decode(errors="backslashreplace")
-
-
-def _reason(exc: OSError | ValueError) -> str:
-    return (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
+        return SourceError(f"{self._called}: {why}, after line {line}.", hint=hint)

@@ -1,4 +1,4 @@
-"""Connections to the database of a source: read-only, and errors as sentences."""
+"""Connections to the database of a source, and errors as sentences."""
 
 from __future__ import annotations
 
@@ -34,6 +34,18 @@ def connect(url: str) -> psycopg.Connection[Any]:
         connection.read_only = True
         libpq.set_where_unset(connection, _TIMEOUTS)
         connection.commit()
+        undo.pop_all()
+    return connection
+
+
+def connect_to_write(url: str) -> psycopg.Connection[Any]:
+    """A connection that is in a transaction only while a statement runs. Raises psycopg.Error."""
+    # Nothing is prepared: the next statement may come to another server behind a pooler. PGCLIENTENCODING may
+    # name an encoding that has not all the letters of a row.
+    connection = libpq.connect(url, autocommit=True, prepare_threshold=None, client_encoding="utf8")
+    with ExitStack() as undo:
+        undo.callback(connection.close)
+        libpq.set_where_unset(connection, _TIMEOUTS)
         undo.pop_all()
     return connection
 

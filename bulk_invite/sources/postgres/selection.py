@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
@@ -19,7 +19,7 @@ from bulk_invite.errors import SourceError, UsageError
 from bulk_invite.sources.lines import MAX_LINE_BYTES
 
 _AS_THEY_ARE: Final = ("json", "jsonb")
-_TEXTS: Final = ("text", "character varying", "character")
+_TEXTS: Final = ("text", "character varying", "bpchar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Selection:
 
     def found(self, connection: psycopg.Connection[Any]) -> Found:
         """What it comes to in this database. Raises SourceError and psycopg.Error."""
-        origin, label = self._origin(connection)
+        origin, label, relation = self._origin(connection)
         types = _types(connection, origin)
         for column in (self.key, *(self.columns.values() or (self.request,))):
             if column not in types:
@@ -65,15 +65,16 @@ class Selection:
         document = self._assembled(types) if self.columns else self._whole(types, label)
         database = connection.info.dbname
         # Keys of another column are other keys: what is known by them must not be taken for these.
-        return Found(f"postgresql:{database}/{label}/{self.key}", origin, self.key, types[self.key], document)
+        name = f"postgresql:{database}/{label}/{self.key}"
+        return Found(name, origin, self.key, types[self.key], document, relation)
 
-    def _origin(self, connection: psycopg.Connection[Any]) -> tuple[sql.Composable, str]:
-        """The rows as something to select from, and what they are called."""
+    def _origin(self, connection: psycopg.Connection[Any]) -> tuple[sql.Composable, str, str | None]:
+        """The rows as something to select from, what they are called, and the table's quoted name."""
         if self.query is not None:
             query = self.query.strip().rstrip(";")
             digest = hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest()[:8]
             # On a line of its own, for the query may end in a comment.
-            return sql.SQL("({}\n)").format(sql.SQL(query)), f"query-{digest}"
+            return sql.SQL("({}\n)").format(sql.SQL(query)), f"query-{digest}", None
         named = connection.execute(
             "SELECT format('%%I.%%I', n.nspname, c.relname), n.nspname || '.' || c.relname"
             " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(%s)",
@@ -84,7 +85,7 @@ class Selection:
                 f"There is no table {self.table} in database {connection.info.dbname}.",
                 hint="Check --table (with its schema, if that is not in the search path) and the database.",
             )
-        return sql.SQL(named[0]), named[1]
+        return sql.SQL(named[0]), named[1], named[0]
 
     def _whole(self, types: Mapping[str, str], label: str) -> sql.Composable:
         kind = types[self.request]
@@ -112,13 +113,18 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A selection as a database has it. name: what the source is called, without address and password."""
+    """A selection as a database has it.
+
+    name: what the source is called, without address and password. relation: the quoted name of the table,
+    None for a query.
+    """
 
     name: str
     origin: sql.Composable
     key: str
     key_type: str
     document: sql.Composable
+    relation: str | None = None
 
     def rows(self, where: sql.Composable) -> sql.Composed:
         """Rows (key, request or NULL, whether it is too long) in the order of the key."""
@@ -135,6 +141,20 @@ class Found:
             origin=self.origin,
             where=where,
         )
+
+    def since(self, xid: int) -> Found:
+        """Of these, the rows whose present version was written by this transaction or a later one.
+
+        Of a table only; `xid` is less than 2**31 transactions old. Both sides of the comparison are counted
+        back from the same transaction, which the server holds fast for the statement.
+        """
+        # Behind OFFSET 0 the table is read as it lies: a walk along the index of the key would fetch its
+        # pages in no order, and nearly always for nothing.
+        origin = sql.SQL(
+            "(SELECT * FROM {origin} AS selected"
+            " WHERE age(selected.xmin) <= (SELECT age({xid}::xid)) OFFSET 0)"
+        ).format(origin=self.origin, xid=sql.Literal(str(xid % 2**32)))
+        return replace(self, origin=origin)
 
     @property
     def column(self) -> sql.Identifier:
@@ -165,7 +185,7 @@ class Found:
         ).format(key=self.column, origin=self.origin)
         null, repeated = connection.execute(several).fetchone() or (False, False)
         if null:
-            raise SourceError(f"{self.name}: a row has no {self.key}.", hint=_OTHER_KEY)
+            raise no_key(self.name)
         if repeated:
             raise not_unique(self.name, self.key)
 
@@ -173,16 +193,21 @@ class Found:
 _OTHER_KEY: Final = "Name a column that is unique and never null with --key."
 
 
+def no_key(name: str) -> SourceError:
+    """name: as a source has it, the key at its end."""
+    return SourceError(f"{name}: a row has no {name.rpartition('/')[2]}.", hint=_OTHER_KEY)
+
+
 def not_unique(name: str, key: str) -> SourceError:
     return SourceError(f"{name}: two rows have the same {key}.", hint=_OTHER_KEY)
 
 
 def _types(connection: psycopg.Connection[Any], origin: sql.Composable) -> dict[str, str]:
-    """The columns and their types, as SQL writes them."""
+    """The columns and their types, as SQL writes them where any length will do."""
     nothing = connection.execute(sql.SQL("SELECT * FROM {} AS selected LIMIT 0").format(origin))
     described = {each.name: each.type_code for each in nothing.description or ()}
     named = connection.execute(
-        "SELECT o, format_type(o, NULL) FROM unnest(%s::oid[]) AS o", (list(described.values()),)
+        "SELECT o, format_type(o, -1) FROM unnest(%s::oid[]) AS o", (list(described.values()),)
     )
     names = dict(named.fetchall())
     return {column: names[oid] for column, oid in described.items()}

@@ -1,0 +1,75 @@
+"""A FIFO or standard input that is followed for longer than any one reader lasts.
+
+What was taken from a pipe is not there to be read again. So the pipe stays open from one following to the
+next, and rows that were handed out and are not known to be settled are handed out once more by the next one:
+the tokens keep what was sent from being sent again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Final
+
+from bulk_invite.invitation import Row
+from bulk_invite.sources.ndjson import NdjsonSource
+from bulk_invite.sources.waiting import STOP_CHECK
+
+_MOST_BYTES: Final = 16 << 20
+"""Size of the rows that are kept; of more, the oldest are given up: those are settled, or wait for long."""
+
+
+class Pipe:
+    """Wraps a source that has no end; one at a time may follow it. poll: seconds between two empty lists."""
+
+    has_keys = False
+
+    def __init__(self, source: NdjsonSource, *, poll: float = 5.0) -> None:
+        self.name = source.name
+        self.poll = poll
+        source.poll = STOP_CHECK  # so often it lets go of the thread
+        self._source = source
+        self._reading: Generator[tuple[list[Row], None]] | None = None
+        self._ended = False
+        self._recent: deque[Row] = deque()
+        self._bytes = 0
+
+    @property
+    def answering(self) -> bool:
+        return self._source.answering
+
+    def forget(self) -> None:
+        """All that was handed out is settled."""
+        self._recent.clear()
+        self._bytes = 0
+
+    def follow(
+        self, max_rows: int, max_bytes: int, stop: Callable[[], bool], *, mark: str | None = None
+    ) -> Generator[tuple[list[Row], None]]:
+        """As `NdjsonSource.follow`, after the rows of before that may be open. They come one list each."""
+        del mark
+        for row in tuple(self._recent):
+            if stop():
+                return
+            yield [row], None
+        yield [], None
+        if self._reading is None:
+            self._reading = self._source.follow(max_rows, max_bytes, lambda: False)
+        told = time.monotonic()
+        while not stop() and not self._ended:
+            found = next(self._reading, None)
+            if found is None:
+                self._ended = True
+                return
+            rows, _ = found
+            self._keep(rows)
+            if rows or time.monotonic() - told >= self.poll:
+                told = time.monotonic()
+                yield rows, None
+
+    def _keep(self, rows: list[Row]) -> None:
+        self._recent += rows
+        self._bytes += sum(len(row.data) for row in rows)
+        while self._bytes > _MOST_BYTES:
+            self._bytes -= len(self._recent.popleft().data)

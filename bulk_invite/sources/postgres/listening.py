@@ -1,0 +1,94 @@
+"""A bell: whoever has written rows may ring it with NOTIFY, and they are read at once.
+
+It is a comfort. Where nobody can listen (a standby, some poolers, a line that is cut), or where nobody rings,
+rows are found by looking, a little later.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Self
+
+import psycopg
+import structlog
+from psycopg import sql
+
+from bulk_invite.libpq import is_passing, said
+from bulk_invite.sources.postgres.connection import connect
+from bulk_invite.sources.waiting import STOP_CHECK
+
+_log = structlog.get_logger()
+
+_AGAIN: Final = 5.0
+_AGAIN_REFUSED: Final = 60.0
+"""Seconds until listening is tried again, where the line broke, and where the server does not let us."""
+
+
+class Bell:
+    """Listens while the context is open.
+
+    In a thread of its own: one who listens and does not read what comes makes the server keep it, for all its
+    databases, until NOTIFY fails for everybody. Rows may wait for hours until they are taken, this may not.
+    """
+
+    def __init__(self, url: str, channel: str) -> None:
+        self._url = url
+        self._channel = channel
+        self._rung = threading.Event()
+        self._tried = threading.Event()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="postgres-listen", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def wait_until_heard(self, stop: Callable[[], bool]) -> None:
+        """Until it listens, or has found that it cannot."""
+        while not stop() and not self._tried.wait(STOP_CHECK):
+            pass
+
+    def reset(self) -> None:
+        self._rung.clear()
+
+    def wait(self, seconds: float, stop: Callable[[], bool]) -> bool:
+        """Whether it rings, or has rung, before they are over."""
+        end = time.monotonic() + seconds
+        while not self._rung.is_set() and not stop() and (left := end - time.monotonic()) > 0:
+            self._rung.wait(min(left, STOP_CHECK))
+        return self._rung.is_set()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            again = _AGAIN
+            try:
+                with connect(self._url) as connection:
+                    self._listen(connection)
+            except psycopg.Error as error:
+                if not is_passing(error):
+                    again = _AGAIN_REFUSED
+                    _log.debug("source.not_notified", channel=self._channel, reason=said(error))
+            self._tried.set()
+            self._over.wait(again)
+
+    def _listen(self, connection: psycopg.Connection[Any]) -> None:
+        connection.autocommit = True  # it stays open for days, and a transaction must not
+        connection.execute("SET default_transaction_read_only = on")
+        connection.execute(
+            "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"
+        )
+        connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
+        self._rung.set()  # for whatever it has not heard until now
+        self._tried.set()
+        while not self._over.is_set():
+            for _ in connection.notifies(timeout=STOP_CHECK, stop_after=1):
+                self._rung.set()

@@ -1,0 +1,16 @@
+"""Waiting in slices, so that a stop is seen soon."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+STOP_CHECK: Final = 0.1
+"""Seconds between two looks at a stop."""
+
+
+def wait(seconds: float, stop: Callable[[], bool]) -> None:
+    end = time.monotonic() + seconds
+    while not stop() and (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, STOP_CHECK))
