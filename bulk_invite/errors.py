@@ -23,11 +23,12 @@ class BulkInviteError(Exception):
     """
 
     exit_code: ClassVar[int] = 4
+    heals: bool = False
 
     def __init__(self, message: str, *, hint: str = "", heals: bool = False) -> None:
         super().__init__(message)
         self.hint = hint
-        self.heals = heals
+        self.heals = self.heals or heals
 
     def __str__(self) -> str:
         message = super().__str__()
@@ -52,8 +53,21 @@ class CheckpointError(BulkInviteError):
     """The checkpoint is locked, damaged, of another owner, or cannot be written."""
 
 
+class CheckpointHeldError(CheckpointError):
+    """Another sender is at work; `--wait-for-lock` waits for it."""
+
+    def __init__(self, checkpoint: str, what: str = "Another sender is working on the checkpoint") -> None:
+        super().__init__(
+            f"{what} {checkpoint}.",
+            hint="Wait for it (--wait-for-lock) or stop it (SIGTERM), then run the same command again.",
+            heals=True,
+        )
+
+
 class SenderError(BulkInviteError):
     """The service refuses the sender, not the row: credentials, clock, permission."""
+
+    heals = True
 
 
 class UnknownAnswerError(BulkInviteError):
@@ -62,6 +76,10 @@ class UnknownAnswerError(BulkInviteError):
 
 class ResultsError(BulkInviteError):
     """The results directory cannot be written."""
+
+
+class ControlError(BulkInviteError):
+    """What a run tells of itself cannot be told: the health file, the control server."""
 
 
 class TooManyFailuresError(BulkInviteError):

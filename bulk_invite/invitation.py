@@ -51,10 +51,14 @@ class RowError:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A row that is never sent, with everything that is wrong with it."""
+    """A row that is never sent, with everything that is wrong with it.
+
+    sent_as: the client token under which it was sent before it was changed; "" where it was not.
+    """
 
     row: Row
     errors: tuple[RowError, ...]
+    sent_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)

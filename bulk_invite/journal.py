@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bulk_invite.doubt import Finding
-from bulk_invite.invitation import Invitation, Position, Rejection, RowError
+from bulk_invite.invitation import Invitation, Position, Rejection, Row, RowError
 from bulk_invite.outcome import State
 
 
@@ -126,7 +126,14 @@ class Duplicate:
     invitation: Invitation
 
 
-Admission = ToSend | AlreadySettled | Duplicate | Rejection
+@dataclass(frozen=True, slots=True)
+class SeenAgain:
+    """A row that this run has read before, where a source is followed: it is on its way, or settled."""
+
+    row: Row
+
+
+Admission = ToSend | AlreadySettled | Duplicate | SeenAgain | Rejection
 """What the checkpoint says of a validated row."""
 
 
@@ -171,6 +178,21 @@ class Record:
     first_sent: float | None
     last_sent: float | None
     evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far the following of a source has come, in its own words (`text`)."""
+
+    source: str
+    text: str
+
+
+Change = tuple[int, str, str]
+"""How far a look at what has changed has come: a transaction, and the last row of it by key and token."""
+
+NO_CHANGE: Final[Change] = (-1, "", "")
+"""Before all of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Protocol, assert_never
 import structlog
 
 from bulk_invite.invitation import Position, Rejection, Row, RowError
-from bulk_invite.journal import Admission, AlreadySettled, Answered, Arrived, Duplicate, ToSend
+from bulk_invite.journal import Admission, AlreadySettled, Answered, Arrived, Duplicate, SeenAgain, ToSend
 from bulk_invite.outcome import State
 
 _log = structlog.get_logger()
@@ -53,6 +53,8 @@ class Report:
 
     def took_in(self, admission: Admission) -> None:
         """Count a row that was read, and tell of it where that is its end."""
+        if isinstance(admission, SeenAgain):
+            return
         self.tally.rows += 1
         match admission:
             case ToSend():

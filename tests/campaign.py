@@ -24,6 +24,7 @@ Campaign = Callable[[int, Path, int], list[Tried]]
 
 CAMPAIGNS: Final[dict[str, tuple[Campaign, int]]] = {
     "kills": (kills.campaign, 2000),
+    "kills-in-database": (kills.campaign_in_database, 2000),
     "senders": (senders.campaign, 1000),
     "stops": (stops.campaign, 20),
     "storage": (storage.campaign, 1000),

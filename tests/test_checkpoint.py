@@ -1,97 +1,71 @@
-"""Real SQLite files: against a model in memory, under every kind of damage, and killed in the middle."""
+"""The checkpoint in real SQLite files and a real PostgreSQL: against a model, and killed in the middle."""
 
 from __future__ import annotations
 
-import os
-import random
 import signal
-import sqlite3
-import stat
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from textwrap import dedent
 
 import pytest
+from checkpoints import (
+    NOW,
+    OWNER,
+    Place,
+    admit,
+    answered,
+    created,
+    first_line,
+    overview_of,
+    python,
+    records_of,
+    settle,
+    writing,
+)
 from fakes import invitation, row
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
-from bulk_invite.checkpoint.database import writing_engine
-from bulk_invite.checkpoint.reader import CheckpointReader
+from bulk_invite.checkpoint.schema import VERSION
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.errors import CheckpointError
 from bulk_invite.invitation import Invitation, Position, Rejection, RowError
 from bulk_invite.journal import (
+    NO_CHANGE,
     Admission,
     AlreadySettled,
     Answered,
+    Change,
     Duplicate,
-    Overview,
+    Mark,
     Owner,
     Record,
+    SeenAgain,
     Sent,
     ToSend,
 )
 from bulk_invite.outcome import State
 
-_OWNER = Owner("123456789012", "a" * 64)
-_NOW = 1_800_000_000.0
 
-
-@contextmanager
-def _writing(path: Path, owner: Owner = _OWNER, *, at: float = _NOW) -> Iterator[CheckpointWriter]:
-    with CheckpointWriter.open(path, catalog="Sandbox") as writer:
-        writer.claim(owner)
-        writer.begin_run(at)
-        yield writer
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "checkpoint.db"
-
-
-def _admit(
-    writer: CheckpointWriter, *batch: Invitation | Rejection, retry_failed: bool = False
-) -> list[Admission]:
-    return writer.admit(batch, campaign="", retry_failed=retry_failed)
-
-
-def _records(path: Path, *states: State) -> list[Record]:
-    with CheckpointReader(path) as reader:
-        return list(reader.records(states))
-
-
-def _overview(path: Path, now: float = _NOW) -> Overview:
-    with CheckpointReader(path) as reader:
-        return reader.overview(now)
-
-
-def _answered(token: str, state: State, outcome: str, at: float = _NOW, **more: object) -> Answered:
-    return Answered(token, at, state, outcome, **more)  # type: ignore[arg-type]  # the fields are checked where they are read
-
-
-def _created(token: str) -> Answered:
-    return _answered(token, State.CREATED, "created", invitation_id=f"engi-{token}", arn=f"arn:{token}")
-
-
-def _settle(writer: CheckpointWriter, *tokens: str) -> None:
-    writer.record([Sent(token, _NOW) for token in tokens])
-    writer.record([_created(token) for token in tokens])
-
-
-# What the checkpoint does, against a model of it
+@pytest.fixture(params=["file", "database"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "file":
+        return Place(str(tmp_path / "checkpoint.db"))
+    return Place(request.getfixturevalue("db").url, "checkpoint")
 
 
 _TOKENS = st.sampled_from(["a", "b", "c", "d", "e"])
+
+
 _ROWS = st.one_of(st.none(), st.tuples(_TOKENS, st.sampled_from(["", "", "other"])))
-"""None stands for a rejected row."""
+
 
 _ENDINGS = st.sampled_from(["created", "failed", "throttled", "doubtful", "full", "unreachable"])
 
@@ -130,12 +104,11 @@ class _Model:
 class CheckpointMachine(RuleBasedStateMachine):
     """Any order of reading, sending, answering and starting again."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: Place) -> None:
         super().__init__()
-        self._folder = TemporaryDirectory()
-        self._path = Path(self._folder.name) / "checkpoint.db"
+        self._place = place
         self._model = _Model()
-        self._clock = _NOW
+        self._clock = NOW
         self._run = 0
         self._next_line = 1
         self._writer: CheckpointWriter | None = None
@@ -143,7 +116,6 @@ class CheckpointMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self._close()
-        self._folder.cleanup()
 
     def _close(self) -> None:
         if self._writer is not None:
@@ -161,8 +133,8 @@ class CheckpointMachine(RuleBasedStateMachine):
     @rule()
     def start_again(self) -> None:
         self._close()
-        self._writer = CheckpointWriter.open(self._path, catalog="Sandbox")
-        self._open.claim(_OWNER)
+        self._writer = self._place.writer()
+        self._open.claim(OWNER)
         self._open.begin_run(self._tick())
         self._run += 1
         self._next_line = 1
@@ -180,7 +152,7 @@ class CheckpointMachine(RuleBasedStateMachine):
             if line in self._model.unsent and self._model.unsent[line].run < self._run:
                 del self._model.unsent[line]
         expected = [self._expect(each, retry_failed=retry_failed) for each in rows]
-        assert _admit(self._open, *rows, retry_failed=retry_failed) == expected
+        assert admit(self._open, *rows, retry_failed=retry_failed) == expected
 
     def _expect(self, each: Invitation | Rejection, *, retry_failed: bool) -> Admission:
         if isinstance(each, Rejection):
@@ -244,12 +216,12 @@ class CheckpointMachine(RuleBasedStateMachine):
         pending = State.PENDING if doubt_before is None else State.IN_DOUBT
         error = RowError("$.A", "INVALID", "a message that may repeat a value")
         answers = {
-            "created": _created(token),
-            "failed": _answered(token, State.FAILED, "refused", code="V", errors=(error,)),
-            "throttled": _answered(token, pending, "throttled", code="T", doubt_since=doubt_before),
-            "doubtful": _answered(token, State.IN_DOUBT, "doubtful", doubt_since=known.doubt_since),
-            "full": _answered(token, State.DEFERRED, "engagement_full", code="F"),
-            "unreachable": _answered(token, pending, "unreachable", doubt_since=doubt_before, counted=False),
+            "created": created(token),
+            "failed": answered(token, State.FAILED, "refused", code="V", errors=(error,)),
+            "throttled": answered(token, pending, "throttled", code="T", doubt_since=doubt_before),
+            "doubtful": answered(token, State.IN_DOUBT, "doubtful", doubt_since=known.doubt_since),
+            "full": answered(token, State.DEFERRED, "engagement_full", code="F"),
+            "unreachable": answered(token, pending, "unreachable", doubt_since=doubt_before, counted=False),
         }
         answer = answers[ending]
         known.state, known.doubt_since = answer.state, answer.doubt_since
@@ -261,7 +233,7 @@ class CheckpointMachine(RuleBasedStateMachine):
 
     @invariant()
     def reader_sees_what_the_model_expects(self) -> None:
-        records = _records(self._path)
+        records = records_of(self._place)
         rows = {record.client_token: record for record in records if record.engagement}
         assert rows == {
             token: Record(
@@ -277,7 +249,7 @@ class CheckpointMachine(RuleBasedStateMachine):
             for record in records
             if not record.engagement
         } == {line: (each.state, each.token) for line, each in self._model.unsent.items()}
-        overview = _overview(self._path, self._clock)
+        overview = overview_of(self._place, self._clock)
         assert sum(overview.states.values()) == len(records)
         assert overview.throttled == self._model.throttled
         assert overview.attempts == sum(known.attempts for known in self._model.rows.values())
@@ -304,177 +276,177 @@ class _Reused(Rejection):
     __hash__ = None  # type: ignore[assignment]  # it is only compared
 
 
-CheckpointMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=12, deadline=None)
-TestCheckpointAgainstAModel = CheckpointMachine.TestCase
+def test_against_a_model(place: Place) -> None:
+    numbers = count()
+
+    def machine() -> CheckpointMachine:
+        """In a place of its own."""
+        name = f"checkpoint{next(numbers)}"
+        file = Path(place.name).with_name(f"{name}.db")
+        return CheckpointMachine(Place(str(file)) if place.is_file else Place(place.name, name))
+
+    some = settings(max_examples=20 if place.is_file else 8, stateful_step_count=12, deadline=None)
+    run_state_machine_as_test(machine, settings=some)  # type: ignore[arg-type]  # a factory is as good
 
 
-# Rows over several runs
-
-
-def test_the_same_row_twice_is_a_duplicate_within_a_batch_and_across_batches(path: Path) -> None:
-    with _writing(path) as writer:
-        first, second = _admit(writer, invitation("a", line=1), invitation("a", line=2))
-        (third,) = _admit(writer, invitation("a", line=3))
+def test_the_same_row_twice_is_a_duplicate_within_a_batch_and_across_batches(place: Place) -> None:
+    with writing(place) as writer:
+        first, second = admit(writer, invitation("a", line=1), invitation("a", line=2))
+        (third,) = admit(writer, invitation("a", line=3))
         assert [type(each) for each in (first, second, third)] == [ToSend, Duplicate, Duplicate]
 
 
-def test_a_token_with_another_body_is_rejected_and_the_first_body_stands(path: Path) -> None:
-    with _writing(path) as writer:
-        _, reused = _admit(writer, invitation("a", line=1), invitation("a", line=2, body="changed"))
+def test_a_token_with_another_body_is_rejected_and_the_first_body_stands(place: Place) -> None:
+    with writing(place) as writer:
+        _, reused = admit(writer, invitation("a", line=1), invitation("a", line=2, body="changed"))
         assert isinstance(reused, Rejection)
         assert [(error.path, error.code) for error in reused.errors] == [("$.ClientToken", "token_reused")]
-    with _writing(path) as writer:
-        (reused,) = _admit(writer, invitation("a", body="changed"))
+    with writing(place) as writer:
+        (reused,) = admit(writer, invitation("a", body="changed"))
         assert isinstance(reused, Rejection)
-        assert _admit(writer, invitation("a", line=2)) == [ToSend(invitation("a", line=2))]
+        assert admit(writer, invitation("a", line=2)) == [ToSend(invitation("a", line=2))]
 
 
 @pytest.mark.parametrize(
     ("answer", "doubt_since"),
     [
-        (None, _NOW),  # killed between the intent and the answer
-        (_answered("a", State.PENDING, "throttled"), None),
-        (_answered("a", State.IN_DOUBT, "doubtful", doubt_since=_NOW), _NOW),
-        (_answered("a", State.DEFERRED, "engagement_full"), None),
+        (None, NOW),  # killed between the intent and the answer
+        (answered("a", State.PENDING, "throttled"), None),
+        (answered("a", State.IN_DOUBT, "doubtful", doubt_since=NOW), NOW),
+        (answered("a", State.DEFERRED, "engagement_full"), None),
     ],
 )
 def test_what_is_not_settled_goes_on_in_the_next_run(
-    path: Path, answer: Answered | None, doubt_since: float | None
+    place: Place, answer: Answered | None, doubt_since: float | None
 ) -> None:
-    with _writing(path) as writer:
-        _admit(writer, invitation("a"))
-        writer.record([Sent("a", _NOW)])
+    with writing(place) as writer:
+        admit(writer, invitation("a"))
+        writer.record([Sent("a", NOW)])
         if answer is not None:
             writer.record([answer])
-    with _writing(path) as writer:
+    with writing(place) as writer:
         deferred = answer is not None and answer.state is State.DEFERRED
         code = "" if answer is None else answer.code
-        assert _admit(writer, invitation("a")) == [
-            ToSend(invitation("a"), doubt_since, _NOW, code, deferred=deferred)
+        assert admit(writer, invitation("a")) == [
+            ToSend(invitation("a"), doubt_since, NOW, code, deferred=deferred)
         ]
 
 
-def test_doubt_dates_from_the_first_attempt_over_all_runs(path: Path) -> None:
+def test_doubt_dates_from_the_first_attempt_over_all_runs(place: Place) -> None:
     for run in range(3):
-        with _writing(path) as writer:
-            _admit(writer, invitation("a"))
-            writer.record([Sent("a", _NOW + run)])
-    with _writing(path) as writer:
-        assert _admit(writer, invitation("a")) == [ToSend(invitation("a"), _NOW, _NOW + 2)]
+        with writing(place) as writer:
+            admit(writer, invitation("a"))
+            writer.record([Sent("a", NOW + run)])
+    with writing(place) as writer:
+        assert admit(writer, invitation("a")) == [ToSend(invitation("a"), NOW, NOW + 2)]
 
 
-def test_an_attempt_that_never_left_is_not_counted(path: Path) -> None:
-    with _writing(path) as writer:
-        _admit(writer, invitation("a"))
-        writer.record([Sent("a", _NOW)])
-        writer.record([_answered("a", State.PENDING, "unreachable", counted=False)])
-    assert [record.attempts for record in _records(path)] == [0]
+def test_an_attempt_that_never_left_is_not_counted(place: Place) -> None:
+    with writing(place) as writer:
+        admit(writer, invitation("a"))
+        writer.record([Sent("a", NOW)])
+        writer.record([answered("a", State.PENDING, "unreachable", counted=False)])
+    assert [record.attempts for record in records_of(place)] == [0]
 
 
-def test_a_mended_line_takes_the_place_of_its_rejection(path: Path) -> None:
-    with _writing(path) as writer:
-        _admit(writer, Rejection(row(1, "bad"), (RowError("$", "bad", ""),)), invitation("b", line=2))
-    assert [record.state for record in _records(path, State.REJECTED)] == [State.REJECTED]
-    with _writing(path) as writer:
-        _admit(writer, invitation("a", line=1), invitation("b", line=2))
-    assert _records(path, State.REJECTED) == []
-    assert _overview(path).states == {State.PENDING: 2}
+def test_a_mended_line_takes_the_place_of_its_rejection(place: Place) -> None:
+    with writing(place) as writer:
+        admit(writer, Rejection(row(1, "bad"), (RowError("$", "bad", ""),)), invitation("b", line=2))
+    assert [record.state for record in records_of(place, State.REJECTED)] == [State.REJECTED]
+    with writing(place) as writer:
+        admit(writer, invitation("a", line=1), invitation("b", line=2))
+    assert records_of(place, State.REJECTED) == []
+    assert overview_of(place).states == {State.PENDING: 2}
 
 
-def test_a_line_that_is_gone_takes_its_rejection_with_it(path: Path) -> None:
+def test_a_line_that_is_gone_takes_its_rejection_with_it(place: Place) -> None:
     bad = RowError("$", "bad", "")
-    with _writing(path) as writer:
-        _admit(writer, invitation("a", line=1), Rejection(row(9, "bad"), (bad,)))
-    with _writing(path) as writer:
-        _admit(writer, invitation("a", line=1), Rejection(row(3, "bad"), (bad,)))
+    with writing(place) as writer:
+        admit(writer, invitation("a", line=1), Rejection(row(9, "bad"), (bad,)))
+    with writing(place) as writer:
+        admit(writer, invitation("a", line=1), Rejection(row(3, "bad"), (bad,)))
         writer.end_source("another", "")
-        assert {record.position.line for record in _records(path, State.REJECTED)} == {3, 9}
+        assert {record.position.line for record in records_of(place, State.REJECTED)} == {3, 9}
         writer.end_source("rows", "")
-    assert [record.position.line for record in _records(path, State.REJECTED)] == [3]
+    assert [record.position.line for record in records_of(place, State.REJECTED)] == [3]
 
 
 @pytest.mark.parametrize("retry_failed", [False, True])
-def test_a_failed_row_is_sent_again_only_when_asked_for(path: Path, *, retry_failed: bool) -> None:
-    with _writing(path) as writer:
-        _admit(writer, invitation("a"))
-        writer.record([Sent("a", _NOW)])
-        writer.record([_answered("a", State.FAILED, "refused")])
-    with _writing(path) as writer:
-        (admission,) = _admit(writer, invitation("a"), retry_failed=retry_failed)
+def test_a_failed_row_is_sent_again_only_when_asked_for(place: Place, *, retry_failed: bool) -> None:
+    with writing(place) as writer:
+        admit(writer, invitation("a"))
+        writer.record([Sent("a", NOW)])
+        writer.record([answered("a", State.FAILED, "refused")])
+    with writing(place) as writer:
+        (admission,) = admit(writer, invitation("a"), retry_failed=retry_failed)
     assert isinstance(admission, ToSend if retry_failed else AlreadySettled)
-    assert _overview(path).states == {State.PENDING if retry_failed else State.FAILED: 1}
+    assert overview_of(place).states == {State.PENDING if retry_failed else State.FAILED: 1}
 
 
-def test_a_row_in_doubt_is_looked_up_with_what_its_last_attempt_was_refused_for(path: Path) -> None:
+def test_a_row_in_doubt_is_looked_up_with_what_its_last_attempt_was_refused_for(place: Place) -> None:
     error = RowError("$.A", "INVALID", "a message that may repeat a value")
-    with _writing(path) as writer:
-        _admit(writer, invitation("a"))
-        writer.record([Sent("a", _NOW)])
-        writer.record(
-            [_answered("a", State.IN_DOUBT, "refused", code="V", errors=(error,), doubt_since=_NOW)]
-        )
+    with writing(place) as writer:
+        admit(writer, invitation("a"))
+        writer.record([Sent("a", NOW)])
+        writer.record([answered("a", State.IN_DOUBT, "refused", code="V", errors=(error,), doubt_since=NOW)])
         told = (RowError("$.A", "INVALID", ""),)
         assert [(row.code, row.errors) for row in writer.rows_of(["eng-1"])[0]] == [("V", told)]
         assert [(row.code, row.errors) for row, *_ in writer.in_doubt("", 5)] == [("V", told)]
-    with _writing(path) as writer:
-        assert _admit(writer, invitation("a")) == [ToSend(invitation("a"), _NOW, _NOW, "V", told)]
-        writer.record([Sent("a", _NOW + 1)])
+    with writing(place) as writer:
+        assert admit(writer, invitation("a")) == [ToSend(invitation("a"), NOW, NOW, "V", told)]
+        writer.record([Sent("a", NOW + 1)])
         assert [(row.code, row.errors) for row, *_ in writer.in_doubt("", 5)] == [("", ())]
 
 
-def test_a_failed_row_in_doubt_is_sent_again_as_one_in_doubt(path: Path) -> None:
-    with _writing(path) as writer:
-        _admit(writer, invitation("a"))
-        writer.record([Sent("a", _NOW)])
-        writer.record([_answered("a", State.FAILED, "refused", code="V", doubt_since=_NOW)])
+def test_a_failed_row_in_doubt_is_sent_again_as_one_in_doubt(place: Place) -> None:
+    with writing(place) as writer:
+        admit(writer, invitation("a"))
+        writer.record([Sent("a", NOW)])
+        writer.record([answered("a", State.FAILED, "refused", code="V", doubt_since=NOW)])
     for retry_failed in (True, False):  # a run that dies before it sends the row, and the next one
-        with _writing(path) as writer:
+        with writing(place) as writer:
             [admission] = writer.admit([invitation("a")], campaign="", retry_failed=retry_failed)
-        assert admission == ToSend(invitation("a"), _NOW, _NOW)
-    assert _overview(path).states == {State.IN_DOUBT: 1}
+        assert admission == ToSend(invitation("a"), NOW, NOW)
+    assert overview_of(place).states == {State.IN_DOUBT: 1}
 
 
-def test_messages_of_the_service_stay_out_of_the_file(path: Path) -> None:
+def test_messages_of_the_service_stay_out_of_the_file(place: Place) -> None:
     secret = "jane.doe@example.com"
-    with _writing(path) as writer:
-        _admit(
+    with writing(place) as writer:
+        admit(
             writer,
             invitation("a", body=secret),
             Rejection(row(2, secret), (RowError("$.Email", "pattern", secret),)),
         )
-        writer.record([Sent("a", _NOW)])
+        writer.record([Sent("a", NOW)])
         writer.record(
-            [_answered("a", State.FAILED, "refused", errors=(RowError("$.Email", "INVALID", secret),))]
+            [answered("a", State.FAILED, "refused", errors=(RowError("$.Email", "INVALID", secret),))]
         )
-        for file in path.parent.iterdir():
-            assert secret.encode() not in file.read_bytes()
-    assert [record.errors for record in _records(path, State.FAILED)] == [
+        assert secret not in place.content()
+    assert [record.errors for record in records_of(place, State.FAILED)] == [
         (RowError("$.Email", "INVALID", ""),)
     ]
 
 
-def test_rows_that_vanished_from_the_file_stop_the_sender(path: Path) -> None:
-    with _writing(path) as writer, pytest.raises(CheckpointError, match="changed from outside"):
-        writer.record([Sent("nobody", _NOW)])
+def test_rows_that_vanished_from_the_file_stop_the_sender(place: Place) -> None:
+    with writing(place) as writer, pytest.raises(CheckpointError, match="changed from outside"):
+        writer.record([Sent("nobody", NOW)])
 
 
-def test_a_batch_is_written_whole_or_not_at_all(path: Path) -> None:
-    with _writing(path) as writer:
-        _admit(writer, invitation("a"))
+def test_a_batch_is_written_whole_or_not_at_all(place: Place) -> None:
+    with writing(place) as writer:
+        admit(writer, invitation("a"))
         with pytest.raises(CheckpointError):
-            writer.record([Sent("a", _NOW), Sent("nobody", _NOW)])
-    assert [record.state for record in _records(path)] == [State.PENDING]
+            writer.record([Sent("a", NOW), Sent("nobody", NOW)])
+    assert [record.state for record in records_of(place)] == [State.PENDING]
 
 
-# Whom it belongs to
-
-
-def test_it_belongs_to_the_first_account(path: Path) -> None:
-    with _writing(path):
+def test_it_belongs_to_the_first_account(place: Place) -> None:
+    with writing(place):
         pass
     with (
         pytest.raises(CheckpointError, match="belongs to account 123456789012"),
-        _writing(path, Owner("999999999999", "a" * 64)),
+        writing(place, Owner("999999999999", "a" * 64)),
     ):
         pass
 
@@ -499,241 +471,120 @@ def test_it_belongs_to_the_first_account(path: Path) -> None:
     ],
 )
 def test_the_hash_of_the_key_stands_in_for_the_account(
-    path: Path, owners: list[Owner], *, allowed: bool
+    place: Place, owners: list[Owner], *, allowed: bool
 ) -> None:
     for owner in owners[:-1]:
-        with _writing(path, owner):
+        with writing(place, owner):
             pass
     if allowed:
-        with _writing(path, owners[-1]):
+        with writing(place, owners[-1]):
             pass
     else:
-        with pytest.raises(CheckpointError, match="belongs to"), _writing(path, owners[-1]):
+        with pytest.raises(CheckpointError, match="belongs to"), writing(place, owners[-1]):
             pass
 
 
-def test_another_catalog_is_refused(path: Path) -> None:
-    with _writing(path):
+def test_another_catalog_is_refused(place: Place) -> None:
+    with writing(place):
         pass
     with pytest.raises(CheckpointError, match="belongs to catalog Sandbox, not AWS"):
-        CheckpointWriter.open(path, catalog="AWS")
+        place.writer("AWS")
 
-
-# One writer, many readers
 
 _HOLD = """
     from pathlib import Path
-    import sys, time
+    import structlog, sys, time
     from bulk_invite.checkpoint.writer import CheckpointWriter
-    with CheckpointWriter.open(Path(sys.argv[1]), catalog="Sandbox"):
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    with CheckpointWriter.open(sys.argv[1], schema=sys.argv[2], catalog="Sandbox"):
         print("open", flush=True)
         time.sleep(60)
 """
 
 
-@contextmanager
-def _python(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", dedent(code), *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def _first_line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline()
-
-
-def test_a_second_writer_is_refused_until_the_first_is_gone_even_by_sigkill(path: Path) -> None:
-    with _python(_HOLD, path) as process:
-        assert _first_line(process) == "open\n"
+def test_a_second_writer_is_refused_until_the_first_is_gone_even_by_sigkill(place: Place) -> None:
+    with python(_HOLD, place.name, place.schema) as process:
+        assert first_line(process) == "open\n"
         with pytest.raises(CheckpointError, match="Another sender is working"):
-            CheckpointWriter.open(path, catalog="Sandbox")
-        assert _overview(path).active
+            place.writer("Sandbox")
+        assert overview_of(place).active
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert not _overview(path).active
-    with _writing(path):
+    assert not overview_of(place).active
+    with writing(place):
         pass
 
 
-def test_a_refused_opening_frees_the_lock(path: Path) -> None:
-    with _writing(path):
+def test_a_refused_opening_frees_the_lock(place: Place) -> None:
+    with writing(place):
         pass
     with pytest.raises(CheckpointError):
-        CheckpointWriter.open(path, catalog="AWS")
-    with _writing(path):
+        place.writer("AWS")
+    with writing(place):
         pass
 
 
-def test_looking_does_not_keep_a_writer_out(path: Path) -> None:
-    with _writing(path) as writer:
-        _admit(writer, *(invitation(f"t{line}", line=line) for line in range(1, 3001)))
-        with CheckpointReader(path) as reader:
+def test_looking_does_not_keep_a_writer_out(place: Place) -> None:
+    with writing(place) as writer:
+        admit(writer, *(invitation(f"t{line}", line=line) for line in range(1, 3001)))
+        with place.reader() as reader:
             records = reader.records([])
             assert next(records).state is State.PENDING
-            _settle(writer, "t1", "t2")
+            settle(writer, "t1", "t2")
             assert sum(1 for _ in records) == 2999
-            assert reader.overview(_NOW).states == {State.CREATED: 2, State.PENDING: 2998}
+            assert reader.overview(NOW).states == {State.CREATED: 2, State.PENDING: 2998}
 
 
-def test_overview(path: Path) -> None:
-    with _writing(path) as writer:
-        _admit(writer, invitation("a", line=1), invitation("b", line=2))
-        _settle(writer, "a")
-        writer.record([Sent("b", _NOW + 100)])
-        writer.record([_answered("b", State.PENDING, "throttled", at=_NOW + 101)])
-    with _writing(path, at=_NOW + 1000) as writer:
-        _admit(writer, invitation("b", line=2))
-        writer.record([Sent("b", _NOW + 1010)])
-    overview = _overview(path, _NOW + 150)
-    assert overview.owner == _OWNER
+def test_overview(place: Place) -> None:
+    with writing(place) as writer:
+        admit(writer, invitation("a", line=1), invitation("b", line=2))
+        settle(writer, "a")
+        writer.record([Sent("b", NOW + 100)])
+        writer.record([answered("b", State.PENDING, "throttled", at=NOW + 101)])
+    with writing(place, at=NOW + 1000) as writer:
+        admit(writer, invitation("b", line=2))
+        writer.record([Sent("b", NOW + 1010)])
+    overview = overview_of(place, NOW + 150)
+    assert overview.owner == OWNER
     assert overview.catalog == "Sandbox"
     assert overview.states == {State.CREATED: 1, State.IN_DOUBT: 1}
     assert (overview.attempts, overview.throttled) == (3, 1)
     assert overview.elapsed == 101 + 10
-    assert overview.last_event == _NOW + 1010
+    assert overview.last_event == NOW + 1010
     assert (overview.sent_last_minute, overview.throttled_last_minute) == (2, 1)
 
 
-def test_readers_need_a_checkpoint(tmp_path: Path, path: Path) -> None:
-    for wrong in (path, tmp_path):
-        with pytest.raises(CheckpointError, match="no checkpoint"):
-            CheckpointReader(wrong)
-    assert list(tmp_path.iterdir()) == [], "and looking for it makes none"
-    path.touch()
-    with pytest.raises(CheckpointError, match="is empty"):
-        CheckpointReader(path)
-
-
-def test_files_are_the_owners_alone(path: Path) -> None:
-    umask = os.umask(0)
-    try:
-        with _writing(path) as writer:
-            _admit(writer, invitation("a"))
-            modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
-    finally:
-        os.umask(umask)
-    assert {"checkpoint.db", "checkpoint.db-wal", "checkpoint.db-shm"} <= set(modes)
-    assert set(modes.values()) == {0o600}
-
-
-# Files that are no checkpoint, or none any more
-
-
-def _sqlite(path: Path, *statements: str) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        for statement in statements:
-            connection.execute(statement)
-        connection.commit()
-
-
-def _refused(path: Path) -> str:
-    """What both ways of opening say; the file has to be as it was."""
-    before = path.read_bytes()
-    with pytest.raises(CheckpointError):
-        CheckpointReader(path)
-    with pytest.raises(CheckpointError) as raised:
-        CheckpointWriter.open(path, catalog="Sandbox")
-    assert path.read_bytes() == before
-    return str(raised.value)
-
-
-def test_a_text_file_is_left_as_it_is(path: Path) -> None:
-    path.write_text("a,b,c\n" * 1000)
-    assert "not a database" in _refused(path)
-
-
-def test_a_database_of_another_program_is_left_as_it_is(path: Path) -> None:
-    _sqlite(path, "CREATE TABLE about (key TEXT, value TEXT)")
-    assert "database of another program" in _refused(path)
-    assert not path.with_name(path.name + "-wal").exists()
-
-
-@pytest.mark.parametrize("gone", [True, False])
-def test_an_empty_file_beside_the_log_of_what_was_in_it_is_no_new_checkpoint(
-    path: Path, *, gone: bool
-) -> None:
-    with _writing(path) as writer:
-        _admit(writer, invitation("a"))
-        log = path.with_name(f"{path.name}-wal")
-        saved = log.read_bytes()
-    assert saved
-    path.write_bytes(b"")
-    log.write_bytes(saved)
-    if gone:
-        path.unlink()
-        with pytest.raises(CheckpointError, match="belong together"):
-            CheckpointWriter.open(path, catalog="Sandbox")
-        assert not path.exists()
-    else:
-        assert "belong together" in _refused(path)
-    assert log.read_bytes() == saved
-
-
-_UNSENT_ROWS_OF_VERSION_1 = """
-    CREATE TABLE old (source TEXT, line INTEGER, run INTEGER NOT NULL, state TEXT NOT NULL,
-    client_token TEXT NOT NULL, errors TEXT NOT NULL, PRIMARY KEY (source, line)) WITHOUT ROWID
-"""
-
-
-def test_a_checkpoint_of_the_first_version_is_read_and_brought_up_to_date(path: Path) -> None:
-    with _writing(path) as writer:
-        _admit(writer, invitation("a"), Rejection(row(2, "bad"), (RowError("$.x", "bad", ""),)))
-        _settle(writer, "a")
-    before = _records(path)
-    for statement in (
-        "DROP TABLE watermarks",
-        "ALTER TABLE invitations DROP COLUMN row_key",
-        _UNSENT_ROWS_OF_VERSION_1,
-        "INSERT INTO old SELECT source, line, run, state, client_token, errors FROM unsent_rows",
-        "DROP TABLE unsent_rows",
-        "ALTER TABLE old RENAME TO unsent_rows",
-        "UPDATE about SET value = '1' WHERE key = 'version'",
-    ):
-        _sqlite(path, statement)
-    assert _records(path) == before  # nobody has written to it yet
-    with _writing(path) as writer:
-        assert _records(path) == before
-        admitted = _admit(writer, invitation("a"), invitation("b"))
-        assert [type(each) for each in admitted] == [AlreadySettled, ToSend]
-    with _writing(path) as writer:
-        assert writer.watermark("rows", "") is None
-
-
 @pytest.mark.parametrize("sent", [True, False])
-def test_a_row_whose_token_is_its_keys_may_change_until_it_is_sent(path: Path, *, sent: bool) -> None:
+def test_a_row_whose_token_is_its_keys_may_change_until_it_is_sent(place: Place, *, sent: bool) -> None:
     first = replace(invitation("a"), has_key_token=True)
     second = replace(invitation("a", body="other"), has_key_token=True)
-    with _writing(path) as writer:
-        assert _admit(writer, first, second)[0] == ToSend(
+    with writing(place) as writer:
+        assert admit(writer, first, second)[0] == ToSend(
             first
         )  # not within a run, in which it may be leaving
         if sent:
-            writer.record([Sent("a", _NOW)])
-    with _writing(path) as writer:
-        changed, again = _admit(writer, second, second)
+            writer.record([Sent("a", NOW)])
+    with writing(place) as writer:
+        changed, again = admit(writer, second, second)
         if sent:
             assert isinstance(changed, Rejection)
             assert [error.code for error in changed.errors] == ["changed_since_sent"]
         else:
             assert (changed, again) == (ToSend(second), Duplicate(second))
-    with _writing(path) as writer:
-        assert _admit(writer, first if sent else second)[0].__class__ is ToSend
+    with writing(place) as writer:
+        assert admit(writer, first if sent else second)[0].__class__ is ToSend
 
 
-def test_a_watermark_is_as_durable_as_its_rows_and_goes_with_the_end_of_the_source(path: Path) -> None:
+def test_a_watermark_is_as_durable_as_its_rows_and_goes_with_the_end_of_the_source(place: Place) -> None:
     def keyed(token: str, key: str) -> Invitation:
         made = invitation(token)
         return replace(made, row=replace(made.row, position=Position("db", key=key)))
 
     rows = [keyed("a", "1"), keyed("b", "2"), keyed("c", "3")]
-    with _writing(path) as writer:
+    with writing(place) as writer:
         writer.admit(rows, campaign="", retry_failed=False, reached=rows[-1].position)
-        _settle(writer, "b")
-    with _writing(path) as writer:
+        settle(writer, "b")
+    with writing(place) as writer:
         assert writer.watermark("db", "") == "3"
         assert writer.watermark("rows", "") is None
         assert writer.open_keys("db", "", "", 10) == ["1", "3"]
@@ -754,155 +605,57 @@ def test_a_watermark_is_as_durable_as_its_rows_and_goes_with_the_end_of_the_sour
         assert writer.watermark("db", "") is None
 
 
-def test_a_newer_version_is_left_as_it_is(path: Path) -> None:
-    with _writing(path):
+def test_a_newer_version_is_left_as_it_is(place: Place) -> None:
+    with writing(place):
         pass
-    _sqlite(path, "UPDATE about SET value = '3' WHERE key = 'version'")
-    assert "version 3" in _refused(path)
-
-
-def test_an_empty_file_becomes_a_checkpoint(path: Path) -> None:
-    path.touch()
-    with _writing(path) as writer:
-        assert not writer.has_created()
-
-
-def test_a_missing_folder_is_not_made(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="does not exist"):
-        CheckpointWriter.open(tmp_path / "tpyo" / "checkpoint.db", catalog="Sandbox")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_directory_is_no_checkpoint(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(CheckpointError, match="directory"):
-        CheckpointWriter.open(tmp_path / "folder", catalog="Sandbox")
-
-
-def _with_rows(path: Path, number: int = 500) -> None:
-    with _writing(path) as writer:
-        _admit(writer, *(invitation(f"t{line}", line=line) for line in range(1, number + 1)))
-        _settle(writer, *(f"t{line}" for line in range(1, number // 2)))
-
-
-@pytest.mark.parametrize("share", [0.001, 0.3, 0.6, 0.9])
-def test_a_truncated_checkpoint_is_not_used(path: Path, share: float) -> None:
-    _with_rows(path)
-    os.truncate(path, int(path.stat().st_size * share))
-    with pytest.raises(CheckpointError):
-        CheckpointWriter.open(path, catalog="Sandbox")
-
-
-def test_damage_that_opening_would_not_come_across_is_found_by_looking_for_it(path: Path) -> None:
-    _with_rows(path)
-    data = bytearray(path.read_bytes())
-    at = len(data) // 4096 // 2 * 4096
-    data[at : at + 4096] = bytes(4096)
-    path.write_bytes(data)
-    with pytest.raises(CheckpointError, match="damaged"):
-        CheckpointWriter.open(path, catalog="Sandbox")
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_noise_in_a_checkpoint_is_an_error_with_a_sentence_or_does_not_matter(path: Path, seed: int) -> None:
-    _with_rows(path)
-    noise = random.Random(seed)
-    data = bytearray(path.read_bytes())
-    for _ in range(noise.choice([1, 4, 64])):
-        at = noise.randrange(0 if seed % 2 else 4096, len(data) - 512)
-        data[at : at + 512] = noise.randbytes(512)
-    path.write_bytes(data)
-    with suppress(CheckpointError):  # anything else, such as a ValueError, would be a traceback
-        with _writing(path) as writer:
-            _admit(writer, *(invitation(f"t{line}", line=line) for line in range(1, 501)))
-        _records(path)
-        _overview(path)
+    place.run(f"UPDATE about SET value = '{VERSION + 1}' WHERE key = 'version'")
+    before = place.content()
+    for opened in (place.reader, place.writer):
+        with pytest.raises(CheckpointError, match=f"has version {VERSION + 1}"):
+            opened()
+    assert place.content() == before
 
 
 @pytest.mark.parametrize(
     "statement",
     [
         "UPDATE invitations SET state = 'treated' WHERE client_token = 't3'",
-        "UPDATE invitations SET state = CAST(x'ff' AS TEXT) WHERE client_token = 't3'",
         "UPDATE invitations SET errors = '[' WHERE client_token = 't3'",
         "DELETE FROM about WHERE key = 'version'",
         "UPDATE about SET value = 'x' WHERE key = 'version'",
     ],
 )
-def test_values_that_no_sender_writes_are_damage(path: Path, statement: str) -> None:
-    _with_rows(path, 10)
-    _sqlite(path, statement)
+def test_values_that_no_sender_writes_are_damage(place: Place, statement: str) -> None:
+    with writing(place) as writer:
+        admit(writer, *(invitation(f"t{line}", line=line) for line in range(1, 11)))
+        settle(writer, "t3")
+    place.run(statement)
     with pytest.raises(CheckpointError, match="Restore it"):
-        _look_at_all(path)
+        _look_at_all(place)
     with pytest.raises(CheckpointError, match="Restore it"):
-        _go_on_with(path, "t3")
+        _go_on_with(place, "t3")
 
 
-def _look_at_all(path: Path) -> None:
-    _overview(path)
-    _records(path)
+def _look_at_all(place: Place) -> None:
+    overview_of(place)
+    records_of(place)
 
 
-def _go_on_with(path: Path, token: str) -> None:
-    with _writing(path) as writer:
-        _admit(writer, invitation(token))
-
-
-def test_a_commit_returns_when_it_is_flushed_to_the_disk(path: Path) -> None:
-    engine = writing_engine(path)
-    with engine.begin() as connection:
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2  # FULL
-    engine.dispose()
-
-
-_FULL = """
-    import resource, sys
-    from pathlib import Path
-    from bulk_invite.errors import CheckpointError
-    sys.path.insert(0, sys.argv[2])
-    from fakes import invitation
-    from bulk_invite.journal import Owner, Sent
-    from bulk_invite.checkpoint.writer import CheckpointWriter
-    with CheckpointWriter.open(Path(sys.argv[1]), catalog="Sandbox") as writer:
-        writer.claim(Owner("1", "a"))
-        writer.begin_run(0.0)
-        rows = [invitation(f"t{line}", line=line) for line in range(1, 101)]
-        writer.admit(rows, campaign="", retry_failed=False)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-        for line in range(1, 101):
-            try:
-                writer.record([Sent(f"t{line}", float(line))])
-            except CheckpointError as error:
-                print(f"failed: {error}")
-                break
-            print(f"sent t{line}", flush=True)
-"""
-
-
-def test_a_full_disk_is_an_error_and_what_had_returned_is_there(path: Path) -> None:
-    with _python(_FULL, path, Path(__file__).parent) as process:
-        assert process.stdout is not None
-        *sent, failed = process.stdout.read().splitlines()
-    assert failed.startswith("failed: The checkpoint")
-    assert "disk" in failed
-    assert 0 < len(sent) < 100
-    in_doubt = {record.client_token for record in _records(path, State.IN_DOUBT)}
-    assert in_doubt == {line.removeprefix("sent ") for line in sent}
-    with _writing(path, Owner("1", "a")) as writer:
-        (again,) = _admit(writer, invitation("t1", line=1))
-        assert again == ToSend(invitation("t1", line=1), 1.0, 1.0)
+def _go_on_with(place: Place, token: str) -> None:
+    with writing(place) as writer:
+        admit(writer, invitation(token))
 
 
 _ENDLESS = """
-    import sys
+    import structlog, sys
     from pathlib import Path
-    sys.path.insert(0, sys.argv[2])
+    sys.path.insert(0, sys.argv[3])
     from fakes import invitation
     from bulk_invite.outcome import State
     from bulk_invite.journal import Answered, Owner, Sent
     from bulk_invite.checkpoint.writer import CheckpointWriter
-    with CheckpointWriter.open(Path(sys.argv[1]), catalog="Sandbox") as writer:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    with CheckpointWriter.open(sys.argv[1], schema=sys.argv[2], catalog="Sandbox") as writer:
         writer.claim(Owner("1", "a"))
         writer.begin_run(0.0)
         for n in range(100_000):
@@ -914,36 +667,151 @@ _ENDLESS = """
             print(f"t{n} created", flush=True)
 """
 
+
 _RANK = {"pending": 0, "in_doubt": 1, "created": 2}
 
 
 @pytest.mark.parametrize("lines", [1, 2, 3, 50, 301])
-def test_what_had_returned_before_a_sigkill_is_there_after_it(path: Path, lines: int) -> None:
-    with _python(_ENDLESS, path, Path(__file__).parent) as process:
+def test_what_had_returned_before_a_sigkill_is_there_after_it(place: Place, lines: int) -> None:
+    with python(_ENDLESS, place.name, place.schema, Path(__file__).parent) as process:
         assert process.stdout is not None
         printed = [process.stdout.readline() for _ in range(lines)]
         process.send_signal(signal.SIGKILL)
         printed += process.stdout.readlines()
-    known = {record.client_token: record.state.value for record in _records(path)}
+    known = {record.client_token: record.state.value for record in records_of(place)}
     for line in printed:
         if line.endswith("\n"):
             token, state = line.split()
             assert _RANK[known[token]] >= _RANK[state]
     assert len(known) <= len(printed) // 3 + 2
-    with _writing(path, Owner("1", "a")) as writer:
-        admitted = _admit(writer, *(invitation(token, line=1) for token in known))
+    with writing(place, Owner("1", "a")) as writer:
+        admitted = admit(writer, *(invitation(token, line=1) for token in known))
         assert [type(each) for each in admitted] == [
             AlreadySettled if state == "created" else ToSend for state in known.values()
         ]
 
 
-# A copy for export
-
-
-def test_a_copy_made_during_a_run_is_a_checkpoint(path: Path, tmp_path: Path) -> None:
-    with _writing(path) as writer:
-        _admit(writer, invitation("a"))
-        with CheckpointReader(path) as reader:
+def test_a_copy_made_during_a_run_is_a_checkpoint(place: Place, tmp_path: Path) -> None:
+    with writing(place) as writer:
+        admit(writer, invitation("a"))
+        with place.reader() as reader:
             reader.copy_to(tmp_path / "copy.db")
-        _settle(writer, "a")
-    assert [record.state for record in _records(tmp_path / "copy.db")] == [State.PENDING]
+        settle(writer, "a")
+    assert [record.state for record in records_of(Place(str(tmp_path / "copy.db")))] == [State.PENDING]
+
+
+# Sources that are followed, and who wants to know what has changed
+
+
+def _keyed(token: str, key: str, body: str = "") -> Invitation:
+    made = invitation(token, body=body)
+    return replace(made, row=replace(made.row, position=Position("db", key=key)))
+
+
+def _bad(key: str, code: str = "bad") -> Rejection:
+    made = row(1, "x")
+    return Rejection(replace(made, position=Position("db", key=key)), (RowError("$.x", code, ""),))
+
+
+def _rows() -> list[Invitation | Rejection]:
+    return [_keyed("a", "1"), _keyed("b", "2"), _keyed("a", "3"), _bad("4")]
+
+
+def test_a_row_that_comes_again_where_its_source_is_followed_is_no_duplicate(place: Place) -> None:
+    rows = _rows()
+    with writing(place) as writer:
+        first = writer.admit(rows, campaign="", retry_failed=False, follows=True)
+        assert [type(each) for each in first] == [ToSend, ToSend, Duplicate, Rejection]
+        writer.record([Sent("b", NOW)])
+        again = writer.admit([*rows, _bad("4", "worse")], campaign="", retry_failed=False, follows=True)
+        assert [type(each) for each in again] == [SeenAgain, SeenAgain, Duplicate, SeenAgain, Rejection]
+        once = writer.admit(rows[:1], campaign="", retry_failed=False)
+        assert [type(each) for each in once] == [Duplicate]  # elsewhere it is
+    with writing(place) as writer:
+        later = writer.admit(rows, campaign="", retry_failed=False, follows=True)
+        assert [type(each) for each in later] == [ToSend, ToSend, Duplicate, Rejection]
+    states = {each.position.key: each.state for each in records_of(place)}
+    assert states == {
+        "1": State.PENDING,
+        "2": State.IN_DOUBT,
+        "3": State.DUPLICATE,
+        "4": State.REJECTED,
+    }
+
+
+def test_a_file_that_is_read_again_keeps_what_was_wrong_between_its_known_rows(place: Place) -> None:
+    rows: list[Invitation | Rejection] = [
+        invitation("a", line=1),
+        Rejection(row(2, "bad"), (RowError("$.x", "bad", ""),)),
+        invitation("c", line=3),
+    ]
+    with writing(place) as writer:
+        writer.admit(rows, campaign="", retry_failed=False, follows=True)
+        more = [*rows, Rejection(row(4, "bad"), (RowError("$.x", "bad", ""),))]
+        again = writer.admit(more, campaign="", retry_failed=False, follows=True)
+        assert [type(each) for each in again] == [SeenAgain, SeenAgain, SeenAgain, Rejection]
+    rejected = [each.position.line for each in records_of(place, State.REJECTED)]
+    assert rejected == [2, 4]
+
+
+def test_a_mark_is_as_durable_as_its_rows_and_its_campaigns_own(place: Place) -> None:
+    with writing(place) as writer:
+        assert writer.mark("db", "") is None
+        writer.admit([_keyed("a", "1")], campaign="", retry_failed=False, reached=Mark("db", "one"))
+        writer.admit([], campaign="", retry_failed=False, reached=Mark("db", "two"))
+    with writing(place) as writer:
+        assert (writer.mark("db", ""), writer.mark("db", "other"), writer.mark("rows", "")) == (
+            "two",
+            None,
+            None,
+        )
+        assert writer.watermark("db", "") is None
+
+
+def _changes(writer: CheckpointWriter, after: Change, limit: int = 100) -> tuple[Change, dict[str, Record]]:
+    reached, found = writer.changes("db", "", after, limit)
+    return reached, {each.position.key: each for each in found}
+
+
+def test_what_has_changed_comes_once_and_as_it_is_now(place: Place) -> None:
+    with writing(place) as writer:
+        rows = _rows()
+        writer.admit(rows, campaign="", retry_failed=False)
+        admit(writer, invitation("elsewhere"))
+        after, found = _changes(writer, NO_CHANGE)
+        assert {key: each.state.value for key, each in found.items()} == {
+            "1": "pending",
+            "2": "pending",
+            "3": "duplicate",
+            "4": "rejected",
+        }
+        assert _changes(writer, after) == (after, {})
+        writer.record([Sent("b", NOW)])
+        writer.record([created("b")])
+        after, found = _changes(writer, after)
+        assert [(key, each.state, each.invitation_id) for key, each in found.items()] == [
+            ("2", State.CREATED, "engi-b")
+        ]
+    with writing(place) as writer:  # what is only read again has not changed
+        writer.admit([_keyed("b", "2")], campaign="", retry_failed=False)
+        assert _changes(writer, after) == (after, {})
+        assert writer.changes("db", "another campaign", NO_CHANGE, 10)[1][0].position.key == "3"
+        pages, at = list[str](), NO_CHANGE
+        while page := writer.changes("db", "", at, 1)[1]:
+            at = writer.changes("db", "", at, 1)[0]
+            pages += [each.position.key for each in page]
+        assert sorted(pages) == ["1", "2", "3", "4"]
+
+
+def test_a_changed_row_that_was_sent_is_told_with_its_invitation(place: Place) -> None:
+    first = replace(_keyed("a", "1"), has_key_token=True)
+    with writing(place) as writer:
+        writer.admit([first], campaign="", retry_failed=False)
+        settle(writer, "a")
+    with writing(place) as writer:
+        changed = replace(_keyed("a", "1", body="other"), has_key_token=True)
+        writer.admit([changed], campaign="", retry_failed=False)
+        _, found = writer.changes("db", "", NO_CHANGE, 10)
+        last = found[-1]
+        assert (last.state, last.invitation_id) == (State.CREATED, "engi-a")
+        assert [error.code for error in last.errors] == ["changed_since_sent"]

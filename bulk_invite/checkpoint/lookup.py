@@ -7,14 +7,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select
 
+from bulk_invite.checkpoint import indexes
 from bulk_invite.checkpoint.encoding import decode_errors
 from bulk_invite.checkpoint.schema import invitations
 from bulk_invite.doubt import DoubtfulRow, SettledRow
 from bulk_invite.invitation import Position
 from bulk_invite.outcome import State
-
-_INDEX: Final = "CREATE INDEX IF NOT EXISTS invitations_by_engagement ON invitations (engagement, state)"
-"""Made when it is first asked for: most runs look nothing up, and every row would pay for it."""
 
 _COLUMNS: Final = (
     invitations.c.client_token,
@@ -39,7 +37,7 @@ _OF_ENGAGEMENTS: Final = invitations.c.engagement.in_(bindparam("engagements", e
 
 def rows_of(connection: Connection, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
     """The rows that may have arrived, and those that have, of some engagements."""
-    connection.exec_driver_sql(_INDEX)
+    indexes.require(connection, "invitations_by_engagement")
     parameters = {"engagements": engagements}
     created = select(invitations.c.client_token, invitations.c.invitation_id).where(
         invitations.c.state == State.CREATED.value, _OF_ENGAGEMENTS
@@ -56,7 +54,7 @@ def in_doubt(connection: Connection, after: str, limit: int) -> list[tuple[Doubt
 
     All rows of an engagement come together: as many engagements as it takes for `limit` rows.
     """
-    connection.exec_driver_sql(_INDEX)
+    indexes.require(connection, "invitations_by_engagement")
     more = invitations.c.engagement > after
     column = invitations.c.engagement
     doubtful = _DOUBTFUL.add_columns(

@@ -6,32 +6,33 @@ from typing import Final
 
 from sqlalchemy import Connection, update
 
-from bulk_invite.checkpoint.schema import VERSION, about, unsent_rows
-
-_COPY: Final = (
-    "INSERT INTO unsent_rows (source, line, row_key, run, state, client_token, errors)"
-    " SELECT source, line, '', run, state, client_token, errors FROM unsent_rows_1"
-)
+from bulk_invite.checkpoint.schema import VERSION, about
 
 _STEPS: Final[dict[int, tuple[str, ...]]] = {
-    1: (
+    1: (  # of which there are files only: databases came later
         "ALTER TABLE invitations ADD COLUMN row_key TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE unsent_rows RENAME TO unsent_rows_1",
-        "CREATE",
-        _COPY,
+        # Its primary key has changed.
+        """CREATE TABLE unsent_rows (
+            source TEXT NOT NULL, line INTEGER NOT NULL, row_key TEXT NOT NULL DEFAULT '',
+            run INTEGER NOT NULL REFERENCES runs (run), state TEXT NOT NULL, client_token TEXT NOT NULL,
+            errors TEXT NOT NULL, PRIMARY KEY (source, line, row_key)) WITHOUT ROWID""",
+        """INSERT INTO unsent_rows (source, line, row_key, run, state, client_token, errors)
+            SELECT source, line, '', run, state, client_token, errors FROM unsent_rows_1""",
         "DROP TABLE unsent_rows_1",
     ),
+    2: (
+        "ALTER TABLE invitations ADD COLUMN changed BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE unsent_rows ADD COLUMN changed BIGINT NOT NULL DEFAULT 0",
+    ),
 }
-"""What leads from a version to the next one. CREATE: `unsent_rows`, whose primary key has changed."""
+"""What leads from a version to the next one."""
 
 
 def migrate(connection: Connection, version: int) -> None:
     """Bring the tables from a version up to this program's."""
     for each in range(version, VERSION):
         for statement in _STEPS[each]:
-            if statement == "CREATE":
-                unsent_rows.create(connection)
-            else:
-                connection.exec_driver_sql(statement)
+            connection.exec_driver_sql(statement)
     if version < VERSION:
         connection.execute(update(about).where(about.c.key == "version").values(value=str(VERSION)))

@@ -32,10 +32,11 @@ def calls_of_day(connection: Connection, now: float, *, grace: float) -> Iterato
     """
     grace += _MARGIN
     counted = _counted(now - _DAY - 2 * grace)
-    for at, answered in connection.execution_options(yield_per=_PAGE).execute(counted):
-        time = min(at, now) if answered else min(at, now) + grace
-        if time > now - _DAY:
-            yield time
+    with connection.execution_options(yield_per=_PAGE).execute(counted) as calls:
+        for at, answered in calls:
+            time = min(at, now) if answered else min(at, now) + grace
+            if time > now - _DAY:
+                yield time
 
 
 def count_of_day(connection: Connection, now: float) -> int:

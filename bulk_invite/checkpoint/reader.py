@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from filelock import Timeout
-from sqlalchemy import ColumnElement, Engine, Table, func, inspect, literal, null, select, union_all
+from sqlalchemy import ColumnElement, Table, func, inspect, literal, null, select, union_all
 
 from bulk_invite.checkpoint import pacing
-from bulk_invite.checkpoint.database import read_about, reading_engine, translated
+from bulk_invite.checkpoint.database import read_about
 from bulk_invite.checkpoint.encoding import decode_errors
+from bulk_invite.checkpoint.place import database_at
 from bulk_invite.checkpoint.schema import findings, invitations, log, runs, unsent_rows
-from bulk_invite.checkpoint.writer import lock_of
 from bulk_invite.errors import CheckpointError
 from bulk_invite.invitation import Position
 from bulk_invite.journal import Overview, Owner, Record
@@ -28,14 +27,19 @@ _PAGE: Final = 1000
 class CheckpointReader:
     """Read-only view of a checkpoint. Raises CheckpointError when there is none or it cannot be read."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with translated(path):
-            self._engine: Engine = reading_engine(path)
+    def __init__(self, place: str | Path, schema: str = "") -> None:
+        """place, schema: see `CheckpointWriter.open`."""
+        self._database = database_at(place, schema)
+        with ExitStack() as undo, self._database.translated():
+            self._engine = self._database.reading()
+            undo.callback(self._engine.dispose)
             with self._engine.begin() as connection:
-                self._about = read_about(connection, path)
-        if not self._about:
-            raise CheckpointError(f"The checkpoint {path} is empty.", hint="Send something first.")
+                self._about = read_about(self._database, connection)
+            if not self._about:
+                raise CheckpointError(
+                    f"The checkpoint {self._database.name} is empty.", hint="Send something first."
+                )
+            undo.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -46,12 +50,17 @@ class CheckpointReader:
         self._engine.dispose()
 
     @property
+    def name(self) -> str:
+        """What the checkpoint is called where it is told of."""
+        return self._database.name
+
+    @property
     def catalog(self) -> str:
         return self._about["catalog"]
 
     def overview(self, now: float) -> Overview:
         """Figures of the whole checkpoint; `now` in epoch seconds."""
-        with translated(self._path), self._engine.begin() as connection:
+        with self._database.translated(), self._engine.begin() as connection:
             per_state = select(invitations.c.state, func.count().label("rows")).group_by(invitations.c.state)
             unsent = select(unsent_rows.c.state, func.count().label("rows")).group_by(unsent_rows.c.state)
             states = {State(row.state): row.rows for row in connection.execute(union_all(per_state, unsent))}
@@ -81,7 +90,7 @@ class CheckpointReader:
                 throttled_last_hour=throttled_hour,
                 counted=pacing.count_of_day(connection, now),
                 pacing=pacing.recall(connection),
-                active=self._has_sender(),
+                active=self._database.has_sender(),
             )
 
     def records(self, states: Sequence[State]) -> Iterator[Record]:
@@ -118,9 +127,13 @@ class CheckpointReader:
             null().label("last_sent"),
             blank.label("evidence"),
         ).where(unsent_rows.c.state.in_(wanted))
-        with translated(self._path), self._engine.begin() as connection:
-            paged = connection.execution_options(yield_per=_PAGE)
-            for row in paged.execute(union_all(sent, unsent).order_by("source", "line", "row_key")):
+        ordered = union_all(sent, unsent).order_by("source", "line", "row_key")
+        with (
+            self._database.translated(),
+            self._engine.begin() as connection,
+            connection.execution_options(yield_per=_PAGE).execute(ordered) as rows,
+        ):
+            for row in rows:
                 values = row._asdict()
                 position = Position(values.pop("source"), values.pop("line"), values.pop("row_key"))
                 state, errors = State(row.state), decode_errors(row.errors)
@@ -144,30 +157,10 @@ class CheckpointReader:
 
     def copy_to(self, path: Path) -> None:
         """Copy the whole checkpoint into a new file."""
-        with translated(self._path), self._engine.connect() as connection:
-            target = sqlite3.connect(path)
-            try:
-                driver = connection.connection.driver_connection
-                assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - tells the type checker
-                driver.backup(target)
-            finally:
-                target.close()
+        with self._database.translated(), self._engine.connect() as connection:
+            self._database.copy_to(connection, path)
 
     def _owner(self) -> Owner | None:
         if "key_hash" not in self._about:
             return None
         return Owner(self._about["account"], self._about["key_hash"])
-
-    def _has_sender(self) -> bool | None:
-        """None where it cannot be known: the lock is its owner's."""
-        lock = lock_of(self._path)
-        if not Path(lock.lock_file).exists():
-            return False
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return True
-        except OSError:
-            return None
-        lock.release()
-        return False

@@ -12,34 +12,57 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, select, union
 
-from bulk_invite.checkpoint.schema import invitations, unsent_rows, watermarks
+from bulk_invite.checkpoint import indexes
+from bulk_invite.checkpoint.schema import invitations, marks, unsent_rows, watermarks
 from bulk_invite.invitation import Position
-from bulk_invite.journal import Arrived
+from bulk_invite.journal import Arrived, Mark
 from bulk_invite.outcome import State
 
-_INDEX: Final = "CREATE INDEX IF NOT EXISTS invitations_by_key ON invitations (source, row_key)"
-"""Made when it is first asked for: files have no keys, and every row would pay for it."""
+_TO_SEND: Final = [State.PENDING.value, State.IN_DOUBT.value, State.DEFERRED.value]
 
 
 def watermark(connection: Connection, source: str, campaign: str) -> str | None:
     """The key up to which a reading that was broken off has come."""
-    wanted = select(watermarks.c.row_key).where(_mark(source, campaign))
+    wanted = select(watermarks.c.row_key).where(_mark(watermarks, source, campaign))
     return connection.execute(wanted).scalar_one_or_none()
 
 
-def note(connection: Connection, reached: Position, campaign: str) -> None:
+def note(connection: Connection, reached: Position | Mark, campaign: str) -> None:
+    if isinstance(reached, Mark):
+        connection.execute(delete(marks).where(_mark(marks, reached.source, campaign)))
+        text = {"source": reached.source, "campaign": campaign, "mark": reached.text}
+        connection.execute(insert(marks).values(text))
+        return
     forget(connection, reached.source, campaign)
     mark = {"source": reached.source, "campaign": campaign, "row_key": reached.key}
     connection.execute(insert(watermarks).values(mark))
 
 
+def mark(connection: Connection, source: str, campaign: str) -> str | None:
+    """How far the following of a source has come, in its own words."""
+    wanted = select(marks.c.mark).where(_mark(marks, source, campaign))
+    return connection.execute(wanted).scalar_one_or_none()
+
+
 def forget(connection: Connection, source: str, campaign: str) -> None:
-    connection.execute(delete(watermarks).where(_mark(source, campaign)))
+    connection.execute(delete(watermarks).where(_mark(watermarks, source, campaign)))
 
 
-def open_keys(connection: Connection, source: str, campaign: str, after: str, limit: int) -> list[str]:
-    """Keys of rows that have no invitation, in the order of their text, after one of them."""
-    connection.exec_driver_sql(_INDEX)
+def open_keys(
+    connection: Connection, source: str, campaign: str, after: str, limit: int, *, to_send: bool
+) -> list[str]:
+    """Keys of rows that have no invitation, in the order of their text, after one of them.
+
+    to_send: only of those that are to be sent as they are; neither refused rows nor rejected ones.
+    """
+    indexes.require(connection, "invitations_by_key")
+    if to_send:
+        wanted = select(invitations.c.row_key).where(
+            _of(invitations, source, after),
+            invitations.c.campaign == campaign,
+            invitations.c.state.in_(_TO_SEND),
+        )
+        return list(connection.execute(wanted.order_by(invitations.c.row_key).limit(limit)).scalars())
     sent = select(invitations.c.row_key).where(
         _of(invitations, source, after),
         invitations.c.campaign == campaign,
@@ -52,7 +75,7 @@ def open_keys(connection: Connection, source: str, campaign: str, after: str, li
 
 def arrived(connection: Connection, source: str, campaign: str, after: str, limit: int) -> list[Arrived]:
     """Rows that have an invitation, likewise."""
-    connection.exec_driver_sql(_INDEX)
+    indexes.require(connection, "invitations_by_key")
     wanted = (
         select(
             invitations.c.row_key,
@@ -75,8 +98,8 @@ def arrived(connection: Connection, source: str, campaign: str, after: str, limi
     ]
 
 
-def _mark(source: str, campaign: str) -> ColumnElement[bool]:
-    return and_(watermarks.c.source == source, watermarks.c.campaign == campaign)
+def _mark(table: Table, source: str, campaign: str) -> ColumnElement[bool]:
+    return and_(table.c.source == source, table.c.campaign == campaign)
 
 
 def _of(table: Table, source: str, after: str) -> ColumnElement[bool]:

@@ -5,48 +5,56 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, func, update
+from sqlalchemy import Connection, Float, Integer, func, update
 
-from bulk_invite.checkpoint.bulk import field, insert_each, parameters
+from bulk_invite.checkpoint.bulk import CHANGE, field, field_for, insert_each, parameters
 from bulk_invite.checkpoint.encoding import encode_errors, encode_evidence
 from bulk_invite.checkpoint.schema import findings, invitations, log, runs
 from bulk_invite.journal import Answered, Event, Sent
 from bulk_invite.outcome import State
 
+_OF_THE_ROW: Final = invitations.c.client_token == field_for(invitations.c.client_token)
+_AT: Final = field("at", Float)
+
 _MARK_SENT: Final = (
     update(invitations)
-    .where(invitations.c.client_token == field("client_token"))
+    .where(_OF_THE_ROW)
     .values(
         state=State.IN_DOUBT.value,
         code="",
         errors="[]",
         attempts=invitations.c.attempts + 1,
-        first_sent=func.coalesce(invitations.c.first_sent, field("at")),
-        last_sent=field("at"),
-        doubt_since=func.coalesce(invitations.c.doubt_since, field("at")),
+        first_sent=func.coalesce(invitations.c.first_sent, _AT),
+        last_sent=_AT,
+        doubt_since=func.coalesce(invitations.c.doubt_since, _AT),
+        changed=CHANGE,
     )
 )
+_ANSWERED: Final = ("state", "invitation_id", "arn", "code", "errors", "doubt_since")
 _MARK_ANSWERED: Final = (
     update(invitations)
-    .where(invitations.c.client_token == field("client_token"))
+    .where(_OF_THE_ROW)
     .values(
-        **{name: field(name) for name in ("state", "invitation_id", "arn", "code", "errors", "doubt_since")},
-        attempts=invitations.c.attempts - field("uncounted"),
+        **{name: field_for(invitations.c[name]) for name in _ANSWERED},
+        attempts=invitations.c.attempts - field("uncounted", Integer),
+        changed=CHANGE,
     )
 )
 _LOG: Final = insert_each(log, "client_token", "event", "at", "outcome", "request_id")
 _FINDINGS: Final = insert_each(findings, "client_token", "at", "evidence")
 
 
-def record(connection: Connection, events: Sequence[Event], *, run: int) -> bool:
+def record(connection: Connection, events: Sequence[Event], *, run: int, change: int) -> bool:
     """Note events of different rows; False where a row is not there that one of them is about."""
     sent = [event for event in events if isinstance(event, Sent)]
     answered = [event for event in events if isinstance(event, Answered)]
     changed = 0
     if sent:
-        changed += connection.execute(_MARK_SENT, parameters(map(_log_entry, sent))).rowcount
+        changed += connection.execute(_MARK_SENT, parameters(map(_log_entry, sent), change=change)).rowcount
     if answered:
-        changed += connection.execute(_MARK_ANSWERED, parameters(map(_answered, answered))).rowcount
+        changed += connection.execute(
+            _MARK_ANSWERED, parameters(map(_answered, answered), change=change)
+        ).rowcount
     if changed != len(events):
         return False
     connection.execute(_LOG, parameters(map(_log_entry, events)))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, MetaData, Table
+from sqlalchemy import Text as AnyText
 
-VERSION: Final = 2
+VERSION: Final = 3
 
-APPLICATION_ID: Final = 0x62_69_6E_76
-"""SQLite's own mark for "what kind of file is this" (PRAGMA application_id): "binv"."""
+Text: Final = AnyText().with_variant(AnyText(collation="C"), "postgresql")
+"""Texts have the same order wherever a checkpoint stands."""
+
+_Number: Final = BigInteger().with_variant(Integer, "sqlite")
+"""Counts up by itself as a primary key."""
 
 metadata = MetaData()
 
@@ -36,7 +40,7 @@ invitations = Table(
     Column("run", Integer, ForeignKey("runs.run"), nullable=False, comment="the run that read the row last"),
     Column("campaign", Text, nullable=False),
     Column("source", Text, nullable=False),
-    Column("line", Integer, nullable=False, comment="0 where rows have keys"),
+    Column("line", BigInteger, nullable=False, comment="0 where rows have keys"),
     Column("row_key", Text, nullable=False, server_default="", comment="empty where rows have lines"),
     Column("body_hash", Text, nullable=False),
     Column("engagement", Text, nullable=False),
@@ -50,6 +54,7 @@ invitations = Table(
     Column("first_sent", Float),
     Column("last_sent", Float),
     Column("doubt_since", Float, comment="earliest attempt whose fate is unknown"),
+    Column("changed", BigInteger, nullable=False, server_default="0", comment="see `changes`"),
     # No rowid: the token is the key of every access, and one B-tree less is written.
     sqlite_with_rowid=False,
 )
@@ -58,12 +63,13 @@ unsent_rows = Table(
     "unsent_rows",
     metadata,
     Column("source", Text, primary_key=True),
-    Column("line", Integer, primary_key=True),
+    Column("line", BigInteger, primary_key=True),
     Column("row_key", Text, primary_key=True, server_default=""),
     Column("run", Integer, ForeignKey("runs.run"), nullable=False),
     Column("state", Text, nullable=False, comment="rejected or duplicate"),
     Column("client_token", Text, nullable=False, default=""),
     Column("errors", Text, nullable=False, default="[]", comment="JSON: [[path, code], ...]"),
+    Column("changed", BigInteger, nullable=False, server_default="0", comment="see `changes`"),
     sqlite_with_rowid=False,
 )
 
@@ -77,10 +83,20 @@ watermarks = Table(
 )
 """How far the reading of a source has come that was broken off; none where it was read to its end."""
 
+marks = Table(
+    "marks",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("campaign", Text, primary_key=True),
+    Column("mark", Text, nullable=False, comment="in the words of the source"),
+    sqlite_with_rowid=False,
+)
+"""How far the following of a source has come. Older programs do without it."""
+
 log = Table(
     "log",
     metadata,
-    Column("entry", Integer, primary_key=True),
+    Column("entry", _Number, primary_key=True),
     Column("client_token", Text, nullable=False),
     Column("event", Text, nullable=False, comment="sent or answered"),
     Column("at", Float, nullable=False, comment="epoch seconds"),
@@ -94,7 +110,7 @@ Index("log_by_time", log.c.at)
 findings = Table(
     "findings",
     metadata,
-    Column("entry", Integer, primary_key=True),
+    Column("entry", _Number, primary_key=True),
     Column("client_token", Text, nullable=False),
     Column("at", Float, nullable=False, comment="epoch seconds"),
     Column("evidence", Text, nullable=False, comment="JSON: what was found, and what that was decided by"),
@@ -109,9 +125,9 @@ pacing = Table(
     Column("at", Float, nullable=False, comment="epoch seconds, as all times here"),
     Column("rate", Float, nullable=False, comment="calls per second"),
     Column("estimate", Float, comment="the quota in calls per second, as measured"),
-    Column("learned_quota", Integer, comment="calls in 24 hours after which more were refused"),
-    Column("daily_quota", Integer, comment="as the operator set it"),
-    Column("counted", Integer, nullable=False, comment="calls in the last 24 hours"),
+    Column("learned_quota", BigInteger, comment="calls in 24 hours after which more were refused"),
+    Column("daily_quota", BigInteger, comment="as the operator set it"),
+    Column("counted", BigInteger, nullable=False, comment="calls in the last 24 hours"),
     Column("parked", Text, nullable=False, comment="why the run waited"),
     Column("next_call", Float, comment="of a run that waited, be it to ask"),
     Column("parked_until", Float, comment="when it would go on by itself"),

@@ -6,20 +6,19 @@ goes with two bodies; one writer at a time. When a commit fails the writer must 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
-from filelock import FileLock, Timeout
-from sqlalchemy import Engine, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, exists, func, insert, select, update
 
-from bulk_invite.checkpoint import admission, lookup, pacing, reading, recording
-from bulk_invite.checkpoint.database import read_about, require_catalog, translated, writing_engine
+from bulk_invite.checkpoint import admission, changes, lookup, pacing, reading, recording
+from bulk_invite.checkpoint.database import Database, read_about, require_catalog
 from bulk_invite.checkpoint.migration import migrate
+from bulk_invite.checkpoint.place import database_at
 from bulk_invite.checkpoint.schema import (
-    APPLICATION_ID,
     VERSION,
     about,
     invitations,
@@ -30,61 +29,36 @@ from bulk_invite.checkpoint.schema import (
 from bulk_invite.doubt import DoubtfulRow, SettledRow
 from bulk_invite.errors import CheckpointError
 from bulk_invite.invitation import Invitation, Position, Rejection
-from bulk_invite.journal import Admission, Arrived, Event, Owner, PacingMemory
+from bulk_invite.journal import Admission, Arrived, Change, Event, Mark, Owner, PacingMemory, Record
 from bulk_invite.outcome import State
-
-_PATIENCE: Final = 1.0
-"""Seconds to wait for the lock: `status` takes it for an instant to see whether a sender is alive."""
-
-
-def lock_of(path: Path) -> FileLock:
-    """The lock that a sender holds as long as it lives; the system frees it when it is killed."""
-    # thread_local False: taken on one thread, given back on another.
-    return FileLock(f"{path.resolve()}.lock", mode=0o600, thread_local=False)
 
 
 class CheckpointWriter:
     """Open with `CheckpointWriter.open`, then `claim`, then `begin_run`."""
 
-    def __init__(self, path: Path, engine: Engine, lock: FileLock) -> None:
-        self._path = path
+    def __init__(self, database: Database, engine: Engine, undo: ExitStack) -> None:
+        self._database = database
         self._engine = engine
-        self._lock = lock
+        self._undo = undo
         self._run = 0
+        self._changes = 0
+        self._catalog = ""
 
     @classmethod
-    def open(cls, path: Path, *, catalog: str) -> CheckpointWriter:
+    def open(cls, place: str | Path, *, catalog: str, schema: str = "") -> CheckpointWriter:
         """Open or create the checkpoint for a catalog.
 
-        Raises CheckpointError when it is held by another sender, damaged, not writable, of another catalog,
-        of a newer version, or not a checkpoint.
+        place: a file, or the URL of a database, where it stands in `schema`.
+        Raises CheckpointHeldError when another sender holds it; CheckpointError when it is damaged, not
+        writable, of another catalog, of a newer version, or not a checkpoint.
         """
-        if not path.absolute().parent.is_dir():  # FileLock would make it
-            raise CheckpointError(
-                f"The folder of the checkpoint {path} does not exist.",
-                hint="Make it, or name another file with --checkpoint.",
-            )
-        lock = lock_of(path)
-        try:
-            lock.acquire(timeout=_PATIENCE)
-        except Timeout:
-            raise CheckpointError(
-                f"Another sender is working on the checkpoint {path}.",
-                hint="Wait for it or stop it (SIGTERM), then run the same command again.",
-            ) from None
-        except OSError as error:
-            raise CheckpointError(
-                f"The lock file beside the checkpoint {path} cannot be written: {error.strerror}.",
-                hint="Make sure that the folder exists and is writable, or name another --checkpoint.",
-            ) from error
+        database = database_at(place, schema)
         with ExitStack() as undo:
-            undo.callback(lock.release)
-            with translated(path):
-                engine = writing_engine(path)
-                undo.callback(engine.dispose)
-                writer = cls(path, engine, lock)
+            engine = undo.enter_context(database.held())
+            writer = cls(database, engine, undo)
+            with database.translated():
                 writer._prepare(catalog)
-            undo.pop_all()
+            writer._undo = undo.pop_all()
         return writer
 
     def __enter__(self) -> Self:
@@ -93,27 +67,42 @@ class CheckpointWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._engine.dispose()
-        self._lock.release()
+        self._undo.close()
+
+    @property
+    def name(self) -> str:
+        """What the checkpoint is called where it is told of."""
+        return self._database.name
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._database.translated(), self._database.timing(), self._engine.begin() as connection:
+            yield connection
+
+    def _next_change(self) -> int:
+        """Of this transaction; they grow from one to the next, and from run to run."""
+        self._changes += 1
+        return (self._run << 32) + self._changes
 
     def claim(self, owner: Owner) -> None:
         """Bind the checkpoint to whoever sends first; raise CheckpointError for anybody else after that.
 
         Somebody unknown binds it to nobody, and may not use one that is bound.
         """
-        with translated(self._path), self._engine.begin() as connection:
-            known = read_about(connection, self._path)
+        with self._transaction() as connection:
+            known = read_about(self._database, connection)
             if "key_hash" in known:
                 first = Owner(known["account"], known["key_hash"])
                 if not first.is_same_as(owner):
                     raise CheckpointError(
-                        f"The checkpoint {self._path} belongs to {first}; the credentials are of {owner}.",
+                        f"The checkpoint {self.name} belongs to {first}; the credentials are of {owner}.",
                         hint="Use the credentials of that account, or another checkpoint with --checkpoint.",
                     )
                 # A key may be rotated, and STS may answer this time: keep the best that is known.
                 owner = Owner(owner.account or first.account, owner.key_hash)
             elif not owner.is_known:
                 return
+            self._database.reserve(connection, owner, self._catalog)
             rows = [
                 {"name": "account", "new": owner.account},
                 {"name": "key_hash", "new": owner.key_hash},
@@ -126,14 +115,14 @@ class CheckpointWriter:
 
     def begin_run(self, now: float) -> None:
         """Start counting duplicates and time afresh; `now` in epoch seconds."""
-        with translated(self._path), self._engine.begin() as connection:
+        with self._transaction() as connection:
             started = connection.execute(insert(runs).values(started=now, last_event=now))
             (self._run,) = started.inserted_primary_key or (0,)
 
     def has_created(self) -> bool:
         """Whether any invitation was ever created from this checkpoint."""
         created = select(exists().where(invitations.c.state == State.CREATED.value))
-        with translated(self._path), self._engine.begin() as connection:
+        with self._transaction() as connection:
             return bool(connection.execute(created).scalar_one())
 
     def admit(
@@ -142,65 +131,85 @@ class CheckpointWriter:
         *,
         campaign: str,
         retry_failed: bool,
-        reached: Position | None = None,
+        reached: Position | Mark | None = None,
+        follows: bool = False,
     ) -> list[Admission]:
         """Look every row of a batch up and note the new ones; the answers are in the order of the batch.
 
-        reached: the position up to which its source is read by that, where a reading can go on from it.
+        reached: how far its source is read by that, where a reading or a following can go on from it.
+        follows: see `admission.admit`.
         """
-        with translated(self._path), self._engine.begin() as connection:
+        with self._transaction() as connection:
             if reached is not None:
                 reading.note(connection, reached, campaign)
             return admission.admit(
-                connection, batch, run=self._run, campaign=campaign, retry_failed=retry_failed
+                connection,
+                batch,
+                run=self._run,
+                change=self._next_change(),
+                campaign=campaign,
+                retry_failed=retry_failed,
+                follows=follows,
             )
 
     def end_source(self, source: str, campaign: str) -> None:
         """Forget rejected rows and duplicates that a source, now read to its end, has no more."""
         stale = delete(unsent_rows).where(unsent_rows.c.source == source, unsent_rows.c.run < self._run)
-        with translated(self._path), self._engine.begin() as connection:
+        with self._transaction() as connection:
             reading.forget(connection, source, campaign)
             connection.execute(stale)
 
     def watermark(self, source: str, campaign: str) -> str | None:
         """The key up to which a reading that was broken off has come."""
-        with translated(self._path), self._engine.begin() as connection:
+        with self._transaction() as connection:
             return reading.watermark(connection, source, campaign)
 
-    def open_keys(self, source: str, campaign: str, after: str, limit: int) -> list[str]:
+    def mark(self, source: str, campaign: str) -> str | None:
+        """How far the following of a source has come, in its own words."""
+        with self._transaction() as connection:
+            return reading.mark(connection, source, campaign)
+
+    def open_keys(
+        self, source: str, campaign: str, after: str, limit: int, *, to_send: bool = False
+    ) -> list[str]:
         """See `reading.open_keys`."""
-        with translated(self._path), self._engine.begin() as connection:
-            return reading.open_keys(connection, source, campaign, after, limit)
+        with self._transaction() as connection:
+            return reading.open_keys(connection, source, campaign, after, limit, to_send=to_send)
 
     def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[Arrived]:
         """See `reading.arrived`."""
-        with translated(self._path), self._engine.begin() as connection:
+        with self._transaction() as connection:
             return reading.arrived(connection, source, campaign, after, limit)
+
+    def changes(self, source: str, campaign: str, after: Change, limit: int) -> tuple[Change, list[Record]]:
+        """See `changes.changes`."""
+        with self._transaction() as connection:
+            return changes.changes(connection, source, campaign, after, limit)
 
     def remember(self, memory: PacingMemory) -> None:
         """Keep what the pacing knows for another run, and for `status`."""
-        with translated(self._path), self._engine.begin() as connection:
+        with self._transaction() as connection:
             pacing.remember(connection, memory)
 
     def recall(self) -> PacingMemory | None:
         """What the pacing of an earlier run knew."""
-        with translated(self._path), self._engine.begin() as connection:
+        with self._transaction() as connection:
             return pacing.recall(connection)
 
     def count_calls(self, now: float, *, grace: float, into: Callable[[float], None]) -> None:
         """Hand over when each call of the last day was answered, oldest first (see `pacing.calls_of_day`)."""
-        with translated(self._path), self._engine.begin() as connection:
+        with self._transaction() as connection:
             for time in pacing.calls_of_day(connection, now, grace=grace):
                 into(time)
 
     def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
         """The rows in doubt, and those with an invitation, of some engagements."""
-        with translated(self._path), self._engine.begin() as connection:
+        with self._transaction() as connection:
             return lookup.rows_of(connection, engagements)
 
     def in_doubt(self, after: str, limit: int) -> list[tuple[DoubtfulRow, Position, str]]:
         """Rows in doubt with their positions and campaigns (see `lookup.in_doubt`)."""
-        with translated(self._path), self._engine.begin() as connection:
+        with self._transaction() as connection:
             return lookup.in_doubt(connection, after, limit)
 
     def count_in_doubt(self) -> int:
@@ -208,34 +217,29 @@ class CheckpointWriter:
         count = (
             select(func.count()).select_from(invitations).where(invitations.c.state == State.IN_DOUBT.value)
         )
-        with translated(self._path), self._engine.begin() as connection:
+        with self._transaction() as connection:
             return int(connection.execute(count).scalar_one())
 
     def record(self, events: Sequence[Event]) -> None:
         """Commit events of different rows in one transaction; they are on the disk when this returns."""
-        with translated(self._path), self._engine.begin() as connection:
-            if not recording.record(connection, events, run=self._run):
+        with self._transaction() as connection:
+            if not recording.record(connection, events, run=self._run, change=self._next_change()):
                 raise CheckpointError(
-                    f"The checkpoint {self._path} was changed from outside: rows of this run are gone.",
+                    f"The checkpoint {self.name} was changed from outside: rows of this run are gone.",
                     hint="Restore it from a copy; do not start over, that would send again.",
                 )
 
     def _prepare(self, catalog: str) -> None:
+        self._catalog = catalog
         with self._engine.begin() as connection:
-            known = read_about(connection, self._path)
+            known = read_about(self._database, connection)
             if not known:
                 metadata.create_all(connection)
-                connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute(
-                    insert(about),
-                    [{"key": "version", "value": str(VERSION)}, {"key": "catalog", "value": catalog}],
-                )
+                self._database.mark_as_ours(connection)
+                rows = {"version": str(VERSION), "catalog": catalog}
+                connection.execute(insert(about), [{"key": k, "value": v} for k, v in rows.items()])
                 return
-            require_catalog(self._path, known["catalog"], catalog)
+            require_catalog(self._database, known["catalog"], catalog)
             migrate(connection, int(known["version"]))
             metadata.create_all(connection)  # what an older program did not know of
-            if (health := connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()) != "ok":
-                raise CheckpointError(
-                    f"The checkpoint {self._path} is damaged: {' '.join(health.split())}.",
-                    hint="Restore it from a copy; starting over with an empty one would send again.",
-                )
+            self._database.require_sound(connection)

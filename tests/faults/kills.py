@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import time
+import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
@@ -13,7 +14,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 
+from checkpoints import Place
 from command import Emulator, emulator
+from database import database, server
 
 from bulk_invite.emulator.options import FaultOptions
 from faults.launched import Launcher, Stand
@@ -73,27 +76,59 @@ def shares(kills: int, labels: Sequence[str] = LABELS) -> dict[str, int]:
     return {label: max(1, round(kills * _WEIGHTS[label] / total)) for label in labels}
 
 
+Placing = Callable[[str], Place]
+"""Where the checkpoint of that name stands."""
+
+
 def campaign(
-    kills: int, folder: Path, seed: int, *, labels: Sequence[str] = LABELS, senders: int = 2
+    kills: int,
+    folder: Path,
+    seed: int,
+    *,
+    labels: Sequence[str] = LABELS,
+    senders: int = 2,
+    placing: Placing | None = None,
 ) -> list[Tried]:
-    """Kill so often in all, `senders` at a time; a line of the table for every label."""
+    """Kill so often in all, `senders` at a time; a line of the table for every label.
+
+    placing: default is in files.
+    """
     with ExitStack() as stack:
         idle: SimpleQueue[Launcher] = SimpleQueue()
         for number in range(senders):
             idle.put(stack.enter_context(Launcher(folder / f"launcher-{number}")))
         return [
-            _tried(label, share, folder / str(number), random.Random(f"{seed} {label}"), idle)
+            _tried(label, share, folder / str(number), random.Random(f"{seed} {label}"), idle, placing)
             for number, (label, share) in enumerate(shares(kills, labels).items())
         ]
 
 
-def _tried(label: str, kills: int, folder: Path, chance: random.Random, idle: SimpleQueue[Launcher]) -> Tried:
+def campaign_in_database(
+    kills: int, folder: Path, seed: int, *, labels: Sequence[str] = LABELS
+) -> list[Tried]:
+    """The same with checkpoints in a PostgreSQL; one sender at a time, for there is one account."""
+    with server() as running, database(running.url) as shared:
+
+        def placing(name: str) -> Place:
+            return Place(shared.url, f"v{zlib.crc32(name.encode()):08x}")
+
+        return campaign(kills, folder, seed, labels=labels, senders=1, placing=placing)
+
+
+def _tried(
+    label: str,
+    kills: int,
+    folder: Path,
+    chance: random.Random,
+    idle: SimpleQueue[Launcher],
+    placing: Placing | None,
+) -> Tried:
     began, toll, block, in_vain = time.monotonic(), Toll(), 0, 0
     while toll.kills < kills and not toll.broken:
         before, block = toll.kills, block + 1
         place = folder / str(block)
         place.mkdir(parents=True)
-        _kill_block(label, min(_BLOCK, kills - toll.kills), place, chance, idle, toll)
+        _kill_block(label, min(_BLOCK, kills - toll.kills), place, chance, idle, toll, placing)
         in_vain = in_vain + 1 if toll.kills == before else 0
         if in_vain == _PATIENCE:
             toll.broken.append(f"no run came to {label}")
@@ -113,7 +148,13 @@ def _tried(label: str, kills: int, folder: Path, chance: random.Random, idle: Si
 
 
 def _kill_block(
-    label: str, kills: int, folder: Path, chance: random.Random, idle: SimpleQueue[Launcher], toll: Toll
+    label: str,
+    kills: int,
+    folder: Path,
+    chance: random.Random,
+    idle: SimpleQueue[Launcher],
+    toll: Toll,
+    placing: Placing | None,
 ) -> None:
     faulty = label in FAULTY
     weather = (
@@ -129,8 +170,15 @@ def _kill_block(
     )
     with emulator(latency=0.02, seed=chance.getrandbits(30), **weather) as service:
         chains = list(_chains(kills, chance))
+        places = placing or Place
         victims = [
-            Victim(number, folder, random.Random(chance.getrandbits(64)), service.url)
+            Victim(
+                number,
+                folder,
+                random.Random(chance.getrandbits(64)),
+                service.url,
+                places(str(folder / f"{number}.db")),
+            )
             for number in range(len(chains))
         ]
 

@@ -16,7 +16,17 @@ from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.doubt import DoubtfulRow, SettledRow
 from bulk_invite.errors import CheckpointError
 from bulk_invite.invitation import Invitation, Position, Rejection, Row, RowError
-from bulk_invite.journal import Admission, Answered, Arrived, Event, PacingMemory, Sent
+from bulk_invite.journal import (
+    Admission,
+    Answered,
+    Arrived,
+    Change,
+    Event,
+    Mark,
+    PacingMemory,
+    Record,
+    Sent,
+)
 from bulk_invite.outcome import Answer, State
 from faults.line import Line
 from faults.plans import Ending
@@ -72,18 +82,31 @@ class Journal:
         *,
         campaign: str,
         retry_failed: bool,
-        reached: Position | None = None,
+        reached: Position | Mark | None = None,
+        follows: bool = False,
     ) -> list[Admission]:
         self._check()
-        return self._writer.admit(batch, campaign=campaign, retry_failed=retry_failed, reached=reached)
+        return self._writer.admit(
+            batch, campaign=campaign, retry_failed=retry_failed, reached=reached, follows=follows
+        )
+
+    def mark(self, source: str, campaign: str) -> str | None:
+        self._check()
+        return self._writer.mark(source, campaign)
+
+    def changes(self, source: str, campaign: str, after: Change, limit: int) -> tuple[Change, list[Record]]:
+        self._check()
+        return self._writer.changes(source, campaign, after, limit)
 
     def watermark(self, source: str, campaign: str) -> str | None:
         self._check()
         return self._writer.watermark(source, campaign)
 
-    def open_keys(self, source: str, campaign: str, after: str, limit: int) -> list[str]:
+    def open_keys(
+        self, source: str, campaign: str, after: str, limit: int, *, to_send: bool = False
+    ) -> list[str]:
         self._check()
-        return self._writer.open_keys(source, campaign, after, limit)
+        return self._writer.open_keys(source, campaign, after, limit, to_send=to_send)
 
     def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[Arrived]:
         self._check()

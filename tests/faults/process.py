@@ -13,6 +13,7 @@ from typing import Final
 
 import anyio
 
+from bulk_invite.admitter import Admitter
 from bulk_invite.backoff import Backoff
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.clock import Clock
@@ -118,15 +119,13 @@ class Run:
         deliverer = self._deliverer(parts, clock, chance.random)
         intake = Intake(
             [Lines(self.plan.lines, self.plan.batch)],
-            _VALIDATOR,
+            Admitter(_VALIDATOR, committer, deliverer.engagements, report),
             committer,
-            deliverer.engagements,
-            report,
             self.stop,
             in_thread=disk,
         )
         bounds = Bounds(self.plan.in_flight, FailureLimit())
-        pipeline = Pipeline(intake, committer, deliverer, report, self.stop, bounds)
+        pipeline = Pipeline([intake], committer, deliverer, report, self.stop, bounds)
 
         async def opening() -> None:
             writer.claim(Owner(ACCOUNT, ""))

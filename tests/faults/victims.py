@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from checkpoints import Place
 from command import Emulator, running
 from rows import make_row, messages, read_rows, write_rows
 
-from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.errors import BulkInviteError
 from bulk_invite.outcome import State
 from faults.launched import Ended, Launcher, Program, Stand
@@ -36,6 +36,7 @@ class Victim:
     folder: Path
     chance: random.Random
     url: str
+    place: Place
     kills: int = 0
     broken: list[str] = field(default_factory=list)
 
@@ -54,12 +55,18 @@ class Victim:
             *({"Invitation": {}} for _ in range(self.rejected)),
         ]
         self.chance.shuffle(lines)
-        self.checkpoint = self.folder / f"{self.number}.db"
         self.results = self.folder / f"{self.number}.out"
         self._source = write_rows(self.folder / f"{self.number}.ndjson", lines)
 
     def command(self) -> tuple[str | Path, ...]:
-        send = ("send", self._source, "--endpoint-url", self.url, "--checkpoint", self.checkpoint, "--json")
+        send: tuple[str | Path, ...] = (
+            "send",
+            self._source,
+            "--endpoint-url",
+            self.url,
+            *self.place.options,
+            "--json",
+        )
         pace = (
             "--rate",
             "300",
@@ -109,7 +116,7 @@ class Victim:
     def known(self) -> dict[str, tuple[State, str]]:
         """State and Id by token, as the checkpoint has them; nothing while there is none."""
         try:
-            with CheckpointReader(self.checkpoint) as reader:
+            with self.place.reader() as reader:
                 return {
                     each.client_token: (each.state, each.invitation_id) for each in reader.records(_SENDABLE)
                 }

@@ -1,0 +1,173 @@
+"""What admission has decided, noted: rows under their tokens, and by position those that are not sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from sqlalchemy import Connection, case, delete, or_, update
+
+from bulk_invite.checkpoint.bulk import CHANGE, field_for, insert_each, parameters
+from bulk_invite.checkpoint.encoding import encode_errors
+from bulk_invite.checkpoint.schema import invitations, unsent_rows
+from bulk_invite.invitation import Invitation, Position, Rejection, Row
+from bulk_invite.journal import Admission, Duplicate, SeenAgain
+from bulk_invite.outcome import State
+
+_NEW: Final = insert_each(
+    invitations,
+    "client_token",
+    "run",
+    "campaign",
+    "source",
+    "line",
+    "row_key",
+    "body_hash",
+    "engagement",
+    "payload_type",
+    "state",
+    changed=CHANGE,
+)
+# A row that was never sent may have been changed since.
+_MAY_CHANGE: Final = (
+    "run",
+    "state",
+    "source",
+    "line",
+    "row_key",
+    "body_hash",
+    "engagement",
+    "payload_type",
+    "code",
+    "errors",
+)
+_AGAIN: Final = {name: field_for(invitations.c[name]) for name in _MAY_CHANGE}
+# Most of what is read once more is as it was: that is no change to tell of.
+_IS_OTHER: Final = or_(*(invitations.c[name] != _AGAIN[name] for name in ("state", "source", "row_key")))
+_SEEN_AGAIN: Final = (
+    update(invitations)
+    .where(invitations.c.client_token == field_for(invitations.c.client_token))
+    .values({**_AGAIN, "changed": case((_IS_OTHER, CHANGE), else_=invitations.c.changed)})
+)
+_UNSENT: Final = insert_each(
+    unsent_rows, "source", "line", "row_key", "run", "state", "client_token", "errors", changed=CHANGE
+)
+
+
+@dataclass(slots=True)
+class Known:
+    """What the checkpoint holds under a token, as far as admission asks."""
+
+    run: int
+    position: Position
+    body_hash: str
+    state: State
+    invitation_id: str = ""
+    arn: str = ""
+    code: str = ""
+    errors: str = "[]"
+    doubt_since: float | None = None
+    last_sent: float | None = None
+
+
+def note_invitations(
+    connection: Connection,
+    new: Sequence[Invitation],
+    again: Sequence[tuple[Invitation, Known]],
+    *,
+    run: int,
+    change: int,
+    campaign: str,
+) -> None:
+    if new:
+        once = {"run": run, "campaign": campaign, "state": State.PENDING.value}
+        rows = ({**_values_of(row), **once} for row in new)
+        connection.execute(_NEW, parameters(rows, change=change))
+    if again:
+        rows = (
+            {
+                **_values_of(row),
+                "run": run,
+                "state": entry.state.value,
+                "code": entry.code,
+                "errors": entry.errors,
+            }
+            for row, entry in again
+        )
+        connection.execute(_SEEN_AGAIN, parameters(rows, change=change))
+
+
+def _values_of(row: Invitation) -> dict[str, object]:
+    return {
+        "client_token": row.client_token,
+        "source": row.position.source,
+        "line": row.position.line,
+        "row_key": row.position.key,
+        "body_hash": row.body_hash,
+        "engagement": row.engagement,
+        "payload_type": row.payload_type,
+    }
+
+
+def note_unsent(
+    connection: Connection, admissions: Iterable[Admission], *, run: int, change: int, follows: bool
+) -> None:
+    """Note rejected rows and duplicates by position, in place of what was found there before."""
+    for source, of_source in groupby(admissions, lambda admission: row_of(admission).position.source):
+        group = [each for each in of_source if not isinstance(each, SeenAgain)]
+        if not group:
+            continue
+        positions = [row_of(admission).position for admission in group]
+        lines, keys = [each.line for each in positions], [each.key for each in positions if each.key]
+        if keys:
+            read_again = unsent_rows.c.row_key.in_(keys)
+        elif follows:  # between them may be rows that came before, and are left as they were
+            read_again = unsent_rows.c.line.in_(lines)
+        else:
+            read_again = unsent_rows.c.line.between(lines[0], lines[-1])
+        connection.execute(delete(unsent_rows).where(unsent_rows.c.source == source, read_again))
+        # By position: what comes last of it stands.
+        unsent = {
+            row_of(admission).position: values
+            for admission in group
+            if (values := _unsent_values(admission)) is not None
+        }
+        if unsent:
+            rows = ({**values, "run": run} for values in unsent.values())
+            connection.execute(_UNSENT, parameters(rows, change=change))
+
+
+def row_of(admission: Admission | Invitation) -> Row:
+    return (
+        admission.row
+        if isinstance(admission, Rejection | SeenAgain | Invitation)
+        else admission.invitation.row
+    )
+
+
+def _unsent_values(admission: Admission) -> dict[str, object] | None:
+    row = row_of(admission)
+    values: dict[str, object] = {
+        "source": row.position.source,
+        "line": row.position.line,
+        "row_key": row.position.key,
+    }
+    match admission:
+        case Rejection(errors=errors, sent_as=token):
+            return {
+                **values,
+                "state": State.REJECTED.value,
+                "client_token": token,
+                "errors": encode_errors(errors),
+            }
+        case Duplicate(invitation=invitation):
+            return {
+                **values,
+                "state": State.DUPLICATE.value,
+                "client_token": invitation.client_token,
+                "errors": "[]",
+            }
+        case _:
+            return None

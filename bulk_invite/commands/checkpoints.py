@@ -1,0 +1,89 @@
+"""The checkpoint as the settings name it.
+
+SQLAlchemy takes a tenth of a second to import: --help, mistakes and commands without a checkpoint do not wait
+for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from bulk_invite.errors import BulkInviteError, CheckpointError, CheckpointHeldError
+from bulk_invite.settings import Settings
+
+if TYPE_CHECKING:
+    from bulk_invite.checkpoint.database import Database
+    from bulk_invite.checkpoint.reader import CheckpointReader
+    from bulk_invite.checkpoint.writer import CheckpointWriter
+
+_log = structlog.get_logger()
+
+CHECKPOINT_SETTINGS: Final = ("checkpoint", "checkpoint_schema")
+"""Settings that say where the checkpoint is."""
+
+_LOOK: Final = 1.0
+"""Seconds between two tries of a sender that waits to take over; a dead one's lock is free at once, or within
+some ten seconds where its machine died."""
+
+
+def database_of(settings: Settings) -> Database:
+    from bulk_invite.checkpoint.place import database_at  # noqa: PLC0415
+
+    return database_at(settings.checkpoint, settings.checkpoint_schema)
+
+
+def open_reader(settings: Settings) -> CheckpointReader:
+    """Raises CheckpointError where there is none."""
+    from bulk_invite.checkpoint.reader import CheckpointReader  # noqa: PLC0415
+
+    return CheckpointReader(settings.checkpoint, settings.checkpoint_schema)
+
+
+def open_writer(settings: Settings, stop: Callable[[], bool] = lambda: False) -> CheckpointWriter:
+    """The checkpoint to send by, at once or (`wait_for_lock`) when no other sender has it any more.
+
+    stop: asked while waiting; true ends that with the error that is waited out. Raises CheckpointError.
+    """
+    from bulk_invite.checkpoint.writer import CheckpointWriter  # noqa: PLC0415
+
+    told = ""
+    while True:
+        try:
+            return CheckpointWriter.open(
+                settings.checkpoint, catalog=settings.catalog, schema=settings.checkpoint_schema
+            )
+        except CheckpointError as error:
+            # A standby outlives what its database goes through, too.
+            if not (settings.wait_for_lock and error.heals) or stop():
+                raise
+            if told != str(error):
+                told = str(error)
+                _tell(error)
+        _sleep(_LOOK, stop)
+
+
+def _tell(error: BulkInviteError) -> None:
+    if isinstance(error, CheckpointHeldError):
+        _log.info("checkpoint.standing_by", now="waits until the other sender ends, and takes over then")
+    else:
+        _log.warning("checkpoint.unreachable", reason=str(error))
+
+
+def _sleep(seconds: float, stop: Callable[[], bool]) -> None:
+    end = time.monotonic() + seconds
+    while not stop() and (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, 0.1))
+
+
+def require_checkpoint(settings: Settings) -> None:
+    """Raise CheckpointError where there is none yet."""
+    database = database_of(settings)
+    if not database.exists():
+        raise CheckpointError(
+            f"There is no checkpoint {database.name}.",
+            hint="Name it with --checkpoint, or send something first.",
+        )
