@@ -7,19 +7,19 @@ drains (no new calls, those in flight are finished and committed), the second br
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from bulk_invite.admitter import HandOver
 from bulk_invite.commit import Committer
 from bulk_invite.deliver import Deliverer
 from bulk_invite.errors import BulkInviteError, CheckpointError, TooManyFailuresError
-from bulk_invite.intake import Intake
 from bulk_invite.journal import ToSend
 from bulk_invite.life import Life
 from bulk_invite.report import Report, Tally
@@ -28,8 +28,23 @@ from bulk_invite.stop import StopSwitch
 Opening = Callable[[], Awaitable[None]]
 """What has to succeed before the first row is read, such as learning who we are."""
 
+Ending = Callable[[], Awaitable[None]]
+"""What is left to do after the last row, also of a run that drains. It heeds the stop switch by itself."""
+
 Watcher = Callable[[], Coroutine[Any, Any, None]]
 """Something that goes on beside the flow, such as progress; it is cancelled at the end."""
+
+
+class Intake(Protocol):
+    """Reads rows and hands them over. all_read: it has come to the end of what it was to read."""
+
+    all_read: bool
+
+    async def run(self, hand_over: HandOver) -> None: ...
+
+
+async def _nothing() -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +81,14 @@ class Pipeline:
 
     def __init__(
         self,
-        intake: Intake,
+        intakes: Sequence[Intake],
         committer: Committer,
         deliverer: Deliverer,
         report: Report,
         stop: StopSwitch,
         bounds: Bounds,
     ) -> None:
-        self._intake = intake
+        self._intakes = intakes
         self._committer = committer
         self._deliverer = deliverer
         self._report = report
@@ -86,10 +101,10 @@ class Pipeline:
     @property
     def finished(self) -> bool:
         """Whether every row was brought as far as this run can bring it."""
-        return self._intake.all_read and self._unfinished == 0
+        return all(each.all_read for each in self._intakes) and self._unfinished == 0
 
-    async def run(self, opening: Opening, *watchers: Watcher) -> None:
-        """Send every row of the sources, after `opening`. `watchers` run beside it until the end.
+    async def run(self, opening: Opening, *watchers: Watcher, ending: Ending = _nothing) -> None:
+        """Send every row of the sources between `opening` and `ending`; `watchers` run beside all that.
 
         Returns when all rows are settled, set aside or in doubt, or when the stop switch was used.
         Raises BulkInviteError, with everything that could be committed committed.
@@ -102,6 +117,8 @@ class Pipeline:
                 with self._halting(), self._stop.until_drain():
                     await opening()
                 await self._flow(group)
+                with self._halting():
+                    await ending()
             finally:
                 self._stop.drain()  # a source that waits for more rows on its thread asks this switch
                 self._committer.close()
@@ -118,7 +135,9 @@ class Pipeline:
         send, receive = anyio.create_memory_object_stream[list[ToSend]](1)
         workers = _Countdown(self._bounds.in_flight)
         with send, receive:
-            group.start_soon(self._take_in, send)
+            for intake in self._intakes:
+                group.start_soon(self._take_in, intake, send.clone())
+            send.close()
             for _ in range(self._bounds.in_flight):
                 group.start_soon(self._work, receive, workers)
             await workers.gone()
@@ -140,15 +159,16 @@ class Pipeline:
             group.start_soon(self._work_again, lives, workers)
         await workers.gone()
 
-    async def _take_in(self, send: MemoryObjectSendStream[list[ToSend]]) -> None:
-        """Take rows in until the sources end or the run drains."""
+    async def _take_in(self, intake: Intake, send: MemoryObjectSendStream[list[ToSend]]) -> None:
+        """Take rows in until there are no more or the run drains."""
 
         async def hand_over(rows: list[ToSend]) -> None:
             self._unfinished += len(rows)
             await send.send(rows)
 
         with send, self._halting(), self._stop.until_drain():
-            await self._intake.run(hand_over)
+            await intake.run(hand_over)
+        self._report.tally.all_read = all(each.all_read for each in self._intakes)
 
     async def _work(self, receive: MemoryObjectReceiveStream[list[ToSend]], workers: _Countdown) -> None:
         """Deliver one row after the other."""

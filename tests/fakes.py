@@ -19,9 +19,12 @@ from bulk_invite.journal import (
     AlreadySettled,
     Answered,
     Arrived,
+    Change,
     Duplicate,
     Event,
+    Mark,
     PacingMemory,
+    Record,
     Sent,
     ToSend,
 )
@@ -193,10 +196,12 @@ class MemoryJournal:
         *,
         campaign: str,
         retry_failed: bool,
-        reached: Position | None = None,
+        reached: Position | Mark | None = None,
+        follows: bool = False,
     ) -> list[Admission]:
         del campaign
         assert reached is None, "no source of these tests has keys"
+        assert not follows, "or is followed"
         with self._alone():
             self._admitted += 1
             if self._admitted == self._admit_fails_at:
@@ -204,11 +209,19 @@ class MemoryJournal:
                 raise CheckpointError("The disk is full.")
             return [self._admit(each, retry_failed=retry_failed) for each in batch]
 
+    def mark(self, source: str, campaign: str) -> str | None:
+        raise NotImplementedError(source, campaign)
+
+    def changes(self, source: str, campaign: str, after: Change, limit: int) -> tuple[Change, list[Record]]:
+        raise NotImplementedError(source, campaign, after, limit)
+
     def watermark(self, source: str, campaign: str) -> str | None:
         raise NotImplementedError(source, campaign)
 
-    def open_keys(self, source: str, campaign: str, after: str, limit: int) -> list[str]:
-        raise NotImplementedError(source, campaign, after, limit)
+    def open_keys(
+        self, source: str, campaign: str, after: str, limit: int, *, to_send: bool = False
+    ) -> list[str]:
+        raise NotImplementedError(source, campaign, after, limit, to_send)
 
     def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[Arrived]:
         raise NotImplementedError(source, campaign, after, limit)
@@ -467,3 +480,62 @@ class KnownRows:
         if self.becomes is not None and self.asked > 1:
             return await self.becomes.rows_of(engagements)
         return [each for each in self.doubtful if each.engagement in engagements], list(self.settled)
+
+
+class MemoryChanges:
+    """Rows of a checkpoint in memory, each with the number of its last change. pages: what was asked for."""
+
+    def __init__(self) -> None:
+        self.pages: list[tuple[str, Change]] = []
+        self._last = 0
+        self._rows: dict[tuple[str, str], tuple[int, Record]] = {}
+
+    def change(self, key: str, state: State, *, source: str = "rows") -> None:
+        self._last += 1
+        position = Position(source, key=key)
+        record = Record(f"token-{key}", state, position, "eng-1", "", "", "", "", (), 0, None, None, "")
+        self._rows[source, key] = self._last, record
+
+    def states(self, source: str = "rows") -> dict[str, State]:
+        return {key: record.state for (of, key), (_, record) in self._rows.items() if of == source}
+
+    async def changes(self, source: str, after: Change, limit: int) -> tuple[Change, list[Record]]:
+        self.pages.append((source, after))
+        await anyio.lowlevel.checkpoint()
+        newer = sorted(
+            (number, key)
+            for (of, key), (number, _) in self._rows.items()
+            if of == source and number > after[0]
+        )[:limit]
+        return ((newer[-1][0], "", "") if newer else after), [self._rows[source, key][1] for _, key in newer]
+
+
+class MemoryTable:
+    """A table of outcomes in memory. away: its database is; then every write waits for the stop.
+
+    fails: what every write raises. sizes: of the writes. pauses: how often it was left alone.
+    """
+
+    def __init__(self, name: str = "outcomes") -> None:
+        self.name = name
+        self.rows: dict[str, State] = {}
+        self.away = False
+        self.fails: BulkInviteError | None = None
+        self.waiting = threading.Event()
+        self.sizes: list[int] = []
+        self.pauses = 0
+
+    def write(self, records: Sequence[Record], stop: Callable[[], bool]) -> bool:
+        if self.fails is not None:
+            raise self.fails
+        while self.away:
+            self.waiting.set()
+            if stop():
+                return False
+            threading.Event().wait(0.002)
+        self.rows |= {record.position.key: record.state for record in records}
+        self.sizes.append(len(records))
+        return True
+
+    def pause(self) -> None:
+        self.pauses += 1

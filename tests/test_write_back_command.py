@@ -1,0 +1,135 @@
+"""`init-db` and `send --write-back` on a real PostgreSQL, as an operator runs them."""
+
+from __future__ import annotations
+
+import signal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from command import FAST, emulator, run, running, together, wait_until
+from crm import READ, filled, with_outcomes
+from database import Database
+
+TO = ("--write-back", "outcomes")
+
+
+def in_table(db: Database) -> dict[str, tuple[Any, ...]]:
+    """What the table says of each row."""
+    columns = "state, client_token, invitation_id, arn, attempts, errors"
+    return {key: tuple(values) for key, *values in db.run(f"SELECT key::text, {columns} FROM outcomes")}
+
+
+def in_checkpoint(cwd: Path) -> dict[str, tuple[Any, ...]]:
+    """What `export` says of each row, in the same words."""
+    return {
+        each["position"]["key"]: (
+            each["state"],
+            *(each[name] for name in ("token", "Id", "Arn")),
+            each["attempts"],
+            each["errors"] or None,
+        )
+        for each in run("export", cwd=cwd).lines
+    }
+
+
+def test_the_table_says_what_the_checkpoint_says_also_after_a_kill(db: Database, tmp_path: Path) -> None:
+    filled(db, 200)
+    with_outcomes(db)
+    db.run("UPDATE invitations SET request = '{}' WHERE id = 7")
+    with emulator(latency=0.05) as service:
+        command = (db.reader, *READ, *TO, "--endpoint-url", service.url, "--json")
+        with running("send", *command, "--rate", "100", cwd=tmp_path, env=db.env) as sender:
+            wait_until(lambda: db.run("SELECT count(*) > 20 FROM outcomes WHERE state = 'created'")[0][0])
+            sender.signal(signal.SIGKILL)
+        ran = run("send", *command, *FAST, cwd=tmp_path, env=db.env)
+        assert (ran.code, ran.json["rejected"]) == (1, 1), ran.stderr
+        assert in_table(db) == in_checkpoint(tmp_path)
+        assert len(in_table(db)) == 200
+        versions = "SELECT key, xmin::text FROM outcomes ORDER BY key"
+        before = db.run(versions)
+        db.run("UPDATE outcomes SET state = 'failed' WHERE key = 9")
+        again = run("send", *command, *FAST, cwd=tmp_path, env=db.env)
+        assert (again.code, again.json["attempts"]) == (1, 0)
+        changed = {key for key, _ in {*db.run(versions)} - {*before}}
+        assert changed == {9}
+        assert in_table(db) == in_checkpoint(tmp_path)
+
+
+def test_a_run_that_is_stopped_before_the_table_has_everything_says_so(db: Database, tmp_path: Path) -> None:
+    filled(db, 20)
+    with_outcomes(db)
+    with emulator() as service:
+        command = (db.reader, *READ, *TO, "--endpoint-url", service.url, *FAST)
+        log = ("--log-format", "json")
+        with (
+            running("send", *command, *log, cwd=tmp_path, env=db.env) as sender,
+            db.connection() as connection,
+        ):
+            wait_until(service.calls)
+            connection.execute("LOCK TABLE outcomes")
+            wait_until(lambda: len(service.calls()) == 20)
+            assert sender.process.stderr is not None
+            sender.signal(signal.SIGTERM)
+            for line in sender.process.stderr:
+                if "run.draining" in line:
+                    break
+            sender.signal(signal.SIGTERM)  # it would try once more for some seconds
+            ran = sender.ended()
+        assert (ran.code, ran.json["created"]) == (130, 20), ran.stderr
+        (left,) = (each for each in ran.events if each["event"] == "write_back.left")
+        assert 0 < left["rows"] <= 20
+
+
+def test_the_table_is_made_once_and_shown_to_who_may_not_make_it(db: Database, tmp_path: Path) -> None:
+    filled(db, 1)
+    init = partial(run, "init-db", *READ, *TO, cwd=tmp_path)
+    shown, refused = together(
+        partial(init, db.reader, "--print", env=db.env), partial(init, db.reader, env=db.env)
+    )
+    assert (shown.code, "CREATE TABLE IF NOT EXISTS" in shown.stdout) == (0, True)
+    assert (refused.code, "init-db --print" in refused.stderr) == (4, True)
+    assert db.run("SELECT to_regclass('outcomes')") == [(None,)]
+    made = init(db.url)
+    again = init(db.url)
+    assert (made.code, made.stdout) == (0, "The table was made, and can be written to: outcomes\n")
+    assert (again.code, "was there already" in again.stdout) == (0, True)
+
+
+def test_what_cannot_be_written_to_ends_before_anything_is_sent(db: Database, tmp_path: Path) -> None:
+    filled(db, 1)
+    (tmp_path / "rows.ndjson").write_text("{}")
+    with emulator() as service:
+        options = ("--endpoint-url", service.url, *FAST)
+        send = partial(run, "send", *READ, *options, cwd=tmp_path, env=db.env)
+        init = partial(run, "init-db", *READ, cwd=tmp_path, env=db.env)
+        missing, files, itself, unnamed, rehearsed = together(
+            partial(send, db.reader, *TO),
+            partial(send, db.reader, "rows.ndjson", *TO),
+            partial(send, db.reader, "--write-back", "public.invitations"),
+            partial(init, db.reader),
+            partial(send, db.reader, *TO, "--dry-run"),
+        )
+        assert not service.calls()
+    assert (missing.code, "Create it with: bulk-invite init-db" in missing.said) == (4, True)
+    assert (files.code, "--results and bulk-invite export" in files.said) == (2, True)
+    assert (itself.code, "that the rows are read from" in itself.said) == (2, True)
+    assert (unnamed.code, "--write-back TABLE" in unnamed.said) == (2, True)
+    assert (rehearsed.code, rehearsed.json["pending"]) == (0, 1)
+
+
+def test_a_table_that_is_taken_away_in_the_middle_ends_the_run_in_good_order(
+    db: Database, tmp_path: Path
+) -> None:
+    filled(db, 400)
+    with_outcomes(db)
+    with emulator() as service:
+        command = (db.reader, *READ, *TO, "--endpoint-url", service.url, "--rate", "100", "--json")
+        with running("send", *command, cwd=tmp_path, env=db.env) as sender:
+            wait_until(lambda: len(service.calls()) > 20)
+            db.run("DROP TABLE outcomes")
+            ran = sender.ended()
+        assert ran.code == 4, ran.stderr
+        assert 20 < ran.json["created"] == len(service.calls()) < 400
+        assert "Traceback" not in ran.stderr
+    assert "Create it with: bulk-invite init-db" in ran.said
