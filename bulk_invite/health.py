@@ -1,0 +1,77 @@
+"""Whether a long-lived run can do its work: it is ready while source, checkpoint and endpoint answer.
+
+A run that is parked because a quota is used up is ready: all three answer, there is only nothing to do.
+Whether it is alive is not decided here: that shows in somebody being there to ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from threading import Lock
+from typing import Final
+
+import structlog
+
+from bulk_invite.health_view import HealthView
+
+_log = structlog.get_logger()
+
+_NOT_ASKED: Final = "not asked yet"
+
+
+class Part:
+    """One thing that a run depends on; whoever deals with it says how it is, from any thread."""
+
+    def __init__(self, tell: Callable[[str | None], None]) -> None:
+        self._tell = tell
+
+    def answers(self) -> None:
+        self._tell(None)
+
+    def fails(self, reason: str) -> None:
+        """reason: a code, or a sentence of ours: it is shown to whoever asks.
+
+        Never a password, an address with one, or a value of a row. A reason that is another one every time
+        (a number of seconds in it) is logged every time.
+        """
+        self._tell(reason)
+
+
+class Health:
+    """The parts together. clock: epoch seconds.
+
+    A part that nobody has heard of yet does not answer.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._states: Mapping[str, str | None] = dict.fromkeys(
+            ("source", "checkpoint", "endpoint"), _NOT_ASKED
+        )
+        # Sources are read on a thread. Who looks at the states needs no lock: they are replaced as a whole.
+        self._changing = Lock()
+        self.source = Part(partial(self._hear, "source"))
+        self.checkpoint = Part(partial(self._hear, "checkpoint"))
+        self.endpoint = Part(partial(self._hear, "endpoint"))
+
+    @property
+    def is_ready(self) -> bool:
+        return self.view().ready
+
+    def view(self) -> HealthView:
+        reasons = {name: reason for name, reason in self._states.items() if reason is not None}
+        return HealthView(not reasons, reasons, self._clock())
+
+    def _hear(self, part: str, reason: str | None) -> None:
+        with self._changing:
+            if self._states[part] != reason:
+                self._states = {**self._states, part: reason}
+                self._log_change(self.view())
+
+    def _log_change(self, view: HealthView) -> None:
+        if view.ready:
+            _log.info("health.ready")
+        elif any(reason != _NOT_ASKED for reason in view.reasons.values()):
+            # While a run begins, one part answers after the other: nothing to warn of.
+            _log.warning("health.not_ready", reasons=view.reasons)
