@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import sys
 from types import FrameType
 
 from bulk_invite.errors import EXIT_STOPPED
@@ -18,8 +20,15 @@ def main() -> None:
     """Run the command line."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_before_start)
+    if sys.argv[1:2] == ["serve"]:
+        # It reads the configuration by then; whoever asks for that so early must not end it.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Importing makes many objects and hardly any garbage: the collector looks at none of them, now or later.
+    gc.disable()
     from bulk_invite.cli import run  # noqa: PLC0415 - importing takes long enough to be interrupted
 
+    gc.freeze()
+    gc.enable()
     run()
 
 

@@ -13,9 +13,13 @@ import typer
 
 from bulk_invite.commands.demo import EXAMPLES as DEMO_EXAMPLES
 from bulk_invite.commands.demo import demo
+from bulk_invite.commands.health import HEALTH_EXAMPLES, health
+from bulk_invite.commands.init_db import EXAMPLES as INIT_DB_EXAMPLES
+from bulk_invite.commands.init_db import init_db
 from bulk_invite.commands.reconcile import RECONCILE_EXAMPLES, reconcile
 from bulk_invite.commands.send import EXAMPLES as SEND_EXAMPLES
 from bulk_invite.commands.send import send
+from bulk_invite.commands.serve import SERVE_EXAMPLES, serve
 from bulk_invite.commands.simulate import EXAMPLES as SIMULATE_EXAMPLES
 from bulk_invite.commands.simulate import simulate
 from bulk_invite.commands.status import EXPORT_EXAMPLES, STATUS_EXAMPLES, export, status
@@ -45,10 +49,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(epilog=SEND_EXAMPLES)(send)
+app.command(epilog=SERVE_EXAMPLES)(serve)
 app.command(epilog=VALIDATE_EXAMPLES)(validate)
 app.command(epilog=STATUS_EXAMPLES)(status)
 app.command(epilog=EXPORT_EXAMPLES)(export)
+app.command("init-db", epilog=INIT_DB_EXAMPLES)(init_db)
 app.command(epilog=RECONCILE_EXAMPLES)(reconcile)
+app.command(epilog=HEALTH_EXAMPLES)(health)
 app.command(epilog=SCHEMA_EXAMPLES)(schema)
 app.command(epilog=EXAMPLE_EXAMPLES)(example)
 app.command(epilog=EMULATOR_EPILOG)(emulator)
@@ -70,7 +77,7 @@ def _main(
         bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    if context.invoked_subcommand not in {"send", "reconcile"}:
+    if context.invoked_subcommand not in {"send", "serve", "reconcile"}:
         # Only a run that sends has something to finish; everything else ends as programs usually do.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -6,6 +6,7 @@ committed any more and everybody who waits gets the error. The writer is used by
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Protocol, TypeVar, TypeVarTuple, Unpack
@@ -16,7 +17,7 @@ from anyio import to_thread
 from bulk_invite.doubt import DoubtfulRow, SettledRow
 from bulk_invite.errors import CheckpointError
 from bulk_invite.invitation import Invitation, Position, Rejection
-from bulk_invite.journal import Admission, Arrived, Event, PacingMemory
+from bulk_invite.journal import Admission, Arrived, Change, Event, Mark, PacingMemory, Record
 
 _INTERVAL: Final = 0.01
 """Seconds from one commit to the next, at least. A lone event is written at once; under load the events of
@@ -51,12 +52,21 @@ class Journal(Protocol):
         *,
         campaign: str,
         retry_failed: bool,
-        reached: Position | None = None,
+        reached: Position | Mark | None = None,
+        follows: bool = False,
     ) -> list[Admission]: ...
 
     def watermark(self, source: str, campaign: str) -> str | None: ...
 
-    def open_keys(self, source: str, campaign: str, after: str, limit: int) -> list[str]: ...
+    def mark(self, source: str, campaign: str) -> str | None: ...
+
+    def changes(
+        self, source: str, campaign: str, after: Change, limit: int
+    ) -> tuple[Change, list[Record]]: ...
+
+    def open_keys(
+        self, source: str, campaign: str, after: str, limit: int, *, to_send: bool = False
+    ) -> list[str]: ...
 
     def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[Arrived]: ...
 
@@ -85,6 +95,7 @@ class Committer:
         self._one_thread = anyio.CapacityLimiter(1)
         self._gathering = _Batch()
         self._work = anyio.Event()
+        self._busy_since: float | None = None
         self._closing = False
         self._failure: CheckpointError | None = None
 
@@ -93,22 +104,44 @@ class Committer:
         """Whether a write has failed: then nothing is written any more."""
         return self._failure is not None and self._failure.args != (_GONE,)
 
+    def busy_for(self) -> float:
+        """Seconds that the journal has been at what it was asked for last."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
     async def admit(
-        self, batch: Sequence[Invitation | Rejection], reached: Position | None = None
+        self,
+        batch: Sequence[Invitation | Rejection],
+        reached: Position | Mark | None = None,
+        *,
+        follows: bool = False,
     ) -> list[Admission]:
         """Look a batch of rows up and note the new ones. Raises CheckpointError.
 
-        reached: the position up to which its source is read by that, where a reading can go on from it.
+        reached: how far its source is read by that, where a reading or a following can go on from it.
+        follows: the same row may come again, since its source is read again and again.
         """
-        return await self._alone(partial(self._admit, reached=reached), batch)
+        return await self._alone(partial(self._admit, reached=reached, follows=follows), batch)
 
     async def watermark(self, source: str) -> str | None:
         """The key up to which a reading that was broken off has come. Raises CheckpointError."""
         return await self._alone(self._journal.watermark, source, self._campaign)
 
-    async def open_keys(self, source: str, after: str, limit: int) -> list[str]:
-        """Keys of rows without an invitation, in the order of their text. Raises CheckpointError."""
-        return await self._alone(self._journal.open_keys, source, self._campaign, after, limit)
+    async def mark(self, source: str) -> str | None:
+        """How far the following of a source has come, in its own words. Raises CheckpointError."""
+        return await self._alone(self._journal.mark, source, self._campaign)
+
+    async def changes(self, source: str, after: Change, limit: int) -> tuple[Change, list[Record]]:
+        """Rows of a source that were changed since, as they are now. Raises CheckpointError."""
+        return await self._alone(self._journal.changes, source, self._campaign, after, limit)
+
+    async def open_keys(self, source: str, after: str, limit: int, *, to_send: bool = False) -> list[str]:
+        """Keys of rows without an invitation, in the order of their text. Raises CheckpointError.
+
+        to_send: not of those that were refused or rejected.
+        """
+        read = partial(self._journal.open_keys, to_send=to_send)
+        return await self._alone(read, source, self._campaign, after, limit)
 
     async def arrived(self, source: str, after: str, limit: int) -> list[Arrived]:
         """Rows with an invitation, likewise. Raises CheckpointError."""
@@ -131,11 +164,23 @@ class Committer:
         if self._failure is not None:
             raise self._failure
         try:
-            return await self._in_thread(write, *values, limiter=self._one_thread)
+            return await self._in_thread(self._timed(write), *values, limiter=self._one_thread)
         except CheckpointError as error:
             self._failure = error
             self._work.set()
             raise
+
+    def _timed(
+        self, write: Callable[[Unpack[_Arguments]], _Written]
+    ) -> Callable[[Unpack[_Arguments]], _Written]:
+        def timed(*values: *_Arguments) -> _Written:
+            self._busy_since = time.monotonic()
+            try:
+                return write(*values)
+            finally:
+                self._busy_since = None
+
+        return timed
 
     async def commit(self, event: Event) -> None:
         """Return when the event is durable; raise CheckpointError when it cannot be written.

@@ -102,7 +102,11 @@ class Deliverer:
         self.engagements = Engagements()
         self._aside = Aside()
         self._is_last_round = False
-        self._held = Held(resolver)
+        self.held = Held(resolver)
+
+    @property
+    def waits_for_endpoint(self) -> bool:
+        return self._outage.is_on
 
     async def deliver(self, to_send: ToSend) -> int:
         """Send a row until it is settled, set aside or left in doubt.
@@ -138,7 +142,7 @@ class Deliverer:
             request_id = answer.request_id if isinstance(answer, HttpAnswer) else ""
             await life.answered(disposition, request_id=request_id)
             if self._guard.is_proof(verdict):
-                released += await self._held.settle(denied_by=sent_at)
+                released += await self.held.settle(denied_by=sent_at)
             permit = await self._follow(life, disposition)
         return released + life.ended
 
@@ -156,9 +160,9 @@ class Deliverer:
 
         Raises SenderError when it was not: then the rows stay pending.
         """
-        if not self._guard.proven_now and len(self._held) >= PermissionGuard.FEW:
-            raise reason_to_stop(self._held.first)
-        return await self._held.settle(denied_by=math.inf, is_last=True)
+        if not self._guard.proven_now and len(self.held) >= PermissionGuard.FEW:
+            raise reason_to_stop(self.held.first)
+        return await self.held.settle(denied_by=math.inf, is_last=True)
 
     async def _checked(self, life: Life, permit: Permit | None) -> Permit | None:
         """A permit that the row still wants: waiting for it may have taken hours."""
@@ -275,7 +279,7 @@ class Deliverer:
             case Next.STOP_RUN:
                 self._stop.drain(reason_to_stop(disposition))
             case Next.HOLD:
-                self._held.hold(life, disposition, self._clock())
+                self.held.hold(life, disposition, self._clock())
             case Next.LOOK_UP if disposition.outcome == "doubtful":
                 self._outage.probe_gave_up(life)
                 await self._resolver.find_or_leave(life)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from ipaddress import IPv6Address
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
@@ -13,6 +14,9 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 from bulk_invite.durations import format_duration, parse_duration
 
 _PERCENT: Final = re.compile(r"(\d+(?:\.\d+)?)%")
+_ADDRESS: Final = re.compile(
+    r"(?:(?P<name>[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?)|\[(?P<ipv6>[^\[\]]+)\]):(?P<port>[0-9]{1,5})"
+)
 
 
 def duration(value: object) -> object:
@@ -49,6 +53,25 @@ def http_url(value: str) -> str:
     return value
 
 
+def address(value: str) -> str:
+    """`HOST:PORT`, an IPv6 address in brackets; kept as text."""
+    host_and_port(value)
+    return value
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """Raises ValueError for what is no `HOST:PORT`."""
+    found = _ADDRESS.fullmatch(text)
+    if found is None or int(found["port"]) > 65535:  # noqa: PLR2004 - the largest there is
+        raise ValueError("write HOST:PORT, such as 127.0.0.1:8081, [::1]:8081 or 0.0.0.0:8081")
+    if found["name"] is not None:
+        return found["name"], int(found["port"])
+    try:
+        return str(IPv6Address(found["ipv6"])), int(found["port"])
+    except ValueError:
+        raise ValueError("what stands in brackets has to be an IPv6 address, such as [::1]:8081") from None
+
+
 _DATABASES: Final = ("postgresql://", "postgres://")
 
 
@@ -57,10 +80,10 @@ def is_database(name: str) -> bool:
     return name.startswith(_DATABASES)
 
 
-def file_name(value: str) -> str:
-    if "://" in value:
+def file_or_database(value: str) -> str:
+    if "://" in value and not is_database(value):
         # A URL may hold a password, so it is not repeated.
-        raise ValueError("only a file can be the checkpoint so far, not a database URL")
+        raise ValueError("write a file name, or the address of a database: postgresql://USER@HOST/DATABASE")
     return value
 
 

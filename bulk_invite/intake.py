@@ -1,4 +1,4 @@
-"""Rows on their way in: read, validated, looked up in the checkpoint.
+"""Rows of sources that end, read once.
 
 A source whose rows have keys is read on where an earlier run broke off: what it has settled is only told of,
 what it has left open is read again by its keys, and the rest comes after the key that it had reached.
@@ -6,29 +6,17 @@ what it has left open is read again by its keys, and the rest comes after the ke
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
-from typing import Final, Protocol, cast
+from typing import Protocol, cast
 
 from anyio import to_thread
 
+from bulk_invite.admitter import BATCH_BYTES, BATCH_ROWS, Admitter, HandOver
 from bulk_invite.commit import Committer, InThread
-from bulk_invite.engagements import Engagements
-from bulk_invite.invitation import Invitation, Rejection, Row
-from bulk_invite.journal import AlreadySettled, ToSend
-from bulk_invite.outcome import State
-from bulk_invite.report import Report
+from bulk_invite.invitation import Row
 from bulk_invite.stop import StopSwitch
-
-_BATCH_ROWS: Final = 200
-"""Rows validated and looked up at a time: a few milliseconds of work between two looks at the network."""
-
-_BATCH_BYTES: Final = 1 << 20
-
-
-HandOver = Callable[[list[ToSend]], Awaitable[None]]
-"""Takes rows that are to be sent; waits where there is no room for more."""
 
 
 class Source(Protocol):
@@ -54,10 +42,6 @@ class KeyedSource(Source, Protocol):
     def rows(self, keys: Sequence[str], stop: Callable[[], bool]) -> list[Row]: ...
 
 
-class Validator(Protocol):
-    def validate(self, row: Row) -> Invitation | Rejection: ...
-
-
 class Intake:
     """Takes in all rows of the sources once. Every method raises BulkInviteError.
 
@@ -67,10 +51,8 @@ class Intake:
     def __init__(
         self,
         sources: Sequence[Source],
-        validator: Validator,
+        admitter: Admitter,
         committer: Committer,
-        engagements: Engagements,
-        report: Report,
         stop: StopSwitch,
         *,
         limit: int | None = None,
@@ -78,10 +60,8 @@ class Intake:
     ) -> None:
         self.all_read = False
         self._sources = sources
-        self._validator = validator
+        self._admitter = admitter
         self._committer = committer
-        self._engagements = engagements
-        self._report = report
         self._stop = stop
         self._remaining = limit
         self._in_thread = in_thread
@@ -95,14 +75,14 @@ class Intake:
         """Read until the sources end, the limit is reached or the run drains."""
         for source in self._sources:
             await self._take_in(source, hand_over)
-        self.all_read = self._report.tally.all_read = not self._stop.draining
+        self.all_read = not self._stop.draining
 
     async def _take_in(self, source: Source, hand_over: HandOver) -> None:
         begin = source.batches
         if source.has_keys:
             keyed = cast("KeyedSource", source)
             begin = partial(keyed.batches, after=await self._taken_up(keyed, hand_over))
-        with closing(begin(_BATCH_ROWS, _BATCH_BYTES, self._drains)) as batches:
+        with closing(begin(BATCH_ROWS, BATCH_BYTES, self._drains)) as batches:
             while self._remaining != 0 and (batch := await self._in_thread(next, batches, None)):
                 await self._take_in_batch(batch, hand_over, marks=source.has_keys)
         if self._remaining is None and not self._stop.draining:
@@ -114,13 +94,11 @@ class Intake:
         if after is None:
             return None
         last = ""
-        while arrived := await self._committer.arrived(source.name, last, _BATCH_ROWS):
-            for row in arrived:
-                self._report.arrived(row)
-                self._engagements.has_invitations(row.engagement)
+        while arrived := await self._committer.arrived(source.name, last, BATCH_ROWS):
+            self._admitter.arrived(arrived)
             last = arrived[-1].position.key
         last = ""
-        while keys := await self._committer.open_keys(source.name, last, _BATCH_ROWS):
+        while keys := await self._committer.open_keys(source.name, last, BATCH_ROWS):
             if self._remaining == 0 or self._stop.draining:
                 break
             rows = await self._in_thread(source.rows, keys, self._drains)
@@ -137,21 +115,9 @@ class Intake:
         while batch and self._remaining != 0 and not self._stop.draining:
             portion, batch = batch[: self._remaining], batch[self._remaining or len(batch) :]
             reached = portion[-1].position if marks else None
-            validated = [self._validator.validate(row) for row in portion]
-            to_send = []
-            for admission in await self._committer.admit(validated, reached):
-                self._report.took_in(admission)
-                match admission:
-                    case ToSend():
-                        to_send.append(admission)
-                    case AlreadySettled(state=State.CREATED, invitation=invitation):
-                        self._engagements.has_invitations(invitation.engagement)
-                    case _:
-                        pass
+            to_send = await self._admitter.let_in(portion, hand_over, reached)
             if self._remaining is not None:
-                self._remaining -= len(to_send)
-            if to_send:
-                await hand_over(to_send)
+                self._remaining -= to_send
 
     def _drains(self) -> bool:
         return self._stop.draining

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
@@ -20,6 +20,8 @@ Sources = Annotated[
     ),
 ]
 
+_GIVEN: Final = {"settings", "reload"}
+
 _CONFIG: Final = typer.Option(
     "--config",
     metavar="FILE",
@@ -30,6 +32,8 @@ _CONFIG: Final = typer.Option(
 def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of the named settings; it receives them merged as `settings`.
 
+    One that takes `reload` can merge them again, with what the file says by then.
+
     Options are taken as text: what is possible is decided in one place for flags, environment and file.
     """
 
@@ -37,10 +41,12 @@ def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
         @wraps(command)
         def run(*args: Any, config: Path | None = None, **arguments: Any) -> None:
             flags = {name: arguments.pop(name) for name in names}
+            if "reload" in own.parameters:
+                arguments["reload"] = partial(load, flags, config)
             command(*args, settings=load(flags, config), **arguments)
 
         own = inspect.signature(command, eval_str=True)
-        parameters = [each for each in own.parameters.values() if each.name != "settings"]
+        parameters = [each for each in own.parameters.values() if each.name not in _GIVEN]
         parameters += [_parameter(name) for name in names]
         parameters.append(_keyword("config", Annotated[Path | None, _CONFIG]))
         run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined] # typer reads it
@@ -81,7 +87,8 @@ def _metavar(name: str) -> str:
 
 
 _METAVARS: Final = {
-    "checkpoint": "PATH",
+    "checkpoint": "PATH|URL",
+    "checkpoint_schema": "NAME",
     "endpoint_url": "URL",
     "rate": "auto|N",
     "max_rate": "N",
@@ -94,6 +101,7 @@ _METAVARS: Final = {
     "request_column": "COLUMN",
     "columns": "JSON",
     "constants": "JSON",
+    "write_back": "TABLE",
     "max_in_flight": "N",
     "results": "DIR",
     "max_failures": "N|N%",
@@ -104,4 +112,9 @@ _METAVARS: Final = {
     "call_timeout": "DURATION",
     "max_attempts": "N",
     "service_model": "FILE",
+    "poll_interval": "DURATION",
+    "notify_channel": "NAME",
+    "retry_interval": "DURATION",
+    "listen": "HOST:PORT",
+    "health_file": "FILE",
 }

@@ -19,6 +19,7 @@ from rich.progress import Progress as Bar
 from bulk_invite.clock import utc_text
 from bulk_invite.outcome import State
 from bulk_invite.pacing.pacer import Pacer, PacingView
+from bulk_invite.pacing.parking import Why
 from bulk_invite.report import Tally
 
 _log = structlog.get_logger()
@@ -68,7 +69,10 @@ class View:
 
 
 class Progress:
-    """`watch` it beside the run. daily_quota, limit (rows that are sent): None for no limit."""
+    """`watch` it beside the run. daily_quota, limit (rows that are sent): None for no limit.
+
+    only_news: lines only where something has happened since the last one.
+    """
 
     def __init__(
         self,
@@ -80,6 +84,7 @@ class Progress:
         *,
         mode: Literal["auto", "on", "off"],
         interval: float,
+        only_news: bool = False,
     ) -> None:
         self._tally = tally
         self._sources = sources
@@ -87,6 +92,7 @@ class Progress:
         self._daily_quota = daily_quota
         self._mode = mode
         self._interval = interval
+        self._only_news = only_news
         self._limit = limit
         self._past: deque[tuple[float, int]] = deque()
         self._left_at = -math.inf
@@ -185,13 +191,16 @@ class Progress:
         update(task, completed=view.ended, total=view.total, **self._fields(view))
 
     async def _tell(self) -> None:
+        told: tuple[int, int, Why | None] = (0, 0, None)
         while True:
             with anyio.move_on_after(self._interval):
                 while True:
                     self.view(anyio.current_time())
                     await anyio.sleep(1.0)
             view = self.view(anyio.current_time())
-            pacing = view.pacing
+            if self._only_news and (view.rows, view.ended, view.pacing.parked) == told:
+                continue
+            told, pacing = (view.rows, view.ended, view.pacing.parked), view.pacing
             _log.info(
                 "run.progress",
                 rows=view.ended,

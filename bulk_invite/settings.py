@@ -6,7 +6,6 @@ A setting comes from the flag, else the environment (`BULK_INVITE_<NAME>`), else
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -29,16 +28,26 @@ from bulk_invite.errors import UsageError
 
 ENVIRONMENT_PREFIX: Final = "BULK_INVITE_"
 
-_PERCENT: Final = re.compile(r"(\d+(?:\.\d+)?)%")
-
 
 class Settings(BaseModel):
     """What a run may be told. Only the program layer sees it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    checkpoint: Annotated[str, AfterValidator(forms.file_name)] = Field(
-        "bulk-invite.db", min_length=1, description="The checkpoint file; what makes a run resumable."
+    checkpoint: Annotated[str, AfterValidator(forms.file_or_database)] = Field(
+        "bulk-invite.db",
+        min_length=1,
+        description="The checkpoint, what makes a run resumable: a file, or postgresql://... to share it.",
+    )
+    checkpoint_schema: str = Field(
+        "bulk_invite",
+        pattern=r"\A[a-z_][a-z0-9_]{0,62}\z",
+        description="Schema of a shared checkpoint; every account and catalog needs one of its own.",
+    )
+    wait_for_lock: bool = Field(
+        False,
+        description="While another sender has the checkpoint stand by, and take over when it ends or dies. "
+        "Default: exit 4.",
     )
     campaign: str = Field(
         "",
@@ -93,6 +102,12 @@ class Settings(BaseModel):
         "content",
         description="What the tokens of a database's rows are derived from: with key they stay when a row is "
         "changed, and a changed row that was sent is reported, not sent again.",
+    )
+    write_back: str | None = Field(
+        None,
+        min_length=1,
+        description="Table of the database that is read, kept up to date with what became of every row; "
+        "init-db makes it.",
     )
     daily_quota: Annotated[
         Literal["none"] | Annotated[int, Field(ge=1)], BeforeValidator(forms.count_or_none)
@@ -160,10 +175,46 @@ class Settings(BaseModel):
     service_model: Path | None = Field(
         None, description="Another service-2.json to validate and send by. Default: the shipped one."
     )
+    poll_interval: forms.Duration = Field(
+        5.0,
+        description="How often a source that goes on is looked at for new rows. A database can also ring: "
+        "see notify_channel.",
+    )
+    notify_channel: str = Field(
+        "bulk_invite",
+        min_length=1,
+        max_length=63,
+        pattern=r"\A[^\x00]*\z",
+        description="NOTIFY on it, in a database that is followed, has it looked at at once.",
+    )
+    retry_interval: forms.Duration = Field(
+        300.0,
+        description="Time after which rows are tried once more that were left open: in doubt, or of an "
+        "engagement that was full.",
+    )
+    listen: Annotated[str, AfterValidator(forms.address)] | None = Field(
+        None,
+        description="Host and port of the pages for probes, such as 127.0.0.1:8081 or [::1]:0 "
+        "(0: any port that is free). Default: no pages.",
+    )
+    health_file: Path | None = Field(
+        None, description="File that tells probes whether the run is alive and ready. Default: none."
+    )
 
     @property
     def tokens_from_keys(self) -> bool:
         return self.token_from == "key"  # noqa: S105 - no password
+
+
+SERVE_ONLY: Final = ("poll_interval", "notify_channel", "retry_interval", "listen", "health_file")
+"""Settings that mean something only to a run that goes on for ever: `send` does not take them."""
+
+_SEND_ONLY: Final = ("results", "max_failures", "limit", "retry_failed", "dry_run")
+"""Settings that mean something only to a run that has an end."""
+
+SEND: Final = tuple(name for name in Settings.model_fields if name not in SERVE_ONLY)
+
+SERVE: Final = tuple(name for name in Settings.model_fields if name not in _SEND_ONLY)
 
 
 def flag(name: str) -> str:
@@ -211,7 +262,9 @@ def load(
             each: f"in the environment ({ENVIRONMENT_PREFIX}{each.upper()})" for each in from_environment
         }
         origin |= dict.fromkeys(from_flags, "on the command line")
-        raise UsageError(_sentence(error, origin), hint="See bulk-invite send --help.") from None
+        of_serve = error.errors()[0]["loc"][0] in SERVE_ONLY
+        hint = f"See bulk-invite {'serve' if of_serve else 'send'} --help."
+        raise UsageError(_sentence(error, origin), hint=hint) from None
 
 
 def _read(path: Path, known: Iterable[str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from command import run, start, together
 from bulk_invite.cli import app
 from bulk_invite.errors import TooManyFailuresError
 from bulk_invite.outcome import State
-from bulk_invite.settings import Settings, flag, key, load, shown_default
+from bulk_invite.settings import SEND, SERVE_ONLY, Settings, flag, key, load, shown_default
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -41,8 +41,12 @@ def test_readme_has_every_option_with_its_default_and_meaning(name: str) -> None
 
 
 def test_readme_has_no_option_that_is_gone() -> None:
-    table = re.findall(r"^\| `(--[a-z-]+)` \|", README, re.MULTILINE)
-    assert table == [flag(name) for name in Settings.model_fields]
+    of_send, of_serve = (
+        re.findall(r"^\| `(--[a-z-]+)` \|", part, re.MULTILINE)
+        for part in README.split("| option of `serve` | default | meaning |")
+    )
+    assert of_send == [flag(name) for name in SEND]
+    assert of_serve == [flag(name) for name in SERVE_ONLY]
 
 
 def test_example_configuration_has_every_setting_with_its_default_and_meaning() -> None:
@@ -56,6 +60,11 @@ def test_example_configuration_has_every_setting_with_its_default_and_meaning() 
             assert getattr(written, name) == field.default, name
 
 
+def test_example_configuration_says_what_is_for_serve_only() -> None:
+    _, of_serve = EXAMPLE.split("# What follows is for serve only; send passes it over.\n")
+    assert list(tomllib.loads(uncommented(of_serve))) == [key(name) for name in SERVE_ONLY]
+
+
 def test_example_configuration_is_one_as_it_stands_and_uncommented(tmp_path: Path) -> None:
     for text in (EXAMPLE, uncommented(EXAMPLE)):
         path = tmp_path / "bulk-invite.toml"
@@ -66,9 +75,8 @@ def test_example_configuration_is_one_as_it_stands_and_uncommented(tmp_path: Pat
 def test_readme_has_every_command() -> None:
     for command in app.registered_commands:
         assert command.callback is not None
-        assert (
-            f"bulk-invite {command.callback.__name__}" in README or f"`{command.callback.__name__}`" in README
-        )
+        name = command.name or command.callback.__name__
+        assert f"bulk-invite {name}" in README or f"`{name}`" in README
 
 
 def test_readme_has_every_state_and_exit_code() -> None:
@@ -107,6 +115,7 @@ def test_ci_runs_the_readme_command() -> None:
     assert INSTALL_AND_TEST in (ROOT / ".ci" / "run").read_text().splitlines()
 
 
+@pytest.mark.slow
 def test_readme_demo_finds_nothing_lost_and_nothing_twice(tmp_path: Path) -> None:
     command = INSTALL_AND_DEMO.split(" && ")[-1].removeprefix(".venv/bin/bulk-invite ")
     ran = start(*shlex.split(command), cwd=tmp_path).ended(within=110)

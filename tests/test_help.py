@@ -9,13 +9,14 @@ import pytest
 from command import Ran, run, together
 
 from bulk_invite.cli import app
-from bulk_invite.settings import Settings, flag, key, shown_default
+from bulk_invite.settings import SEND, SERVE_ONLY, Settings, flag, key, shown_default
 
 
 @pytest.fixture(scope="module")
 def helps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
     """The help of every command by its name; "" is that of the whole program."""
-    names = ["", *(command.callback.__name__ for command in app.registered_commands if command.callback)]
+    commands = [(command.name, command.callback) for command in app.registered_commands]
+    names = ["", *(name or callback.__name__ for name, callback in commands if callback)]
     folder = tmp_path_factory.mktemp("help")
     calls = [
         partial(run, *([name] if name else []), "--help", cwd=folder, env={"COLUMNS": "120"})
@@ -45,7 +46,8 @@ def test_every_command_explains_itself(helps: dict[str, Ran]) -> None:
 
 def test_every_setting_is_an_option_of_send_with_its_variable_and_default(helps: dict[str, Ran]) -> None:
     text = words(helps["send"].stdout)
-    for name, setting in Settings.model_fields.items():
+    for name in SEND:
+        setting = Settings.model_fields[name]
         assert f" {flag(name)} " in text
         assert f"env: BULK_INVITE_{key(name).upper()}" in text
         default = shown_default(setting)
@@ -53,6 +55,7 @@ def test_every_setting_is_an_option_of_send_with_its_variable_and_default(helps:
         assert setting.description is not None
         assert words(setting.description) in text
     assert "BULK_INVITE_CONFIG" in text
+    assert not any(flag(name) in text for name in SERVE_ONLY)
 
 
 def test_a_shell_can_be_taught(tmp_path: Path) -> None:
@@ -73,7 +76,7 @@ def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
         }
         return run(cwd=tmp_path, env=env).stdout.split()
 
-    assert completed("bulk-invite se") == ["send"]
+    assert completed("bulk-invite se") == ["send", "serve"]
     assert "--max-rate" in completed("bulk-invite send --max")
 
 

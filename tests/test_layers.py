@@ -19,6 +19,8 @@ _LAYERS = [
         "flow": [
             "pipeline",
             "intake",
+            "admitter",
+            "following",
             "deliver",
             "life",
             "commit",
@@ -33,13 +35,16 @@ _LAYERS = [
             "stop",
             "report",
             "engagements",
+            "health",
             "pacing",
+            "write_back",
         ],
         "sources": ["sources"],
         "results": ["results"],
         "checkpoint": ["checkpoint"],
         "partner_central": ["partner_central"],
         "emulator": ["emulator"],
+        "control": ["control", "health_file"],
     },
     {"libpq": ["libpq"]},
     {
@@ -55,7 +60,7 @@ _LAYERS = [
             "service_model",
         ]
     },
-    {"values": ["invitation", "outcome", "doubt", "journal", "errors", "durations"]},
+    {"values": ["invitation", "outcome", "doubt", "journal", "health_view", "errors", "durations"]},
 ]
 
 _GROUP_OF = {module: group for layer in _LAYERS for group, modules in layer.items() for module in modules}
@@ -70,6 +75,7 @@ _OUTSIDE = {
 
 _ONLY_FROM = {
     "aioboto3": {"partner_central"},
+    "aiohttp": {"partner_central", "emulator", "control"},
     "aiobotocore": {"partner_central"},
     "botocore": {"partner_central", "emulator", "simulation"},
     "matplotlib": {"simulation"},

@@ -37,6 +37,7 @@ from pacers import make_governor, make_pacer
 from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME, running_loop
 
+from bulk_invite.admitter import Admitter
 from bulk_invite.backoff import Backoff
 from bulk_invite.commit import Committer
 from bulk_invite.deliver import Deliverer, Surroundings
@@ -102,6 +103,7 @@ class _Run:
     retry_failed: bool = False
     outlet_fails: BulkInviteError | None = None
     opening: Callable[[], Awaitable[None]] = _nothing
+    ending: Callable[[], Awaitable[None]] = _nothing
     stop: StopSwitch = field(default_factory=StopSwitch)
 
     def __post_init__(self) -> None:
@@ -132,19 +134,17 @@ class _Run:
         assert self.source is not None
         intake = Intake(
             [self.source],
-            TinyValidator(),
+            Admitter(TinyValidator(), committer, deliverer.engagements, self.report),
             committer,
-            deliverer.engagements,
-            self.report,
             self.stop,
             limit=self.limit,
         )
         bounds = Bounds(self.in_flight, self.failures)
-        pipeline = Pipeline(intake, committer, deliverer, self.report, self.stop, bounds)
+        pipeline = Pipeline([intake], committer, deliverer, self.report, self.stop, bounds)
         began = loop.time()
         try:
             with anyio.fail_after(30 * 24 * _HOUR):
-                await pipeline.run(self.opening)
+                await pipeline.run(self.opening, ending=self.ending)
         finally:
             self.finished = pipeline.finished
             self.took = loop.time() - began
@@ -1045,3 +1045,61 @@ async def test_rows_that_come_after_a_stop_are_not_admitted_and_are_no_error() -
     await run.when(0.1, run.stop.drain)
     assert not run.finished
     assert run.journal.states() == {}
+
+
+# The ending
+
+
+async def test_the_ending_comes_after_the_last_row_and_beside_the_committer() -> None:
+    run = _Run(_rows(3))
+    seen: list[dict[str, State]] = []
+
+    async def ending() -> None:
+        seen.append(run.journal.states())
+        await anyio.sleep(60)
+
+    run.ending = ending
+    await run.go()
+    assert seen == [dict.fromkeys(_rows(3), State.CREATED)]
+    assert run.took > 60
+
+
+async def test_a_run_that_was_stopped_ends_as_others_do() -> None:
+    run = _Run(_rows(50), ScriptedSender(seconds=2), rate=1.0)
+    drained: list[bool] = []
+
+    async def ending() -> None:
+        drained.append(run.stop.draining)
+        await anyio.sleep(5)
+        drained.append(all(call.ended for call in run.sender.calls))
+
+    run.ending = ending
+    await run.when(3.5, run.stop.drain)
+    assert drained == [True, True]
+    assert run.finished is False
+
+
+async def test_a_signal_reaches_the_ending() -> None:
+    run = _Run(_rows(1))
+
+    async def ending() -> None:
+        with run.stop.until_drain():
+            await anyio.sleep_forever()
+
+    run.ending = ending
+    await run.when(100, run.stop.drain)
+    assert 99 < run.took < 101
+    assert run.finished
+
+
+async def test_an_error_of_the_ending_is_the_end_of_the_run() -> None:
+    run = _Run(_rows(2))
+
+    async def ending() -> None:
+        await anyio.sleep(1)
+        raise SourceError("The table is gone.")
+
+    run.ending = ending
+    await run.fails(SourceError)
+    assert run.journal.states() == dict.fromkeys(_rows(2), State.CREATED)
+    assert run.finished

@@ -8,32 +8,17 @@ import time
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
 from command import FAST, Emulator, emulator, run, running, wait_until
+from crm import READ, filled
 from database import PASSWORD, Database, database, server
-from rows import make_rows, messages
+from rows import messages
 
 from bulk_invite.commands.sources import open_sources
 from bulk_invite.errors import UsageError
 from bulk_invite.settings import Settings
-
-READ = ("--table", "invitations", "--key", "id")
-
-
-def filled(db: Database, count: int) -> list[Any]:
-    """A table `invitations` of so many valid rows, with keys from 1 on."""
-    made = make_rows(count)
-    db.run("CREATE TABLE invitations (id bigint PRIMARY KEY, request jsonb NOT NULL)")
-    db.run(f"GRANT SELECT ON invitations TO {db.role}")
-    with db.connection() as connection, connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO invitations VALUES (%s, %s)",
-            [(key, orjson.dumps(row).decode()) for key, row in enumerate(made, start=1)],
-        )
-    return made
 
 
 def arguments(db: Database, url: str, *more: str) -> tuple[str, ...]:

@@ -6,12 +6,17 @@ from dataclasses import replace
 from typing import Final
 
 import anyio
+import structlog
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.commit import Committer
+from bulk_invite.errors import CheckpointError
 from bulk_invite.journal import PacingMemory
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.progress import Progress
+from bulk_invite.stop import StopSwitch
+
+_log = structlog.get_logger()
 
 _EVERY: Final = 10.0
 """Seconds between two notes of the pacing in the checkpoint; a park is noted at once."""
@@ -39,15 +44,25 @@ class Memory:
         while True:
             memory = self._now()
             moved = last is None or (memory.parked, memory.next_call) != (last.parked, last.next_call)
-            if last is None or moved or memory.at >= last.at + _EVERY:
+            if last is None or moved or abs(memory.at - last.at) >= _EVERY:
                 await self._committer.remember(memory)
                 last = memory
             await anyio.sleep(1.0)
 
-    def keep_last(self) -> None:
-        """Write once more, when nobody else writes any more."""
-        if self._begun.is_set():
-            self._writer.remember(self._now())
+    async def keep_last(self, stop: StopSwitch) -> None:
+        """Write once more, when nobody else writes any more.
+
+        Raises CheckpointError, unless that would hide why the run ended.
+        """
+        if not self._begun.is_set() or self._committer.failed:
+            return
+        try:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._writer.remember, self._now())
+        except CheckpointError as error:
+            if stop.reason is None:
+                raise
+            _log.error("pacing.not_remembered", reason=str(error))
 
     def _now(self) -> PacingMemory:
         return replace(self._pacer.memory(), left=self._progress.view(anyio.current_time()).left)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.clock import Clock
 from bulk_invite.errors import UsageError
 from bulk_invite.journal import PacingMemory
@@ -14,6 +13,9 @@ from bulk_invite.pacing.governor import Governor, Limits
 from bulk_invite.pacing.parking import DailyLimits
 from bulk_invite.pacing.window import DAY, RollingWindow
 from bulk_invite.settings import Settings
+
+if TYPE_CHECKING:
+    from bulk_invite.checkpoint.writer import CheckpointWriter
 
 _FIRST_RATE: Final = 1.0
 """Calls per second with which --rate auto begins: the quota published for the neighbouring operations."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Final
 
 import anyio
@@ -13,10 +12,10 @@ import structlog
 import typer
 
 from bulk_invite import logs
-from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.commands.checkpoints import CHECKPOINT_SETTINGS, open_writer, require_checkpoint
 from bulk_invite.commands.sources import SOURCE_SETTINGS, open_sources
 from bulk_invite.commands.summary import show_reconciliation
-from bulk_invite.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CheckpointError, UsageError
+from bulk_invite.errors import EXIT_INTERRUPTED, EXIT_STOPPED, UsageError
 from bulk_invite.options import with_settings
 from bulk_invite.outcome import State
 from bulk_invite.settings import Settings
@@ -34,7 +33,8 @@ Examples:
 
 
 @with_settings(
-    "checkpoint",
+    *CHECKPOINT_SETTINGS,
+    "wait_for_lock",
     "catalog",
     *SOURCE_SETTINGS,
     "endpoint_url",
@@ -73,16 +73,12 @@ def reconcile(
                 hint="Put the rows into a file and name that.",
             )
     stop = StopSwitch()
-    path = Path(settings.checkpoint)
-    if not path.exists():
-        raise CheckpointError(
-            f"There is no checkpoint at {path}.", hint="Name it with --checkpoint, or send something first."
-        )
+    require_checkpoint(settings)
     # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.
     from bulk_invite.commands.settle import settle_doubt  # noqa: PLC0415
 
     began = time.monotonic()
-    with CheckpointWriter.open(path, catalog=settings.catalog) as writer:
+    with open_writer(settings) as writer:
         states = Counter[State]()
         if writer.count_in_doubt():  # else nobody has to be asked
             options = {"use_uvloop": True}

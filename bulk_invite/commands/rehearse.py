@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bulk_invite.checkpoint.database import require_catalog
-from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.commands.checkpoints import database_of, open_reader
 from bulk_invite.commands.pacing import make_forecast
 from bulk_invite.commands.sources import Source
 from bulk_invite.commands.summary import Summary
@@ -35,12 +35,12 @@ def rehearse(
     """
     began = time.monotonic()
     report = Report(None)
-    path = Path(settings.checkpoint)
+    database = database_of(settings)
     with tempfile.TemporaryDirectory(prefix="bulk-invite-") as folder:
         copy = Path(folder) / "rehearsal.db"
-        if path.exists() and path.stat().st_size:  # an empty file is taken for a new checkpoint
-            with CheckpointReader(path) as reader:
-                require_catalog(path, reader.catalog, settings.catalog)
+        if database.exists():
+            with open_reader(settings) as reader:
+                require_catalog(database, reader.catalog, settings.catalog)
                 reader.copy_to(copy)
         with CheckpointWriter.open(copy, catalog=settings.catalog) as writer:
             writer.begin_run(time.time())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,31 +11,36 @@ from pathlib import Path
 import anyio
 import structlog
 
+from bulk_invite.admitter import Admitter
 from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.commands.checkpoints import open_writer
+from bulk_invite.commands.joining import (
+    Lasting,
+    collect_less,
+    make_committer,
+    make_deliverer,
+    make_lasting,
+    tell_start,
+)
 from bulk_invite.commands.memory import Memory
-from bulk_invite.commands.pacing import limits_of, make_clock, make_governor
-from bulk_invite.commands.service import WAITS, claim, connection_of, endpoint_of, make_look_up
+from bulk_invite.commands.pacing import limits_of, make_clock
+from bulk_invite.commands.service import claim, connection_of, endpoint_of
 from bulk_invite.commands.signals import watch_signals
 from bulk_invite.commands.sources import Source
 from bulk_invite.commands.summary import Summary, show
-from bulk_invite.commit import Committer
-from bulk_invite.deliver import Deliverer, Surroundings
-from bulk_invite.departure import Patience
-from bulk_invite.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CheckpointError, ResultsError
+from bulk_invite.errors import EXIT_INTERRUPTED, EXIT_STOPPED, ResultsError
 from bulk_invite.intake import Intake
 from bulk_invite.outcome import State
-from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.partner_central import connect
-from bulk_invite.permission import PermissionGuard
 from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
 from bulk_invite.progress import Progress
 from bulk_invite.report import Report, Tally
-from bulk_invite.resolver import Resolver
 from bulk_invite.results import Results
 from bulk_invite.settings import Settings
 from bulk_invite.sources.ndjson import STDIN
 from bulk_invite.stop import StopSwitch
 from bulk_invite.validation import RowValidator
+from bulk_invite.write_back import Target, WriteBack
 
 _log = structlog.get_logger()
 
@@ -45,10 +48,18 @@ _log = structlog.get_logger()
 class Run:
     """The parts of one run, joined."""
 
-    def __init__(self, settings: Settings, sources: Sequence[Source], validator: RowValidator) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sources: Sequence[Source],
+        validator: RowValidator,
+        outcomes: Sequence[Target] = (),
+    ) -> None:
+        """outcomes: where is written what becomes of the rows."""
         self._settings = settings
         self._sources = sources
         self._validator = validator
+        self._outcomes = outcomes
         self._stop = StopSwitch()
         self._limited = False
 
@@ -58,16 +69,16 @@ class Run:
         began = time.monotonic()
         finished = False
         with ExitStack() as stack:
-            writer = stack.enter_context(
-                CheckpointWriter.open(Path(settings.checkpoint), catalog=settings.catalog)
-            )
+            for target in self._outcomes:
+                stack.callback(target.writer.pause)
+            writer = stack.enter_context(open_writer(settings))
             results = None
             if settings.results is not None:
                 results = Results.open(settings.results)
                 stack.callback(results.abandon)
             report = Report(results)
             try:
-                _collect_less()
+                collect_less()
                 finished = anyio.run(self._send, writer, report, backend_options={"use_uvloop": True})
             finally:
                 summary = Summary.of_run(report.tally, time.monotonic() - began)
@@ -140,92 +151,54 @@ class Run:
 
     async def _send(self, writer: CheckpointWriter, report: Report) -> bool:
         """Whether every row was brought as far as it goes."""
-        settings, clock = self._settings, make_clock()
-        limits = limits_of(settings)
-        governor = make_governor(settings, writer, clock.steady())
-        pacer = Pacer(governor, burst=settings.burst, clock=clock)
-        committer = Committer(writer, campaign=settings.campaign, retry_failed=settings.retry_failed)
+        settings = self._settings
         async with connect(connection_of(settings)) as partner_central:
-            deliverer = Deliverer(
-                partner_central,
-                committer,
-                pacer,
-                Resolver(make_look_up(settings, partner_central, committer, clock), self._stop),
-                report,
-                self._stop,
-                guard=PermissionGuard(proven=writer.has_created()),
-                patience=Patience(
-                    settings.max_attempts,
-                    settings.token_lifetime,
-                    settings.call_timeout,
-                    WAITS,
-                    streak=min(10, settings.max_in_flight),
-                ),
-                surroundings=Surroundings(clock.wall, clock.steady, random.random, endpoint_of(settings)),
-            )
+            lasting = await make_lasting(settings, writer, partner_central, make_clock())
+            committer = make_committer(lasting)
+            deliverer = await make_deliverer(lasting, committer, report, self._stop)
             intake = Intake(
                 self._sources,
-                self._validator,
+                Admitter(self._validator, committer, deliverer.engagements, report),
                 committer,
-                deliverer.engagements,
-                report,
                 self._stop,
                 limit=settings.limit,
             )
-            pipeline = Pipeline(intake, committer, deliverer, report, self._stop, _bounds(settings))
-            progress = Progress(
-                report.tally,
-                self._sources,
-                pacer,
-                limits.daily.quota,
-                settings.limit,
-                mode=settings.progress,
-                interval=settings.progress_interval,
-            )
-            memory = Memory(pacer, progress, committer, writer)
-
-            async def opening() -> None:
-                await claim(writer, partner_central, endpoint_of(settings))
-                await anyio.to_thread.run_sync(writer.begin_run, time.time())
-                _log.info(
-                    "run.started",
-                    checkpoint=settings.checkpoint,
-                    catalog=settings.catalog,
-                    endpoint=endpoint_of(settings),
-                    rate=settings.rate,
-                    starts_at=round(governor.rate, 3),
-                    daily_quota=settings.daily_quota,
-                    counted=pacer.view().counted,
-                )
-                memory.begin()
-
+            pipeline = Pipeline([intake], committer, deliverer, report, self._stop, _bounds(settings))
+            progress = self._progress(lasting, report.tally)
+            memory = Memory(lasting.pacer, progress, committer, writer)
+            write_back = WriteBack(committer, self._outcomes, self._stop)
+            opening = partial(self._open, lasting, memory, write_back)
+            announce = partial(progress.announce, limits_of(settings).rate)
+            signals = partial(watch_signals, self._stop)
+            watchers = (signals, progress.watch, announce, memory.keep, write_back.run)
             try:
-                watchers = (progress.watch, partial(progress.announce, limits.rate), memory.keep)
-                await pipeline.run(opening, partial(watch_signals, self._stop), *watchers)
+                await pipeline.run(opening, *watchers, ending=write_back.finish)
             finally:
-                if not committer.failed:
-                    self._keep_last(memory)
+                await memory.keep_last(self._stop)
         self._limited = intake.limit_reached
-        return pipeline.finished
+        return pipeline.finished and write_back.complete
 
-    def _keep_last(self, memory: Memory) -> None:
-        """Write the pacing down; its failure does not hide why the run ended."""
-        try:
-            memory.keep_last()
-        except CheckpointError as error:
-            if self._stop.reason is None:
-                raise
-            _log.error("pacing.not_remembered", reason=str(error))
+    def _progress(self, lasting: Lasting, tally: Tally) -> Progress:
+        settings = self._settings
+        return Progress(
+            tally,
+            self._sources,
+            lasting.pacer,
+            limits_of(settings).daily.quota,
+            settings.limit,
+            mode=settings.progress,
+            interval=settings.progress_interval,
+        )
 
-
-def _collect_less() -> None:
-    """Keep the garbage collector from walking all that importing has left, again and again.
-
-    A call makes hundreds of objects and hardly a cycle: collecting as often as by default costs it a tenth.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    async def _open(self, lasting: Lasting, memory: Memory, write_back: WriteBack) -> None:
+        settings = self._settings
+        await claim(
+            lasting.writer, lasting.partner_central, endpoint_of(settings), waits=settings.wait_for_lock
+        )
+        await anyio.to_thread.run_sync(lasting.writer.begin_run, time.time())
+        tell_start("run.started", lasting)
+        memory.begin()
+        write_back.begin()
 
 
 def _bounds(settings: Settings) -> Bounds:

@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.prompt import Confirm
 
 from bulk_invite import logs
+from bulk_invite.commands.checkpoints import database_of
 from bulk_invite.commands.pacing import limits_of
-from bulk_invite.commands.sources import open_sources, shown
+from bulk_invite.commands.sources import open_outcomes, open_sources, require_databases, shown
 from bulk_invite.commands.validator import make_validator
 from bulk_invite.errors import EXIT_STOPPED, UsageError
 from bulk_invite.options import Sources, with_settings
-from bulk_invite.settings import Settings
+from bulk_invite.settings import SEND, Settings
 from bulk_invite.sources.ndjson import STDIN
 
 EXAMPLES: Final = """
@@ -34,10 +35,12 @@ Examples:
   crm-export | bulk-invite send - --campaign spring
 
   bulk-invite send postgresql://crm@db.example.com/crm --table invitations --key id
+
+  bulk-invite send postgresql://crm@db.example.com/crm --table invitations --key id --write-back outcomes
 """
 
 
-@with_settings(*Settings.model_fields)
+@with_settings(*SEND)
 def send(
     sources: Sources,
     *,
@@ -50,6 +53,8 @@ def send(
     4 cannot start or go on; 75 stopped by a signal, run the same command to go on; 130 second interrupt.
     """
     logs.configure(settings.log_format, settings.log_level)
+    if settings.write_back is not None:
+        require_databases(sources)
     resolved = open_sources(sources, settings)
     validator = make_validator(settings)
     if settings.dry_run:
@@ -67,14 +72,15 @@ def send(
         show_rehearsal(summary, forecast, as_json=settings.json_output, now=time.time())
         raise typer.Exit(1 if summary.rejected or summary.failed else 0)
     limits_of(settings)  # what cannot be asked for is said before anything is asked
-    _confirm(settings, sources)
+    outcomes = open_outcomes(sources, resolved, settings)
+    confirm(settings, sources)
     # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.
     from bulk_invite.commands.run import Run  # noqa: PLC0415
 
-    raise typer.Exit(Run(settings, resolved, validator).run())
+    raise typer.Exit(Run(settings, resolved, validator, outcomes).run())
 
 
-def _confirm(settings: Settings, sources: Sequence[str]) -> None:
+def confirm(settings: Settings, sources: Sequence[str]) -> None:
     """Ask before the live catalog is reached; there is no way to take an invitation back."""
     if settings.catalog != "AWS" or settings.yes:
         return
@@ -84,10 +90,11 @@ def _confirm(settings: Settings, sources: Sequence[str]) -> None:
             hint="Add --yes when you are sure: an invitation cannot be taken back.",
         )
     named = logs.escaped(", ".join(map(shown, sources)))
+    checkpoint = logs.escaped(database_of(settings).name)
     console = Console(stderr=True, highlight=False)
     console.print(
         f"About to invite partners for real: sources {named}; catalog AWS at "
-        f"{settings.endpoint_url or 'Partner Central'}; checkpoint {logs.escaped(settings.checkpoint)}; "
+        f"{settings.endpoint_url or 'Partner Central'}; checkpoint {checkpoint}; "
         f"campaign {settings.campaign or 'none'}; "
         f"{f'at most {settings.limit} invitations' if settings.limit else 'every row'}.",
         markup=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Final
 
 import anyio
@@ -12,6 +13,7 @@ from bulk_invite.backoff import Backoff
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.clock import Clock
 from bulk_invite.departure import Waits
+from bulk_invite.errors import CheckpointHeldError
 from bulk_invite.lookup import Known, LookUp
 from bulk_invite.outcome import Unreachable
 from bulk_invite.partner_central import Connection, PartnerCentral
@@ -19,6 +21,9 @@ from bulk_invite.reads import Finder, Reads
 from bulk_invite.settings import Settings
 
 _log = structlog.get_logger()
+
+_LOOK: Final = 5.0
+"""Seconds between two tries to send for an account that another checkpoint is sending for."""
 
 WAITS: Final = Waits(
     doubtful=Backoff(base=0.2, cap=20.0),
@@ -49,15 +54,31 @@ def make_look_up(settings: Settings, finder: Finder, known: Known, clock: Clock)
     return LookUp(reads, known, settling_time=settings.settling_time, clock=clock.wall)
 
 
-async def claim(writer: CheckpointWriter, partner_central: PartnerCentral, endpoint: str) -> None:
+async def claim(
+    writer: CheckpointWriter,
+    partner_central: PartnerCentral,
+    endpoint: str,
+    unreachable: Callable[[str], None] = lambda _: None,
+    *,
+    waits: bool = False,
+) -> None:
     """Learn who we are and bind the checkpoint to it, waiting for an endpoint that is down.
 
-    Raises SenderError for credentials that are refused, CheckpointError where it belongs to somebody else.
+    unreachable: told why, while it is. waits: for another sender of the same account too. Raises SenderError
+    for credentials that are refused, CheckpointError where it belongs to somebody else.
     """
     tries = 0
     while isinstance(owner := await partner_central.identify(), Unreachable):
         tries += 1
+        unreachable(owner.code)
         delay = WAITS.unreachable.delay(tries, random.random)
         _log.warning("endpoint.unreachable", endpoint=endpoint, reason=owner.code, next_try_s=round(delay, 1))
         await anyio.sleep(delay)
-    await anyio.to_thread.run_sync(writer.claim, owner)
+    while True:
+        try:
+            return await anyio.to_thread.run_sync(writer.claim, owner)
+        except CheckpointHeldError as error:
+            if not waits:
+                raise
+            _log.info("checkpoint.standing_by", now=str(error))
+        await anyio.sleep(_LOOK)

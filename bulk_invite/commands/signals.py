@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from typing import Final
 
 import anyio
 import structlog
 
+from bulk_invite.errors import EXIT_INTERRUPTED
 from bulk_invite.stop import StopSwitch
 
 _log = structlog.get_logger()
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+_PATIENCE: Final = 10.0
+"""Seconds that a run which was told to break off is given for what it cannot be torn from."""
 
 
 async def watch_signals(stop: StopSwitch) -> None:
@@ -27,10 +33,21 @@ async def watch_signals(stop: StopSwitch) -> None:
             signal.signal(each, signal.SIG_IGN)
 
 
+def break_off_for_sure() -> None:
+    """End the process after a while, whatever it waits for: a database or a disk that does not answer.
+
+    It is as safe as to be killed at any other moment.
+    """
+    end = threading.Timer(_PATIENCE, os._exit, (EXIT_INTERRUPTED,))
+    end.daemon = True
+    end.start()
+
+
 def _heed(number: signal.Signals, stop: StopSwitch) -> None:
     if stop.draining:
         _log.warning("run.interrupted", signal=number.name)
         stop.abort()
+        break_off_for_sure()
     else:
         _log.warning("run.draining", signal=number.name, now="calls in flight are finished, again: cut off")
         stop.drain()

@@ -1,19 +1,29 @@
-"""The sources that an operator names: files, globs, standard input and databases."""
+"""The sources that an operator names: files, globs, standard input and databases; some can be followed."""
 
 from __future__ import annotations
 
+import glob
+import os
 import random
+import stat
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from bulk_invite.backoff import Backoff
 from bulk_invite.errors import UsageError
+from bulk_invite.following import Followed
 from bulk_invite.forms import is_database
 from bulk_invite.invitation import Row
 from bulk_invite.settings import Settings
-from bulk_invite.sources.ndjson import STDIN, resolve
+from bulk_invite.sources.directory import FollowedDirectory
+from bulk_invite.sources.files import printable
+from bulk_invite.sources.ndjson import STDIN, NdjsonSource, resolve
+from bulk_invite.sources.pipe import Pipe
+from bulk_invite.write_back import Target
 
 if TYPE_CHECKING:
+    from bulk_invite.sources.postgres.outcomes import OutcomeTable
+    from bulk_invite.sources.postgres.selection import Selection
     from bulk_invite.sources.postgres.source import PostgresSource
 
 SOURCE_SETTINGS: Final = (
@@ -48,6 +58,12 @@ class Source(Protocol):
     ) -> Generator[list[Row]]: ...
 
 
+class Polled(Followed, Protocol):
+    """A source that goes on. poll: seconds between two looks at it."""
+
+    poll: float
+
+
 def shown(name: str) -> str:
     """A source as it may be told: the address of a database may hold a password."""
     return "a database" if is_database(name) else name
@@ -58,6 +74,59 @@ def open_sources(names: Sequence[str], settings: Settings) -> list[Source]:
 
     Raises UsageError for what cannot be meant, SourceError for what cannot be read.
     """
+    _check(names, settings)
+    sources: list[Source] = []
+    for name in names:
+        sources += [_database(name, settings)] if is_database(name) else resolve([name])
+    return sources
+
+
+def open_followed(names: Sequence[str], settings: Settings, pipes: dict[str, Pipe]) -> list[Polled]:
+    """Find and check sources that can be followed, in the order of their names.
+
+    pipes: those that are open already, by name; more are added.
+    Raises UsageError for what cannot be meant, SourceError for what cannot be read; that one `heals` where it
+    may be there later.
+    """
+    _check(names, settings)
+    # Before anything is connected to: what cannot be followed will not heal.
+    for name in names:
+        if not is_database(name) and not _can_be_followed(name):
+            raise UsageError(
+                f"{printable(name)} cannot be followed: it is a file with an end.",
+                hint="send sends it; serve follows a directory, a FIFO, standard input (-) or a database.",
+            )
+    sources = [_followed(name, settings, pipes) for name in names]
+    for source in sources:
+        source.poll = settings.poll_interval
+    return sources
+
+
+def _followed(name: str, settings: Settings, pipes: dict[str, Pipe]) -> Polled:
+    if is_database(name):
+        return _database(name, settings)
+    if name != STDIN and not _is_fifo(name):
+        return FollowedDirectory(name)
+    if name not in pipes:
+        pipes[name] = Pipe(NdjsonSource(name))
+    return pipes[name]
+
+
+def _can_be_followed(name: str) -> bool:
+    if name == STDIN or os.path.isdir(name) or _is_fifo(name):  # noqa: PTH112 - names stay as they are
+        return True
+    # What is not there, not even as a glob, may be a directory that is not mounted yet.
+    return not os.path.lexists(name) and not glob.has_magic(name)
+
+
+def _is_fifo(name: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(name).st_mode)  # noqa: PTH116 - likewise
+    except (OSError, ValueError):
+        return False
+
+
+def _check(names: Sequence[str], settings: Settings) -> None:
     if settings.tokens_from_keys and not all(map(is_database, names)):
         raise UsageError(
             "Only rows of a database have keys to make tokens from.",
@@ -65,18 +134,56 @@ def open_sources(names: Sequence[str], settings: Settings) -> list[Source]:
         )
     if sum(name == STDIN for name in names) > 1:
         raise UsageError("Standard input (-) is named twice.", hint="It can be read once: name it once.")
-    sources: list[Source] = []
-    for name in names:
-        sources += [_database(name, settings)] if is_database(name) else resolve([name])
-    return sources
+
+
+def open_outcomes(
+    names: Sequence[str], sources: Sequence[Source | Followed], settings: Settings
+) -> list[Target]:
+    """The tables into which is written what becomes of the rows, by the names of their sources.
+
+    Raises UsageError for what cannot be meant, SourceError for what cannot be written to.
+    """
+    table = settings.write_back
+    if table is None:
+        return []
+    # A database is one source, where the name of a file may stand for several.
+    require_databases(names)
+    pairs = dict.fromkeys((source.name, url) for url, source in zip(names, sources, strict=True))
+    tables = {name: outcome_table(url, table, settings) for name, url in pairs}
+    for each in tables.values():
+        each.check()
+    return [Target(name, each) for name, each in tables.items()]
+
+
+def require_databases(names: Sequence[str]) -> None:
+    """UsageError where there is nothing to write back to."""
+    if not all(map(is_database, names)):
+        raise UsageError(
+            "Only for rows of a database can be written back what became of them.",
+            hint="Leave --write-back away: for files there are --results and bulk-invite export.",
+        )
+
+
+def outcome_table(url: str, table: str, settings: Settings) -> OutcomeTable:
+    # As below.
+    from bulk_invite.sources.postgres.outcomes import OutcomeTable  # noqa: PLC0415
+
+    return OutcomeTable(url, table, _selection(settings), settings.campaign, _RECONNECT, random.random)
 
 
 def _database(url: str, settings: Settings) -> PostgresSource:
     # psycopg takes a while to import, and most sources are files.
-    from bulk_invite.sources.postgres.selection import Selection  # noqa: PLC0415
     from bulk_invite.sources.postgres.source import PostgresSource  # noqa: PLC0415
 
-    selection = Selection(
+    return PostgresSource(
+        url, _selection(settings), _RECONNECT, random.random, channel=settings.notify_channel
+    )
+
+
+def _selection(settings: Settings) -> Selection:
+    from bulk_invite.sources.postgres.selection import Selection  # noqa: PLC0415
+
+    return Selection(
         settings.table,
         settings.query,
         settings.key or "",
@@ -84,4 +191,3 @@ def _database(url: str, settings: Settings) -> PostgresSource:
         settings.columns,
         settings.constants,
     )
-    return PostgresSource(url, selection, _RECONNECT, random.random)

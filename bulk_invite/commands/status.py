@@ -6,14 +6,13 @@ import csv
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import orjson
 import typer
 
-from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.clock import utc_text
+from bulk_invite.commands.checkpoints import CHECKPOINT_SETTINGS, open_reader
 from bulk_invite.commands.summary import Summary, show
 from bulk_invite.journal import Overview, PacingMemory, Record
 from bulk_invite.logs import escaped, escaped_json
@@ -39,19 +38,19 @@ Examples:
 """
 
 
-@with_settings("checkpoint", "json_output")
+@with_settings(*CHECKPOINT_SETTINGS, "json_output")
 def status(*, settings: Settings) -> None:
     """Show counts of the whole checkpoint, and what is known of the account's quotas.
 
     Exit codes: 0 shown; 4 no checkpoint, or not readable.
     """
-    with CheckpointReader(Path(settings.checkpoint)) as checkpoint:
+    with open_reader(settings) as checkpoint:
         now = time.time()
         overview = checkpoint.overview(now)
     show(
         Summary.of_checkpoint(overview),
         as_json=settings.json_output,
-        more={"checkpoint": settings.checkpoint, **_more(overview, now)},
+        more={"checkpoint": checkpoint.name, **_more(overview, now)},
     )
 
 
@@ -94,7 +93,7 @@ def _share(part: int, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
 
 
-@with_settings("checkpoint")
+@with_settings(*CHECKPOINT_SETTINGS)
 def export(
     *,
     state: Annotated[
@@ -110,7 +109,7 @@ def export(
 
     Exit codes: 0 written; 4 no checkpoint, or not readable.
     """
-    with CheckpointReader(Path(settings.checkpoint)) as checkpoint:
+    with open_reader(settings) as checkpoint:
         records = checkpoint.records(state or [])
         if output_format == "csv":
             _write_csv(records)

@@ -1,0 +1,67 @@
+"""From rows to what is to be sent: validated, looked up in the checkpoint, told of, handed over."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
+
+from bulk_invite.commit import Committer
+from bulk_invite.engagements import Engagements
+from bulk_invite.invitation import Invitation, Position, Rejection, Row
+from bulk_invite.journal import AlreadySettled, Arrived, Mark, ToSend
+from bulk_invite.outcome import State
+from bulk_invite.report import Report
+
+BATCH_ROWS: Final = 200
+"""Rows validated and looked up at a time: a few milliseconds of work between two looks at the network."""
+
+BATCH_BYTES: Final = 1 << 20
+
+HandOver = Callable[[list[ToSend]], Awaitable[None]]
+"""Takes rows that are to be sent; waits where there is no room for more."""
+
+
+class Validator(Protocol):
+    def validate(self, row: Row) -> Invitation | Rejection: ...
+
+
+class Admitter:
+    """Lets rows in. Every method raises BulkInviteError."""
+
+    def __init__(
+        self, validator: Validator, committer: Committer, engagements: Engagements, report: Report
+    ) -> None:
+        self._validator = validator
+        self._committer = committer
+        self._engagements = engagements
+        self._report = report
+
+    async def let_in(
+        self,
+        rows: Sequence[Row],
+        hand_over: HandOver,
+        reached: Position | Mark | None = None,
+        *,
+        follows: bool = False,
+    ) -> int:
+        """Take a batch in; says how many of it are to be sent. reached, follows: see `Committer.admit`."""
+        validated = [self._validator.validate(row) for row in rows]
+        to_send = []
+        for admission in await self._committer.admit(validated, reached, follows=follows):
+            self._report.took_in(admission)
+            match admission:
+                case ToSend():
+                    to_send.append(admission)
+                case AlreadySettled(state=State.CREATED, invitation=invitation):
+                    self._engagements.has_invitations(invitation.engagement)
+                case _:
+                    pass
+        if to_send:
+            await hand_over(to_send)
+        return len(to_send)
+
+    def arrived(self, rows: Sequence[Arrived]) -> None:
+        """Tell of rows that have an invitation and are not read again."""
+        for row in rows:
+            self._report.arrived(row)
+            self._engagements.has_invitations(row.engagement)

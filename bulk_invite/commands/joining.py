@@ -1,0 +1,107 @@
+"""The parts of a run joined, as the settings ask for them."""
+
+from __future__ import annotations
+
+import gc
+import random
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from anyio.to_thread import run_sync
+
+from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.clock import Clock
+from bulk_invite.commands.pacing import make_governor
+from bulk_invite.commands.service import WAITS, endpoint_of, make_look_up
+from bulk_invite.commit import Committer
+from bulk_invite.deliver import Deliverer, Surroundings
+from bulk_invite.departure import Patience
+from bulk_invite.pacing.governor import Governor
+from bulk_invite.pacing.pacer import Pacer
+from bulk_invite.partner_central import PartnerCentral
+from bulk_invite.permission import PermissionGuard
+from bulk_invite.report import Report
+from bulk_invite.resolver import Resolver
+from bulk_invite.settings import Settings
+from bulk_invite.stop import StopSwitch
+
+_log = structlog.get_logger()
+
+_STREAK: Final = 10
+"""Doubtful endings one after the other that are taken for an outage; fewer where fewer are in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """What outlives a round: the checkpoint, the line to the service, the clock and the pacing."""
+
+    settings: Settings
+    writer: CheckpointWriter
+    partner_central: PartnerCentral
+    clock: Clock
+    governor: Governor
+    pacer: Pacer
+
+
+async def make_lasting(
+    settings: Settings, writer: CheckpointWriter, partner_central: PartnerCentral, clock: Clock
+) -> Lasting:
+    # The calls of a whole day are counted there.
+    governor = await run_sync(make_governor, settings, writer, clock.steady())
+    pacer = Pacer(governor, burst=settings.burst, clock=clock)
+    return Lasting(settings, writer, partner_central, clock, governor, pacer)
+
+
+def make_committer(lasting: Lasting) -> Committer:
+    settings = lasting.settings
+    return Committer(lasting.writer, campaign=settings.campaign, retry_failed=settings.retry_failed)
+
+
+async def make_deliverer(
+    lasting: Lasting, committer: Committer, report: Report, stop: StopSwitch
+) -> Deliverer:
+    proven = await run_sync(lasting.writer.has_created)
+    settings, clock, partner_central = lasting.settings, lasting.clock, lasting.partner_central
+    return Deliverer(
+        partner_central,
+        committer,
+        lasting.pacer,
+        Resolver(make_look_up(settings, partner_central, committer, clock), stop),
+        report,
+        stop,
+        guard=PermissionGuard(proven=proven),
+        patience=Patience(
+            settings.max_attempts,
+            settings.token_lifetime,
+            settings.call_timeout,
+            WAITS,
+            streak=min(_STREAK, settings.max_in_flight),
+        ),
+        surroundings=Surroundings(clock.wall, clock.steady, random.random, endpoint_of(settings)),
+    )
+
+
+def tell_start(event: str, lasting: Lasting) -> None:
+    """By what and to whom is sent."""
+    settings = lasting.settings
+    _log.info(
+        event,
+        checkpoint=lasting.writer.name,
+        catalog=settings.catalog,
+        endpoint=endpoint_of(settings),
+        rate=settings.rate,
+        starts_at=round(lasting.governor.rate, 3),
+        daily_quota=settings.daily_quota,
+        counted=lasting.pacer.view().counted,
+    )
+
+
+def collect_less() -> None:
+    """Keep the garbage collector from walking all that importing has left, again and again.
+
+    A call makes hundreds of objects and hardly a cycle: collecting as often as by default costs it a tenth.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)

@@ -1,0 +1,225 @@
+"""As long as nothing breaks: one checkpoint, one line to the service, and round after round."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import anyio
+import structlog
+from anyio.to_thread import run_sync
+
+from bulk_invite.admitter import Admitter
+from bulk_invite.commands.checkpoints import open_writer
+from bulk_invite.commands.joining import Lasting, make_committer, make_deliverer, make_lasting, tell_start
+from bulk_invite.commands.memory import Memory
+from bulk_invite.commands.pacing import limits_of, make_clock
+from bulk_invite.commands.service import claim, connection_of, endpoint_of
+from bulk_invite.commands.sources import open_followed, open_outcomes
+from bulk_invite.commands.validator import make_validator
+from bulk_invite.commit import Committer
+from bulk_invite.deliver import Deliverer
+from bulk_invite.following import Followed, Following
+from bulk_invite.health import Health
+from bulk_invite.outcome import State
+from bulk_invite.partner_central import connect
+from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
+from bulk_invite.progress import Progress
+from bulk_invite.report import Report, Tally
+from bulk_invite.settings import Settings
+from bulk_invite.sources.pipe import Pipe
+from bulk_invite.stop import StopSwitch
+from bulk_invite.validation import RowValidator
+from bulk_invite.write_back import Target, WriteBack
+
+_log = structlog.get_logger()
+
+_LOOK: Final = 0.5
+"""Seconds between two looks at how everything is."""
+
+_SLOW: Final = 5.0
+"""Seconds after which a checkpoint that has not answered does not."""
+
+_LONGEST: Final = 6 * 3600.0
+"""Seconds after which a round ends in any case: what it remembers of engagements would grow for ever."""
+
+_OPEN: Final = (State.PENDING, State.IN_DOUBT, State.DEFERRED)
+
+
+@dataclass(slots=True)
+class _Endless:
+    """How much there is to read, where nobody can know."""
+
+    size: int | None = None
+    consumed: int = 0
+    lines: int = 0
+
+
+class Session:
+    """Opens what is needed, and sends until told to stop; `begun` once it has got so far.
+
+    Every round has a stop switch of its own, for a pipeline leaves its used.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        settings: Settings,
+        health: Health,
+        pipes: dict[str, Pipe],
+        *,
+        trusted: bool,
+    ) -> None:
+        """pipes: those that stay open from one session to the next.
+
+        trusted: the endpoint did not refuse the sender the last time.
+        """
+        self.begun = False
+        self._names = names
+        self._settings = settings
+        self._health = health
+        self._pipes = pipes
+        self._trusted = trusted
+        self._stop = StopSwitch()
+        self._draining = False
+        self._outcomes: Sequence[Target] = ()
+
+    def drain(self) -> None:
+        """No new calls; `run` returns when those in flight are finished and committed."""
+        self._draining = True
+        self._stop.drain()
+
+    def abort(self) -> None:
+        """Break off the calls in flight too."""
+        self.drain()
+        self._stop.abort()
+
+    async def run(self) -> None:
+        """Return when a stop was asked for or no source goes on. Raises BulkInviteError."""
+        settings = self._settings
+        validator = await run_sync(make_validator, settings)
+        sources: Sequence[Followed] = await run_sync(open_followed, self._names, settings, self._pipes)
+        self._outcomes = await run_sync(open_outcomes, self._names, sources, settings)
+        writer = await run_sync(open_writer, settings, self._is_draining)
+        with ExitStack() as stack:
+            for target in self._outcomes:
+                stack.callback(target.writer.pause)
+            stack.enter_context(writer)
+            self._health.checkpoint.answers()
+            async with connect(connection_of(settings)) as partner_central:
+                lasting = await make_lasting(settings, writer, partner_central, make_clock())
+                with self._stop.until_drain():
+                    await claim(
+                        writer,
+                        partner_central,
+                        endpoint_of(settings),
+                        self._health.endpoint.fails,
+                        waits=settings.wait_for_lock,
+                    )
+                while sources and not self._draining:
+                    sources = await self._round(lasting, sources, validator)
+
+    async def _round(
+        self, lasting: Lasting, sources: Sequence[Followed], validator: RowValidator
+    ) -> Sequence[Followed]:
+        """Send what comes until it is time to try once more what was left open; the sources that go on."""
+        settings, report, stop = self._settings, Report(None), StopSwitch()
+        self._stop = stop
+        committer = make_committer(lasting)
+        deliverer = await make_deliverer(lasting, committer, report, stop)
+        admitter = Admitter(validator, committer, deliverer.engagements, report)
+        followings: list[Following] = []
+        is_over = _due(followings, deliverer, report.tally, settings.retry_interval)
+        followings += [
+            Following(
+                source, admitter, committer, stop, is_over, quiet=partial(_forget, source, report.tally)
+            )
+            for source in sources
+        ]
+        bounds = Bounds(settings.max_in_flight, FailureLimit())
+        pipeline = Pipeline(followings, committer, deliverer, report, stop, bounds)
+        progress = self._progress(lasting, report.tally)
+        memory = Memory(lasting.pacer, progress, committer, lasting.writer)
+        write_back = WriteBack(committer, self._outcomes, stop)
+        opening = partial(self._open, lasting, memory, write_back)
+        watch = partial(self._watch, sources, deliverer, report.tally, committer)
+        watchers = (progress.watch, memory.keep, write_back.run, watch)
+        try:
+            await pipeline.run(opening, *watchers, ending=write_back.finish)
+        finally:
+            await memory.keep_last(stop)
+        return [each for each, following in zip(sources, followings, strict=True) if not following.ended]
+
+    def _progress(self, lasting: Lasting, tally: Tally) -> Progress:
+        settings = self._settings
+        return Progress(
+            tally,
+            [_Endless()],
+            lasting.pacer,
+            limits_of(settings).daily.quota,
+            None,
+            mode=settings.progress,
+            interval=settings.progress_interval,
+            only_news=True,
+        )
+
+    async def _open(self, lasting: Lasting, memory: Memory, write_back: WriteBack) -> None:
+        await run_sync(lasting.writer.begin_run, time.time())
+        if not self.begun:
+            tell_start("serve.started", lasting)
+        self.begun = True
+        memory.begin()
+        write_back.begin()
+
+    async def _watch(
+        self, sources: Sequence[Followed], deliverer: Deliverer, tally: Tally, committer: Committer
+    ) -> None:
+        """Tell how everything is until cancelled."""
+        health = self._health
+        while True:
+            silent = [source.name for source in sources if not source.answering]
+            health.source.fails(f"no answer from {', '.join(silent)}") if silent else health.source.answers()
+            if deliverer.waits_for_endpoint:
+                health.endpoint.fails("calls do not arrive")
+            elif self._trusted or tally.states[State.CREATED]:
+                self._trusted = True
+                health.endpoint.answers()
+            if committer.busy_for() > _SLOW:
+                health.checkpoint.fails("no answer")
+            else:
+                health.checkpoint.answers()
+            await anyio.sleep(_LOOK)
+
+    def _is_draining(self) -> bool:
+        return self._draining
+
+
+def _forget(source: Followed, tally: Tally) -> None:
+    """Let a pipe forget what it has handed out, where all of it is settled."""
+    if isinstance(source, Pipe) and not any(tally.states[state] for state in _OPEN):
+        source.forget()
+
+
+def _due(
+    followings: Sequence[Following], deliverer: Deliverer, tally: Tally, retry_interval: float
+) -> Callable[[], bool]:
+    """Whether a round is to end; asked from threads. Once it is, it is for all of its sources."""
+    began = time.monotonic()
+    over = threading.Event()
+
+    def is_due() -> bool:
+        age = time.monotonic() - began
+        # A round that reads from the beginning has to come to what is new, however long that takes.
+        if age < retry_interval or not all(each.caught_up or each.ended for each in followings):
+            return over.is_set()
+        in_doubt = tally.states[State.IN_DOUBT] > tally.in_flight
+        if in_doubt or tally.states[State.DEFERRED] or len(deliverer.held) or age >= _LONGEST:
+            over.set()
+        return over.is_set()
+
+    return is_due

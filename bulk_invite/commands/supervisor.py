@@ -1,0 +1,178 @@
+"""What keeps a service going: sessions one after the other, whatever happens to them that can heal."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import anyio
+import structlog
+
+from bulk_invite import logs
+from bulk_invite.backoff import Backoff
+from bulk_invite.clock import utc_text
+from bulk_invite.commands.pacing import limits_of
+from bulk_invite.commands.session import Session
+from bulk_invite.commands.signals import break_off_for_sure
+from bulk_invite.commands.validator import make_validator
+from bulk_invite.errors import (
+    BulkInviteError,
+    CheckpointError,
+    CheckpointHeldError,
+    SenderError,
+    SourceError,
+    UsageError,
+)
+from bulk_invite.health import Health, Part
+from bulk_invite.settings import Settings
+from bulk_invite.sources.pipe import Pipe
+from bulk_invite.stop import StopSwitch
+
+_log = structlog.get_logger()
+
+_AGAIN: Final = Backoff(base=0.5, cap=30.0)
+
+_WELL: Final = 60.0
+"""Seconds that a session has lasted when what ends it is a new trouble, not the last one."""
+
+_STOP: Final = (signal.SIGINT, signal.SIGTERM)
+
+_FIXED: Final = (
+    "catalog",
+    "endpoint_url",
+    "region",
+    "profile",
+    "campaign",
+    "checkpoint",
+    "checkpoint_schema",
+    "listen",
+    "health_file",
+)
+"""Settings that say who is invited, by whom and where: they do not change under what is sent already."""
+
+
+class Supervisor:
+    """Runs sessions until a signal ends it. reload: reads the configuration anew; may raise UsageError."""
+
+    def __init__(
+        self, names: Sequence[str], settings: Settings, reload: Callable[[], Settings], health: Health
+    ) -> None:
+        self.interrupted = False
+        self.settings = settings
+        self._names = names
+        self._reload = reload
+        self._health = health
+        self._at_hand: Session | StopSwitch = StopSwitch()
+        self._ending = False
+        self._reloading = False
+        self._pipes: dict[str, Pipe] = {}
+        self._begun = False
+
+    async def run(self) -> None:
+        """Return when told to end, or when no source goes on.
+
+        Raises BulkInviteError for what does not heal.
+        """
+        failures, trusted = 0, True
+        while not self._is_ending():
+            began = time.monotonic()
+            if self._reloading:
+                self._read_configuration()
+            session = self._at_hand = Session(
+                self._names, self.settings, self._health, self._pipes, trusted=trusted
+            )
+            try:
+                await session.run()
+            except BulkInviteError as error:
+                self._begun = self._begun or session.begun
+                if self._is_ending() and error.heals and not session.begun:
+                    return  # it was waiting, and nothing is left undone
+                if self._is_ending() or not self._heals(error):
+                    raise
+                trusted = not isinstance(error, SenderError)
+                failures = 1 if time.monotonic() - began > _WELL else failures + 1
+                await self._wait(error, failures)
+            else:
+                self._begun = True
+                if not self._reloading:
+                    return
+
+    async def watch_signals(self) -> None:
+        """Go on until cancelled; after that signals are ignored, lest the result be lost to a late one."""
+        try:
+            with anyio.open_signal_receiver(*_STOP, signal.SIGHUP) as signals:
+                async for number in signals:
+                    self._heed(number)
+        finally:
+            # The receiver puts the default handlers back.
+            for each in (*_STOP, signal.SIGHUP):
+                signal.signal(each, signal.SIG_IGN)
+
+    def _is_ending(self) -> bool:
+        return self._ending
+
+    def end(self) -> None:
+        """Finish what is in flight, and no more."""
+        self._ending = True
+        self._at_hand.drain()
+
+    def _heed(self, number: signal.Signals) -> None:
+        if number == signal.SIGHUP:
+            _log.info("serve.reloading", now="calls in flight are finished, then it goes on as configured")
+            self._reloading = True
+            self._at_hand.drain()
+        elif self._ending:
+            _log.warning("run.interrupted", signal=number.name)
+            self.interrupted = True
+            self._at_hand.abort()
+            break_off_for_sure()
+        else:
+            _log.warning(
+                "run.draining", signal=number.name, now="calls in flight are finished, again: cut off"
+            )
+            self.end()
+
+    def _heals(self, error: BulkInviteError) -> bool:
+        if isinstance(error, CheckpointHeldError):
+            # Once it was ours: whoever has it now may be the ghost of a connection that broke.
+            return self._begun or self.settings.wait_for_lock
+        # What a source was refused for at the start is a mistake; later on somebody is working on it.
+        return error.heals or (self._begun and isinstance(error, SourceError))
+
+    async def _wait(self, error: BulkInviteError, failures: int) -> None:
+        delay = _AGAIN.delay(failures, random.random)
+        self._part_of(error).fails(str(error))
+        _log.warning(
+            "serve.waiting", reason=str(error), next_try=utc_text(time.time() + delay), tries=failures
+        )
+        stop = self._at_hand = StopSwitch()
+        with stop.until_drain():
+            await anyio.sleep(delay)
+
+    def _part_of(self, error: BulkInviteError) -> Part:
+        match error:
+            case CheckpointError():
+                return self._health.checkpoint
+            case SourceError():
+                return self._health.source
+            case _:
+                return self._health.endpoint
+
+    def _read_configuration(self) -> None:
+        self._reloading = False
+        try:
+            settings = self._reload()
+            limits_of(settings)
+            make_validator(settings)
+            if fixed := [name for name in _FIXED if getattr(settings, name) != getattr(self.settings, name)]:
+                raise UsageError(f"Only a new start changes {', '.join(fixed)}.")
+        except BulkInviteError as error:
+            _log.error("serve.configuration_refused", reason=str(error), now="it goes on as before")
+            return
+        old, new = self.settings.model_dump(), settings.model_dump()
+        logs.configure(settings.log_format, settings.log_level)
+        _log.info("serve.configuration_read", changed=[name for name in new if new[name] != old[name]])
+        self.settings = settings

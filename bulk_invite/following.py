@@ -1,0 +1,116 @@
+"""Rows of a source that goes on: new ones as they come, and now and then those that were left open.
+
+A round is a run like any other, but for its source: it is read on and on. It ends when rows were left open
+that may be tried once more by now (their engagement was full, nobody knows whether they arrived); the next
+one takes them up again. Only a new run tells a row that comes again from one that is there twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from typing import Protocol, cast
+
+from anyio import to_thread
+
+from bulk_invite.admitter import BATCH_BYTES, BATCH_ROWS, Admitter, HandOver
+from bulk_invite.commit import Committer, InThread
+from bulk_invite.invitation import Row
+from bulk_invite.journal import Mark
+from bulk_invite.stop import StopSwitch
+
+
+class Followed(Protocol):
+    """A source that goes on. Blocking; ends soon after `stop` turns true, and elsewhere hardly ever.
+
+    What comes with the rows is a mark from which it can be followed on, if it has such; without rows, only
+    that it was looked at. answering: whether the last look at it was a success.
+    """
+
+    name: str
+
+    @property
+    def has_keys(self) -> bool: ...
+
+    @property
+    def answering(self) -> bool: ...
+
+    def follow(
+        self, max_rows: int, max_bytes: int, stop: Callable[[], bool], *, mark: str | None
+    ) -> Generator[tuple[list[Row], str | None]]: ...
+
+
+class Keyed(Protocol):
+    """One whose rows have keys (`has_keys`)."""
+
+    def rows(self, keys: Sequence[str], stop: Callable[[], bool]) -> list[Row]: ...
+
+
+class Following:
+    """One source in one round. Raises BulkInviteError.
+
+    is_over: asked now and then whether the round is to end. quiet: called when the source has no rows for
+    now. caught_up: all that was there when the round began has been read. ended: the source goes on no more.
+    """
+
+    def __init__(
+        self,
+        source: Followed,
+        admitter: Admitter,
+        committer: Committer,
+        stop: StopSwitch,
+        is_over: Callable[[], bool],
+        *,
+        quiet: Callable[[], None] = lambda: None,
+        in_thread: InThread = to_thread.run_sync,
+    ) -> None:
+        self.all_read = self.ended = self.caught_up = False
+        self._told_to_end = False
+        self._source = source
+        self._admitter = admitter
+        self._committer = committer
+        self._stop = stop
+        self._is_over = is_over
+        self._quiet = quiet
+        self._in_thread = in_thread
+
+    async def run(self, hand_over: HandOver) -> None:
+        """Read until the round is over, the run drains or the source ends."""
+        mark = await self._committer.mark(self._source.name)
+        if mark is not None and self._source.has_keys:
+            await self._take_up(hand_over)
+        with closing(self._source.follow(BATCH_ROWS, BATCH_BYTES, self._ends, mark=mark)) as batches:
+            while (found := await self._in_thread(next, batches, None)) is not None:
+                rows, reached = found
+                # Reading cannot be cancelled: what it brings after a stop is not admitted any more.
+                if self._stop.draining:
+                    return
+                if rows or reached != mark:
+                    new = None if reached is None else Mark(self._source.name, reached)
+                    await self._admitter.let_in(rows, hand_over, new, follows=True)
+                    mark = reached
+                if not rows:
+                    self.caught_up = True
+                    self._quiet()
+            self.ended = not self._told_to_end
+        self.all_read = not self._stop.draining
+
+    async def _take_up(self, hand_over: HandOver) -> None:
+        """What earlier runs have left open, by its keys."""
+        last = ""
+        while keys := await self._committer.open_keys(self._source.name, last, BATCH_ROWS, to_send=True):
+            if self._stop.draining:
+                return
+            keyed = cast("Keyed", self._source)
+            rows = await self._in_thread(keyed.rows, keys, self._draining)
+            if rows:
+                await self._admitter.let_in(rows, hand_over, follows=True)
+            last = keys[-1]
+
+    def _draining(self) -> bool:
+        return self._stop.draining
+
+    def _ends(self) -> bool:
+        # Once told, a source comes to its end: another answer later on must not look as if it had by itself.
+        self._told_to_end = self._told_to_end or self._stop.draining or self._is_over()
+        return self._told_to_end
