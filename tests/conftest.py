@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -9,8 +11,30 @@ from hypothesis import Phase, settings
 if TYPE_CHECKING:
     from database import Database
 
+# Hundreds of Pythons start here. Where the environment forbids to keep what is compiled, each of them spends
+# a tenth of its time on compiling the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # For who only wants to know whether there is a failing example (`mutants`): the smallest one takes minutes.
 settings.register_profile("any_example", phases=(Phase.explicit, Phase.generate))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what is marked `slow`, in the share of each worker: begun late, all wait for it."""
+    if (worker := getattr(config, "workerinput", None)) is None:
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    others = [item for item in items if not item.get_closest_marker("slow")]
+    workers, dealt = worker["workercount"], list[pytest.Item]()
+    for number in range(workers):
+        # Work stealing begins with shares of this size, in the order of the tests.
+        share = (len(items) - len(dealt)) // (workers - number)
+        first = slow[number::workers]
+        rest = max(0, share - len(first))
+        dealt += first + others[:rest]
+        del others[:rest]
+    items[:] = dealt + others
 
 
 @pytest.fixture

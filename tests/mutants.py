@@ -140,7 +140,8 @@ def environment(copy: Path) -> dict[str, str]:
 
 def require_in_use(copy: Path) -> None:
     """Raise MutantError where `bulk_invite` would be imported from elsewhere."""
-    show = [sys.executable, "-c", "import bulk_invite; print(bulk_invite.__file__)"]
+    # -B: what it compiles would later be taken for the file with the bug, if that is as long and as old.
+    show = [sys.executable, "-B", "-c", "import bulk_invite; print(bulk_invite.__file__)"]
     # Not from within the copy: the current folder would come first by itself.
     ran = subprocess.run(
         show, cwd=copy.parent, env=environment(copy), capture_output=True, text=True, check=True

@@ -86,6 +86,7 @@ def _seconds_until(text: str) -> float:
     return (moment - datetime.now(UTC)).total_seconds()
 
 
+@pytest.mark.slow
 def test_a_parked_run_goes_on_at_the_moment_when_the_oldest_call_is_a_day_old(tmp_path: Path) -> None:
     first = write_rows(tmp_path / "first.ndjson", make_rows(5))
     second = write_rows(tmp_path / "second.ndjson", make_rows(5, start=5))
@@ -144,6 +145,7 @@ def test_calls_of_unknown_fate_and_of_a_killed_run_count(tmp_path: Path) -> None
     assert "run.parked" in {event["event"] for event in events}
 
 
+@pytest.mark.slow
 def test_however_often_it_is_killed_the_day_is_not_exceeded(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(120))
     limit = ("--daily-quota", "60", "--max-in-flight", "5", "--rate", "25")
@@ -175,6 +177,7 @@ def _there(cwd: Path) -> bool:
     return (cwd / "bulk-invite.db").exists()
 
 
+@pytest.mark.slow
 def test_an_unknown_cap_is_found_probed_remembered_and_left_when_it_is_gone(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(60))
     patient = ("--rate", "15", "--daily-quota", "none", "--probe-interval", "3s", "--json")
@@ -201,6 +204,7 @@ def test_an_unknown_cap_is_found_probed_remembered_and_left_when_it_is_gone(tmp_
     assert second - first > 0.25, "the first call is a probe, and goes alone until it is answered"
 
 
+@pytest.mark.slow
 def test_an_account_that_is_full_parks_the_run_and_single_engagements_do_not(tmp_path: Path) -> None:
     full = ScriptedServer(always(*[refusal("ServiceQuotaExceededException", status=402)] * 9, CREATED))
     source = write_rows(tmp_path / "rows.ndjson", make_rows(20))
@@ -230,6 +234,7 @@ def test_rows_of_full_engagements_are_tried_once_more_at_the_end_and_by_later_ru
         assert (made.code, made.json["created"]) == (0, 6)
 
 
+@pytest.mark.slow
 def test_a_restart_begins_near_the_rate_of_before(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(400))
     with emulator(rate=20.0, burst=5) as service:

@@ -8,6 +8,7 @@ import pytest
 from faults import senders
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 def test_of_two_senders_at_the_same_instant_one_sends_and_every_row_arrives_once(tmp_path: Path) -> None:
     tried = senders.campaign(20, tmp_path, 7)

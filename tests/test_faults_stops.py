@@ -8,6 +8,7 @@ import pytest
 from faults import stops
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("part", [0, 1])
 def test_told_to_stop_in_any_phase_it_ends_soon_and_the_rest_arrives_once_later(

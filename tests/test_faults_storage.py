@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from faults import storage
 from faults.needs import need
 from faults.under_watch import is_possible
@@ -11,6 +12,7 @@ from faults.under_watch import is_possible
 WATCH = "seccomp's user notification (Linux 5.5, x86_64 or aarch64)"
 
 
+@pytest.mark.slow
 def test_a_disk_that_fails_at_any_call_stops_the_run_and_costs_no_row_anything(tmp_path: Path) -> None:
     need(WATCH, there=is_possible())
     tried = storage.campaign(2, tmp_path, seed=1)

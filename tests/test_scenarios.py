@@ -105,6 +105,7 @@ def test_the_same_seed_gives_the_same_figures_and_another_one_others() -> None:
     assert first != other
 
 
+@pytest.mark.slow
 def test_over_http_the_fast_bucket_is_used_up_and_almost_nothing_is_throttled(tmp_path: Path) -> None:
     ran = _simulate("bucket-50", "--live", "--only-ours", "--format", "json", cwd=tmp_path)
     assert ran.code == 0, ran.stderr
@@ -113,6 +114,7 @@ def test_over_http_the_fast_bucket_is_used_up_and_almost_nothing_is_throttled(tm
     assert figures["throttled"] <= 0.01
 
 
+@pytest.mark.slow
 def test_over_http_the_real_sdk_stands_beside_it(tmp_path: Path) -> None:
     ran = _simulate(_own(tmp_path), "--live", "--format", "json", cwd=tmp_path)
     assert ran.code == 0, ran.stderr

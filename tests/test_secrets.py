@@ -155,6 +155,7 @@ def answer(request: Request) -> Reply:
     return replies[int(request.json["EngagementIdentifier"].removeprefix("eng-")) // 2 % len(replies)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log_format", ["console", "json"])
 def test_no_ending_of_a_row_tells_what_was_in_it(tmp_path: Path, log_format: str) -> None:
     throttled: set[str] = set()

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 import zstandard
 from command import (
     CREATED,
@@ -399,6 +400,7 @@ def test_throttles_and_faults_are_tried_again_with_the_same_token_and_body(tmp_p
     assert {record.client_token: record.attempts for record in records(tmp_path)} == tokens
 
 
+@pytest.mark.slow
 def test_doubt_that_does_not_end_is_kept_and_an_old_token_is_not_sent(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(3))
     with ScriptedServer(always(Reply(then=Then.RESET))) as server:
@@ -492,7 +494,7 @@ def test_what_is_impossible_is_refused_with_the_place_where_it_was_said(tmp_path
         (["--config", config(tmp_path, "rate = \n")], {}, ("not valid TOML",)),
         ([], {"CONFIG": "missing.toml"}, ("missing.toml", "cannot be read")),
         (["postgresql://me:secret@host/db"], {}, ("database",)),
-        (["--checkpoint", "postgresql://me:secret@host/db"], {}, (f"--checkpoint {flag}",)),
+        (["--checkpoint", "mysql://me:secret@host/db"], {}, (f"--checkpoint {flag}",)),
         (["--endpoint-url", "http://["], {}, (f"--endpoint-url {flag}",)),
         (["--endpoint-url", "ftp://127.0.0.1"], {}, (f"--endpoint-url {flag}",)),
         (["--catalog", "AWS", "--no-yes"], {"YES": "1"}, ("needs a yes",)),

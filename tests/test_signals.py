@@ -237,6 +237,7 @@ class Victim:
             return 0
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_nothing_is_lost_and_nothing_is_sent_twice(tmp_path: Path) -> None:
     faults = dict.fromkeys(("error_500", "reset_before", "reset_after", "close", "empty", "slow"), 0.03)
     with emulator(faults=FaultOptions(**faults), slow_for=0.4, latency=0.03, seed=12) as service:

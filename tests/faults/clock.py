@@ -136,6 +136,8 @@ def _faked(offset: str | Path) -> dict[str, str]:
     told = {"FAKETIME_TIMESTAMP_FILE": str(offset)} if isinstance(offset, Path) else {"FAKETIME": offset}
     # Setting a clock leaves the monotonic one alone. Two names: they differ between versions.
     kept = {"DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1"}
+    # A fix for a glibc of long ago, with which threads that wait for a time wait for none of it, and spin.
+    kept["FAKETIME_FORCE_MONOTONIC_FIX"] = "0"
     return {**CREDENTIALS, "LD_PRELOAD": str(LIBRARY), **kept, **told}
 
 
