@@ -72,6 +72,9 @@ def host_and_port(text: str) -> tuple[str, int]:
         raise ValueError("what stands in brackets has to be an IPv6 address, such as [::1]:8081") from None
 
 
+_ADDRESS_LIKE: Final = re.compile(
+    r"://|:[^/]*@|\b(?:password|host|service|dbname)=|^\s*postgres(?:ql)?:", re.IGNORECASE
+)
 _DATABASES: Final = ("postgresql://", "postgres://")
 
 
@@ -80,8 +83,13 @@ def is_database(name: str) -> bool:
     return name.startswith(_DATABASES)
 
 
+def may_be_address(name: str) -> bool:
+    """Whether it looks like an address, which may hold a password, though it is none that we know."""
+    return not is_database(name) and _ADDRESS_LIKE.search(name) is not None
+
+
 def file_or_database(value: str) -> str:
-    if "://" in value and not is_database(value):
+    if may_be_address(value):
         # A URL may hold a password, so it is not repeated.
         raise ValueError("write a file name, or the address of a database: postgresql://USER@HOST/DATABASE")
     return value

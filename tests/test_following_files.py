@@ -247,8 +247,8 @@ def test_what_can_be_followed_is_opened_and_everything_else_told(tmp_path: Path,
     with pytest.raises(UsageError, match="--token-from"):
         open_followed(["-"], settings(token_from="key"), {})
     with pytest.raises(SourceError) as raised:
-        open_followed([str(tmp_path / "mounted-later")], settings(), {})
-    assert raised.value.heals
+        open_followed([str(tmp_path / "mistyped")], settings(), {})
+    assert not raised.value.heals
     with pytest.raises(SourceError) as raised:
         open_followed(["postgresql://127.0.0.1:9/nowhere"], settings(table="a", key="id"), {})
     assert raised.value.heals

@@ -244,3 +244,55 @@ def test_sources_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read") as raised:
         open_sources(["postgresql://me:se%zzcret@db/x"], settings(table="t", key="id"))
     assert "cret" not in str(raised.value)
+
+
+def test_other_tokens_would_invite_everybody_again_and_are_refused(db: Database, tmp_path: Path) -> None:
+    filled(db, 3)
+    with emulator() as service:
+        command = arguments(db, service.url, *FAST)
+        assert run("send", *command, cwd=tmp_path, env=db.env).json["created"] == 3
+        other = run("send", *command, "--token-from", "key", cwd=tmp_path, env=db.env)
+        assert (other.code, "would be invited once more" in other.said) == (2, True)
+        rehearsed = run("send", *command, "--token-from", "key", "--dry-run", cwd=tmp_path, env=db.env)
+        assert rehearsed.code == 2
+        again = run("send", *command, "--token-from", "key", "--campaign", "autumn", cwd=tmp_path, env=db.env)
+        assert again.json["created"] == 3
+        assert len(service.calls()) == 6
+
+
+def test_a_refused_row_that_was_edited_and_a_row_of_another_table_are_told_as_what_they_are(
+    db: Database, tmp_path: Path
+) -> None:
+    filled(db, 3)
+    changed = """jsonb_set(request, '{Invitation,Message}', '"x"')"""
+    db.run(f"CREATE TABLE others AS SELECT id, {changed} AS request FROM invitations")
+    db.run(f"GRANT SELECT ON others TO {db.role}")
+    with emulator(unknown_engagements=("eng-00000000000001",)) as service:
+        command = ("--key", "id", "--endpoint-url", service.url, *FAST, "--token-from", "key")
+        first = run("send", db.reader, "--table", "invitations", *command, cwd=tmp_path, env=db.env)
+        assert (first.json["created"], first.json["failed"]) == (2, 1)
+        db.run("UPDATE invitations SET request = jsonb_set(request, '{Invitation,Message}', '\"y\"')")
+        for table, codes in (
+            ("invitations", {"changed_since_sent": 2, "changed_since_refused": 1}),
+            ("others", {"key_of_another_source": 3}),
+        ):
+            ran = run("send", db.reader, "--table", table, *command, cwd=tmp_path, env=db.env)
+            assert ran.json["rejected"] == 3
+            told = [each["errors"][0].split()[0] for each in ran.events if each["event"] == "row.rejected"]
+            assert Counter(told) == codes
+        assert len(service.calls()) == 3
+
+
+def test_what_may_hold_a_password_is_not_repeated(tmp_path: Path) -> None:
+    for name in (
+        "mysql://crm:hunter2@host/db",
+        "postgresql//crm:hunter2@host/db",
+        "host=db password=hunter2",
+    ):
+        for ran in (
+            run("validate", name, cwd=tmp_path),
+            run("serve", name, cwd=tmp_path, env={}),
+            run("status", "--checkpoint", name, cwd=tmp_path),
+        ):
+            assert ran.code == 2, ran.stderr
+            assert "hunter2" not in ran.stdout + ran.stderr

@@ -227,12 +227,14 @@ def test_sighup_reads_the_configuration_again_and_keeps_it_where_it_is_not_possi
     command = (db.reader, "--endpoint-url", service.url, "--json", "--config", file)
     with _serving(*command, cwd=tmp_path, env=db.env) as serving:
         _invited(service, 3)
+        table = 'table = "invitations"\n'
         for refused in (
-            "rate = -1\n",
-            'catalog = "AWS"\nyes = true\n',
-            'daily_quota = "none"\npace = "spread"\n',
+            f"{table}rate = -1\n",
+            f'{table}catalog = "AWS"\nyes = true\n',
+            f'{table}daily_quota = "none"\npace = "spread"\n',
+            'table = "nothing"\n',
         ):
-            file.write_text(f'key = "id"\ntable = "invitations"\n{refused}')
+            file.write_text(f'key = "id"\n{refused}')
             serving.signal(signal.SIGHUP)
             time.sleep(1.5)
         file.write_text('rate = 200\nkey = "id"\ntable = "invitations"\n')
@@ -242,8 +244,9 @@ def test_sighup_reads_the_configuration_again_and_keeps_it_where_it_is_not_possi
     assert ran.code == 0
     events = {each["event"]: each for each in ran.events}
     refused_for = [each["reason"] for each in ran.events if each["event"] == "serve.configuration_refused"]
-    assert len(refused_for) == 3
+    assert len(refused_for) == 4
     assert "a new start changes catalog" in refused_for[1]
+    assert "no table nothing" in refused_for[3]
     assert events["serve.configuration_read"]["changed"] == ["rate", "poll_interval"]
     assert service.messages() == Counter(messages(make_rows(60)))
 

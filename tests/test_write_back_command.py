@@ -133,3 +133,41 @@ def test_a_table_that_is_taken_away_in_the_middle_ends_the_run_in_good_order(
         assert 20 < ran.json["created"] == len(service.calls()) < 400
         assert "Traceback" not in ran.stderr
     assert "Create it with: bulk-invite init-db" in ran.said
+
+
+def test_an_edit_that_is_undone_is_undone_in_the_table(db: Database, tmp_path: Path) -> None:
+    filled(db, 3)
+    with_outcomes(db)
+    with emulator() as service:
+        command = (db.reader, *READ, *TO, "--endpoint-url", service.url, *FAST, "--token-from", "key")
+        for message, errors in (("", 0), ("another", 1), ("", 0)):
+            if message:
+                db.run("CREATE TABLE kept AS SELECT * FROM invitations")
+                db.run("UPDATE invitations SET request = '{}' WHERE id = 2")
+                edited = (
+                    """jsonb_set((SELECT request FROM kept WHERE id = 2), '{Invitation,Message}', '"z"')"""
+                )
+                db.run(f"UPDATE invitations SET request = {edited} WHERE id = 2")
+            elif db.run("SELECT to_regclass('kept') IS NOT NULL") == [(True,)]:
+                db.run(
+                    "UPDATE invitations SET request = (SELECT request FROM kept WHERE id = 2) WHERE id = 2"
+                )
+            run("send", *command, cwd=tmp_path, env=db.env)
+            told = "SELECT count(*) FROM outcomes WHERE errors IS NOT NULL AND state = 'created'"
+            assert db.run(told) == [(errors,)]
+        assert len(service.calls()) == 3
+
+
+def test_the_table_of_another_source_is_left_to_it(db: Database, tmp_path: Path) -> None:
+    filled(db, 2)
+    with_outcomes(db)
+    db.run("CREATE TABLE others AS SELECT * FROM invitations")
+    db.run(f"GRANT SELECT ON others TO {db.role}")
+    with emulator() as service:
+        ran = run(
+            *("send", db.reader, "--table", "others", "--key", "id", *TO, "--endpoint-url", service.url),
+            cwd=tmp_path,
+            env=db.env,
+        )
+        assert (ran.code, "is kept for" in ran.said) == (4, True)
+        assert not service.calls()

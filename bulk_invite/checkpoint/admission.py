@@ -63,7 +63,7 @@ def admit(
             new.append(row)
             admissions.append(ToSend(row))
         elif entry.body_hash != row.body_hash and not _may_change(row, entry, run):
-            admissions.append(_changed(row) if row.has_key_token else _token_reused(row))
+            admissions.append(_changed(row, entry) if row.has_key_token else _token_reused(row))
         elif entry.run == run:
             again_there = follows and entry.position == row.position
             admissions.append(SeenAgain(row.row) if again_there else Duplicate(row))
@@ -150,10 +150,26 @@ def _token_reused(row: Invitation) -> Rejection:
     return Rejection(row.row, (error,))
 
 
-def _changed(row: Invitation) -> Rejection:
-    error = RowError(
-        "$",
-        "changed_since_sent",
-        "The row with this key was taken up as it was before; it is not sent again, however it is changed.",
-    )
+def _changed(row: Invitation, entry: Known) -> Rejection:
+    if entry.position.source != row.position.source:
+        error = RowError(
+            "$",
+            "key_of_another_source",
+            f"A row of {entry.position.source} with this key has the token already; another source needs a "
+            "--campaign of its own.",
+        )
+        return Rejection(row.row, (error,))
+    if entry.state is State.FAILED and entry.doubt_since is None:
+        error = RowError(
+            "$",
+            "changed_since_refused",
+            "The service refused the row with this key before it was changed, and nobody was invited by it; "
+            "what it says now needs another key.",
+        )
+    else:
+        error = RowError(
+            "$",
+            "changed_since_sent",
+            "The row with this key was taken up as it was; it is not sent again, however it is changed.",
+        )
     return Rejection(row.row, (error,), row.client_token)

@@ -89,6 +89,7 @@ def _unsent() -> Select[Any]:
     )
     common = _common(unsent_rows)
     common["state"] = func.coalesce(invitations.c.state, unsent_rows.c.state)
+    common["code"] = func.coalesce(invitations.c.code, literal(""))
     for name in _OF_SENT:
         column = invitations.c[name]
         nothing = literal("") if isinstance(column.type, Text) else literal(0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from sqlalchemy import Connection, case, delete, or_, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, or_, select, update
 
 from bulk_invite.checkpoint.bulk import CHANGE, field_for, insert_each, parameters
 from bulk_invite.checkpoint.encoding import encode_errors
@@ -127,6 +127,8 @@ def note_unsent(
             read_again = unsent_rows.c.line.in_(lines)
         else:
             read_again = unsent_rows.c.line.between(lines[0], lines[-1])
+        if keys:
+            _note_mended(connection, and_(unsent_rows.c.source == source, read_again), change)
         connection.execute(delete(unsent_rows).where(unsent_rows.c.source == source, read_again))
         # By position: what comes last of it stands.
         unsent = {
@@ -137,6 +139,14 @@ def note_unsent(
         if unsent:
             rows = ({**values, "run": run} for values in unsent.values())
             connection.execute(_UNSENT, parameters(rows, change=change))
+
+
+def _note_mended(connection: Connection, read_again: ColumnElement[bool], change: int) -> None:
+    """Rows that were told of as changed since they were sent, and may be as they were again."""
+    told = select(unsent_rows.c.client_token).where(read_again, unsent_rows.c.client_token != "")
+    if tokens := connection.execute(told).scalars().all():
+        of_them = invitations.c.client_token.in_(tokens)
+        connection.execute(update(invitations).where(of_them).values(changed=change))
 
 
 def row_of(admission: Admission | Invitation) -> Row:

@@ -37,7 +37,8 @@ class CheckpointReader:
                 self._about = read_about(self._database, connection)
             if not self._about:
                 raise CheckpointError(
-                    f"The checkpoint {self._database.name} is empty.", hint="Send something first."
+                    f"The checkpoint {self._database.name} is empty.",
+                    hint="Check --checkpoint (in a database --checkpoint-schema), or send something first.",
                 )
             undo.pop_all()
 

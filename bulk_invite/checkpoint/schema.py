@@ -23,7 +23,7 @@ about = Table(
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
-"""`version`, `catalog`, `account`, `key_hash`."""
+"""`version`, `catalog`, `account`, `key_hash`, and what the tokens of sources with keys are made from."""
 
 runs = Table(
     "runs",

@@ -27,7 +27,7 @@ from bulk_invite.checkpoint.schema import (
     unsent_rows,
 )
 from bulk_invite.doubt import DoubtfulRow, SettledRow
-from bulk_invite.errors import CheckpointError
+from bulk_invite.errors import CheckpointError, UsageError
 from bulk_invite.invitation import Invitation, Position, Rejection
 from bulk_invite.journal import Admission, Arrived, Change, Event, Mark, Owner, PacingMemory, Record
 from bulk_invite.outcome import State
@@ -112,6 +112,23 @@ class CheckpointWriter:
                 connection.execute(statement.values(value=bindparam("new")), rows)
             else:
                 connection.execute(insert(about), [{"key": r["name"], "value": r["new"]} for r in rows])
+
+    def bind_tokens(self, source: str, campaign: str, token_from: str) -> None:
+        """Note what the tokens of a source's rows are made from.
+
+        Raises UsageError where it was something else before: with other tokens all would be invited again.
+        """
+        key = f"token_from of {source} in campaign {campaign}"
+        with self._transaction() as connection:
+            before = read_about(self._database, connection).get(key)
+            if before is None:
+                connection.execute(insert(about).values(key=key, value=token_from))
+            elif before != token_from:
+                raise UsageError(
+                    f"The rows of {source} were sent with tokens made from their {before}: with --token-from "
+                    f"{token_from} all of them would be invited once more.",
+                    hint=f"Keep --token-from {before}, or name a new --campaign if that is what you want.",
+                )
 
     def begin_run(self, now: float) -> None:
         """Start counting duplicates and time afresh; `now` in epoch seconds."""

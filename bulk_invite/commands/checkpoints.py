@@ -43,10 +43,15 @@ def open_reader(settings: Settings) -> CheckpointReader:
     return CheckpointReader(settings.checkpoint, settings.checkpoint_schema)
 
 
-def open_writer(settings: Settings, stop: Callable[[], bool] = lambda: False) -> CheckpointWriter:
+def open_writer(
+    settings: Settings,
+    stop: Callable[[], bool] = lambda: False,
+    waits: Callable[[str], None] = lambda _: None,
+) -> CheckpointWriter:
     """The checkpoint to send by, at once or (`wait_for_lock`) when no other sender has it any more.
 
-    stop: asked while waiting; true ends that with the error that is waited out. Raises CheckpointError.
+    waits: told what for. stop: asked while waiting; true ends that with the error that is waited out. Raises
+    CheckpointError.
     """
     from bulk_invite.checkpoint.writer import CheckpointWriter  # noqa: PLC0415
 
@@ -63,6 +68,7 @@ def open_writer(settings: Settings, stop: Callable[[], bool] = lambda: False) ->
             if told != str(error):
                 told = str(error)
                 _tell(error)
+                waits("standing by" if isinstance(error, CheckpointHeldError) else told)
         _sleep(_LOOK, stop)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 from anyio.to_thread import run_sync
@@ -80,6 +81,21 @@ async def make_deliverer(
         ),
         surroundings=Surroundings(clock.wall, clock.steady, random.random, endpoint_of(settings)),
     )
+
+
+class _Named(Protocol):
+    name: str
+
+    @property
+    def has_keys(self) -> bool: ...
+
+
+async def bind_tokens(lasting: Lasting, sources: Sequence[_Named]) -> None:
+    """See `CheckpointWriter.bind_tokens`."""
+    settings = lasting.settings
+    for source in sources:
+        if source.has_keys:
+            await run_sync(lasting.writer.bind_tokens, source.name, settings.campaign, settings.token_from)
 
 
 def tell_start(event: str, lasting: Lasting) -> None:

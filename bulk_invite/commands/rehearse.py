@@ -45,6 +45,8 @@ def rehearse(
         with CheckpointWriter.open(copy, catalog=settings.catalog) as writer:
             writer.begin_run(time.time())
             for source in sources:
+                if source.has_keys:
+                    writer.bind_tokens(source.name, settings.campaign, settings.token_from)
                 for batch in source.batches(stop=stop):
                     rows = [validator.validate(row) for row in batch]
                     admitted = writer.admit(

@@ -16,6 +16,7 @@ from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.commands.checkpoints import open_writer
 from bulk_invite.commands.joining import (
     Lasting,
+    bind_tokens,
     collect_less,
     make_committer,
     make_deliverer,
@@ -195,6 +196,7 @@ class Run:
         await claim(
             lasting.writer, lasting.partner_central, endpoint_of(settings), waits=settings.wait_for_lock
         )
+        await bind_tokens(lasting, self._sources)
         await anyio.to_thread.run_sync(lasting.writer.begin_run, time.time())
         tell_start("run.started", lasting)
         memory.begin()

@@ -74,7 +74,7 @@ def serve(
     try:
         anyio.run(_run, supervisor, settings, health, backend_options={"use_uvloop": True})
     finally:
-        left = _told(supervisor.settings)
+        left = _told(supervisor.settings) if supervisor.begun else 0
     if supervisor.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     raise typer.Exit(EXIT_STOPPED if left else 0)

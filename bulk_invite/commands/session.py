@@ -16,7 +16,14 @@ from anyio.to_thread import run_sync
 
 from bulk_invite.admitter import Admitter
 from bulk_invite.commands.checkpoints import open_writer
-from bulk_invite.commands.joining import Lasting, make_committer, make_deliverer, make_lasting, tell_start
+from bulk_invite.commands.joining import (
+    Lasting,
+    bind_tokens,
+    make_committer,
+    make_deliverer,
+    make_lasting,
+    tell_start,
+)
 from bulk_invite.commands.memory import Memory
 from bulk_invite.commands.pacing import limits_of, make_clock
 from bulk_invite.commands.service import claim, connection_of, endpoint_of
@@ -105,7 +112,7 @@ class Session:
         validator = await run_sync(make_validator, settings)
         sources: Sequence[Followed] = await run_sync(open_followed, self._names, settings, self._pipes)
         self._outcomes = await run_sync(open_outcomes, self._names, sources, settings)
-        writer = await run_sync(open_writer, settings, self._is_draining)
+        writer = await run_sync(open_writer, settings, self._is_draining, self._health.checkpoint.fails)
         with ExitStack() as stack:
             for target in self._outcomes:
                 stack.callback(target.writer.pause)
@@ -121,6 +128,7 @@ class Session:
                         self._health.endpoint.fails,
                         waits=settings.wait_for_lock,
                     )
+                await bind_tokens(lasting, sources)
                 while sources and not self._draining:
                     sources = await self._round(lasting, sources, validator)
 

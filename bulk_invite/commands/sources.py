@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from bulk_invite.backoff import Backoff
 from bulk_invite.errors import UsageError
 from bulk_invite.following import Followed
-from bulk_invite.forms import is_database
+from bulk_invite.forms import is_database, may_be_address
 from bulk_invite.invitation import Row
 from bulk_invite.settings import Settings
 from bulk_invite.sources.directory import FollowedDirectory
@@ -127,6 +127,13 @@ def _is_fifo(name: str) -> bool:
 
 
 def _check(names: Sequence[str], settings: Settings) -> None:
+    for name in names:
+        if may_be_address(name) and not os.path.lexists(name):
+            raise UsageError(
+                "A source is neither a file nor the address of a PostgreSQL. It is not told here, for it "
+                "may hold a password.",
+                hint="Write postgresql://USER@HOST/DATABASE, and the password to PGPASSWORD or pgpass.",
+            )
     if settings.tokens_from_keys and not all(map(is_database, names)):
         raise UsageError(
             "Only rows of a database have keys to make tokens from.",

@@ -46,6 +46,7 @@ _FIXED: Final = (
     "region",
     "profile",
     "campaign",
+    "token_from",
     "checkpoint",
     "checkpoint_schema",
     "listen",
@@ -70,6 +71,7 @@ class Supervisor:
         self._reloading = False
         self._pipes: dict[str, Pipe] = {}
         self._begun = False
+        self._proven: Settings | None = None
 
     async def run(self) -> None:
         """Return when told to end, or when no source goes on.
@@ -88,6 +90,8 @@ class Supervisor:
                 await session.run()
             except BulkInviteError as error:
                 self._begun = self._begun or session.begun
+                if self._put_back(session, error):
+                    continue
                 if self._is_ending() and error.heals and not session.begun:
                     return  # it was waiting, and nothing is left undone
                 if self._is_ending() or not self._heals(error):
@@ -96,7 +100,7 @@ class Supervisor:
                 failures = 1 if time.monotonic() - began > _WELL else failures + 1
                 await self._wait(error, failures)
             else:
-                self._begun = True
+                self._begun, self._proven = True, self.settings
                 if not self._reloading:
                     return
 
@@ -110,6 +114,11 @@ class Supervisor:
             # The receiver puts the default handlers back.
             for each in (*_STOP, signal.SIGHUP):
                 signal.signal(each, signal.SIG_IGN)
+
+    @property
+    def begun(self) -> bool:
+        """Whether it ever came as far as to send."""
+        return self._begun
 
     def _is_ending(self) -> bool:
         return self._ending
@@ -134,6 +143,17 @@ class Supervisor:
                 "run.draining", signal=number.name, now="calls in flight are finished, again: cut off"
             )
             self.end()
+
+    def _put_back(self, session: Session, error: BulkInviteError) -> bool:
+        """Whether a new configuration did not even begin, and the one before is taken again."""
+        if session.begun:
+            self._proven = self.settings
+        if session.begun or error.heals or self._proven in (None, self.settings) or self._is_ending():
+            return False
+        assert self._proven is not None  # noqa: S101 - tells the type checker
+        self.settings = self._proven
+        _log.error("serve.configuration_refused", reason=str(error), now="it goes on as before")
+        return True
 
     def _heals(self, error: BulkInviteError) -> bool:
         if isinstance(error, CheckpointHeldError):

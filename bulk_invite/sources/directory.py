@@ -76,9 +76,7 @@ class FollowedDirectory:
         try:
             os.scandir(path).close()
         except (OSError, ValueError) as exc:
-            error = unopened(self.name, exc)
-            error.heals = isinstance(exc, FileNotFoundError)  # it may be mounted later
-            raise error from exc
+            raise unopened(self.name, exc) from exc
 
     def follow(
         self, max_rows: int, max_bytes: int, stop: Callable[[], bool], *, mark: str | None = None

@@ -33,6 +33,8 @@ _COLUMNS: Final = {
 }
 """Columns: their type ("": that of the source's key), and what they mean to who opens the table."""
 
+_KEPT_FOR: Final = "What became of the rows of "
+
 _IDENTITY: Final = ("key", "campaign")
 
 _VALUES: Final = tuple(name for name in _COLUMNS if name not in (*_IDENTITY, "updated"))
@@ -62,7 +64,7 @@ class Place:
             "CREATE TABLE IF NOT EXISTS {} (\n    {},\n    PRIMARY KEY (key, campaign)\n)"
         ).format(self.name, sql.SQL(",\n    ").join(columns))
         about = (
-            f"What became of the rows of {self.source}, written by bulk-invite (--write-back). The "
+            f"{_KEPT_FOR}{self.source}, written by bulk-invite (--write-back). The "
             "checkpoint is the truth, and every run repairs this table by it: what is changed here changes "
             "no invitation."
         )
@@ -77,6 +79,11 @@ class Place:
             for schema in self.parts[:-1]
         ]
         return [*usage, sql.SQL("GRANT SELECT, INSERT, UPDATE ON {} TO {}").format(self.name, to)]
+
+    def kept_for_another(self, comment: str) -> str:
+        """The other source that a table with this comment was made for, "" for none."""
+        source = comment.removeprefix(_KEPT_FOR).partition(",")[0] if comment.startswith(_KEPT_FOR) else ""
+        return "" if source == self.source.partition(",")[0] else source
 
     def wrong(self, types: Mapping[str, str]) -> str:
         """What is wrong with columns of these types, "" for nothing."""

@@ -114,6 +114,11 @@ class OutcomeTable:
                     f"There is no table {self.name} in database {connection.info.dbname}.",
                     hint=made_by(self.name),
                 )
+            if other := place.kept_for_another(_comment(connection, oid)):
+                raise SourceError(
+                    f"The table {self.name} is kept for {other}.",
+                    hint="Name a table of its own with --write-back.",
+                )
             if wrong := place.wrong(_types(connection, oid)):
                 raise misshapen(self.name, wrong)
             # The server itself says best what it will not do.
@@ -152,6 +157,11 @@ class OutcomeTable:
 def _oid(connection: psycopg.Connection[Any], table: str) -> int | None:
     (oid,) = connection.execute("SELECT to_regclass(%s)::oid", (table,)).fetchone() or (None,)
     return oid
+
+
+def _comment(connection: psycopg.Connection[Any], table: int) -> str:
+    (comment,) = connection.execute("SELECT obj_description(%s, 'pg_class')", (table,)).fetchone() or ("",)
+    return comment or ""
 
 
 def _types(connection: psycopg.Connection[Any], table: int) -> dict[str, str]:

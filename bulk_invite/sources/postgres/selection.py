@@ -62,6 +62,11 @@ class Selection:
         for column in (self.key, *(self.columns.values() or (self.request,))):
             if column not in types:
                 raise _no_column(column, label, types)
+        if types[self.key] in _AS_THEY_ARE:
+            raise SourceError(
+                f"Column {self.key} of {label} is of type {types[self.key]}.",
+                hint="A key stands in the log and the checkpoint: name a number or a uuid with --key.",
+            )
         document = self._assembled(types) if self.columns else self._whole(types, label)
         database = connection.info.dbname
         # Keys of another column are other keys: what is known by them must not be taken for these.
