@@ -143,7 +143,7 @@ def only_current(endpoint: KeyEndpoint) -> Any:
 async def test_calls_go_on_over_renewals_and_none_is_made_with_a_key_of_old(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with KeyEndpoint(SOON + 0.5) as endpoint, ScriptedServer(only_current(endpoint)) as server:
+    with KeyEndpoint(SOON + 1.0) as endpoint, ScriptedServer(only_current(endpoint)) as server:
         monkeypatch.setenv(*endpoint.env.popitem())
         async with connect(connection(server.url)) as partner_central:
 
@@ -155,7 +155,7 @@ async def test_calls_go_on_over_renewals_and_none_is_made_with_a_key_of_old(
 
             async with anyio.create_task_group() as group:
                 for _ in range(4):
-                    group.start_soon(call_until, anyio.current_time() + 3.0)
+                    group.start_soon(call_until, anyio.current_time() + 5.0)
     used = {key_of(request) for request in server.creates}
     assert used == set(endpoint.handed_out)
     assert len(used) >= 3
