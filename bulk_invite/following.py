@@ -8,13 +8,13 @@ one takes them up again. Only a new run tells a row that comes again from one th
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
 from typing import Protocol, cast
 
-from anyio import to_thread
+from anyio import CancelScope
+from anyio.to_thread import run_sync
 
 from bulk_invite.admitter import BATCH_BYTES, BATCH_ROWS, Admitter, HandOver
-from bulk_invite.commit import Committer, InThread
+from bulk_invite.commit import Committer
 from bulk_invite.invitation import Row
 from bulk_invite.journal import Mark
 from bulk_invite.stop import StopSwitch
@@ -62,7 +62,6 @@ class Following:
         is_over: Callable[[], bool],
         *,
         quiet: Callable[[], None] = lambda: None,
-        in_thread: InThread = to_thread.run_sync,
     ) -> None:
         self.all_read = self.ended = self.caught_up = False
         self._told_to_end = False
@@ -72,28 +71,38 @@ class Following:
         self._stop = stop
         self._is_over = is_over
         self._quiet = quiet
-        self._in_thread = in_thread
 
     async def run(self, hand_over: HandOver) -> None:
         """Read until the round is over, the run drains or the source ends."""
         mark = await self._committer.mark(self._source.name)
         if mark is not None and self._source.has_keys:
             await self._take_up(hand_over)
-        with closing(self._source.follow(BATCH_ROWS, BATCH_BYTES, self._ends, mark=mark)) as batches:
-            while (found := await self._in_thread(next, batches, None)) is not None:
-                rows, reached = found
-                # Reading cannot be cancelled: what it brings after a stop is not admitted any more.
-                if self._stop.draining:
-                    return
-                if rows or reached != mark:
-                    new = None if reached is None else Mark(self._source.name, reached)
-                    await self._admitter.let_in(rows, hand_over, new, follows=True)
-                    mark = reached
-                if not rows:
-                    self.caught_up = True
-                    self._quiet()
-            self.ended = not self._told_to_end
+        batches = self._source.follow(BATCH_ROWS, BATCH_BYTES, self._ends, mark=mark)
+        try:
+            await self._take_in(batches, mark, hand_over)
+        finally:
+            with CancelScope(
+                shield=True
+            ):  # connections are closed there, and a thread may have to be waited for
+                await run_sync(batches.close)
         self.all_read = not self._stop.draining
+
+    async def _take_in(
+        self, batches: Generator[tuple[list[Row], str | None]], mark: str | None, hand_over: HandOver
+    ) -> None:
+        while (found := await run_sync(next, batches, None)) is not None:
+            rows, reached = found
+            # Reading cannot be cancelled: what it brings after a stop is not admitted any more.
+            if self._stop.draining:
+                return
+            if rows or reached != mark:
+                new = None if reached is None else Mark(self._source.name, reached)
+                await self._admitter.let_in(rows, hand_over, new, follows=True)
+                mark = reached
+            if not rows:
+                self.caught_up = True
+                self._quiet()
+        self.ended = not self._told_to_end
 
     async def _take_up(self, hand_over: HandOver) -> None:
         """What earlier runs have left open, by its keys."""
@@ -102,7 +111,7 @@ class Following:
             if self._stop.draining:
                 return
             keyed = cast("Keyed", self._source)
-            rows = await self._in_thread(keyed.rows, keys, self._draining)
+            rows = await run_sync(keyed.rows, keys, self._draining)
             if rows:
                 await self._admitter.let_in(rows, hand_over, follows=True)
             last = keys[-1]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import typer
 
+from bulk_invite.errors import UsageError
 from bulk_invite.settings import ENVIRONMENT_PREFIX, Settings, flag, key, load, shown_default
 
 Sources = Annotated[
@@ -29,21 +30,25 @@ _CONFIG: Final = typer.Option(
 )
 
 
-def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def with_settings(
+    *names: str, refused: Sequence[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of the named settings; it receives them merged as `settings`.
 
     One that takes `reload` can merge them again, with what the file says by then.
 
     Options are taken as text: what is possible is decided in one place for flags, environment and file.
+    refused: settings of other commands, in the environment or the file, that must not be passed over.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
         def run(*args: Any, config: Path | None = None, **arguments: Any) -> None:
             flags = {name: arguments.pop(name) for name in names}
+            read = partial(_read, flags, config, refused)
             if "reload" in own.parameters:
-                arguments["reload"] = partial(load, flags, config)
-            command(*args, settings=load(flags, config), **arguments)
+                arguments["reload"] = read
+            command(*args, settings=read(), **arguments)
 
         own = inspect.signature(command, eval_str=True)
         parameters = [each for each in own.parameters.values() if each.name not in _GIVEN]
@@ -54,6 +59,16 @@ def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
         return run
 
     return decorate
+
+
+def _read(flags: Mapping[str, Any], config: Path | None, refused: Sequence[str]) -> Settings:
+    settings = load(flags, config)
+    if given := [name for name in refused if getattr(settings, name) != Settings.model_fields[name].default]:
+        raise UsageError(
+            f"This command does not heed {', '.join(map(flag, given))}.",
+            hint="Take it out of the configuration file or the environment of this one.",
+        )
+    return settings
 
 
 def _parameter(name: str) -> inspect.Parameter:

@@ -13,7 +13,7 @@ from bulk_invite.backoff import Backoff
 
 _log = structlog.get_logger()
 
-_STREAK: Final = 10
+STREAK: Final = 10
 """Doubtful endings in a row after which it is not the rows. At one bad call in five it takes ten million."""
 
 
@@ -29,7 +29,7 @@ class Outage:
     """
 
     def __init__(
-        self, endpoint: str, backoff: Backoff, random: Callable[[], float], *, rows: int = _STREAK
+        self, endpoint: str, backoff: Backoff, random: Callable[[], float], *, rows: int = STREAK
     ) -> None:
         self._endpoint = endpoint
         self._backoff = backoff
@@ -51,7 +51,7 @@ class Outage:
 
     async def passed(self, who: object) -> bool:
         """Wait before a call of `who`. True: it is its turn to probe; False: the service answers."""
-        while self.is_on and self._streak < _STREAK:
+        while self.is_on and self._streak < STREAK:
             await self._moved.wait()
         return await self._turn(who)
 
@@ -60,7 +60,7 @@ class Outage:
         self._streak += 1
         if len(self._rows) < self._least_rows:
             self._rows.add(who)
-        if self._streak >= _STREAK and len(self._rows) >= self._least_rows and not self.is_on:
+        if self._streak >= STREAK and len(self._rows) >= self._least_rows and not self.is_on:
             self._shut(who)
 
     async def wait_to_retry(self, who: object, *, code: str, left: bool) -> bool:

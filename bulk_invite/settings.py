@@ -209,12 +209,12 @@ class Settings(BaseModel):
 SERVE_ONLY: Final = ("poll_interval", "notify_channel", "retry_interval", "listen", "health_file")
 """Settings that mean something only to a run that goes on for ever: `send` does not take them."""
 
-_SEND_ONLY: Final = ("results", "max_failures", "limit", "retry_failed", "dry_run")
-"""Settings that mean something only to a run that has an end."""
+SEND_ONLY: Final = ("results", "max_failures", "limit", "retry_failed", "dry_run")
+"""Settings that mean something only to a run that has an end; to pass them over would be to send unasked."""
 
 SEND: Final = tuple(name for name in Settings.model_fields if name not in SERVE_ONLY)
 
-SERVE: Final = tuple(name for name in Settings.model_fields if name not in _SEND_ONLY)
+SERVE: Final = tuple(name for name in Settings.model_fields if name not in SEND_ONLY)
 
 
 def flag(name: str) -> str:

@@ -13,9 +13,8 @@ from typing import Final, Protocol
 
 import anyio
 import structlog
-from anyio import to_thread
+from anyio.to_thread import run_sync
 
-from bulk_invite.commit import InThread
 from bulk_invite.journal import NO_CHANGE, Change, Record
 from bulk_invite.stop import StopSwitch
 
@@ -77,8 +76,7 @@ class WriteBack:
 
     The tables are served in turn: while one is away, what is for the others waits with it.
 
-    clock: seconds that only move forward, also on other threads. in_thread:
-    runs what blocks. Raises what they raise.
+    clock: seconds that only move forward, also on other threads. Raises what they raise.
     """
 
     def __init__(
@@ -88,14 +86,12 @@ class WriteBack:
         stop: StopSwitch,
         *,
         clock: Callable[[], float] = time.monotonic,
-        in_thread: InThread = to_thread.run_sync,
     ) -> None:
         self.complete = True
         self._changes = changes
         self._targets = targets
         self._stop = stop
         self._clock = clock
-        self._in_thread = in_thread
         self._begun = anyio.Event()
         self._alone = anyio.Lock()
 
@@ -147,7 +143,7 @@ class WriteBack:
             reached, records = await self._changes.changes(target.source, target.reached, _PAGE)
             if reached == target.reached:
                 return True
-            if records and not await self._in_thread(target.writer.write, records, stop):
+            if records and not await run_sync(target.writer.write, records, stop):
                 return False
             target.reached = reached
         return False
@@ -165,7 +161,7 @@ class WriteBack:
 
     async def _pause(self) -> None:
         for target in self._targets:
-            await self._in_thread(target.writer.pause)
+            await run_sync(target.writer.pause)
 
     def _drains(self) -> bool:
         return self._stop.draining

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import Phase, settings
 
 if TYPE_CHECKING:
-    from database import Database
+    from database import Database, Server
 
 # Hundreds of Pythons start here. Where the environment forbids to keep what is compiled, each of them spends
 # a tenth of its time on compiling the package anew.
@@ -52,6 +52,23 @@ def postgres() -> Iterator[str]:
         return
     with server() as running:
         yield running.url
+
+
+@pytest.fixture(scope="module")
+def restarted() -> Iterator[Server]:
+    """One that all tests of a module restart and kill, one after the other."""
+    from database import server  # noqa: PLC0415 - likewise
+
+    with server() as running:
+        yield running
+
+
+@pytest.fixture
+def own_server(restarted: Server) -> Iterator[tuple[Server, Database]]:
+    from database import database  # noqa: PLC0415 - likewise
+
+    with database(restarted.url) as made:
+        yield restarted, made
 
 
 @pytest.fixture

@@ -803,6 +803,20 @@ def test_what_has_changed_comes_once_and_as_it_is_now(place: Place) -> None:
         assert sorted(pages) == ["1", "2", "3", "4"]
 
 
+def test_a_row_that_has_not_left_yet_is_not_replaced_by_one_of_another_source(place: Place) -> None:
+    first = replace(_keyed("a", "1"), has_key_token=True)
+    other = replace(_keyed("a", "1", body="other"), has_key_token=True)
+    other = replace(other, row=replace(other.row, position=Position("another db", key="1")))
+    with writing(place) as writer:
+        writer.admit([first], campaign="", retry_failed=False)
+    with writing(place) as writer:
+        (refused,) = writer.admit([other], campaign="", retry_failed=False)
+        assert isinstance(refused, Rejection)
+        assert [error.code for error in refused.errors] == ["key_of_another_source"]
+    with writing(place) as writer:
+        assert writer.admit([first], campaign="", retry_failed=False) == [ToSend(first)]
+
+
 def test_a_changed_row_that_was_sent_is_told_with_its_invitation(place: Place) -> None:
     first = replace(_keyed("a", "1"), has_key_token=True)
     with writing(place) as writer:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import orjson
 import pytest
 from command import wait_until
-from database import PASSWORD, Database, Server, database, server
+from database import PASSWORD, Database, Server
 from following import Consumer
 from structlog.testing import capture_logs
 
@@ -28,18 +28,6 @@ TABLE = Selection("invitations", None, "id")
 @pytest.fixture(autouse=True)
 def _password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
-
-
-@pytest.fixture(scope="module")
-def restarted() -> Iterator[Server]:
-    with server() as running:
-        yield running
-
-
-@pytest.fixture
-def own_server(restarted: Server) -> Iterator[tuple[Server, Database]]:
-    with database(restarted.url) as made:
-        yield restarted, made
 
 
 def source(db: Database, selection: Selection = TABLE, **pace: Any) -> PostgresSource:

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from bulk_invite.commands.sources import open_followed
 from bulk_invite.errors import SourceError, UsageError
+from bulk_invite.invitation import Row
 from bulk_invite.settings import Settings, key
 from bulk_invite.sources.directory import FollowedDirectory
 from bulk_invite.sources.ndjson import NdjsonSource
@@ -282,3 +283,21 @@ def test_a_pipe_hands_out_again_what_is_not_known_to_be_settled_and_loses_nothin
     with fifo.open("wb", buffering=0) as writer:
         writer.write(b'{"a":5}\n')
     assert taken(2) == [b'{"a":4}', b'{"a":5}']
+
+
+def test_what_a_pipe_cannot_make_sense_of_is_an_error_and_not_its_end(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    pipe = Pipe(NdjsonSource(str(fifo)), poll=0.2)
+    with closing(pipe.follow(10, 1 << 20, lambda: False)) as found:
+        assert [next(found), next(found)] == [([], None)] * 2
+        fifo.write_bytes(b"\xff\xfe{\x00}\x00\n\x00")
+        with pytest.raises(SourceError, match="UTF-16"):
+            list(found)
+    with closing(pipe.follow(10, 1 << 20, lambda: False)) as found:
+        assert [next(found), next(found)] == [([], None)] * 2
+        fifo.write_bytes(b"1\n")
+        rows: list[Row] = []
+        while not rows:
+            rows, _ = next(found)
+        assert [row.data for row in rows] == [b"1"]

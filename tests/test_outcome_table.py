@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from command import free_port, wait_until
-from database import PASSWORD, Database, Server, database, server
+from database import PASSWORD, Database, Server
 from structlog.testing import capture_logs
 
 from bulk_invite.backoff import Backoff
@@ -354,18 +353,6 @@ def test_neither_password_nor_address_is_told(
 
 
 # A broken line
-
-
-@pytest.fixture(scope="module")
-def restarted() -> Iterator[Server]:
-    with server() as running:
-        yield running
-
-
-@pytest.fixture
-def own_server(restarted: Server) -> Iterator[tuple[Server, Database]]:
-    with database(restarted.url) as made:
-        yield restarted, made
 
 
 @pytest.mark.parametrize("how", ["restarted", "cut"])

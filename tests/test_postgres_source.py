@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import orjson
 import pytest
 from command import free_port
-from database import PASSWORD, Database, Server, database, server
+from database import PASSWORD, Database, Server
 from psycopg.types.json import Jsonb
 from rows import make_rows
 from structlog.testing import capture_logs
@@ -251,18 +251,6 @@ def test_members_that_have_no_place_are_told(columns: dict[str, str]) -> None:
 
 
 # A broken line
-
-
-@pytest.fixture(scope="module")
-def restarted() -> Iterator[Server]:
-    with server() as running:
-        yield running
-
-
-@pytest.fixture
-def own_server(restarted: Server) -> Iterator[tuple[Server, Database]]:
-    with database(restarted.url) as made:
-        yield restarted, made
 
 
 def _later(seconds: float, do: Callable[[], object]) -> threading.Thread:

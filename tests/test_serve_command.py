@@ -380,6 +380,40 @@ def test_what_becomes_of_rows_is_written_back_as_they_come_and_mended_after_a_ki
     assert {each for (each,) in db.run("SELECT invitation_id FROM outcomes WHERE state = 'created'")} == made
 
 
+def test_a_table_of_outcomes_that_is_away_keeps_no_row_waiting(
+    db: Database, service: Emulator, tmp_path: Path
+) -> None:
+    db.run("CREATE TABLE invitations (id bigint PRIMARY KEY, request jsonb NOT NULL)")
+    db.run(f"GRANT SELECT ON invitations TO {db.role}")
+    full = [{**row, "EngagementIdentifier": "eng-00000000000007"} for row in make_rows(11)]
+    insert(db, full, key=1)
+    with_outcomes(db)
+    command = (db.reader, *READ, "--endpoint-url", service.url, *FOLLOW, "--write-back", "outcomes")
+    with _serving(*command, "--retry-interval", "1s", cwd=tmp_path, env=db.env) as serving:
+        _invited(service, 9)
+        with db.connection() as other:
+            other.execute("LOCK TABLE outcomes")
+            for number in range(3):  # rounds end meanwhile, since two rows have no room
+                insert(db, make_rows(5, start=100 + 5 * number), key=100 + 5 * number)
+                _invited(service, 9 + 5 * (number + 1))
+                time.sleep(1.2)
+        wait_until(lambda: db.run("SELECT count(*) FROM outcomes WHERE state = 'created'") == [(24,)])
+        _stopped(serving)
+
+
+def test_what_holds_a_send_back_is_not_passed_over(db: Database, service: Emulator, tmp_path: Path) -> None:
+    filled(db, 3)
+    command = ("serve", db.reader, *READ, "--endpoint-url", service.url)
+    file = tmp_path / "bulk-invite.toml"
+    file.write_text("limit = 1\n")
+    for ran in (
+        run(*command, cwd=tmp_path, env={**db.env, "BULK_INVITE_DRY_RUN": "true"}),
+        run(*command, "--config", file, cwd=tmp_path, env=db.env),
+    ):
+        assert (ran.code, "does not heed" in ran.said) == (2, True), ran.stderr
+    assert not service.calls()
+
+
 def test_signals_that_come_at_once_are_heeded(db: Database, service: Emulator, tmp_path: Path) -> None:
     filled(db, 200)
     command = (db.reader, *READ, "--endpoint-url", service.url, *FOLLOW, "--rate", "20")

@@ -138,7 +138,8 @@ def _go_on(row: Invitation, entry: Known) -> Admission:
 
 def _may_change(row: Invitation, entry: Known, run: int) -> bool:
     """Whether a row may be another one than it was: its token is its key's, and has never left."""
-    return row.has_key_token and entry.run < run and entry.last_sent is None
+    is_same = row.has_key_token and entry.position.source == row.position.source
+    return is_same and entry.run < run and entry.last_sent is None
 
 
 def _token_reused(row: Invitation) -> Rejection:

@@ -16,6 +16,13 @@ from bulk_invite.journal import Owner
 RESTORE: Final = "Restore it from a copy; starting over with an empty one would send again."
 
 
+def damaged(name: str) -> CheckpointError:
+    """A database checks the form of what it holds, not the values: a state that is none."""
+    return CheckpointError(
+        f"The checkpoint {name} is damaged: it holds values that no sender writes.", hint=RESTORE
+    )
+
+
 class Database(Protocol):
     """An SQLite file, or a schema of a PostgreSQL."""
 

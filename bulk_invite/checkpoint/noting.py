@@ -16,33 +16,12 @@ from bulk_invite.invitation import Invitation, Position, Rejection, Row
 from bulk_invite.journal import Admission, Duplicate, SeenAgain
 from bulk_invite.outcome import State
 
+_OF_THE_ROW: Final = ("source", "line", "row_key", "body_hash", "engagement", "payload_type")
 _NEW: Final = insert_each(
-    invitations,
-    "client_token",
-    "run",
-    "campaign",
-    "source",
-    "line",
-    "row_key",
-    "body_hash",
-    "engagement",
-    "payload_type",
-    "state",
-    changed=CHANGE,
+    invitations, "client_token", "run", "campaign", "state", *_OF_THE_ROW, changed=CHANGE
 )
 # A row that was never sent may have been changed since.
-_MAY_CHANGE: Final = (
-    "run",
-    "state",
-    "source",
-    "line",
-    "row_key",
-    "body_hash",
-    "engagement",
-    "payload_type",
-    "code",
-    "errors",
-)
+_MAY_CHANGE: Final = ("run", "state", "code", "errors", *_OF_THE_ROW)
 _AGAIN: Final = {name: field_for(invitations.c[name]) for name in _MAY_CHANGE}
 # Most of what is read once more is as it was: that is no change to tell of.
 _IS_OTHER: Final = or_(*(invitations.c[name] != _AGAIN[name] for name in ("state", "source", "row_key")))
@@ -123,12 +102,11 @@ def note_unsent(
         lines, keys = [each.line for each in positions], [each.key for each in positions if each.key]
         if keys:
             read_again = unsent_rows.c.row_key.in_(keys)
+            _note_mended(connection, and_(unsent_rows.c.source == source, read_again), change)
         elif follows:  # between them may be rows that came before, and are left as they were
             read_again = unsent_rows.c.line.in_(lines)
         else:
             read_again = unsent_rows.c.line.between(lines[0], lines[-1])
-        if keys:
-            _note_mended(connection, and_(unsent_rows.c.source == source, read_again), change)
         connection.execute(delete(unsent_rows).where(unsent_rows.c.source == source, read_again))
         # By position: what comes last of it stands.
         unsent = {

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from bulk_invite import libpq
-from bulk_invite.checkpoint.database import RESTORE
+from bulk_invite.checkpoint.database import damaged
 from bulk_invite.checkpoint.schema import about, metadata
 from bulk_invite.checkpoint.sqlite import SqliteFile
 from bulk_invite.checkpoint.watchdog import Watchdog
@@ -88,9 +88,7 @@ class PostgresSchema:
         except (DBAPIError, psycopg.Error) as error:
             raise self._refusal(error.orig if isinstance(error, DBAPIError) else error) from None
         except (ValueError, KeyError):
-            raise CheckpointError(
-                f"The checkpoint {self.name} is damaged: it holds values that no sender writes.", hint=RESTORE
-            ) from None
+            raise damaged(self.name) from None
 
     @contextmanager
     def held(self) -> Iterator[Engine]:

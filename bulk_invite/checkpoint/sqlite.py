@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from bulk_invite.checkpoint.database import RESTORE, read_about
+from bulk_invite.checkpoint.database import RESTORE, damaged, read_about
 from bulk_invite.errors import CheckpointError, CheckpointHeldError
 from bulk_invite.journal import Owner
 
@@ -74,10 +74,7 @@ class SqliteFile:
                 heals=any(key in said.lower() for key in _PASSING),
             ) from None
         except (ValueError, KeyError):
-            # SQLite checks the form of a file, not the values: a state that is none, text that is not UTF-8.
-            raise CheckpointError(
-                f"The checkpoint {self.name} is damaged: it holds values that no sender writes.", hint=RESTORE
-            ) from None
+            raise damaged(self.name) from None
 
     @contextmanager
     def held(self) -> Iterator[Engine]:

@@ -6,7 +6,6 @@ for it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +13,7 @@ import structlog
 
 from bulk_invite.errors import BulkInviteError, CheckpointError, CheckpointHeldError
 from bulk_invite.settings import Settings
+from bulk_invite.sources.waiting import wait
 
 if TYPE_CHECKING:
     from bulk_invite.checkpoint.database import Database
@@ -69,7 +69,7 @@ def open_writer(
                 told = str(error)
                 _tell(error)
                 waits("standing by" if isinstance(error, CheckpointHeldError) else told)
-        _sleep(_LOOK, stop)
+        wait(_LOOK, stop)
 
 
 def _tell(error: BulkInviteError) -> None:
@@ -77,12 +77,6 @@ def _tell(error: BulkInviteError) -> None:
         _log.info("checkpoint.standing_by", now="waits until the other sender ends, and takes over then")
     else:
         _log.warning("checkpoint.unreachable", reason=str(error))
-
-
-def _sleep(seconds: float, stop: Callable[[], bool]) -> None:
-    end = time.monotonic() + seconds
-    while not stop() and (left := end - time.monotonic()) > 0:
-        time.sleep(min(left, 0.1))
 
 
 def require_checkpoint(settings: Settings) -> None:

@@ -6,7 +6,7 @@ import gc
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 import structlog
 from anyio.to_thread import run_sync
@@ -18,6 +18,7 @@ from bulk_invite.commands.service import WAITS, endpoint_of, make_look_up
 from bulk_invite.commit import Committer
 from bulk_invite.deliver import Deliverer, Surroundings
 from bulk_invite.departure import Patience
+from bulk_invite.outage import STREAK
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.partner_central import PartnerCentral
@@ -28,9 +29,6 @@ from bulk_invite.settings import Settings
 from bulk_invite.stop import StopSwitch
 
 _log = structlog.get_logger()
-
-_STREAK: Final = 10
-"""Doubtful endings one after the other that are taken for an outage; fewer where fewer are in flight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ async def make_deliverer(
             settings.token_lifetime,
             settings.call_timeout,
             WAITS,
-            streak=min(_STREAK, settings.max_in_flight),
+            streak=min(STREAK, settings.max_in_flight),
         ),
         surroundings=Surroundings(clock.wall, clock.steady, random.random, endpoint_of(settings)),
     )

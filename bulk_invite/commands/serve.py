@@ -21,7 +21,7 @@ from bulk_invite.forms import host_and_port
 from bulk_invite.health import Health
 from bulk_invite.health_file import HealthFile
 from bulk_invite.options import with_settings
-from bulk_invite.settings import SERVE, Settings
+from bulk_invite.settings import SEND_ONLY, SERVE, Settings
 
 if TYPE_CHECKING:
     from bulk_invite.commands.supervisor import Supervisor
@@ -40,7 +40,7 @@ Examples:
 """
 
 
-@with_settings(*SERVE)
+@with_settings(*SERVE, refused=SEND_ONLY)
 def serve(
     sources: Annotated[
         list[str],

@@ -12,6 +12,7 @@ import structlog
 from bulk_invite.backoff import Backoff
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.clock import Clock
+from bulk_invite.commands.waits import UNREACHABLE
 from bulk_invite.departure import Waits
 from bulk_invite.errors import CheckpointHeldError
 from bulk_invite.lookup import Known, LookUp
@@ -28,7 +29,7 @@ _LOOK: Final = 5.0
 WAITS: Final = Waits(
     doubtful=Backoff(base=0.2, cap=20.0),
     throttled=Backoff(base=0.1, cap=5.0),
-    unreachable=Backoff(base=0.5, cap=30.0),
+    unreachable=UNREACHABLE,
 )
 
 

@@ -128,6 +128,8 @@ class Session:
                         self._health.endpoint.fails,
                         waits=settings.wait_for_lock,
                     )
+                if self._draining:
+                    return  # perhaps before the checkpoint was known to be ours
                 await bind_tokens(lasting, sources)
                 while sources and not self._draining:
                     sources = await self._round(lasting, sources, validator)
@@ -158,7 +160,7 @@ class Session:
         watch = partial(self._watch, sources, deliverer, report.tally, committer)
         watchers = (progress.watch, memory.keep, write_back.run, watch)
         try:
-            await pipeline.run(opening, *watchers, ending=write_back.finish)
+            await pipeline.run(opening, *watchers, ending=partial(self._end, write_back))
         finally:
             await memory.keep_last(stop)
         return [each for each, following in zip(sources, followings, strict=True) if not following.ended]
@@ -183,6 +185,11 @@ class Session:
         self.begun = True
         memory.begin()
         write_back.begin()
+
+    async def _end(self, write_back: WriteBack) -> None:
+        """Write the last changes back; where another round follows, that one does it and nobody waits."""
+        if self._draining:
+            await write_back.finish()
 
     async def _watch(
         self, sources: Sequence[Followed], deliverer: Deliverer, tally: Tally, committer: Committer

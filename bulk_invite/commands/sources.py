@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
-from bulk_invite.backoff import Backoff
+from bulk_invite.commands.waits import UNREACHABLE
 from bulk_invite.errors import UsageError
 from bulk_invite.following import Followed
 from bulk_invite.forms import is_database, may_be_address
@@ -36,8 +36,6 @@ SOURCE_SETTINGS: Final = (
     "token_from",
 )
 """Settings that say what is read of a database."""
-
-_RECONNECT: Final = Backoff(base=0.5, cap=30.0)
 
 
 class Source(Protocol):
@@ -175,7 +173,7 @@ def outcome_table(url: str, table: str, settings: Settings) -> OutcomeTable:
     # As below.
     from bulk_invite.sources.postgres.outcomes import OutcomeTable  # noqa: PLC0415
 
-    return OutcomeTable(url, table, _selection(settings), settings.campaign, _RECONNECT, random.random)
+    return OutcomeTable(url, table, _selection(settings), settings.campaign, UNREACHABLE, random.random)
 
 
 def _database(url: str, settings: Settings) -> PostgresSource:
@@ -183,7 +181,7 @@ def _database(url: str, settings: Settings) -> PostgresSource:
     from bulk_invite.sources.postgres.source import PostgresSource  # noqa: PLC0415
 
     return PostgresSource(
-        url, _selection(settings), _RECONNECT, random.random, channel=settings.notify_channel
+        url, _selection(settings), UNREACHABLE, random.random, channel=settings.notify_channel
     )
 
 

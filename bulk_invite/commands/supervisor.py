@@ -12,12 +12,12 @@ import anyio
 import structlog
 
 from bulk_invite import logs
-from bulk_invite.backoff import Backoff
 from bulk_invite.clock import utc_text
 from bulk_invite.commands.pacing import limits_of
 from bulk_invite.commands.session import Session
 from bulk_invite.commands.signals import break_off_for_sure
 from bulk_invite.commands.validator import make_validator
+from bulk_invite.commands.waits import UNREACHABLE
 from bulk_invite.errors import (
     BulkInviteError,
     CheckpointError,
@@ -32,8 +32,6 @@ from bulk_invite.sources.pipe import Pipe
 from bulk_invite.stop import StopSwitch
 
 _log = structlog.get_logger()
-
-_AGAIN: Final = Backoff(base=0.5, cap=30.0)
 
 _WELL: Final = 60.0
 """Seconds that a session has lasted when what ends it is a new trouble, not the last one."""
@@ -89,7 +87,7 @@ class Supervisor:
             try:
                 await session.run()
             except BulkInviteError as error:
-                self._begun = self._begun or session.begun
+                self._note_begun(session)
                 if self._put_back(session, error):
                     continue
                 if self._is_ending() and error.heals and not session.begun:
@@ -100,7 +98,7 @@ class Supervisor:
                 failures = 1 if time.monotonic() - began > _WELL else failures + 1
                 await self._wait(error, failures)
             else:
-                self._begun, self._proven = True, self.settings
+                self._note_begun(session)
                 if not self._reloading:
                     return
 
@@ -144,10 +142,12 @@ class Supervisor:
             )
             self.end()
 
+    def _note_begun(self, session: Session) -> None:
+        if session.begun:
+            self._begun, self._proven = True, self.settings
+
     def _put_back(self, session: Session, error: BulkInviteError) -> bool:
         """Whether a new configuration did not even begin, and the one before is taken again."""
-        if session.begun:
-            self._proven = self.settings
         if session.begun or error.heals or self._proven in (None, self.settings) or self._is_ending():
             return False
         assert self._proven is not None  # noqa: S101 - tells the type checker
@@ -163,7 +163,7 @@ class Supervisor:
         return error.heals or (self._begun and isinstance(error, SourceError))
 
     async def _wait(self, error: BulkInviteError, failures: int) -> None:
-        delay = _AGAIN.delay(failures, random.random)
+        delay = UNREACHABLE.delay(failures, random.random)
         self._part_of(error).fails(str(error))
         _log.warning(
             "serve.waiting", reason=str(error), next_try=utc_text(time.time() + delay), tries=failures

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from typing import Final
 
+from bulk_invite.errors import SourceError
 from bulk_invite.invitation import Row
 from bulk_invite.sources.ndjson import NdjsonSource
 from bulk_invite.sources.waiting import STOP_CHECK
@@ -58,7 +59,11 @@ class Pipe:
             self._reading = self._source.follow(max_rows, max_bytes, lambda: False)
         told = time.monotonic()
         while not stop() and not self._ended:
-            found = next(self._reading, None)
+            try:
+                found = next(self._reading, None)
+            except SourceError:
+                self._reading = None  # an error is not the end: the next one opens it anew
+                raise
             if found is None:
                 self._ended = True
                 return
