@@ -747,9 +747,10 @@ def test_a_file_that_is_read_again_keeps_what_was_wrong_between_its_known_rows(p
     ]
     with writing(place) as writer:
         writer.admit(rows, campaign="", retry_failed=False, follows=True)
-        more = [*rows, Rejection(row(4, "bad"), (RowError("$.x", "bad", ""),))]
+        changed = [invitation("other", line=1), *rows[1:]]
+        more = [*changed, Rejection(row(4, "bad"), (RowError("$.x", "bad", ""),))]
         again = writer.admit(more, campaign="", retry_failed=False, follows=True)
-        assert [type(each) for each in again] == [SeenAgain, SeenAgain, SeenAgain, Rejection]
+        assert [type(each) for each in again] == [ToSend, SeenAgain, SeenAgain, Rejection]
     rejected = [each.position.line for each in records_of(place, State.REJECTED)]
     assert rejected == [2, 4]
 
@@ -787,6 +788,8 @@ def test_what_has_changed_comes_once_and_as_it_is_now(place: Place) -> None:
         }
         assert _changes(writer, after) == (after, {})
         writer.record([Sent("b", NOW)])
+        after, found = _changes(writer, after)
+        assert [(key, each.state) for key, each in found.items()] == [("2", State.IN_DOUBT)]
         writer.record([created("b")])
         after, found = _changes(writer, after)
         assert [(key, each.state, each.invitation_id) for key, each in found.items()] == [
