@@ -181,7 +181,17 @@ def test_no_ending_of_a_row_tells_what_was_in_it(tmp_path: Path, log_format: str
     rejected[1]["Invitation"][mark("Message", 31)] = 1
     broken = json.dumps(marked(35))[:-9]
     place = Workplace(tmp_path, [*rows, *rejected], broken, broken.replace("{", "{{", 1))
-    with ScriptedServer(script) as server:
+    said = " ".join(sorted(set().union(*(sensitive_values(MODEL, row) for row in rows))))
+    lists: list[Request] = []
+
+    def reads(request: Request) -> Reply:
+        """One look-up fails however often it is tried, and the others are denied."""
+        lists.append(request)
+        if request.json == lists[0].json:
+            return Reply(refusal("InternalServerException", status=500, Message=said))
+        return Reply(refusal("AccessDeniedException", Message=said))
+
+    with ScriptedServer(script, reads=reads) as server:
         ran = place.send(server.url, "--log-format", log_format, "--results", tmp_path / "results")
         assert len(server.creates) > 22
     assert ran.code == 1
@@ -195,6 +205,7 @@ def test_no_ending_of_a_row_tells_what_was_in_it(tmp_path: Path, log_format: str
     )
     place.rows.append(marked(35))
     place.check(ran, *shown)
+    assert {"lookup.failed", "lookup.denied"} <= set(re.findall(r"lookup\.\w+", ran.stderr))
 
     # What was searched is about these rows.
     tokens = {json.loads(request.body)["ClientToken"] for request in server.creates}
