@@ -18,6 +18,7 @@ from bulk_invite.doubt import DoubtfulRow, SettledRow
 from bulk_invite.errors import CheckpointError
 from bulk_invite.invitation import Invitation, Position, Rejection
 from bulk_invite.journal import Admission, Arrived, Change, Event, Mark, PacingMemory, Record
+from bulk_invite.observer import Observer, Observers
 
 _INTERVAL: Final = 0.01
 """Seconds from one commit to the next, at least. A lone event is written at once; under load the events of
@@ -86,11 +87,18 @@ class Committer:
     """
 
     def __init__(
-        self, journal: Journal, *, campaign: str, retry_failed: bool, in_thread: InThread = to_thread.run_sync
+        self,
+        journal: Journal,
+        *,
+        campaign: str,
+        retry_failed: bool,
+        in_thread: InThread = to_thread.run_sync,
+        observer: Observer | None = None,
     ) -> None:
         self._journal = journal
         self._campaign = campaign
         self._in_thread = in_thread
+        self._observer = observer or Observers()
         self._admit = partial(journal.admit, campaign=campaign, retry_failed=retry_failed)
         self._one_thread = anyio.CapacityLimiter(1)
         self._gathering = _Batch()
@@ -226,9 +234,11 @@ class Committer:
                 await anyio.sleep(max(0.0, began + _INTERVAL - anyio.current_time()))
 
     async def _write(self, batch: _Batch) -> None:
+        began = anyio.current_time()
         try:
             await self._alone(self._journal.record, batch.events)
             batch.failure = None
+            self._observer.committed(anyio.current_time() - began, len(batch.events))
         except CheckpointError as error:
             batch.failure = error
         finally:

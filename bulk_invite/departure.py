@@ -31,14 +31,14 @@ class Patience:
 
     tries: doubtful endings of one row that one run puts up with before it leaves the row in doubt.
     token_lifetime: how long the service is trusted to remember a client token. call_timeout: what a call has.
-    streak: different rows that end in doubt in a row until the service is taken to be down.
+    streak: asked how many different rows end in doubt in a row until the service is taken to be down.
     """
 
     tries: int
     token_lifetime: float
     call_timeout: float
     waits: Waits
-    streak: int = 10
+    streak: Callable[[], int] = lambda: 10
 
 
 class Departures:

@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from threading import Lock
-from typing import Final
 
 import structlog
 
 from bulk_invite.health_view import HealthView
 
 _log = structlog.get_logger()
-
-_NOT_ASKED: Final = "not asked yet"
 
 
 class Part:
@@ -39,15 +36,16 @@ class Part:
 
 
 class Health:
-    """The parts together. clock: epoch seconds.
+    """The parts together. clock: epoch seconds. logs: whether the log has every change.
 
     A part that nobody has heard of yet does not answer.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], *, logs: bool = True) -> None:
         self._clock = clock
+        self._logs = logs
         self._states: Mapping[str, str | None] = dict.fromkeys(
-            ("source", "checkpoint", "endpoint"), _NOT_ASKED
+            ("source", "checkpoint", "endpoint"), HealthView.NOT_ASKED
         )
         # Sources are read on a thread. Who looks at the states needs no lock: they are replaced as a whole.
         self._changing = Lock()
@@ -67,11 +65,12 @@ class Health:
         with self._changing:
             if self._states[part] != reason:
                 self._states = {**self._states, part: reason}
-                self._log_change(self.view())
+                if self._logs:
+                    self._log_change(self.view())
 
     def _log_change(self, view: HealthView) -> None:
         if view.ready:
             _log.info("health.ready")
-        elif any(reason != _NOT_ASKED for reason in view.reasons.values()):
+        elif view.told:
             # While a run begins, one part answers after the other: nothing to warn of.
             _log.warning("health.not_ready", reasons=view.reasons)

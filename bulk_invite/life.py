@@ -61,6 +61,7 @@ class Life:
         left = may_have_left_by(sent, call_timeout, self._read_at)
         # From here on counted by what nobody can set.
         self._left_after = self._read_after - (self._read_at - left)
+        self._called_after = self._read_after
 
     @property
     def body(self) -> bytes:
@@ -106,14 +107,16 @@ class Life:
         # A bug elsewhere must not leave what is told behind what is written.
         with anyio.CancelScope(shield=True):
             await self._committer.commit(Sent(self.to_send.invitation.client_token, at))
-        self._report.sent(self._state)
+        self._report.sent(self.to_send, self._state, at)
+        self._called_after = self._elapsed()
         self._state = State.IN_DOUBT
         self._attempts += 1
         return at
 
     async def answered(self, disposition: Disposition, *, request_id: str = "") -> None:
         """Commit what is known after an attempt, also when the run is being broken off."""
-        await self._commit(disposition, request_id=request_id)
+        seconds = self._elapsed() - self._called_after
+        await self._commit(disposition, request_id=request_id, seconds=seconds)
         self._left_after = self._elapsed()  # the service may have carried it out at the very end
         self._attempts -= not disposition.counted
         self._report.came_back()
@@ -123,14 +126,19 @@ class Life:
         await self._commit(replace(disposition, counted=True), finding=finding)
 
     async def _commit(
-        self, disposition: Disposition, *, request_id: str = "", finding: Finding | None = None
+        self,
+        disposition: Disposition,
+        *,
+        request_id: str = "",
+        finding: Finding | None = None,
+        seconds: float | None = None,
     ) -> None:
         answered = disposition.answer(
             self.to_send.invitation.client_token, self._clock(), request_id=request_id, finding=finding
         )
         with anyio.CancelScope(shield=True):
             await self._committer.commit(answered)
-        self._report.answered(self.to_send, self._state, answered)
+        self._report.answered(self.to_send, self._state, answered, seconds)
         self._state = disposition.state
         self._code, self._errors = disposition.code, disposition.errors
         self.doubt_since = disposition.doubt_since

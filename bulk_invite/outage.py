@@ -25,11 +25,16 @@ class Outage:
     not been called yet take their turns too, where calls leave at all. The token and the body are the row's
     own, so a probe invites nobody who is not to be invited.
 
-    rows: how many different ones a streak of doubt is made of at least.
+    rows: asked how many different ones a streak of doubt is made of at least.
     """
 
     def __init__(
-        self, endpoint: str, backoff: Backoff, random: Callable[[], float], *, rows: int = STREAK
+        self,
+        endpoint: str,
+        backoff: Backoff,
+        random: Callable[[], float],
+        *,
+        rows: Callable[[], int] = lambda: STREAK,
     ) -> None:
         self._endpoint = endpoint
         self._backoff = backoff
@@ -58,9 +63,9 @@ class Outage:
     def doubtful(self, who: object) -> None:
         """A call of `who` has ended in doubt; when that is one too many in a row, the gate shuts."""
         self._streak += 1
-        if len(self._rows) < self._least_rows:
+        if len(self._rows) < STREAK:
             self._rows.add(who)
-        if self._streak >= STREAK and len(self._rows) >= self._least_rows and not self.is_on:
+        if self._streak >= STREAK and len(self._rows) >= self._least_rows() and not self.is_on:
             self._shut(who)
 
     async def wait_to_retry(self, who: object, *, code: str, left: bool) -> bool:

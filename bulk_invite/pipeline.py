@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import anyio
@@ -18,6 +19,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from bulk_invite.admitter import HandOver
 from bulk_invite.commit import Committer
+from bulk_invite.crew import Crew, InFlight
 from bulk_invite.deliver import Deliverer
 from bulk_invite.errors import BulkInviteError, CheckpointError, TooManyFailuresError
 from bulk_invite.journal import ToSend
@@ -72,7 +74,7 @@ class FailureLimit:
 class Bounds:
     """How much a run does: rows on their way at once, failures."""
 
-    in_flight: int
+    in_flight: InFlight
     failures: FailureLimit
 
 
@@ -133,14 +135,11 @@ class Pipeline:
     async def _flow(self, group: TaskGroup) -> None:
         """Take in and deliver at the same time; return when the last worker is done."""
         send, receive = anyio.create_memory_object_stream[list[ToSend]](1)
-        workers = _Countdown(self._bounds.in_flight)
         with send, receive:
             for intake in self._intakes:
                 group.start_soon(self._take_in, intake, send.clone())
             send.close()
-            for _ in range(self._bounds.in_flight):
-                group.start_soon(self._work, receive, workers)
-            await workers.gone()
+            await Crew(group, self._bounds.in_flight, partial(self._work, receive)).run()
         for lives in self._deliverer.last_rounds():
             await self._go_on(group, lives)
         if not self._stop.draining:
@@ -151,13 +150,9 @@ class Pipeline:
 
     async def _go_on(self, group: TaskGroup, lives: deque[Life]) -> None:
         """Deliver rows that were set aside; return when the last worker is done."""
-        if not lives or self._stop.draining:
-            return
-        count = min(self._bounds.in_flight, len(lives))
-        workers = _Countdown(count)
-        for _ in range(count):
-            group.start_soon(self._work_again, lives, workers)
-        await workers.gone()
+        if lives and not self._stop.draining:
+            work = partial(self._work_again, lives)
+            await Crew(group, self._bounds.in_flight, work, most=len(lives)).run()
 
     async def _take_in(self, intake: Intake, send: MemoryObjectSendStream[list[ToSend]]) -> None:
         """Take rows in until there are no more or the run drains."""
@@ -170,23 +165,23 @@ class Pipeline:
             await intake.run(hand_over)
         self._report.tally.all_read = all(each.all_read for each in self._intakes)
 
-    async def _work(self, receive: MemoryObjectReceiveStream[list[ToSend]], workers: _Countdown) -> None:
+    async def _work(
+        self, receive: MemoryObjectReceiveStream[list[ToSend]], has_room: Callable[[], bool]
+    ) -> None:
         """Deliver one row after the other."""
         with self._halting():
-            while (to_send := await self._next(receive)) is not None:
+            while has_room() and (to_send := await self._next(receive)) is not None:
                 # Two statements: `-= await` would read the count before the wait and write it after.
                 ended = await self._deliverer.deliver(to_send)
                 self._unfinished -= ended
                 self._check_failures()
-        workers.one_gone()
 
-    async def _work_again(self, lives: deque[Life], workers: _Countdown) -> None:
+    async def _work_again(self, lives: deque[Life], has_room: Callable[[], bool]) -> None:
         with self._halting():
-            while lives and not self._stop.draining:
+            while lives and has_room() and not self._stop.draining:
                 ended = await self._deliverer.go_on(lives.popleft())
                 self._unfinished -= ended
                 self._check_failures()
-        workers.one_gone()
 
     async def _next(self, receive: MemoryObjectReceiveStream[list[ToSend]]) -> ToSend | None:
         """The next row, or None when there is none or the run drains."""
@@ -217,19 +212,3 @@ class Pipeline:
             if isinstance(error, CheckpointError):
                 # What the calls in flight bring back cannot be kept any more; their rows are in doubt.
                 self._stop.abort()
-
-
-class _Countdown:
-    """Waits until so many tasks are gone."""
-
-    def __init__(self, count: int) -> None:
-        self._left = count
-        self._none_left = anyio.Event()
-
-    def one_gone(self) -> None:
-        self._left -= 1
-        if self._left == 0:
-            self._none_left.set()
-
-    async def gone(self) -> None:
-        await self._none_left.wait()

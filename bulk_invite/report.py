@@ -10,6 +10,7 @@ import structlog
 
 from bulk_invite.invitation import Position, Rejection, Row, RowError
 from bulk_invite.journal import Admission, AlreadySettled, Answered, Arrived, Duplicate, SeenAgain, ToSend
+from bulk_invite.observer import Observer, Observers
 from bulk_invite.outcome import State
 
 _log = structlog.get_logger()
@@ -47,12 +48,14 @@ class Tally:
 class Report:
     """Keeps the tally, writes result rows and one log line for every row that comes to an end."""
 
-    def __init__(self, outlet: Outlet | None) -> None:
+    def __init__(self, outlet: Outlet | None, observer: Observer | None = None) -> None:
         self.tally = Tally()
         self._outlet = outlet
+        self._observer = observer or Observers()
 
     def took_in(self, admission: Admission) -> None:
         """Count a row that was read, and tell of it where that is its end."""
+        self._observer.took_in(admission)
         if isinstance(admission, SeenAgain):
             return
         self.tally.rows += 1
@@ -116,8 +119,9 @@ class Report:
                 message=warning.message,
             )
 
-    def sent(self, before: State) -> None:
-        """An attempt of a row that was in state `before` is durable and about to leave."""
+    def sent(self, to_send: ToSend, before: State, at: float) -> None:
+        """An attempt of a row that was in state `before` is durable and about to leave; epoch seconds."""
+        self._observer.sent(to_send, at)
         self.tally.attempts += 1
         self.tally.in_flight += 1
         self._move(before, State.IN_DOUBT)
@@ -126,8 +130,11 @@ class Report:
         """A call is under way no more."""
         self.tally.in_flight -= 1
 
-    def answered(self, to_send: ToSend, before: State, answered: Answered) -> None:
-        """What is known of the row now is durable."""
+    def answered(
+        self, to_send: ToSend, before: State, answered: Answered, seconds: float | None = None
+    ) -> None:
+        """What is known of the row now is durable. seconds: what the call took, if there was one."""
+        self._observer.answered(to_send, answered, seconds)
         self._move(before, answered.state)
         if answered.outcome == "throttled":
             self.tally.throttled += 1
@@ -144,6 +151,7 @@ class Report:
 
     def ended(self, to_send: ToSend, answered: Answered, *, attempts: int) -> None:
         """The one log line of an invitation that this run is done with."""
+        self._observer.ended(to_send, answered, attempts)
         self.tally.ended_now += 1
         self.tally.failed_now += answered.state is State.FAILED
         # Thousands of rows may be deferred for the same few engagements: the run says how many.

@@ -353,3 +353,60 @@ def test_a_rate_below_the_quota_is_simply_kept() -> None:
     trial = send_for(600, make_governor(10.0), Service(10, 10))
     assert not trial.refused
     assert len(trial.granted) == pytest.approx(6000, abs=2)
+
+
+# What an operator says meanwhile
+
+
+@given(
+    st.floats(0.1, 100.0),
+    _PHASES,
+    st.lists(st.tuples(st.sampled_from([Signal.SUCCESS, Signal.THROTTLED]), st.floats(0.001, 2.0))),
+    st.lists(st.tuples(st.floats(0.05, 200.0), st.booleans()), min_size=1, max_size=4),
+)
+def test_no_ceiling_is_ever_exceeded(
+    start: float, phase: Phase, answers: list[tuple[Signal, float]], ceilings: list[tuple[float, bool]]
+) -> None:
+    controller = RateController(RateLimits(start, start), phase)
+    now = 0.0
+    for ceiling, sought in ceilings:
+        controller.limit(ceiling, seek=sought)
+        assert 0 < controller.rate <= ceiling
+        for answer, later in answers:
+            now += later
+            controller.observe(answer, sent_at=now, answered_at=now + 0.05)
+            assert 0 < controller.rate <= ceiling
+
+
+def test_a_lower_ceiling_cuts_the_rate_and_a_higher_one_is_taken_for_right() -> None:
+    controller = RateController(RateLimits(10.0, 10.0), Phase.TRACK)
+    controller.limit(2.0, seek=False)
+    assert controller.rate == 2.0
+    controller.limit(20.0, seek=False)
+    assert controller.rate == pytest.approx(20.0)
+
+
+def test_where_the_rate_is_sought_it_climbs_from_where_it_is() -> None:
+    controller = RateController(RateLimits(2.0, 2.0), Phase.TRACK)
+    controller.limit(100.0, seek=True)
+    assert controller.rate == 2.0
+    now = 0.0
+    for _ in range(200):
+        now += 1 / controller.rate
+        controller.observe(Signal.SUCCESS, sent_at=now, answered_at=now + 0.01)
+    assert now < 10.0
+    assert controller.rate == 100.0
+
+
+def test_what_was_measured_outlives_a_slow_stretch() -> None:
+    controller = RateController(RateLimits(9.0, 50.0), Phase.TRACK, known=10.0, estimate=10.0)
+    controller.limit(1.0, seek=False)
+    controller.limit(50.0, seek=True)
+    assert controller.rate == pytest.approx(9.0)
+
+
+def test_a_new_ceiling_does_not_break_a_hold() -> None:
+    controller = RateController(RateLimits(1.0, 1.0), Phase.TRACK)
+    controller.observe(Signal.THROTTLED, sent_at=1.0, answered_at=1.0, retry_after=60.0)
+    controller.limit(50.0, seek=False)
+    assert controller.earliest() >= 61.0

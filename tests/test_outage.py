@@ -32,7 +32,7 @@ def anyio_backend() -> object:
 
 
 def gate(rows: int = 10) -> Outage:
-    return Outage("the endpoint", Backoff(1.0, 8.0), lambda: 1.0, rows=rows)
+    return Outage("the endpoint", Backoff(1.0, 8.0), lambda: 1.0, rows=lambda: rows)
 
 
 def shut(outage: Outage) -> None:

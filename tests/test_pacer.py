@@ -467,3 +467,81 @@ async def test_clocks_that_are_read_one_after_the_other_change_nothing_that_is_t
     views = [pacer.view() for _ in range(20)]
     assert len({view.parked_until for view in views}) == 1
     assert all(view.parked_until == view.next_call for view in views)
+
+
+# What an operator says meanwhile
+
+
+async def test_no_call_leaves_while_it_is_paused() -> None:
+    pacer = _pacer(10.0)
+    await _permits(pacer, 1.0)
+    pacer.pause()
+    assert await _permits(pacer, _HOUR) == []
+    assert pacer.view().paused
+    pacer.resume()
+    assert not pacer.view().paused
+    assert len(await _permits(pacer, 1.0)) == pytest.approx(10, abs=1)
+
+
+async def test_who_waits_when_it_is_resumed_goes_at_once() -> None:
+    pacer = _pacer(10.0)
+    pacer.pause()
+    async with anyio.create_task_group() as group:
+        group.start_soon(_permit, pacer)
+        await anyio.sleep(100.0)
+        began = _now()
+        pacer.resume()
+    assert _now() - began < 0.2
+
+
+async def test_a_pause_holds_back_whoever_waits_for_the_bucket() -> None:
+    pacer = _pacer(0.1)
+    await _permit(pacer)
+    with anyio.move_on_after(_HOUR) as scope:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_permit, pacer)
+            await anyio.sleep(5.0)
+            pacer.pause()
+    assert scope.cancelled_caught
+
+
+async def test_a_new_rate_is_not_exceeded_from_then_on() -> None:
+    pacer = _pacer(50.0)
+    await _permits(pacer, 2.0)
+    pacer.limit(5.0, seek=False)
+    times = await _permits(pacer, 20.0)
+    assert pacer.view().ceiling == 5.0
+    assert len(times) == pytest.approx(100, abs=3)
+    assert _most_over(times, 5.0) <= 2
+
+
+async def test_who_waits_by_a_slow_rate_does_not_wait_it_out() -> None:
+    pacer = _pacer(0.01)
+    await _permit(pacer)
+    async with anyio.create_task_group() as group:
+        group.start_soon(_permit, pacer)
+        await anyio.sleep(1.0)
+        began = _now()
+        pacer.limit(10.0, seek=False)
+    assert _now() - began < 1.0
+
+
+async def test_who_raises_the_rate_again_and_again_gets_no_call_for_it() -> None:
+    pacer = _pacer(2.0, burst=20.0)
+    await _permits(pacer, 5.0)
+    began, calls = _now(), 0
+
+    async def call() -> None:
+        nonlocal calls
+        while True:
+            pacer.unused(await _permit(pacer))
+            calls += 1
+
+    with anyio.move_on_after(10.0):
+        async with anyio.create_task_group() as group:
+            group.start_soon(call)
+            while True:
+                for rate in (1.9, 2.0):
+                    pacer.limit(rate, seek=False)
+                    await anyio.sleep(0.01)
+    assert calls <= 2.0 * (_now() - began) + 1

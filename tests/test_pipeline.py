@@ -40,6 +40,7 @@ from virtual_time import VIRTUAL_TIME, running_loop
 from bulk_invite.admitter import Admitter
 from bulk_invite.backoff import Backoff
 from bulk_invite.commit import Committer
+from bulk_invite.crew import InFlight
 from bulk_invite.deliver import Deliverer, Surroundings
 from bulk_invite.departure import Patience, Waits
 from bulk_invite.doubt import Page
@@ -139,7 +140,7 @@ class _Run:
             self.stop,
             limit=self.limit,
         )
-        bounds = Bounds(self.in_flight, self.failures)
+        bounds = Bounds(InFlight(self.in_flight), self.failures)
         pipeline = Pipeline([intake], committer, deliverer, self.report, self.stop, bounds)
         began = loop.time()
         try:

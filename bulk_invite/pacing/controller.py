@@ -151,6 +151,21 @@ class RateController:
         """The rate, or one above it that it is on its way back to."""
         return max(self._rate, min(self._recover_to, self._ceiling))
 
+    def limit(self, ceiling: float, *, seek: bool) -> None:
+        """Never exceed `ceiling` from now on.
+
+        Below a higher one the rate begins near what was measured, is sought from where it is (`seek`), or the
+        ceiling is taken for right.
+        """
+        before, silent_until, self._ceiling = self._ceiling, self._silent_until, ceiling
+        if ceiling < before:
+            self._begin(min(self._rate, ceiling), self._phase)
+        elif self._estimate is not None:
+            self.restore(max(self._rate, min(self._estimate, ceiling)))
+        elif ceiling > before or seek:
+            self._begin(self._rate if seek else ceiling, Phase.START if seek else Phase.TRACK)
+        self._silent_until = silent_until
+
     def restore(self, known: float) -> None:
         """Take back what throttles have done that were not the bucket's: begin near a rate that was good."""
         self._begin(REUSED * known, Phase.START if self._estimate is None else Phase.TRACK)

@@ -5,7 +5,7 @@ Two parts decide: the controller by the second, parking by the day. `Memory` is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bulk_invite.journal import PacingMemory
@@ -59,6 +59,17 @@ class Governor:
     def estimate(self) -> float | None:
         """The quota in calls per second, as measured; None where no throttle has shown it."""
         return self._controller.estimate
+
+    @property
+    def ceiling(self) -> float:
+        """Calls per second that are never exceeded."""
+        return self._limits.rate
+
+    def limit(self, rate: float, *, seek: bool) -> None:
+        """Never exceed another rate from now on; see `RateController.limit`."""
+        self._limits = replace(self._limits, rate=rate, seek=seek)
+        self._controller.limit(rate, seek=seek)
+        self._good_rate = min(self._good_rate, rate)
 
     def earliest(self, now: float) -> float:
         """The time before which no call may leave; inf where an answer has to come first."""

@@ -40,19 +40,23 @@ _WORTH_A_LINE: Final = 0.95
 class PacingView:
     """One moment of the pacing. Rates in calls per second, shares from 0 to 1 or None where nothing was sent.
 
-    counted: calls of the last 24 hours; day: how many may be, as far as is known. next_call, parked_until:
-    as in `PacingMemory`, in epoch seconds by the wall clock.
+    ceiling: the rate that is never exceeded. counted: calls of the last 24 hours; day: how many may be, as
+    far as is known; learned: as far as the run has found out. next_call, parked_until: as in `PacingMemory`,
+    in epoch seconds by the wall clock. paused: an operator wants nothing to be sent.
     """
 
     rate: float
+    ceiling: float
     estimate: float | None
     throttled_minute: float | None
     throttled_hour: float | None
     counted: int
     day: int | None
+    learned: int | None
     parked: Why | None
     next_call: float | None
     parked_until: float | None
+    paused: bool
 
 
 class Pacer:
@@ -67,10 +71,12 @@ class Pacer:
         self._governor = governor
         self._burst = burst
         self._clock = clock
-        self._limiter = AsyncLimiter(1.0, 1.0)
+        self._limiter, self._is_new = AsyncLimiter(1.0, 1.0), False
         self._turn = _Turn()
         self._shares = Shares()
         self._changed = anyio.Event()
+        self._limiting: anyio.CancelScope | None = None
+        self._paused = False
         self._told: Park | None = None
         self._told_at = 0.0
 
@@ -96,15 +102,26 @@ class Pacer:
 
     async def _acquire(self) -> bool:
         """Wait for the governor, then for the limiter; False when a throttle came meanwhile."""
-        while (until := self._governor.earliest(self.now())) > self.now():
+        while (until := self._earliest()) > self.now():
             await self._wait(until)
         rate = self._governor.rate
         burst = self._burst if self._burst is not None else max(1.0, rate * _CATCH_UP)
         self._limiter.max_rate = burst / rate
-        await self._limiter.acquire(1.0 / rate)
+        if self._is_new:
+            self._is_new = False
+            await self._limiter.acquire(burst / rate)
+        with anyio.CancelScope() as scope:
+            self._limiting = scope
+            await self._limiter.acquire(1.0 / rate)
+        self._limiting = None
+        if scope.cancelled_caught:
+            return False
         if self._told is not None:
             self._tell()
-        return self._governor.earliest(self.now()) <= self.now()
+        return self._earliest() <= self.now()
+
+    def _earliest(self) -> float:
+        return math.inf if self._paused else self._governor.earliest(self.now())
 
     async def _wait(self, until: float) -> None:
         """Wait for a time, or for an answer that changes it."""
@@ -142,6 +159,24 @@ class Pacer:
             self._tell_slower(rate, next_call - now)
         self._changed.set()
 
+    def pause(self) -> None:
+        """Let no call leave until `resume`; those in flight are not touched."""
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+        self._changed.set()
+
+    def limit(self, rate: float, *, seek: bool) -> None:
+        """Never exceed another rate from now on; see `RateController.limit`."""
+        self._governor.limit(rate, seek=seek)
+        # What was spent is counted in seconds of the old rate: a slow call has spent minutes. The new
+        # bucket begins as spent as one can be, lest who changes the rate again and again get calls for it.
+        self._limiter, self._is_new = AsyncLimiter(1.0, 1.0), True
+        if self._limiting is not None:
+            self._limiting.cancel()  # who waits by the old rate
+        self._changed.set()
+
     def close(self, why: Why) -> None:
         """Stop all but probes."""
         self._governor.close(why, self.now())
@@ -164,14 +199,17 @@ class Pacer:
         now, memory = self.now(), self.memory()
         return PacingView(
             rate=self._governor.rate,
+            ceiling=self._governor.ceiling,
             estimate=memory.estimate,
             throttled_minute=self._shares.throttled(now, MINUTE),
             throttled_hour=self._shares.throttled(now, HOUR),
             counted=memory.counted,
             day=self._governor.day,
+            learned=memory.learned_quota,
             parked=Why(memory.parked) if memory.parked else None,
             next_call=memory.next_call,
             parked_until=memory.parked_until,
+            paused=self._paused,
         )
 
     def _tell_slower(self, before: float, wait: float) -> None:

@@ -9,8 +9,6 @@ they all.
 from __future__ import annotations
 
 import ctypes
-import gc
-import importlib
 import json
 import os
 import select
@@ -25,19 +23,12 @@ from bulk_invite.__main__ import main
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from fork_server import import_all
+
 from faults.points import watch
 
 _SET_DEATH_SIGNAL: Final = 1
 """Of Linux's prctl: the signal to be sent to a run when the launcher is gone, however that came about."""
-
-_USED: Final = (
-    "aioboto3",
-    "bulk_invite.cli",
-    "bulk_invite.commands.run",
-    "botocore.retryhandler",
-    "email.parser",
-    "uvloop",
-)
 
 
 class _Lines:
@@ -150,9 +141,7 @@ def _serve() -> None:
 
 
 if __name__ == "__main__":
-    for _name in _USED:
-        importlib.import_module(_name)
-    gc.freeze()
+    import_all()
     _serve()
     # Outside of everything: the run ends as the installed command does, by leaving the interpreter.
     main()

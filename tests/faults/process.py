@@ -18,6 +18,7 @@ from bulk_invite.backoff import Backoff
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.clock import Clock
 from bulk_invite.commit import Committer
+from bulk_invite.crew import InFlight
 from bulk_invite.deliver import Deliverer, Surroundings
 from bulk_invite.departure import Patience, Waits
 from bulk_invite.errors import BulkInviteError, CheckpointError
@@ -124,7 +125,7 @@ class Run:
             self.stop,
             in_thread=disk,
         )
-        bounds = Bounds(self.plan.in_flight, FailureLimit())
+        bounds = Bounds(InFlight(self.plan.in_flight), FailureLimit())
         pipeline = Pipeline([intake], committer, deliverer, report, self.stop, bounds)
 
         async def opening() -> None:

@@ -132,7 +132,7 @@ class Stop:
     def _stop_installed(self) -> None:
         with emulator(ledger=self._ledger, latency=0.2) as service:
             program = self._program(service.url, ("--rate", "2"))
-            with running(*program.arguments, cwd=self.folder) as sender:
+            with running(*program.arguments, cwd=self.folder, installed=True) as sender:
                 time.sleep(self.chance.uniform(0.15, 1.2))
                 began = time.monotonic()
                 sender.signal(signal.SIGTERM)

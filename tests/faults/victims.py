@@ -93,7 +93,7 @@ class Victim:
 
     def installed_killed_after(self, seconds: float) -> bool:
         """The same with the command as it is installed, from its cold start on."""
-        with running(*self.command(), cwd=self.folder) as sender:
+        with running(*self.command(), cwd=self.folder, installed=True) as sender:
             with suppress(subprocess.TimeoutExpired):
                 sender.process.wait(seconds)
             sender.process.kill()

@@ -1,0 +1,75 @@
+"""How many rows are on their way at once: as many workers as may be, also when that changes meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import anyio
+from anyio.abc import TaskGroup
+
+MOST: Final = 1000
+"""Rows on their way at once that can be asked for: each takes a connection of its own."""
+
+
+class InFlight:
+    """The limit, from 1 to `MOST`; it outlives the crews that keep to it."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._raised: Callable[[], None] = lambda: None
+
+    def change(self, limit: int) -> None:
+        """Takes effect at once where it is higher, else as rows come to their end."""
+        self.limit = limit
+        self._raised()
+
+    def kept_by(self, raised: Callable[[], None]) -> None:
+        """The crew at work now: it is told of every change."""
+        self._raised = raised
+
+
+class Crew:
+    """Workers that take one row after the other, until none finds any more.
+
+    work: takes rows as long as it is told that there is room for its worker; most: workers of use.
+    """
+
+    def __init__(
+        self,
+        group: TaskGroup,
+        in_flight: InFlight,
+        work: Callable[[Callable[[], bool]], Awaitable[None]],
+        *,
+        most: int = MOST,
+    ) -> None:
+        self._group = group
+        self._in_flight = in_flight
+        self._work = work
+        self._most = most
+        self._size = 0
+        self._none_left = anyio.Event()
+
+    async def run(self) -> None:
+        """Return when the last worker is done."""
+        self._in_flight.kept_by(self._fill)
+        self._fill()
+        if self._size:
+            await self._none_left.wait()
+
+    def _fill(self) -> None:
+        # Who finds no more rows is gone for good: nobody is to look again once all are.
+        while self._size < min(self._in_flight.limit, self._most) and not self._none_left.is_set():
+            self._size += 1
+            self._group.start_soon(self._worker)
+
+    async def _worker(self) -> None:
+        try:
+            await self._work(self._has_room)
+        finally:
+            self._size -= 1
+            if self._size == 0:
+                self._none_left.set()
+
+    def _has_room(self) -> bool:
+        return self._size <= self._in_flight.limit

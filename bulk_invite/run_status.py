@@ -1,0 +1,124 @@
+"""One moment of a run, as it is told to others: the live page, metrics, notifications."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class RunState(StrEnum):
+    """What a run is doing."""
+
+    STARTING = "starting"
+    WAITING = "waiting"
+    SENDING = "sending"
+    IDLE = "idle"
+    PAUSED = "paused"
+    PARKED = "parked"
+    DRAINING = "draining"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemStatus:
+    """Rows in one state with the same error at the same place, and what to do about it."""
+
+    state: str
+    code: str
+    path: str
+    rows: int
+    mend: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailureStatus:
+    """One row that needs a look. position: `source` and `line` or `key`; at: UTC."""
+
+    position: Mapping[str, object]
+    state: str
+    code: str
+    path: str
+    at: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStatus:
+    """The JSON of `/api/status` has these keys.
+
+    Times as `2026-11-25T14:05:00Z`, `*_s` in seconds, rates in calls (speed: rows) per second, shares from
+    0 to 1; None where nobody knows. waiting_for: why a run that starts or waits does so. reasons: what does
+    not answer, by part. total: rows of the sources. speed: rows that came to their end, of late. rate: as the
+    pacing allows now. in_doubt: without calls in flight. source_lag: seconds since a source that is followed
+    was last read to its end. problems, failures: of the whole checkpoint. controllable: whether there is a
+    token for changes.
+    """
+
+    at: str
+    version: str
+    command: str
+    started: str
+    elapsed_s: float
+    catalog: str
+    campaign: str
+    endpoint: str
+    checkpoint: str
+    sources: Sequence[str]
+    state: RunState = RunState.STARTING
+    waiting_for: str | None = None
+    ready: bool = False
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    account: str | None = None
+    rows: int = 0
+    total: int | None = None
+    created: int = 0
+    already_created: int = 0
+    failed: int = 0
+    rejected: int = 0
+    duplicate: int = 0
+    in_doubt: int = 0
+    deferred: int = 0
+    pending: int = 0
+    attempts: int = 0
+    throttled: int = 0
+    in_flight: int = 0
+    speed: float = 0.0
+    rate: float = 0.0
+    rate_setting: str | float = "auto"
+    max_rate: float = 0.0
+    max_in_flight: int = 0
+    estimated_quota: float | None = None
+    throttled_share_minute: float | None = None
+    throttled_share_hour: float | None = None
+    daily_quota: int | None = None
+    learned_quota: int | None = None
+    sent_last_day: int = 0
+    day_remaining: int | None = None
+    parked: str | None = None
+    parked_until: str | None = None
+    next_call: str | None = None
+    left_s: float | None = None
+    source_lag: Mapping[str, float] = field(default_factory=dict)
+    problems: Sequence[ProblemStatus] = ()
+    failures: Sequence[FailureStatus] = ()
+    controllable: bool = False
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One step of a run's past. Rates in calls per second; calls, throttled: as they were made. at: UTC."""
+
+    at: str
+    rate: float
+    estimated_quota: float | None
+    calls: float
+    throttled: float
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The JSON of `/api/history`. step_s: seconds that each point stands for."""
+
+    step_s: float
+    points: Sequence[Point]
