@@ -17,11 +17,11 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from bulk_invite import forms
+from bulk_invite.configuration import load
 from bulk_invite.control.health import health_routes
 from bulk_invite.control.server import serve
 from bulk_invite.errors import ControlError, UsageError
 from bulk_invite.health import Health
-from bulk_invite.settings import load
 
 
 @pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
@@ -73,7 +73,7 @@ async def exchange(at: tuple[str, int], request: bytes) -> tuple[int, dict[str, 
 
 
 def request(method: str, path: str) -> bytes:
-    return f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+    return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
 
 
 @pytest.mark.anyio
@@ -132,8 +132,8 @@ async def test_only_the_pages_and_only_to_be_read(
     [
         b"NONSENSE\r\n\r\n",
         b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n",
-        b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: secret\r\n\r\n",
-        b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: secret\r\n\r\n",
+        b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ],
     ids=["no HTTP", "TLS", "a broken header", "too long"],
 )
@@ -167,8 +167,8 @@ async def test_a_page_with_a_defect_is_told_without_what_is_in_it() -> None:
 @pytest.mark.anyio
 async def test_no_client_delays_the_end(health: Health) -> None:
     """Connections that said nothing, half a request, a request without its body, and one that is idle."""
-    pieces = [b"", b"GET /li", b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"]
-    idle = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    pieces = [b"", b"GET /li", b"POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"]
+    idle = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
     streams = []
     async with serving(health) as at:
         for piece in [*pieces, idle]:
@@ -214,6 +214,7 @@ async def test_an_address_of_others_or_of_nobody_is_told(health: Health, host: s
     ("text", "host", "port"),
     [
         ("127.0.0.1:8081", "127.0.0.1", 8081),
+        ("8081", "127.0.0.1", 8081),
         ("localhost:0", "localhost", 0),
         ("[::1]:8080", "::1", 8080),
         ("[::]:65535", "::", 65535),
@@ -231,7 +232,7 @@ def test_addresses(text: str, host: str, port: int) -> None:
         *(
             "",
             ":8080",
-            "8080",
+            "80 80",
             "127.0.0.1",
             "127.0.0.1:",
             "127.0.0.1:65536",
@@ -254,7 +255,7 @@ def test_what_is_no_address_is_a_mistake_in_the_usage(text: str) -> None:
     with pytest.raises(UsageError, match="--listen on the command line is not possible: ") as caught:
         load({"listen": text}, None, {})
     assert "[::1]:8081" in str(caught.value)
-    assert "bulk-invite serve --help" in caught.value.hint
+    assert "bulk-invite send --help" in caught.value.hint
 
 
 def test_where_it_was_set_is_told(tmp_path: Path) -> None:
@@ -265,3 +266,23 @@ def test_where_it_was_set_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="BULK_INVITE_LISTEN"):
         load({}, None, {"BULK_INVITE_LISTEN": "nowhere"})
     assert load({}, None, {}).listen is None
+
+
+@pytest.mark.anyio
+async def test_thousands_of_connections_use_up_nothing(health: Health) -> None:
+    async with serving(health) as at:
+        silent = [await anyio.connect_tcp(*at) for _ in range(200)]
+        refused = 0
+        for stream in silent:
+            with anyio.move_on_after(0.01), suppress(anyio.BrokenResourceError):
+                async for _ in stream:
+                    pytest.fail("nothing was asked")
+                refused += 1
+        assert refused == 200 - 128
+        for stream in silent:
+            await stream.aclose()
+        with anyio.fail_after(5):
+            while True:
+                with suppress(anyio.BrokenResourceError, IndexError):
+                    if (await exchange(at, request("GET", "/livez")))[0] == 200:
+                        break

@@ -1,20 +1,33 @@
-"""The control server: what is told about a run, and later what can be done to it, over HTTP."""
+"""The control server: what is told about a run, and what can be done to it, over HTTP."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 from collections.abc import Iterable
-from typing import Final
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final
 
 import anyio
 import structlog
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
+from aiohttp.typedefs import Handler, Middleware
 
+from bulk_invite.control.api import answer
+from bulk_invite.control.guard import Refusal, check_host
+from bulk_invite.control.pages import POLICY
 from bulk_invite.errors import ControlError
 
 _log = structlog.get_logger()
+
+_LARGEST: Final = 4096
+"""Bytes of a request's body."""
+
+_MOST: Final = 128
+"""Connections at a time."""
 
 _IDLE: Final = 30.0
 """Seconds that a connection may say nothing."""
@@ -28,10 +41,10 @@ async def serve(host: str, port: int, routes: Iterable[web.RouteDef]) -> None:
 
     Raises ControlError where it cannot listen.
     """
-    app = web.Application()
+    app = web.Application(middlewares=[_guarded(host)], client_max_size=_LARGEST)
     app.add_routes(routes)
     app.on_response_prepare.append(_finish_headers)
-    runner = web.AppRunner(
+    runner = _Runner(
         app,
         access_log=None,
         logger=_complaints(),
@@ -47,6 +60,27 @@ async def serve(host: str, port: int, routes: Iterable[web.RouteDef]) -> None:
             await runner.cleanup()
 
 
+class _Refused(asyncio.Protocol):
+    """A connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+class _Runner(web.AppRunner):
+    """Takes `_MOST` connections at a time: whoever opens thousands must not use up the files of the run."""
+
+    @property
+    def server(self) -> Any:
+        """What makes a protocol for each connection."""
+        server = super().server
+        return None if server is None else partial(_taken, server)
+
+
+def _taken(server: web.Server) -> asyncio.BaseProtocol:
+    return server() if len(server.connections) < _MOST else _Refused()
+
+
 async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
     try:
         await web.TCPSite(runner, host, port).start()
@@ -60,10 +94,30 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
         _log.info("control.listening", host=address[0], port=address[1])
 
 
+def _guarded(host: str) -> Middleware:
+    """What is refused gets its sentence, and nobody gets in by another name."""
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            check_host(request.headers.get("Host"), host)
+            return await handler(request)
+        except Refusal as refusal:
+            refused = answer({"error": str(refusal)}, status=refusal.status)
+            if refusal.status == HTTPStatus.UNAUTHORIZED:
+                refused.headers["WWW-Authenticate"] = "Bearer"
+            return refused
+
+    return guarded
+
+
 async def _finish_headers(_: web.Request, response: web.StreamResponse) -> None:
-    """Say nothing of versions, and let nobody keep an answer: it is true for a moment."""
+    """Say nothing of versions, let nobody keep an answer (it is true for a moment), nor take it for more."""
     response.headers.pop("Server", None)
     response.headers["Cache-Control"] = "no-store"
+    response.headers["Content-Security-Policy"] = POLICY
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
 
 
 class _Complaints(logging.Handler):

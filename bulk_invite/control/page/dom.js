@@ -1,0 +1,46 @@
+// Elements by what they say. Texts only ever come in as text nodes: names and codes are strangers' words.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+// What has no shape of its own, or turns the writing around, is shown by its number.
+const INVISIBLE = /[\p{Cc}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu;
+
+export const plain = (text) =>
+  String(text).replace(INVISIBLE, (character) => `\\u{${character.codePointAt(0).toString(16)}}`);
+
+export const byId = (id) => document.getElementById(id);
+
+/** Set the text of an element where it is another one: what is read aloud is not read again. */
+export function say(id, text) {
+  const element = byId(id);
+  if (element.textContent !== text) element.textContent = text;
+}
+
+export function make(name, attributes = {}, ...children) {
+  return filled(document.createElement(name), attributes, children);
+}
+
+export function draw(name, attributes = {}, ...children) {
+  return filled(document.createElementNS(SVG, name), attributes, children);
+}
+
+/** Put rows of terms and texts into a <dl>, one by one, so that nothing jumps. */
+export function define(id, pairs) {
+  const list = byId(id);
+  const terms = [...list.querySelectorAll("dt")].map((term) => term.textContent);
+  if (String(terms) !== String(pairs.map(([term]) => term))) {
+    list.replaceChildren(...pairs.map(([term]) => make("div", {}, make("dt", {}, term), make("dd"))));
+  }
+  list.querySelectorAll("dd").forEach((value, index) => {
+    const [, text, note = ""] = pairs[index];
+    if (value.dataset.said === `${text}\n${note}`) return;
+    value.dataset.said = `${text}\n${note}`;
+    value.replaceChildren(text, ...(note ? [make("small", {}, note)] : []));
+  });
+}
+
+function filled(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}

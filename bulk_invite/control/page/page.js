@@ -1,0 +1,174 @@
+// The live page of a run: one status at a time, from the events of the server.
+
+import { showChart, startChart } from "./chart.js";
+import { connect } from "./connection.js";
+import { showControls, startControls } from "./controls.js";
+import { byId, define, plain, say } from "./dom.js";
+import { showProblems } from "./problems.js";
+import { showRows } from "./rows.js";
+import { clock, count, duration, meaning, perSecond, progress, share, time } from "./words.js";
+
+const ICONS = {
+  starting: "M12 4a8 8 0 1 0 8 8h-3a5 5 0 1 1-5-5z",
+  waiting: "M6 3h12v4l-4.5 5 4.5 5v4H6v-4l4.5-5L6 7z",
+  sending: "M6 3.5 20 12 6 20.5z",
+  idle: "M12 4a8 8 0 1 1 0 16 8 8 0 0 1 0-16zm0 3a5 5 0 1 0 0 10 5 5 0 0 0 0-10z",
+  paused: "M6 4h4v16H6zm8 0h4v16h-4z",
+  parked: "M12 3a9 9 0 1 1 0 18 9 9 0 0 1 0-18zm-1.3 4v6l4.6 2.9 1.3-2.1-3.4-2.1V7z",
+  draining: "M10.5 3h3v10h4.5l-6 7-6-7h4.5z",
+  finished: "m4 12.5 2.4-2.4 3.6 3.6 7.6-7.6L20 8.5l-10 10z",
+  alarm: "M12 2.5 22.5 21h-21zM10.8 9l.4 6h1.6l.4-6zm0 7.5V19h2.4v-2.5z",
+};
+const LEAST_BETWEEN_HISTORIES = 2_000;
+const MOST_BETWEEN_HISTORIES = 10_000;
+
+let status = null;
+let connected = false;
+let historyAt = 0;
+let historyEvery = LEAST_BETWEEN_HISTORIES;
+
+function heard(now) {
+  const other = status?.started !== now.started;
+  connected = true;
+  show(now);
+  if (other || now.state === "finished" || Date.now() - historyAt >= historyEvery) refreshHistory();
+}
+
+function show(now) {
+  status = now;
+  const read = meaning(status);
+  byId("hero").dataset.tone = read.tone;
+  byId("icon").setAttribute("d", ICONS[read.icon] ?? ICONS.waiting);
+  say("state", read.headline);
+  say("meaning", read.sentence);
+  // Read aloud when the state changes, and not with every figure.
+  if (byId("news").dataset.of !== read.headline) say("news", read.headline);
+  byId("news").dataset.of = read.headline;
+  showAhead();
+  showUnready();
+  showCatalog();
+  showRows(status);
+  showFigures();
+  showProblems(status);
+  showRun();
+  link("live", "Live", `as of ${clock(status.at)}`);
+}
+
+function showAhead() {
+  const { percent, ended } = progress(status);
+  say("percent", percent === null ? count(ended) : `${percent}%`);
+  say("left", timeLeft(percent));
+}
+
+function timeLeft(percent) {
+  if (status.state === "finished") return `took ${duration(status.elapsed_s)}`;
+  if (percent === null) return "rows ended";
+  if (percent === 100) return "every row has ended";
+  if (status.left_s === null) return "time left: not known";
+  if (status.state === "paused") return `${duration(status.left_s)} of sending left`;
+  return `${duration(status.left_s)} left, through ${onOrAt(Date.parse(status.at) + status.left_s * 1000)}`;
+}
+
+function onOrAt(ms) {
+  const words = time(ms);
+  return words.includes(" ") ? `on ${words}` : `at ${words}`;
+}
+
+function showUnready() {
+  const reasons = Object.entries(status.reasons).map(([part, why]) => `${plain(part)}: ${plain(why)}`);
+  const silent = status.ready || status.state === "finished";
+  byId("unready").hidden = silent;
+  say("unready", silent ? "" : `Not ready. ${reasons.join("; ")}`);
+}
+
+function showCatalog() {
+  const live = status.catalog === "AWS";
+  const badge = byId("catalog");
+  badge.hidden = false;
+  badge.classList.toggle("live", live);
+  say("catalog", live ? "LIVE catalog AWS" : `Catalog ${plain(status.catalog)}`);
+}
+
+function showFigures() {
+  const { rate_setting: setting, estimated_quota: quota } = status;
+  const { throttled_share_minute: minute, throttled_share_hour: hour } = status;
+  const how = setting === "auto" ? `auto up to ${perSecond(status.max_rate)}` : "set by hand";
+  const estimate = quota === null ? ["–", "not known yet"] : [`≈ ${perSecond(quota)}`, "calls/s"];
+  define("figures", [
+    ["Speed", perSecond(status.speed), "rows/s"],
+    ["In flight", count(status.in_flight), `of ${count(status.max_in_flight)}`],
+    ["Rate allowed", perSecond(status.rate), `calls/s, ${how}`],
+    ["Estimated quota", ...estimate],
+    ["Throttled", share(minute), `last minute; hour ${share(hour)}`],
+    ["Calls", count(status.attempts), `${count(status.throttled)} throttled`],
+  ]);
+  const { daily_quota: quotaOfDay, sent_last_day: used, learned_quota: learned } = status;
+  say("day", quotaOfDay === null ? count(used) : `${count(used)} of ${count(quotaOfDay)}`);
+  const cap = learned === null ? "" : ` The service seems to stop at ${count(learned)}.`;
+  const left = `${count(status.day_remaining ?? 0)} left.`;
+  say("day-left", (quotaOfDay === null ? "No daily quota is set." : left) + cap);
+  byId("gauge-used").style.width = `${quotaOfDay ? Math.min(100, (used / quotaOfDay) * 100) : 0}%`;
+  byId("gauge").hidden = quotaOfDay === null;
+}
+
+function showRun() {
+  const lags = Object.entries(status.source_lag ?? {});
+  define("run", [
+    ["Command", `bulk-invite ${status.command}`, `version ${status.version}`],
+    ["Catalog", plain(status.catalog)],
+    ["Account", status.account === null ? "not known yet" : plain(status.account)],
+    ["Campaign", status.campaign === "" ? "none" : plain(status.campaign)],
+    ["Endpoint", plain(status.endpoint)],
+    ["Checkpoint", plain(status.checkpoint)],
+    ["Sources", status.sources.map(plain).join(", ")],
+    ["Started", clock(status.started), `${duration(status.elapsed_s)} ago`],
+    ...lags.map(([source, s]) => [`Read ${plain(source)}`, `${duration(s)} ago`]),
+  ]);
+}
+
+/** How the page hears of the run, above everything else and in the title. */
+function link(how, words, when = "") {
+  byId("bar").dataset.link = how;
+  byId("main").classList.toggle("old", how === "lost");
+  say("link", words);
+  say("heard", when);
+  byId("look").hidden = how !== "ended";
+  showControls(status, connected);
+  if (status === null) return;
+  const { percent } = progress(status);
+  const state = meaning(status).headline.split(": ")[0];
+  const title = [percent === null ? "" : `${Math.floor(percent)}%`, state].filter(Boolean).join(" ");
+  document.title = `${how === "lost" ? "No connection, last: " : ""}${title} - bulk_invite`;
+}
+
+function lost(since) {
+  connected = false;
+  link("lost", since === null ? "No connection to the run yet: trying again …" :
+    `No connection since ${clock(since)}: what you see is old. Trying again …`);
+}
+
+function ended() {
+  connected = false;
+  const picture = `this is its last picture, of ${clock(status.at)}`;
+  link("ended", `The run has ended, so there is no connection: ${picture}.`);
+}
+
+async function refreshHistory() {
+  historyAt = Date.now();
+  try {
+    const response = await fetch("api/history", { signal: AbortSignal.timeout(LONGEST_HISTORY) });
+    if (!response.ok) return;
+    const history = await response.json();
+    historyEvery = Math.max(LEAST_BETWEEN_HISTORIES, Math.min(MOST_BETWEEN_HISTORIES, history.step_s * 1000));
+    showChart(history);
+  } catch (error) {
+    // The events tell of a lost connection, and with the next one the chart is asked for again.
+    if (!["TypeError", "TimeoutError", "AbortError"].includes(error.name)) throw error;
+  }
+}
+
+const LONGEST_HISTORY = 10_000;
+
+startChart();
+startControls(show);
+byId("look").addEventListener("click", connect({ heard, lost, ended }));

@@ -1,0 +1,72 @@
+// What is wrong with rows: by kind with its mend, and the last rows one by one.
+
+import { byId, make, plain } from "./dom.js";
+import { clock, count, positionText, some } from "./words.js";
+
+const LONGEST = 50;
+
+const cell = (label, ...children) => make("td", { role: "cell", "data-label": label }, ...children);
+const error = (code, path) =>
+  cell("Error", make("b", {}, plain(code)), ...(path && path !== "$" ? [" ", make("code", {}, plain(path))] : []));
+
+function stateOf(state) {
+  const mark = make("i", { class: state.replace(/[^a-z_]/g, "") });
+  return make("span", { class: "state" }, mark, plain(state).replace("_", " "));
+}
+
+const problemRow = ({ state, code, path, rows, mend }) =>
+  make("tr", { role: "row" },
+    make("td", { role: "cell", "data-label": "Rows", class: "count" }, count(rows)),
+    cell("State", stateOf(state)), error(code, path), cell("What to do", plain(mend || "–")));
+
+const failureRow = ({ position, state, code, path, at }) =>
+  make("tr", { role: "row" },
+    cell("Time", at === null ? "–" : clock(at)), cell("Row", positionText(position)),
+    cell("State", stateOf(state)), error(code, path));
+
+/** A table that begins with its first rows, and is only touched when there is news. */
+function table(id, row, names, short) {
+  const more = byId(`more-${id}`);
+  let whole = false;
+  let rows = [];
+  let shown = "";
+  function show() {
+    const body = byId(id).querySelector("tbody");
+    body.replaceChildren(...rows.slice(0, whole ? LONGEST : short).map(row));
+    more.hidden = rows.length <= short;
+    more.setAttribute("aria-expanded", String(whole));
+    const all = Math.min(rows.length, LONGEST);
+    const those = rows.length > LONGEST ? "the first" : "all";
+    more.textContent = whole ? `Show the first ${short} only` : `Show ${those} ${count(all)}`;
+  }
+  more.addEventListener("click", () => {
+    whole = !whole;
+    show();
+  });
+  return (fresh, nothing) => {
+    const now = JSON.stringify([fresh, nothing, new Date().toDateString()]);
+    if (now === shown) return;
+    shown = now;
+    rows = fresh;
+    const empty = byId(`no-${id}`);
+    empty.hidden = rows.length > 0 && rows.length <= LONGEST;
+    const all = `${some(rows.length, ...names)}; the first ${LONGEST} can be shown.`;
+    empty.textContent = rows.length ? all : nothing;
+    byId(id).hidden = rows.length === 0;
+    show();
+  };
+}
+
+const problems = table("problems", problemRow, ["kind of error", "kinds of errors"], 6);
+const failures = table("failures", failureRow, ["row", "rows"], 10);
+
+export function showProblems(status) {
+  const nothing = status.rows
+    ? "Nothing: no row was rejected or failed, none is deferred or in doubt."
+    : "No rows have been read yet.";
+  // A call that is under way stands in the checkpoint as in doubt, and would come and go here all the time.
+  const isOnItsWay = ({ state, code }) => state === "in_doubt" && code === "" && status.in_doubt === 0;
+  const those = status.problems.filter((problem) => !isOnItsWay(problem));
+  problems(those, nothing);
+  failures(status.failures, those.length ? "None of late." : "None.");
+}

@@ -1,0 +1,62 @@
+// The rows by state: a stacked bar, and the same as a list.
+
+import { byId, make, say } from "./dom.js";
+import { count, progress } from "./words.js";
+
+const STATES = [
+  ["created", "created", "its invitation is made"],
+  ["already_created", "already created", "before this run"],
+  ["duplicate", "duplicate", "the same row once more"],
+  ["in_flight", "in flight", "the call is under way"],
+  ["pending", "pending", "read, not sent yet"],
+  ["deferred", "deferred", "its engagement is full"],
+  ["in_doubt", "in doubt", "nobody knows if it arrived"],
+  ["rejected", "rejected", "not valid, never sent"],
+  ["failed", "failed", "the service said no"],
+  ["unread", "not read yet", "an estimate"],
+];
+
+const parts = new Map();
+
+function build() {
+  for (const [state, name, note] of STATES) {
+    const number = make("b", {}, "–");
+    const texts = [number, make("span", {}, name), make("small", {}, note)];
+    const item = make("li", { "data-state": state }, make("i", { class: state }), ...texts);
+    const segment = make("div", { class: state });
+    byId("states").append(item);
+    byId("stack").append(segment);
+    parts.set(state, { number, item, segment });
+  }
+}
+
+/** Rows by state; those whose call is under way and those not read yet are states of their own here. */
+export function byState(status) {
+  const counts = Object.fromEntries(STATES.map(([state]) => [state, status[state] ?? 0]));
+  const total = status.total === null ? status.rows : Math.max(status.total, status.rows);
+  return { ...counts, unread: total - status.rows };
+}
+
+export function showRows(status) {
+  if (!parts.size) build();
+  const counts = byState(status);
+  const isService = status.command === "serve"; // it counts the whole checkpoint, whoever has made what
+  for (const [state, { number, item, segment }] of parts) {
+    const value = counts[state];
+    const text = count(value);
+    if (number.textContent !== text) number.textContent = text;
+    item.classList.toggle("none", value === 0);
+    item.hidden = state === "unread" ? status.total === null : state === "already_created" && isService;
+    segment.hidden = value === 0;
+    segment.style.flexGrow = String(value);
+  }
+  const { ended, total, percent } = progress(status);
+  const sum = total === null
+    ? `${count(status.rows)} known so far, ${count(ended)} of them ended`
+    : `${count(ended)} of ${count(total)} ended`;
+  say("rows-sum", sum);
+  const listed = STATES.filter(([state]) => counts[state])
+    .map(([state, name]) => `${name} ${count(counts[state])}`);
+  const share = percent === null ? "" : `${percent}%: `;
+  byId("stack").setAttribute("aria-label", `${share}${sum}; ${listed.join(", ")}`);
+}

@@ -1,0 +1,39 @@
+"""The live page: files of the package, which load nothing from elsewhere."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Final
+
+from aiohttp import web
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Content security policy: what a page of ours may do, and nobody may frame it."""
+
+_TYPES: Final = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+
+
+def page_routes() -> list[web.RouteDef]:
+    folder = files("bulk_invite.control") / "page"
+    routes = []
+    for file in folder.iterdir():
+        suffix = file.name[file.name.rfind(".") :]
+        if suffix in _TYPES:
+            path = "/" if file.name == "index.html" else f"/{file.name}"
+            routes.append(_route(path, file.read_bytes(), _TYPES[suffix]))
+    return routes
+
+
+def _route(path: str, body: bytes, content_type: str) -> web.RouteDef:
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(body=body, content_type=content_type, charset="utf-8")
+
+    return web.get(path, page)

@@ -1,0 +1,513 @@
+"""The live page in a real browser: what it says of a run, and what can be done from it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+from urllib.request import urlopen
+
+import pytest
+from browser import CONTRASTS, Tab, chromium
+from command import emulator, free_port, running, wait_until
+from page_server import TOKEN, PageServer, iso, listens, page_server
+from page_states import ALL_GOOD, ENDS, STATES
+from playwright.sync_api import Page, expect
+from rows import make_rows, messages, write_rows
+
+from bulk_invite.run_status import FailureStatus, Past, ProblemStatus, RunState
+
+DASH = "\N{EN DASH}"
+HOSTILE = '<img src=x onerror="document.title=1">\u202etxt.\u0007'
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PageServer]:
+    with page_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def the_tab(server: PageServer) -> Iterator[Tab]:
+    with chromium() as context:
+        tab = Tab(context.new_page())
+        tab.open(server.url)
+        yield tab
+
+
+@pytest.fixture
+def tab(the_tab: Tab, server: PageServer) -> Iterator[Tab]:
+    """As if it was opened just now; all tests share it."""
+    page = the_tab.page
+    page.bring_to_front()
+    server.begins()
+    if page.locator("#look").is_visible():
+        the_tab.open(server.url)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.emulate_media(color_scheme="light")
+    page.locator("#token").fill("")
+    says(page, "#state", "Sending")
+    yield the_tab
+    the_tab.check()
+
+
+@pytest.fixture
+def page(tab: Tab) -> Page:
+    return tab.page
+
+
+def says(page: Page, selector: str, text: str | re.Pattern[str]) -> None:
+    expect(page.locator(selector)).to_have_text(text)
+
+
+# What it says
+
+
+def test_every_state_is_said_in_words(page: Page, server: PageServer) -> None:
+    for changes, headline, sentence, title in STATES:
+        server.begins(**changes)
+        says(page, "#state", headline)
+        says(page, "#meaning", re.compile(f"^{sentence}$"))
+        expect(page).to_have_title(f"{title} - bulk_invite")
+        says(page, "#news", headline)
+
+
+def test_every_end_is_said_in_words(page: Page, server: PageServer) -> None:
+    for changes, headline, sentence in ENDS:
+        server.begins(state=RunState.FINISHED, **changes)
+        says(page, "#state", headline)
+        says(page, "#meaning", sentence)
+        expect(page.locator("#link")).to_contain_text("The run has ended, so there is no connection")
+        expect(page.locator("#pause")).to_be_disabled()
+        server.begins()
+        page.get_by_role("button", name="Look for a new run").click()
+        says(page, "#link", "Live")
+
+
+def test_the_last_picture_stays_when_the_server_has_gone(tab: Tab, server: PageServer) -> None:
+    tab.may_lose_the_connection()
+    server.shows(state=RunState.FINISHED, exit_code=0, **ALL_GOOD)
+    says(tab.page, "#state", "Finished: every row has its invitation")
+    server.stop()
+    look = tab.page.get_by_role("button", name="Look for a new run")
+    with tab.page.expect_event("requestfailed"):
+        look.click()
+    expect(tab.page.locator("#link")).to_contain_text("The run has ended, so there is no connection")
+    expect(tab.page.locator("#main")).not_to_have_class("old")
+    server.start()
+    server.begins()
+    look.click()
+    says(tab.page, "#link", "Live")
+
+
+def test_the_figures_are_those_of_the_status(page: Page, server: PageServer) -> None:
+    with urlopen(f"{server.url}api/status") as answer:
+        status = json.load(answer)
+    for state in ("created", "already_created", "duplicate", "in_flight", "pending", "deferred", "in_doubt"):
+        says(page, f"#states li[data-state={state}] b", f"{status[state]:,}")
+    for state in ("rejected", "failed"):
+        says(page, f"#states li[data-state={state}] b", f"{status[state]:,}")
+    says(page, "#states li[data-state=unread] b", f"{status['total'] - status['rows']:,}")
+    ended = status["rows"] - status["pending"] - status["in_flight"] - status["in_doubt"]
+    says(page, "#rows-sum", f"{ended:,} of {status['total']:,} ended")
+    says(page, "#percent", "60.8%")
+    says(page, "#left", re.compile(r"^32 min left, through (at|on .*) \d\d:\d\d$"))
+    figures = dict(zip(_texts(page, "#figures dt"), _texts(page, "#figures dd"), strict=True))
+    assert figures == {
+        "Speed": "9.5rows/s",
+        "In flight": "5of 64",
+        "Rate allowed": "9.8calls/s, auto up to 15.0",
+        "Estimated quota": "≈ 10.1calls/s",
+        "Throttled": "0.7%last minute; hour 0.8%",
+        "Calls": "21,800152 throttled",
+    }
+    says(page, "#day", "30,345 of 100,000")
+    says(page, "#day-left", "69,655 left.")
+    run = dict(zip(_texts(page, "#run dt"), _texts(page, "#run dd"), strict=True))
+    assert run["Sources"] == "rows.ndjson, more.ndjson.gz"
+    assert (run["Account"], run["Endpoint"]) == ("123456789012", "http://127.0.0.1:8080")
+    label = page.locator("#stack").get_attribute("aria-label")
+    assert label is not None
+    assert label.startswith("60.8%: 30,433 of 50,000 ended; created 21,345, already created 9,000,")
+
+
+def test_what_is_not_known_is_not_made_up(page: Page, server: PageServer) -> None:
+    nothing = dict.fromkeys(("total", "estimated_quota", "daily_quota", "day_remaining", "left_s"))
+    server.shows(**nothing, throttled_share_minute=None, throttled_share_hour=None, account=None)
+    says(page, "#rows-sum", "32,000 known so far, 30,433 of them ended")
+    says(page, "#percent", "30,433")
+    says(page, "#left", "rows ended")
+    expect(page.locator("#states li[data-state=unread]")).to_be_hidden()
+    expect(page.locator("#states li[data-state=already_created]")).to_be_visible()
+    server.shows(command="serve")
+    expect(page.locator("#states li[data-state=already_created]")).to_be_hidden()
+    assert _texts(page, "#figures dd")[3:5] == [f"{DASH}not known yet", f"{DASH}last minute; hour {DASH}"]
+    says(page, "#day-left", "No daily quota is set.")
+    expect(page.locator("#gauge")).to_be_hidden()
+
+
+def test_the_live_catalog_and_what_does_not_answer_stand_out(page: Page, server: PageServer) -> None:
+    says(page, "#catalog", "Catalog Sandbox")
+    color = "element => getComputedStyle(element).backgroundColor"
+    sandbox = page.locator("#catalog").evaluate(color)
+    expect(page.locator("#unready")).to_be_hidden()
+    server.shows(catalog="AWS", ready=False, reasons={"endpoint": "calls do not arrive"})
+    says(page, "#catalog", "LIVE catalog AWS")
+    assert page.locator("#catalog").evaluate(color) != sandbox
+    says(page, "#unready", "Not ready. endpoint: calls do not arrive")
+
+
+def test_errors_stand_with_their_mend_and_the_last_rows_with_their_place(
+    page: Page, server: PageServer
+) -> None:
+    first = page.locator("#problems tbody tr").first.locator("td")
+    expect(first).to_have_text(
+        ["30", "failed", "ValidationException $.Invitation.Message", server.status.problems[0].mend]
+    )
+    rows = page.locator("#failures tbody tr")
+    expect(rows.nth(0).locator("td").nth(1)).to_have_text("rows.ndjson, line 31998")
+    expect(rows.nth(2).locator("td").nth(1)).to_have_text("rows.ndjson, key 47110815")
+    many = [replace(server.status.problems[0], code=f"Code{number}") for number in range(500)]
+    server.shows(problems=many)
+    says(page, "#no-problems", "500 kinds of errors; the first 50 can be shown.")
+    expect(page.locator("#problems tbody tr")).to_have_count(6)
+    page.get_by_role("button", name="Show the first 50").click()
+    expect(page.locator("#problems tbody tr")).to_have_count(50)
+    # A call that is under way stands in the checkpoint as in doubt, without a code.
+    server.shows(problems=[ProblemStatus("in_doubt", "", "$", 5, "Wait.")], failures=(), in_doubt=5)
+    expect(page.locator("#problems tbody tr")).to_have_count(1)
+    server.shows(in_doubt=0)
+    says(page, "#no-problems", "Nothing: no row was rejected or failed, none is deferred or in doubt.")
+    says(page, "#no-failures", "None.")
+    expect(page.locator("table:visible")).to_have_count(0)
+
+
+def test_names_and_codes_of_strangers_are_only_texts(page: Page, server: PageServer) -> None:
+    server.shows(
+        sources=[HOSTILE],
+        campaign=HOSTILE,
+        reasons={HOSTILE: HOSTILE},
+        ready=False,
+        problems=[ProblemStatus(HOSTILE, HOSTILE, HOSTILE, 1, HOSTILE)],
+        failures=[FailureStatus({"source": HOSTILE, "key": HOSTILE}, "failed", HOSTILE, HOSTILE, None)],
+    )
+    harmless = HOSTILE.replace("\u202e", r"\u{202e}").replace("\u0007", r"\u{7}")
+    expect(page.locator("#failures tbody b").first).to_have_text(harmless)
+    expect(page.locator("#run")).to_contain_text(harmless)
+    expect(page.locator("#unready")).to_contain_text(harmless)
+    expect(page.locator("img")).to_have_count(0)
+    expect(page).to_have_title("60% Sending - bulk_invite")
+
+
+def test_the_chart_has_a_line_for_each_figure_and_can_be_walked_through(
+    page: Page,
+) -> None:
+    for name in ("rate", "calls", "throttled"):
+        path = page.locator(f"#plot path.{name}:not(.area)")
+        expect(path).to_have_attribute("d", re.compile(r"^M[^M]*$"))
+        assert (path.get_attribute("d") or "").count("L") == 239
+    # It begins where the quota was found.
+    assert (page.locator("#plot path.estimated_quota").get_attribute("d") or "").count("L") == 198
+    plot = page.get_by_role("slider")
+    plot.focus()
+    page.keyboard.press("Home")
+    expect(plot).to_have_attribute("aria-valuenow", "0")
+    says(
+        page,
+        "#readout",
+        re.compile(r"^\d\d:\d\d:\d\d: allowed 1.0, made 1.0, quota not known yet, throttled 0.5"),
+    )
+    page.keyboard.press("ArrowRight")
+    expect(plot).to_have_attribute("aria-valuetext", page.locator("#readout").inner_text())
+    plot.hover(position={"x": 600, "y": 100})
+    expect(plot).to_have_attribute("aria-valuenow", re.compile("^(?!0$|1$|239$)"))
+    expect(page.locator("#chart-summary")).to_contain_text("between 1.0 and 15.0 calls per second")
+    page.get_by_text("As a table").click()
+    expect(page.locator("#points tr")).to_have_count(20)
+
+
+def test_without_a_past_the_chart_says_so(page: Page, server: PageServer) -> None:
+    server.remembers(Past(1.0, []))
+    server.shows(started=iso(-1))
+    says(page, "#readout", "No figures yet: they come some seconds after the first call.")
+    expect(page.locator("#plot svg")).to_have_count(0)
+
+
+# When there is no connection
+
+
+def test_a_lost_connection_is_said_at_once_and_comes_back(tab: Tab, server: PageServer) -> None:
+    tab.may_lose_the_connection()
+    page = tab.page
+    says(page, "#link", "Live")
+    page.locator("#token").fill(TOKEN)
+    expect(page.locator("#pause")).to_be_enabled()
+    server.stop()
+    lost = r"^No connection since \d\d:\d\d:\d\d: what you see is old\. Trying again …$"
+    says(page, "#link", re.compile(lost))
+    expect(page.locator("#main")).to_have_class("old")
+    expect(page).to_have_title("No connection, last: 60% Sending - bulk_invite")
+    says(page, "#state", "Sending")
+    expect(page.locator("#pause")).to_be_disabled()
+    # Another run at the same address.
+    server.shows(created=0, rows=10_655, started=iso())
+    server.start()
+    says(page, "#link", "Live")
+    says(page, "#states li[data-state=created] b", "0")
+    expect(page.locator("#main")).not_to_have_class("old")
+    expect(page.locator("#pause")).to_be_enabled()
+
+
+def test_a_silent_connection_counts_as_lost(page: Page, server: PageServer) -> None:
+    other = page.context.new_page()
+    other.clock.install()
+    other.goto(server.url)
+    says(other, "#link", "Live")
+    server.falls_silent()
+    other.clock.fast_forward(7_000)
+    expect(other.locator("#link")).to_contain_text("No connection since")
+    server.falls_silent(silent=False)
+    other.clock.fast_forward(1_000)
+    says(other, "#link", "Live")
+    other.close()
+
+
+def test_an_answer_that_is_no_stream_of_events_is_asked_for_again(tab: Tab, server: PageServer) -> None:
+    # A proxy on the way: the browser's own EventSource gives up for ever after such an answer.
+    tab.expected.append("503")
+    tab.page.route("**/api/events", lambda route: route.fulfill(status=503, body="no"))
+    tab.open(server.url)
+    says(tab.page, "#link", "No connection to the run yet: trying again …")
+    tab.page.unroute("**/api/events")
+    says(tab.page, "#link", "Live")
+
+
+# What can be done from it
+
+
+def test_pause_and_resume_by_the_keyboard_alone(tab: Tab, server: PageServer) -> None:
+    page = tab.page
+    tab.open(server.url)
+    says(page, "#link", "Live")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.locator("#token")).to_be_focused()
+    expect(page.locator("#pause")).to_be_disabled()
+    says(page, "#hint", "Type the control token to use the controls.")
+    page.keyboard.type(TOKEN)
+    page.keyboard.press("Tab")
+    expect(page.locator("#pause")).to_be_focused()
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    says(page, "#said", "Done: nothing is sent until you resume.")
+    says(page, "#state", "Paused by an operator: nothing is sent")
+    assert server.state == "paused"
+    says(page, "#pause:focus", "Resume")
+    page.keyboard.press("Enter")
+    says(page, "#said", "Done: rows are sent again.")
+    assert server.state == "sending"
+
+
+def test_rate_and_rows_in_flight_are_set_and_mistakes_told(tab: Tab, server: PageServer) -> None:
+    page = tab.page
+    tab.expected.append("400 (Bad Request)")
+    page.locator("#token").fill(f" {TOKEN}\n")
+    rate, flight = page.locator("#rate"), page.locator("#flight")
+    says(page, "#rate-note", "Now automatic, at most 15.0.")
+    rate.fill("fast")
+    rate.press("Enter")
+    says(page, "#refused", "Write how many calls per second, such as 5 or 0.5.")
+    expect(rate).to_have_attribute("aria-invalid", "true")
+    rate.fill("1000")
+    rate.press("Enter")
+    says(page, "#refused", "The rate is at most 15 calls per second.")
+    rate.fill("2,5")
+    rate.press("Enter")
+    says(page, "#said", "Done: at most 2.5 calls per second.")
+    says(page, "#refused", "")
+    says(page, "#rate-note", "Now 2.5, never exceeded.")
+    page.get_by_role("button", name="Automatic").click()
+    says(page, "#said", "Done: the rate is found automatically.")
+    expect(flight).to_have_value("64")
+    flight.fill("0")
+    flight.press("Enter")
+    says(page, "#refused", "Write how many rows at the same time: a whole number from 1.")
+    flight.fill("16")
+    flight.press("Enter")
+    says(page, "#said", "Done: at most 16 rows in flight.")
+    assert (server.status.rate_setting, server.status.max_in_flight) == ("auto", 16)
+
+
+def test_a_drain_is_asked_about(page: Page, server: PageServer) -> None:
+    page.locator("#token").fill(TOKEN)
+    drain = page.locator("#drain")
+    drain.press("Enter")
+    expect(page.get_by_role("dialog")).to_contain_text("the same command goes on where it was")
+    expect(page.get_by_role("button", name="Let it go on")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(drain).to_be_focused()
+    assert server.state == "sending"
+    drain.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    says(page, "#state", "Draining: no new calls")
+    says(page, "#hint", "The run is draining and ends by itself.")
+    expect(drain).to_be_disabled()
+    assert server.state == "draining"
+
+
+def test_a_wrong_token_changes_nothing_and_the_right_one_stays_in_the_tab(
+    tab: Tab, server: PageServer
+) -> None:
+    page = tab.page
+    tab.expected.append("401 (Unauthorized)")
+    token = page.locator("#token")
+    token.fill("not the token, surely")
+    page.locator("#pause").click()
+    says(page, "#refused", re.compile("^That is not the control token of this run."))
+    expect(token).to_be_focused()
+    token.fill("ключ")
+    page.locator("#pause").click()
+    says(page, "#refused", "A control token has no such characters.")
+    assert server.state == "sending"
+    token.fill(TOKEN)
+    page.reload()
+    expect(token).to_have_value(TOKEN)
+    page.locator("#pause").click()
+    says(page, "#pause", "Resume")
+    kept = "[localStorage.length, document.cookie, location.href.includes('token')]"
+    assert page.evaluate(kept) == [0, "", False]
+
+
+def test_a_change_that_is_not_answered_is_said_to_be_unknown(tab: Tab) -> None:
+    page = tab.page
+    tab.expected.append("net::ERR_FAILED")
+    page.route("**/api/pause", lambda route: route.abort())
+    page.locator("#token").fill(TOKEN)
+    page.locator("#pause").click()
+    says(page, "#refused", "No answer: see above whether it was done, and try again.")
+    page.unroute("**/api/pause")
+
+
+def test_a_run_without_a_token_says_how_to_get_controls(page: Page, server: PageServer) -> None:
+    server.shows(controllable=False)
+    expect(page.locator("#uncontrollable")).to_contain_text("--control-token-file FILE")
+    expect(page.locator("#controls input:visible, #controls button:visible")).to_have_count(0)
+
+
+# How it looks
+
+
+def test_a_small_telephone_needs_no_scrolling_to_the_side(page: Page, server: PageServer) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    long = "namewithoutanyplacetobreak" * 9
+    server.shows(
+        sources=[long],
+        checkpoint=long,
+        problems=[ProblemStatus("failed", long, long, 12_345_678, long)],
+        failures=[FailureStatus({"source": long, "line": 123_456_789}, "in_doubt", long, long, iso(-1e6))],
+    )
+    says(page, "#state", "Sending")
+    page.locator("#token").fill(TOKEN)
+    page.get_by_text("As a table").click()
+    for state in (RunState.SENDING, RunState.PAUSED, RunState.DRAINING):
+        server.shows(state=state, catalog="AWS", ready=False, reasons={"endpoint": long})
+        expect(page.locator("#hero")).to_have_attribute("data-tone", re.compile("active|hold"))
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert page.evaluate(wide) == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_can_be_read(page: Page, server: PageServer, scheme: Literal["light", "dark"]) -> None:
+    page.emulate_media(color_scheme=scheme)
+    tones: dict[str, dict[str, Any]] = {
+        "active": {"state": RunState.SENDING, "ready": False, "reasons": {"endpoint": "no"}},
+        "wait": {"state": RunState.WAITING},
+        "calm": {"state": RunState.IDLE, "catalog": "AWS"},
+        "hold": {"state": RunState.PAUSED},
+        "bad": {"state": RunState.FINISHED, "exit_code": 1},
+    }
+    page.locator("#token").fill(TOKEN)
+    expect(page.locator("#plot text").first).to_be_visible()
+    found = 0
+    for tone, changes in tones.items():
+        server.shows(**changes)
+        expect(page.locator("#hero")).to_have_attribute("data-tone", tone)
+        contrasts = page.evaluate(CONTRASTS)
+        found += len(contrasts)
+        assert [each for each in contrasts if each[1] < 4.5] == []
+    assert found > 500
+
+
+def test_nothing_moves_for_who_wants_no_motion(page: Page) -> None:
+    moves = "getComputedStyle(document.querySelector('#stack > div')).transitionDuration"
+    page.emulate_media(reduced_motion="no-preference")
+    assert page.evaluate(moves) == "0.4s"
+    page.emulate_media(reduced_motion="reduce")
+    assert page.evaluate(moves) == "0s"
+
+
+# A whole run
+
+
+def test_a_real_run_from_its_start_over_a_kill_to_its_end(tab: Tab, tmp_path: Path) -> None:
+    tab.may_lose_the_connection()
+    page, port, rows = tab.page, free_port(), make_rows(100)
+    write_rows(tmp_path / "rows.ndjson", rows)
+    (tmp_path / "token").write_text(TOKEN)
+    with emulator(rate=1000.0, burst=1000) as service:
+        command = ("send", "rows.ndjson", "--endpoint-url", service.url, "--rate", "3", "--json")
+        control = ("--listen", f"127.0.0.1:{port}", "--control-token-file", "token")
+        with running(*command, *control, cwd=tmp_path) as first:
+            wait_until(lambda: listens(port))
+            tab.open(f"http://127.0.0.1:{port}/")
+            page.locator("#token").fill(TOKEN)
+            wait_until(service.invitations)
+            page.locator("#pause").click()
+            says(page, "#said", "Done: nothing is sent until you resume.")
+            says(page, "#state", "Paused by an operator: nothing is sent")
+            says(page, "#states li[data-state=in_flight] b", "0")
+            _shows_what_the_api_tells(page, port)
+            invited = len(service.invitations())
+            says(page, "#states li[data-state=created] b", str(invited))
+            expect(page.locator("#heard")).not_to_have_text(page.locator("#heard").inner_text())
+            assert len(service.invitations()) == invited
+            page.locator("#pause").click()
+            says(page, "#state", "Sending")
+            wait_until(lambda: len(service.invitations()) > invited)
+            page.reload()
+            says(page, "#link", "Live")
+            first.signal(signal.SIGKILL)
+            expect(page.locator("#link")).to_contain_text("No connection since")
+        with running(*command, *control, cwd=tmp_path) as second:
+            says(page, "#link", "Live")
+            expect(page.locator("#states li[data-state=already_created] b")).not_to_have_text("0")
+            page.locator("#rate").fill("500")
+            page.locator("#rate").press("Enter")
+            says(page, "#state", "Finished: every row has its invitation")
+            expect(page.locator("#link")).to_contain_text("The run has ended")
+            assert second.ended().code == 0
+        assert service.messages() == Counter(messages(rows))
+
+
+def _shows_what_the_api_tells(page: Page, port: int) -> None:
+    with urlopen(f"http://127.0.0.1:{port}/api/status") as answer:
+        status = json.load(answer)
+    shown = page.locator("#states li")
+    told = {each.get_attribute("data-state") or "": each.locator("b").inner_text() for each in shown.all()}
+    assert told == {state: f"{status.get(state, 0):,}" for state in told}
+    assert _texts(page, "#figures dd")[5] == f"{status['attempts']}{status['throttled']} throttled"
+    says(page, "#day", f"{status['sent_last_day']} of 10,000")
+    says(page, "#rate-note", "Now 3.0, never exceeded.")
+    expect(page.locator("#run")).to_contain_text("111122223333")
+
+
+def _texts(page: Page, selector: str) -> list[str]:
+    return page.locator(selector).all_text_contents()
