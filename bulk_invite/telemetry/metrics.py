@@ -1,0 +1,139 @@
+"""Figures of a run as Prometheus reads them: what has happened is counted here, what is now is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+
+from bulk_invite.invitation import Rejection
+from bulk_invite.journal import Admission, Answered, Duplicate, ToSend
+from bulk_invite.outcome import State
+from bulk_invite.run_status import RunStatus
+from bulk_invite.telemetry.bounded import BoundedCodes
+from bulk_invite.telemetry.moment import Moment
+
+_CALLS: Final = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0)
+"""Seconds. A call takes 0.1 to 0.5: buckets are narrow there. An emulator answers in 20 ms, and after 30 s
+any sensible time limit has passed."""
+
+_COMMITS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Seconds. An SSD takes 1 to 5 ms, a database across a network 10 to 50; from 5 s on the run counts as not
+ready."""
+
+_DELAYS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Seconds. Up to 5 ms is the work of the loop itself; from 0.1 on calls leave later than the pacing says."""
+
+_ENDS: Final = (
+    State.CREATED,
+    State.FAILED,
+    State.REJECTED,
+    State.DUPLICATE,
+    State.DEFERRED,
+    State.IN_DOUBT,
+)
+
+
+class Metrics:
+    """An observer of the flow. view: one moment of the run; asked at every exposition."""
+
+    def __init__(self, view: Callable[[], RunStatus]) -> None:
+        # They would double the number of series and say nothing that nobody knows.
+        disable_created_metrics()  # type: ignore[no-untyped-call] # it has no annotations
+        self._registry = CollectorRegistry()
+        self._rows_ended = Counter(
+            "bulk_invite_rows_ended_total",
+            "Rows that came to their end in this process, by state; one that is tried again counts again.",
+            ["state"],
+            registry=self._registry,
+        )
+        self._row_errors = Counter(
+            "bulk_invite_row_errors_total",
+            "Rows that ended failed, rejected, deferred or in doubt, by the code of their first error.",
+            ["state", "code"],
+            registry=self._registry,
+        )
+        self._calls = Counter(
+            "bulk_invite_calls_total",
+            "Calls that ended, by what came of them.",
+            ["outcome", "code"],
+            registry=self._registry,
+        )
+        self._call_durations = Histogram(
+            "bulk_invite_call_duration_seconds",
+            "Seconds that calls took.",
+            ["outcome"],
+            registry=self._registry,
+            buckets=_CALLS,
+        )
+        self._commit_durations = Histogram(
+            "bulk_invite_commit_duration_seconds",
+            "Seconds that group commits took.",
+            registry=self._registry,
+            buckets=_COMMITS,
+        )
+        self._loop_delays = Histogram(
+            "bulk_invite_loop_delay_seconds",
+            "Seconds by which a timer of 0.25 s was late.",
+            registry=self._registry,
+            buckets=_DELAYS,
+        )
+        self._error_codes = BoundedCodes()
+        self._call_codes = BoundedCodes()
+        # What has not happened yet is 0 and not missing, so that its first increase is seen.
+        for state in _ENDS:
+            self._rows_ended.labels(state)
+        self._calls.labels("created", "")
+        self._registry.register(Moment(view))
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+
+    def took_in(self, admission: Admission) -> None:
+        match admission:
+            case Rejection(errors=errors):
+                self._count(State.REJECTED, next((error.code for error in errors), ""))
+            case Duplicate():
+                self._count(State.DUPLICATE, None)
+            case _:
+                pass
+
+    def sent(self, to_send: ToSend, at: float) -> None:
+        """Nothing: a call is counted once it is known what came of it."""
+
+    def answered(self, to_send: ToSend, answered: Answered, seconds: float | None) -> None:  # noqa: ARG002 - as the observer is told
+        if seconds is None:
+            return
+        self._calls.labels(answered.outcome, self._call_codes.label(answered.code)).inc()
+        self._call_durations.labels(answered.outcome).observe(seconds)
+
+    def ended(self, to_send: ToSend, answered: Answered, attempts: int) -> None:  # noqa: ARG002 - likewise
+        self._count(answered.state, None if answered.state is State.CREATED else answered.code)
+
+    def committed(self, seconds: float, events: int) -> None:  # noqa: ARG002 - likewise
+        self._commit_durations.observe(seconds)
+
+    def loop_was_late(self, seconds: float) -> None:
+        """A timer of the event loop was late by so much: for `watch_loop`."""
+        self._loop_delays.observe(seconds)
+
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """All of it as text, and its content type. accept: of the request; OpenMetrics where it names it."""
+        if "application/openmetrics-text" in accept:
+            text = openmetrics.generate_latest(self._registry)  # type: ignore[no-untyped-call] # likewise
+            return text, openmetrics.CONTENT_TYPE_LATEST
+        return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
+
+    def _count(self, state: State, code: str | None) -> None:
+        self._rows_ended.labels(state).inc()
+        if code is not None:
+            self._row_errors.labels(state, self._error_codes.label(code)).inc()

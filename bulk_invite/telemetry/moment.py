@@ -1,0 +1,107 @@
+"""Gauges that mirror one moment of a run; NaN stands where nobody knows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from bulk_invite.run_status import RunState, RunStatus
+
+_ROW_STATES: Final = (
+    "created",
+    "already_created",
+    "failed",
+    "rejected",
+    "duplicate",
+    "in_doubt",
+    "deferred",
+    "pending",
+)
+_PARKS: Final = ("daily_quota", "unknown_quota", "account_full")
+_PARTS: Final = ("source", "checkpoint", "endpoint")
+
+
+class Moment(Collector):
+    """Asks `view` at every scrape, so that nothing has to be kept in step."""
+
+    def __init__(self, view: Callable[[], RunStatus]) -> None:
+        self._view = view
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._view()
+        yield _labelled("build_info", "Version of the program; always 1.", "version", {status.version: 1.0})
+        yield from _rows(status)
+        yield from _pacing(status)
+        yield from _condition(status)
+
+
+def _rows(status: RunStatus) -> Iterator[Metric]:
+    yield _labelled(
+        "rows",
+        "Rows by state now: of this run with send, of the whole checkpoint with serve.",
+        "state",
+        {state: getattr(status, state) for state in _ROW_STATES},
+    )
+    yield _single("time_left_seconds", "Seconds until the rows that are left are through.", status.left_s)
+    yield _labelled(
+        "source_lag_seconds",
+        "Seconds since a source that is followed was last read to its end.",
+        "source",
+        status.source_lag,
+    )
+
+
+def _pacing(status: RunStatus) -> Iterator[Metric]:
+    yield _single("calls_in_flight", "Calls that are under way.", status.in_flight)
+    yield _single("max_in_flight", "Calls that may be under way at the same time.", status.max_in_flight)
+    yield _single("rate_calls_per_second", "Calls per second that the pacing allows.", status.rate)
+    yield _single(
+        "estimated_quota_calls_per_second",
+        "Calls per second that the service allows, as measured.",
+        status.estimated_quota,
+    )
+    yield _single(
+        "throttled_ratio",
+        "Share of the calls of the last minute that were throttled.",
+        status.throttled_share_minute,
+    )
+    yield _single(
+        "day_calls", "Calls of the last 24 hours that count against the daily quota.", status.sent_last_day
+    )
+    yield _single("day_remaining_calls", "Calls that the daily quota has left now.", status.day_remaining)
+
+
+def _condition(status: RunStatus) -> Iterator[Metric]:
+    yield _labelled(
+        "parked",
+        "Whether the whole run waits for a quota, by the reason.",
+        "why",
+        {why: float(status.parked == why) for why in _PARKS},
+    )
+    yield _single("paused", "Whether somebody has paused the run.", status.state is RunState.PAUSED)
+    yield _single(
+        "draining", "Whether no new calls are made until the end.", status.state is RunState.DRAINING
+    )
+    yield _single("ready", "Whether source, checkpoint and endpoint answer.", status.ready)
+    yield _labelled(
+        "part_ready",
+        "Whether one of them answers.",
+        "part",
+        {part: float(part not in status.reasons) for part in _PARTS},
+    )
+
+
+def _single(name: str, meaning: str, value: float | None) -> Metric:
+    return GaugeMetricFamily(f"bulk_invite_{name}", meaning, value=math.nan if value is None else value)
+
+
+def _labelled(name: str, meaning: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(f"bulk_invite_{name}", meaning, labels=[label])
+    for each, value in values.items():
+        family.add_metric([each], value)
+    return family

@@ -1,0 +1,163 @@
+"""One span for every row that is sent, from its first attempt to its end; nothing of what the row says.
+
+The loop only puts finished spans into a bounded queue: the SDK's thread sends them, and drops what it cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Thread
+from typing import Final
+
+import structlog
+from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Span, Status, StatusCode
+
+from bulk_invite.invitation import Invitation
+from bulk_invite.journal import Admission, Answered, ToSend
+from bulk_invite.outcome import State
+from bulk_invite.telemetry.delivery import Delivery
+
+_log = structlog.get_logger()
+
+_NAME: Final = "bulk_invite.invitation"
+
+_MOST_OPEN: Final = 4096
+"""A row that is put aside stays open for hours: then the oldest gives way. Some 4 KB each."""
+
+_ROOM: Final = 256
+"""Spans that any queue has room for, unless somebody made it very small."""
+
+_PATIENCE: Final = 5.0
+"""Seconds that the last spans get at the end; the run is over, and somebody waits for its exit."""
+
+_ERRORS: Final = frozenset({State.FAILED, State.IN_DOUBT})
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """began: epoch nanoseconds; whatever a clock that is set says later, nothing of the span is before it."""
+
+    span: Span
+    began: int
+
+    def add(self, name: str, attributes: Mapping[str, str | float], at: float) -> None:
+        self.span.add_event(name, attributes, timestamp=self._time(at))
+
+    def end(self, attributes: Mapping[str, str | int | bool], at: float | None) -> None:
+        self.span.set_attributes(attributes)
+        self.span.end(None if at is None else self._time(at))
+
+    def _time(self, at: float) -> int:
+        return max(self.began, _nanoseconds(at))
+
+
+class Tracing:
+    """An observer of the flow. version: the program's. most_open: spans that are open at the same time.
+
+    Endpoint, headers, sampling, limits and the name of the service are those of the environment (OTEL_*).
+    Raises ValueError where that has impossible figures.
+    """
+
+    def __init__(self, version: str, *, most_open: int = _MOST_OPEN) -> None:
+        self._delivery = Delivery()
+        # Not at exit, which waits for half a minute: whoever opens it closes it.
+        self._provider = TracerProvider(resource=_resource(version), shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(self._delivery))
+        self._tracer = self._provider.get_tracer("bulk_invite", version)
+        self._open: dict[str, _Open] = {}
+        self._most_open = most_open
+
+    def took_in(self, admission: Admission) -> None:
+        """Nothing: a row that is never sent has no span."""
+
+    def sent(self, to_send: ToSend, at: float) -> None:
+        invitation = to_send.invitation
+        if invitation.client_token in self._open:
+            return
+        if len(self._open) >= self._most_open:
+            self._leave_open(next(iter(self._open)))
+        began = _nanoseconds(at)
+        span = self._tracer.start_span(_NAME, attributes=_identity(invitation), start_time=began)
+        self._open[invitation.client_token] = _Open(span, began)
+
+    def answered(self, to_send: ToSend, answered: Answered, seconds: float | None) -> None:
+        opened = self._open.get(to_send.invitation.client_token)
+        if opened is None:
+            return
+        known = {
+            "bulk_invite.outcome": answered.outcome,
+            "bulk_invite.code": answered.code,
+            "aws.request_id": answered.request_id,
+        }
+        attributes: dict[str, str | float] = {name: value for name, value in known.items() if value}
+        if seconds is not None:
+            attributes["bulk_invite.seconds"] = seconds
+        opened.add("settled" if seconds is None else "attempt", attributes, answered.at)
+
+    def ended(self, to_send: ToSend, answered: Answered, attempts: int) -> None:
+        opened = self._open.pop(to_send.invitation.client_token, None)
+        if opened is None:
+            return
+        attributes: dict[str, str | int | bool] = {
+            "bulk_invite.state": str(answered.state),
+            "bulk_invite.attempts": attempts,
+        }
+        if answered.code:
+            attributes["bulk_invite.code"] = answered.code
+        if answered.state in _ERRORS:
+            opened.span.set_status(Status(StatusCode.ERROR, answered.code or str(answered.state)))
+        opened.end(attributes, answered.at)
+
+    def committed(self, seconds: float, events: int) -> None:
+        """Nothing: commits belong to many rows at once."""
+
+    def close(self, patience: float = _PATIENCE) -> None:
+        """End what is open, as left open, and send what is there; blocks for `patience` seconds at most.
+
+        Not a word may be told to it from then on.
+        """
+        # The SDK itself would wait for half a minute; a thread that is a daemon holds nobody up.
+        flushing = Thread(target=self._flush, name="flush-traces", daemon=True)
+        flushing.start()
+        flushing.join(patience)
+        if flushing.is_alive():
+            _log.warning("traces.left", reason="the collector did not take the last spans in time")
+            self._delivery.shutdown()
+
+    def _flush(self) -> None:
+        for number, client_token in enumerate(tuple(self._open), start=1):
+            self._leave_open(client_token)
+            if number % _ROOM == 0:
+                self._provider.force_flush()  # the queue has no room for all of them
+        self._provider.shutdown()
+
+    def _leave_open(self, client_token: str) -> None:
+        self._open.pop(client_token).end({"bulk_invite.left_open": True}, None)
+
+
+def _identity(invitation: Invitation) -> dict[str, str | int]:
+    position = invitation.position
+    where: dict[str, str | int] = (
+        {"bulk_invite.line": position.line} if position.line else {"bulk_invite.key": position.key}
+    )
+    return {
+        "bulk_invite.source": position.source,
+        **where,
+        "bulk_invite.client_token": invitation.client_token,
+        "bulk_invite.engagement": invitation.engagement,
+    }
+
+
+def _resource(version: str) -> Resource:
+    named = OTELResourceDetector().detect().attributes
+    return Resource.create(
+        {SERVICE_NAME: named.get(SERVICE_NAME, "bulk-invite"), SERVICE_VERSION: version},
+    )
+
+
+def _nanoseconds(at: float) -> int:
+    return round(at * 1e6) * 1000  # a float has no more digits for a date of today
