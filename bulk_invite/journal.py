@@ -196,6 +196,33 @@ NO_CHANGE: Final[Change] = (-1, "", "")
 
 
 @dataclass(frozen=True, slots=True)
+class Problem:
+    """Rows in `state` of which the same is said: the code of an error and its path, "$" for the row itself.
+
+    code: "" where the answer of a call is not known; "other" for all that stands in no group, without a path.
+    """
+
+    state: State
+    code: str
+    path: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A row that has no invitation, and the first thing that is said of it.
+
+    at: epoch seconds of its last call; None where it was not sent.
+    """
+
+    position: Position
+    state: State
+    code: str
+    path: str
+    at: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """A whole checkpoint in figures. Times are epoch seconds.
 

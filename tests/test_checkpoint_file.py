@@ -254,3 +254,17 @@ def test_a_full_disk_is_an_error_and_what_had_returned_is_there(place: Place, pa
     with writing(place, Owner("1", "a")) as writer:
         (again,) = admit(writer, invitation("t1", line=1))
         assert again == ToSend(invitation("t1", line=1), 1.0, 1.0)
+
+
+def test_a_sender_that_begins_while_its_process_looks_holds_its_lock(tmp_path: Path) -> None:
+    """Without it the next reader takes itself for the only one, and its end takes the last commits along."""
+    path = tmp_path / "c.db"
+    with CheckpointWriter.open(path, catalog="Sandbox"):
+        pass
+    with CheckpointReader(path) as reader, reader._engine.connect() as looking:
+        looking.exec_driver_sql("SELECT 1 FROM runs").all()
+        with CheckpointWriter.open(path, catalog="Sandbox"):
+            locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+            inode = f":{path.stat().st_ino}"
+            mine = [lock for lock in locks if lock[1] == "POSIX" and lock[4] == str(os.getpid())]
+            assert any(lock[5].endswith(inode) for lock in mine)

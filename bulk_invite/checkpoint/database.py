@@ -66,6 +66,18 @@ class Database(Protocol):
     def has_sender(self) -> bool | None:
         """Whether a sender holds it at this moment; None where it cannot be known."""
 
+    def holder(self) -> str:
+        """Who that sender is, as far as it can be told."""
+
+    def try_out(self) -> None:
+        """Raise CheckpointError where a sender could not write to it. Nothing is changed.
+
+        Not while there is a sender.
+        """
+
+    def describe(self, connection: Connection) -> str:
+        """What it stands in, for the operator."""
+
     def copy_to(self, connection: Connection, path: Path) -> None:
         """Copy the whole checkpoint into a new SQLite file."""
 

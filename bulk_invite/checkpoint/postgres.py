@@ -24,6 +24,7 @@ from sqlalchemy.pool import QueuePool
 from bulk_invite import libpq
 from bulk_invite.checkpoint.database import damaged
 from bulk_invite.checkpoint.schema import about, metadata
+from bulk_invite.checkpoint.schema_examination import advisory_holders, require_rights, require_usable
 from bulk_invite.checkpoint.sqlite import SqliteFile
 from bulk_invite.checkpoint.watchdog import Watchdog
 from bulk_invite.errors import CheckpointError, CheckpointHeldError
@@ -97,7 +98,7 @@ class PostgresSchema:
                 session = self._connect()
                 undo.callback(session.close)
                 self._lock(session)
-                _require_usable(session, self.name)
+                require_usable(session, self.name)
                 self._make_schema(session)
                 _require_durable(session)
                 session.commit()
@@ -146,17 +147,31 @@ class PostgresSchema:
                 )
 
     def has_sender(self) -> bool | None:
-        key = _lock_key("checkpoint", self._schema) % 2**64
-        holders = (
-            "SELECT count(*), pg_is_in_recovery()"
-            " FROM pg_locks JOIN pg_database ON pg_locks.database = pg_database.oid"
-            " WHERE locktype = 'advisory' AND granted AND datname = current_database()"
-            " AND classid = %s::bigint AND objid = %s::bigint AND objsubid = 1"
-        )
+        holders = self._holders()
+        return None if holders is None else bool(holders)
+
+    def holder(self) -> str:
+        return ", ".join(self._holders() or ())
+
+    def _holders(self) -> list[str] | None:
         with self.translated(), self._connect() as connection:
-            found = connection.execute(holders, (key >> 32, key & 0xFFFFFFFF)).fetchone()
-        holders_here, is_standby = found or (0, True)
-        return None if is_standby else holders_here > 0  # locks are the primary's
+            return advisory_holders(connection, _lock_key("checkpoint", self._schema))
+
+    def try_out(self) -> None:
+        engine = self.reading()
+        try:
+            with self.translated(), engine.connect() as connection:
+                self.require_ours(connection)
+        finally:
+            engine.dispose()
+        with self.translated(), self._connect() as session:
+            require_usable(session, self.name)
+            require_rights(session, self._schema, self.name)
+
+    def describe(self, connection: Connection) -> str:
+        version = connection.exec_driver_sql("SHOW server_version").scalar_one()
+        durable = connection.exec_driver_sql("SHOW fsync").scalar_one() == "on"
+        return f"PostgreSQL {version}{'' if durable else ' with fsync = off: a crash may lose what was sent'}"
 
     def copy_to(self, connection: Connection, path: Path) -> None:
         target = SqliteFile(path)
@@ -264,22 +279,6 @@ def _lock_key(*of: str) -> int:
     """The number of an advisory lock: they are a database's, and all who use one share them."""
     digest = hashlib.sha256("\0".join(("bulk-invite", *of)).encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
-
-
-def _require_usable(session: psycopg.Connection[Any], name: str) -> None:
-    """Raise CheckpointError where the lock would mean nothing, or texts could not be kept."""
-    (process,) = session.execute("SELECT pg_backend_pid()").fetchone() or (0,)
-    if process != session.info.backend_pid:
-        raise CheckpointError(
-            f"The checkpoint {name} is reached through a pooler, which may give the lock to others.",
-            hint="Name the server itself with --checkpoint.",
-        )
-    encoding = session.info.parameter_status("server_encoding")
-    if encoding not in {"UTF8", "SQL_ASCII"}:
-        raise CheckpointError(
-            f"The checkpoint {name} is in a database with encoding {encoding}, which has not all characters.",
-            hint="Name a database with encoding UTF8.",
-        )
 
 
 def _require_durable(session: psycopg.Connection[Any]) -> None:

@@ -8,17 +8,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from sqlalchemy import ColumnElement, Table, func, inspect, literal, null, select, union_all
+from sqlalchemy import ColumnElement, Connection, Table, func, inspect, literal, null, select, union_all
 
-from bulk_invite.checkpoint import pacing
+from bulk_invite.checkpoint import pacing, problems, proving
 from bulk_invite.checkpoint.database import read_about
 from bulk_invite.checkpoint.encoding import decode_errors
 from bulk_invite.checkpoint.place import database_at
 from bulk_invite.checkpoint.schema import findings, invitations, log, runs, unsent_rows
 from bulk_invite.errors import CheckpointError
 from bulk_invite.invitation import Position
-from bulk_invite.journal import Overview, Owner, Record
+from bulk_invite.journal import Failure, Overview, Owner, Problem, Record
 from bulk_invite.outcome import State
+from bulk_invite.proof import Proof
 
 _PAGE: Final = 1000
 """Rows fetched at a time, so that an export needs the same memory for a million rows as for a thousand."""
@@ -59,12 +60,25 @@ class CheckpointReader:
     def catalog(self) -> str:
         return self._about["catalog"]
 
+    @property
+    def version(self) -> int:
+        return int(self._about["version"])
+
+    @property
+    def owner(self) -> Owner | None:
+        """Whom it is bound to; None while it is bound to nobody."""
+        if "key_hash" not in self._about:
+            return None
+        return Owner(self._about["account"], self._about["key_hash"])
+
+    def describe(self) -> str:
+        """What it stands in, for the operator."""
+        with self._database.translated(), self._engine.begin() as connection:
+            return self._database.describe(connection)
+
     def overview(self, now: float) -> Overview:
         """Figures of the whole checkpoint; `now` in epoch seconds."""
         with self._database.translated(), self._engine.begin() as connection:
-            per_state = select(invitations.c.state, func.count().label("rows")).group_by(invitations.c.state)
-            unsent = select(unsent_rows.c.state, func.count().label("rows")).group_by(unsent_rows.c.state)
-            states = {State(row.state): row.rows for row in connection.execute(union_all(per_state, unsent))}
             elapsed, last_event = connection.execute(
                 select(
                     func.coalesce(func.sum(runs.c.last_event - runs.c.started), 0.0),
@@ -74,9 +88,9 @@ class CheckpointReader:
             sent_minute, throttled_minute = pacing.shares(connection, now, 60.0)
             sent_hour, throttled_hour = pacing.shares(connection, now, 3600.0)
             return Overview(
-                owner=self._owner(),
+                owner=self.owner,
                 catalog=self._about["catalog"],
-                states=states,
+                states=_states(connection),
                 attempts=connection.execute(
                     select(func.coalesce(func.sum(invitations.c.attempts), 0))
                 ).scalar_one(),
@@ -91,6 +105,34 @@ class CheckpointReader:
                 throttled_last_hour=throttled_hour,
                 counted=pacing.count_of_day(connection, now),
                 pacing=pacing.recall(connection),
+                active=self._database.has_sender(),
+            )
+
+    def states(self) -> dict[State, int]:
+        """Rows by state."""
+        with self._database.translated(), self._engine.begin() as connection:
+            return _states(connection)
+
+    def problems(self) -> list[Problem]:
+        """See `problems.problems`."""
+        with self._database.translated(), self._engine.begin() as connection:
+            return problems.problems(connection)
+
+    def last_failures(self, limit: int) -> list[Failure]:
+        """See `problems.last_failures`."""
+        with self._database.translated(), self._engine.begin() as connection:
+            return problems.last_failures(connection, limit, self._row_key)
+
+    def proof(self, now: float) -> Proof:
+        """All that a report says; `now` in epoch seconds. A million rows take a minute or more."""
+        with self._database.translated(), self._engine.begin() as connection:
+            return proving.proof(
+                connection,
+                self._row_key,
+                now=now,
+                name=self.name,
+                about=self._about,
+                owner=self.owner,
                 active=self._database.has_sender(),
             )
 
@@ -142,7 +184,7 @@ class CheckpointReader:
 
     def _row_key(self, table: Table) -> ColumnElement[str]:
         """Where an older program has written this one, rows have lines only."""
-        return table.c.row_key if int(self._about["version"]) > 1 else literal("").label("row_key")
+        return table.c.row_key if self.version > 1 else literal("").label("row_key")
 
     def _evidence(self) -> ColumnElement[str]:
         """The latest finding about a row."""
@@ -161,7 +203,8 @@ class CheckpointReader:
         with self._database.translated(), self._engine.connect() as connection:
             self._database.copy_to(connection, path)
 
-    def _owner(self) -> Owner | None:
-        if "key_hash" not in self._about:
-            return None
-        return Owner(self._about["account"], self._about["key_hash"])
+
+def _states(connection: Connection) -> dict[State, int]:
+    per_state = select(invitations.c.state, func.count().label("rows")).group_by(invitations.c.state)
+    unsent = select(unsent_rows.c.state, func.count().label("rows")).group_by(unsent_rows.c.state)
+    return {State(row.state): row.rows for row in connection.execute(union_all(per_state, unsent))}

@@ -6,7 +6,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from bulk_invite.checkpoint.database import RESTORE, damaged, read_about
+from bulk_invite.checkpoint.file_examination import holder_told, require_writable
 from bulk_invite.errors import CheckpointError, CheckpointHeldError
 from bulk_invite.journal import Owner
 
@@ -78,11 +79,7 @@ class SqliteFile:
 
     @contextmanager
     def held(self) -> Iterator[Engine]:
-        if not self._path.absolute().parent.is_dir():  # FileLock would make it
-            raise CheckpointError(
-                f"The folder of the checkpoint {self.name} does not exist.",
-                hint="Make it, or name another file with --checkpoint.",
-            )
+        self._require_folder()  # FileLock would make it
         lock = self._lock()
         try:
             lock.acquire(timeout=_PATIENCE)
@@ -148,14 +145,33 @@ class SqliteFile:
         lock.release()
         return False
 
+    def holder(self) -> str:
+        return holder_told(Path(self._lock().lock_file))
+
+    def try_out(self) -> None:
+        self._require_folder()
+        self._require_both()
+        # The lock and SQLite's own companions are made in the folder.
+        folder, lock = self._path.absolute().parent, Path(self._lock().lock_file)
+        require_writable((folder, lock, self._path), self.name)
+        if not self.exists():
+            return
+        uri = f"file:{self._quoted()}?mode=rw"
+        with (
+            self.translated(),
+            closing(sqlite3.connect(uri, _PATIENCE, uri=True, isolation_level=None)) as connection,
+        ):
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+
+    def describe(self, connection: Connection) -> str:
+        return f"journal mode {connection.exec_driver_sql('PRAGMA journal_mode').scalar_one()}"
+
     def copy_to(self, connection: Connection, path: Path) -> None:
-        target = sqlite3.connect(path)
-        try:
+        with closing(sqlite3.connect(path)) as target:
             driver = connection.connection.driver_connection
             assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - tells the type checker
             driver.backup(target)
-        finally:
-            target.close()
 
     def _lock(self) -> FileLock:
         # thread_local False: taken on one thread, given back on another.
@@ -178,10 +194,20 @@ class SqliteFile:
         return _engine(f"file:{self._quoted()}?mode=rw", configure, begin="BEGIN IMMEDIATE")
 
     def _create_private(self) -> None:
-        """Create the file readable by its owner only; SQLite gives its companions the same mode."""
+        """Create the file readable by its owner only; SQLite gives its companions the same mode.
+
+        One that is there is not opened: to close it would free all locks that this process has on it (POSIX
+        locks are the process's, whoever took them), those of a look that goes on and of the sender after it.
+        """
         self._require_both()
         try:
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            with suppress(FileExistsError):
+                new = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                os.close(os.open(self._path.resolve(), new, 0o600))
+            if self._path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if not os.access(self._path, os.R_OK | os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
             raise CheckpointError(
                 f"The checkpoint {self.name} cannot be opened: {error.strerror}.",
@@ -189,6 +215,13 @@ class SqliteFile:
                 "--checkpoint.",
                 heals=error.errno == errno.ENOSPC,
             ) from error
+
+    def _require_folder(self) -> None:
+        if not self._path.absolute().parent.is_dir():
+            raise CheckpointError(
+                f"The folder of the checkpoint {self.name} does not exist.",
+                hint="Make it, or name another file with --checkpoint.",
+            )
 
     def _require_both(self) -> None:
         """Raise CheckpointError for an empty file, or none, beside the log of what was in it.

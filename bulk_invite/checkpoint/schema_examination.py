@@ -1,0 +1,91 @@
+"""A checkpoint in a database, looked at from outside: who holds it, and whether one could send by it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import psycopg
+
+from bulk_invite.clock import utc_text
+from bulk_invite.errors import CheckpointError
+
+_HOLDERS: Final = """
+SELECT pid, host(client_addr), application_name, extract(epoch FROM backend_start)::float8
+FROM pg_locks JOIN pg_database ON pg_locks.database = pg_database.oid LEFT JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND granted AND pg_database.datname = current_database()
+    AND classid = %s::bigint AND objid = %s::bigint AND objsubid = 1
+"""
+
+_RIGHTS: Final = """
+SELECT
+    EXISTS (SELECT FROM pg_namespace WHERE nspname = %(schema)s),
+    has_database_privilege(current_database(), 'CREATE'),
+    (SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = %(schema)s),
+    (SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = %(schema)s),
+    (SELECT string_agg(relname, ', ' ORDER BY relname)
+     FROM pg_class JOIN pg_namespace ON relnamespace = pg_namespace.oid
+     WHERE nspname = %(schema)s AND relkind = 'r' AND NOT (
+         has_table_privilege(pg_class.oid, 'SELECT') AND has_table_privilege(pg_class.oid, 'INSERT')
+         AND has_table_privilege(pg_class.oid, 'UPDATE') AND has_table_privilege(pg_class.oid, 'DELETE')))
+"""
+
+
+def advisory_holders(session: psycopg.Connection[Any], key: int) -> list[str] | None:
+    """Who holds the advisory lock, for the operator; None on a standby: locks are the primary's."""
+    if session.execute("SELECT pg_is_in_recovery()").fetchone() != (False,):
+        return None
+    key %= 2**64
+    return [_told(*holder) for holder in session.execute(_HOLDERS, (key >> 32, key & 0xFFFFFFFF))]
+
+
+def _told(process: int, address: str | None, name: str | None, since: float | None) -> str:
+    # Of sessions of other users the server tells the process only.
+    source = f" from {address}" if address else ""
+    told = f" ({name})" if name else ""
+    begun = f", since {utc_text(since)}" if since is not None else ""
+    return f"process {process} of the server{source}{told}{begun}"
+
+
+def require_usable(session: psycopg.Connection[Any], name: str) -> None:
+    """Raise CheckpointError where the lock would mean nothing, or texts could not be kept."""
+    (process,) = session.execute("SELECT pg_backend_pid()").fetchone() or (0,)
+    if process != session.info.backend_pid:
+        raise CheckpointError(
+            f"The checkpoint {name} is reached through a pooler, which may give the lock to others.",
+            hint="Name the server itself with --checkpoint.",
+        )
+    encoding = session.info.parameter_status("server_encoding")
+    if encoding not in {"UTF8", "SQL_ASCII"}:
+        raise CheckpointError(
+            f"The checkpoint {name} is in a database with encoding {encoding}, which has not all characters.",
+            hint="Name a database with encoding UTF8.",
+        )
+
+
+def require_rights(session: psycopg.Connection[Any], schema: str, name: str) -> None:
+    """Raise CheckpointError where the user could not write there."""
+    if session.execute("SELECT pg_is_in_recovery()").fetchone() != (False,):
+        raise CheckpointError(
+            f"The checkpoint {name} is on a standby, which cannot be written to.",
+            hint="Name the primary, or all hosts and target_session_attrs=primary.",
+        )
+    there, may_make, may_use, may_add, closed = session.execute(_RIGHTS, {"schema": schema}).fetchone() or (
+        *(False,) * 4,
+        None,
+    )
+    user = session.info.user
+    if not there and not may_make:
+        raise CheckpointError(
+            f"There is no schema {schema}, and {user} may not make it.",
+            hint=f"Grant {user} CREATE on the database, or make schema {schema} for it and let it own that.",
+        )
+    if there and not (may_use and may_add):
+        raise CheckpointError(
+            f"{user} may not use schema {schema}, or make tables in it.",
+            hint=f"Let {user} own schema {schema}, or name another one with --checkpoint-schema.",
+        )
+    if closed:
+        raise CheckpointError(
+            f"{user} may not write to tables of schema {schema}: {closed}.",
+            hint=f"Let {user} own them (ALTER TABLE ... OWNER TO).",
+        )

@@ -1,0 +1,1 @@
+"""What a checkpoint proves, as a page, as JSON and as text."""

@@ -1,0 +1,155 @@
+"""A proof as one JSON object, with the names of `status --json` where both say the same; times in UTC."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bulk_invite.claims import Line
+from bulk_invite.clock import utc_text
+from bulk_invite.journal import Failure, PacingMemory, Problem
+from bulk_invite.mends import mend_of
+from bulk_invite.outcome import State
+from bulk_invite.proof import Bucket, Course, Group, Open, Proof
+
+
+def members(proof: Proof) -> dict[str, Any]:
+    return {
+        "at": utc_text(proof.at),
+        "checkpoint": proof.checkpoint,
+        "version": proof.version,
+        "catalog": proof.catalog,
+        "account": proof.owner.account or None if proof.owner is not None else None,
+        "sending": proof.active,
+        **_states(proof),
+        "adds_up": proof.adds_up,
+        "rows_open": proof.rows_open,
+        "evidence": [_line(line) for line in proof.lines],
+        "calls": proof.figures.calls,
+        "unanswered": proof.figures.unanswered,
+        "repeated": {
+            "rows": proof.repeats.rows,
+            "calls": proof.repeats.calls,
+            "why": dict(proof.repeats.why),
+        },
+        "look_ups": [
+            {
+                "finding": each.finding,
+                "why": each.why or None,
+                "findings": each.findings,
+                "became": {state.value: rows for state, rows in each.became.items()},
+            }
+            for each in proof.look_ups
+        ],
+        "open": [_open(each) for each in proof.open],
+        "problems": [_problem(each) for each in proof.problems],
+        "last_failures": [_failure(each) for each in proof.failures],
+        "sources": [_group("source", each) for each in proof.sources],
+        "sources_in_all": proof.sources_in_all,
+        "campaigns": [_group("campaign", each) for each in proof.campaigns],
+        "campaigns_in_all": proof.campaigns_in_all,
+        **_course(proof.course),
+        "pacing": None if proof.pacing is None else _pacing(proof.pacing),
+        "notes": list(proof.notes),
+    }
+
+
+def _states(proof: Proof) -> dict[str, Any]:
+    return {
+        "rows": proof.figures.rows,
+        "already_created": 0,
+        **{state.value: proof.states.get(state, 0) for state in State},
+        "attempts": proof.figures.attempts,
+        "throttled": proof.throttled,
+        "elapsed_s": round(proof.course.elapsed, 3),
+    }
+
+
+def _line(line: Line) -> dict[str, Any]:
+    return {
+        "key": line.key,
+        "claim": line.claim,
+        "left": {"what": line.left, "count": line.left_count},
+        "right": {"what": line.right, "count": line.right_count},
+        "rows_off": line.off,
+        "ok": line.ok,
+    }
+
+
+def _open(each: Open) -> dict[str, Any]:
+    mend = mend_of(each.state, each.code)
+    return {"state": each.state, "code": each.code or None, "rows": each.rows, "mend": mend}
+
+
+def _problem(each: Problem) -> dict[str, Any]:
+    what = {"state": each.state, "code": each.code or None, "path": each.path or None, "rows": each.rows}
+    return {**what, "mend": mend_of(each.state, each.code)}
+
+
+def _failure(each: Failure) -> dict[str, Any]:
+    what = {"position": each.position.members(), "state": each.state, "code": each.code, "path": each.path}
+    return {**what, "at": _time(each.at)}
+
+
+def _group(kind: str, group: Group) -> dict[str, Any]:
+    counts = {state.value: group.states.get(state, 0) for state in State}
+    return {kind: group.name, "rows": group.rows, **counts}
+
+
+def _course(course: Course) -> dict[str, Any]:
+    return {
+        "first_started": _time(course.first_started),
+        "last_event": _time(course.last_event),
+        "over_time": {
+            "bucket_s": course.over_time.width,
+            "buckets": [_bucket("at", each) for each in course.over_time.buckets],
+        },
+        "days": [_bucket("day", each) for each in course.days],
+        "days_in_all": course.days_in_all,
+        "runs": [
+            {
+                "run": each.number,
+                "started": _time(each.started),
+                "last_event": _time(each.last_event),
+                "calls": each.calls,
+            }
+            for each in course.runs
+        ],
+        "runs_in_all": course.runs_in_all,
+        "silences": [
+            {
+                "run": each.run,
+                "since": _time(each.since),
+                "until": _time(each.until),
+                "seconds": round(each.until - each.since, 3),
+            }
+            for each in course.silences
+        ],
+    }
+
+
+def _bucket(name: str, each: Bucket) -> dict[str, Any]:
+    begins = utc_text(each.at)
+    return {
+        name: begins.partition("T")[0] if name == "day" else begins,
+        "calls": each.calls,
+        "throttled": each.throttled,
+        "created": each.created,
+    }
+
+
+def _pacing(memory: PacingMemory) -> dict[str, Any]:
+    return {
+        "at": utc_text(memory.at),
+        "rate": round(memory.rate, 3),
+        "estimated_quota": None if memory.estimate is None else round(memory.estimate, 3),
+        "daily_quota": memory.daily_quota,
+        "learned_quota": memory.learned_quota,
+        "sent_last_day": memory.counted,
+        "parked": memory.parked or None,
+        "parked_until": _time(memory.parked_until),
+        "next_call": _time(memory.next_call),
+    }
+
+
+def _time(epoch: float | None) -> str | None:
+    return None if epoch is None else utc_text(epoch)

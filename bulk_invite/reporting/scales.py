@@ -1,0 +1,69 @@
+"""From values and times to places along an axis, with round numbers to label it by. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+_DAY: Final = 86_400
+_STEPS: Final = (
+    *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800),
+    *(3600, 7200, 10_800, 21_600, 43_200),
+    *(_DAY * days for days in (1, 2, 7, 14, 30, 90, 180, 365, 730, 1825)),
+)
+"""Seconds between two labels of an axis of time."""
+
+_MOST_TIMES: Final = 8
+_VALUES: Final = 4
+"""About so many labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Places `begin` to `end` (points) for values `low` to `high`."""
+
+    low: float
+    high: float
+    begin: float
+    end: float
+
+    def place(self, value: float) -> float:
+        within = min(self.high, max(self.low, value)) - self.low
+        return self.begin + within / (self.high - self.low) * (self.end - self.begin)
+
+
+def round_values(highest: float) -> list[float]:
+    """Round numbers from 0 up to the first one that is not below `highest`."""
+    raw = max(highest, 1e-9) / _VALUES
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * (1 - 1e-9))
+    return (
+        [number * step for number in range(math.ceil(highest / step - 1e-9) + 1)] if highest else [0.0, 1.0]
+    )
+
+
+def round_times(first: float, last: float) -> list[tuple[float, str]]:
+    """Epoch seconds at whole minutes, hours or days between two, and how each is called in UTC."""
+    step = next((step for step in _STEPS if (last - first) / step <= _MOST_TIMES), _STEPS[-1])
+    number = math.ceil(first / step)
+    times = []
+    while number * step <= last:
+        times.append((float(number * step), _called(number * step, step)))
+        number += 1
+    return times
+
+
+def _called(epoch: float, step: int) -> str:
+    time = datetime.fromtimestamp(epoch, UTC)
+    if step >= _DAY * 90:
+        return time.strftime("%Y-%m-%d")
+    if step >= _DAY or (time.hour, time.minute, time.second) == (0, 0, 0):
+        return time.strftime("%m-%d")
+    return time.strftime("%H:%M:%S" if step < 60 else "%H:%M")  # noqa: PLR2004 - seconds in a minute
+
+
+def number(value: float) -> str:
+    """As short as it can be said: `12,000`, `0.5`."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.3g}"  # noqa: PLR2004 - fractions matter below

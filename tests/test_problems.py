@@ -1,0 +1,90 @@
+"""Why rows have no invitation, counted and one by one, in both kinds of checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from checkpoints import NOW, Place, admit, answered, settle, writing
+from fakes import invitation, row
+
+from bulk_invite.checkpoint import problems
+from bulk_invite.invitation import Position, Rejection, RowError
+from bulk_invite.journal import Failure, Problem, Sent
+from bulk_invite.outcome import State
+
+
+@pytest.fixture(params=["file", "database"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "file":
+        return Place(str(tmp_path / "checkpoint.db"))
+    return Place(request.getfixturevalue("db").url, "checkpoint")
+
+
+def error(path: str, code: str) -> RowError:
+    return RowError(path, code, "what the row says")
+
+
+def filled(place: Place) -> None:
+    """Rows in every state; two of the errors are said of two rows each."""
+    both = (error("$.a", "missing"), error("$.b", "too_long"), error("$.b", "too_long"))
+    refused = (error("$.Invitation.Message", "INVALID_VALUE"),)
+    with writing(place) as writer:
+        rejected = [Rejection(row(5, "x"), both), Rejection(row(6, "x"), both[:1])]
+        admit(writer, *(invitation(name, line=line) for line, name in enumerate("abcdefg", 7)), *rejected)
+        settle(writer, "a")
+        for at, name in enumerate("bcde"):
+            writer.record([Sent(name, NOW + at)])
+        writer.record([answered("b", State.FAILED, "refused", code="ValidationException", errors=refused)])
+        writer.record([answered("c", State.FAILED, "conflict", code="ConflictException")])
+        writer.record([answered("d", State.IN_DOUBT, "doubtful", code="TimeoutError", doubt_since=NOW)])
+        writer.record([answered("f", State.DEFERRED, "set_aside", code="EngagementFull")])
+
+
+def test_rows_are_counted_by_what_is_said_of_them(place: Place) -> None:
+    filled(place)
+    with place.reader() as reader:
+        found = reader.problems()
+    assert found == [
+        Problem(State.REJECTED, "missing", "$.a", 2),
+        Problem(State.DEFERRED, "EngagementFull", "$", 1),
+        Problem(State.FAILED, "ConflictException", "$", 1),
+        Problem(State.FAILED, "INVALID_VALUE", "$.Invitation.Message", 1),
+        Problem(State.IN_DOUBT, "", "$", 1),
+        Problem(State.IN_DOUBT, "TimeoutError", "$", 1),
+        Problem(State.REJECTED, "too_long", "$.b", 1),
+    ]
+
+
+def test_the_latest_come_first_and_what_may_be_on_its_way_is_no_failure(place: Place) -> None:
+    filled(place)
+    with writing(place, at=NOW + 1.5) as writer:
+        admit(writer, Rejection(row(99, "x"), (error("$", "invalid_json"),)))
+    with place.reader() as reader:
+        found = reader.last_failures(4)
+        everything = reader.last_failures(50)
+    line = [each.position.line for each in everything]
+    assert found == everything[:4]
+    assert found == [
+        Failure(Position("rows", 10), State.IN_DOUBT, "TimeoutError", "$", NOW + 2),
+        Failure(Position("rows", 99), State.REJECTED, "invalid_json", "$", None),
+        Failure(Position("rows", 9), State.FAILED, "ConflictException", "$", NOW + 1),
+        Failure(Position("rows", 5), State.REJECTED, "missing", "$.a", None),
+    ]
+    assert line == [10, 99, 9, 5, 6, 8]
+
+
+def test_beyond_the_largest_groups_rows_are_summed_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(str(tmp_path / "checkpoint.db"))
+    with writing(place) as writer:
+        batch = [Rejection(row(n, "x"), (error(f"$.m{n // 2}", "unknown_member"),)) for n in range(2, 605)]
+        admit(writer, *batch)
+    with place.reader() as reader:
+        found = reader.problems()
+        monkeypatch.setattr(problems, "_MOST_COUNTED", 50)
+        fewer = reader.problems()
+    assert len(found) == problems.MOST_PROBLEMS + 1
+    assert found[-1] == Problem(State.REJECTED, problems.OTHER, "", 603 - 2 * problems.MOST_PROBLEMS)
+    assert (len(fewer), sum(each.rows for each in fewer)) == (51, 603)
