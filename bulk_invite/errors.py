@@ -70,12 +70,22 @@ class SenderError(BulkInviteError):
     heals = True
 
 
+class EndpointError(BulkInviteError):
+    """The endpoint cannot be reached, or what answers there is not it."""
+
+    heals = True
+
+
 class UnknownAnswerError(BulkInviteError):
     """The service answered something that the program does not know; going on would be guessing."""
 
 
 class ResultsError(BulkInviteError):
     """The results directory cannot be written."""
+
+
+class ReportError(BulkInviteError):
+    """The report cannot be written."""
 
 
 class ControlError(BulkInviteError):

@@ -103,7 +103,7 @@ class Options:
         "--clock-ahead",
         Form.DURATION,
         _WHO,
-        "Check signatures with a clock ahead by that much; over 5m all expire.",
+        "Have a clock that is ahead by that much, for signatures and Date; over 5m all expire.",
     )
     deny_accounts: tuple[str, ...] = told(
         (),

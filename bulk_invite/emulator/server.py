@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,6 +60,8 @@ async def serve(options: Options, *, clock: Callable[[], float] = time.time) -> 
         app = web.Application(client_max_size=_LARGEST_BODY)
         app.router.add_post("/", _Edge(options, PartnerCentral(options, book, load()), clock).post)
         app.add_routes(control_routes(book, ledger))
+        if options.clock_ahead:
+            app.on_response_prepare.append(_Date(options.clock_ahead, clock).set)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_PATIENCE_AT_END)
         await runner.setup()
         try:
@@ -78,6 +81,17 @@ async def _listen(runner: web.AppRunner, options: Options) -> str:
         raise AddressError(f"Cannot listen on {options.host} port {options.port}: {reason}.") from error
     host, port = runner.addresses[0][:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Date:
+    """The time that answers tell, where the clock is wrong. ahead: seconds."""
+
+    ahead: float
+    clock: Callable[[], float]
+
+    async def set(self, _: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatdate(self.clock() + self.ahead, usegmt=True)
 
 
 class _Edge:

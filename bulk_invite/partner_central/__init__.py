@@ -2,5 +2,7 @@
 
 from bulk_invite.partner_central.client import PartnerCentral
 from bulk_invite.partner_central.connection import Connection, connect
+from bulk_invite.partner_central.endpoint import Reached, reach
+from bulk_invite.partner_central.provenance import Provenance
 
-__all__ = ["Connection", "PartnerCentral", "connect"]
+__all__ = ["Connection", "PartnerCentral", "Provenance", "Reached", "connect", "reach"]

@@ -118,7 +118,11 @@ def _plain(value: object) -> str:
 
 def _date(response: Mapping[str, Any]) -> float | None:
     """The service's clock, epoch seconds; None where the answer does not tell."""
-    date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    return epoch_of(response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", ""))
+
+
+def epoch_of(date: str) -> float | None:
+    """Epoch seconds of a Date header; None for what is none."""
     try:
         parsed = parsedate_to_datetime(date)
     except ValueError:

@@ -29,6 +29,7 @@ from bulk_invite.outcome import (
     Unreachable,
 )
 from bulk_invite.partner_central.answers import content, page, refusal, silence, success, text, unreadable
+from bulk_invite.partner_central.provenance import Provenance, provenance_of
 
 _log = structlog.get_logger()
 
@@ -110,6 +111,12 @@ class PartnerCentral:
         response = await self._called(_LIST, lambda: self._client.list_engagement_invitations(**request))
         return page(response) if isinstance(response, Mapping) else response
 
+    async def list_one(self) -> Page | Answer:
+        """Any one of the invitations that we have sent: to see whether they may be listed."""
+        request = {"Catalog": self._catalog, "ParticipantType": "SENDER", "MaxResults": 1}
+        response = await self._called(_LIST, lambda: self._client.list_engagement_invitations(**request))
+        return page(response) if isinstance(response, Mapping) else response
+
     async def get_invitation(self, invitation_id: str) -> Content | Answer:
         """What an invitation says."""
         request = {"Catalog": self._catalog, "Identifier": invitation_id}
@@ -122,10 +129,9 @@ class PartnerCentral:
         Unreachable only where everything goes to one endpoint and that is down. Raises SenderError when the
         credentials are refused.
         """
-        identity = await self._tried(_IDENTIFY, self._sts.get_caller_identity)
-        answer = NoAnswer(("AnswerWithoutAccount",)) if isinstance(identity, Mapping) else identity
-        if isinstance(identity, Mapping) and (account := text(identity.get("Account"))):
-            return Owner(account, self._key_hash)
+        answer = await self.account()
+        if isinstance(answer, str):
+            return self.owner(answer)
         verdict = classify(answer)
         if isinstance(verdict, SenderRefused):
             raise SenderError(
@@ -136,7 +142,22 @@ class PartnerCentral:
             return verdict
         stand_in = "hash of the access key" if self._key_hash else "none, the key is a temporary one"
         _log.warning("sender.account_unknown", reason=answer.code, stand_in=stand_in)
-        return Owner("", self._key_hash)
+        return self.owner("")
+
+    async def account(self) -> str | Answer:
+        """The account by STS, or the answer that does not tell it."""
+        identity = await self._tried(_IDENTIFY, self._sts.get_caller_identity)
+        if isinstance(identity, Mapping):
+            return text(identity.get("Account")) or NoAnswer(("AnswerWithoutAccount",))
+        return identity
+
+    def owner(self, account: str) -> Owner:
+        """Who we are, where STS says that account ("": it does not tell)."""
+        return Owner(account, self._key_hash)
+
+    @property
+    def provenance(self) -> Provenance:
+        return provenance_of(self._credentials)
 
     async def _called(
         self, operation: str, call: Callable[[], Awaitable[Mapping[str, Any]]]

@@ -25,7 +25,7 @@ from bulk_invite import service_model
 from bulk_invite.errors import SenderError
 from bulk_invite.partner_central.client import PartnerCentral
 
-_SERVICE: Final = "partnercentral-selling"
+SERVICE: Final = "partnercentral-selling"
 
 _CONNECT_TIMEOUT: Final = 5.0
 """Seconds to reach the endpoint; less than a call's deadline, so that a dead endpoint is told from doubt."""
@@ -79,13 +79,13 @@ async def connect(connection: Connection) -> AsyncIterator[PartnerCentral]:
             # A temporary key is another one tomorrow: as a mark of who we are it would lock us out.
             key_hash = "" if key.startswith(_TEMPORARY_KEY) else sha256(key.encode()).hexdigest()
             client = await stack.enter_async_context(
-                session.client(_SERVICE, endpoint_url=connection.endpoint_url, config=_config(connection))
+                session.client(SERVICE, endpoint_url=connection.endpoint_url, config=_config(connection))
             )
             _take_retries_away(client)
             sts = await stack.enter_async_context(
                 session.client("sts", endpoint_url=connection.endpoint_url, config=_STS)
             )
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, RuntimeError) as error:  # the last one: they have expired
             raise _no_credentials(str(error)) from error
         yield PartnerCentral(
             client,
@@ -135,7 +135,7 @@ def _config(connection: Connection) -> AioConfig:
 
 def _no_credentials(reason: str) -> SenderError:
     return SenderError(
-        f"There are no AWS credentials to send with: {reason}.",
+        f"There are no AWS credentials to send with: {reason.rstrip('.')}.",
         hint="Set AWS_PROFILE or --profile, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role "
         "is attached; no row was touched.",
     )

@@ -1,0 +1,128 @@
+"""Checks one after the other: each in its time, and what depends on a failed one is left out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from threading import Thread
+from typing import TypeVar
+
+import anyio
+
+from bulk_invite.errors import BulkInviteError
+
+_Seen = TypeVar("_Seen")
+
+
+class Result(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a check found; mend: what the operator can do about it, "" where nothing has to be done."""
+
+    result: Result
+    found: str
+    mend: str = ""
+
+
+def ok(found: str) -> Found:
+    return Found(Result.OK, found)
+
+
+def warning(found: str, mend: str = "") -> Found:
+    return Found(Result.WARNING, found, mend)
+
+
+def failed(found: str, mend: str = "") -> Found:
+    return Found(Result.FAILED, found, mend)
+
+
+def skipped(found: str, mend: str = "") -> Found:
+    return Found(Result.SKIPPED, found, mend)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """look: may raise BulkInviteError and OSError, which are failures. needs: checks that come before."""
+
+    name: str
+    look: Callable[[], Awaitable[Found]]
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The JSON has these keys."""
+
+    name: str
+    result: Result
+    found: str
+    mend: str
+    seconds: float
+
+
+def blocking(name: str, look: Callable[[], Found], needs: tuple[str, ...] = ()) -> Check:
+    """A check that does not let go of its thread."""
+    return Check(name, partial(on_thread, look), needs)
+
+
+async def on_thread(look: Callable[[], _Seen]) -> _Seen:
+    """Run it on a thread that nobody waits for at the end: a dead file system may never let go of it."""
+    future: Future[_Seen] = Future()
+
+    def run() -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(look())
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return await asyncio.wrap_future(future)
+
+
+async def examine(checks: Sequence[Check], deadline: float, tell: Callable[[Finding], None]) -> list[Finding]:
+    """Do the checks in their order, and tell of each as it is done. deadline: seconds for one of them."""
+    findings: list[Finding] = []
+    broken: dict[str, str] = {}
+    for check in checks:
+        began = time.monotonic()
+        cause = next((broken[name] for name in check.needs if name in broken), None)
+        found = await _found(check, deadline) if cause is None else skipped(f"because {cause} failed")
+        if found.result is Result.FAILED:
+            broken[check.name] = check.name
+        elif cause is not None:
+            broken[check.name] = cause
+        finding = Finding(
+            check.name, found.result, found.found, found.mend, round(time.monotonic() - began, 3)
+        )
+        tell(finding)
+        findings.append(finding)
+    return findings
+
+
+async def _found(check: Check, deadline: float) -> Found:
+    with anyio.move_on_after(deadline):
+        try:
+            return await check.look()
+        except BulkInviteError as error:
+            return failed(error.args[0], error.hint)
+        except OSError as error:
+            return failed(
+                f"{error.strerror or type(error).__name__}.", "Look at the disk and the permissions."
+            )
+    return failed(
+        f"No answer within {deadline:g} s.",
+        "Look at what stands in between; --call-timeout is how long it may take.",
+    )

@@ -1,0 +1,76 @@
+"""A database looked at before a run, in a time that is given: whether its rows can be read, and the first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+from psycopg import errors, sql
+
+from bulk_invite.invitation import Row
+from bulk_invite.libpq import check_address
+from bulk_invite.sources.postgres.connection import connect, refusal
+from bulk_invite.sources.postgres.reading import row_of
+from bulk_invite.sources.postgres.selection import Found, Selection
+
+_UNIQUE: Final = """
+SELECT EXISTS (
+    SELECT FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
+    WHERE indrelid = to_regclass(%s) AND indisunique AND indisvalid AND indpred IS NULL AND indnkeyatts = 1
+        AND attname = %s AND attnotnull)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """name: of the source. server: its version. first: None where there is no row.
+
+    unique: whether the key was seen to be unique; False where that takes longer than there is time.
+    """
+
+    name: str
+    server: str
+    first: Row | None
+    unique: bool
+
+
+def examine(url: str, selection: Selection, seconds: float) -> Examined:
+    """Look at the first row and the key. seconds: for each statement.
+
+    Raises UsageError for the address, SourceError for what keeps a run from reading.
+    """
+    check_address(url)
+    try:
+        with connect(url) as connection:
+            connection.execute(
+                "SELECT set_config('statement_timeout', %s, false)", (f"{seconds * 1000:.0f}ms",)
+            )
+            found = selection.found(connection)
+            first = _first(connection, found)
+            connection.commit()
+            return Examined(found.name, _version(connection), first, _is_unique(connection, found))
+    except psycopg.Error as error:
+        # Without its traceback: the driver's error carries the statement.
+        raise refusal("The database cannot be read", error) from None
+
+
+def _version(connection: psycopg.Connection[Any]) -> str:
+    return f"PostgreSQL {connection.info.parameter_status('server_version')}"
+
+
+def _first(connection: psycopg.Connection[Any], found: Found) -> Row | None:
+    one = sql.SQL("SELECT * FROM ({rows}) AS rows LIMIT 1").format(rows=found.rows(found.after(None)))
+    row = connection.cursor(binary=True).execute(one).fetchone()
+    return None if row is None else row_of(found.name, *row)
+
+
+def _is_unique(connection: psycopg.Connection[Any], found: Found) -> bool:
+    """By an index that says so, else by reading every key."""
+    if connection.execute(_UNIQUE, (found.relation, found.key)).fetchone() == (True,):
+        return True
+    try:
+        found.require_unique(connection)
+    except errors.QueryCanceled:
+        return False
+    return True
