@@ -1,6 +1,6 @@
 # The image runs `bulk-invite` as an unprivileged user on a read-only root file system:
 #   docker build -t bulk-invite .
-#   docker run --read-only -v bulk-invite:/state -v "$PWD:/data:ro" bulk-invite send /data/invitations.ndjson
+#   docker run --init --read-only -v bulk-invite:/state -v "$PWD:/data:ro" bulk-invite send /data/invitations.ndjson
 
 FROM python:3.13-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
@@ -21,16 +21,24 @@ RUN groupadd --gid 10001 bulk-invite \
     && useradd --uid 10001 --gid 10001 --home-dir /state --no-create-home --shell /usr/sbin/nologin bulk-invite \
     && install -d -o 10001 -g 10001 -m 0700 /state
 COPY --from=build /opt/bulk-invite /opt/bulk-invite
-# Whatever is written goes to the volume: the checkpoint, results, temporary files.
+# Whatever is written goes to the volume: the checkpoint and results (by the working directory, so that a
+# configuration file can name others), the health file, temporary files.
+# The pages are for probes, metrics and control of whoever reaches the container: publish the port on loopback only.
 ENV PATH=/opt/bulk-invite/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/state \
     TMPDIR=/state \
-    BULK_INVITE_CHECKPOINT=/state/bulk-invite.db
+    BULK_INVITE_HEALTH_FILE=/state/health.json \
+    BULK_INVITE_LISTEN=0.0.0.0:8081 \
+    BULK_INVITE_LOG_FORMAT=json
 WORKDIR /state
 VOLUME /state
 USER 10001:10001
+EXPOSE 8081
+# Only send and serve keep a health file: turn the check off (--no-healthcheck) where another command goes on for
+# long, such as emulator.
+HEALTHCHECK --interval=30s --timeout=20s --start-period=30s --retries=3 CMD ["bulk-invite", "health", "--live"]
 # SIGTERM drains: calls in flight are finished and committed. The entry point is the program itself, not a
 # shell, so that the signal reaches it.
 STOPSIGNAL SIGTERM

@@ -6,46 +6,76 @@ import json
 import re
 import signal
 from pathlib import Path
+from typing import Any
 
+import yaml
 from command import emulator, run, running, wait_until
 from database import Database
+from deployed import ROOT, image_settings, last, port
 from rows import make_rows
 
-from bulk_invite.settings import ENVIRONMENT_PREFIX, Settings, key
+from bulk_invite.configuration import CONTROL_TOKEN, ENVIRONMENT_PREFIX
+from bulk_invite.durations import parse_duration
+from bulk_invite.settings import Settings, key
 
-CONFIG = Path(__file__).parent.parent / "config"
-COMPOSE = (CONFIG / "compose.yaml").read_text()
+COMPOSE = (ROOT / "config" / "compose.yaml").read_text()
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
+"""By name, with what they share put in."""
 
 
 def _commands() -> dict[str, list[str]]:
     """The command of each service that has one."""
-    services = re.split(
-        r"^  (\w+):\n", COMPOSE.split("\nservices:\n")[1].split("\nvolumes:\n")[0], flags=re.MULTILINE
-    )[1:]
-    pairs = zip(services[::2], services[1::2], strict=True)
-    found = {name: re.search(r"^    command: (\[.*\])$", text, re.MULTILINE) for name, text in pairs}
-    return {name: json.loads(command[1]) for name, command in found.items() if command}
+    return {name: service["command"] for name, service in SERVICES.items() if "command" in service}
 
 
 def _settings() -> dict[str, str]:
-    """All that is set for the sender, in whatever order."""
-    return dict(re.findall(r"^\s+([A-Z_]+): \"?([^\"\n{}]+?)\"?$", COMPOSE, re.MULTILINE))
+    """All that is set in the sender's container but for what comes from outside."""
+    own = SERVICES["sender"]["environment"]
+    return {**image_settings(), **{name: value for name, value in own.items() if value is not None}}
 
 
 def test_its_settings_are_settings() -> None:
     known = {f"{ENVIRONMENT_PREFIX}{key(name).upper()}" for name in Settings.model_fields}
     named = set(re.findall(rf"{ENVIRONMENT_PREFIX}[A-Z_]+", COMPOSE))
     assert len(named) > 5
-    assert named <= known
+    assert named <= known | {CONTROL_TOKEN}
+
+
+def test_only_who_keeps_a_health_file_is_asked_for_it() -> None:
+    disabled = {name for name in _commands() if SERVICES[name].get("healthcheck") == {"disable": True}}
+    assert disabled == {"emulator", "outcomes"}
+    assert "healthcheck" not in SERVICES["sender"]  # the image's
+
+
+def test_its_pages_are_for_this_machine_only() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert published == {"sender": [f"127.0.0.1:{port()}:{port()}"]}
+
+
+def test_what_it_starts_is_held_as_the_image_says_and_has_the_time_to_drain() -> None:
+    settings = Settings.model_validate({})
+    assert parse_duration(SERVICES["sender"]["stop_grace_period"]) > settings.call_timeout + 10
+    user, group = last("USER").split(":")
+    for name in _commands():
+        assert SERVICES[name]["read_only"] is True
+        assert SERVICES[name]["cap_drop"] == ["ALL"]
+        places = [*SERVICES[name].get("volumes", []), *SERVICES[name].get("tmpfs", [])]
+        assert any(last("VOLUME") in place for place in places)
+    assert f"{last('VOLUME')}:uid={user},gid={group},mode=0700" in SERVICES["sender"]["tmpfs"]
 
 
 def test_what_it_starts_follows_the_table_and_writes_back(db: Database, tmp_path: Path) -> None:
-    db.run((CONFIG / "compose.sql").read_text())
+    db.run((ROOT / "config" / "compose.sql").read_text())
     commands = _commands()
     assert set(commands) == {"emulator", "outcomes", "sender"}
     with emulator() as service:
-        env = {**_settings(), "BULK_INVITE_ENDPOINT_URL": service.url, "BULK_INVITE_CHECKPOINT": db.url}
-        env["BULK_INVITE_HEALTH_FILE"] = str(tmp_path / "health.json")
+        env = {
+            **_settings(),
+            "BULK_INVITE_ENDPOINT_URL": service.url,
+            "BULK_INVITE_CHECKPOINT": db.url,
+            "BULK_INVITE_HEALTH_FILE": str(tmp_path / "health.json"),
+            "BULK_INVITE_LISTEN": "127.0.0.1:0",
+        }
         here = {"postgresql://crm@database/crm": db.url}
         outcomes, sender = (
             [here.get(word, word) for word in commands[name]] for name in ("outcomes", "sender")
