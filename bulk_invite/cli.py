@@ -11,12 +11,15 @@ from typing import Annotated, Final
 
 import typer
 
+from bulk_invite.commands.completion import COMPLETION_EXAMPLES, completion
 from bulk_invite.commands.demo import EXAMPLES as DEMO_EXAMPLES
 from bulk_invite.commands.demo import demo
+from bulk_invite.commands.doctor.command import DOCTOR_EXAMPLES, doctor
 from bulk_invite.commands.health import HEALTH_EXAMPLES, health
 from bulk_invite.commands.init_db import EXAMPLES as INIT_DB_EXAMPLES
 from bulk_invite.commands.init_db import init_db
 from bulk_invite.commands.reconcile import RECONCILE_EXAMPLES, reconcile
+from bulk_invite.commands.report import REPORT_EXAMPLES, report
 from bulk_invite.commands.send import EXAMPLES as SEND_EXAMPLES
 from bulk_invite.commands.send import send
 from bulk_invite.commands.serve import SERVE_EXAMPLES, serve
@@ -34,6 +37,7 @@ from bulk_invite.commands.validate import (
 from bulk_invite.emulator.command import EPILOG as EMULATOR_EPILOG
 from bulk_invite.emulator.command import emulator
 from bulk_invite.errors import BulkInviteError
+from bulk_invite.grouped_help import GroupedCommand
 from bulk_invite.logs import escaped
 
 _BROKEN_PIPE: Final = 141
@@ -48,19 +52,22 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(epilog=SEND_EXAMPLES)(send)
-app.command(epilog=SERVE_EXAMPLES)(serve)
-app.command(epilog=VALIDATE_EXAMPLES)(validate)
-app.command(epilog=STATUS_EXAMPLES)(status)
-app.command(epilog=EXPORT_EXAMPLES)(export)
-app.command("init-db", epilog=INIT_DB_EXAMPLES)(init_db)
-app.command(epilog=RECONCILE_EXAMPLES)(reconcile)
-app.command(epilog=HEALTH_EXAMPLES)(health)
-app.command(epilog=SCHEMA_EXAMPLES)(schema)
-app.command(epilog=EXAMPLE_EXAMPLES)(example)
-app.command(epilog=EMULATOR_EPILOG)(emulator)
-app.command(epilog=DEMO_EXAMPLES)(demo)
-app.command(epilog=SIMULATE_EXAMPLES)(simulate)
+app.command(epilog=SEND_EXAMPLES, cls=GroupedCommand)(send)
+app.command(epilog=SERVE_EXAMPLES, cls=GroupedCommand)(serve)
+app.command(epilog=VALIDATE_EXAMPLES, cls=GroupedCommand)(validate)
+app.command(epilog=STATUS_EXAMPLES, cls=GroupedCommand)(status)
+app.command(epilog=EXPORT_EXAMPLES, cls=GroupedCommand)(export)
+app.command(epilog=REPORT_EXAMPLES, cls=GroupedCommand)(report)
+app.command("init-db", epilog=INIT_DB_EXAMPLES, cls=GroupedCommand)(init_db)
+app.command(epilog=RECONCILE_EXAMPLES, cls=GroupedCommand)(reconcile)
+app.command(epilog=DOCTOR_EXAMPLES, cls=GroupedCommand)(doctor)
+app.command(epilog=HEALTH_EXAMPLES, cls=GroupedCommand)(health)
+app.command(epilog=SCHEMA_EXAMPLES, cls=GroupedCommand)(schema)
+app.command(epilog=EXAMPLE_EXAMPLES, cls=GroupedCommand)(example)
+app.command(epilog=EMULATOR_EPILOG, cls=GroupedCommand)(emulator)
+app.command(epilog=DEMO_EXAMPLES, cls=GroupedCommand)(demo)
+app.command(epilog=SIMULATE_EXAMPLES, cls=GroupedCommand)(simulate)
+app.command(epilog=COMPLETION_EXAMPLES, cls=GroupedCommand)(completion)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so

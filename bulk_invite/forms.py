@@ -18,6 +18,12 @@ _ADDRESS: Final = re.compile(
     r"(?:(?P<name>[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?)|\[(?P<ipv6>[^\[\]]+)\]):(?P<port>[0-9]{1,5})"
 )
 
+_SIZE: Final = re.compile(r"(?P<number>[0-9]{1,12})(?P<unit>|kB|MB|GB)")
+_BYTES: Final = {"": 1, "kB": 1000, "MB": 1_000_000, "GB": 1_000_000_000}
+
+LEAST_RATE: Final = 0.0001
+"""Calls per second: one in three hours. What takes longer is a pause."""
+
 
 def duration(value: object) -> object:
     if isinstance(value, bool | int | float):
@@ -37,9 +43,24 @@ def rate(value: object) -> object:
 
 
 def finite_rate(value: float | str) -> float | str:
-    if isinstance(value, float | int) and not (0 < value < math.inf):
-        raise ValueError("it has to be more than 0")
+    if isinstance(value, float | int) and not (LEAST_RATE <= value < math.inf):
+        raise ValueError(f"it has to be {LEAST_RATE} or more")
     return value
+
+
+def size(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = _SIZE.fullmatch(value)
+    if found is None:
+        raise ValueError("write a number and a unit, such as 500kB, 50MB or 1GB")
+    return int(found["number"]) * _BYTES[found["unit"]]
+
+
+def size_text(value: int) -> str:
+    """As it would be written."""
+    unit = max((each for each in _BYTES if value % _BYTES[each] == 0), key=lambda each: _BYTES[each])
+    return f"{value // _BYTES[unit]}{unit}"
 
 
 def http_url(value: str) -> str:
@@ -53,6 +74,13 @@ def http_url(value: str) -> str:
     return value
 
 
+def endpoint(value: str) -> str:
+    """An address without user and password: the SDK takes none, and the address is told in the log."""
+    if urlsplit(http_url(value)).username is not None:
+        raise ValueError("leave user and password out of it: credentials come from the AWS chain")
+    return value
+
+
 def address(value: str) -> str:
     """`HOST:PORT`, an IPv6 address in brackets; kept as text."""
     host_and_port(value)
@@ -60,8 +88,8 @@ def address(value: str) -> str:
 
 
 def host_and_port(text: str) -> tuple[str, int]:
-    """Raises ValueError for what is no `HOST:PORT`."""
-    found = _ADDRESS.fullmatch(text)
+    """A port by itself is of this machine only. Raises ValueError for what is no `HOST:PORT`."""
+    found = _ADDRESS.fullmatch(text if ":" in text else f"127.0.0.1:{text}")
     if found is None or int(found["port"]) > 65535:  # noqa: PLR2004 - the largest there is
         raise ValueError("write HOST:PORT, such as 127.0.0.1:8081, [::1]:8081 or 0.0.0.0:8081")
     if found["name"] is not None:
@@ -129,4 +157,4 @@ def mapping(value: object) -> object:
 Duration = Annotated[
     float, BeforeValidator(duration), PlainSerializer(format_duration), Field(gt=0, allow_inf_nan=False)
 ]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=LEAST_RATE, allow_inf_nan=False)]

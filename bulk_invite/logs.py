@@ -15,12 +15,16 @@ from typing import Any, Final, Literal, TextIO, cast
 import structlog
 from structlog.typing import EventDict, Processor
 
+from bulk_invite.log_file import LogFile
+
 _BEYOND_ASCII: Final = re.compile(r"[^\0-~]")
 _SDK: Final = ("aiobotocore", "botocore")
 
 
-def configure(log_format: Literal["auto", "console", "json"], level: str) -> None:
-    """Send every event of `level` and above to standard error."""
+def configure(
+    log_format: Literal["auto", "console", "json"], level: str, file: LogFile | None = None
+) -> None:
+    """Send every event of `level` and above to standard error, and to a file if there is one."""
     as_console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     renderer: Processor = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=24, sort_keys=False)
@@ -32,6 +36,7 @@ def configure(log_format: Literal["auto", "console", "json"], level: str) -> Non
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _escape_control_characters,
+            *([] if file is None else [file]),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),

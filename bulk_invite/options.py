@@ -10,8 +10,9 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import typer
 
+from bulk_invite.configuration import ENVIRONMENT_PREFIX, load
 from bulk_invite.errors import UsageError
-from bulk_invite.settings import ENVIRONMENT_PREFIX, Settings, flag, key, load, shown_default
+from bulk_invite.settings import Settings, flag, key, shown_default
 
 Sources = Annotated[
     list[str],
@@ -131,5 +132,10 @@ _METAVARS: Final = {
     "notify_channel": "NAME",
     "retry_interval": "DURATION",
     "listen": "HOST:PORT",
+    "control_token_file": "FILE",
     "health_file": "FILE",
+    "notify_url": "URL",
+    "log_file": "FILE",
+    "log_file_size": "SIZE",
+    "log_files": "N",
 }

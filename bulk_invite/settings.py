@@ -1,13 +1,10 @@
 """Every setting: its name, default, meaning and possible values. Defaults stand nowhere else.
 
-A setting comes from the flag, else the environment (`BULK_INVITE_<NAME>`), else the file, else from here.
+Where a value comes from is decided in `configuration`.
 """
 
 from __future__ import annotations
 
-import os
-import tomllib
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -18,15 +15,11 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
-    ValidationError,
 )
 from pydantic.fields import FieldInfo
 
 from bulk_invite import forms
 from bulk_invite.durations import format_duration
-from bulk_invite.errors import UsageError
-
-ENVIRONMENT_PREFIX: Final = "BULK_INVITE_"
 
 
 class Settings(BaseModel):
@@ -58,7 +51,7 @@ class Settings(BaseModel):
     catalog: Literal["Sandbox", "AWS"] = Field(
         "Sandbox", description="Catalog of every row; AWS is the live one and asks for confirmation."
     )
-    endpoint_url: Annotated[str, AfterValidator(forms.http_url)] | None = Field(
+    endpoint_url: Annotated[str, AfterValidator(forms.endpoint)] | None = Field(
         None,
         description="Send every AWS call there, such as to an emulator. Default: Partner Central's own.",
     )
@@ -72,7 +65,7 @@ class Settings(BaseModel):
         "auto",
         description="Calls per second, never exceeded; auto starts at 1 and climbs until throttled.",
     )
-    max_rate: forms.PositiveFloat = Field(15.0, description="Ceiling of --rate auto, in calls per second.")
+    max_rate: forms.Rate = Field(15.0, description="Ceiling of --rate auto, in calls per second.")
     burst: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = Field(
         None, description="Calls that may leave at once. Default: what 50 ms of the rate come to, at least 1."
     )
@@ -153,6 +146,39 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged; debug has a line for every created invitation."
     )
+    listen: Annotated[str, AfterValidator(forms.address)] | None = Field(
+        None,
+        description="Host and port of the live page, the metrics and the pages for probes, such as 8081 "
+        "(of this machine only), 0.0.0.0:8081 or [::1]:0 (0: any port that is free). Default: none.",
+    )
+    control_token_file: Path | None = Field(
+        None,
+        description="File with the token by which a run may be paused, slowed and drained over HTTP; the "
+        "environment can hold it too, in BULK_INVITE_CONTROL_TOKEN. Default: nobody may.",
+    )
+    health_file: Path | None = Field(
+        None, description="File that tells probes whether the run is alive and ready. Default: none."
+    )
+    notify_url: Annotated[str, AfterValidator(forms.http_url)] | None = Field(
+        None,
+        description="Address that is told by POST, in JSON, when a run is done, parked or broken off. "
+        "Default: none.",
+    )
+    tracing: bool = Field(
+        False,
+        description="Trace every row with OpenTelemetry, to where OTEL_EXPORTER_OTLP_ENDPOINT says; needs "
+        "bulk-invite[tracing].",
+    )
+    log_file: Path | None = Field(
+        None,
+        description="File for the log as well, in JSON; old ones are kept as FILE.1, FILE.2. Default: none.",
+    )
+    log_file_size: Annotated[int, BeforeValidator(forms.size), Field(ge=1000)] = Field(
+        50_000_000, description="Size from which a new log file is begun, such as 500kB, 50MB or 1GB."
+    )
+    log_files: int = Field(
+        5, ge=2, le=1000, description="Log files that are kept, the one that is written to among them."
+    )
     token_lifetime: forms.Duration = Field(
         8 * 3600.0,
         description="How long the service is trusted to remember a client token. A row in doubt for longer "
@@ -192,21 +218,18 @@ class Settings(BaseModel):
         description="Time after which rows are tried once more that were left open: in doubt, or of an "
         "engagement that was full.",
     )
-    listen: Annotated[str, AfterValidator(forms.address)] | None = Field(
-        None,
-        description="Host and port of the pages for probes, such as 127.0.0.1:8081 or [::1]:0 "
-        "(0: any port that is free). Default: no pages.",
-    )
-    health_file: Path | None = Field(
-        None, description="File that tells probes whether the run is alive and ready. Default: none."
-    )
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether others can see how a run is."""
+        return self.listen is not None or self.health_file is not None
 
     @property
     def tokens_from_keys(self) -> bool:
         return self.token_from == "key"  # noqa: S105 - no password
 
 
-SERVE_ONLY: Final = ("poll_interval", "notify_channel", "retry_interval", "listen", "health_file")
+SERVE_ONLY: Final = ("poll_interval", "notify_channel", "retry_interval")
 """Settings that mean something only to a run that goes on for ever: `send` does not take them."""
 
 SEND_ONLY: Final = ("results", "max_failures", "limit", "retry_failed", "dry_run")
@@ -234,61 +257,6 @@ def shown_default(field: FieldInfo) -> str | None:
         return None
     if field.annotation is float and any(isinstance(m, PlainSerializer) for m in field.metadata):
         return format_duration(default)
+    if field.annotation is int and any(isinstance(m, BeforeValidator) for m in field.metadata):
+        return forms.size_text(default)
     return f"{default:g}" if isinstance(default, float) else str(default)
-
-
-def load(
-    flags: Mapping[str, Any], config: Path | None, environment: Mapping[str, str] = os.environ
-) -> Settings:
-    """Merge flags (None: not given), environment and TOML file over the defaults.
-
-    Raises UsageError that names the option and where it was set.
-    """
-    keys = [key(name) for name in Settings.model_fields]
-    if config is None and (named := environment.get(f"{ENVIRONMENT_PREFIX}CONFIG")):
-        config = Path(named)
-    from_file = _read(config, keys) if config is not None else {}
-    from_environment = {
-        each: environment[name]
-        for each in keys
-        if (name := f"{ENVIRONMENT_PREFIX}{each.upper()}") in environment
-    }
-    from_flags = {key(name): value for name, value in flags.items() if value is not None}
-    try:
-        return Settings.model_validate({**from_file, **from_environment, **from_flags})
-    except ValidationError as error:
-        origin = dict.fromkeys(from_file, f"in {config}")
-        origin |= {
-            each: f"in the environment ({ENVIRONMENT_PREFIX}{each.upper()})" for each in from_environment
-        }
-        origin |= dict.fromkeys(from_flags, "on the command line")
-        of_serve = error.errors()[0]["loc"][0] in SERVE_ONLY
-        hint = f"See bulk-invite {'serve' if of_serve else 'send'} --help."
-        raise UsageError(_sentence(error, origin), hint=hint) from None
-
-
-def _read(path: Path, known: Iterable[str]) -> dict[str, Any]:
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"The configuration file {path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"The configuration file {path} is not valid TOML: {error}.") from error
-    if unknown := sorted(set(values) - set(known)):
-        raise UsageError(
-            f"The configuration file {path} has unknown keys: {', '.join(map(repr, unknown))}.",
-            hint=f"Known are: {', '.join(sorted(known))}.",
-        )
-    return values
-
-
-def _sentence(error: ValidationError, origin: Mapping[str, str]) -> str:
-    said = []
-    for each in error.errors(include_url=False, include_context=False):
-        name = str(each["loc"][0])
-        message = each["msg"].removeprefix("Value error, ").rstrip(".")
-        option = f"--{name.replace('_', '-')} {origin.get(name, '')}"
-        problem = f"The value of {option} is not possible: {message}."
-        if problem not in said:
-            said.append(problem)
-    return " ".join(said)

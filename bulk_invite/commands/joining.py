@@ -16,8 +16,10 @@ from bulk_invite.clock import Clock
 from bulk_invite.commands.pacing import make_governor
 from bulk_invite.commands.service import WAITS, endpoint_of, make_look_up
 from bulk_invite.commit import Committer
+from bulk_invite.crew import InFlight
 from bulk_invite.deliver import Deliverer, Surroundings
 from bulk_invite.departure import Patience
+from bulk_invite.observer import Observer
 from bulk_invite.outage import STREAK
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.pacer import Pacer
@@ -52,13 +54,15 @@ async def make_lasting(
     return Lasting(settings, writer, partner_central, clock, governor, pacer)
 
 
-def make_committer(lasting: Lasting) -> Committer:
+def make_committer(lasting: Lasting, observer: Observer) -> Committer:
     settings = lasting.settings
-    return Committer(lasting.writer, campaign=settings.campaign, retry_failed=settings.retry_failed)
+    return Committer(
+        lasting.writer, campaign=settings.campaign, retry_failed=settings.retry_failed, observer=observer
+    )
 
 
 async def make_deliverer(
-    lasting: Lasting, committer: Committer, report: Report, stop: StopSwitch
+    lasting: Lasting, committer: Committer, report: Report, stop: StopSwitch, in_flight: InFlight
 ) -> Deliverer:
     proven = await run_sync(lasting.writer.has_created)
     settings, clock, partner_central = lasting.settings, lasting.clock, lasting.partner_central
@@ -75,7 +79,7 @@ async def make_deliverer(
             settings.token_lifetime,
             settings.call_timeout,
             WAITS,
-            streak=min(STREAK, settings.max_in_flight),
+            streak=lambda: min(STREAK, in_flight.limit),
         ),
         surroundings=Surroundings(clock.wall, clock.steady, random.random, endpoint_of(settings)),
     )

@@ -7,13 +7,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import anyio
 import structlog
+from anyio.to_thread import run_sync
 
 from bulk_invite.admitter import Admitter
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.commands.checkpoints import open_writer
+from bulk_invite.commands.controls import RunControls
 from bulk_invite.commands.joining import (
     Lasting,
     bind_tokens,
@@ -24,12 +27,16 @@ from bulk_invite.commands.joining import (
     tell_start,
 )
 from bulk_invite.commands.memory import Memory
+from bulk_invite.commands.monitor import Round
+from bulk_invite.commands.oversight import Oversight
 from bulk_invite.commands.pacing import limits_of, make_clock
 from bulk_invite.commands.service import claim, connection_of, endpoint_of
 from bulk_invite.commands.signals import watch_signals
 from bulk_invite.commands.sources import Source
 from bulk_invite.commands.summary import Summary, show
-from bulk_invite.errors import EXIT_INTERRUPTED, EXIT_STOPPED, ResultsError
+from bulk_invite.commands.watching import watch_health
+from bulk_invite.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CheckpointError, ResultsError
+from bulk_invite.health import Health
 from bulk_invite.intake import Intake
 from bulk_invite.outcome import State
 from bulk_invite.partner_central import connect
@@ -44,6 +51,10 @@ from bulk_invite.validation import RowValidator
 from bulk_invite.write_back import Target, WriteBack
 
 _log = structlog.get_logger()
+
+
+_NAMES: Final = 20
+"""Sources that are told by name where a run is looked at."""
 
 
 class Run:
@@ -62,33 +73,58 @@ class Run:
         self._validator = validator
         self._outcomes = outcomes
         self._stop = StopSwitch()
-        self._limited = False
+        self._limited = self._claimed = False
+        self._began = time.monotonic()
+        self._health = Health(time.time, logs=settings.is_watched)
+        controls = RunControls(settings, self._drain, lambda: self._stop.draining)
+        self._oversight = Oversight("send", settings, _told(sources), self._health, controls)
 
     def run(self) -> int:
         """Send, print the result and return the exit code. Raises BulkInviteError after the result."""
-        settings = self._settings
-        began = time.monotonic()
-        finished = False
+        collect_less()
+        overseen = partial(self._oversight.run, self._body, self._stop.drain)
+        return anyio.run(overseen, backend_options={"use_uvloop": True})
+
+    async def _body(self) -> int:
         with ExitStack() as stack:
             for target in self._outcomes:
                 stack.callback(target.writer.pause)
-            writer = stack.enter_context(open_writer(settings))
-            results = None
-            if settings.results is not None:
-                results = Results.open(settings.results)
-                stack.callback(results.abandon)
-            report = Report(results)
+            waits = self._health.checkpoint.fails
             try:
-                collect_less()
-                finished = anyio.run(self._send, writer, report, backend_options={"use_uvloop": True})
-            finally:
-                summary = Summary.of_run(report.tally, time.monotonic() - began)
-                with self._result_shown(summary):
-                    self._publish(results, finished=finished, rows=report.tally.rows)
+                opened = await run_sync(open_writer, self._settings, lambda: self._stop.draining, waits)
+            except CheckpointError:
+                if self._stop.draining and self._stop.reason is None:
+                    return EXIT_STOPPED  # it stood by, and nothing was begun
+                raise
+            writer = stack.enter_context(opened)
+            self._health.checkpoint.answers()
+            results = None
+            if self._settings.results is not None:
+                results = Results.open(self._settings.results)
+                stack.callback(results.abandon)
+            return await self._result(writer, results)
+
+    async def _result(self, writer: CheckpointWriter, results: Results | None) -> int:
+        """Send, show what has come of it, and say so by an exit code."""
+        report = Report(results, self._oversight.observer)
+        finished = False
+        try:
+            finished = await self._send(writer, report)
+        finally:
+            summary = Summary.of_run(report.tally, time.monotonic() - self._began)
+            with self._result_shown(summary):
+                self._publish(results, finished=finished, rows=report.tally.rows)
         self._say_how_to_go_on(report.tally, summary, finished=finished)
         if finished:
             return 0 if summary.complete else 1
         return EXIT_INTERRUPTED if self._stop.aborted else EXIT_STOPPED
+
+    def _is_claimed(self) -> bool:
+        return self._claimed
+
+    def _drain(self) -> None:
+        _log.warning("run.draining", now="calls in flight are finished")
+        self._stop.drain()
 
     def _say_how_to_go_on(self, tally: Tally, summary: Summary, *, finished: bool) -> None:
         if not finished:
@@ -155,8 +191,10 @@ class Run:
         settings = self._settings
         async with connect(connection_of(settings)) as partner_central:
             lasting = await make_lasting(settings, writer, partner_central, make_clock())
-            committer = make_committer(lasting)
-            deliverer = await make_deliverer(lasting, committer, report, self._stop)
+            controls, monitor = self._oversight.controls, self._oversight.monitor
+            controls.govern(lasting.pacer)
+            committer = make_committer(lasting, self._oversight.observer)
+            deliverer = await make_deliverer(lasting, committer, report, self._stop, controls.in_flight)
             intake = Intake(
                 self._sources,
                 Admitter(self._validator, committer, deliverer.engagements, report),
@@ -164,14 +202,17 @@ class Run:
                 self._stop,
                 limit=settings.limit,
             )
-            pipeline = Pipeline([intake], committer, deliverer, report, self._stop, _bounds(settings))
+            bounds = Bounds(controls.in_flight, _failures(settings))
+            pipeline = Pipeline([intake], committer, deliverer, report, self._stop, bounds)
             progress = self._progress(lasting, report.tally)
+            monitor.watch(settings, Round(report.tally, progress, lasting.pacer))
             memory = Memory(lasting.pacer, progress, committer, writer)
             write_back = WriteBack(committer, self._outcomes, self._stop)
             opening = partial(self._open, lasting, memory, write_back)
             announce = partial(progress.announce, limits_of(settings).rate)
             signals = partial(watch_signals, self._stop)
-            watchers = (signals, progress.watch, announce, memory.keep, write_back.run)
+            watch = partial(watch_health, self._health, self._sources, deliverer, committer, self._is_claimed)
+            watchers = (signals, progress.watch, announce, memory.keep, write_back.run, watch)
             try:
                 await pipeline.run(opening, *watchers, ending=write_back.finish)
             finally:
@@ -194,21 +235,31 @@ class Run:
     async def _open(self, lasting: Lasting, memory: Memory, write_back: WriteBack) -> None:
         settings = self._settings
         await claim(
-            lasting.writer, lasting.partner_central, endpoint_of(settings), waits=settings.wait_for_lock
+            lasting.writer,
+            lasting.partner_central,
+            endpoint_of(settings),
+            self._health.endpoint.fails,
+            waits=settings.wait_for_lock,
         )
+        self._claimed = True
         await bind_tokens(lasting, self._sources)
-        await anyio.to_thread.run_sync(lasting.writer.begin_run, time.time())
+        await run_sync(lasting.writer.begin_run, time.time())
         tell_start("run.started", lasting)
         memory.begin()
         write_back.begin()
 
 
-def _bounds(settings: Settings) -> Bounds:
+def _failures(settings: Settings) -> FailureLimit:
     text = settings.max_failures
     if text is None:
-        failures = FailureLimit()
-    elif text.endswith("%"):
-        failures = FailureLimit(share=float(text.removesuffix("%")) / 100)
-    else:
-        failures = FailureLimit(count=int(text))
-    return Bounds(in_flight=settings.max_in_flight, failures=failures)
+        return FailureLimit()
+    if text.endswith("%"):
+        return FailureLimit(share=float(text.removesuffix("%")) / 100)
+    return FailureLimit(count=int(text))
+
+
+def _told(sources: Sequence[Source]) -> list[str]:
+    """Their names, the first of many."""
+    names = [source.name for source in sources]
+    more = [f"and {len(names) - _NAMES} more"] if len(names) > _NAMES else []
+    return names[:_NAMES] + more

@@ -15,6 +15,7 @@ from rich.prompt import Confirm
 
 from bulk_invite import logs
 from bulk_invite.commands.checkpoints import database_of
+from bulk_invite.commands.logging import configure_logs
 from bulk_invite.commands.pacing import limits_of
 from bulk_invite.commands.sources import open_outcomes, open_sources, require_databases, shown
 from bulk_invite.commands.validator import make_validator
@@ -52,7 +53,7 @@ def send(
     1 some rows rejected, failed, deferred or in doubt; 2 usage or configuration; 3 stopped by --max-failures;
     4 cannot start or go on; 75 stopped by a signal, run the same command to go on; 130 second interrupt.
     """
-    logs.configure(settings.log_format, settings.log_level)
+    configure_logs(settings)
     if settings.write_back is not None:
         require_databases(sources)
     resolved = open_sources(sources, settings)

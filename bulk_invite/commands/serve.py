@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
 import anyio
 import structlog
 import typer
+from anyio.to_thread import run_sync
 
-from bulk_invite import logs
 from bulk_invite.commands.checkpoints import open_reader
+from bulk_invite.commands.logging import configure_logs
 from bulk_invite.commands.pacing import limits_of
 from bulk_invite.commands.send import confirm
+from bulk_invite.commands.sources import shown
 from bulk_invite.commands.summary import Summary, show
 from bulk_invite.errors import EXIT_INTERRUPTED, EXIT_STOPPED, BulkInviteError, CheckpointError
-from bulk_invite.forms import host_and_port
 from bulk_invite.health import Health
-from bulk_invite.health_file import HealthFile
 from bulk_invite.options import with_settings
 from bulk_invite.settings import SEND_ONLY, SERVE, Settings
 
 if TYPE_CHECKING:
+    from bulk_invite.commands.oversight import Oversight
     from bulk_invite.commands.supervisor import Supervisor
 
 _log = structlog.get_logger()
@@ -61,56 +62,42 @@ def serve(
     pending or in doubt, which the same command goes on with; 2 usage; 4 cannot start or go on; 130 second
     interrupt.
     """
-    logs.configure(settings.log_format, settings.log_level)
+    configure_logs(settings)
     limits_of(settings)  # what cannot be asked for is said before anything is asked
     confirm(settings, sources)
     # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.
+    from bulk_invite.commands.controls import RunControls  # noqa: PLC0415
     from bulk_invite.commands.joining import collect_less  # noqa: PLC0415
+    from bulk_invite.commands.oversight import Oversight  # noqa: PLC0415
     from bulk_invite.commands.supervisor import Supervisor  # noqa: PLC0415
 
     collect_less()
     health = Health(time.time)
     supervisor = Supervisor(sources, settings, reload, health)
-    try:
-        anyio.run(_run, supervisor, settings, health, backend_options={"use_uvloop": True})
-    finally:
-        left = _told(supervisor.settings) if supervisor.begun else 0
-    if supervisor.interrupted:
-        raise typer.Exit(EXIT_INTERRUPTED)
-    raise typer.Exit(EXIT_STOPPED if left else 0)
+    controls = RunControls(settings, supervisor.end, supervisor.is_ending)
+    oversight = Oversight("serve", settings, list(map(shown, sources)), health, controls)
+    body = partial(_body, supervisor, oversight)
+    raise typer.Exit(
+        anyio.run(oversight.run, body, lambda _: supervisor.end(), backend_options={"use_uvloop": True})
+    )
 
 
-async def _run(supervisor: Supervisor, settings: Settings, health: Health) -> None:
-    """Everything that goes on until the supervisor has ended. Raises BulkInviteError."""
+async def _body(supervisor: Supervisor, oversight: Oversight) -> int:
+    """Go on until the supervisor has ended; the exit code. Raises BulkInviteError."""
     failure: BulkInviteError | None = None
-
-    async def beside(watch: Callable[[], Awaitable[None]]) -> None:
-        """What goes wrong there ends all of it in good order."""
-        nonlocal failure
-        try:
-            await watch()
-        except BulkInviteError as error:
-            failure = failure or error
-            supervisor.end()
-
     async with anyio.create_task_group() as group:
         group.start_soon(supervisor.watch_signals)
-        if settings.listen is not None:
-            # A web server that most do not ask for.
-            from bulk_invite.control.health import health_routes  # noqa: PLC0415
-            from bulk_invite.control.server import serve as answer  # noqa: PLC0415
-
-            host, port = host_and_port(settings.listen)
-            group.start_soon(beside, partial(answer, host, port, health_routes(health.view)))
-        if settings.health_file is not None:
-            group.start_soon(beside, partial(HealthFile(settings.health_file).keep, health.view))
         try:
-            await supervisor.run()
+            await supervisor.run(oversight)
         except BulkInviteError as error:
-            failure = failure or error
+            failure = error
         group.cancel_scope.cancel()
+    left = await run_sync(_told, supervisor.settings) if supervisor.begun else 0
     if failure is not None:
         raise failure
+    if supervisor.interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_STOPPED if left else 0
 
 
 def _told(settings: Settings) -> int:

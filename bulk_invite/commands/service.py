@@ -13,6 +13,7 @@ from bulk_invite.backoff import Backoff
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.clock import Clock
 from bulk_invite.commands.waits import UNREACHABLE
+from bulk_invite.crew import MOST
 from bulk_invite.departure import Waits
 from bulk_invite.errors import CheckpointHeldError
 from bulk_invite.lookup import Known, LookUp
@@ -45,7 +46,7 @@ def connection_of(settings: Settings) -> Connection:
         endpoint_url=settings.endpoint_url,
         catalog=settings.catalog,
         model=settings.service_model,
-        in_flight=settings.max_in_flight,
+        in_flight=MOST,  # it may be raised while the run goes on
         deadline=settings.call_timeout,
     )
 

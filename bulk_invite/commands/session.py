@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import anyio
 import structlog
 from anyio.to_thread import run_sync
 
@@ -25,11 +24,13 @@ from bulk_invite.commands.joining import (
     tell_start,
 )
 from bulk_invite.commands.memory import Memory
+from bulk_invite.commands.monitor import Round
+from bulk_invite.commands.oversight import Oversight
 from bulk_invite.commands.pacing import limits_of, make_clock
 from bulk_invite.commands.service import claim, connection_of, endpoint_of
 from bulk_invite.commands.sources import open_followed, open_outcomes
 from bulk_invite.commands.validator import make_validator
-from bulk_invite.commit import Committer
+from bulk_invite.commands.watching import watch_health
 from bulk_invite.deliver import Deliverer
 from bulk_invite.following import Followed, Following
 from bulk_invite.health import Health
@@ -45,12 +46,6 @@ from bulk_invite.validation import RowValidator
 from bulk_invite.write_back import Target, WriteBack
 
 _log = structlog.get_logger()
-
-_LOOK: Final = 0.5
-"""Seconds between two looks at how everything is."""
-
-_SLOW: Final = 5.0
-"""Seconds after which a checkpoint that has not answered does not."""
 
 _LONGEST: Final = 6 * 3600.0
 """Seconds after which a round ends in any case: what it remembers of engagements would grow for ever."""
@@ -78,6 +73,7 @@ class Session:
         names: Sequence[str],
         settings: Settings,
         health: Health,
+        oversight: Oversight,
         pipes: dict[str, Pipe],
         *,
         trusted: bool,
@@ -90,6 +86,7 @@ class Session:
         self._names = names
         self._settings = settings
         self._health = health
+        self._oversight = oversight
         self._pipes = pipes
         self._trusted = trusted
         self._stop = StopSwitch()
@@ -112,6 +109,7 @@ class Session:
         validator = await run_sync(make_validator, settings)
         sources: Sequence[Followed] = await run_sync(open_followed, self._names, settings, self._pipes)
         self._outcomes = await run_sync(open_outcomes, self._names, sources, settings)
+        self._oversight.monitor.follow([source.name for source in sources])
         writer = await run_sync(open_writer, settings, self._is_draining, self._health.checkpoint.fails)
         with ExitStack() as stack:
             for target in self._outcomes:
@@ -120,6 +118,8 @@ class Session:
             self._health.checkpoint.answers()
             async with connect(connection_of(settings)) as partner_central:
                 lasting = await make_lasting(settings, writer, partner_central, make_clock())
+                self._oversight.controls.configure(settings)
+                self._oversight.controls.govern(lasting.pacer)
                 with self._stop.until_drain():
                     await claim(
                         writer,
@@ -138,26 +138,29 @@ class Session:
         self, lasting: Lasting, sources: Sequence[Followed], validator: RowValidator
     ) -> Sequence[Followed]:
         """Send what comes until it is time to try once more what was left open; the sources that go on."""
-        settings, report, stop = self._settings, Report(None), StopSwitch()
-        self._stop = stop
-        committer = make_committer(lasting)
-        deliverer = await make_deliverer(lasting, committer, report, stop)
+        settings, stop, oversight = self._settings, StopSwitch(), self._oversight
+        self._stop, in_flight = stop, oversight.controls.in_flight
+        report = Report(None, oversight.observer)
+        committer = make_committer(lasting, oversight.observer)
+        deliverer = await make_deliverer(lasting, committer, report, stop, in_flight)
         admitter = Admitter(validator, committer, deliverer.engagements, report)
         followings: list[Following] = []
         is_over = _due(followings, deliverer, report.tally, settings.retry_interval)
         followings += [
             Following(
-                source, admitter, committer, stop, is_over, quiet=partial(_forget, source, report.tally)
+                source, admitter, committer, stop, is_over, quiet=partial(self._quiet, source, report.tally)
             )
             for source in sources
         ]
-        bounds = Bounds(settings.max_in_flight, FailureLimit())
+        bounds = Bounds(in_flight, FailureLimit())
         pipeline = Pipeline(followings, committer, deliverer, report, stop, bounds)
         progress = self._progress(lasting, report.tally)
+        oversight.monitor.watch(settings, Round(report.tally, progress, lasting.pacer))
         memory = Memory(lasting.pacer, progress, committer, lasting.writer)
         write_back = WriteBack(committer, self._outcomes, stop)
         opening = partial(self._open, lasting, memory, write_back)
-        watch = partial(self._watch, sources, deliverer, report.tally, committer)
+        is_trusted = partial(self._is_trusted, report.tally)
+        watch = partial(watch_health, self._health, sources, deliverer, committer, is_trusted)
         watchers = (progress.watch, memory.keep, write_back.run, watch)
         try:
             await pipeline.run(opening, *watchers, ending=partial(self._end, write_back))
@@ -191,33 +194,19 @@ class Session:
         if self._draining:
             await write_back.finish()
 
-    async def _watch(
-        self, sources: Sequence[Followed], deliverer: Deliverer, tally: Tally, committer: Committer
-    ) -> None:
-        """Tell how everything is until cancelled."""
-        health = self._health
-        while True:
-            silent = [source.name for source in sources if not source.answering]
-            health.source.fails(f"no answer from {', '.join(silent)}") if silent else health.source.answers()
-            if deliverer.waits_for_endpoint:
-                health.endpoint.fails("calls do not arrive")
-            elif self._trusted or tally.states[State.CREATED]:
-                self._trusted = True
-                health.endpoint.answers()
-            if committer.busy_for() > _SLOW:
-                health.checkpoint.fails("no answer")
-            else:
-                health.checkpoint.answers()
-            await anyio.sleep(_LOOK)
+    def _is_trusted(self, tally: Tally) -> bool:
+        """Whether the endpoint takes this sender, as far as is known."""
+        self._trusted = self._trusted or bool(tally.states[State.CREATED])
+        return self._trusted
+
+    def _quiet(self, source: Followed, tally: Tally) -> None:
+        """A source has nothing new: let a pipe forget what it has handed out, where all of it is settled."""
+        self._oversight.monitor.read_to_end(source.name)
+        if isinstance(source, Pipe) and not any(tally.states[state] for state in _OPEN):
+            source.forget()
 
     def _is_draining(self) -> bool:
         return self._draining
-
-
-def _forget(source: Followed, tally: Tally) -> None:
-    """Let a pipe forget what it has handed out, where all of it is settled."""
-    if isinstance(source, Pipe) and not any(tally.states[state] for state in _OPEN):
-        source.forget()
 
 
 def _due(

@@ -22,6 +22,7 @@ from bulk_invite.sources.pipe import Pipe
 from bulk_invite.write_back import Target
 
 if TYPE_CHECKING:
+    from bulk_invite.sources.postgres.examination import Examined
     from bulk_invite.sources.postgres.outcomes import OutcomeTable
     from bulk_invite.sources.postgres.selection import Selection
     from bulk_invite.sources.postgres.source import PostgresSource
@@ -44,6 +45,9 @@ class Source(Protocol):
     name: str
     consumed: int
     lines: int
+
+    @property
+    def answering(self) -> bool: ...
 
     @property
     def size(self) -> int | None: ...
@@ -174,6 +178,14 @@ def outcome_table(url: str, table: str, settings: Settings) -> OutcomeTable:
     from bulk_invite.sources.postgres.outcomes import OutcomeTable  # noqa: PLC0415
 
     return OutcomeTable(url, table, _selection(settings), settings.campaign, UNREACHABLE, random.random)
+
+
+def examine_database(url: str, settings: Settings, seconds: float) -> Examined:
+    """See `sources.postgres.examination.examine`."""
+    # As below.
+    from bulk_invite.sources.postgres.examination import examine  # noqa: PLC0415
+
+    return examine(url, _selection(settings), seconds)
 
 
 def _database(url: str, settings: Settings) -> PostgresSource:

@@ -6,6 +6,7 @@ import csv
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Annotated, Any, Final, Literal
 
 import orjson
@@ -13,7 +14,10 @@ import typer
 
 from bulk_invite.clock import utc_text
 from bulk_invite.commands.checkpoints import CHECKPOINT_SETTINGS, open_reader
-from bulk_invite.commands.summary import Summary, show
+from bulk_invite.commands.summary import Summary, show_values
+from bulk_invite.commands.watch import watch_status
+from bulk_invite.durations import parse_duration
+from bulk_invite.errors import UsageError
 from bulk_invite.journal import Overview, PacingMemory, Record
 from bulk_invite.logs import escaped, escaped_json
 from bulk_invite.options import with_settings
@@ -27,6 +31,8 @@ Examples:
   bulk-invite status
 
   bulk-invite status --checkpoint spring.db --json
+
+  bulk-invite status --watch --every 5s
 """
 
 EXPORT_EXAMPLES: Final = """
@@ -39,19 +45,40 @@ Examples:
 
 
 @with_settings(*CHECKPOINT_SETTINGS, "json_output")
-def status(*, settings: Settings) -> None:
+def status(
+    *,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again and again, until Ctrl-C; with --json a line each.")
+    ] = False,
+    every: Annotated[
+        str, typer.Option("--every", metavar="DURATION", help="Time between two looks of --watch.")
+    ] = "2s",
+    settings: Settings,
+) -> None:
     """Show counts of the whole checkpoint, and what is known of the account's quotas.
 
-    Exit codes: 0 shown; 4 no checkpoint, or not readable.
+    Exit codes: 0 shown; 2 usage; 4 no checkpoint, or not readable.
     """
+    if watch:
+        watch_status(lambda: _values(settings), _seconds(every), as_json=settings.json_output)
+        return
+    show_values(_values(settings), as_json=settings.json_output)
+
+
+def _values(settings: Settings) -> dict[str, Any]:
+    """All that is shown, by the names it has in JSON. Raises CheckpointError."""
     with open_reader(settings) as checkpoint:
         now = time.time()
         overview = checkpoint.overview(now)
-    show(
-        Summary.of_checkpoint(overview),
-        as_json=settings.json_output,
-        more={"checkpoint": checkpoint.name, **_more(overview, now)},
-    )
+    summary = asdict(Summary.of_checkpoint(overview))
+    return {**summary, "checkpoint": checkpoint.name, **_more(overview, now)}
+
+
+def _seconds(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"The value of --every is not possible: {error}.") from None
 
 
 def _more(overview: Overview, now: float) -> dict[str, Any]:

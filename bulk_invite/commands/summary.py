@@ -98,24 +98,30 @@ def show_reconciliation(states: Mapping[State, int], in_doubt: int, elapsed: flo
     """Print what look-ups made of rows; `in_doubt` are those that are left in the checkpoint."""
     names = (State.CREATED, State.PENDING, State.DEFERRED, State.FAILED)
     counts: dict[str, object] = {state.value: states.get(state, 0) for state in names}
-    _show({**counts, "in_doubt": in_doubt, "elapsed_s": round(elapsed, 3)}, as_json=as_json)
+    show_values({**counts, "in_doubt": in_doubt, "elapsed_s": round(elapsed, 3)}, as_json=as_json)
 
 
 def show(summary: Summary, *, as_json: bool, more: Mapping[str, Any] | None = None) -> None:
     """Print a result on standard output: one JSON object, or a table."""
-    _show({**asdict(summary), **(more or {})}, as_json=as_json)
+    show_values({**asdict(summary), **(more or {})}, as_json=as_json)
 
 
-def _show(values: Mapping[str, object], *, as_json: bool) -> None:
+def show_values(values: Mapping[str, object], *, as_json: bool) -> None:
+    """Print a result on standard output: one JSON object, or a table."""
     if as_json:
         print(escaped_json(orjson.dumps(values).decode()), flush=True)  # noqa: T201 - the result
         return
+    Console(highlight=False, markup=False).print(table_of(values))
+
+
+def table_of(values: Mapping[str, object]) -> Table:
+    """A result as people read it."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
     for name, value in values.items():
         table.add_row(_label(name), _shown(name, value))
-    Console(highlight=False, markup=False).print(table)
+    return table
 
 
 def _label(name: str) -> str:

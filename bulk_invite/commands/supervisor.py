@@ -11,8 +11,9 @@ from typing import Final
 import anyio
 import structlog
 
-from bulk_invite import logs
 from bulk_invite.clock import utc_text
+from bulk_invite.commands.logging import configure_logs
+from bulk_invite.commands.oversight import Oversight
 from bulk_invite.commands.pacing import limits_of
 from bulk_invite.commands.session import Session
 from bulk_invite.commands.signals import break_off_for_sure
@@ -48,7 +49,10 @@ _FIXED: Final = (
     "checkpoint",
     "checkpoint_schema",
     "listen",
+    "control_token_file",
     "health_file",
+    "notify_url",
+    "tracing",
 )
 """Settings that say who is invited, by whom and where: they do not change under what is sent already."""
 
@@ -71,18 +75,18 @@ class Supervisor:
         self._begun = False
         self._proven: Settings | None = None
 
-    async def run(self) -> None:
+    async def run(self, oversight: Oversight) -> None:
         """Return when told to end, or when no source goes on.
 
         Raises BulkInviteError for what does not heal.
         """
         failures, trusted = 0, True
-        while not self._is_ending():
+        while not self.is_ending():
             began = time.monotonic()
             if self._reloading:
                 self._read_configuration()
             session = self._at_hand = Session(
-                self._names, self.settings, self._health, self._pipes, trusted=trusted
+                self._names, self.settings, self._health, oversight, self._pipes, trusted=trusted
             )
             try:
                 await session.run()
@@ -90,9 +94,9 @@ class Supervisor:
                 self._note_begun(session)
                 if self._put_back(session, error):
                     continue
-                if self._is_ending() and error.heals and not session.begun:
+                if self.is_ending() and error.heals and not session.begun:
                     return  # it was waiting, and nothing is left undone
-                if self._is_ending() or not self._heals(error):
+                if self.is_ending() or not self._heals(error):
                     raise
                 trusted = not isinstance(error, SenderError)
                 failures = 1 if time.monotonic() - began > _WELL else failures + 1
@@ -118,7 +122,7 @@ class Supervisor:
         """Whether it ever came as far as to send."""
         return self._begun
 
-    def _is_ending(self) -> bool:
+    def is_ending(self) -> bool:
         return self._ending
 
     def end(self) -> None:
@@ -148,7 +152,7 @@ class Supervisor:
 
     def _put_back(self, session: Session, error: BulkInviteError) -> bool:
         """Whether a new configuration did not even begin, and the one before is taken again."""
-        if session.begun or error.heals or self._proven in (None, self.settings) or self._is_ending():
+        if session.begun or error.heals or self._proven in (None, self.settings) or self.is_ending():
             return False
         assert self._proven is not None  # noqa: S101 - tells the type checker
         self.settings = self._proven
@@ -193,6 +197,6 @@ class Supervisor:
             _log.error("serve.configuration_refused", reason=str(error), now="it goes on as before")
             return
         old, new = self.settings.model_dump(), settings.model_dump()
-        logs.configure(settings.log_format, settings.log_level)
+        configure_logs(settings)
         _log.info("serve.configuration_read", changed=[name for name in new if new[name] != old[name]])
         self.settings = settings

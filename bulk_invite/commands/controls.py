@@ -1,0 +1,87 @@
+"""What an operator changes while a run goes on; it outlives the rounds and sessions of a service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bulk_invite.commands.pacing import limits_of
+from bulk_invite.control.changes import Rate
+from bulk_invite.crew import MOST, InFlight
+from bulk_invite.errors import UsageError
+from bulk_invite.forms import LEAST_RATE
+from bulk_invite.pacing.pacer import Pacer
+from bulk_invite.settings import Settings
+
+_OF_PACING = ("rate", "max_rate", "pace", "daily_quota")
+
+
+class RunControls:
+    """It ends with the process: a new one sends as it is configured."""
+
+    def __init__(self, settings: Settings, drain: Callable[[], None], is_ending: Callable[[], bool]) -> None:
+        """drain: ends the run in good order. is_ending: whether something has ended it."""
+        self.in_flight = InFlight(settings.max_in_flight)
+        self.paused = False
+        self.rate: Rate = settings.rate
+        self._settings = settings
+        self._drain = drain
+        self._is_ending = is_ending
+        self._pacer: Pacer | None = None
+
+    @property
+    def ending(self) -> bool:
+        return self._is_ending()
+
+    def configure(self, settings: Settings) -> None:
+        """Go by a configuration that was read again: what it changes goes before what was said meanwhile."""
+        before, self._settings = self._settings, settings
+        if any(getattr(settings, name) != getattr(before, name) for name in _OF_PACING):
+            self.rate = settings.rate
+        if settings.max_in_flight != before.max_in_flight:
+            self.change_max_in_flight(settings.max_in_flight)
+
+    def govern(self, pacer: Pacer) -> None:
+        """From now on this one is told."""
+        self._pacer = pacer
+        if self.paused:
+            pacer.pause()
+        if self.rate != self._settings.rate:
+            self._tell_rate()
+
+    def pause(self) -> bool:
+        before, self.paused = self.paused, True
+        if self._pacer is not None:
+            self._pacer.pause()
+        return before
+
+    def resume(self) -> bool:
+        before, self.paused = self.paused, False
+        if self._pacer is not None:
+            self._pacer.resume()
+        return before
+
+    def change_rate(self, rate: Rate) -> Rate:
+        if rate != "auto" and rate < LEAST_RATE:
+            raise ValueError(f"A rate is {LEAST_RATE} calls per second or more; to send nothing, pause.")
+        before, self.rate = self.rate, rate
+        try:
+            self._tell_rate()
+        except UsageError as error:
+            self.rate = before
+            raise ValueError(str(error)) from error
+        return before
+
+    def _tell_rate(self) -> None:
+        limits = limits_of(self._settings.model_copy(update={"rate": self.rate}))
+        if self._pacer is not None:
+            self._pacer.limit(limits.rate, seek=limits.seek)
+
+    def change_max_in_flight(self, limit: int) -> int:
+        if not 1 <= limit <= MOST:
+            raise ValueError(f"Rows in flight can be 1 to {MOST}.")
+        before = self.in_flight.limit
+        self.in_flight.change(limit)
+        return before
+
+    def drain(self) -> None:
+        self._drain()

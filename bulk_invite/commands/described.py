@@ -1,0 +1,135 @@
+"""The parts of a run, put into the words of a status."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import anyio
+
+from bulk_invite.clock import utc_text
+from bulk_invite.commands.look import Seen
+from bulk_invite.health_view import HealthView
+from bulk_invite.journal import Failure, Problem
+from bulk_invite.mends import mend_of
+from bulk_invite.outcome import State
+from bulk_invite.pacing.pacer import PacingView
+from bulk_invite.progress import Progress, day_remaining
+from bulk_invite.report import Tally
+from bulk_invite.run_status import FailureStatus, ProblemStatus, RunState, RunStatus
+
+_PROBLEMS: Final = 50
+
+
+def with_rows(status: RunStatus, tally: Tally, progress: Progress) -> RunStatus:
+    """What has become of the rows of a run."""
+    view, states = progress.view(anyio.current_time()), tally.states
+    return replace(
+        status,
+        rows=tally.rows,
+        total=view.total,
+        already_created=tally.already_created,
+        created=states[State.CREATED],
+        failed=states[State.FAILED],
+        rejected=states[State.REJECTED],
+        duplicate=states[State.DUPLICATE],
+        deferred=states[State.DEFERRED],
+        in_doubt=view.in_doubt,
+        pending=states[State.PENDING],
+        attempts=tally.attempts,
+        throttled=tally.throttled,
+        in_flight=tally.in_flight,
+        speed=round(view.rate, 2),
+        left_s=None if view.left is None else round(view.left, 1),
+    )
+
+
+def with_all_rows(status: RunStatus, seen: Seen) -> RunStatus:
+    """The rows of the whole checkpoint in place of those of a run."""
+    states = seen.states
+    return replace(
+        status,
+        rows=sum(states.values()),
+        total=None,
+        already_created=0,
+        created=states.get(State.CREATED, 0),
+        failed=states.get(State.FAILED, 0),
+        rejected=states.get(State.REJECTED, 0),
+        duplicate=states.get(State.DUPLICATE, 0),
+        deferred=states.get(State.DEFERRED, 0),
+        in_doubt=max(0, states.get(State.IN_DOUBT, 0) - status.in_flight),
+        pending=states.get(State.PENDING, 0),
+    )
+
+
+def with_pacing(status: RunStatus, pacing: PacingView, daily_quota: int | None) -> RunStatus:
+    """How fast calls may leave, and how many more."""
+    return replace(
+        status,
+        rate=round(pacing.rate, 3),
+        max_rate=round(pacing.ceiling, 3),
+        estimated_quota=_rounded(pacing.estimate, 3),
+        throttled_share_minute=_rounded(pacing.throttled_minute, 4),
+        throttled_share_hour=_rounded(pacing.throttled_hour, 4),
+        daily_quota=daily_quota,
+        learned_quota=pacing.learned,
+        sent_last_day=pacing.counted,
+        day_remaining=day_remaining(daily_quota, pacing.counted),
+        parked=pacing.parked,
+        parked_until=_utc(pacing.parked_until),
+        next_call=_utc(pacing.next_call),
+        left_s=None if pacing.paused else status.left_s,
+    )
+
+
+def with_seen(status: RunStatus, seen: Seen) -> RunStatus:
+    """Whose checkpoint it is, and why rows have no invitation."""
+    return replace(
+        status,
+        account=(seen.owner.account or None) if seen.owner is not None else None,
+        problems=[_problem(each) for each in _without_calls(seen.problems, status.in_doubt)[:_PROBLEMS]],
+        failures=[_failure(each) for each in seen.failures],
+    )
+
+
+def with_condition(status: RunStatus, health: HealthView, state: RunState) -> RunStatus:
+    """What it does, and what keeps it from doing more."""
+    reasons = "; ".join(f"{part}: {reason}" for part, reason in health.told.items())
+    waits = state in {RunState.STARTING, RunState.WAITING} and reasons
+    return replace(
+        status,
+        state=state,
+        waiting_for=reasons if waits else None,
+        ready=health.ready,
+        reasons=health.reasons,
+    )
+
+
+def _without_calls(problems: Sequence[Problem], in_doubt: int) -> list[Problem]:
+    """A call that is under way leaves its row in doubt without a code, as one that nobody saw the end of."""
+    under_way = (State.IN_DOUBT, "")
+    told = (
+        replace(each, rows=min(each.rows, in_doubt)) if (each.state, each.code) == under_way else each
+        for each in problems
+    )
+    return [each for each in told if each.rows]
+
+
+def _problem(problem: Problem) -> ProblemStatus:
+    mend = mend_of(problem.state, problem.code)
+    return ProblemStatus(problem.state, problem.code, problem.path, problem.rows, mend)
+
+
+def _failure(failure: Failure) -> FailureStatus:
+    return FailureStatus(
+        failure.position.members(), failure.state, failure.code, failure.path, _utc(failure.at)
+    )
+
+
+def _utc(epoch: float | None) -> str | None:
+    return None if epoch is None else utc_text(epoch)
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

@@ -1,0 +1,175 @@
+"""One run as others see it: its parts put together to one status, whatever round it is in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Final, Literal
+
+import anyio
+
+from bulk_invite.clock import utc_text
+from bulk_invite.commands.checkpoints import database_of
+from bulk_invite.commands.controls import RunControls
+from bulk_invite.commands.described import with_all_rows, with_condition, with_pacing, with_rows, with_seen
+from bulk_invite.commands.look import Look
+from bulk_invite.commands.pacing import limits_of
+from bulk_invite.commands.service import endpoint_of
+from bulk_invite.health import Health
+from bulk_invite.history import Calls, History
+from bulk_invite.outcome import State
+from bulk_invite.pacing.pacer import Pacer
+from bulk_invite.progress import Progress
+from bulk_invite.report import Tally
+from bulk_invite.run_status import Past, RunState, RunStatus
+from bulk_invite.settings import Settings
+
+_EVERY: Final = 1.0
+"""Seconds between two looks at how fast it goes."""
+
+_LAST: Final = 5.0
+"""Seconds that the end of a run that is watched waits for its last figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What a pipeline is made of, as far as it is looked at."""
+
+    tally: Tally
+    progress: Progress
+    pacer: Pacer
+
+
+class Monitor:
+    """over: set when the run has ended and its last status is there. calls: those of the whole process."""
+
+    def __init__(
+        self,
+        command: Literal["send", "serve"],
+        settings: Settings,
+        sources: Sequence[str],
+        health: Health,
+        controls: RunControls,
+        *,
+        controllable: bool,
+    ) -> None:
+        """sources: as they may be told. controllable: whether there is a token for changes."""
+        self.over = anyio.Event()
+        self.calls = Calls()
+        self._command = command
+        self._settings = settings
+        self._sources = sources
+        self._health = health
+        self._controls = controls
+        self._controllable = controllable
+        self._look = Look(settings)
+        self._history = History()
+        self._round: Round | None = None
+        self._exit_code: int | None = None
+        self._is_asked = False
+        self._began, self._started = time.monotonic(), utc_text(time.time())
+        self._version, self._checkpoint = version("bulk-invite"), database_of(settings).name
+        self._read_to_end: dict[str, float] = {}
+
+    def watch(self, settings: Settings, now: Round) -> None:
+        """From now on this is what goes on, as configured by now."""
+        self._settings = settings
+        self._round = now
+
+    def follow(self, sources: Sequence[str]) -> None:
+        """These are followed; they lag behind until they are read to their end."""
+        self._read_to_end = {each: self._read_to_end.get(each, self._began) for each in sources}
+
+    def read_to_end(self, source: str) -> None:
+        """A source that is followed has nothing new just now."""
+        self._read_to_end[source] = time.monotonic()
+
+    async def tell(self, heed: Callable[[RunStatus], None]) -> None:
+        """Say how it is again and again, until cancelled."""
+        while True:
+            heed(await self.status())
+            await anyio.sleep(_EVERY)
+
+    async def keep_history(self) -> None:
+        """Note how fast it goes again and again, until cancelled."""
+        while True:
+            if self._round is not None:
+                pacing = self._round.pacer.view()
+                calls = self.calls
+                now = time.monotonic() - self._began
+                speed = (pacing.rate, pacing.estimate)
+                self._history.add(time.time(), now, *speed, calls.sent_calls, calls.throttled)
+            await anyio.sleep(_EVERY)
+
+    async def finish(self, exit_code: int) -> RunStatus:
+        """The run is over, and this is how it is left."""
+        if self._is_asked:
+            await self._look.refresh(within=_LAST, now=True)
+        self._exit_code = exit_code
+        self.over.set()
+        return self.view()
+
+    async def status(self) -> RunStatus:
+        """One moment, as fresh as can be had soon."""
+        self._is_asked = True
+        if self._exit_code is None:
+            await self._look.refresh()
+        return self.view()
+
+    def past(self) -> Past:
+        return self._history.past()
+
+    def view(self) -> RunStatus:
+        """One moment by what is at hand."""
+        status, seen = self._frame(), self._look.seen
+        if self._round is not None:
+            pacing = self._round.pacer.view()
+            status = with_rows(status, self._round.tally, self._round.progress)
+            status = with_pacing(status, pacing, limits_of(self._settings).daily.quota)
+        if self._command == "serve":
+            status = with_all_rows(status, seen)
+        status = with_seen(status, seen)
+        return with_condition(status, self._health.view(), self._state(status.parked))
+
+    def _frame(self) -> RunStatus:
+        return RunStatus(
+            at=utc_text(time.time()),
+            version=self._version,
+            command=self._command,
+            started=self._started,
+            elapsed_s=round(time.monotonic() - self._began, 1),
+            catalog=self._settings.catalog,
+            campaign=self._settings.campaign,
+            endpoint=endpoint_of(self._settings),
+            checkpoint=self._checkpoint,
+            sources=self._sources,
+            rate_setting=self._controls.rate,
+            max_in_flight=self._controls.in_flight.limit,
+            source_lag=self._lag(),
+            controllable=self._controllable,
+            exit_code=self._exit_code,
+        )
+
+    def _lag(self) -> dict[str, float]:
+        now = time.monotonic()
+        return {source: round(now - at, 1) for source, at in self._read_to_end.items()}
+
+    def _state(self, parked: str | None) -> RunState:  # noqa: PLR0911 - one line for each
+        if self._exit_code is not None:
+            return RunState.FINISHED
+        if self._controls.ending:
+            return RunState.DRAINING
+        health = self._health.view()
+        if self._controls.paused:
+            return RunState.PAUSED
+        if self._round is None or not (health.ready or health.told):
+            return RunState.WAITING if health.told else RunState.STARTING
+        if parked is not None:
+            return RunState.PARKED
+        if not health.ready:
+            return RunState.WAITING
+        tally = self._round.tally
+        is_idle = not (tally.states[State.PENDING] or tally.in_flight)
+        return RunState.IDLE if is_idle and self._command == "serve" else RunState.SENDING

@@ -1,0 +1,139 @@
+"""What goes on beside a run: the control server, the health file, metrics, traces, notifications."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Literal
+
+import anyio
+from anyio.to_thread import run_sync
+
+from bulk_invite.commands.control_token import control_token
+from bulk_invite.commands.controls import RunControls
+from bulk_invite.commands.monitor import Monitor
+from bulk_invite.errors import BulkInviteError
+from bulk_invite.forms import host_and_port
+from bulk_invite.health import Health
+from bulk_invite.health_file import HealthFile
+from bulk_invite.observer import Observer, Observers
+from bulk_invite.settings import Settings
+
+if TYPE_CHECKING:
+    from bulk_invite.telemetry.notifications import Notifications
+    from bulk_invite.telemetry.spans import Tracing
+
+Watch = Callable[[], Awaitable[None]]
+
+
+class Oversight:
+    """`run` a command's body with all of that beside it; `observer` is told by the flow."""
+
+    def __init__(
+        self,
+        command: Literal["send", "serve"],
+        settings: Settings,
+        sources: Sequence[str],
+        health: Health,
+        controls: RunControls,
+    ) -> None:
+        """sources: as they may be told. Raises UsageError and ControlError for what cannot be."""
+        self._settings = settings
+        self._token = control_token(settings)
+        self._health = health
+        self.controls = controls
+        self.monitor = Monitor(
+            command, settings, sources, health, controls, controllable=self._token is not None
+        )
+        self._notifications: Notifications | None = None
+        self._tracing: Tracing | None = None
+        self._watches: list[Watch] = []
+        observers: list[Observer] = [self.monitor.calls]
+        if settings.listen is not None:
+            observers.append(self._listen(settings.listen))
+        if settings.health_file is not None:
+            self._watches.append(partial(HealthFile(settings.health_file).keep, health.view))
+        if settings.notify_url is not None:
+            self._notify(settings.notify_url)
+        if settings.tracing:
+            from bulk_invite.telemetry.tracing import open_tracing  # noqa: PLC0415 - likewise
+
+            self._tracing = open_tracing(version("bulk-invite"))
+            observers.append(self._tracing)
+        self.observer = Observers(observers)
+
+    async def run(self, body: Callable[[], Awaitable[int]], end: Callable[[BulkInviteError], None]) -> int:
+        """The exit code of `body`. end: ends the body in good order, where something beside it has failed.
+
+        Raises BulkInviteError: what ended the body, or what failed beside it.
+        """
+        failures: list[BulkInviteError] = []
+        code = BulkInviteError.exit_code
+
+        async def beside(watch: Watch) -> None:
+            try:
+                await watch()
+            except BulkInviteError as error:
+                failures.append(error)
+                end(error)
+
+        async with anyio.create_task_group() as group:
+            for watch in self._watches:
+                group.start_soon(beside, watch)
+            try:
+                code = await body()
+            except BulkInviteError as error:
+                code = error.exit_code
+                failures.insert(0, error)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._finish(failures[0].exit_code if failures else code)
+            group.cancel_scope.cancel()
+        if failures:
+            raise failures[0]
+        return code
+
+    async def _finish(self, code: int) -> None:
+        status = await self.monitor.finish(code)
+        async with anyio.create_task_group() as group:
+            if self._notifications is not None:
+                group.start_soon(self._notifications.finish, status)
+            if self._tracing is not None:
+                group.start_soon(partial(run_sync, self._tracing.close))
+
+    def _listen(self, address: str) -> Observer:
+        """Answer there; a web server that most do not ask for is imported by who does."""
+        from bulk_invite.control.api import api_routes  # noqa: PLC0415
+        from bulk_invite.control.changes import change_routes  # noqa: PLC0415
+        from bulk_invite.control.health import health_routes  # noqa: PLC0415
+        from bulk_invite.control.pages import page_routes  # noqa: PLC0415
+        from bulk_invite.control.server import serve  # noqa: PLC0415
+        from bulk_invite.telemetry.loop_delay import watch_loop  # noqa: PLC0415
+        from bulk_invite.telemetry.metrics import Metrics  # noqa: PLC0415
+
+        monitor, metrics = self.monitor, Metrics(self.monitor.view)
+
+        async def exposition(accept: str) -> tuple[bytes, str]:
+            await monitor.status()  # by a look at the checkpoint that is not old
+            return metrics.exposition(accept)
+
+        routes = [
+            *health_routes(self._health.view),
+            *page_routes(),
+            *api_routes(monitor, exposition),
+            *change_routes(monitor, self.controls, self._token),
+        ]
+        self._watches.append(partial(serve, *host_and_port(address), routes))
+        self._watches.append(monitor.keep_history)
+        self._watches.append(partial(watch_loop, metrics.loop_was_late))
+        return metrics
+
+    def _notify(self, url: str) -> None:
+        from bulk_invite.telemetry.notifications import Notifications  # noqa: PLC0415 - likewise
+
+        self._notifications = Notifications(url, random.random, time.monotonic)
+        self._watches.append(self._notifications.run)
+        self._watches.append(partial(self.monitor.tell, self._notifications.heed))

@@ -1,0 +1,47 @@
+"""How the parts of a run are, told to its health again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import anyio
+
+from bulk_invite.commit import Committer
+from bulk_invite.deliver import Deliverer
+from bulk_invite.health import Health
+
+_LOOK: Final = 0.5
+"""Seconds between two looks."""
+
+_SLOW: Final = 5.0
+"""Seconds after which a checkpoint that has not answered does not."""
+
+
+class Answering(Protocol):
+    name: str
+
+    @property
+    def answering(self) -> bool: ...
+
+
+async def watch_health(
+    health: Health,
+    sources: Sequence[Answering],
+    deliverer: Deliverer,
+    committer: Committer,
+    is_trusted: Callable[[], bool] = lambda: True,
+) -> None:
+    """Go on until cancelled. is_trusted: asked whether the endpoint takes this sender."""
+    while True:
+        silent = [source.name for source in sources if not source.answering]
+        health.source.fails(f"no answer from {', '.join(silent)}") if silent else health.source.answers()
+        if deliverer.waits_for_endpoint:
+            health.endpoint.fails("calls do not arrive")
+        elif is_trusted():
+            health.endpoint.answers()
+        if committer.busy_for() > _SLOW:
+            health.checkpoint.fails("no answer")
+        else:
+            health.checkpoint.answers()
+        await anyio.sleep(_LOOK)
