@@ -6,10 +6,12 @@ import fcntl
 import json
 import os
 import pty
+import signal
 import socket
 import socketserver
 import struct
 import subprocess
+import sys
 import sysconfig
 import termios
 import threading
@@ -21,10 +23,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, Self
 
 from anyio.from_thread import start_blocking_portal
+from certificates import CERTIFICATES
+from forked import Forked, ForkServer
 
 from bulk_invite.emulator.options import Options
 from bulk_invite.emulator.server import serve
@@ -38,14 +43,16 @@ FAST = ("--rate", "300", "--burst", "20", "--json")
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Nothing of AWS, of ours, or of a proxy from outside, and no credentials from anywhere."""
+    """Nothing of AWS, of ours, of a proxy or a terminal from outside, and no credentials from anywhere."""
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("AWS_", "BULK_INVITE_")) and not name.lower().endswith("_proxy")
+        if not name.startswith(("AWS_", "BULK_INVITE_"))
+        and not name.lower().endswith("_proxy")
+        and name not in {"COLUMNS", "LINES"}
     }
     nowhere = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
-    return {**kept, **nowhere, "AWS_EC2_METADATA_DISABLED": "true", **more}
+    return {**kept, **nowhere, **CERTIFICATES, "AWS_EC2_METADATA_DISABLED": "true", **more}
 
 
 @dataclass(frozen=True)
@@ -98,10 +105,13 @@ def start(
     cwd: Path,
     env: Mapping[str, str] = CREDENTIALS,
     stdin: int | IO[str] = subprocess.DEVNULL,
+    installed: bool = False,
 ) -> Running:
+    """installed: from its file, with imports that take most of a second. For what is about the start."""
     return Running(
-        subprocess.Popen(
+        _popen(
             [COMMAND, *map(str, arguments)],
+            cold=installed,
             cwd=cwd,
             env=environment(**env),
             stdin=stdin,
@@ -110,6 +120,17 @@ def start(
             text=True,
         )
     )
+
+
+@cache
+def _fork_server() -> ForkServer:
+    return ForkServer(environment())
+
+
+def _popen(command: list[str | Path], *, cold: bool, **options: Any) -> subprocess.Popen[Any]:
+    if cold or sys.platform != "linux" or not _fork_server().can_start(options["env"]):
+        return subprocess.Popen(command, **options)
+    return Forked(_fork_server(), command, **options)
 
 
 @contextmanager
@@ -130,20 +151,29 @@ def run(
     env: Mapping[str, str] = CREDENTIALS,
     stdin: bytes = b"",
     shell: bool = False,
+    installed: bool = False,
     within: float = PATIENCE,
 ) -> Ran:
-    """Run the command to its end; with `shell`, the one argument is a script in which "$0" is the command."""
+    """Run the command to its end; with `shell`, the one argument is a script in which "$0" is the command.
+
+    installed: as of `start`.
+    """
     began = time.monotonic()
-    ran = subprocess.run(
+    with _popen(
         ["sh", "-c", *map(str, arguments), COMMAND] if shell else [COMMAND, *map(str, arguments)],
-        check=False,
+        cold=installed or shell,
         cwd=cwd,
         env=environment(**env),
-        timeout=within,
-        capture_output=True,
-        input=stdin,
-    )
-    return Ran(ran.returncode, ran.stdout.decode(), ran.stderr.decode(), time.monotonic() - began)
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(stdin, timeout=within)
+        except BaseException:
+            process.kill()
+            raise
+    return Ran(process.returncode, stdout.decode(), stderr.decode(), time.monotonic() - began)
 
 
 def together(*calls: Callable[[], Ran]) -> list[Ran]:
@@ -362,13 +392,13 @@ def _read(connection: socket.socket) -> Request | None:
     data = b""
     while b"\r\n\r\n" not in data:
         received = connection.recv(65536)
-        if not received or not (data + received).startswith(b"POST"):
+        if not received or not (data + received).startswith((b"POST", b"GET")):
             return None
         data += received
     head, _, body = data.partition(b"\r\n\r\n")
     lines = (line.partition(": ") for line in head.decode().split("\r\n")[1:])
     headers = {name.lower(): value for name, _, value in lines}
-    while len(body) < int(headers["content-length"]):
+    while len(body) < int(headers.get("content-length", 0)):
         body += connection.recv(65536)
     return Request(headers, body)
 
@@ -385,9 +415,17 @@ def always(*replies: Reply | bytes) -> Callable[[Request], Reply]:
 
 
 def run_on_terminal(
-    *arguments: str | Path, cwd: Path, typed: str = "", columns: int = 160, stdout_too: bool = False
+    *arguments: str | Path,
+    cwd: Path,
+    typed: str = "",
+    columns: int = 160,
+    stdout_too: bool = False,
+    until: bytes = b"",
 ) -> tuple[int, str, str]:
-    """Run with standard input and error on a terminal: exit code, standard output, what the terminal got."""
+    """Run with standard input and error on a terminal: exit code, standard output, what the terminal got.
+
+    until: once the terminal has got this three times, the command gets a SIGINT.
+    """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     process = subprocess.Popen(
@@ -405,6 +443,9 @@ def run_on_terminal(
     try:
         while received := os.read(ours, 65536):
             screen += received
+            if until and screen.count(until) >= 3:
+                process.send_signal(signal.SIGINT)
+                until = b""
     except OSError:  # how Linux says that nobody holds the other end any more
         pass
     finally:

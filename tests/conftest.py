@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from certificates import CERTIFICATES
 from hypothesis import Phase, settings
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 # a tenth of its time on compiling the package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+os.environ.update(CERTIFICATES)
 
 # For who only wants to know whether there is a failing example (`mutants`): the smallest one takes minutes.
 settings.register_profile("any_example", phases=(Phase.explicit, Phase.generate))
@@ -35,6 +38,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         dealt += first + others[:rest]
         del others[:rest]
     items[:] = dealt + others
+
+
+def pytest_unconfigure() -> None:
+    """Do what a worker, which ends without `atexit`, would leave undone."""
+    if database := sys.modules.get("database"):
+        database.kept.close()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from command import Ran, run, together
 
 from bulk_invite.cli import app
+from bulk_invite.grouped_help import GROUPS
 from bulk_invite.settings import SEND, SERVE_ONLY, Settings, flag, key, shown_default
 
 
@@ -56,6 +57,25 @@ def test_every_setting_is_an_option_of_send_with_its_variable_and_default(helps:
         assert words(setting.description) in text
     assert "BULK_INVITE_CONFIG" in text
     assert not any(flag(name) in text for name in SERVE_ONLY)
+
+
+def test_every_setting_stands_under_one_heading(helps: dict[str, Ran]) -> None:
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(Settings.model_fields)
+    text = helps["send"].stdout
+    headings = [f"\n{heading}:\n" for heading in GROUPS]
+    assert [heading for heading in headings if heading in text] == headings
+    assert text.index("\nPacing:") < text.index("--max-rate") < text.index("\nCalls in doubt:")
+
+
+def test_a_completion_script_can_be_printed(tmp_path: Path) -> None:
+    marks = {"bash": "complete -o", "zsh": "#compdef", "fish": "complete "}
+    printed = together(*(partial(run, "completion", shell, cwd=tmp_path) for shell in marks))
+    taught = together(
+        *(partial(run, cwd=tmp_path, env={"_BULK_INVITE_COMPLETE": f"source_{shell}"}) for shell in marks)
+    )
+    for ran, same, mark in zip(printed, taught, marks.values(), strict=True):
+        assert (ran.code, ran.stdout, mark in ran.stdout) == (0, f"{same.stdout.strip()}\n", True)
 
 
 def test_a_shell_can_be_taught(tmp_path: Path) -> None:

@@ -13,7 +13,23 @@ _PACKAGE = Path(__file__).parent.parent / "bulk_invite"
 
 _LAYERS = [
     # Who stands side by side in a layer does not import the other; within one of them everything goes.
-    {"program": ["", "__main__", "cli", "settings", "forms", "options", "logs", "progress", "commands"]},
+    {
+        "program": [
+            "",
+            "__main__",
+            "cli",
+            "settings",
+            "configuration",
+            "forms",
+            "options",
+            "grouped_help",
+            "logs",
+            "log_file",
+            "progress",
+            "commands",
+            "reporting",
+        ]
+    },
     {"simulation": ["simulation"]},
     {
         "flow": [
@@ -24,6 +40,7 @@ _LAYERS = [
             "deliver",
             "life",
             "commit",
+            "crew",
             "departure",
             "held",
             "outage",
@@ -36,6 +53,8 @@ _LAYERS = [
             "report",
             "engagements",
             "health",
+            "history",
+            "observer",
             "pacing",
             "write_back",
         ],
@@ -45,6 +64,7 @@ _LAYERS = [
         "partner_central": ["partner_central"],
         "emulator": ["emulator"],
         "control": ["control", "health_file"],
+        "telemetry": ["telemetry"],
     },
     {"libpq": ["libpq"]},
     {
@@ -54,13 +74,27 @@ _LAYERS = [
             "disposition",
             "permission",
             "matching",
+            "mends",
             "backoff",
             "clock",
             "tokens",
             "service_model",
         ]
     },
-    {"values": ["invitation", "outcome", "doubt", "journal", "health_view", "errors", "durations"]},
+    {
+        "values": [
+            "invitation",
+            "outcome",
+            "doubt",
+            "journal",
+            "health_view",
+            "run_status",
+            "claims",
+            "proof",
+            "errors",
+            "durations",
+        ]
+    },
 ]
 
 _GROUP_OF = {module: group for layer in _LAYERS for group, modules in layer.items() for module in modules}
@@ -75,10 +109,12 @@ _OUTSIDE = {
 
 _ONLY_FROM = {
     "aioboto3": {"partner_central"},
-    "aiohttp": {"partner_central", "emulator", "control"},
+    "aiohttp": {"partner_central", "emulator", "control", "telemetry"},
     "aiobotocore": {"partner_central"},
     "botocore": {"partner_central", "emulator", "simulation"},
     "matplotlib": {"simulation"},
+    "opentelemetry": {"telemetry"},
+    "prometheus_client": {"telemetry"},
     "psycopg": {"libpq", "sources", "checkpoint"},
     "sqlalchemy": {"checkpoint"},
     "sqlite3": {"checkpoint"},

@@ -65,7 +65,7 @@ def _small(folder: Path, *, tests: str) -> Path:
     """A project with one number in it."""
     for name, text in {
         "bulk_invite/__init__.py": "NUMBER = 1  # one\n",
-        "tests/conftest.py": (PROJECT / "tests" / "conftest.py").read_text(),
+        **{name: (PROJECT / name).read_text() for name in ("tests/conftest.py", "tests/certificates.py")},
         "tests/test_near.py": "def test_near(): pass\n",
         "tests/test_number.py": f"from bulk_invite import NUMBER\n{tests}\n",
     }.items():

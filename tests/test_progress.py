@@ -43,7 +43,7 @@ def test_on_a_terminal_there_is_a_bar_with_everything_that_matters(tmp_path: Pat
     source = write_rows(tmp_path / "rows.ndjson", make_rows(25))
     with emulator(faults=FaultOptions(throttle=0.1, empty=0.2), retry_after=0.01, seed=5) as service:
         command = ("send", source, "--endpoint-url", service.url, "--rate", "20", "--json")
-        code, stdout, screen = run_on_terminal(*command, cwd=tmp_path)
+        code, stdout, screen = run_on_terminal(*command, cwd=tmp_path, columns=100)
         throttled = service.audit()["throttled"]
     assert (code, '"created":25' in stdout) == (0, True)
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen)

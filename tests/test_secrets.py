@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from collector import Collector
 from command import (
     CREATED,
+    CREDENTIALS,
     FAST,
     Ran,
     Reply,
@@ -26,6 +28,7 @@ from command import (
     together,
     wait_until,
 )
+from controlled import controlled
 from rows import make_row, write_rows
 
 from bulk_invite.service_model import load, sensitive_members, sensitive_values
@@ -191,9 +194,19 @@ def test_no_ending_of_a_row_tells_what_was_in_it(tmp_path: Path, log_format: str
             return Reply(refusal("InternalServerException", status=500, Message=said))
         return Reply(refusal("AccessDeniedException", Message=said))
 
-    with ScriptedServer(script, reads=reads) as server:
-        ran = place.send(server.url, "--log-format", log_format, "--results", tmp_path / "results")
+    with (
+        ScriptedServer(script, reads=reads) as server,
+        Collector() as collector,
+        ScriptedServer(always(b""), others=lambda: http(200, {})) as told,
+    ):
+        env = {**CREDENTIALS, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+        outlets = ("--tracing", "--notify-url", f"{told.url}/hook", "--log-file", "log.json")
+        options = ("--log-format", log_format, "--results", tmp_path / "results", *outlets)
+        with controlled(*place.command(server.url, *options), cwd=place.cwd, env=env) as sender:
+            pages = [json.dumps(event).encode() for event in sender.events()]
+            ran = sender.command.ended()
         assert len(server.creates) > 22
+        said_elsewhere = [*pages, *collector.batches, *(request.body for request in told.others)]
     assert ran.code == 1
     assert ran.json["failed"] >= 6
     assert (ran.json["created"], ran.json["rejected"], ran.json["throttled"]) == (5, 6, 2)
@@ -202,9 +215,15 @@ def test_no_ending_of_a_row_tells_what_was_in_it(tmp_path: Path, log_format: str
         partial(run, "export", "--format", "csv", cwd=place.cwd),
         partial(run, "status", cwd=place.cwd),
         partial(run, "validate", place.source, cwd=place.cwd),
+        partial(run, "report", "--html", "report.html", "--json", cwd=place.cwd),
     )
     place.rows.append(marked(35))
     place.check(ran, *shown)
+    assert {"log.json", "report.html"} <= set(place.left_behind())
+    for outlet, least in ((pages, 2), (collector.batches, 1), (told.others, 1)):
+        assert len(outlet) >= least
+    for data in said_elsewhere:
+        assert not leaks(place.rows, data, binary=True)
     assert {"lookup.failed", "lookup.denied"} <= set(re.findall(r"lookup\.\w+", ran.stderr))
 
     # What was searched is about these rows.

@@ -160,7 +160,7 @@ def test_starting_is_no_time_when_a_signal_hurts(tmp_path: Path) -> None:
 
     def interrupted(service: Emulator, number: int, delay: float) -> Ran:
         command = sending(source, service.url, "--rate", "5", "--checkpoint", f"{number}.db")
-        with running(*command, cwd=tmp_path) as sender:
+        with running(*command, cwd=tmp_path, installed=True) as sender:
             time.sleep(delay)
             ran, took = stopped(sender, (signal.SIGTERM, signal.SIGINT)[number % 2])
         assert took < SOON

@@ -1,0 +1,87 @@
+"""The tests' side of the fork server: the command as a child of ours that has no imports to wait for."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+_PROGRAM: Final = Path(__file__).with_name("fork_server.py")
+_TAKE_ORPHANS: Final = 36
+"""Of Linux's prctl: whether processes below this one become its children when their parents are gone."""
+
+_READ_LATE: Final = ("AWS_", "BULK_INVITE_", "PG", "POSTGRES_", "PYTEST_")
+"""How variables begin that nobody reads while the program starts and imports."""
+
+_ONE_AT_A_TIME: Final = Lock()
+"""Whose orphans become ours is a matter of the process, not of one server."""
+
+
+class ForkServer:
+    """A fork server that has this environment; it ends with us."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = dict(env)
+        self._asks, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, _PROGRAM, str(theirs.fileno())],
+                env=self._env,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        atexit.register(self._end)
+
+    def can_start(self, env: Mapping[str, str]) -> bool:
+        """Whether a run with that environment is as one whose interpreter was started with it."""
+        late = {name: value for name, value in env.items() if not name.startswith(_READ_LATE)}
+        return late.items() <= self._env.items()
+
+    def start(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], streams: list[int]) -> int:
+        """The id of a new child of this process; streams: its standard input, output and error."""
+        run = {"argv": list(map(str, argv)), "cwd": str(cwd), "env": dict(env)}
+        with _ONE_AT_A_TIME:
+            _prctl(_TAKE_ORPHANS, 1)
+            try:
+                socket.send_fds(self._asks, [json.dumps(run).encode()], streams)
+                pid = self._asks.recv(20)
+            finally:
+                # A daemon that a test starts is meant to be nobody's child.
+                _prctl(_TAKE_ORPHANS, 0)
+        assert pid, "the fork server has ended"
+        return int(pid)
+
+    def _end(self) -> None:
+        self._asks.close()
+        self._process.wait()
+
+
+class Forked(subprocess.Popen[Any]):
+    """`subprocess.Popen` in everything but how the process is made.
+
+    Of its options there are those for streams, and `cwd` and `env`; all of them have to be given.
+    """
+
+    def __init__(self, server: ForkServer, args: Sequence[str | Path], **options: Any) -> None:
+        self._server = server
+        super().__init__(args, **options)
+
+    # Popen's own, for which there is no public way in.
+    def _execute_child(self, args: Sequence[str], *how: Any) -> None:
+        _, _, _, _, cwd, env, _, _, _, *ends = how
+        stdin, _, _, stdout, _, stderr = ends[:6]
+        self.pid = self._server.start(args, cwd, env, [stdin, stdout, stderr])
+        self._child_created = True
+        self._close_pipe_fds(*ends[:6])  # type: ignore[attr-defined]  # as above
+
+
+def _prctl(option: int, value: int) -> None:
+    assert ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0
