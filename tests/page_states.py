@@ -45,7 +45,7 @@ STATES: Final[list[tuple[dict[str, Any], str, str, str]]] = [
         {**_PARKED, "parked_until": "2030-01-02T03:04:05Z", "next_call": "2030-01-02T03:04:05Z"},
         "Parked until 2 Jan 2030, 04:04",
         r"because the day's 100,000 calls are used. It goes on by itself, in \d+ d \d+ h.",
-        "60% Parked until 2 Jan 2030, 04",
+        "60% Parked until 2 Jan 2030, 04:04",
     ),
     (
         {**_PARKED, "parked": "unknown_quota", "learned_quota": 9_800, "next_call": "2030-01-02T03:04:05Z"},

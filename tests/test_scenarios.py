@@ -40,7 +40,8 @@ def _own(folder: Path, *, length: str = "10m", throttled: float = 1.0) -> Path:
 
 
 def _simulate(*arguments: str | Path, cwd: Path) -> Ran:
-    return run("simulate", *arguments, cwd=cwd, within=115)
+    # It starts processes anew from its own program, which a fork has not got.
+    return run("simulate", *arguments, cwd=cwd, within=115, installed=True)
 
 
 @pytest.mark.parametrize("name", names())
