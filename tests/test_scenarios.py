@@ -22,7 +22,7 @@ OWN = """
 title = "five a second"
 length = "{length}"
 fixed_rate = 5
-live = "3s"
+live = "8s"
 
 [server]
 rate = 5
