@@ -127,7 +127,7 @@ class Progress:
         open_rows = tally.states[State.PENDING] + tally.states[State.IN_DOUBT]
         total = self._total() or tally.rows
         to_come = (total - tally.rows) * (open_rows + tally.ended_now) // max(1, tally.rows)
-        rows = open_rows + to_come
+        rows = open_rows + to_come - tally.in_flight  # those calls have left, and are counted by the day
         return rows if self._limit is None else min(rows, self._limit - tally.ended_now)
 
     def view(self, now: float) -> View:
