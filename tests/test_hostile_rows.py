@@ -127,7 +127,7 @@ MIB = 1 << 20
 def test_a_hostile_line_costs_little_and_is_rejected_in_few_words(data: bytes) -> None:
     started = time.process_time()
     result = validate(data)
-    assert time.process_time() - started < 6  # what grows with the square takes minutes
+    assert time.process_time() - started < 2
     assert isinstance(result, Rejection)
     assert len(result.errors) <= 101
     assert sum(len(error.path) + len(error.message) for error in result.errors) < 100_000
