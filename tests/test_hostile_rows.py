@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 import tracemalloc
@@ -125,9 +126,14 @@ MIB = 1 << 20
     ids=lambda data: data[:12].decode(errors="replace"),
 )
 def test_a_hostile_line_costs_little_and_is_rejected_in_few_words(data: bytes) -> None:
-    started = time.process_time()
-    result = validate(data)
-    assert time.process_time() - started < 2
+    gc.freeze()  # what other tests have left in this process is none of the line's cost, nor are their threads
+    try:
+        started = time.thread_time()
+        result = validate(data)
+        took = time.thread_time() - started
+    finally:
+        gc.unfreeze()
+    assert took < 2
     assert isinstance(result, Rejection)
     assert len(result.errors) <= 101
     assert sum(len(error.path) + len(error.message) for error in result.errors) < 100_000
