@@ -126,7 +126,7 @@ MIB = 1 << 20
     ids=lambda data: data[:12].decode(errors="replace"),
 )
 def test_a_hostile_line_costs_little_and_is_rejected_in_few_words(data: bytes) -> None:
-    gc.freeze()  # what other tests have left in this process is none of the line's cost, nor are their threads
+    gc.freeze()  # what other tests have left in this process is none of the line's cost
     try:
         started = time.thread_time()
         result = validate(data)
