@@ -53,10 +53,6 @@ class Health:
         self.checkpoint = Part(partial(self._hear, "checkpoint"))
         self.endpoint = Part(partial(self._hear, "endpoint"))
 
-    @property
-    def is_ready(self) -> bool:
-        return self.view().ready
-
     def view(self) -> HealthView:
         reasons = {name: reason for name, reason in self._states.items() if reason is not None}
         return HealthView(not reasons, reasons, self._clock())

@@ -210,9 +210,9 @@ class Progress:
                 in_doubt=view.in_doubt,
                 left=clock_text(view.left),
                 paced_at=round(pacing.rate, 3),
-                estimated_quota=_rounded(pacing.estimate, 3),
-                throttled_share_minute=_rounded(pacing.throttled_minute, 4),
-                throttled_share_hour=_rounded(pacing.throttled_hour, 4),
+                estimated_quota=rounded(pacing.estimate, 3),
+                throttled_share_minute=rounded(pacing.throttled_minute, 4),
+                throttled_share_hour=rounded(pacing.throttled_hour, 4),
                 day_remaining=day_remaining(self._daily_quota, pacing.counted),
                 parked=pacing.parked,
                 parked_until=None if pacing.parked_until is None else utc_text(pacing.parked_until),
@@ -265,5 +265,6 @@ def time_text(epoch: float) -> str:
     return time.strftime("%H:%M %Z" if time.date() == now.date() else "%m-%d %H:%M %Z")
 
 
-def _rounded(value: float | None, digits: int) -> float | None:
+def rounded(value: float | None, digits: int) -> float | None:
+    """What is not known stays so."""
     return None if value is None else round(value, digits)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
+
+Rate = float | Literal["auto"]
+"""As `--rate` has it: calls per second that are never exceeded, or sought."""
 
 
 class RunState(StrEnum):
@@ -84,7 +88,7 @@ class RunStatus:
     in_flight: int = 0
     speed: float = 0.0
     rate: float = 0.0
-    rate_setting: str | float = "auto"
+    rate_setting: Rate = "auto"
     max_rate: float = 0.0
     max_in_flight: int = 0
     estimated_quota: float | None = None

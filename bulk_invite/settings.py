@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from bulk_invite import forms
+from bulk_invite.crew import MOST
 from bulk_invite.durations import format_duration
 
 
@@ -117,7 +118,7 @@ class Settings(BaseModel):
         900.0,
         description="While an unknown limit parks the run: time between single calls that ask if it is over.",
     )
-    max_in_flight: int = Field(64, ge=1, le=1000, description="Rows on their way at the same time, at most.")
+    max_in_flight: int = Field(64, ge=1, le=MOST, description="Rows on their way at the same time, at most.")
     results: Path | None = Field(
         None,
         description="Folder for created.ndjson, failed.ndjson and rejected.ndjson. Default: none written.",

@@ -53,11 +53,11 @@ def test_it_is_ready_only_while_every_part_answers(name: str) -> None:
     health = Health(time.time)
     for part in (part for each, part in parts(health).items() if each != name):
         part.answers()
-    assert (health.is_ready, health.view().reasons) == (False, {name: NOT_ASKED})
+    assert (health.view().ready, health.view().reasons) == (False, {name: NOT_ASKED})
     parts(health)[name].answers()
-    assert (health.is_ready, health.view().reasons) == (True, {})
+    assert (health.view().ready, health.view().reasons) == (True, {})
     parts(health)[name].fails("ConnectTimeout")
-    assert (health.is_ready, health.view().reasons) == (False, {name: "ConnectTimeout"})
+    assert (health.view().ready, health.view().reasons) == (False, {name: "ConnectTimeout"})
 
 
 def test_a_view_stays_what_it_was() -> None:

@@ -232,6 +232,7 @@ def test_sighup_reads_the_configuration_again_and_keeps_it_where_it_is_not_possi
             f"{table}rate = -1\n",
             f'{table}catalog = "AWS"\nyes = true\n',
             f'{table}daily_quota = "none"\npace = "spread"\n',
+            f'{table}log_file = "/nowhere/log"\n',
             'table = "nothing"\n',
         ):
             file.write_text(f'key = "id"\n{refused}')
@@ -244,9 +245,10 @@ def test_sighup_reads_the_configuration_again_and_keeps_it_where_it_is_not_possi
     assert ran.code == 0
     events = {each["event"]: each for each in ran.events}
     refused_for = [each["reason"] for each in ran.events if each["event"] == "serve.configuration_refused"]
-    assert len(refused_for) == 4
+    assert len(refused_for) == 5
     assert "a new start changes catalog" in refused_for[1]
-    assert "no table nothing" in refused_for[3]
+    assert "The log file /nowhere/log cannot be written" in refused_for[3]
+    assert "no table nothing" in refused_for[4]
     assert events["serve.configuration_read"]["changed"] == ["rate", "poll_interval"]
     assert service.messages() == Counter(messages(make_rows(60)))
 

@@ -15,7 +15,7 @@ from bulk_invite.journal import Failure, Problem
 from bulk_invite.mends import mend_of
 from bulk_invite.outcome import State
 from bulk_invite.pacing.pacer import PacingView
-from bulk_invite.progress import Progress, day_remaining
+from bulk_invite.progress import Progress, day_remaining, rounded
 from bulk_invite.report import Tally
 from bulk_invite.run_status import FailureStatus, ProblemStatus, RunState, RunStatus
 
@@ -69,9 +69,9 @@ def with_pacing(status: RunStatus, pacing: PacingView, daily_quota: int | None) 
         status,
         rate=round(pacing.rate, 3),
         max_rate=round(pacing.ceiling, 3),
-        estimated_quota=_rounded(pacing.estimate, 3),
-        throttled_share_minute=_rounded(pacing.throttled_minute, 4),
-        throttled_share_hour=_rounded(pacing.throttled_hour, 4),
+        estimated_quota=rounded(pacing.estimate, 3),
+        throttled_share_minute=rounded(pacing.throttled_minute, 4),
+        throttled_share_hour=rounded(pacing.throttled_hour, 4),
         daily_quota=daily_quota,
         learned_quota=pacing.learned,
         sent_last_day=pacing.counted,
@@ -129,7 +129,3 @@ def _failure(failure: Failure) -> FailureStatus:
 
 def _utc(epoch: float | None) -> str | None:
     return None if epoch is None else utc_text(epoch)
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from threading import Thread
 from typing import Final
 
 import anyio
 
 from bulk_invite.commands.checkpoints import open_reader
+from bulk_invite.commands.detached import detached
 from bulk_invite.errors import CheckpointError
 from bulk_invite.journal import Failure, Owner, Problem
 from bulk_invite.outcome import State
@@ -24,9 +26,6 @@ _SHARE: Final = 20
 
 _PATIENCE: Final = 1.0
 """Seconds that who asks waits for a look; after that what was seen before has to do."""
-
-_POLL: Final = 0.02
-"""Seconds between two looks at whether it is there."""
 
 _FAILURES: Final = 20
 
@@ -47,20 +46,17 @@ class Look:
     def __init__(self, settings: Settings) -> None:
         self.seen = Seen()
         self._settings = settings
-        self._looking: Thread | None = None
+        self._looking: Future[None] | None = None
         self._next = 0.0
 
     async def refresh(self, *, within: float = _PATIENCE, now: bool = False) -> None:
         """Look once more, if the last look is old, and wait a while for it. now: in any case."""
-        if self._looking is None or not self._looking.is_alive():
+        if self._looking is None or self._looking.done():
             if not (now or time.monotonic() >= self._next):
                 return
-            # A thread that the end of the process does not wait for: a database may never answer.
-            self._looking = Thread(target=self._look, name="look", daemon=True)
-            self._looking.start()
+            self._looking = detached(self._look)
         with anyio.move_on_after(within):
-            while self._looking.is_alive():  # noqa: ASYNC110 - a thread tells nobody that it has ended
-                await anyio.sleep(_POLL)
+            await asyncio.wrap_future(self._looking)
 
     def _look(self) -> None:
         began = time.monotonic()

@@ -193,10 +193,10 @@ class Supervisor:
             make_validator(settings)
             if fixed := [name for name in _FIXED if getattr(settings, name) != getattr(self.settings, name)]:
                 raise UsageError(f"Only a new start changes {', '.join(fixed)}.")
+            configure_logs(settings)  # the last of what may be refused: it changes something
         except BulkInviteError as error:
             _log.error("serve.configuration_refused", reason=str(error), now="it goes on as before")
             return
         old, new = self.settings.model_dump(), settings.model_dump()
-        configure_logs(settings)
         _log.info("serve.configuration_read", changed=[name for name in new if new[name] != old[name]])
         self.settings = settings

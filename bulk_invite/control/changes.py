@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 import anyio
 import orjson
@@ -13,13 +13,12 @@ from aiohttp import web
 
 from bulk_invite.control.api import Told, answer
 from bulk_invite.control.guard import Refusal, check_change
+from bulk_invite.run_status import Rate
 
 _log = structlog.get_logger()
 
 _DEADLINE: Final = 5.0
 """Seconds for a body: it takes no time to send one."""
-
-Rate = float | Literal["auto"]
 
 _Body = Mapping[str, object]
 _Said = dict[str, object]

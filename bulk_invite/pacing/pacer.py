@@ -112,8 +112,10 @@ class Pacer:
             await self._limiter.acquire(burst / rate)
         with anyio.CancelScope() as scope:
             self._limiting = scope
-            await self._limiter.acquire(1.0 / rate)
-        self._limiting = None
+            try:
+                await self._limiter.acquire(1.0 / rate)
+            finally:
+                self._limiting = None
         if scope.cancelled_caught:
             return False
         if self._told is not None:

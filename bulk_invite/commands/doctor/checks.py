@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from threading import Thread
 from typing import TypeVar
 
 import anyio
 
+from bulk_invite.commands.detached import detached
 from bulk_invite.errors import BulkInviteError
 
 _Seen = TypeVar("_Seen")
@@ -77,19 +76,8 @@ def blocking(name: str, look: Callable[[], Found], needs: tuple[str, ...] = ()) 
 
 
 async def on_thread(look: Callable[[], _Seen]) -> _Seen:
-    """Run it on a thread that nobody waits for at the end: a dead file system may never let go of it."""
-    future: Future[_Seen] = Future()
-
-    def run() -> None:
-        if not future.set_running_or_notify_cancel():
-            return
-        try:
-            future.set_result(look())
-        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
-            future.set_exception(error)
-
-    Thread(target=run, daemon=True).start()
-    return await asyncio.wrap_future(future)
+    """See `detached`."""
+    return await asyncio.wrap_future(detached(look))
 
 
 async def examine(checks: Sequence[Check], deadline: float, tell: Callable[[Finding], None]) -> list[Finding]:
