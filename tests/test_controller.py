@@ -32,14 +32,16 @@ _ATTEMPTS = st.lists(
 
 
 def _throttle(controller: RateController, at: float, sent_at: float | None = None) -> None:
-    controller.observe(Signal.THROTTLED, sent_at=at if sent_at is None else sent_at, answered_at=at)
+    controller.observe(
+        Signal.THROTTLED, sent_at=at if sent_at is None else sent_at, answered_at=at, silence=0.0
+    )
 
 
 def _succeed(controller: RateController, count: int, begin: float, every: float) -> float:
     """So many successes, one every so many seconds, answered at once; says when the last one left."""
     for number in range(1, count + 1):
         at = begin + number * every
-        controller.observe(Signal.SUCCESS, sent_at=at, answered_at=at)
+        controller.observe(Signal.SUCCESS, sent_at=at, answered_at=at, silence=every)
     return begin + count * every
 
 
@@ -47,8 +49,8 @@ def _pace(controller: RateController, begin: float, seconds: float) -> float:
     """Successes as fast as the rate allows; says when the last one left."""
     at = begin
     while at < begin + seconds:
-        at += 1 / controller.rate
-        controller.observe(Signal.SUCCESS, sent_at=at, answered_at=at)
+        at += (silence := 1 / controller.rate)
+        controller.observe(Signal.SUCCESS, sent_at=at, answered_at=at, silence=silence)
     return at
 
 
@@ -71,7 +73,9 @@ def test_rate_is_never_above_its_ceiling_and_never_nothing(
     assert 0 < controller.rate <= ceiling
     for signal, pause, round_trip, retry_after in attempts:
         now += pause
-        controller.observe(signal, sent_at=now - round_trip, answered_at=now, retry_after=retry_after)
+        controller.observe(
+            signal, sent_at=now - round_trip, answered_at=now, silence=pause, retry_after=retry_after
+        )
         assert min(start, ceiling, 0.02) <= controller.rate <= ceiling
         assert controller.earliest() < math.inf
 
@@ -85,7 +89,9 @@ def test_only_throttles_cut_and_only_successes_raise(
     for signal, pause, round_trip, retry_after in attempts:
         now += pause
         rate, earliest, estimate = controller.rate, controller.earliest(), controller.estimate
-        controller.observe(signal, sent_at=now - round_trip, answered_at=now, retry_after=retry_after)
+        controller.observe(
+            signal, sent_at=now - round_trip, answered_at=now, silence=pause, retry_after=retry_after
+        )
         match signal:
             case Signal.THROTTLED:
                 assert controller.rate <= rate
@@ -139,7 +145,7 @@ def test_a_success_after_the_cut_ends_the_row_and_one_from_before_does_not() -> 
         controller = _fixed(10.0)
         for at in (0.0, 1.0, 2.0):
             _throttle(controller, at)
-        controller.observe(Signal.SUCCESS, sent_at=success_sent_at, answered_at=3.0)
+        controller.observe(Signal.SUCCESS, sent_at=success_sent_at, answered_at=3.0, silence=0.0)
         _throttle(controller, 4.0)
         return controller.earliest() - 4.0
 
@@ -157,21 +163,23 @@ def test_retry_after_is_a_floor_even_for_a_throttle_that_does_not_cut(
     controller = _fixed(rate)
     _throttle(controller, 0.0)
     before = controller.rate
-    controller.observe(Signal.THROTTLED, sent_at=sent_at, answered_at=1.0, retry_after=retry_after)
+    controller.observe(
+        Signal.THROTTLED, sent_at=sent_at, answered_at=1.0, silence=0.0, retry_after=retry_after
+    )
     assert (controller.rate == before) == (sent_at < 0 or rate <= 0.02)
     assert controller.earliest() >= 1.0 + min(retry_after, LONGEST_RETRY_AFTER)
 
 
 def test_a_service_that_names_a_year_is_asked_again_after_a_day() -> None:
     controller = _fixed(10.0)
-    controller.observe(Signal.THROTTLED, sent_at=0.0, answered_at=1.0, retry_after=3e7)
+    controller.observe(Signal.THROTTLED, sent_at=0.0, answered_at=1.0, silence=0.0, retry_after=3e7)
     assert controller.earliest() == 1.0 + 86_400
 
 
 def test_a_shorter_retry_after_does_not_take_back_a_longer_one() -> None:
     controller = _fixed(10.0)
-    controller.observe(Signal.THROTTLED, sent_at=0.0, answered_at=1.0, retry_after=500.0)
-    controller.observe(Signal.THROTTLED, sent_at=0.5, answered_at=2.0, retry_after=1.0)
+    controller.observe(Signal.THROTTLED, sent_at=0.0, answered_at=1.0, silence=0.0, retry_after=500.0)
+    controller.observe(Signal.THROTTLED, sent_at=0.5, answered_at=2.0, silence=0.0, retry_after=1.0)
     assert controller.earliest() == 501.0
 
 
@@ -233,7 +241,7 @@ def test_what_the_service_did_not_decide_by_its_quota_is_not_measured() -> None:
     controller = RateController(RateLimits(start=20.0, ceiling=20.0))
     _throttle(controller, 0.0)
     for number in range(1, 51):
-        controller.observe(Signal.IGNORED, sent_at=number / 10, answered_at=number / 10)
+        controller.observe(Signal.IGNORED, sent_at=number / 10, answered_at=number / 10, silence=0.1)
     _throttle(controller, 5.0)
     assert controller.estimate is None
 
@@ -282,13 +290,24 @@ def test_one_throttle_now_and_then_costs_little(rate: float) -> None:
     assert 0.95 * rate < controller.rate < rate
 
 
+def test_calls_that_leave_in_bunches_raise_the_rate_as_even_ones_do() -> None:
+    """A slow disk makes them leave together; it was the rate that has spaced their permits."""
+    controller = RateController(RateLimits(start=1.0, ceiling=1000.0))
+    now = 0.0
+    while controller.rate < 64.0:
+        now += (silence := 1 / controller.rate)
+        left = math.ceil(now / 0.08) * 0.08
+        controller.observe(Signal.SUCCESS, sent_at=left, answered_at=left + 0.1, silence=silence)
+    assert now <= 7.0
+
+
 def test_one_throttle_in_a_hundred_and_fifty_leaves_the_rate_where_it_is() -> None:
     controller = _fixed(10.0, ceiling=1000.0)
     now = 0.0
     for _ in range(20):
         for _ in range(149):
-            now += 1 / controller.rate
-            controller.observe(Signal.SUCCESS, sent_at=now, answered_at=now)
+            now += (silence := 1 / controller.rate)
+            controller.observe(Signal.SUCCESS, sent_at=now, answered_at=now, silence=silence)
         now = max(now + 1 / controller.rate, controller.earliest())
         _throttle(controller, now)
         now = controller.earliest()
@@ -374,7 +393,7 @@ def test_no_ceiling_is_ever_exceeded(
         assert 0 < controller.rate <= ceiling
         for answer, later in answers:
             now += later
-            controller.observe(answer, sent_at=now, answered_at=now + 0.05)
+            controller.observe(answer, sent_at=now, answered_at=now + 0.05, silence=later)
             assert 0 < controller.rate <= ceiling
 
 
@@ -392,8 +411,8 @@ def test_where_the_rate_is_sought_it_climbs_from_where_it_is() -> None:
     assert controller.rate == 2.0
     now = 0.0
     for _ in range(200):
-        now += 1 / controller.rate
-        controller.observe(Signal.SUCCESS, sent_at=now, answered_at=now + 0.01)
+        now += (silence := 1 / controller.rate)
+        controller.observe(Signal.SUCCESS, sent_at=now, answered_at=now + 0.01, silence=silence)
     assert now < 10.0
     assert controller.rate == 100.0
 
@@ -407,6 +426,6 @@ def test_what_was_measured_outlives_a_slow_stretch() -> None:
 
 def test_a_new_ceiling_does_not_break_a_hold() -> None:
     controller = RateController(RateLimits(1.0, 1.0), Phase.TRACK)
-    controller.observe(Signal.THROTTLED, sent_at=1.0, answered_at=1.0, retry_after=60.0)
+    controller.observe(Signal.THROTTLED, sent_at=1.0, answered_at=1.0, silence=0.0, retry_after=60.0)
     controller.limit(50.0, seek=False)
     assert controller.earliest() >= 61.0

@@ -114,6 +114,28 @@ async def test_the_space_between_calls_follows_the_rate() -> None:
     assert sum(gaps[-64:]) == pytest.approx(1.0, rel=0.01)
 
 
+@pytest.mark.parametrize("latency", [0.02, 0.1, 0.3])
+async def test_a_rate_that_is_sought_doubles_every_second_however_far_the_service_is(latency: float) -> None:
+    """Who waits goes by what an answer has just told, not by what was known when the wait began."""
+    pacer = make_pacer(make_governor(256.0, start=1.0), _now, burst=1)
+    left, intervals = list[float](), list[float]()
+
+    async def answer_late(permit: Permit) -> None:
+        await anyio.sleep(latency)
+        _answer(pacer, permit)
+
+    async with anyio.create_task_group() as group:
+        while pacer.view().rate < 64.0:
+            permit = await _permit(pacer)
+            left.append(permit.at)
+            intervals.append(1 / pacer.view().rate)
+            group.start_soon(answer_late, permit)
+    # Six doublings, and the first call that there is nothing to learn from; the second leaves after it.
+    assert _now() <= 7.0 + 4 * latency
+    gaps = (later - earlier for earlier, later in pairwise(left))
+    assert all(gap > 0.999 * interval for gap, interval in zip(gaps, intervals[1:], strict=True))
+
+
 async def test_a_throttle_silences_even_the_call_that_waits_for_its_share_already() -> None:
     pacer = _pacer(0.1)
     throttled = await _permit(pacer)

@@ -25,34 +25,13 @@ from enum import Enum
 from typing import Final
 
 from bulk_invite.outcome import Signal
+from bulk_invite.pacing import growth
 from bulk_invite.pacing.sample import Cluster, Sample
-
-_SHARE: Final = 0.007
-"""Share of throttled calls that TRACK settles at: a run may waste 1 %, and the start needs some of it."""
-
-_CUT: Final = math.exp(-0.02)
-_GROWTH: Final = _CUT ** (-_SHARE / (1 - _SHARE))
-"""Factors on the rate in TRACK, per reacted throttle and per success; they even out at `_SHARE`."""
-
-_DOUBLING: Final = 1.0
-"""Seconds in which the rate doubles in START."""
 
 _START_CUT: Final = 0.5
 
 _NO_THROTTLE: Final = 25
 """Successes in a row after which MEASURE gives up waiting: at 5 % over r an empty bucket lasts 20 calls."""
-
-_RECOVERY: Final = 1.01
-"""Factor per success until the rate is back at what is known to be possible."""
-
-_QUIET: Final = 160
-"""Successes without a throttle after which growth speeds up; at the share of `_SHARE` 140 are usual."""
-
-_QUIET_DOUBLING: Final = 16
-"""Successes by which the growth of a quiet stretch doubles."""
-
-_QUIET_MOST: Final = 0.3
-"""Growth of the rate per second in a quiet stretch, at most."""
 
 _CLIMBED: Final = 1.1
 """Factor over the rate of the last cut that only a quiet stretch reaches."""
@@ -74,12 +53,6 @@ REUSED: Final = 0.9
 
 _FLOOR: Final = 0.02
 """Calls per second, at least: a rate of nearly nothing would need hours to see that the quota is back."""
-
-_LATE: Final = 1.2
-"""Intervals after which a call that leaves was not held back by the rate; its success does not raise it."""
-
-_LONGEST_GAP: Final = 4.0
-"""Seconds of growth that one success stands for at most, however slow the rate is."""
 
 LONGEST_RETRY_AFTER: Final = 86_400.0
 """Seconds; a server that names more than a quota day is asked again all the same."""
@@ -127,7 +100,6 @@ class RateController:
         self._too_high = self._possible = 0.0
         self._recover_to = known
         self._granted_rate = self._rate
-        self._last_sent = -math.inf
         self._silent_until = -math.inf
         self._holds_in_a_row = 0
 
@@ -190,18 +162,27 @@ class RateController:
         return self._silent_until
 
     def observe(
-        self, signal: Signal, *, sent_at: float, answered_at: float, retry_after: float | None = None
+        self,
+        signal: Signal,
+        *,
+        sent_at: float,
+        answered_at: float,
+        silence: float,
+        retry_after: float | None = None,
     ) -> None:
-        """Learn from one attempt; `retry_after` (seconds) is a floor for the next call."""
+        """Learn from one attempt.
+
+        silence: seconds from the permit before to the one of this call, which the rate has spaced; how calls
+        leave then is also a matter of the disk. retry_after: seconds, a floor for the next call.
+        """
         if signal is Signal.SUCCESS:
-            self._succeeded(sent_at)
+            self._succeeded(sent_at, silence)
         elif signal is Signal.THROTTLED:
             if retry_after is not None:
                 until = answered_at + min(retry_after, LONGEST_RETRY_AFTER)
                 self._silent_until = max(self._silent_until, until)
             if sent_at > self._cut_at:
                 self._throttled(sent_at, answered_at)
-        self._last_sent = max(self._last_sent, sent_at)
 
     def passed(self) -> None:
         """Count a call that was let in and failed for other reasons: the bucket had a token for it."""
@@ -209,16 +190,15 @@ class RateController:
         if self._sample is not None:
             self._sample.calls += 1
 
-    def _succeeded(self, sent_at: float) -> None:
+    def _succeeded(self, sent_at: float, silence: float) -> None:
         self._quiet += 1
         self.passed()
         if sent_at > self._cut_at:
             self._holds_in_a_row = 0
         if self._phase is Phase.MEASURE and self._quiet >= _NO_THROTTLE:
             self._stop_waiting()
-        gap = sent_at - self._last_sent
-        if gap <= _LATE / self._rate:
-            self._rate = min(self._ceiling, self._rate * self._growth(min(max(0.0, gap), _LONGEST_GAP)))
+        if growth.was_held_back(silence, self._rate):
+            self._rate = min(self._ceiling, self._rate * self._growth(silence))
         self._granted_rate = self._rate
 
     def _stop_waiting(self) -> None:
@@ -231,19 +211,14 @@ class RateController:
             self._phase = Phase.TRACK
             self._recover_to = self._estimate or 0.0
 
-    def _growth(self, gap: float) -> float:
-        """Factor on the rate for a success whose call left `gap` seconds after the one before it."""
+    def _growth(self, silence: float) -> float:
         match self._phase:
             case Phase.START:
-                return math.pow(2.0, min(1.0, gap / _DOUBLING))
+                return growth.seeking(silence)
             case Phase.MEASURE:
                 return 1.0
             case Phase.TRACK:
-                least = _RECOVERY if self._rate < self._recover_to else _GROWTH
-                most = (1 + _QUIET_MOST) ** gap
-                # Growth doubles until `most` is passed for certain; beyond that the power would overflow.
-                doublings = min((self._quiet - _QUIET) / _QUIET_DOUBLING, 14.0)
-                return max(least, min(most, _GROWTH**2.0**doublings)) if doublings > 0 else least
+                return growth.following(silence, self._quiet, recovers=self._rate < self._recover_to)
 
     def _throttled(self, sent_at: float, answered_at: float) -> None:
         """React to the first throttle of a round trip."""
@@ -260,7 +235,7 @@ class RateController:
             self._settle(measured, self._possible)
         elif self._phase is Phase.MEASURE:
             rough = max(self._rate * _START_CUT, sample.roughly(sent_at))
-            self._set(min(self._rate * _CUT, rough), Phase.MEASURE)
+            self._set(min(self._rate * growth.CUT, rough), Phase.MEASURE)
             next_sample = sample  # the bucket was empty then and is now: go on counting
         elif measured is not None and self._rate > _CLIMBED * self._cut_to:
             self._settle(measured, self._rate)
@@ -269,7 +244,7 @@ class RateController:
             self._set(max(least, min(most, cluster.roughly(sent_at))), Phase.MEASURE)
             next_sample = cluster
         else:
-            self._set(self._rate * _CUT, Phase.TRACK)
+            self._set(self._rate * growth.CUT, Phase.TRACK)
         self._sample = next_sample
         self._quiet = 0
         self._recover_to = 0.0

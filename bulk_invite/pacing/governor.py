@@ -108,7 +108,11 @@ class Governor:
         rate, in_question = self._controller.granted_rate, self._parking.is_in_question
         if not permit.probe:  # a probe asks about the day, and must not move the rate
             self._controller.observe(
-                signal, sent_at=sent_at, answered_at=answered_at, retry_after=retry_after
+                signal,
+                sent_at=sent_at,
+                answered_at=answered_at,
+                silence=permit.silence,
+                retry_after=retry_after,
             )
             if counted and signal is Signal.IGNORED:
                 self._controller.passed()
