@@ -90,10 +90,14 @@ def _main(
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+command: Final = typer.main.get_command(app)
+"""All of it, made once: whoever runs the program again and again by fork has it then."""
+
+
 def run() -> None:
     """Run the program; every error of ours is a sentence on standard error and its exit code."""
     try:
-        app()
+        command()
     except BulkInviteError as error:
         sys.stderr.write(f"bulk-invite: {escaped(str(error))}\n")
         sys.exit(error.exit_code)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -20,12 +21,14 @@ import aiohttp
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import Loader
 
 from bulk_invite import service_model
 from bulk_invite.errors import SenderError
 from bulk_invite.partner_central.client import PartnerCentral
 
 SERVICE: Final = "partnercentral-selling"
+STS: Final = "sts"
 
 _CONNECT_TIMEOUT: Final = 5.0
 """Seconds to reach the endpoint; less than a call's deadline, so that a dead endpoint is told from doubt."""
@@ -39,7 +42,7 @@ _USER_AGENT: Final = f"bulk-invite/{version('bulk-invite')} aiobotocore/{version
 _TEMPORARY_KEY: Final = "ASIA"
 """How the ids of temporary access keys begin (AWS: "Unique identifiers" in the IAM user guide)."""
 
-_STS: Final = AioConfig(
+_STS_CONFIG: Final = AioConfig(
     connect_timeout=3, read_timeout=3, retries={"total_max_attempts": 3, "mode": "standard"}
 )
 
@@ -70,8 +73,8 @@ async def connect(connection: Connection) -> AsyncIterator[PartnerCentral]:
         try:
             session = aioboto3.Session(profile_name=connection.profile, region_name=connection.region)
             folder = stack.enter_context(_loader_folder(connection.model))
-            loader = session._session.get_component("data_loader")  # noqa: SLF001 - there is no public way in
-            loader.search_paths.insert(0, str(folder))
+            inner = session._session  # noqa: SLF001 - there is no public way in
+            inner.register_component("data_loader", loader(folder))
             credentials: Any = await session.get_credentials()
             if credentials is None:
                 raise _no_credentials("none were found")
@@ -83,7 +86,7 @@ async def connect(connection: Connection) -> AsyncIterator[PartnerCentral]:
             )
             _take_retries_away(client)
             sts = await stack.enter_async_context(
-                session.client("sts", endpoint_url=connection.endpoint_url, config=_STS)
+                session.client(STS, endpoint_url=connection.endpoint_url, config=_STS_CONFIG)
             )
         except (BotoCoreError, ClientError, RuntimeError) as error:  # the last one: they have expired
             raise _no_credentials(str(error)) from error
@@ -96,6 +99,20 @@ async def connect(connection: Connection) -> AsyncIterator[PartnerCentral]:
             deadline=connection.deadline,
             has_one_endpoint=connection.endpoint_url is not None,
         )
+
+
+@lru_cache(maxsize=1)
+def loader(folder: Path) -> Loader:
+    """What reads service models from a folder in botocore's layout; kept, for whoever connects again."""
+    return _Loader([str(folder)])
+
+
+class _Loader(Loader):  # type: ignore[misc]  # botocore has no types
+    """Knows what there is without a look into the folders of some four hundred services at each start."""
+
+    def list_available_services(self, type_name: str) -> list[str]:
+        del type_name
+        return [SERVICE, STS]
 
 
 @contextmanager
