@@ -123,14 +123,41 @@ def start(
 
 
 @cache
-def _fork_server() -> ForkServer:
-    return ForkServer(environment())
+def _fork_server(**more: str) -> ForkServer:
+    return ForkServer(environment(**more))
+
+
+_started_with: list[dict[str, str]] = [{}]
+
+
+def fork_with(**more: str) -> None:
+    """From now on fork runs, too, whose interpreter has to be started with these variables."""
+    if more not in _started_with:
+        _started_with.append(more)
+
+
+def _server_for(env: Mapping[str, str]) -> ForkServer | None:
+    servers = (_fork_server(**more) for more in _started_with)
+    return next((server for server in servers if server.can_start(env)), None)
+
+
+def under_watch(*arguments: str | Path, cwd: Path, watcher: int) -> subprocess.Popen[bytes]:
+    """A command whose calls that change files wait for who holds the other end of a socket (Linux only)."""
+    return Forked(
+        _fork_server(),
+        [COMMAND, *map(str, arguments)],
+        watcher=watcher,
+        cwd=cwd,
+        env=environment(**CREDENTIALS),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def _popen(command: list[str | Path], *, cold: bool, **options: Any) -> subprocess.Popen[Any]:
-    if cold or sys.platform != "linux" or not _fork_server().can_start(options["env"]):
-        return subprocess.Popen(command, **options)
-    return Forked(_fork_server(), command, **options)
+    server = None if cold or sys.platform != "linux" else _server_for(options["env"])
+    return subprocess.Popen(command, **options) if server is None else Forked(server, command, **options)
 
 
 @contextmanager
@@ -182,12 +209,17 @@ def together(*calls: Callable[[], Ran]) -> list[Ran]:
         return [each.result() for each in [pool.submit(call) for call in calls]]
 
 
-def wait_until(true: Callable[[], object], *, within: float = PATIENCE) -> None:
-    """Return when `true()` is; an assertion fails when it does not become so."""
+def wait_until(true: Callable[[], object], *, within: float = PATIENCE, step: float = 0.02) -> None:
+    """Return when `true()` is, asked every `step` seconds; an assertion fails when it does not become so."""
     deadline = time.monotonic() + within
     while not true():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
+        time.sleep(step)
+
+
+def cpu_seconds(pid: int) -> float:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,21 @@ of who asked (see `forked`). When the socket ends, so does this, but none of the
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
 import os
 import socket
 import sys
+import threading
 from typing import Any, Final
 
+from faults.under_watch import listen
+
 from bulk_invite.__main__ import main
+from bulk_invite.partner_central.connection import SERVICE, STS, loader
+from bulk_invite.service_model import FOLDER
 
 IMPORTED: Final = (
     "aioboto3",
@@ -33,10 +39,49 @@ IMPORTED: Final = (
 _LARGEST: Final = 1 << 17
 
 
-def import_all(*more: str) -> None:
+_OFTEN: Final = ("send", "serve", "status", "validate")
+
+
+def prepare(*more: str) -> None:
+    """Spend once what every run spends before it does anything of its own."""
     for name in (*IMPORTED, *more):
         importlib.import_module(name)
+    group: Any = importlib.import_module("bulk_invite.cli").command
+    for name in _OFTEN:
+        for parameter in group.commands[name].params:
+            parameter.get_runtime_param()
+    _read_models()
     gc.freeze()
+
+
+def _read_models() -> None:
+    """What botocore reads for a client, and keeps with the loader."""
+    models = loader(FOLDER)
+    for service in (SERVICE, STS):
+        for kind in ("service-2", "endpoint-rule-set-1"):
+            models.load_service_model(service, kind)
+    for name in ("endpoints", "partitions", "sdk-default-configuration", "_retry"):
+        models.load_data(name)
+
+
+def run_and_leave() -> None:
+    """Run the command and end as it does, except that the interpreter is not taken apart.
+
+    That would touch, and by that copy, nearly all of the memory that a run shares with who started it.
+    """
+    try:
+        main()
+        code = 0
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        code = end.code or 0
+    gc.collect()  # what was left lying about complains now
+    threading._shutdown()  # type: ignore[attr-defined]  # the steps of the interpreter's own end
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _started() -> int | None:
@@ -55,35 +100,37 @@ def _started() -> int | None:
     return None
 
 
-def _become(run: dict[str, Any], streams: list[int]) -> None:
+def _become(run: dict[str, Any], streams: list[int], watcher: list[int]) -> None:
     os.chdir(run["cwd"])
     os.environ.clear()
     os.environ.update(run["env"])
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
     sys.argv = run["argv"]
+    for number in watcher:
+        with socket.socket(fileno=number) as supervisor:
+            socket.send_fds(supervisor, [b"\0"], [listen()])
 
 
 def _serve(asks: socket.socket) -> None:
     """Start what is asked for; returns in the runs only."""
     while True:
-        message, streams, _, _ = socket.recv_fds(asks, _LARGEST, 3)
+        message, descriptors, _, _ = socket.recv_fds(asks, _LARGEST, 4)
         if not message:
             sys.exit(0)
         pid = _started()
         if pid is None:
             asks.close()
-            _become(json.loads(message), streams)
-        for stream in streams:
-            os.close(stream)
+            _become(json.loads(message), descriptors[:3], descriptors[3:])
+        for descriptor in descriptors[:3] if pid is None else descriptors:
+            os.close(descriptor)
         if pid is None:
             return
         asks.send(str(pid).encode())
 
 
 if __name__ == "__main__":
-    import_all("bulk_invite.commands.supervisor", "bulk_invite.commands.settle", "psycopg")
+    prepare("bulk_invite.commands.supervisor", "bulk_invite.commands.settle", "psycopg")
     with socket.socket(fileno=int(sys.argv[1])) as _asks:
         _serve(_asks)
-    # Outside of everything: the run ends as the installed command does, by leaving the interpreter.
-    main()
+    run_and_leave()

@@ -17,8 +17,8 @@ _PROGRAM: Final = Path(__file__).with_name("fork_server.py")
 _TAKE_ORPHANS: Final = 36
 """Of Linux's prctl: whether processes below this one become its children when their parents are gone."""
 
-_READ_LATE: Final = ("AWS_", "BULK_INVITE_", "PG", "POSTGRES_", "PYTEST_")
-"""How variables begin that nobody reads while the program starts and imports."""
+_READ_LATE: Final = ("AWS_", "BULK_INVITE_", "FAKETIME", "PG", "POSTGRES_", "PYTEST_")
+"""How variables begin that nobody reads only while the program starts and imports."""
 
 _ONE_AT_A_TIME: Final = Lock()
 """Whose orphans become ours is a matter of the process, not of one server."""
@@ -46,7 +46,11 @@ class ForkServer:
         return late.items() <= self._env.items()
 
     def start(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], streams: list[int]) -> int:
-        """The id of a new child of this process; streams: its standard input, output and error."""
+        """The id of a new child of this process.
+
+        streams: its standard input, output and error, and a socket that gets the listener of its calls where
+        somebody watches them (see `faults.under_watch`).
+        """
         run = {"argv": list(map(str, argv)), "cwd": str(cwd), "env": dict(env)}
         with _ONE_AT_A_TIME:
             _prctl(_TAKE_ORPHANS, 1)
@@ -68,17 +72,21 @@ class Forked(subprocess.Popen[Any]):
     """`subprocess.Popen` in everything but how the process is made.
 
     Of its options there are those for streams, and `cwd` and `env`; all of them have to be given.
+    watcher: a socket, as of `ForkServer.start`.
     """
 
-    def __init__(self, server: ForkServer, args: Sequence[str | Path], **options: Any) -> None:
+    def __init__(
+        self, server: ForkServer, args: Sequence[str | Path], *, watcher: int | None = None, **options: Any
+    ) -> None:
         self._server = server
+        self._more = [] if watcher is None else [watcher]
         super().__init__(args, **options)
 
     # Popen's own, for which there is no public way in.
     def _execute_child(self, args: Sequence[str], *how: Any) -> None:
         _, _, _, _, cwd, env, _, _, _, *ends = how
         stdin, _, _, stdout, _, stderr = ends[:6]
-        self.pid = self._server.start(args, cwd, env, [stdin, stdout, stderr])
+        self.pid = self._server.start(args, cwd, env, [stdin, stdout, stderr, *self._more])
         self._child_created = True
         self._close_pipe_fds(*ends[:6])  # type: ignore[attr-defined]  # as above
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
 
-from command import CREDENTIALS, Emulator, Running, emulator, run, running, wait_until
+from command import CREDENTIALS, Emulator, Running, emulator, fork_with, run, running, wait_until
 from rows import make_rows, write_rows
 
 from faults.audit import OPTIONS, Finding, each_of
@@ -65,12 +65,12 @@ def judge_runs(clocks: Clocks, *, folder: Path) -> Finding:
         more = _LIFETIME if clocks.forgets else ()
         for offset in clocks.offsets[:-1]:
             goal = min(len(service.calls()) + 4, len(_ROWS) - 1)
-            with running(*_command(service), *more, cwd=place, env=_faked(offset)) as sender:
+            with running(*_command(service), *more, cwd=place, env=faked(offset)) as sender:
                 wait_until(partial(_has_called, service, goal, sender))
                 sender.signal(signal.SIGKILL)
             if clocks.forgets:
                 time.sleep(_RETENTION + 0.1)
-        ran = run(*_command(service), *more, cwd=place, env=_faked(clocks.offsets[-1]))
+        ran = run(*_command(service), *more, cwd=place, env=faked(clocks.offsets[-1]))
         finding.allowed *= len(clocks.offsets) - 1
         finding.check_end(ran, _ROWS)
         finding.check_ledger(service, _ROWS)
@@ -82,7 +82,7 @@ def judge_jumps(offsets: Sequence[str], *, folder: Path) -> Finding:
     finding, place = Finding(allowed=0), _place(folder)
     with emulator(latency=_LATENCY / 2) as service:
         _set_clock(place, "+0")
-        env = _faked(place / "clock")
+        env = faked(place / "clock")
         with running(*_command(service), "--rate", "15", cwd=place, env=env) as sender:
             for number, offset in enumerate(offsets, start=1):
                 goal = number * len(_ROWS) // (len(offsets) + 1)
@@ -103,7 +103,7 @@ def judge_day(offsets: Sequence[str], *, folder: Path) -> Finding:
     with emulator(daily_quota=_QUOTA, ledger=ledger) as service:
         command = (*_command(service), "--daily-quota", str(_QUOTA))
         _set_clock(place, "+0")
-        with running(*command, cwd=place, env=_faked(place / "clock")) as sender:
+        with running(*command, cwd=place, env=faked(place / "clock")) as sender:
             _wait_until_parked(sender)
             for offset in offsets:
                 _set_clock(place, offset)
@@ -111,7 +111,7 @@ def judge_day(offsets: Sequence[str], *, folder: Path) -> Finding:
             sender.signal(signal.SIGKILL)
         within = [offset for offset in offsets if offset[0] == "-" or offset in {"+0", "+10h"}]
         for offset in within[:2]:
-            with running(*command, cwd=place, env=_faked(offset)) as sender:
+            with running(*command, cwd=place, env=faked(offset)) as sender:
                 _wait_until_parked(sender)
                 time.sleep(0.5)
                 sender.signal(signal.SIGTERM)
@@ -129,16 +129,19 @@ def _has_called(service: Emulator, times: int, sender: Running) -> bool:
     return len(service.calls()) >= times or sender.process.poll() is not None
 
 
-def _faked(offset: str | Path) -> dict[str, str]:
+def faked(offset: str | Path) -> dict[str, str]:
     """An environment in which the wall clock is off, by a text or by what a file says at the moment."""
     if LIBRARY is None:
         raise LookupError("needs libfaketime (Debian: faketime)")
     told = {"FAKETIME_TIMESTAMP_FILE": str(offset)} if isinstance(offset, Path) else {"FAKETIME": offset}
+    # It looks for those at every call; what follows is read as it is loaded.
     # Setting a clock leaves the monotonic one alone. Two names: they differ between versions.
     kept = {"DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1"}
     # A fix for a glibc of long ago, with which threads that wait for a time wait for none of it, and spin.
     kept["FAKETIME_FORCE_MONOTONIC_FIX"] = "0"
-    return {**CREDENTIALS, "LD_PRELOAD": str(LIBRARY), **kept, **told}
+    kept["LD_PRELOAD"] = str(LIBRARY)
+    fork_with(**kept)
+    return {**CREDENTIALS, **kept, **told}
 
 
 def _set_clock(place: Path, offset: str) -> None:

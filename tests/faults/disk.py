@@ -14,8 +14,6 @@ import select
 import signal
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from command import COMMAND, CREDENTIALS, PATIENCE, Ran, environment
+from command import PATIENCE, Ran, under_watch
 
 from faults.under_watch import NUMBERS
 
@@ -73,18 +71,8 @@ class Disk:
         """The command to its end, over this disk."""
         began = time.monotonic()
         ours, theirs = socket.socketpair()
-        launcher = Path(__file__).with_name("under_watch.py")
         with ours, theirs:
-            command = [sys.executable, *map(str, (launcher, theirs.fileno(), COMMAND, *arguments))]
-            process = subprocess.Popen(
-                command,
-                cwd=cwd,
-                env=environment(**CREDENTIALS),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
-            )
+            process = under_watch(*arguments, cwd=cwd, watcher=theirs.fileno())
             theirs.close()
             _, (listener,), *_ = socket.recv_fds(ours, 1, 1)
         supervisor = threading.Thread(target=self._supervise, args=(listener, process.pid))

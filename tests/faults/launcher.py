@@ -18,12 +18,10 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from bulk_invite.__main__ import main
-
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fork_server import import_all
+from fork_server import prepare, run_and_leave
 
 from faults.points import watch
 
@@ -141,7 +139,6 @@ def _serve() -> None:
 
 
 if __name__ == "__main__":
-    import_all()
+    prepare()
     _serve()
-    # Outside of everything: the run ends as the installed command does, by leaving the interpreter.
-    main()
+    run_and_leave()

@@ -1,7 +1,7 @@
-"""Start a command whose calls that change files wait for a supervisor: `under_watch.py SOCKET COMMAND...`.
+"""A process whose calls that change files wait for a supervisor.
 
 Why not strace: it counts the calls of each thread by itself, and the checkpoint is written from several.
-The kernel hands such a call to whoever holds the listener (seccomp's user notification), sent over SOCKET.
+The kernel hands such a call to whoever holds the listener (seccomp's user notification).
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import socket
 import struct
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -74,9 +72,3 @@ def listen() -> int:
     if listener < 0:
         raise OSError(ctypes.get_errno(), "the kernel has no seccomp user notification")
     return listener
-
-
-if __name__ == "__main__":
-    with socket.socket(fileno=int(sys.argv[1])) as supervisor:
-        socket.send_fds(supervisor, [b"\0"], [listen()])
-    os.execv(sys.argv[2], sys.argv[2:])
