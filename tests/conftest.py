@@ -19,6 +19,9 @@ sys.dont_write_bytecode = False
 
 os.environ.update(CERTIFICATES)
 
+_NICE = 10
+"""Of all processes of the tests, where 0 is usual."""
+
 # For who only wants to know whether there is a failing example (`mutants`): the smallest one takes minutes.
 settings.register_profile("any_example", phases=(Phase.explicit, Phase.generate))
 
@@ -28,6 +31,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if (worker := getattr(config, "workerinput", None)) is None:
         return
     slow = [item for item in items if item.get_closest_marker("slow")]
+    # No process becomes less nice again, so a worker has to begin with it.
+    slow.sort(key=lambda item: item.get_closest_marker("real_time") is None)
     others = [item for item in items if not item.get_closest_marker("slow")]
     workers, dealt = worker["workercount"], list[pytest.Item]()
     for number in range(workers):
@@ -44,6 +49,12 @@ def pytest_unconfigure() -> None:
     """Do what a worker, which ends without `atexit`, would leave undone."""
     if database := sys.modules.get("database"):
         database.kept.close()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let what runs in real time go before everything else: nothing else cares how fast it is."""
+    if not item.get_closest_marker("real_time"):
+        os.nice(max(0, _NICE - os.nice(0)))
 
 
 @pytest.fixture

@@ -16,21 +16,30 @@ from bulk_invite.sources.postgres.selection import Selection
 READ = ("--table", "invitations", "--key", "id")
 
 
-def filled(db: Database, count: int) -> list[Any]:
-    """A table `invitations` of so many valid rows, with keys from 1 on, that the role may read."""
+def filled(db: Database, count: int, *, blanks: int = 0) -> list[Any]:
+    """A table `invitations` of so many valid rows, with keys from 1 on, that the role may read.
+
+    blanks: so many after each request, so that fewer of them are read at one go.
+    """
     made = make_rows(count)
-    db.run("CREATE TABLE invitations (id bigint PRIMARY KEY, request jsonb NOT NULL)")
+    # jsonb would not keep them.
+    db.run(
+        f"CREATE TABLE invitations (id bigint PRIMARY KEY, request {'json' if blanks else 'jsonb'} NOT NULL)"
+    )
     db.run(f"GRANT SELECT ON invitations TO {db.role}")
-    insert(db, made, key=1)
+    insert(db, made, key=1, blanks=blanks)
     return made
 
 
-def insert(db: Database, rows: Sequence[Any], *, key: int) -> None:
+def insert(db: Database, rows: Sequence[Any], *, key: int, blanks: int = 0) -> None:
     """More rows, with keys upwards from one, in one transaction."""
     with db.connection() as connection, connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO invitations VALUES (%s, %s)",
-            [(number, orjson.dumps(row).decode()) for number, row in enumerate(rows, start=key)],
+            [
+                (number, orjson.dumps(row).decode() + " " * blanks)
+                for number, row in enumerate(rows, start=key)
+            ],
         )
 
 

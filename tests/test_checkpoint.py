@@ -233,7 +233,8 @@ class CheckpointMachine(RuleBasedStateMachine):
 
     @invariant()
     def reader_sees_what_the_model_expects(self) -> None:
-        records = records_of(self._place)
+        with self._place.reader() as reader:
+            records, overview = list(reader.records(())), reader.overview(self._clock)
         rows = {record.client_token: record for record in records if record.engagement}
         assert rows == {
             token: Record(
@@ -249,7 +250,6 @@ class CheckpointMachine(RuleBasedStateMachine):
             for record in records
             if not record.engagement
         } == {line: (each.state, each.token) for line, each in self._model.unsent.items()}
-        overview = overview_of(self._place, self._clock)
         assert sum(overview.states.values()) == len(records)
         assert overview.throttled == self._model.throttled
         assert overview.attempts == sum(known.attempts for known in self._model.rows.values())

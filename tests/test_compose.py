@@ -83,7 +83,7 @@ def test_what_it_starts_follows_the_table_and_writes_back(db: Database, tmp_path
         made = run(*outcomes, cwd=tmp_path, env=env)
         assert made.code == 0, made.stderr
         with running(*sender, cwd=tmp_path, env=env) as serving:
-            wait_until(lambda: run("health", cwd=tmp_path, env=env).code == 0)
+            wait_until(lambda: run("health", cwd=tmp_path, env=env).code == 0, step=0.2)
             (row,) = make_rows(1)
             db.run("INSERT INTO invitations (request) VALUES (%s)", (json.dumps(row),))
             told = "SELECT key, state FROM outcomes WHERE invitation_id IS NOT NULL"

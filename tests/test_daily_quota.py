@@ -46,7 +46,7 @@ def _park(source: Path, service: Emulator, *options: str, calls: int, cwd: Path)
     """Send until the run parks after so many calls in all; the log of the run, which SIGTERM has ended."""
     with running("send", source, "--endpoint-url", service.url, *FAST, *options, cwd=cwd) as sender:
         wait_until(lambda: service.audit()["calls"] >= calls)
-        wait_until(lambda: _status(cwd)["parked"])
+        wait_until(lambda: _status(cwd)["parked"], step=0.2)
         time.sleep(0.5)  # time to do what it must not
         began = time.monotonic()
         sender.signal(signal.SIGTERM)
@@ -135,7 +135,7 @@ def test_calls_of_unknown_fate_and_of_a_killed_run_count(tmp_path: Path) -> None
         emulator(faults=FaultOptions(slow=1.0), slow_for=30.0) as service,
         running("send", source, "--endpoint-url", service.url, *FAST, *limit, cwd=tmp_path) as sender,
     ):
-        wait_until(lambda: _there(tmp_path) and _status(tmp_path)["in_doubt"] == 4)
+        wait_until(lambda: _status_by_now(tmp_path).get("in_doubt") == 4, step=0.2)
         sender.process.kill()
         sender.ended()
     assert _status(tmp_path)["sent_last_day"] == 4
@@ -159,7 +159,7 @@ def test_however_often_it_is_killed_the_day_is_not_exceeded(tmp_path: Path) -> N
                 sender.process.kill()
                 sender.ended()
         with running("send", source, "--endpoint-url", service.url, "--json", *limit, cwd=tmp_path) as sender:
-            wait_until(lambda: _status(tmp_path)["parked"])
+            wait_until(lambda: _status(tmp_path)["parked"], step=0.2)
             time.sleep(0.5)
             sender.signal(signal.SIGTERM)
             sender.ended()
@@ -173,8 +173,10 @@ def _has_arrived(service: Emulator, calls: int) -> bool:
     return bool(service.audit()["calls"] >= calls)
 
 
-def _there(cwd: Path) -> bool:
-    return (cwd / "bulk-invite.db").exists()
+def _status_by_now(cwd: Path) -> dict[str, Any]:
+    """Of a run that has just been started; nothing until there is something to tell."""
+    ran = run("status", "--json", cwd=cwd)
+    return ran.json if ran.code == 0 else {}
 
 
 @pytest.mark.slow
@@ -183,7 +185,7 @@ def test_an_unknown_cap_is_found_probed_remembered_and_left_when_it_is_gone(tmp_
     patient = ("--rate", "15", "--daily-quota", "none", "--probe-interval", "3s", "--json")
     with emulator(daily_quota=25) as service:
         with running("send", source, "--endpoint-url", service.url, *patient, cwd=tmp_path) as sender:
-            wait_until(lambda: _there(tmp_path) and _status(tmp_path)["parked"])
+            wait_until(lambda: _status_by_now(tmp_path).get("parked"), step=0.2)
             refused = service.audit()["throttled"]
             time.sleep(7)
             probes = service.audit()["throttled"] - refused

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from command import cpu_seconds
 from emulator_client import create_request, post
 from emulator_process import emulator_process, start_emulator
 from typer.testing import CliRunner
@@ -172,7 +172,7 @@ def test_it_is_fast_enough_to_measure_a_sender_against() -> None:
             sender.start()
         for sender in senders:
             sender.join()
-        audit, seconds = emulator.audit(), _cpu_seconds(emulator.process.pid)
+        audit, seconds = emulator.audit(), cpu_seconds(emulator.process.pid)
     assert audit["invitations"] == 2000
     assert audit["invitations"] / seconds > 700
 
@@ -184,11 +184,6 @@ def _send(url: str, lane: int) -> None:
         connection.request("POST", "/", json.dumps(create_request(lane * 1000 + number)), headers)
         connection.getresponse().read()
     connection.close()
-
-
-def _cpu_seconds(pid: int) -> float:
-    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def test_the_helper_says_why_an_emulator_does_not_start() -> None:

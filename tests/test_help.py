@@ -19,10 +19,7 @@ def helps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
     commands = [(command.name, command.callback) for command in app.registered_commands]
     names = ["", *(name or callback.__name__ for name, callback in commands if callback)]
     folder = tmp_path_factory.mktemp("help")
-    calls = [
-        partial(run, *([name] if name else []), "--help", cwd=folder, env={"COLUMNS": "120"})
-        for name in names
-    ]
+    calls = [partial(run, *([name] if name else []), "--help", cwd=folder) for name in names]
     return dict(zip(names, together(*calls), strict=True))
 
 

@@ -498,13 +498,20 @@ def test_a_real_run_from_its_start_over_a_kill_to_its_end(tab: Tab, tmp_path: Pa
 
 
 def _shows_what_the_api_tells(page: Page, port: int) -> None:
-    with urlopen(f"http://127.0.0.1:{port}/api/status") as answer:
-        status = json.load(answer)
-    shown = page.locator("#states li")
-    told = {each.get_attribute("data-state") or "": each.locator("b").inner_text() for each in shown.all()}
-    assert told == {state: f"{status.get(state, 0):,}" for state in told}
-    assert _texts(page, "#figures dd")[5] == f"{status['attempts']}{status['throttled']} throttled"
-    says(page, "#day", f"{status['sent_last_day']} of 10,000")
+    def status() -> dict[str, Any]:
+        with urlopen(f"http://127.0.0.1:{port}/api/status") as answer:
+            return dict(json.load(answer))
+
+    def told() -> dict[str, str]:
+        shown = page.locator("#states li").all()
+        return {each.get_attribute("data-state") or "": each.locator("b").inner_text() for each in shown}
+
+    # The last call before a pause may still be under way; the page hears of its end a moment later.
+    wait_until(lambda: (now := status())["in_flight"] == 0 and told().get("pending") == f"{now['pending']:,}")
+    settled, shown = status(), told()
+    assert shown == {state: f"{settled.get(state, 0):,}" for state in shown}
+    assert _texts(page, "#figures dd")[5] == f"{settled['attempts']}{settled['throttled']} throttled"
+    says(page, "#day", f"{settled['sent_last_day']} of 10,000")
     says(page, "#rate-note", "Now 3.0, never exceeded.")
     expect(page.locator("#run")).to_contain_text("111122223333")
 

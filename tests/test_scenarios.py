@@ -44,6 +44,11 @@ def _simulate(*arguments: str | Path, cwd: Path) -> Ran:
     return run("simulate", *arguments, cwd=cwd, within=115, installed=True)
 
 
+def _refused(*arguments: str | Path, cwd: Path) -> Ran:
+    """One that ends before it starts a process."""
+    return run("simulate", *arguments, cwd=cwd)
+
+
 @pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("seed", [11])
 def test_every_target_is_reached(name: str, seed: int) -> None:
@@ -81,8 +86,11 @@ def test_the_readme_has_every_scenario_and_what_it_says_of_ours_reaches_the_targ
 
 
 def test_the_command_shows_what_others_waste_and_says_what_was_missed(tmp_path: Path) -> None:
-    own = _own(tmp_path)
-    ran = _simulate(own, "burst-1-fast", "--seeds", "1", "--format", "json", cwd=tmp_path)
+    own, shallow = _own(tmp_path, length="4m"), tmp_path / "shallow.toml"
+    shallow.write_text(
+        OWN.format(length="3m", throttled=1.0).replace("burst = 5", 'burst = 1\njitter = "10ms"')
+    )
+    ran = _simulate(own, shallow, "--seeds", "1", "--format", "json", cwd=tmp_path)
     assert ran.code == 0, ran.stderr
     first, second = json.loads(ran.stdout)
     assert first["title"] == "five a second"
@@ -107,6 +115,7 @@ def test_the_same_seed_gives_the_same_figures_and_another_one_others() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.real_time
 def test_over_http_the_fast_bucket_is_used_up_and_almost_nothing_is_throttled(tmp_path: Path) -> None:
     ran = _simulate("bucket-50", "--live", "--only-ours", "--format", "json", cwd=tmp_path)
     assert ran.code == 0, ran.stderr
@@ -141,18 +150,18 @@ def test_over_http_the_real_sdk_stands_beside_it(tmp_path: Path) -> None:
 def test_a_scenario_that_cannot_be_is_refused_with_a_sentence(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "own.toml"
     path.write_text(text)
-    ran = _simulate(path, "--only-ours", cwd=tmp_path)
+    ran = _refused(path, "--only-ours", cwd=tmp_path)
     assert ran.code == 2
     assert says in ran.stderr
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
-    ran = _simulate("bucket-11", cwd=tmp_path)
+    ran = _refused("bucket-11", cwd=tmp_path)
     assert (ran.code, "bucket-10" in ran.said) == (2, True)
 
 
 def test_only_one_scenario_is_drawn_at_a_time(tmp_path: Path) -> None:
-    assert _simulate("steps", "day", "--plot", "out.svg", cwd=tmp_path).code == 2
+    assert _refused("steps", "day", "--plot", "out.svg", cwd=tmp_path).code == 2
     drawn = _simulate(_own(tmp_path), "--plot", "out.svg", cwd=tmp_path)
     assert drawn.code == 0, drawn.stderr
     assert "five a second" in (tmp_path / "out.svg").read_text()

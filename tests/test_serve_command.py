@@ -137,7 +137,8 @@ def test_killed_again_and_again_and_everything_around_it_too_every_row_arrives_o
                 if harm != "sender":
                     _invited(service, len(rows) - 60)
                     assert serving.process.poll() is None
-        with _serving(*command, cwd=tmp_path, env=db.env) as serving:
+        # The database may not have noticed yet that the one before is gone.
+        with _serving(*command, "--wait-for-lock", cwd=tmp_path, env=db.env) as serving:
             _invited(service, len(rows))
             time.sleep(1)
             ran = _stopped(serving)
