@@ -50,6 +50,7 @@ from bulk_invite.outcome import (
     Verdict,
 )
 from bulk_invite.partner_central import Connection, PartnerCentral, connect
+from bulk_invite.partner_central.connection import SERVICE, loader
 
 pytestmark = pytest.mark.anyio
 
@@ -329,6 +330,21 @@ async def test_both_payload_types_go_through_with_a_signature_that_is_checked() 
         Created(entry["id"], entry["arn"]) for entry in ledger
     ]
     assert [entry["request"] for entry in ledger] == [json.loads(body(n, f"token-{n}")) for n in range(2)]
+
+
+@pytest.mark.parametrize("service", ["sts", "sso", "sso-oidc"])
+def test_what_credentials_are_had_from_is_known_too(service: str) -> None:
+    """A profile of IAM Identity Center or of a login makes clients of its own, through the same loader."""
+    assert loader(service_model.FOLDER).load_service_model(service, "service-2")["operations"]
+
+
+def test_models_of_the_operators_own_are_found_where_the_sdk_is_told_to_look(tmp_path: Path) -> None:
+    folder = tmp_path / "ours" / "2026-01-01"
+    folder.mkdir(parents=True)
+    (folder / "service-2.json").write_text('{"operations": {}}')
+    assert loader(service_model.FOLDER, str(tmp_path)).load_service_model("ours", "service-2")
+    shipped = loader(service_model.FOLDER, str(tmp_path)).load_service_model(SERVICE, "service-2")
+    assert shipped["shapes"].keys() == json.loads(service_model.SHIPPED.read_bytes())["shapes"].keys()
 
 
 async def test_another_service_model_is_sent_by(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import aiohttp
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.loaders import Loader
+from botocore.loaders import Loader, create_loader
 
 from bulk_invite import service_model
 from bulk_invite.errors import SenderError
@@ -74,7 +74,7 @@ async def connect(connection: Connection) -> AsyncIterator[PartnerCentral]:
             session = aioboto3.Session(profile_name=connection.profile, region_name=connection.region)
             folder = stack.enter_context(_loader_folder(connection.model))
             inner = session._session  # noqa: SLF001 - there is no public way in
-            inner.register_component("data_loader", loader(folder))
+            inner.register_component("data_loader", loader(folder, inner.get_config_variable("data_path")))
             credentials: Any = await session.get_credentials()
             if credentials is None:
                 raise _no_credentials("none were found")
@@ -102,17 +102,22 @@ async def connect(connection: Connection) -> AsyncIterator[PartnerCentral]:
 
 
 @lru_cache(maxsize=1)
-def loader(folder: Path) -> Loader:
-    """What reads service models from a folder in botocore's layout; kept, for whoever connects again."""
-    return _Loader([str(folder)])
+def loader(folder: Path, data_path: str | None = None) -> Loader:
+    """What reads service models from a folder in botocore's layout, then from where botocore would.
+
+    It keeps what it has read, for whoever connects again. data_path: botocore's variable of that name.
+    """
+    others = create_loader(data_path).search_paths
+    return _Loader([str(folder), *others], include_default_search_paths=False)
 
 
 class _Loader(Loader):  # type: ignore[misc]  # botocore has no types
-    """Knows what there is without a look into the folders of some four hundred services at each start."""
+    """Takes each folder for a service: a look into some four hundred of them takes long at a start."""
 
     def list_available_services(self, type_name: str) -> list[str]:
         del type_name
-        return [SERVICE, STS]
+        folders = (Path(path) for path in self.search_paths)
+        return sorted({each.name for folder in folders if folder.is_dir() for each in folder.iterdir()})
 
 
 @contextmanager
