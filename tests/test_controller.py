@@ -301,11 +301,11 @@ def test_calls_that_leave_in_bunches_raise_the_rate_as_even_ones_do() -> None:
     assert now <= 7.0
 
 
-def test_one_throttle_in_a_hundred_and_fifty_leaves_the_rate_where_it_is() -> None:
+def test_six_throttles_in_a_thousand_leave_the_rate_where_it_is() -> None:
     controller = _fixed(10.0, ceiling=1000.0)
     now = 0.0
     for _ in range(20):
-        for _ in range(149):
+        for _ in range(166):
             now += (silence := 1 / controller.rate)
             controller.observe(Signal.SUCCESS, sent_at=now, answered_at=now, silence=silence)
         now = max(now + 1 / controller.rate, controller.earliest())

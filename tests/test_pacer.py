@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, MutableMapping
 from functools import partial
 from itertools import count, pairwise
@@ -115,7 +116,7 @@ async def test_the_space_between_calls_follows_the_rate() -> None:
 
 
 @pytest.mark.parametrize("latency", [0.02, 0.1, 0.3])
-async def test_a_rate_that_is_sought_doubles_every_second_however_far_the_service_is(latency: float) -> None:
+async def test_a_rate_that_is_sought_doubles_every_second(latency: float) -> None:
     """Who waits goes by what an answer has just told, not by what was known when the wait began."""
     pacer = make_pacer(make_governor(256.0, start=1.0), _now, burst=1)
     left, intervals = list[float](), list[float]()
@@ -134,6 +135,49 @@ async def test_a_rate_that_is_sought_doubles_every_second_however_far_the_servic
     assert _now() <= 7.0 + 4 * latency
     gaps = (later - earlier for earlier, later in pairwise(left))
     assert all(gap > 0.999 * interval for gap, interval in zip(gaps, intervals[1:], strict=True))
+
+
+@pytest.mark.parametrize(
+    "anyio_backend", [("asyncio", {"loop_factory": partial(VirtualTimeLoop, granularity=0.001)})]
+)
+async def test_a_rise_in_the_moment_a_wait_is_over_gives_no_call_away() -> None:
+    chance = random.Random(1)
+
+    async def answer_late(pacer: Pacer, permit: Permit, latency: float) -> None:
+        await anyio.sleep(latency + 0.05 * chance.random())
+        _answer(pacer, permit)
+
+    for number in range(100):
+        pacer, began = make_pacer(make_governor(15.0, start=1.0), _now, burst=1), _now()
+        left, intervals = list[float](), list[float]()
+        async with anyio.create_task_group() as group:
+            while _now() < began + 8:
+                permit = await _permit(pacer)
+                left.append(permit.at)
+                intervals.append(1 / pacer.view().rate)
+                group.start_soon(answer_late, pacer, permit, 0.05 + 0.0028 * number)
+        gaps = (later - earlier for earlier, later in pairwise(left))
+        assert all(gap > 0.5 * interval for gap, interval in zip(gaps, intervals[1:], strict=True))
+
+
+async def test_a_cut_gives_nothing_of_a_burst_away() -> None:
+    pacer = make_pacer(make_governor(16.0, start=16.0), _now, burst=20)
+    permits = [await _permit(pacer) for _ in range(25)]
+    _answer(pacer, permits[-1], Signal.THROTTLED)
+    rate = pacer.view().rate
+    assert rate < 12
+    times = await _permits(pacer, 5)
+    assert len(times) <= 5 * rate + 1
+
+
+async def test_an_answer_takes_nothing_back_of_a_new_rate() -> None:
+    pacer = make_pacer(0.02, _now, burst=5)
+    first, *_ = [await _permit(pacer) for _ in range(5)]
+    await anyio.sleep(40)
+    pacer.limit(10.0, seek=True)
+    _answer(pacer, first)
+    times = await _permits(pacer, 0.35)
+    assert len(times) <= 3
 
 
 async def test_a_throttle_silences_even_the_call_that_waits_for_its_share_already() -> None:

@@ -1,7 +1,7 @@
 """How much a success raises the rate, and how much a throttle lowers it. Pure.
 
-`silence` is always the seconds from one permit to the next, which the rate has spaced: a success is worth as
-much time as it took, however many there are in a second.
+`silence` is always the seconds from one permit to the next, which the rate has spaced. How calls leave after
+that, and when their answers come, is a matter of disks and distances.
 """
 
 from __future__ import annotations
@@ -41,7 +41,11 @@ _LONGEST_STEP: Final = 4.0
 
 
 def was_held_back(silence: float, rate: float) -> bool:
-    """Whether a call waited for the rate (calls per second): only then that may have been too low."""
+    """Whether a call waited for the rate (calls per second): only then that may have been too low.
+
+    The rate is that of now, and the call had one of a round trip ago. So a rate that is sought grows by a
+    fifth per round trip at most, which matters from half a second on, and keeps the overshoot small there.
+    """
     return silence <= _LATE / rate
 
 

@@ -36,8 +36,8 @@ _WORTH_A_LINE: Final = 0.95
 """Seconds of waiting, or a share of the rate that a cut comes below, from which a throttle is told."""
 
 _WORTH_A_NEW_WAIT: Final = 1.05
-"""Factor by which the rate has to rise for who waits to wait by the new one. A rate that is sought may double
-between two calls, and is taken for one that the source cannot keep up with where they leave by the old."""
+"""Factor by which the rate has to change for the next call to wait by the new one. A rate that is sought may
+double between two calls; where they leave by the old one, the source is taken to be what is slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +76,15 @@ class Pacer:
         self._burst = burst
         self._clock = clock
         self._limiter = AsyncLimiter(1.0, 1.0)
-        # When a limiter that is new was as spent as one can be, until it knows.
-        self._spent_at: float | None = None
-        self._left_at = -math.inf
+        self._is_new = False
+        # When the limiter was as spent as one can be, at the last call for instance.
+        self._spent_at = -math.inf
         self._turn = _Turn()
         self._shares = Shares()
         self._changed = anyio.Event()
-        # Who waits for the limiter, and the rate by which.
+        # Who waits for the limiter, and the rate by which he does or the last one did.
         self._limiting: anyio.CancelScope | None = None
-        self._limited_to = math.inf
+        self._limited_to = governor.rate
         self._paused = False
         self._told: Park | None = None
         self._told_at = 0.0
@@ -105,8 +105,8 @@ class Pacer:
                 return None
             while not await self._acquire():
                 pass
-            self._left_at = self.now()
-            return self._governor.leave(self._left_at)
+            self._spent_at = self.now()
+            return self._governor.leave(self._spent_at)
         finally:
             self._turn.pass_on()
 
@@ -117,9 +117,9 @@ class Pacer:
         rate = self._governor.rate
         burst = self._burst if self._burst is not None else max(1.0, rate * _CATCH_UP)
         self._limiter.max_rate = burst / rate
-        if self._spent_at is not None:
+        if self._is_new:
+            self._is_new = False
             spent = burst / rate - (self.now() - self._spent_at)
-            self._spent_at = None
             if spent > 0:
                 await self._limiter.acquire(spent)
         with anyio.CancelScope() as scope:
@@ -171,9 +171,10 @@ class Pacer:
             _log.info("run.still_parked", **self._park_fields(park, now))
         if signal is Signal.THROTTLED and (self._governor.rate < rate or next_call > earliest):
             self._tell_slower(rate, next_call - now)
-        if self._limiting is not None and self._governor.rate > _WORTH_A_NEW_WAIT * self._limited_to:
-            # Somebody waits, so the last call has taken what there was.
-            self._begin_anew(spent_at=self._left_at)
+        change = self._governor.rate / self._limited_to
+        # Where somebody waits, and at a throttle, the last call has taken what there was.
+        if change * _WORTH_A_NEW_WAIT < 1 or (self._limiting is not None and change > _WORTH_A_NEW_WAIT):
+            self._begin_anew()
         self._changed.set()
 
     def pause(self) -> None:
@@ -188,15 +189,17 @@ class Pacer:
         """Never exceed another rate from now on; see `RateController.limit`."""
         self._governor.limit(rate, seek=seek)
         # From now on, not from the last call on, lest who changes the rate again and again get calls for it.
-        self._begin_anew(spent_at=self.now())
+        self._spent_at = self.now()
+        self._begin_anew()
         self._changed.set()
 
-    def _begin_anew(self, *, spent_at: float) -> None:
+    def _begin_anew(self) -> None:
         """Limit by the rate as it is now: what was spent is counted in seconds of the old one.
 
-        A slow call has spent minutes. The new bucket was as spent as one can be at `spent_at`.
+        A slow call has spent minutes, and a fast one next to nothing.
         """
-        self._limiter, self._spent_at = AsyncLimiter(1.0, 1.0), spent_at
+        self._limiter, self._is_new = AsyncLimiter(1.0, 1.0), True
+        self._limited_to = self._governor.rate
         if self._limiting is not None:
             self._limiting.cancel()  # who waits by the old rate
 
