@@ -46,8 +46,6 @@ app = typer.Typer(
     name="bulk-invite",
     help="Send Partner Central engagement invitations in bulk, each exactly once.",
     no_args_is_help=True,
-    # Its tracebacks show local variables, and those hold sensitive members of rows.
-    pretty_exceptions_enable=False,
     # Plain help wraps long words where the boxed one cuts them off.
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -91,7 +89,8 @@ def _main(
 
 
 command: Final = typer.main.get_command(app)
-"""All of it, made once: whoever runs the program again and again by fork has it then."""
+"""All of it, ready to be called. Not through `app`: its tracebacks show local variables, and those hold
+sensitive members of rows."""
 
 
 def run() -> None:

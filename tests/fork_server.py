@@ -109,7 +109,9 @@ def _become(run: dict[str, Any], streams: list[int], watcher: list[int]) -> None
     sys.argv = run["argv"]
     for number in watcher:
         with socket.socket(fileno=number) as supervisor:
-            socket.send_fds(supervisor, [b"\0"], [listen()])
+            listener = listen()
+            socket.send_fds(supervisor, [b"\0"], [listener])
+            os.close(listener)
 
 
 def _serve(asks: socket.socket) -> None:

@@ -17,8 +17,11 @@ _PROGRAM: Final = Path(__file__).with_name("fork_server.py")
 _TAKE_ORPHANS: Final = 36
 """Of Linux's prctl: whether processes below this one become its children when their parents are gone."""
 
-_READ_LATE: Final = ("AWS_", "BULK_INVITE_", "FAKETIME", "PG", "POSTGRES_", "PYTEST_")
-"""How variables begin that nobody reads only while the program starts and imports."""
+_READ_LATE: Final = ("AWS_", "BULK_INVITE_", "PG", "POSTGRES_", "PYTEST_")
+"""How variables begin that nobody reads while the program starts and imports."""
+
+_READ_AGAIN: Final = {"FAKETIME", "FAKETIME_TIMESTAMP_FILE"}
+"""Variables that libfaketime looks for at every call."""
 
 _ONE_AT_A_TIME: Final = Lock()
 """Whose orphans become ours is a matter of the process, not of one server."""
@@ -42,8 +45,8 @@ class ForkServer:
 
     def can_start(self, env: Mapping[str, str]) -> bool:
         """Whether a run with that environment is as one whose interpreter was started with it."""
-        late = {name: value for name, value in env.items() if not name.startswith(_READ_LATE)}
-        return late.items() <= self._env.items()
+        early = {name for name in env if not name.startswith(_READ_LATE)} - _READ_AGAIN
+        return all(self._env.get(name) == env[name] for name in early)
 
     def start(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], streams: list[int]) -> int:
         """The id of a new child of this process.

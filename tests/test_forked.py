@@ -33,6 +33,20 @@ def test_both_say_and_leave_the_same(tmp_path: Path) -> None:
     assert left[0] == left[1]
 
 
+def test_both_leave_nothing_open_behind_a_service_that_ends(tmp_path: Path) -> None:
+    """Whatever complains when an interpreter is taken apart does so in the installed one alone."""
+    said = []
+    for installed in (True, False):
+        cwd = tmp_path / str(installed)
+        cwd.mkdir()
+        with emulator() as service:
+            command = ("serve", "-", "--endpoint-url", service.url, "--listen", "127.0.0.1:0")
+            ran = run(*command, cwd=cwd, stdin=ndjson(make_rows(3)), installed=installed)
+        words = ("Traceback", "Exception ignored", "Unclosed", "never awaited", "Warning")
+        said.append((ran.code, [word for word in words if word in ran.stderr]))
+    assert said == [(0, []), (0, [])]
+
+
 def test_both_end_with_the_same_mistakes(tmp_path: Path) -> None:
     for arguments, env in ((("sned",), {}), (("status",), {}), (("status",), {"BULK_INVITE_CATALOG": "no"})):
         cold, forked = (run(*arguments, cwd=tmp_path, env=env, installed=cold) for cold in (True, False))

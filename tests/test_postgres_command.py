@@ -132,7 +132,7 @@ def test_a_server_that_is_restarted_and_one_that_is_killed_in_the_middle_cost_no
         command = arguments(db, service.url, "--rate", "2000", "--json", "--daily-quota", "none")
         with running("send", *command, "--log-format", "json", cwd=tmp_path, env=db.env) as sender:
             for calls, go_down in ((300, postgres.stop), (900, postgres.kill)):
-                wait_until(partial(_has_made, service, calls))
+                wait_until(partial(_has_calls, service, calls))
                 go_down()
                 time.sleep(1.0)
                 postgres.start()
@@ -140,10 +140,6 @@ def test_a_server_that_is_restarted_and_one_that_is_killed_in_the_middle_cost_no
         assert (ran.code, ran.json["created"]) == (0, 1_600), ran.stderr[-2000:]
         assert "source.unreachable" in {event["event"] for event in ran.events}
         assert service.messages() == Counter(messages(rows))
-
-
-def _has_made(service: Emulator, calls: int) -> bool:
-    return bool(service.audit()["calls"] >= calls)
 
 
 def test_a_stop_while_the_database_is_down_is_soon_over(tmp_path: Path) -> None:

@@ -330,7 +330,7 @@ def test_a_dead_endpoint_is_waited_for_and_costs_no_row_anything(tmp_path: Path)
             ran = sender.ended()
             assert service.messages() == once(rows)
             # A call that was under way as the endpoint went down may have left and never arrived.
-            assert len(rows) <= service.audit()["calls"] <= ran.json["attempts"] <= len(rows) + 64
+            assert 0 <= ran.json["attempts"] - service.audit()["calls"] <= 3
     assert (ran.code, counts(ran.json)) == (0, {"created": 40})
     assert "endpoint.reachable" in {event["event"] for event in ran.events}
 

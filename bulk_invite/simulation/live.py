@@ -79,7 +79,10 @@ def _run_sdk(url: str, mode: Literal["standard", "adaptive"], seconds: float, wo
 
 
 def _let_run(process: subprocess.Popen[bytes], url: str, length: float) -> None:
-    """Stop it `length` seconds after its first call: how long a start takes is a matter of the computer."""
+    """Let it go on for `length` seconds and some more from its first call, of whatever operation, on.
+
+    How long a start takes is a matter of the computer.
+    """
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None and not _calls(url):
         time.sleep(_POLL)
