@@ -10,20 +10,16 @@ from typing import Final
 
 import anyio
 import structlog
-from aiolimiter import AsyncLimiter
 
 from bulk_invite.clock import Clock
 from bulk_invite.journal import PacingMemory
 from bulk_invite.outcome import Signal
 from bulk_invite.pacing.governor import Governor
+from bulk_invite.pacing.limiter import Limiter
 from bulk_invite.pacing.parking import Park, Permit, Why
 from bulk_invite.pacing.shares import HOUR, MINUTE, Shares
 
 _log = structlog.get_logger()
-
-_CATCH_UP: Final = 0.05
-"""Seconds of lateness that the default burst makes up for: timers are about a millisecond coarse, so an even
-1,000 calls per second needs room for some calls at once; up to 20 per second it means no burst at all."""
 
 _LONGEST_SLEEP: Final = 30.0
 """Seconds between two looks at the clock: a machine that was suspended must not sleep its time again."""
@@ -34,10 +30,6 @@ _WORTH_TELLING: Final = 1.0
 _LONG_WAIT: Final = 5.0
 _WORTH_A_LINE: Final = 0.95
 """Seconds of waiting, or a share of the rate that a cut comes below, from which a throttle is told."""
-
-_WORTH_A_NEW_WAIT: Final = 1.05
-"""Factor by which the rate has to change for the next call to wait by the new one. A rate that is sought may
-double between two calls; where they leave by the old one, the source is taken to be what is slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,27 +56,15 @@ class PacingView:
 
 
 class Pacer:
-    """Permits to call, spaced by a token bucket whose rate follows the governor.
-
-    The limiter is kept in seconds: it leaks one second per second, a call costs 1/rate seconds and
-    `burst` calls fit into it. So the rate can change with every call while what was spent stays spent;
-    aiolimiter's leak itself cannot change on a live limiter.
-    """
+    """Permits to call, spaced by a token bucket whose rate follows the governor."""
 
     def __init__(self, governor: Governor, *, burst: float | None, clock: Clock) -> None:
         self._governor = governor
-        self._burst = burst
         self._clock = clock
-        self._limiter = AsyncLimiter(1.0, 1.0)
-        self._is_new = False
-        # When the limiter was as spent as one can be, at the last call for instance.
-        self._spent_at = -math.inf
+        self._limiter = Limiter(governor.rate, burst, clock.steady)
         self._turn = _Turn()
         self._shares = Shares()
         self._changed = anyio.Event()
-        # Who waits for the limiter, and the rate by which he does or the last one did.
-        self._limiting: anyio.CancelScope | None = None
-        self._limited_to = governor.rate
         self._paused = False
         self._told: Park | None = None
         self._told_at = 0.0
@@ -105,30 +85,16 @@ class Pacer:
                 return None
             while not await self._acquire():
                 pass
-            self._spent_at = self.now()
-            return self._governor.leave(self._spent_at)
+            self._limiter.spent()
+            return self._governor.leave(self.now())
         finally:
             self._turn.pass_on()
 
     async def _acquire(self) -> bool:
-        """Wait for the governor, then for the limiter; False when a throttle came meanwhile."""
+        """Wait for the governor, then for the limiter; False when something else holds by then."""
         while (until := self._earliest()) > self.now():
             await self._wait(until)
-        rate = self._governor.rate
-        burst = self._burst if self._burst is not None else max(1.0, rate * _CATCH_UP)
-        self._limiter.max_rate = burst / rate
-        if self._is_new:
-            self._is_new = False
-            spent = burst / rate - (self.now() - self._spent_at)
-            if spent > 0:
-                await self._limiter.acquire(spent)
-        with anyio.CancelScope() as scope:
-            self._limiting, self._limited_to = scope, rate
-            try:
-                await self._limiter.acquire(1.0 / rate)
-            finally:
-                self._limiting = None
-        if scope.cancelled_caught:
+        if not await self._limiter.wait(self._governor.rate):
             return False
         if self._told is not None:
             self._tell()
@@ -171,10 +137,7 @@ class Pacer:
             _log.info("run.still_parked", **self._park_fields(park, now))
         if signal is Signal.THROTTLED and (self._governor.rate < rate or next_call > earliest):
             self._tell_slower(rate, next_call - now)
-        change = self._governor.rate / self._limited_to
-        # Where somebody waits, and at a throttle, the last call has taken what there was.
-        if change * _WORTH_A_NEW_WAIT < 1 or (self._limiting is not None and change > _WORTH_A_NEW_WAIT):
-            self._begin_anew()
+        self._limiter.follow(self._governor.rate)
         self._changed.set()
 
     def pause(self) -> None:
@@ -189,19 +152,9 @@ class Pacer:
         """Never exceed another rate from now on; see `RateController.limit`."""
         self._governor.limit(rate, seek=seek)
         # From now on, not from the last call on, lest who changes the rate again and again get calls for it.
-        self._spent_at = self.now()
-        self._begin_anew()
+        self._limiter.spent()
+        self._limiter.begin_anew(self._governor.rate)
         self._changed.set()
-
-    def _begin_anew(self) -> None:
-        """Limit by the rate as it is now: what was spent is counted in seconds of the old one.
-
-        A slow call has spent minutes, and a fast one next to nothing.
-        """
-        self._limiter, self._is_new = AsyncLimiter(1.0, 1.0), True
-        self._limited_to = self._governor.rate
-        if self._limiting is not None:
-            self._limiting.cancel()  # who waits by the old rate
 
     def close(self, why: Why) -> None:
         """Stop all but probes."""
