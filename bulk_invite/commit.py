@@ -79,6 +79,8 @@ class Journal(Protocol):
 
     def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]: ...
 
+    def prove(self) -> None: ...
+
 
 class Committer:
     """Writes what workers hand in. `run` it in the task group; `close` ends it when all is written.
@@ -166,6 +168,13 @@ class Committer:
     async def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
         """The rows in doubt, and those with an invitation, of some engagements. Raises CheckpointError."""
         return await self._alone(self._journal.rows_of, engagements)
+
+    async def prove(self) -> None:
+        """Return when it is certain that we are still the one sender. Raises CheckpointError.
+
+        It waits for a write that is under way, and so for as long as that takes.
+        """
+        await self._alone(self._journal.prove)
 
     async def _alone(self, write: Callable[[Unpack[_Arguments]], _Written], *values: *_Arguments) -> _Written:
         """Use the journal on its thread; after a failure nobody does any more."""

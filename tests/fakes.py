@@ -152,7 +152,7 @@ class MemoryJournal:
     """A checkpoint in memory.
 
     fails_at, admit_fails_at: the number of the `record` or `admit` call (from 1) from which on every one
-    fails. gate: what every `record` waits for.
+    fails. gate: what every `record` waits for. taken_over: the lock is another's from now on.
     """
 
     def __init__(
@@ -171,6 +171,7 @@ class MemoryJournal:
         self.ended_sources: list[str] = []
         self.memory: PacingMemory | None = None
         self.entered = threading.Event()
+        self.taken_over = False
         self._fails_at = fails_at
         self._gate = gate
         self._one_thread = threading.Lock()
@@ -242,6 +243,11 @@ class MemoryJournal:
                 [_doubtful(token, entry) for token, entry in rows if entry.doubt_since is not None],
                 [SettledRow(token, entry.invitation_id) for token, entry in rows if entry.invitation_id],
             )
+
+    def prove(self) -> None:
+        with self._alone():
+            if self.taken_over:
+                raise CheckpointError("The lock is somebody else's.")
 
     def record(self, events: Sequence[Event]) -> None:
         with self._alone():

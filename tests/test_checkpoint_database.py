@@ -61,6 +61,17 @@ def test_who_is_cut_off_never_writes_again_and_another_one_can_at_once(db: Datab
     ]
 
 
+def test_the_lock_is_proven_by_the_session_that_has_it(db: Database, place: Place) -> None:
+    with writing(place) as writer:
+        writer.prove()
+        admit(writer, invitation("a"))  # and no transaction stays open by that
+        writer.prove()
+        _cut(db)
+        with pytest.raises(CheckpointError) as raised:
+            writer.prove()
+        assert raised.value.heals
+
+
 @pytest.mark.parametrize("how", ["restarted", "killed"])
 def test_what_was_committed_outlives_the_server(how: str) -> None:
     with server() as running, database(running.url) as db:

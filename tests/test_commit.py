@@ -110,6 +110,19 @@ async def test_a_failed_write_reaches_everybody_who_waits_and_everybody_who_come
     assert len(journal.writes) == 1, "nothing is written after a failed write"
 
 
+async def test_who_is_not_the_sender_any_more_writes_nothing_any_more() -> None:
+    journal = MemoryJournal()
+    committer = _committer(journal)
+    async with _running(committer):
+        await committer.prove()
+        journal.taken_over = True
+        with pytest.raises(CheckpointError, match="somebody else's"):
+            await committer.prove()
+        with pytest.raises(CheckpointError, match="somebody else's"):
+            await committer.commit(_sent(1))
+    assert journal.events == []
+
+
 async def test_the_event_of_a_cancelled_waiter_is_written_all_the_same() -> None:
     gate = threading.Event()
     journal = MemoryJournal(gate=gate)

@@ -45,6 +45,12 @@ class Database(Protocol):
         Every commit is on the disk when it returns. Raises CheckpointHeldError while another has the lock.
         """
 
+    def prove(self, engine: Engine) -> None:
+        """Raise CheckpointError where the lock of `held`, or what it is for, is not ours any more.
+
+        engine: the one of `held`, outside of a transaction.
+        """
+
     def reading(self) -> Engine:
         """An engine that cannot write, also while a run is writing."""
 

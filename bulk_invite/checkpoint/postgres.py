@@ -109,6 +109,11 @@ class PostgresSchema:
             undo.callback(engine.dispose)
             yield engine
 
+    def prove(self, engine: Engine) -> None:
+        # The lock is the session's: as long as that answers, it is ours.
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("SELECT 1")
+
     def reading(self) -> Engine:
         with self.translated():
             connection = self._connect()

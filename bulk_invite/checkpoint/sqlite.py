@@ -17,6 +17,7 @@ from sqlalchemy.pool import QueuePool
 
 from bulk_invite.checkpoint.database import RESTORE, damaged, read_about
 from bulk_invite.checkpoint.file_examination import holder_told, require_writable
+from bulk_invite.checkpoint.identity import Files
 from bulk_invite.errors import CheckpointError, CheckpointHeldError
 from bulk_invite.journal import Owner
 
@@ -57,6 +58,7 @@ class SqliteFile:
         self._path = path
         self.name = str(path)
         self.timing: Callable[[], AbstractContextManager[None]] = nullcontext  # a disk cannot be torn from
+        self._files = Files(())
 
     def exists(self) -> bool:
         return self._path.exists() and self._path.stat().st_size > 0
@@ -94,7 +96,19 @@ class SqliteFile:
             undo.callback(lock.release)
             engine = self._writing()
             undo.callback(engine.dispose)
+            with self.translated(), engine.begin():
+                pass  # the log is made by the first transaction
+            self._files = Files((self._path, self._log(), Path(lock.lock_file)))
             yield engine
+
+    def prove(self, engine: Engine) -> None:
+        del engine
+        for path in self._files.changed():
+            raise CheckpointError(
+                f"The checkpoint {self.name} is not what it was: {path} was moved, removed or replaced.",
+                hint="Put it back as it was and run the same command again; do not start over, that would "
+                "send again.",
+            )
 
     def reading(self) -> Engine:
         def configure(connection: sqlite3.Connection) -> None:
@@ -228,12 +242,15 @@ class SqliteFile:
 
         SQLite would throw the log away, and all would be sent again.
         """
-        log = self._path.with_name(f"{self._path.name}-wal")
+        log = self._log()
         if not self.exists() and log.exists() and log.stat().st_size:
             raise CheckpointError(
                 f"The checkpoint {self.name} is empty or gone, but {log.name} beside it is not.",
                 hint=f"{RESTORE} The two belong together.",
             )
+
+    def _log(self) -> Path:
+        return self._path.with_name(f"{self._path.name}-wal")
 
     def _quoted(self) -> str:
         return self._path.absolute().as_uri().removeprefix("file://")

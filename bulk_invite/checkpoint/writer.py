@@ -246,6 +246,14 @@ class CheckpointWriter:
                     hint="Restore it from a copy; do not start over, that would send again.",
                 )
 
+    def prove(self) -> None:
+        """Raise CheckpointError where the lock, or what is written to, is not ours any more.
+
+        Costs some system calls in a file, and one question to the server in a database.
+        """
+        with self._database.translated(), self._database.timing():
+            self._database.prove(self._engine)
+
     def _prepare(self, catalog: str) -> None:
         self._catalog = catalog
         with self._engine.begin() as connection:

@@ -124,6 +124,10 @@ class Journal:
         self._check()
         return self._writer.rows_of(engagements)
 
+    def prove(self) -> None:
+        self._check()
+        self._writer.prove()
+
     def record(self, events: Sequence[Event]) -> None:
         self._process.passes("writing")
         self._check()
