@@ -26,6 +26,7 @@ from bulk_invite.outcome import (
     Unknown,
     Unreachable,
     Verdict,
+    Withheld,
 )
 
 NO_ID: Final = "SuccessWithoutId"
@@ -37,6 +38,9 @@ CREDENTIALS_REFUSED: Final = "CredentialsRefused"
 
 CREDENTIALS_NOT_RENEWED: Final = "CredentialsNotRenewed"
 """Renewing the credentials failed for the moment, before anything was sent."""
+
+WITHHELD: Final = "Withheld"
+"""The call was told not to start, right before its first byte."""
 
 _THROTTLED: Final = frozenset(
     {
@@ -166,7 +170,7 @@ def signal(verdict: Verdict) -> Signal:
 
 def is_counted(verdict: Verdict) -> bool:
     """Whether the service may count the call by the day: all that it has not turned away at the door."""
-    return not isinstance(verdict, Throttled | Unreachable | SenderRefused)
+    return not isinstance(verdict, Throttled | Unreachable | Withheld | SenderRefused)
 
 
 def _classify_http(answer: HttpAnswer) -> Verdict:
@@ -212,6 +216,8 @@ def _classify_refusal(answer: HttpAnswer) -> Verdict:
 
 
 def _classify_silence(answer: NoAnswer) -> Verdict:
+    if answer.code == WITHHELD:
+        return Withheld(answer.code)
     if answer.exceptions[0] == _CATCH_ALL:
         return Doubtful(answer.code)
     names = set(answer.exceptions)

@@ -34,6 +34,7 @@ from bulk_invite.outcome import (
     Throttled,
     Unreachable,
     Verdict,
+    Withheld,
 )
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import Permit, Why
@@ -240,7 +241,7 @@ class Deliverer:
     def _note(self, life: Life, verdict: Verdict) -> None:
         """Learn whether the service is there and which engagements are full; park where it is the account."""
         match verdict:
-            case Unreachable():
+            case Unreachable() | Withheld():
                 return
             case Doubtful():
                 self._outage.doubtful(life)

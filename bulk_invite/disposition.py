@@ -29,6 +29,7 @@ from bulk_invite.outcome import (
     Unknown,
     Unreachable,
     Verdict,
+    Withheld,
 )
 
 
@@ -122,6 +123,8 @@ def dispose(  # noqa: C901, PLR0911 - one arm for each verdict, none with a bran
             return Disposition(
                 as_before, Next.AGAIN_WHEN_REACHABLE, "unreachable", code, doubt_since, counted=False
             )
+        case Withheld(code):
+            return Disposition(as_before, Next.AGAIN, "withheld", code, doubt_since, counted=False)
         case Doubtful(code):
             step = Next.AGAIN if tries_left > 0 else Next.LOOK_UP
             since = sent_at if doubt_since is None else doubt_since

@@ -49,9 +49,13 @@ class HttpAnswer:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """A call that ended without an answer: the names of the exceptions, outermost first."""
+    """A call that ended without an answer: the names of the exceptions, outermost first.
+
+    started: bytes of it may have left; False is known for sure.
+    """
 
     exceptions: tuple[str, ...]
+    started: bool = True
 
     @property
     def code(self) -> str:
@@ -92,6 +96,13 @@ class Doubtful:
 @dataclass(frozen=True, slots=True)
 class Unreachable:
     """Nothing was sent; the endpoint is down."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """Nothing was sent: what the call rested on did not hold any more when its bytes were to leave."""
 
     code: str
 
@@ -139,6 +150,7 @@ Verdict = (
     | EngagementFull
     | Doubtful
     | Unreachable
+    | Withheld
     | Conflict
     | Refused
     | Denied

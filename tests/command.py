@@ -9,6 +9,7 @@ import pty
 import signal
 import socket
 import socketserver
+import ssl
 import struct
 import subprocess
 import sys
@@ -350,9 +351,11 @@ _IDENTITY = http(
 class ScriptedServer:
     """Answers Create calls by a script, and all other calls by `others`: STS, with account 111122223333.
 
-    reads: a script for List and Get calls, where `others` is for STS only.
+    reads: a script for List and Get calls, where `others` is for STS only. tls: what it speaks then;
+    greeting: seconds before it does.
 
-    creates: the Create calls as they came, oldest first. others: all the rest.
+    creates: the Create calls as they came, oldest first. others: all the rest. heard: the sizes of all that
+    came, HTTP or not, inside of TLS.
     """
 
     def __init__(
@@ -361,9 +364,14 @@ class ScriptedServer:
         *,
         others: Callable[[], bytes] = lambda: _IDENTITY,
         reads: Callable[[Request], Reply] | None = None,
+        tls: ssl.SSLContext | None = None,
+        greeting: float = 0.0,
     ) -> None:
         self._others = others
         self._reads = reads
+        self._tls = tls
+        self._greeting = greeting
+        self.heard: list[int] = []
         self.creates: list[Request] = []
         self.others: list[Request] = []
         self._script = script
@@ -376,7 +384,8 @@ class ScriptedServer:
                 scripted._serve(self.request)
 
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Connection)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.port: int = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}" if tls is None else f"https://localhost:{self.port}"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -393,12 +402,22 @@ class ScriptedServer:
     def _serve(self, connection: socket.socket) -> None:
         self._connections.add(connection)
         try:
-            while (request := _read(connection)) is not None and self._answer(connection, request):
-                pass
-        except OSError:  # the caller has hung up
+            if self._tls is None:
+                self._talk(connection)
+                return
+            self._stopped.wait(self._greeting)
+            with self._tls.wrap_socket(connection, server_side=True) as secured:
+                self._connections.add(secured)
+                self._talk(secured)
+                self._connections.discard(secured)
+        except OSError:  # the caller has hung up, or does not like the certificate
             return
         finally:
             self._connections.discard(connection)
+
+    def _talk(self, connection: socket.socket) -> None:
+        while (request := _read(connection, self.heard)) is not None and self._answer(connection, request):
+            pass
 
     def _reply(self, request: Request) -> Reply:
         if request.is_create:
@@ -419,11 +438,12 @@ class ScriptedServer:
         return reply.then is Then.KEEP
 
 
-def _read(connection: socket.socket) -> Request | None:
+def _read(connection: socket.socket, heard: list[int]) -> Request | None:
     """The next request; None where none comes, or what comes is no HTTP, such as a TLS greeting."""
     data = b""
     while b"\r\n\r\n" not in data:
         received = connection.recv(65536)
+        heard += [len(received)] if received else []
         if not received or not (data + received).startswith((b"POST", b"GET")):
             return None
         data += received

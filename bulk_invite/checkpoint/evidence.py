@@ -16,7 +16,7 @@ from bulk_invite.outcome import State
 from bulk_invite.proof import UNANSWERED, Repeats
 
 _YES: Final = ("created", "found")
-_UNCOUNTED: Final = ("unreachable", "sender_refused")
+_UNCOUNTED: Final = ("unreachable", "withheld", "sender_refused")
 _STATES: Final = [state.value for state in State]
 
 

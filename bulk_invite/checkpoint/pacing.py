@@ -13,7 +13,7 @@ from bulk_invite.journal import WITHOUT_CALL, PacingMemory
 
 THROTTLED: Final = "throttled"
 
-NOT_COUNTED: Final = (THROTTLED, "unreachable", "sender_refused")
+NOT_COUNTED: Final = (THROTTLED, "unreachable", "withheld", "sender_refused")
 """Outcomes of calls that the service has turned away at the door or never saw."""
 
 _DAY: Final = 86_400.0

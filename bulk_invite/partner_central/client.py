@@ -6,6 +6,7 @@ Whatever the service or the network does to a call is an answer; nothing of that
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -15,7 +16,7 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from bulk_invite.classify import CREDENTIALS_NOT_RENEWED, CREDENTIALS_REFUSED, classify
+from bulk_invite.classify import CREDENTIALS_NOT_RENEWED, CREDENTIALS_REFUSED, WITHHELD, classify
 from bulk_invite.doubt import Content, Page
 from bulk_invite.errors import SenderError
 from bulk_invite.journal import Owner
@@ -30,6 +31,7 @@ from bulk_invite.outcome import (
 )
 from bulk_invite.partner_central.answers import content, page, refusal, silence, success, text, unreadable
 from bulk_invite.partner_central.provenance import Provenance, provenance_of
+from bulk_invite.partner_central.transport import Transmission, under_way
 
 _log = structlog.get_logger()
 
@@ -52,6 +54,10 @@ _UNREADABLE: Final = (
 """What the SDK's parsers raise on a body that they did not expect, such as a page of a proxy."""
 
 _Returned = TypeVar("_Returned")
+
+
+def _always() -> bool:
+    return True
 
 
 class PartnerCentral:
@@ -91,10 +97,16 @@ class PartnerCentral:
             return NoAnswer((CREDENTIALS_REFUSED, *renewed.exceptions))
         return renewed
 
-    async def create(self, body: bytes) -> Answer:
-        """Call CreateEngagementInvitation once with the frozen request `body` (JSON)."""
+    async def create(self, body: bytes, may_start: Callable[[], bool] = _always) -> Answer:
+        """Call CreateEngagementInvitation once with the frozen request `body` (JSON).
+
+        may_start: asked when the connection stands, right before the first byte; where it says no, nothing
+        leaves, and the answer is `WITHHELD`. It must neither wait nor raise.
+        """
         request = orjson.loads(body)
-        response = await self._called(_CREATE, lambda: self._client.create_engagement_invitation(**request))
+        response = await self._called(
+            _CREATE, lambda: self._client.create_engagement_invitation(**request), may_start
+        )
         return success(response) if isinstance(response, Mapping) else response
 
     async def list_invitations(self, engagements: Sequence[str], next_token: str) -> Page | Answer:
@@ -160,13 +172,22 @@ class PartnerCentral:
         return provenance_of(self._credentials)
 
     async def _called(
-        self, operation: str, call: Callable[[], Awaitable[Mapping[str, Any]]]
+        self,
+        operation: str,
+        call: Callable[[], Awaitable[Mapping[str, Any]]],
+        may_start: Callable[[], bool] = _always,
     ) -> Mapping[str, Any] | Answer:
         """A call of the service, in the time that it has."""
-        with anyio.CancelScope(deadline=anyio.current_time() + self._deadline):
-            return await self._tried(operation, call)
+        transmission = Transmission(may_start)
         # The scope swallows the cancellation that its own deadline brings about.
-        return NoAnswer((TimeoutError.__name__,))
+        answer: Mapping[str, Any] | Answer = NoAnswer((TimeoutError.__name__,))
+        with anyio.CancelScope(deadline=anyio.current_time() + self._deadline), under_way(transmission):
+            answer = await self._tried(operation, call)
+        if not isinstance(answer, NoAnswer):
+            return answer
+        if transmission.withheld:
+            answer = NoAnswer((WITHHELD,))
+        return replace(answer, started=transmission.started)
 
     async def _tried(self, operation: str, call: Callable[[], Awaitable[_Returned]]) -> _Returned | Answer:
         """What a call returns, or what became of it."""

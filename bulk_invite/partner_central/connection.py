@@ -17,15 +17,15 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import aioboto3
-import aiohttp
 from aiobotocore.config import AioConfig
-from aiobotocore.httpsession import AIOHTTPSession
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import Loader, create_loader
 
 from bulk_invite import service_model
 from bulk_invite.errors import SenderError
 from bulk_invite.partner_central.client import PartnerCentral
+from bulk_invite.partner_central.session import Session
+from bulk_invite.partner_central.transport import PartnerCentralSession
 
 SERVICE: Final = "partnercentral-selling"
 STS: Final = "sts"
@@ -71,9 +71,11 @@ async def connect(connection: Connection) -> AsyncIterator[PartnerCentral]:
     """
     async with AsyncExitStack() as stack:
         try:
-            session = aioboto3.Session(profile_name=connection.profile, region_name=connection.region)
+            inner = Session()
+            session = aioboto3.Session(
+                botocore_session=inner, profile_name=connection.profile, region_name=connection.region
+            )
             folder = stack.enter_context(_loader_folder(connection.model))
-            inner = session._session  # noqa: SLF001 - there is no public way in
             inner.register_component("data_loader", loader(folder, inner.get_config_variable("data_path")))
             credentials: Any = await session.get_credentials()
             if credentials is None:
@@ -149,7 +151,7 @@ def _config(connection: Connection) -> AioConfig:
         # Rows were validated against the same model, more strictly.
         parameter_validation=False,
         tcp_keepalive=True,
-        http_session_cls=_WithoutRedirects,
+        http_session_cls=PartnerCentralSession,
         # The SDK builds its own anew twice for every call, a tenth of what a call costs.
         user_agent=_USER_AGENT,
     )
@@ -161,18 +163,3 @@ def _no_credentials(reason: str) -> SenderError:
         hint="Set AWS_PROFILE or --profile, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role "
         "is attached; no row was touched.",
     )
-
-
-class _WithoutRedirects(AIOHTTPSession):  # type: ignore[misc] # aiobotocore has no types
-    """aiohttp follows redirects, with the body, to wherever they lead; the SDK gives no way to say no."""
-
-    async def _get_session(self, proxy_url: str | None) -> _NoRedirects:
-        return _NoRedirects(await super()._get_session(proxy_url))
-
-
-@dataclass(frozen=True, slots=True)
-class _NoRedirects:
-    session: aiohttp.ClientSession
-
-    async def request(self, *arguments: Any, **options: Any) -> aiohttp.ClientResponse:
-        return await self.session.request(*arguments, allow_redirects=False, **options)

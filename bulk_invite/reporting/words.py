@@ -23,6 +23,7 @@ WHY_REPEATED: Final = {
     "throttled": "throttled",
     "doubtful": "the call ended without a clear answer",
     "unreachable": "the endpoint was not reached",
+    "withheld": "told not to start right before its first byte: nothing was sent",
     "engagement_full": "the engagement was full",
     "set_aside": "set aside: the engagement was full",
     "absent": "looked up, and found not to have arrived",

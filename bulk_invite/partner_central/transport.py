@@ -1,0 +1,128 @@
+"""The HTTP of every AWS call: TLS is checked, redirects are not followed, and a call starts only if it may.
+
+A call is signed and waits for a connection, for TLS, for a proxy's tunnel; only then are its bytes written.
+`Transmission.may_start` is asked right there, and between its yes and the system call that takes the first
+bytes nothing else of this program runs. aiohttp keeps the headers back until the body is written, so a body
+that is not written keeps the whole request back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from ssl import SSLContext
+from typing import Any
+
+import aiohttp
+from aiobotocore.httpsession import AIOHTTPSession
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_writer import StreamWriter
+
+from bulk_invite.partner_central.tls import checked
+
+
+@dataclass(slots=True)
+class Transmission:
+    """One call on its way. started: its bytes may have left; withheld: it was told not to start."""
+
+    may_start: Callable[[], bool]
+    started: bool = False
+    withheld: bool = False
+
+
+_under_way: ContextVar[Transmission] = ContextVar("transmission")
+
+
+@contextmanager
+def under_way(transmission: Transmission) -> Iterator[None]:
+    """The call of Partner Central that is made in this block; calls of other services go by without it."""
+    token = _under_way.set(transmission)
+    try:
+        yield
+    finally:
+        _under_way.reset(token)
+
+
+class CheckedSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore has no types
+    """The SDK's connections, with TLS that is checked whatever it is told."""
+
+    def _create_connector(self, proxy_url: str | None) -> aiohttp.TCPConnector:
+        certificate = (self._cert_file, self._key_file) if self._key_file else self._cert_file
+        service, proxy = checked(self._verify, certificate=certificate), None
+        if proxy_url is not None and proxy_url.startswith("https:"):
+            settings = self._proxy_config.settings
+            proxy = checked(
+                self._verify,
+                settings.get("proxy_ca_bundle"),
+                certificate=settings.get("proxy_client_cert"),
+            )
+        return _Connector(service, proxy, limit=self._max_pool_connections, **self._connector_args)
+
+    async def _get_session(self, proxy_url: str | None) -> _Requests:
+        return _Requests(await super()._get_session(proxy_url))
+
+
+class PartnerCentralSession(CheckedSession):
+    """For calls that are `under_way`."""
+
+    async def _get_session(self, proxy_url: str | None) -> _Requests:
+        return _Requests((await super()._get_session(proxy_url)).session, _under_way.get())
+
+
+@dataclass(frozen=True, slots=True)
+class _Requests:
+    """aiohttp follows redirects, with the body, to wherever they lead; the SDK gives no way to say no."""
+
+    session: aiohttp.ClientSession
+    transmission: Transmission | None = None
+
+    async def request(self, *arguments: Any, data: Any, **options: Any) -> aiohttp.ClientResponse:
+        if self.transmission is not None:
+            data = _Body(data, self.transmission)
+        return await self.session.request(*arguments, data=data, allow_redirects=False, **options)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """An https proxy has authorities of its own: what vouches for it does not vouch for the service."""
+
+    def __init__(self, service: SSLContext, proxy: SSLContext | None, **options: Any) -> None:
+        super().__init__(ssl=service, **options)
+        self._of_proxy = proxy
+
+    def _get_ssl_context(self, req: aiohttp.ClientRequest) -> SSLContext | None:
+        # The request to the proxy itself, for a tunnel, goes through no proxy.
+        if self._of_proxy is not None and req.proxy is None:
+            return self._of_proxy
+        return super()._get_ssl_context(req)
+
+
+class _Withheld(Exception):  # noqa: N818 - no error: it is what the call was told
+    """aiohttp closes the connection over it, with nothing written."""
+
+
+class _Body(aiohttp.BytesPayload):
+    """The body of a request, and with it the decision whether any of it leaves."""
+
+    def __init__(self, body: bytes, transmission: Transmission) -> None:
+        super().__init__(body)
+        self._transmission = transmission
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        self._start(writer)
+        await super().write(writer)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        self._start(writer)
+        await super().write_with_length(writer, content_length)
+
+    def _start(self, writer: AbstractStreamWriter) -> None:
+        """Raises where nothing may be written any more, or nothing can."""
+        transport = writer.transport if isinstance(writer, StreamWriter) else None
+        if transport is None or transport.is_closing():
+            raise aiohttp.ClientConnectionResetError("The connection is closed.")
+        self._transmission.withheld = not self._transmission.may_start()
+        if self._transmission.withheld:
+            raise _Withheld
+        self._transmission.started = True

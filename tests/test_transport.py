@@ -1,0 +1,215 @@
+"""Between the decision to call and the first byte: who is asked, when, and that a no keeps all back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import anyio
+import orjson
+import pytest
+from authority import Authority
+from command import CREATED, CREDENTIALS, Reply, ScriptedServer, Then, always, free_port, http
+from rows import make_row
+
+from bulk_invite.classify import WITHHELD, classify
+from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer, Unreachable, Withheld
+from bulk_invite.partner_central import Connection, connect
+
+pytestmark = pytest.mark.anyio
+
+_KEPT_BACK = NoAnswer((WITHHELD,), started=False)
+
+
+@pytest.fixture(params=[True, False], ids=["uvloop", "asyncio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"use_uvloop": request.param}
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(autouse=True)
+def _surroundings(monkeypatch: pytest.MonkeyPatch, authority: Authority) -> None:
+    for name in tuple(os.environ):
+        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    nowhere = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
+    for name, value in {**nowhere, **CREDENTIALS, "AWS_CA_BUNDLE": str(authority.file)}.items():
+        monkeypatch.setenv(name, value)
+
+
+def _connection(url: str, *, deadline: float = 10.0) -> Connection:
+    return Connection(
+        region="us-east-1",
+        profile=None,
+        endpoint_url=url,
+        catalog="Sandbox",
+        model=None,
+        in_flight=1,
+        deadline=deadline,
+    )
+
+
+def _body() -> bytes:
+    return orjson.dumps(make_row(0, Catalog="Sandbox", ClientToken="a-token"))
+
+
+class _Word:
+    """What is said to a call that wants to start. asked: how often."""
+
+    def __init__(self, *, word: bool = True) -> None:
+        self.word = word
+        self.asked = 0
+
+    def __call__(self) -> bool:
+        self.asked += 1
+        return self.word
+
+
+@pytest.mark.parametrize("secured", [False, True])
+async def test_a_call_that_may_not_start_sends_nothing_and_one_that_may_is_told_apart(
+    authority: Authority, *, secured: bool
+) -> None:
+    with ScriptedServer(always(CREATED), tls=authority.server() if secured else None) as server:
+        async with connect(_connection(server.url)) as partner_central:
+            for kept_alive in (False, True):
+                no = _Word(word=False)
+                assert await partner_central.create(_body(), no) == _KEPT_BACK
+                assert (no.asked, len(server.creates)) == (1, int(kept_alive))
+                if not kept_alive:
+                    assert not server.heard
+                    assert isinstance(await partner_central.create(_body(), _Word()), HttpAnswer)
+    assert len(server.creates) == 1
+    assert classify(_KEPT_BACK) == Withheld(WITHHELD)
+
+
+async def test_the_word_is_asked_for_when_the_connection_stands_not_before(authority: Authority) -> None:
+    # Each of them waits for something else; the word is taken back meanwhile.
+    greets_late = ScriptedServer(always(CREATED), tls=authority.server(), greeting=0.3)
+    with greets_late, ScriptedServer(always(CREATED), tls=authority.server()) as prompt:
+        await _withheld_late(greets_late.url)
+        async with _slow_tunnel(0.3) as tunnel:
+            with pytest.MonkeyPatch.context() as proxied:
+                proxied.setenv("HTTPS_PROXY", tunnel)
+                await _withheld_late(prompt.url)
+        assert not greets_late.heard + prompt.heard
+
+
+async def _withheld_late(url: str) -> None:
+    word = _Word()
+    async with connect(_connection(url)) as partner_central, anyio.create_task_group() as group:
+        group.start_soon(_taken_back, word)
+        assert await partner_central.create(_body(), word) == _KEPT_BACK
+
+
+async def _taken_back(word: _Word) -> None:
+    await anyio.sleep(0.1)
+    assert not word.asked
+    word.word = False
+
+
+@asynccontextmanager
+async def _slow_tunnel(seconds: float) -> AsyncIterator[str]:
+    """A proxy that takes its time for the one tunnel that it makes."""
+
+    def tunnel() -> None:
+        near, _ = listener.accept()
+        with near:
+            host, port = near.recv(65536).split()[1].decode().split(":")
+            time.sleep(seconds)
+            with socket.create_connection((host, int(port))) as far:
+                near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                back = threading.Thread(target=_passed_on, args=(far, near))
+                back.start()
+                _passed_on(near, far)
+                back.join()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=tunnel)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        await anyio.to_thread.run_sync(thread.join)
+
+
+def _passed_on(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+
+async def test_the_word_holds_after_a_wait_for_a_connection_of_the_pool() -> None:
+    word, answers = _Word(), list[Answer]()
+
+    async def call(may_start: _Word) -> None:
+        answers.append(await partner_central.create(_body(), may_start))
+
+    with ScriptedServer(always(Reply(CREATED, after=0.3))) as server:
+        async with connect(_connection(server.url)) as partner_central, anyio.create_task_group() as group:
+            for _ in range(4):  # as many as the pool has
+                group.start_soon(call, _Word())
+            await anyio.sleep(0.1)
+            group.start_soon(call, word)
+            await anyio.sleep(0.1)
+            assert (len(server.creates), word.asked) == (4, 0)
+            word.word = False
+        assert len(server.creates) == 4
+    assert answers.count(_KEPT_BACK) == 1
+
+
+@pytest.mark.parametrize("secured", [False, True])
+async def test_nothing_comes_between_the_word_and_the_bytes(authority: Authority, *, secured: bool) -> None:
+    arrived = list[int]()
+
+    def starve() -> None:
+        time.sleep(0.2)
+        arrived.append(len(server.creates))
+
+    def may_start() -> bool:
+        asyncio.get_running_loop().call_soon(starve)
+        return True
+
+    with ScriptedServer(always(CREATED), tls=authority.server() if secured else None) as server:
+        async with connect(_connection(server.url)) as partner_central:
+            await partner_central.create(_body(), may_start)
+    assert arrived == [1]
+
+
+async def test_an_ending_without_an_answer_says_whether_bytes_may_have_left(authority: Authority) -> None:
+    silent = ScriptedServer(always(Reply(CREATED, after=5.0)))
+    closing = ScriptedServer(always(Reply(then=Then.CLOSE)))
+    greets_late = ScriptedServer(always(CREATED), tls=authority.server(), greeting=5.0)
+    with silent, closing, greets_late:
+        nobody = f"http://127.0.0.1:{free_port()}"
+        urls = (silent.url, closing.url, greets_late.url, nobody)
+        answers = [await _unanswered(url) for url in urls]
+    assert [answer.started for answer in answers] == [True, True, False, False]
+    assert isinstance(classify(answers[-1]), Unreachable)
+
+
+async def _unanswered(url: str) -> NoAnswer:
+    async with connect(_connection(url, deadline=0.3)) as partner_central:
+        answer = await partner_central.create(_body())
+    assert isinstance(answer, NoAnswer)
+    return answer
+
+
+async def test_a_word_that_cannot_be_given_is_a_no() -> None:
+    def broken() -> bool:
+        raise ZeroDivisionError
+
+    with ScriptedServer(always(http(200, {}))) as server:
+        async with connect(_connection(server.url)) as partner_central:
+            answer = await partner_central.create(_body(), broken)
+        assert isinstance(answer, NoAnswer)
+        assert not answer.started
+        assert not server.heard
