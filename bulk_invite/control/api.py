@@ -7,8 +7,9 @@ from typing import Final, Protocol
 
 import anyio
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 
+from bulk_invite.control.answers import answer, refused
 from bulk_invite.run_status import Past, RunState, RunStatus
 
 _EVERY: Final = 1.0
@@ -19,6 +20,8 @@ _STREAMS: Final = 32
 
 _RETRY: Final = b"retry: 1000\n\n"
 """Milliseconds after which a browser asks again when the connection was lost."""
+
+_STREAM: Final = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
 
 
 class Told(Protocol):
@@ -44,10 +47,12 @@ def api_routes(run: Told, exposition: Callable[[str], Awaitable[tuple[bytes, str
 
     async def events(request: web.Request) -> web.StreamResponse:
         stream = object()
+        if request.method == hdrs.METH_HEAD:
+            return web.Response(headers=_STREAM)
         try:
             listening.acquire_on_behalf_of_nowait(stream)
         except anyio.WouldBlock:
-            return answer({"error": "As many as can be are told of events already."}, status=503)
+            return refused(503, "As many as can be are told of events already.")
         try:
             return await _events(request, run)
         finally:
@@ -65,14 +70,10 @@ def api_routes(run: Told, exposition: Callable[[str], Awaitable[tuple[bytes, str
     ]
 
 
-def answer(value: object, *, status: int = 200) -> web.Response:
-    """Anything of ours as JSON."""
-    return web.Response(status=status, body=orjson.dumps(value), content_type="application/json")
-
-
 async def _events(request: web.Request, run: Told) -> web.StreamResponse:
     """The status, again and again, until the run has ended or nobody listens."""
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+    response = web.StreamResponse(headers=_STREAM)
+    response.force_close()
     await response.prepare(request)
     try:
         await response.write(_RETRY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
@@ -11,8 +12,9 @@ import orjson
 import structlog
 from aiohttp import web
 
-from bulk_invite.control.api import Told, answer
-from bulk_invite.control.guard import Refusal, check_change
+from bulk_invite.control.answers import answer
+from bulk_invite.control.api import Told
+from bulk_invite.control.guard import Refusal, Refused, check_change
 from bulk_invite.run_status import Rate
 
 _log = structlog.get_logger()
@@ -46,10 +48,21 @@ _Change = Callable[[Controls, _Body], _Said]
 
 def change_routes(run: Told, controls: Controls, token: str | None) -> list[web.RouteDef]:
     """token: what a change has to come with; None where there are none to be."""
+    refused = Refused()
+
+    def check(request: web.Request, what: str) -> None:
+        try:
+            check_change(request.headers, token)
+        except Refusal as refusal:
+            if times := refused.note(time.monotonic()):
+                _log.warning(
+                    "control.refused", what=what, by=request.remote, reason=str(refusal), times=times
+                )
+            raise
 
     def route(what: str, change: _Change) -> web.RouteDef:
         async def changed(request: web.Request) -> web.Response:
-            check_change(request.headers, token)
+            check(request, what)
             body = await _object(request)
             if controls.ending:
                 raise Refusal(409, "The run is ending already.")
@@ -115,6 +128,8 @@ async def _object(request: web.Request) -> _Body:
             text = await request.read()
     except web.HTTPRequestEntityTooLarge as error:
         raise Refusal(413, "The body is too large.") from error
+    except web.RequestPayloadError as error:
+        raise Refusal(400, "The body is not what the headers say.") from error
     if text is None:
         raise Refusal(408, "The body did not come.")
     try:

@@ -8,13 +8,17 @@ the request has to name it; and a change needs a token that a browser never adds
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
+from math import inf
 from typing import Final
 from urllib.parse import urlsplit
 
 _OURS: Final = {"same-origin", "none"}
 """Of `Sec-Fetch-Site` (W3C Fetch Metadata): a page of ours, or the operator by hand."""
+
+_WINDOW: Final = 60.0
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer
@@ -23,6 +27,21 @@ class Refusal(Exception):  # noqa: N818 - it is an answer
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
         self.status = status
+
+
+class Refused:
+    """Counts refused changes of a minute: whoever tries tokens is seen in the log, and does not fill it."""
+
+    def __init__(self) -> None:
+        self._since = -inf
+        self._times = 0
+
+    def note(self, now: float) -> int | None:
+        """One more at `now` (seconds): how many it are, where that is worth a line: 1, 10, 100 ..."""
+        if now - self._since >= _WINDOW:
+            self._since, self._times = now, 0
+        self._times += 1
+        return self._times if re.fullmatch("10*", str(self._times)) else None
 
 
 def check_host(host: str | None, listening_on: str) -> None:

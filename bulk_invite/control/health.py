@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from bulk_invite.control.api import answer
+from bulk_invite.control.answers import answer
 from bulk_invite.health_view import HealthView
 
 

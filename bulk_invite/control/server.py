@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import traceback
 from collections.abc import Iterable
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import anyio
 import structlog
@@ -16,7 +15,9 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
-from bulk_invite.control.api import answer
+from bulk_invite.control.answers import refused
+from bulk_invite.control.connection import Connection
+from bulk_invite.control.connections import Connections
 from bulk_invite.control.guard import Refusal, check_host
 from bulk_invite.control.pages import POLICY
 from bulk_invite.errors import ControlError
@@ -25,12 +26,6 @@ _log = structlog.get_logger()
 
 _LARGEST: Final = 4096
 """Bytes of a request's body."""
-
-_MOST: Final = 128
-"""Connections at a time."""
-
-_IDLE: Final = 30.0
-"""Seconds that a connection may say nothing."""
 
 _PATIENCE_AT_END: Final = 0.1
 """Seconds, twice, that answers on their way are waited for; they take milliseconds."""
@@ -44,13 +39,7 @@ async def serve(host: str, port: int, routes: Iterable[web.RouteDef]) -> None:
     app = web.Application(middlewares=[_guarded(host)], client_max_size=_LARGEST)
     app.add_routes(routes)
     app.on_response_prepare.append(_finish_headers)
-    runner = _Runner(
-        app,
-        access_log=None,
-        logger=_complaints(),
-        keepalive_timeout=_IDLE,
-        shutdown_timeout=_PATIENCE_AT_END,
-    )
+    runner = _Runner(app)
     await runner.setup()
     try:
         await _listen(runner, host, port)
@@ -60,25 +49,18 @@ async def serve(host: str, port: int, routes: Iterable[web.RouteDef]) -> None:
             await runner.cleanup()
 
 
-class _Refused(asyncio.Protocol):
-    """A connection too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
-
-
 class _Runner(web.AppRunner):
-    """Takes `_MOST` connections at a time: whoever opens thousands must not use up the files of the run."""
+    """Makes connections of ours."""
+
+    def __init__(self, app: web.Application) -> None:
+        super().__init__(app, shutdown_timeout=_PATIENCE_AT_END)
+        self._make = partial(Connection, others=Connections(), logger=_complaints())
 
     @property
     def server(self) -> Any:
         """What makes a protocol for each connection."""
         server = super().server
-        return None if server is None else partial(_taken, server)
-
-
-def _taken(server: web.Server) -> asyncio.BaseProtocol:
-    return server() if len(server.connections) < _MOST else _Refused()
+        return None if server is None else partial(self._make, server)
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
@@ -95,18 +77,21 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
 
 
 def _guarded(host: str) -> Middleware:
-    """What is refused gets its sentence, and nobody gets in by another name."""
+    """What is refused gets its sentence, nobody gets in by another name, and no body is unpacked."""
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        cast("Connection", request.protocol).answering()
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            return refused(415)
         try:
             check_host(request.headers.get("Host"), host)
             return await handler(request)
         except Refusal as refusal:
-            refused = answer({"error": str(refusal)}, status=refusal.status)
+            response = refused(refusal.status, str(refusal))
             if refusal.status == HTTPStatus.UNAUTHORIZED:
-                refused.headers["WWW-Authenticate"] = "Bearer"
-            return refused
+                response.headers["WWW-Authenticate"] = "Bearer"
+            return response
 
     return guarded
 
@@ -127,6 +112,8 @@ class _Complaints(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, HttpProcessingError):
             _log.debug("control.not_http", kind=type(error).__name__)
+        elif isinstance(error, ConnectionError):
+            _log.debug("control.left", kind=type(error).__name__)
         elif error is not None:
             # A defect of ours. Its text may hold anything, its place does not.
             *_, last = traceback.extract_tb(error.__traceback__)
