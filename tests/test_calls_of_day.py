@@ -26,6 +26,7 @@ from bulk_invite.outcome import (
     Unknown,
     Unreachable,
     Verdict,
+    Withheld,
 )
 
 _NOW = 1_800_000_000.0
@@ -38,6 +39,7 @@ _VERDICTS: list[Verdict] = [
     EngagementFull("F"),
     Doubtful("D"),
     Unreachable("U"),
+    Withheld("W"),
     Conflict("C"),
     Refused("R"),
     Denied("A", whole_account=False),
