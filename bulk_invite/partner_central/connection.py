@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -42,6 +42,9 @@ _USER_AGENT: Final = f"bulk-invite/{version('bulk-invite')} aiobotocore/{version
 _TEMPORARY_KEY: Final = "ASIA"
 """How the ids of temporary access keys begin (AWS: "Unique identifiers" in the IAM user guide)."""
 
+_NOBODY: Final = {"aws_access_key_id": "nobody", "aws_secret_access_key": "nobody"}
+"""Without any, the SDK would look for credentials in all places, only to say where the service is."""
+
 _STS_CONFIG: Final = AioConfig(
     connect_timeout=3, read_timeout=3, retries={"total_max_attempts": 3, "mode": "standard"}
 )
@@ -71,12 +74,7 @@ async def connect(connection: Connection) -> AsyncIterator[PartnerCentral]:
     """
     async with AsyncExitStack() as stack:
         try:
-            inner = Session()
-            session = aioboto3.Session(
-                botocore_session=inner, profile_name=connection.profile, region_name=connection.region
-            )
-            folder = stack.enter_context(_loader_folder(connection.model))
-            inner.register_component("data_loader", loader(folder, inner.get_config_variable("data_path")))
+            session = stack.enter_context(_session(connection))
             credentials: Any = await session.get_credentials()
             if credentials is None:
                 raise _no_credentials("none were found")
@@ -101,6 +99,33 @@ async def connect(connection: Connection) -> AsyncIterator[PartnerCentral]:
             deadline=connection.deadline,
             has_one_endpoint=connection.endpoint_url is not None,
         )
+
+
+@asynccontextmanager
+async def unsigned(connection: Connection) -> AsyncIterator[tuple[PartnerCentralSession, str]]:
+    """The line that calls go by, and where they go; nothing is sent, and no credentials are looked for.
+
+    No other service model is read for it, whatever `connection` says. Raises BotoCoreError.
+    """
+    with _session(replace(connection, model=None)) as session:
+        async with session.client(
+            SERVICE, endpoint_url=connection.endpoint_url, config=_config(connection), **_NOBODY
+        ) as client:
+            # What the client itself says of its endpoint is not what the rules of the service make of it.
+            members = {"Catalog": connection.catalog, "ParticipantType": "SENDER"}
+            url = await client.generate_presigned_url("list_engagement_invitations", Params=members)
+            yield client._endpoint.http_session, url  # noqa: SLF001 - there is no public way in
+
+
+@contextmanager
+def _session(connection: Connection) -> Iterator[aioboto3.Session]:
+    inner = Session()
+    session = aioboto3.Session(
+        botocore_session=inner, profile_name=connection.profile, region_name=connection.region
+    )
+    with _loader_folder(connection.model) as folder:
+        inner.register_component("data_loader", loader(folder, inner.get_config_variable("data_path")))
+        yield session
 
 
 @lru_cache(maxsize=1)

@@ -1,35 +1,30 @@
 """The endpoint before anything is signed: its name, its door, its certificate and its clock.
 
-What the SDK goes by is gone by here too: endpoints of its configuration, proxies of the environment, and the
-authorities that it trusts.
+It is asked over the very line that calls go by: endpoints of the configuration, proxies, and the authorities
+that are trusted are the sender's.
 """
 
 from __future__ import annotations
 
-import socket
 import ssl
 import time
-from base64 import b64encode
+from asyncio import Transport
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from typing import Any, Final
-from urllib.parse import SplitResult, unquote, urlsplit
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
 
+import aiohttp
+import anyio
 from botocore.exceptions import BotoCoreError
-from botocore.httpsession import ProxyConfiguration, get_cert_path
-from botocore.session import Session
-from botocore.utils import get_environ_proxies
 
 from bulk_invite.errors import EndpointError
 from bulk_invite.partner_central.answers import epoch_of
-from bulk_invite.partner_central.connection import SERVICE, Connection
+from bulk_invite.partner_central.connection import Connection, unsigned
+from bulk_invite.partner_central.transport import PartnerCentralSession, Transmission, under_way
 
 _PORTS: Final = {"http": 80, "https": 443}
-
-_NOBODY: Final = {"aws_access_key_id": "nobody", "aws_secret_access_key": "nobody"}
-"""Without any, the SDK would look for credentials in all places, only to say where the service is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +46,21 @@ class Reached:
     ahead: float | None
 
 
-def reach(connection: Connection, patience: float) -> Reached:
-    """Ask the endpoint for a page that it does not have. patience: seconds for each step.
+async def reach(connection: Connection, patience: float) -> Reached:
+    """Ask the endpoint for a page that it does not have. patience: seconds for all.
 
     Raises EndpointError with the step that failed.
     """
-    url, authorities = _located(connection)
-    way = _way(url)
-    address = _resolved(way.near)
-    with _told(way), closing(_line(way, authorities, patience)) as line:
-        line.connect()
-        protocol, ends = _certificate(line.sock)
-        answer, asked, took = _asked(line, way)
-    date = epoch_of(answer.getheader("Date", ""))
-    return Reached(
-        url=_shown(way.target),
-        address=address,
-        proxy="" if way.proxy is None else f"{way.proxy.hostname}:{_port(way.proxy)}",
-        protocol=protocol,
-        certificate_ends=ends,
-        round_trip=took,
-        # The header has whole seconds: on average it was half a second later than it says.
-        ahead=None if date is None else date + 0.5 - (asked + took / 2),
-    )
+    try:
+        async with unsigned(connection) as (line, url):
+            way = _way(url, line)
+            with _told(way), anyio.fail_after(patience):
+                return await _asked(way, line)
+    except BotoCoreError as error:
+        raise EndpointError(
+            f"There is no telling where the endpoint is: {error}.",
+            hint="Check --region, --profile and the AWS configuration.",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,88 +71,76 @@ class _Way:
     proxy: SplitResult | None
 
     @property
-    def near(self) -> SplitResult:
+    def near(self) -> str:
         """Whom we connect to."""
-        return self.proxy or self.target
+        return _shown(self.target) if self.proxy is None else f"the proxy {_shown(self.proxy)}"
+
+    def whose(self, error: aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError) -> str:
+        """Of the two, the one that an error is about."""
+        if self.proxy is not None and (error.host, error.port) == (self.proxy.hostname, _port(self.proxy)):
+            return f"the proxy {_shown(self.proxy)}"
+        return _shown(self.target)
 
 
-def _way(url: str) -> _Way:
-    target = urlsplit(url)
+def _way(url: str, line: PartnerCentralSession) -> _Way:
+    target, proxy = urlsplit(url), line.proxy_for(url)
     if target.username is not None:
         raise EndpointError(
             "The address of the endpoint has a user in it, and no call can be signed with that.",
             hint="Take user and password out of --endpoint-url: the credentials are AWS's.",
         )
-    proxy = ProxyConfiguration(get_environ_proxies(url)).proxy_url_for(url)
     return _Way(target, urlsplit(proxy) if proxy else None)
 
 
-def _located(connection: Connection) -> tuple[str, str]:
-    """The URL that calls go to, and the file with the authorities that are trusted."""
-    try:
-        session: Any = Session(profile=connection.profile)
-        authorities = str(get_cert_path(session.get_config_variable("ca_bundle") or True))
-        if connection.endpoint_url is not None:
-            return connection.endpoint_url, authorities
-        client = session.create_client(SERVICE, connection.region, **_NOBODY)
-    except BotoCoreError as error:
-        raise EndpointError(
-            f"There is no telling where the endpoint is: {error}.",
-            hint="Check --region, --profile and the AWS configuration.",
-        ) from error
-    # What the client itself says of its endpoint is not what the rules of the service make of it.
-    members = {"Catalog": connection.catalog, "ParticipantType": "SENDER"}
-    return str(client.generate_presigned_url("list_engagement_invitations", Params=members)), authorities
+async def _asked(way: _Way, line: PartnerCentralSession) -> Reached:
+    seen = list[_Standing]()
+
+    def look() -> bool:
+        seen.append(_Standing.of(transmission.transport))
+        return True
+
+    transmission = Transmission(look)
+    with under_way(transmission):
+        answer = await line.get(f"{_shown(way.target)}/")
+    (standing,) = seen
+    took = time.monotonic() - standing.elapsed
+    answer.close()
+    date = epoch_of(answer.headers.get("Date", ""))
+    return Reached(
+        url=_shown(way.target),
+        address=standing.address,
+        proxy="" if way.proxy is None else f"{way.proxy.hostname}:{_port(way.proxy)}",
+        protocol=standing.protocol,
+        certificate_ends=standing.certificate_ends,
+        round_trip=took,
+        # The header has whole seconds: on average it was half a second later than it says.
+        ahead=None if date is None else date + 0.5 - (standing.at + took / 2),
+    )
 
 
-def _resolved(near: SplitResult) -> str:
-    name = near.hostname or ""
-    try:
-        found = socket.getaddrinfo(name, _port(near), type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise EndpointError(
-            f"The name {name} is not known here: {error.strerror or error}.",
-            hint="Check that this machine reaches a DNS server, and what stands in --endpoint-url.",
-        ) from error
-    return str(found[0][4][0])
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """A connection right before the question. at: epoch seconds, elapsed: seconds that nobody can set."""
 
+    at: float
+    elapsed: float
+    address: str
+    protocol: str
+    certificate_ends: float | None
 
-def _line(way: _Way, authorities: str, patience: float) -> HTTPConnection:
-    host, port = way.near.hostname or "", _port(way.near)
-    if way.target.scheme == "http":
-        return HTTPConnection(host, port, timeout=patience)
-    context = ssl.create_default_context(cafile=authorities)
-    line = HTTPSConnection(host, port, timeout=patience, context=context)
-    if way.proxy is not None:
-        line.set_tunnel(way.target.hostname or "", _port(way.target), headers=_authorization(way.proxy))
-    return line
-
-
-def _authorization(proxy: SplitResult) -> dict[str, str]:
-    if proxy.username is None:
-        return {}
-    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-    return {"Proxy-Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
-
-
-def _certificate(line: socket.socket | ssl.SSLSocket) -> tuple[str, float | None]:
-    """The protocol, and when the certificate ends."""
-    if not isinstance(line, ssl.SSLSocket):
-        return "", None
-    ends = (line.getpeercert() or {}).get("notAfter")
-    return line.version() or "TLS", float(ssl.cert_time_to_seconds(ends)) if isinstance(ends, str) else None
-
-
-def _asked(line: HTTPConnection, way: _Way) -> tuple[HTTPResponse, float, float]:
-    """The answer, when it was asked for in epoch seconds, and the seconds that it took."""
-    path, headers = "/", {"Connection": "close"}
-    if way.proxy is not None and way.target.scheme == "http":
-        # With TLS it passes on what it cannot read; here it reads what is asked.
-        path, headers = f"{_shown(way.target)}/", headers | _authorization(way.proxy)
-    asked, began = time.time(), time.monotonic()
-    line.request("GET", path, headers=headers)
-    answer = line.getresponse()
-    return answer, asked, time.monotonic() - began
+    @classmethod
+    def of(cls, transport: Transport | None) -> _Standing:
+        if transport is None:
+            raise AssertionError("the question is asked over a connection")
+        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+        ends = (transport.get_extra_info("peercert") or {}).get("notAfter")
+        return cls(
+            time.time(),
+            time.monotonic(),
+            address=str(transport.get_extra_info("peername")[0]),
+            protocol="" if tls is None else tls.version() or "TLS",
+            certificate_ends=float(ssl.cert_time_to_seconds(ends)) if isinstance(ends, str) else None,
+        )
 
 
 def _port(parts: SplitResult) -> int:
@@ -181,32 +156,50 @@ def _shown(parts: SplitResult) -> str:
 @contextmanager
 def _told(way: _Way) -> Iterator[None]:
     """Errors as sentences; whoever is asked first is to blame."""
-    shown = _shown(way.target)
-    near = shown if way.proxy is None else f"the proxy {_shown(way.proxy)}"
     try:
         yield
-    except ssl.SSLCertVerificationError as error:
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise _uncertified(way.whose(error), error) from error
+    except aiohttp.ClientConnectorSSLError as error:
         raise EndpointError(
-            f"The certificate of {shown} is not accepted: {error.verify_message}.",
-            hint="Check the name and the clock; name further authorities, such as a proxy's that opens TLS, "
-            "with AWS_CA_BUNDLE.",
-        ) from error
-    except ssl.SSLError as error:
-        raise EndpointError(
-            f"There is no TLS with {shown}: {error.reason or error}.",
+            f"There is no TLS with {way.whose(error)}: {_reason(error)}.",
             hint="Check http or https in --endpoint-url, and what stands between here and there.",
+        ) from error
+    except aiohttp.ClientConnectorDNSError as error:
+        raise EndpointError(
+            f"The name {error.host} is not known here: {_reason(error)}.",
+            hint="Check that this machine reaches a DNS server, and what stands in --endpoint-url.",
         ) from error
     except TimeoutError as error:
         raise EndpointError(
-            f"No answer of {near} in time.", hint="Check the address, the route and the firewalls."
+            f"No answer of {way.near} in time.", hint="Check the address, the route and the firewalls."
         ) from error
-    except OSError as error:
+    except (OSError, aiohttp.ClientHttpProxyError) as error:
         raise EndpointError(
-            f"There is no connection to {near}: {error.strerror or error}.",
+            f"There is no connection to {way.near}: {_reason(error)}.",
             hint="Check the address, and that it runs and lets you in.",
         ) from error
-    except HTTPException as error:
+    except aiohttp.ClientError as error:
         raise EndpointError(
-            f"What answers at {near} does not speak HTTP: {type(error).__name__}.",
+            f"What answers at {way.near} does not speak HTTP: {type(error).__name__}.",
             hint="Check --endpoint-url: host, port, and http or https.",
         ) from error
+
+
+def _uncertified(whose: str, error: aiohttp.ClientConnectorCertificateError) -> EndpointError:
+    cause = error.certificate_error
+    reason = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else type(cause).__name__
+    return EndpointError(
+        f"The certificate of {whose} is not accepted: {reason}.",
+        hint="Check the name and the clock; name further authorities, such as a proxy's that opens TLS, with "
+        "AWS_CA_BUNDLE, and those of an https proxy itself with proxy_ca_bundle in the profile.",
+    )
+
+
+def _reason(error: OSError | aiohttp.ClientError) -> str:
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"it answers {error.status} to CONNECT"
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, ssl.SSLError):
+        return cause.reason or type(cause).__name__
+    return (cause.strerror if isinstance(cause, OSError) else None) or type(cause).__name__

@@ -8,6 +8,7 @@ that is not written keeps the whole request back.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -25,11 +26,15 @@ from bulk_invite.partner_central.tls import checked
 
 @dataclass(slots=True)
 class Transmission:
-    """One call on its way. started: its bytes may have left; withheld: it was told not to start."""
+    """One call on its way. started: its bytes may have left; withheld: it was told not to start.
+
+    transport: what its bytes go by, from the moment when it is asked whether it may start.
+    """
 
     may_start: Callable[[], bool]
     started: bool = False
     withheld: bool = False
+    transport: asyncio.Transport | None = None
 
 
 _under_way: ContextVar[Transmission] = ContextVar("transmission")
@@ -69,6 +74,16 @@ class PartnerCentralSession(CheckedSession):
 
     async def _get_session(self, proxy_url: str | None) -> _Requests:
         return _Requests((await super()._get_session(proxy_url)).session, _under_way.get())
+
+    def proxy_for(self, url: str) -> str | None:
+        proxy: str | None = self._proxy_config.proxy_url_for(url)
+        return proxy
+
+    async def get(self, url: str) -> aiohttp.ClientResponse:
+        """Ask for a page, unsigned, by the way that calls go. Raises aiohttp's errors and OSError."""
+        proxy, headers = self.proxy_for(url), self._proxy_config.proxy_headers_for(url)
+        requests = await self._get_session(proxy)
+        return await requests.request("GET", url, data=b"", proxy=proxy, proxy_headers=headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +137,7 @@ class _Body(aiohttp.BytesPayload):
         transport = writer.transport if isinstance(writer, StreamWriter) else None
         if transport is None or transport.is_closing():
             raise aiohttp.ClientConnectionResetError("The connection is closed.")
+        self._transmission.transport = transport
         self._transmission.withheld = not self._transmission.may_start()
         if self._transmission.withheld:
             raise _Withheld

@@ -8,7 +8,7 @@ from typing import Final
 
 from bulk_invite.classify import classify
 from bulk_invite.clock import utc_text
-from bulk_invite.commands.doctor.checks import Found, failed, ok, on_thread, skipped, warning
+from bulk_invite.commands.doctor.checks import Found, failed, ok, skipped, warning
 from bulk_invite.commands.service import connection_of
 from bulk_invite.doubt import Page
 from bulk_invite.journal import Owner
@@ -61,7 +61,7 @@ class Service:
 
     async def endpoint(self) -> Found:
         connection = connection_of(self._settings)
-        reached = self._reached = await on_thread(lambda: reach(connection, self._patience))
+        reached = self._reached = await reach(connection, self._patience)
         way = f" by the proxy {reached.proxy}" if reached.proxy else ""
         tls = f", {reached.protocol}" if reached.protocol else ", no TLS"
         told = f"{reached.url} ({reached.address}) answers{way} in {reached.round_trip * 1000:.0f} ms{tls}"
