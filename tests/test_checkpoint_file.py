@@ -147,25 +147,6 @@ def test_an_empty_file_becomes_a_checkpoint(place: Place, path: Path) -> None:
         assert not writer.has_created()
 
 
-@pytest.mark.parametrize("which", ["", "-wal", ".lock"])
-@pytest.mark.parametrize("how", ["removed", "moved", "replaced"])
-def test_a_file_that_is_not_what_it_was_is_not_sent_by(
-    place: Place, path: Path, which: str, how: str
-) -> None:
-    file = path.with_name(f"{path.name}{which}")
-    with writing(place) as writer:
-        admit(writer, invitation("a"))
-        writer.prove()
-        if how == "removed":
-            file.unlink()
-        else:
-            file.rename(file.with_name("elsewhere"))
-        if how == "replaced":
-            file.write_bytes(file.with_name("elsewhere").read_bytes())
-        with pytest.raises(CheckpointError, match=file.name):
-            writer.prove()
-
-
 def test_a_missing_folder_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="does not exist"):
         CheckpointWriter.open(tmp_path / "tpyo" / "checkpoint.db", catalog="Sandbox")

@@ -45,6 +45,15 @@ class Database(Protocol):
         Every commit is on the disk when it returns. Raises CheckpointHeldError while another has the lock.
         """
 
+    def settle(self, engine: Engine) -> None:
+        """Note in it where it stands, so that a move that leaves something behind is noticed."""
+
+    def require_in_place(self, engine: Engine) -> None:
+        """Raise CheckpointError where what is committed is not found again by the name of the checkpoint.
+
+        Costs next to nothing; see `prove` for the rest.
+        """
+
     def prove(self, engine: Engine) -> None:
         """Raise CheckpointError where the lock of `held`, or what it is for, is not ours any more.
 

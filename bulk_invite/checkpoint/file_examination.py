@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Final
 
+from bulk_invite.checkpoint.database import RESTORE
+from bulk_invite.checkpoint.identity import has_content, log_of
+from bulk_invite.checkpoint.rescue import saved_beside
 from bulk_invite.errors import CheckpointError
 
 _LOCKS: Final = Path("/proc/locks")
@@ -49,3 +55,67 @@ def require_writable(paths: Iterable[Path], name: str) -> None:
                 f"The checkpoint {name} cannot be written to, because {path} cannot.",
                 hint="Make it writable for the user that sends, or name another file with --checkpoint.",
             )
+
+
+def require_room(folder: Path, name: str) -> None:
+    """Raise CheckpointError for a folder where no file can be made. Nothing stays there."""
+    try:
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise CheckpointError(
+            f"The checkpoint {name} cannot be made in {folder}: {error.strerror}.",
+            hint="Name another file with --checkpoint.",
+        ) from error
+
+
+def require_folder(path: Path, name: str) -> None:
+    if not path.parent.is_dir():
+        raise CheckpointError(
+            f"The folder of the checkpoint {name} does not exist.",
+            hint="Make it, or name another file with --checkpoint.",
+        )
+
+
+def require_whole(path: Path, name: str) -> None:
+    """Raise CheckpointError for an empty file, or none, beside what is left of the one that was there.
+
+    Likewise for a folder. SQLite would throw a log away, and all would be sent again.
+    """
+    if path.is_dir():
+        raise CheckpointError(
+            f"The checkpoint {name} cannot be used: it is a directory, and no checkpoint.",
+            hint="Name a file with --checkpoint.",
+        )
+    if has_content(path):
+        return
+    if saved := saved_beside(path):
+        raise CheckpointError(
+            f"The checkpoint {name} is empty or gone: it was lost during a run, which saved {saved[-1]}.",
+            hint=f"Go on with --checkpoint {saved[-1]}, or move that away if you mean to start over: all "
+            "would be sent again.",
+        )
+    if has_content(log := log_of(path)):
+        raise CheckpointError(
+            f"The checkpoint {name} is empty or gone, but {log.name} beside it is not.",
+            hint=f"{RESTORE} The two belong together.",
+        )
+
+
+def create_private(path: Path, name: str) -> None:
+    """Create a file readable by its owner only; SQLite gives its companions the same mode.
+
+    One that is there is not opened: to close it would free all locks that this process has on it (POSIX locks
+    are the process's, whoever took them), those of a look that goes on and of the sender after it.
+    """
+    try:
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        path.stat()  # links may lead in a ring
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise CheckpointError(
+            f"The checkpoint {name} cannot be opened: {error.strerror}.",
+            hint="Make sure that the folder exists and is writable, or name another file with --checkpoint.",
+            heals=error.errno == errno.ENOSPC,
+        ) from error

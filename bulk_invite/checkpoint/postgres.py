@@ -79,7 +79,8 @@ class PostgresSchema:
 
     def exists(self) -> bool:
         with self.translated(), self._connect() as connection:
-            return _count_tables(connection.execute(_TABLES, (self._schema,)).fetchone()) > 0
+            ((tables, _),) = connection.execute(_TABLES, (self._schema,))
+        return bool(tables)
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -109,6 +110,11 @@ class PostgresSchema:
             undo.callback(engine.dispose)
             yield engine
 
+    def settle(self, engine: Engine) -> None:
+        """The names of a server mean one thing."""
+
+    require_in_place = settle
+
     def prove(self, engine: Engine) -> None:
         # The lock is the session's: as long as that answers, it is ours.
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -123,7 +129,7 @@ class PostgresSchema:
 
     def require_ours(self, connection: Connection) -> bool:
         found = connection.exec_driver_sql(_TABLES.as_string(), (self._schema,)).one()
-        if not _count_tables(found):
+        if not found.tables:
             return False
         if not found.ours:
             raise CheckpointError(
@@ -274,10 +280,6 @@ _TABLES: Final = sql.SQL(
     " FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON relnamespace = pg_namespace.oid"
     " WHERE nspname = %s"
 ).format(sql.Literal(about.name))
-
-
-def _count_tables(found: Any) -> int:
-    return int(found[0]) if found is not None else 0
 
 
 def _lock_key(*of: str) -> int:

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock, Timeout
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
+from bulk_invite.checkpoint import rescue
 from bulk_invite.checkpoint.database import RESTORE, damaged, read_about
-from bulk_invite.checkpoint.file_examination import holder_told, require_writable
-from bulk_invite.checkpoint.identity import Files
-from bulk_invite.errors import CheckpointError, CheckpointHeldError
+from bulk_invite.checkpoint.file_examination import (
+    create_private,
+    require_folder,
+    require_room,
+    require_whole,
+    require_writable,
+)
+from bulk_invite.checkpoint.hold import Hold
+from bulk_invite.checkpoint.identity import require_no_mount, require_one_name
+from bulk_invite.checkpoint.standing import note_standing, require_log_here, standing_of
+from bulk_invite.errors import CheckpointError
 from bulk_invite.journal import Owner
 
 _BUSY_TIMEOUT: Final = 10.0
 """Seconds to wait for SQLite's own locks; readers hold them for moments only."""
 
-_PATIENCE: Final = 1.0
-"""Seconds to wait for the lock: `status` takes it for an instant to see whether a sender is alive."""
+_TRY: Final = 1.0
+"""Seconds to wait for them where it is only tried whether one could write."""
 
 APPLICATION_ID: Final = 0x62_69_6E_76
 """SQLite's own mark for "what kind of file is this" (PRAGMA application_id): "binv"."""
@@ -52,13 +59,14 @@ _PASSING: Final = ("disk is full", "database is locked")
 
 
 class SqliteFile:
-    """A checkpoint in a file of its own; the lock is a file beside it, which the system frees."""
+    """A checkpoint in a file of its own; its locks are freed by the system."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        # SQLite's log is beside the file itself, whichever links lead to it.
+        self._path = Path(os.path.realpath(path))
         self.name = str(path)
+        self._hold = Hold(self._path, path.absolute(), self.name)
         self.timing: Callable[[], AbstractContextManager[None]] = nullcontext  # a disk cannot be torn from
-        self._files = Files(())
 
     def exists(self) -> bool:
         return self._path.exists() and self._path.stat().st_size > 0
@@ -81,40 +89,45 @@ class SqliteFile:
 
     @contextmanager
     def held(self) -> Iterator[Engine]:
-        self._require_folder()  # FileLock would make it
-        lock = self._lock()
-        try:
-            lock.acquire(timeout=_PATIENCE)
-        except Timeout:
-            raise CheckpointHeldError(self.name) from None
-        except OSError as error:
-            raise CheckpointError(
-                f"The lock file beside the checkpoint {self.name} cannot be written: {error.strerror}.",
-                hint="Make sure that the folder exists and is writable, or name another --checkpoint.",
-            ) from error
+        require_folder(self._path, self.name)  # FileLock would make it
         with ExitStack() as undo:
-            undo.callback(lock.release)
+            undo.enter_context(self._hold.locked())
             engine = self._writing()
             undo.callback(engine.dispose)
+            undo.callback(self._hold.release)
             with self.translated(), engine.begin():
-                pass  # the log is made by the first transaction
-            self._files = Files((self._path, self._log(), Path(lock.lock_file)))
+                pass  # by the first transaction all files are there
+            self._hold.watch()
             yield engine
 
-    def prove(self, engine: Engine) -> None:
-        del engine
-        for path in self._files.changed():
+    def settle(self, engine: Engine) -> None:
+        with engine.begin() as connection:
+            if not note_standing(connection, self._path):
+                return
+        # What would tell that the log was left behind must not itself be in the log.
+        with closing(engine.raw_connection()) as raw:
+            busy, *_ = raw.cursor().execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        if busy:
             raise CheckpointError(
-                f"The checkpoint {self.name} is not what it was: {path} was moved, removed or replaced.",
-                hint="Put it back as it was and run the same command again; do not start over, that would "
-                "send again.",
+                f"The checkpoint {self.name} is being read by another program, and must be written anew.",
+                hint="Run the same command again when that has ended.",
+                heals=True,
             )
+
+    def prove(self, engine: Engine) -> None:
+        self.require_in_place(engine)
+
+    def require_in_place(self, engine: Engine) -> None:
+        if not self._hold.is_in_place():
+            with closing(engine.raw_connection()) as raw:
+                raise self._hold.lost(_driver(raw))
 
     def reading(self) -> Engine:
         def configure(connection: sqlite3.Connection) -> None:
             connection.execute("PRAGMA query_only = ON")
 
-        self._require_both()
+        require_no_mount(self._path, self.name)
+        require_whole(self._path, self.name)
         if not self._path.is_file():
             raise CheckpointError(
                 f"There is no checkpoint at {self.name}.",
@@ -132,6 +145,7 @@ class SqliteFile:
                 f"{self.name} is a database of another program, not a checkpoint.",
                 hint="Name the right file with --checkpoint; this one is left as it is.",
             )
+        require_log_here(standing_of(connection), self._path, self.name, only_same=True)
         return True
 
     def mark_as_ours(self, connection: Connection) -> None:
@@ -147,33 +161,25 @@ class SqliteFile:
         """Nobody knows of other files."""
 
     def has_sender(self) -> bool | None:
-        lock = self._lock()
-        if not Path(lock.lock_file).exists():
-            return False
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return True
-        except OSError:  # it is its owner's
-            return None
-        lock.release()
-        return False
+        return self._hold.is_taken()
 
     def holder(self) -> str:
-        return holder_told(Path(self._lock().lock_file))
+        return self._hold.holder()
 
     def try_out(self) -> None:
-        self._require_folder()
-        self._require_both()
+        require_folder(self._path, self.name)
+        require_no_mount(self._path, self.name)
+        require_whole(self._path, self.name)
         # The lock and SQLite's own companions are made in the folder.
-        folder, lock = self._path.absolute().parent, Path(self._lock().lock_file)
-        require_writable((folder, lock, self._path), self.name)
+        require_writable((self._path.parent, self._hold.lock_file, self._path), self.name)
         if not self.exists():
+            require_room(self._path.parent, self.name)
             return
+        self._look()
         uri = f"file:{self._quoted()}?mode=rw"
         with (
             self.translated(),
-            closing(sqlite3.connect(uri, _PATIENCE, uri=True, isolation_level=None)) as connection,
+            closing(sqlite3.connect(uri, _TRY, uri=True, isolation_level=None)) as connection,
         ):
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
@@ -182,78 +188,35 @@ class SqliteFile:
         return f"journal mode {connection.exec_driver_sql('PRAGMA journal_mode').scalar_one()}"
 
     def copy_to(self, connection: Connection, path: Path) -> None:
-        with closing(sqlite3.connect(path)) as target:
-            driver = connection.connection.driver_connection
-            assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - tells the type checker
-            driver.backup(target)
-
-    def _lock(self) -> FileLock:
-        # thread_local False: taken on one thread, given back on another.
-        return FileLock(f"{self._path.resolve()}.lock", mode=0o600, thread_local=False)
+        rescue.copy(_driver(connection.connection), path)
 
     def _writing(self) -> Engine:
         def configure(connection: sqlite3.Connection) -> None:
+            self._hold.lock_itself()
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
 
-        self._create_private()
+        require_whole(self._path, self.name)
+        create_private(self._path, self.name)
+        self._hold.expect()
         # Before the journal mode is set: a database of something else stays as it is.
+        self._look()
+        return _engine(f"file:{self._quoted()}?mode=rw", configure, begin="BEGIN IMMEDIATE")
+
+    def _look(self) -> None:
+        """Raise CheckpointError for what is not ours, and for a file whose log is beside another name."""
+        require_one_name(self._path, self.name)
         looking = self.reading()
         try:
             with self.translated(), looking.begin() as connection:
-                read_about(self, connection)
+                if read_about(self, connection):
+                    require_log_here(standing_of(connection), self._path, self.name)
         finally:
             looking.dispose()
-        return _engine(f"file:{self._quoted()}?mode=rw", configure, begin="BEGIN IMMEDIATE")
-
-    def _create_private(self) -> None:
-        """Create the file readable by its owner only; SQLite gives its companions the same mode.
-
-        One that is there is not opened: to close it would free all locks that this process has on it (POSIX
-        locks are the process's, whoever took them), those of a look that goes on and of the sender after it.
-        """
-        self._require_both()
-        try:
-            with suppress(FileExistsError):
-                new = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-                os.close(os.open(self._path.resolve(), new, 0o600))
-            if self._path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            if not os.access(self._path, os.R_OK | os.W_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        except OSError as error:
-            raise CheckpointError(
-                f"The checkpoint {self.name} cannot be opened: {error.strerror}.",
-                hint="Make sure that the folder exists and is writable, or name another file with "
-                "--checkpoint.",
-                heals=error.errno == errno.ENOSPC,
-            ) from error
-
-    def _require_folder(self) -> None:
-        if not self._path.absolute().parent.is_dir():
-            raise CheckpointError(
-                f"The folder of the checkpoint {self.name} does not exist.",
-                hint="Make it, or name another file with --checkpoint.",
-            )
-
-    def _require_both(self) -> None:
-        """Raise CheckpointError for an empty file, or none, beside the log of what was in it.
-
-        SQLite would throw the log away, and all would be sent again.
-        """
-        log = self._log()
-        if not self.exists() and log.exists() and log.stat().st_size:
-            raise CheckpointError(
-                f"The checkpoint {self.name} is empty or gone, but {log.name} beside it is not.",
-                hint=f"{RESTORE} The two belong together.",
-            )
-
-    def _log(self) -> Path:
-        return self._path.with_name(f"{self._path.name}-wal")
 
     def _quoted(self) -> str:
-        return self._path.absolute().as_uri().removeprefix("file://")
+        return self._path.as_uri().removeprefix("file://")
 
 
 def _engine(uri: str, configure: Callable[[sqlite3.Connection], None], *, begin: str) -> Engine:
@@ -275,3 +238,9 @@ def _engine(uri: str, configure: Callable[[sqlite3.Connection], None], *, begin:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _driver(raw: PoolProxiedConnection) -> sqlite3.Connection:
+    driver = raw.driver_connection
+    assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - tells the type checker
+    return driver

@@ -76,8 +76,11 @@ class CheckpointWriter:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        with self._database.translated(), self._database.timing(), self._engine.begin() as connection:
-            yield connection
+        with self._database.translated(), self._database.timing():
+            with self._engine.begin() as connection:
+                yield connection
+            # What is on the disk is of use only where it is found again.
+            self._database.require_in_place(self._engine)
 
     def _next_change(self) -> int:
         """Of this transaction; they grow from one to the next, and from run to run."""
@@ -255,6 +258,10 @@ class CheckpointWriter:
             self._database.prove(self._engine)
 
     def _prepare(self, catalog: str) -> None:
+        self._make_or_migrate(catalog)
+        self._database.settle(self._engine)
+
+    def _make_or_migrate(self, catalog: str) -> None:
         self._catalog = catalog
         with self._engine.begin() as connection:
             known = read_about(self._database, connection)
