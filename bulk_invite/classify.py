@@ -40,7 +40,7 @@ CREDENTIALS_NOT_RENEWED: Final = "CredentialsNotRenewed"
 """Renewing the credentials failed for the moment, before anything was sent."""
 
 WITHHELD: Final = "Withheld"
-"""The call was told not to start, right before its first byte."""
+"""The call was held back right before its first byte: see `clearance`."""
 
 _THROTTLED: Final = frozenset(
     {

@@ -6,6 +6,7 @@ committed any more and everybody who waits gets the error. The writer is used by
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -85,7 +86,7 @@ class Journal(Protocol):
 class Committer:
     """Writes what workers hand in. `run` it in the task group; `close` ends it when all is written.
 
-    in_thread: runs what blocks.
+    in_thread: runs what blocks. elapsed: seconds that nobody can set, on which a suspended machine ages.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Committer:
         *,
         campaign: str,
         retry_failed: bool,
+        elapsed: Callable[[], float],
         in_thread: InThread = to_thread.run_sync,
         observer: Observer | None = None,
     ) -> None:
@@ -105,6 +107,9 @@ class Committer:
         self._one_thread = anyio.CapacityLimiter(1)
         self._gathering = _Batch()
         self._work = anyio.Event()
+        self._elapsed = elapsed
+        self._proven_at = -math.inf
+        self._proving = anyio.Lock()
         self._busy_since: float | None = None
         self._closing = False
         self._failure: CheckpointError | None = None
@@ -118,6 +123,19 @@ class Committer:
         """Seconds that the journal has been at what it was asked for last."""
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
+
+    def proof_age(self) -> float:
+        """Seconds since a write or a question was begun that proved the checkpoint to be ours."""
+        return self._elapsed() - self._proven_at
+
+    async def prove(self, within: float) -> None:
+        """Prove that the checkpoint is still ours, unless that was done `within` so many seconds.
+
+        Raises CheckpointError when it is not.
+        """
+        async with self._proving:  # one answer serves all who wait
+            if self.proof_age() > within:
+                await self._alone(self._proof(self._journal.prove))
 
     async def admit(
         self,
@@ -169,13 +187,6 @@ class Committer:
         """The rows in doubt, and those with an invitation, of some engagements. Raises CheckpointError."""
         return await self._alone(self._journal.rows_of, engagements)
 
-    async def prove(self) -> None:
-        """Return when it is certain that we are still the one sender. Raises CheckpointError.
-
-        It waits for a write that is under way, and so for as long as that takes.
-        """
-        await self._alone(self._journal.prove)
-
     async def _alone(self, write: Callable[[Unpack[_Arguments]], _Written], *values: *_Arguments) -> _Written:
         """Use the journal on its thread; after a failure nobody does any more."""
         if self._failure is not None:
@@ -198,6 +209,19 @@ class Committer:
                 self._busy_since = None
 
         return timed
+
+    def _proof(
+        self, write: Callable[[Unpack[_Arguments]], _Written]
+    ) -> Callable[[Unpack[_Arguments]], _Written]:
+        """The same, where its success proves that the checkpoint is ours: as of its beginning."""
+
+        def proving(*values: *_Arguments) -> _Written:
+            began = self._elapsed()
+            written = write(*values)
+            self._proven_at = began
+            return written
+
+        return proving
 
     async def commit(self, event: Event) -> None:
         """Return when the event is durable; raise CheckpointError when it cannot be written.
@@ -245,7 +269,7 @@ class Committer:
     async def _write(self, batch: _Batch) -> None:
         began = anyio.current_time()
         try:
-            await self._alone(self._journal.record, batch.events)
+            await self._alone(self._proof(self._journal.record), batch.events)
             batch.failure = None
             self._observer.committed(anyio.current_time() - began, len(batch.events))
         except CheckpointError as error:

@@ -16,10 +16,12 @@ from typing import Protocol, assert_never
 
 from bulk_invite.aside import Aside
 from bulk_invite.classify import classify, is_counted, signal
+from bulk_invite.clearance import Clearance
 from bulk_invite.commit import Committer
 from bulk_invite.departure import Departures, Patience
 from bulk_invite.disposition import Disposition, Next, dispose, reason_to_stop
 from bulk_invite.engagements import Engagements
+from bulk_invite.grounds import Grounds
 from bulk_invite.held import Held
 from bulk_invite.journal import ToSend
 from bulk_invite.life import Life
@@ -47,12 +49,14 @@ from bulk_invite.stop import StopSwitch
 class Sender(Protocol):
     """Makes one call; `body` is the frozen request. Never raises for what service or network do.
 
+    clearance: renewed when the connection is ready, and asked right before the first byte leaves: where it
+    does not hold, none does, and the answer is `classify.WITHHELD`.
     ready: done before a call, so that what goes wrong there is known not to have sent anything.
     """
 
     async def ready(self) -> NoAnswer | None: ...
 
-    async def create(self, body: bytes) -> Answer: ...
+    async def create(self, body: bytes, clearance: Clearance) -> Answer: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +98,14 @@ class Deliverer:
         self._patience = patience
         self._clock = surroundings.clock
         self._elapsed = surroundings.elapsed
+        self.engagements = Engagements()
+        self._grounds = Grounds(committer, self.engagements, patience, stop)
         self._outage = Outage(
             surroundings.endpoint, patience.waits.unreachable, surroundings.random, rows=patience.streak
         )
         self._departures = Departures(
-            pacer, self._outage, stop, patience.waits, surroundings.random, self._is_set_aside
+            pacer, self._outage, stop, patience.waits, surroundings.random, self._grounds.is_set_aside
         )
-        self.engagements = Engagements()
         self._aside = Aside()
         self._is_last_round = False
         self.held = Held(resolver)
@@ -167,7 +172,7 @@ class Deliverer:
 
     async def _checked(self, life: Life, permit: Permit | None) -> Permit | None:
         """A permit that the row still wants: waiting for it may have taken hours."""
-        if self._stop.draining or not (self._is_set_aside(life) or self._is_too_old(life)):
+        if self._stop.draining or not (self._grounds.is_set_aside(life) or self._grounds.is_too_old(life)):
             return permit
         # Others must not wait for what a look-up takes.
         self._departures.give_back(permit)
@@ -178,20 +183,13 @@ class Deliverer:
 
     async def _is_done_without_call(self, life: Life) -> bool:
         """Put a row aside, or look it up, where no call would be right."""
-        if self._is_set_aside(life):
+        if self._grounds.is_set_aside(life):
             if not life.is_set_aside:
                 await life.settled(Disposition.set_aside())
             self._put_aside(life)
             return True
-        is_unsafe = life.is_to_be_found or self._is_too_old(life)
+        is_unsafe = life.is_to_be_found or self._grounds.is_too_old(life)
         return is_unsafe and not await self._resolved(life)
-
-    def _is_set_aside(self, life: Life) -> bool:
-        return life.doubt_since is None and self.engagements.is_full(life.engagement)
-
-    def _is_too_old(self, life: Life) -> bool:
-        """Whether the row's token may be forgotten by now: another call might invite twice."""
-        return life.age() > self._patience.token_lifetime
 
     def _put_aside(self, life: Life) -> None:
         """Keep a row for the end of the run, or let it wait for a later one."""
@@ -222,12 +220,17 @@ class Deliverer:
     async def _call(self, life: Life, permit: Permit) -> tuple[Answer, Verdict] | tuple[None, None]:
         """Make one call and tell the pacing of it; None when the run was broken off meanwhile."""
         began = self._pacer.now()
+        clearance = self._grounds.clearance(life)
         answer: Answer | None = None
         with self._stop.until_abort():
-            answer = await self._sender.create(life.body)
+            answer = await self._sender.create(life.body, clearance)
         if answer is None:
             return None, None
         verdict = classify(answer)
+        if isinstance(verdict, Withheld):
+            self._departures.give_back(permit)
+            self._outage.probe_gave_up(life)
+            return answer, Withheld(clearance.withheld or verdict.code)
         self._pacer.observe(
             permit,
             signal(verdict),
@@ -241,7 +244,7 @@ class Deliverer:
     def _note(self, life: Life, verdict: Verdict) -> None:
         """Learn whether the service is there and which engagements are full; park where it is the account."""
         match verdict:
-            case Unreachable() | Withheld():
+            case Unreachable():
                 return
             case Doubtful():
                 self._outage.doubtful(life)

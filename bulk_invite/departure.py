@@ -40,6 +40,15 @@ class Patience:
     waits: Waits
     streak: Callable[[], int] = lambda: 10
 
+    @property
+    def repeatable_for(self) -> float:
+        """Seconds of doubt within which a row may be called again.
+
+        The call has to arrive while the token is remembered, and may be under way for as long as a call
+        may take; where tokens live for hardly longer than that, half of their life is left for it.
+        """
+        return max(self.token_lifetime - self.call_timeout, self.token_lifetime / 2)
+
 
 class Departures:
     """Gives permits to calls.
@@ -69,6 +78,8 @@ class Departures:
 
     async def again(self, life: Life, disposition: Disposition) -> Permit | None:
         """After a throttle or a doubtful ending: a backoff, then another permit."""
+        if disposition.outcome == "withheld":
+            return await self._permit(life, retry=True)
         if disposition.outcome == "throttled":
             life.throttled += 1
             delay = self._waits.throttled.delay(life.throttled, self._random)

@@ -31,8 +31,8 @@ class DoubtfulRow:
     body: bytes | None = field(default=None, repr=False)
 
 
-_LATE: Final = 60.0
-"""Seconds by which a call may leave after its intent was dated: the disk was slow."""
+LATE: Final = 60.0
+"""Seconds by which a call may leave after its intent was dated: the disk was slow. Later it does not."""
 
 
 def may_have_left_by(last_sent: float, call_timeout: float, gone: float) -> float:
@@ -41,7 +41,7 @@ def may_have_left_by(last_sent: float, call_timeout: float, gone: float) -> floa
     last_sent: when that attempt's intent was dated; gone: when nothing of the program was left. All times in
     epoch seconds, the time-out of a call in seconds.
     """
-    return min(last_sent + _LATE + call_timeout, gone)
+    return min(last_sent + LATE + call_timeout, gone)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from bulk_invite.classify import NOES
 from bulk_invite.commit import Committer
 from bulk_invite.disposition import Disposition, Next
 from bulk_invite.doubt import DoubtfulRow, Finding, may_have_left_by
-from bulk_invite.journal import Answered, Sent, ToSend
+from bulk_invite.journal import NOT_SENT, Answered, Sent, ToSend
 from bulk_invite.outcome import State
 from bulk_invite.report import Report
 
@@ -61,7 +61,7 @@ class Life:
         left = may_have_left_by(sent, call_timeout, self._read_at)
         # From here on counted by what nobody can set.
         self._left_after = self._read_after - (self._read_at - left)
-        self._called_after = self._read_after
+        self._called_after = self._decided_after = self._read_after
 
     @property
     def body(self) -> bytes:
@@ -84,6 +84,10 @@ class Life:
         # Where the clock was set back since, nobody can say how old it is.
         return math.inf if min(by_date, by_count) < -_SET_BACK else max(by_date, by_count)
 
+    def intent_age(self) -> float:
+        """Seconds since the attempt that is about to leave was dated."""
+        return self._elapsed() - self._decided_after
+
     def doubt(self) -> DoubtfulRow:
         """The row as it is looked up; only where it is in doubt."""
         assert self.doubt_since is not None  # noqa: S101 - the caller has seen to it
@@ -103,7 +107,7 @@ class Life:
 
     async def sent(self) -> float:
         """Commit that an attempt is about to leave; its time in epoch seconds."""
-        at = self._clock()
+        at, self._decided_after = self._clock(), self._elapsed()
         # A bug elsewhere must not leave what is told behind what is written.
         with anyio.CancelScope(shield=True):
             await self._committer.commit(Sent(self.to_send.invitation.client_token, at))
@@ -117,7 +121,8 @@ class Life:
         """Commit what is known after an attempt, also when the run is being broken off."""
         seconds = self._elapsed() - self._called_after
         await self._commit(disposition, request_id=request_id, seconds=seconds)
-        self._left_after = self._elapsed()  # the service may have carried it out at the very end
+        if disposition.outcome not in NOT_SENT:
+            self._left_after = self._elapsed()  # the service may have carried it out at the very end
         self._attempts -= not disposition.counted
         self._report.came_back()
 

@@ -102,7 +102,7 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """Nothing was sent: what the call rested on did not hold any more when its bytes were to leave."""
+    """Nothing was sent; what the call rested on held no more when its first byte was about to leave."""
 
     code: str
 

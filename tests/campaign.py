@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from faults import clock, kills, noise, senders, simulated, stops, storage
+from faults import clock, kills, noise, senders, simulated, sleeps, stops, storage
 from faults.tried import Tried
 from rich.console import Console
 from rich.markup import escape
@@ -26,6 +26,7 @@ CAMPAIGNS: Final[dict[str, tuple[Campaign, int]]] = {
     "kills": (kills.campaign, 2000),
     "kills-in-database": (kills.campaign_in_database, 2000),
     "senders": (senders.campaign, 1000),
+    "sleeps": (sleeps.campaign, 30),
     "stops": (stops.campaign, 20),
     "storage": (storage.campaign, 1000),
     "noise": (noise.campaign, 100),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
 
@@ -11,6 +11,8 @@ import anyio
 import anyio.lowlevel
 import orjson
 
+from bulk_invite.classify import WITHHELD
+from bulk_invite.clearance import Clearance
 from bulk_invite.doubt import Content, DoubtfulRow, Listed, Page, SettledRow
 from bulk_invite.errors import BulkInviteError, CheckpointError, SourceError
 from bulk_invite.invitation import Invitation, Position, Rejection, Row, RowError
@@ -172,6 +174,7 @@ class MemoryJournal:
         self.memory: PacingMemory | None = None
         self.entered = threading.Event()
         self.taken_over = False
+        self.proofs = 0
         self._fails_at = fails_at
         self._gate = gate
         self._one_thread = threading.Lock()
@@ -246,11 +249,16 @@ class MemoryJournal:
 
     def prove(self) -> None:
         with self._alone():
-            if self.taken_over:
-                raise CheckpointError("The lock is somebody else's.")
+            self._require_ours()
+            self.proofs += 1
+
+    def _require_ours(self) -> None:
+        if self.taken_over:
+            raise CheckpointError("The lock is somebody else's.")
 
     def record(self, events: Sequence[Event]) -> None:
         with self._alone():
+            self._require_ours()
             self.entered.set()
             if self._gate is not None:
                 assert self._gate.wait(5), "nobody has opened the gate"
@@ -310,6 +318,8 @@ def _doubtful(token: str, entry: Entry) -> DoubtfulRow:
 Reply = Answer | Exception
 """An exception stands for a bug in the sender: it is raised."""
 
+Wait = Callable[[], Awaitable[None]]
+
 Script = Mapping[str, Sequence[Reply]]
 """Replies by token, in order; the last one stays."""
 
@@ -327,21 +337,24 @@ class ScriptedSender:
     """Answers by script or, for tokens that are not in it, by `otherwise`; it notes every call.
 
     otherwise: None for an Id of its own for every token. seconds: how long a call takes. gate: what every
-    call waits for before that. journal: where the intent of a call has to be before it is made. arrived: what
-    it has when it is looked at. unready: what becomes of the first so many times it shall get ready. reads:
-    what the first look-ups are answered with.
+    call waits for before that. on_the_way: what a call waits for between its intent and its first byte,
+    before and after its clearance is renewed. journal: where the intent of a call has to be before it is
+    made. arrived: what it has when it is looked at. unready: what becomes of the first so many times it shall
+    get ready. reads: what the first look-ups are answered with. withheld: calls that did not leave, and why.
     """
 
     script: Script = field(default_factory=dict)
     otherwise: Callable[[Call], Reply] | None = None
     seconds: float = 0.1
     gate: anyio.Event | None = None
+    on_the_way: Callable[[Call], tuple[Wait, Wait]] | None = None
     journal: MemoryJournal | None = None
     arrived: list[tuple[Listed, Content]] = field(default_factory=list)
     unready: list[NoAnswer] = field(default_factory=list)
     reads: list[Answer] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     lists: list[tuple[float, tuple[str, ...]]] = field(default_factory=list)
+    withheld: list[tuple[str, str]] = field(default_factory=list)
     most_at_once: int = 0
 
     async def ready(self) -> NoAnswer | None:
@@ -360,12 +373,23 @@ class ScriptedSender:
         await anyio.sleep(self.seconds)
         return next(content for each, content in self.arrived if each.invitation_id == invitation_id)
 
-    async def create(self, body: bytes) -> Answer:
+    async def create(self, body: bytes, clearance: Clearance) -> Answer:
         token = orjson.loads(body)["ClientToken"]
         if self.journal is not None:
             entry = self.journal.rows[token]
             assert entry.state is State.IN_DOUBT, f"{token} leaves without a durable intent"
         call = Call(token, body, anyio.current_time())
+        before, after = (anyio.lowlevel.checkpoint,) * 2 if self.on_the_way is None else self.on_the_way(call)
+        await before()
+        try:
+            await clearance.renew()
+        except CheckpointError:
+            return NoAnswer((WITHHELD,))
+        await after()
+        if not clearance.holds():
+            self.withheld.append((token, clearance.withheld))
+            return NoAnswer((WITHHELD,))
+        call.began = anyio.current_time()
         self.calls.append(call)
         self.most_at_once = max(self.most_at_once, sum(each.ended is None for each in self.calls))
         try:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -21,7 +22,7 @@ def _sent(number: int) -> Sent:
 
 
 def _committer(journal: MemoryJournal) -> Committer:
-    return Committer(journal, campaign="", retry_failed=False)
+    return Committer(journal, campaign="", retry_failed=False, elapsed=time.monotonic)
 
 
 @asynccontextmanager
@@ -114,10 +115,10 @@ async def test_who_is_not_the_sender_any_more_writes_nothing_any_more() -> None:
     journal = MemoryJournal()
     committer = _committer(journal)
     async with _running(committer):
-        await committer.prove()
+        await committer.prove(0.0)
         journal.taken_over = True
         with pytest.raises(CheckpointError, match="somebody else's"):
-            await committer.prove()
+            await committer.prove(0.0)
         with pytest.raises(CheckpointError, match="somebody else's"):
             await committer.commit(_sent(1))
     assert journal.events == []

@@ -42,6 +42,7 @@ _LAYERS = [
             "commit",
             "crew",
             "departure",
+            "grounds",
             "held",
             "outage",
             "lookup",
@@ -85,6 +86,7 @@ _LAYERS = [
         "values": [
             "invitation",
             "outcome",
+            "clearance",
             "doubt",
             "journal",
             "health_view",

@@ -11,8 +11,8 @@ import pytest
 from fakes import DOWN, REFUSED, RESET, SERVER_ERROR, THROTTLED, Call, Reply, ScriptedSender, created
 from hypothesis import given
 from hypothesis import strategies as st
+from runs import Run
 from structlog.testing import capture_logs
-from test_pipeline import _Run as Run
 from virtual_time import VIRTUAL_TIME, running_loop
 
 from bulk_invite.backoff import Backoff

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Sequence
 from itertools import count, pairwise
 
 import anyio
@@ -25,7 +23,6 @@ from fakes import (
     Entry,
     ListSource,
     MemoryJournal,
-    MemoryOutlet,
     Reply,
     ScriptedSender,
     TinyValidator,
@@ -33,19 +30,13 @@ from fakes import (
     created,
     row,
 )
-from pacers import make_governor, make_pacer
+from pacers import make_governor
+from runs import EPOCH, HOUR, Run
 from structlog.testing import capture_logs
-from virtual_time import VIRTUAL_TIME, running_loop
+from virtual_time import VIRTUAL_TIME
 
-from bulk_invite.admitter import Admitter
-from bulk_invite.backoff import Backoff
-from bulk_invite.commit import Committer
-from bulk_invite.crew import InFlight
-from bulk_invite.deliver import Deliverer, Surroundings
-from bulk_invite.departure import Patience, Waits
 from bulk_invite.doubt import Page
 from bulk_invite.errors import (
-    BulkInviteError,
     CheckpointError,
     ResultsError,
     SenderError,
@@ -53,23 +44,12 @@ from bulk_invite.errors import (
     TooManyFailuresError,
     UnknownAnswerError,
 )
-from bulk_invite.intake import Intake
 from bulk_invite.invitation import Invitation, Row
-from bulk_invite.lookup import LookUp
 from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer, State
-from bulk_invite.pacing.governor import Governor
-from bulk_invite.permission import PermissionGuard
-from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
-from bulk_invite.reads import LOOK_UP_DENIED, Reads
-from bulk_invite.report import Report
-from bulk_invite.resolver import Resolver
-from bulk_invite.stop import StopSwitch
+from bulk_invite.pipeline import FailureLimit
+from bulk_invite.reads import LOOK_UP_DENIED
 
 pytestmark = pytest.mark.anyio
-
-_EPOCH = 1_800_000_000.0
-_HOUR = 3600.0
-_WAITS = Waits(Backoff(0.2, 20), Backoff(0.1, 5), Backoff(0.5, 30))
 
 
 @pytest.fixture
@@ -81,125 +61,7 @@ def _rows(number: int) -> list[str]:
     return [f"t{each}" for each in range(1, number + 1)]
 
 
-async def _nothing() -> None:
-    pass
-
-
-@dataclass
-class _Run:
-    """One run and all that is around it; `rate` in calls per second."""
-
-    texts: Iterable[str] = ()
-    sender: ScriptedSender = field(default_factory=ScriptedSender)
-    journal: MemoryJournal = field(default_factory=MemoryJournal)
-    source: ListSource | None = None
-    rate: float = 10.0
-    governor: Governor | None = None
-    in_flight: int = 8
-    limit: int | None = None
-    failures: FailureLimit = field(default_factory=FailureLimit)
-    tries: int = 4
-    settling_time: float = 60.0
-    proven: bool = False
-    retry_failed: bool = False
-    outlet_fails: BulkInviteError | None = None
-    opening: Callable[[], Awaitable[None]] = _nothing
-    ending: Callable[[], Awaitable[None]] = _nothing
-    stop: StopSwitch = field(default_factory=StopSwitch)
-
-    def __post_init__(self) -> None:
-        self.sender.journal = self.journal
-        self.outlet = MemoryOutlet(self.journal, fails=self.outlet_fails)
-        self.report = Report(self.outlet)
-        self.source = self.source or ListSource(self.texts)
-        self.ahead = 0.0
-        self.finished: bool | None = None
-        self.took = 0.0
-
-    async def go(self) -> _Run:
-        loop = running_loop()
-        committer = Committer(self.journal, campaign="", retry_failed=self.retry_failed)
-        loop.wait_for_threads_of(committer._one_thread)
-        loop.wait_for_threads_of(anyio.to_thread.current_default_thread_limiter())
-        deliverer = Deliverer(
-            self.sender,
-            committer,
-            make_pacer(self.governor or self.rate, loop.time),
-            Resolver(self._look_up(committer, loop.time), self.stop),
-            self.report,
-            self.stop,
-            guard=PermissionGuard(proven=self.proven),
-            patience=Patience(self.tries, 8 * _HOUR, 60.0, _WAITS),
-            surroundings=Surroundings(lambda: _EPOCH + loop.time() + self.ahead, loop.time, lambda: 0.5),
-        )
-        assert self.source is not None
-        intake = Intake(
-            [self.source],
-            Admitter(TinyValidator(), committer, deliverer.engagements, self.report),
-            committer,
-            self.stop,
-            limit=self.limit,
-        )
-        bounds = Bounds(InFlight(self.in_flight), self.failures)
-        pipeline = Pipeline([intake], committer, deliverer, self.report, self.stop, bounds)
-        began = loop.time()
-        try:
-            with anyio.fail_after(30 * 24 * _HOUR):
-                await pipeline.run(self.opening, ending=self.ending)
-        finally:
-            self.finished = pipeline.finished
-            self.took = loop.time() - began
-            self._check()
-        return self
-
-    def _look_up(self, committer: Committer, now: Callable[[], float]) -> LookUp:
-        reads = Reads(self.sender, _WAITS.doubtful, lambda: 0.5)
-        return LookUp(
-            reads, committer, settling_time=self.settling_time, clock=lambda: _EPOCH + now() + self.ahead
-        )
-
-    async def fails(self, kind: type[BulkInviteError]) -> _Run:
-        with pytest.raises(kind):
-            await self.go()
-        return self
-
-    def _check(self) -> None:
-        """What holds of every run, however it ended."""
-        states = self.report.tally.states
-        assert (
-            states + Counter({State.CREATED: self.report.tally.already_created}) == self._states_in_journal()
-        )
-        assert set(self.outlet.created_rows) <= {
-            token for token, entry in self.journal.rows.items() if entry.state is State.CREATED
-        }
-        for token in {call.token for call in self.sender.calls}:
-            assert len({call.body for call in self.sender.calls_of(token)}) == 1
-        assert self.sender.most_at_once <= self.in_flight
-
-    def _states_in_journal(self) -> dict[State, int]:
-        states: dict[State, int] = {}
-        for state in self.journal.states().values():
-            states[state] = states.get(state, 0) + 1
-        for state in (State.REJECTED, State.DUPLICATE):
-            if rows := self.report.tally.states[state]:
-                states[state] = rows
-        return states
-
-    async def when(self, moment: float, do: Callable[[], None]) -> _Run:
-        """Run, and `do` something `moment` seconds after the beginning."""
-
-        async def later() -> None:
-            await anyio.sleep(moment)
-            do()
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(later)
-            await self.go()
-            group.cancel_scope.cancel()
-        return self
-
-
-def _state(run: _Run, token: str) -> State:
+def _state(run: Run, token: str) -> State:
     return run.journal.rows[token].state
 
 
@@ -207,7 +69,7 @@ def _state(run: _Run, token: str) -> State:
 
 
 async def test_every_row_ends_and_is_told() -> None:
-    run = await _Run(["t1", "bad", "t2", "t1", "t3"]).go()
+    run = await Run(["t1", "bad", "t2", "t1", "t3"]).go()
     assert run.finished
     assert run.outlet.created_rows == {f"t{each}": f"engi-t{each}" for each in (1, 2, 3)}
     assert run.outlet.rejected_lines == [2]
@@ -218,12 +80,12 @@ async def test_every_row_ends_and_is_told() -> None:
 
 
 async def test_nothing_to_send() -> None:
-    assert (await _Run([]).go()).finished
-    assert (await _Run(["bad"]).go()).finished
+    assert (await Run([]).go()).finished
+    assert (await Run(["bad"]).go()).finished
 
 
 async def test_rate_is_kept() -> None:
-    run = await _Run(_rows(100), rate=5.0).go()
+    run = await Run(_rows(100), rate=5.0).go()
     assert run.took == pytest.approx(99 / 5, abs=0.5)
     starts = [call.began for call in run.sender.calls]
     assert all(later - earlier > 0.19 for earlier, later in pairwise(starts))
@@ -231,7 +93,7 @@ async def test_rate_is_kept() -> None:
 
 async def test_a_throttled_row_is_tried_again_with_the_same_body_however_often() -> None:
     sender = ScriptedSender({"t1": [THROTTLED] * 30 + [created("t1")]})
-    run = await _Run(["t1 eng some body"], sender, tries=3).go()
+    run = await Run(["t1 eng some body"], sender, tries=3).go()
     assert _state(run, "t1") is State.CREATED
     assert len({call.body for call in sender.calls}) == 1
     assert (run.report.tally.throttled, run.report.tally.attempts) == (30, 31)
@@ -241,22 +103,22 @@ async def test_a_throttled_row_is_tried_again_with_the_same_body_however_often()
 @pytest.mark.parametrize("doubt", [SERVER_ERROR, RESET])
 async def test_a_doubtful_row_is_tried_again_with_the_same_body(doubt: Reply) -> None:
     sender = ScriptedSender({"t1": [doubt, doubt, created("t1")]})
-    run = await _Run(["t1 eng body"], sender).go()
+    run = await Run(["t1 eng body"], sender).go()
     assert run.journal.outcomes("t1") == ["sent", "doubtful"] * 2 + ["sent", "created"]
     assert run.journal.rows["t1"].doubt_since is None
 
 
 async def test_a_row_in_doubt_for_too_often_is_left_there() -> None:
-    run = await _Run(["t1"], ScriptedSender({"t1": [SERVER_ERROR]}), tries=4).go()
+    run = await Run(["t1"], ScriptedSender({"t1": [SERVER_ERROR]}), tries=4).go()
     assert len(run.sender.calls) == 4
-    assert run.journal.rows["t1"].doubt_since == pytest.approx(_EPOCH, abs=1)
+    assert run.journal.rows["t1"].doubt_since == pytest.approx(EPOCH, abs=1)
     assert _state(run, "t1") is State.IN_DOUBT
     assert run.finished, "all that this run can do is done"
 
 
 async def test_what_is_tried_again_keeps_to_the_rate_too() -> None:
     sender = ScriptedSender({token: [SERVER_ERROR, created(token)] for token in _rows(5)})
-    await _Run(_rows(5), sender, rate=1.0).go()
+    await Run(_rows(5), sender, rate=1.0).go()
     starts = [call.began for call in sender.calls]
     assert len(starts) == 10
     assert all(later - earlier > 0.95 for earlier, later in pairwise(starts))
@@ -264,21 +126,21 @@ async def test_what_is_tried_again_keeps_to_the_rate_too() -> None:
 
 async def test_throttles_use_up_none_of_the_patience_with_doubt() -> None:
     sender = ScriptedSender({"t1": [*[THROTTLED] * 10, SERVER_ERROR, created("t1")]})
-    run = await _Run(["t1"], sender, tries=2).go()
+    run = await Run(["t1"], sender, tries=2).go()
     assert _state(run, "t1") is State.CREATED
 
 
 async def test_the_line_of_a_row_does_not_speak_of_attempts_that_never_left() -> None:
     with capture_logs() as logs:
-        await _Run(["t1"], ScriptedSender({"t1": [DOWN, DOWN, created("t1")]})).go()
+        await Run(["t1"], ScriptedSender({"t1": [DOWN, DOWN, created("t1")]})).go()
     assert [line["attempts"] for line in logs if line["event"] == "invitation.created"] == [1]
 
 
 async def test_a_throttle_after_doubt_leaves_the_doubt() -> None:
     sender = ScriptedSender({"t1": [SERVER_ERROR, THROTTLED, CONFLICT]}, reads=[DENIED])
-    run = await _Run(["t1"], sender).go()
+    run = await Run(["t1"], sender).go()
     assert _state(run, "t1") is State.IN_DOUBT
-    assert run.journal.rows["t1"].doubt_since == pytest.approx(_EPOCH, abs=1)
+    assert run.journal.rows["t1"].doubt_since == pytest.approx(EPOCH, abs=1)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +157,7 @@ async def test_a_throttle_after_doubt_leaves_the_doubt() -> None:
     ],
 )
 async def test_ends_of_a_row(replies: Sequence[Reply], state: State) -> None:
-    run = await _Run(["t1"], ScriptedSender({"t1": replies}, reads=[DENIED])).go()
+    run = await Run(["t1"], ScriptedSender({"t1": replies}, reads=[DENIED])).go()
     assert _state(run, "t1") is state
     assert run.finished
     # A full engagement is asked once more at the end.
@@ -318,9 +180,9 @@ async def test_ends_of_a_row(replies: Sequence[Reply], state: State) -> None:
 async def test_a_no_after_doubt_is_what_a_look_up_makes_of_it(
     reply: Reply, state: State, *, here: bool
 ) -> None:
-    arrived = [arrival("t1", _EPOCH + 0.1)] if here else []
+    arrived = [arrival("t1", EPOCH + 0.1)] if here else []
     sender = ScriptedSender({"t1": [SERVER_ERROR, SERVER_ERROR, reply]}, arrived=arrived)
-    run = await _Run(["t1"], sender, tries=3).go()
+    run = await Run(["t1"], sender, tries=3).go()
     assert _state(run, "t1") is state
     assert run.finished
     assert run.journal.rows["t1"].invitation_id == ("engi-t1-1" if here else "")
@@ -329,7 +191,7 @@ async def test_a_no_after_doubt_is_what_a_look_up_makes_of_it(
 
 
 async def test_a_refused_row_is_told_with_its_errors() -> None:
-    run = await _Run(_rows(3), ScriptedSender({"t2": [REFUSED]})).go()
+    run = await Run(_rows(3), ScriptedSender({"t2": [REFUSED]})).go()
     assert isinstance(REFUSED.errors, tuple)
     assert run.outlet.failed_rows == {"t2": REFUSED.errors}
     assert run.report.tally.failed_now == 1
@@ -338,7 +200,7 @@ async def test_a_refused_row_is_told_with_its_errors() -> None:
 async def test_others_of_a_full_engagement_are_deferred_without_a_call() -> None:
     rows = [f"t{each} full" for each in range(1, 21)] + [f"u{each} roomy" for each in range(1, 4)]
     sender = ScriptedSender({f"t{each}": [FULL] for each in range(1, 21)}, seconds=0.01)
-    run = await _Run(rows, sender, in_flight=1).go()
+    run = await Run(rows, sender, in_flight=1).go()
     assert [call.token for call in sender.calls] == ["t1", "u1", "u2", "u3", "t1"], (
         "one call, and one at the end"
     )
@@ -365,21 +227,21 @@ def _down_until(moment: float) -> Callable[[Call], Reply]:
 
 
 async def test_a_dead_endpoint_is_probed_by_one_call_at_a_time_and_costs_no_row_anything() -> None:
-    sender = ScriptedSender(otherwise=_down_until(2 * _HOUR))
-    run = await _Run(_rows(30), sender, tries=1).go()
+    sender = ScriptedSender(otherwise=_down_until(2 * HOUR))
+    run = await Run(_rows(30), sender, tries=1).go()
     assert run.report.tally.states[State.CREATED] == 30
     assert run.report.tally.attempts == 30
     assert {entry.attempts for entry in run.journal.rows.values()} == {1}
     assert {entry.doubt_since for entry in run.journal.rows.values()} == {None}
-    during = [call for call in sender.calls if 2 < call.began < 2 * _HOUR]
+    during = [call for call in sender.calls if 2 < call.began < 2 * HOUR]
     assert _one_at_a_time(during)
-    assert 2 * _HOUR / 31 < len(during) < 2 * _HOUR / 10
-    assert 2 * _HOUR < run.took < 2 * _HOUR + 60
+    assert 2 * HOUR / 31 < len(during) < 2 * HOUR / 10
+    assert 2 * HOUR < run.took < 2 * HOUR + 60
 
 
 async def test_calls_that_were_on_their_way_when_the_endpoint_died_find_out_once() -> None:
     sender = ScriptedSender(otherwise=_down_until(600), seconds=1.0)
-    await _Run(_rows(8), sender, rate=100).go()
+    await Run(_rows(8), sender, rate=100).go()
     early = [call.token for call in sender.calls if call.began < 1.0]
     assert sorted(early) == sorted(_rows(8))
     later = [call for call in sender.calls if 1.5 < call.began < 595]
@@ -389,7 +251,7 @@ async def test_calls_that_were_on_their_way_when_the_endpoint_died_find_out_once
 
 async def test_rows_that_wait_for_a_permit_when_the_endpoint_dies_do_not_call_it() -> None:
     sender = ScriptedSender(otherwise=_down_until(600))
-    run = await _Run(_rows(8), sender, rate=0.5).go()
+    run = await Run(_rows(8), sender, rate=0.5).go()
     assert len({call.token for call in sender.calls if call.began < 600}) == 1
     assert run.report.tally.states[State.CREATED] == 8
 
@@ -400,7 +262,7 @@ async def test_a_second_outage_has_a_single_probe_too() -> None:
         return created(call.token) if 300 < now < 302 or now > 600 else DOWN
 
     sender = ScriptedSender(otherwise=up_for_a_moment)
-    run = await _Run(_rows(60), sender, in_flight=4).go()
+    run = await Run(_rows(60), sender, in_flight=4).go()
     assert run.report.tally.states[State.CREATED] == 60
     during = [call for call in sender.calls if 310 < call.began < 595]
     assert _one_at_a_time(during)
@@ -408,16 +270,16 @@ async def test_a_second_outage_has_a_single_probe_too() -> None:
 
 async def test_a_probe_whose_token_grows_too_old_hands_over() -> None:
     journal = MemoryJournal()
-    journal.rows["t1"] = Entry(_hash("t1"), State.IN_DOUBT, doubt_since=_EPOCH - 7.9 * _HOUR)
-    sender = ScriptedSender(otherwise=_down_until(_HOUR), reads=[DENIED])
-    run = await _Run(_rows(5), sender, journal).go()
+    journal.rows["t1"] = Entry(_hash("t1"), State.IN_DOUBT, doubt_since=EPOCH - 7.9 * HOUR)
+    sender = ScriptedSender(otherwise=_down_until(HOUR), reads=[DENIED])
+    run = await Run(_rows(5), sender, journal).go()
     assert _state(run, "t1") is State.IN_DOUBT
     assert {_state(run, token) for token in _rows(5)[1:]} == {State.CREATED}
 
 
 async def test_doubt_before_an_outage_is_doubt_after_it() -> None:
     sender = ScriptedSender({"t1": [SERVER_ERROR, DOWN, DOWN, CONFLICT]}, reads=[DENIED])
-    run = await _Run(["t1"], sender).go()
+    run = await Run(["t1"], sender).go()
     assert _state(run, "t1") is State.IN_DOUBT
 
 
@@ -425,7 +287,7 @@ async def test_doubt_before_an_outage_is_doubt_after_it() -> None:
 
 
 async def test_refused_credentials_stop_the_run_and_touch_no_row() -> None:
-    run = await _Run(_rows(50), ScriptedSender(otherwise=lambda _: EXPIRED)).fails(SenderError)
+    run = await Run(_rows(50), ScriptedSender(otherwise=lambda _: EXPIRED)).fails(SenderError)
     assert set(run.journal.states().values()) == {State.PENDING}
     assert {entry.attempts for entry in run.journal.rows.values()} == {0}
     assert not run.finished
@@ -433,44 +295,44 @@ async def test_refused_credentials_stop_the_run_and_touch_no_row() -> None:
 
 
 async def test_credentials_that_expire_leave_doubt_in_doubt() -> None:
-    run = await _Run(["t1"], ScriptedSender({"t1": [SERVER_ERROR, EXPIRED]})).fails(SenderError)
+    run = await Run(["t1"], ScriptedSender({"t1": [SERVER_ERROR, EXPIRED]})).fails(SenderError)
     assert _state(run, "t1") is State.IN_DOUBT
 
 
 async def test_denials_from_the_start_stop_the_run_and_burn_no_row() -> None:
-    run = await _Run(_rows(50), ScriptedSender(otherwise=lambda _: DENIED)).fails(SenderError)
+    run = await Run(_rows(50), ScriptedSender(otherwise=lambda _: DENIED)).fails(SenderError)
     assert set(run.journal.states().values()) == {State.PENDING}
     assert len(run.sender.calls) <= 20 + 1
 
 
 async def test_a_forbidden_engagement_at_the_top_of_the_source_does_not_stop_the_run() -> None:
     rows = _rows(20)
-    run = await _Run(rows, ScriptedSender({token: [DENIED] for token in rows[:9]}), in_flight=4).go()
+    run = await Run(rows, ScriptedSender({token: [DENIED] for token in rows[:9]}), in_flight=4).go()
     assert set(run.outlet.failed_rows) == set(rows[:9])
     assert run.report.tally.states[State.CREATED] == 11
     assert run.finished
 
 
 async def test_a_run_of_nothing_but_a_few_denials_burns_no_row() -> None:
-    run = await _Run(_rows(9), ScriptedSender(otherwise=lambda _: DENIED)).fails(SenderError)
+    run = await Run(_rows(9), ScriptedSender(otherwise=lambda _: DENIED)).fails(SenderError)
     assert set(run.journal.states().values()) == {State.PENDING}
     assert not run.finished
 
 
 async def test_a_denial_among_created_rows_is_the_rows() -> None:
-    run = await _Run(_rows(20), ScriptedSender({"t1": [DENIED], "t9": [DENIED]})).go()
+    run = await Run(_rows(20), ScriptedSender({"t1": [DENIED], "t9": [DENIED]})).go()
     assert set(run.outlet.failed_rows) == {"t1", "t9"}
     assert run.report.tally.states[State.CREATED] == 18
     assert run.finished
 
 
 async def test_too_few_denials_to_blame_the_sender_are_the_rows() -> None:
-    run = await _Run(_rows(3), ScriptedSender(otherwise=lambda _: DENIED)).go()
+    run = await Run(_rows(3), ScriptedSender(otherwise=lambda _: DENIED)).go()
     assert set(run.outlet.failed_rows) == {"t1", "t2", "t3"}
 
 
 async def test_held_denials_are_pending_when_the_run_is_stopped() -> None:
-    run = _Run(["t1"], ScriptedSender({"t1": [DENIED]}), source=ListSource(["t1"], lingers=True))
+    run = Run(["t1"], ScriptedSender({"t1": [DENIED]}), source=ListSource(["t1"], lingers=True))
     await run.when(0.5, run.stop.drain)  # real time, because a thread waits for rows
     assert _state(run, "t1") is State.PENDING
     assert not run.finished
@@ -478,7 +340,7 @@ async def test_held_denials_are_pending_when_the_run_is_stopped() -> None:
 
 async def test_a_drain_with_a_held_denial_is_no_end_even_when_all_else_is_done() -> None:
     sender = ScriptedSender({"t1": [DENIED], "t2": [SERVER_ERROR]}, seconds=5)
-    run = _Run(["t1", "t2"], sender, tries=1)
+    run = Run(["t1", "t2"], sender, tries=1)
     await run.when(3, run.stop.drain)
     assert run.journal.states() == {"t1": State.PENDING, "t2": State.IN_DOUBT}
     assert not run.finished
@@ -486,12 +348,12 @@ async def test_a_drain_with_a_held_denial_is_no_end_even_when_all_else_is_done()
 
 async def test_failures_that_come_out_at_the_end_count_too() -> None:
     sender = ScriptedSender(otherwise=lambda _: DENIED)
-    run = await _Run(_rows(4), sender, failures=FailureLimit(count=1)).fails(TooManyFailuresError)
+    run = await Run(_rows(4), sender, failures=FailureLimit(count=1)).fails(TooManyFailuresError)
     assert set(run.journal.states().values()) == {State.FAILED}
 
 
 async def test_an_unknown_answer_stops_the_run_with_the_row_in_doubt() -> None:
-    run = await _Run(_rows(50), ScriptedSender({"t1": [UNKNOWN]}), in_flight=1).fails(UnknownAnswerError)
+    run = await Run(_rows(50), ScriptedSender({"t1": [UNKNOWN]}), in_flight=1).fails(UnknownAnswerError)
     assert _state(run, "t1") is State.IN_DOUBT
     assert len(run.sender.calls) == 1
 
@@ -514,8 +376,8 @@ async def test_resume_skips_what_is_settled_and_goes_on_with_the_rest() -> None:
         ("t4", State.PENDING),
     ]:
         journal.rows[token] = Entry(_hash(token), state)
-    journal.rows["t5"] = Entry(_hash("t5"), State.IN_DOUBT, doubt_since=_EPOCH - _HOUR)
-    run = await _Run(_rows(6), journal=journal).go()
+    journal.rows["t5"] = Entry(_hash("t5"), State.IN_DOUBT, doubt_since=EPOCH - HOUR)
+    run = await Run(_rows(6), journal=journal).go()
     assert [call.token for call in run.sender.calls] == ["t3", "t4", "t5", "t6"]
     assert run.report.tally.already_created == 1
     assert run.report.tally.states[State.FAILED] == 1
@@ -524,9 +386,9 @@ async def test_resume_skips_what_is_settled_and_goes_on_with_the_rest() -> None:
 
 async def test_a_token_that_may_be_forgotten_is_not_sent_again() -> None:
     journal = MemoryJournal()
-    journal.rows["t1"] = Entry(_hash("t1"), State.IN_DOUBT, doubt_since=_EPOCH - 8 * _HOUR - 1)
-    journal.rows["t2"] = Entry(_hash("t2"), State.IN_DOUBT, doubt_since=_EPOCH - 7 * _HOUR)
-    run = await _Run(_rows(2), journal=journal).go()
+    journal.rows["t1"] = Entry(_hash("t1"), State.IN_DOUBT, doubt_since=EPOCH - 8 * HOUR - 1)
+    journal.rows["t2"] = Entry(_hash("t2"), State.IN_DOUBT, doubt_since=EPOCH - 7 * HOUR)
+    run = await Run(_rows(2), journal=journal).go()
     assert [call.token for call in run.sender.calls] == ["t2", "t1"]
     assert len(run.sender.lists) == 1
     assert journal.outcomes("t1") == ["absent", "sent", "created"]
@@ -534,7 +396,7 @@ async def test_a_token_that_may_be_forgotten_is_not_sent_again() -> None:
 
 async def test_absence_is_waited_for_from_the_end_of_the_last_attempt_on() -> None:
     journal = MemoryJournal()
-    long_ago = _EPOCH - 8 * _HOUR + 5
+    long_ago = EPOCH - 8 * HOUR + 65
     journal.rows["t1"] = Entry(_hash("t1"), State.IN_DOUBT, doubt_since=long_ago, last_sent=long_ago)
 
     class QuickToList(ScriptedSender):
@@ -543,7 +405,7 @@ async def test_absence_is_waited_for_from_the_end_of_the_last_attempt_on() -> No
             return await super().list_invitations(engagements, next_token)
 
     sender = QuickToList({"t1": [RESET, created("t1")]}, seconds=10)
-    run = await _Run(["t1"], sender, journal, settling_time=60).go()
+    run = await Run(["t1"], sender, journal, settling_time=60).go()
     first, second = sender.calls
     assert first.ended is not None
     assert second.began >= first.ended + 60
@@ -552,10 +414,8 @@ async def test_absence_is_waited_for_from_the_end_of_the_last_attempt_on() -> No
 
 async def test_a_token_from_times_to_come_is_looked_up_first_for_nobody_knows_how_old_it_is() -> None:
     journal = MemoryJournal()
-    journal.rows["t1"] = Entry(
-        _hash("t1"), State.IN_DOUBT, doubt_since=_EPOCH + _HOUR, last_sent=_EPOCH + _HOUR
-    )
-    run = await _Run(["t1"], journal=journal).go()
+    journal.rows["t1"] = Entry(_hash("t1"), State.IN_DOUBT, doubt_since=EPOCH + HOUR, last_sent=EPOCH + HOUR)
+    run = await Run(["t1"], journal=journal).go()
     assert journal.outcomes("t1") == ["absent", "sent", "created"]
     assert run.took > 60
 
@@ -566,8 +426,8 @@ async def test_a_clock_that_is_set_forward_while_lists_settle_makes_nothing_abse
             page = await super().list_invitations(engagements, next_token)
             return page if anyio.current_time() > 45 else Page((), "")
 
-    sender = LateList({"t1": [RESET, REFUSED]}, arrived=[arrival("t1", _EPOCH + 0.1)])
-    run = _Run(_rows(60), sender, rate=2.0)  # half a minute of other rows, after which t1 is looked up again
+    sender = LateList({"t1": [RESET, REFUSED]}, arrived=[arrival("t1", EPOCH + 0.1)])
+    run = Run(_rows(60), sender, rate=2.0)  # half a minute of other rows, after which t1 is looked up again
 
     def set_forward() -> None:
         run.ahead = 3600.0
@@ -578,14 +438,14 @@ async def test_a_clock_that_is_set_forward_while_lists_settle_makes_nothing_abse
 
 async def test_where_denied_rows_in_doubt_are_more_than_can_be_kept_they_are_left_so() -> None:
     too_big = f"t1 eng-1 {'x' * (17 << 20)}"
-    run = await _Run([too_big, *_rows(20)[1:]], ScriptedSender({"t1": [RESET, DENIED]})).go()
+    run = await Run([too_big, *_rows(20)[1:]], ScriptedSender({"t1": [RESET, DENIED]})).go()
     assert _state(run, "t1") is State.IN_DOUBT
     assert run.report.tally.ended_now == 20
     assert run.finished
 
 
 async def test_rows_that_an_older_program_failed_in_doubt_are_looked_up_before_they_are_sent_again() -> None:
-    journal, since = MemoryJournal(), _EPOCH - 9 * _HOUR
+    journal, since = MemoryJournal(), EPOCH - 9 * HOUR
     journal.rows["t1"] = Entry(
         _hash("t1"), State.FAILED, doubt_since=since, last_sent=since, code=str(REFUSED.code)
     )
@@ -593,16 +453,16 @@ async def test_rows_that_an_older_program_failed_in_doubt_are_looked_up_before_t
         _hash("t2"), State.FAILED, doubt_since=since, last_sent=since, code=str(REFUSED.code)
     )
     here = ScriptedSender(arrived=[arrival("t1", since)])
-    run = await _Run(_rows(2), here, journal, retry_failed=True).go()
+    run = await Run(_rows(2), here, journal, retry_failed=True).go()
     assert [call.token for call in run.sender.calls] == ["t2"]
     assert journal.states() == {"t1": State.CREATED, "t2": State.CREATED}
 
 
 async def test_what_a_row_was_refused_for_outlasts_a_look_up_that_tells_nothing() -> None:
-    run = await _Run(["t1"], ScriptedSender({"t1": [RESET, REFUSED]}, reads=[DENIED])).go()
+    run = await Run(["t1"], ScriptedSender({"t1": [RESET, REFUSED]}, reads=[DENIED])).go()
     assert _state(run, "t1") is State.IN_DOUBT
     run.journal.next_run()
-    again = await _Run(["t1"], ScriptedSender(), run.journal).go()
+    again = await Run(["t1"], ScriptedSender(), run.journal).go()
     assert not again.sender.calls
     assert _state(again, "t1") is State.FAILED
     assert [error.code for error in again.outlet.failed_rows["t1"]] == [each.code for each in REFUSED.errors]
@@ -610,10 +470,10 @@ async def test_what_a_row_was_refused_for_outlasts_a_look_up_that_tells_nothing(
 
 @pytest.mark.parametrize("here", [True, False])
 async def test_a_denial_that_turns_out_to_be_a_rows_in_the_last_round_ends_it_too(*, here: bool) -> None:
-    journal, since = MemoryJournal(), _EPOCH - 9 * _HOUR
-    journal.rows["t2"] = Entry(_hash("t2"), State.IN_DOUBT, doubt_since=since, last_sent=_EPOCH - 5)
-    sender = ScriptedSender({"t1": [RESET, DENIED]}, arrived=[arrival("t1", _EPOCH + 0.1)] if here else [])
-    run = await _Run(["t2", "t1"], sender, journal).go()
+    journal, since = MemoryJournal(), EPOCH - 9 * HOUR
+    journal.rows["t2"] = Entry(_hash("t2"), State.IN_DOUBT, doubt_since=since, last_sent=EPOCH - 5)
+    sender = ScriptedSender({"t1": [RESET, DENIED]}, arrived=[arrival("t1", EPOCH + 0.1)] if here else [])
+    run = await Run(["t2", "t1"], sender, journal).go()
     assert journal.states() == {"t2": State.CREATED, "t1": State.CREATED if here else State.FAILED}
     assert run.report.tally.ended_now == 2
     assert run.finished
@@ -621,13 +481,13 @@ async def test_a_denial_that_turns_out_to_be_a_rows_in_the_last_round_ends_it_to
 
 async def test_a_stop_while_held_rows_are_looked_up_leaves_them_as_they_are() -> None:
     sender = ScriptedSender({token: [RESET, DENIED] for token in ("t1", "t3")}, seconds=1.0)
-    run = _Run(["t1", "t2", "t3"], sender, in_flight=1)
+    run = Run(["t1", "t2", "t3"], sender, in_flight=1)
 
     def stop_in_a_look_up() -> None:
         assert journal_is_at_its_end(run)
         run.stop.drain()
 
-    def journal_is_at_its_end(run: _Run) -> bool:
+    def journal_is_at_its_end(run: Run) -> bool:
         return run.journal.outcomes("t3")[-1:] == ["denied"]
 
     await run.when(9.0, stop_in_a_look_up)
@@ -639,7 +499,7 @@ async def test_a_stop_while_held_rows_are_looked_up_leaves_them_as_they_are() ->
 
 
 async def test_a_row_that_was_refused_after_doubt_and_has_not_arrived_fails_with_its_errors() -> None:
-    run = await _Run(["t1"], ScriptedSender({"t1": [RESET, REFUSED]})).go()
+    run = await Run(["t1"], ScriptedSender({"t1": [RESET, REFUSED]})).go()
     assert run.journal.outcomes("t1") == ["sent", "doubtful", "sent", "refused", "absent"]
     assert run.journal.rows["t1"].code == REFUSED.code
     assert run.journal.rows["t1"].doubt_since is None
@@ -653,9 +513,9 @@ async def test_a_row_that_is_to_be_found_is_not_called_before_it_is(no: Reply) -
 
     def arrives() -> None:
         assert len(sender.calls_of("t1")) == 2
-        sender.arrived.append(arrival("t1", _EPOCH + 0.1))
+        sender.arrived.append(arrival("t1", EPOCH + 0.1))
 
-    run = await _Run(_rows(100), sender, rate=2.0).when(30.0, arrives)
+    run = await Run(_rows(100), sender, rate=2.0).when(30.0, arrives)
     assert len(sender.calls_of("t1")) == 2
     assert _state(run, "t1") is State.CREATED
 
@@ -667,17 +527,17 @@ async def test_a_no_that_an_earlier_run_had_no_time_to_look_into_is_not_asked_fo
     no: HttpAnswer, state: State
 ) -> None:
     journal = MemoryJournal()
-    journal.rows["t1"] = Entry(_hash("t1"), State.IN_DOUBT, doubt_since=_EPOCH - 1, last_sent=_EPOCH - 1)
+    journal.rows["t1"] = Entry(_hash("t1"), State.IN_DOUBT, doubt_since=EPOCH - 1, last_sent=EPOCH - 1)
     journal.rows["t1"].code = no.code
-    run = await _Run(["t1"], ScriptedSender({"t1": [no]}), journal).go()
+    run = await Run(["t1"], ScriptedSender({"t1": [no]}), journal).go()
     assert _state(run, "t1") is state
     assert not run.sender.calls
 
 
 @pytest.mark.parametrize("here", [True, False])
 async def test_a_denial_that_is_the_rows_fails_it_only_where_it_has_not_arrived(*, here: bool) -> None:
-    sender = ScriptedSender({"t1": [RESET, DENIED]}, arrived=[arrival("t1", _EPOCH + 0.1)] if here else [])
-    run = await _Run(_rows(20), sender).go()
+    sender = ScriptedSender({"t1": [RESET, DENIED]}, arrived=[arrival("t1", EPOCH + 0.1)] if here else [])
+    run = await Run(_rows(20), sender).go()
     assert _state(run, "t1") is (State.CREATED if here else State.FAILED)
     assert len(sender.calls_of("t1")) == 2
     assert run.finished
@@ -685,27 +545,27 @@ async def test_a_denial_that_is_the_rows_fails_it_only_where_it_has_not_arrived(
 
 @pytest.mark.parametrize("here", [True, False])
 async def test_a_denial_after_doubt_that_nothing_explains_is_looked_up_at_the_end(*, here: bool) -> None:
-    sender = ScriptedSender({"t1": [RESET, DENIED]}, arrived=[arrival("t1", _EPOCH + 0.1)] if here else [])
-    run = await _Run(["t1"], sender).go()
+    sender = ScriptedSender({"t1": [RESET, DENIED]}, arrived=[arrival("t1", EPOCH + 0.1)] if here else [])
+    run = await Run(["t1"], sender).go()
     assert _state(run, "t1") is (State.CREATED if here else State.FAILED)
     assert run.finished
 
 
 @pytest.mark.parametrize(("ago", "waits"), [(5.0, 60.0), (119.0, 60.0), (130.0, 50.0), (181.0, 0.0)])
 async def test_the_end_of_a_call_that_nobody_saw_is_as_late_as_it_can_be(ago: float, waits: float) -> None:
-    journal, long_ago = MemoryJournal(), _EPOCH - 9 * _HOUR
+    journal, long_ago = MemoryJournal(), EPOCH - 9 * HOUR
     journal.rows["t1"] = Entry(
-        _hash("t1"), State.IN_DOUBT, doubt_since=long_ago, last_sent=_EPOCH - ago
+        _hash("t1"), State.IN_DOUBT, doubt_since=long_ago, last_sent=EPOCH - ago
     )  # a minute for the disk, a minute for the call, and no more than until its program is gone
-    run = await _Run(["t1"], ScriptedSender(), journal, settling_time=60).go()
+    run = await Run(["t1"], ScriptedSender(), journal, settling_time=60).go()
     assert run.sender.calls[0].began == pytest.approx(waits, abs=1.0)
 
 
 async def test_a_token_that_grows_too_old_during_a_run_is_not_sent_again() -> None:
     journal = MemoryJournal()
-    journal.rows["t1"] = Entry(_hash("t1"), State.IN_DOUBT, doubt_since=_EPOCH - 8 * _HOUR + 5)
+    journal.rows["t1"] = Entry(_hash("t1"), State.IN_DOUBT, doubt_since=EPOCH - 8 * HOUR + 65)
     sender = ScriptedSender({"t1": [SERVER_ERROR]}, seconds=3, reads=[DENIED])
-    run = await _Run(["t1"], sender, journal, tries=100).go()
+    run = await Run(["t1"], sender, journal, tries=100).go()
     assert len(sender.calls) == 2
     assert all(call.began <= 5 for call in sender.calls)
     assert (_state(run, "t1"), journal.rows["t1"].code) == (State.IN_DOUBT, LOOK_UP_DENIED)
@@ -714,24 +574,24 @@ async def test_a_token_that_grows_too_old_during_a_run_is_not_sent_again() -> No
 # Stopping
 
 
-def _waiting_in_backoff() -> _Run:
-    return _Run(["t1"], ScriptedSender({"t1": [SERVER_ERROR]}), tries=100)
+def _waiting_in_backoff() -> Run:
+    return Run(["t1"], ScriptedSender({"t1": [SERVER_ERROR]}), tries=100)
 
 
-def _waiting_for_a_permit() -> _Run:
-    return _Run(_rows(5), rate=0.001)
+def _waiting_for_a_permit() -> Run:
+    return Run(_rows(5), rate=0.001)
 
 
-def _waiting_for_the_endpoint() -> _Run:
-    return _Run(_rows(5), ScriptedSender(otherwise=lambda _: DOWN))
+def _waiting_for_the_endpoint() -> Run:
+    return Run(_rows(5), ScriptedSender(otherwise=lambda _: DOWN))
 
 
-def _waiting_for_rows() -> _Run:
-    return _Run(source=ListSource(_rows(2), lingers=True))
+def _waiting_for_rows() -> Run:
+    return Run(source=ListSource(_rows(2), lingers=True))
 
 
-def _waiting_to_open() -> _Run:
-    return _Run(_rows(5), opening=anyio.sleep_forever)
+def _waiting_to_open() -> Run:
+    return Run(_rows(5), opening=anyio.sleep_forever)
 
 
 @pytest.mark.parametrize(
@@ -745,7 +605,7 @@ def _waiting_to_open() -> _Run:
     ],
 )
 async def test_a_drain_ends_every_wait_at_once(
-    waiting: Callable[[], _Run], moment: float, states: set[State]
+    waiting: Callable[[], Run], moment: float, states: set[State]
 ) -> None:
     run = waiting()
     await run.when(moment, run.stop.drain)
@@ -755,7 +615,7 @@ async def test_a_drain_ends_every_wait_at_once(
 
 
 async def test_a_drain_finishes_the_calls_in_flight_and_commits_them() -> None:
-    run = _Run(_rows(100), ScriptedSender(seconds=10), rate=2.0)
+    run = Run(_rows(100), ScriptedSender(seconds=10), rate=2.0)
     await run.when(3.2, run.stop.drain)
     assert run.took == pytest.approx(13, abs=1)
     assert len(run.sender.calls) == 7
@@ -769,14 +629,14 @@ async def test_a_drain_while_the_sender_gets_ready_lets_no_call_leave() -> None:
             await anyio.sleep(5)
             return await super().ready()
 
-    run = _Run(["t1"], SlowToGetReady())
+    run = Run(["t1"], SlowToGetReady())
     await run.when(2, run.stop.drain)
     assert not run.sender.calls
     assert run.journal.states() == {"t1": State.PENDING}
 
 
 async def test_the_second_stop_breaks_off_the_call_in_flight_and_leaves_the_row_in_doubt() -> None:
-    run = _Run(["t1"], ScriptedSender(seconds=1000))
+    run = Run(["t1"], ScriptedSender(seconds=1000))
 
     def twice() -> None:
         run.stop.drain()
@@ -790,13 +650,13 @@ async def test_the_second_stop_breaks_off_the_call_in_flight_and_leaves_the_row_
 
 
 async def test_a_drain_after_the_last_row_is_no_stop() -> None:
-    run = await _Run(_rows(2)).go()
+    run = await Run(_rows(2)).go()
     run.stop.drain()
     assert run.finished
 
 
 async def test_limit_sends_so_many_and_leaves_the_others_unread() -> None:
-    run = await _Run([*_rows(2), "bad", "t1", *_rows(50)[2:]], limit=5).go()
+    run = await Run([*_rows(2), "bad", "t1", *_rows(50)[2:]], limit=5).go()
     assert [call.token for call in run.sender.calls] == _rows(5)
     assert set(run.journal.rows) == set(_rows(5))
     assert run.finished
@@ -807,7 +667,7 @@ async def test_limit_sends_so_many_and_leaves_the_others_unread() -> None:
 
 async def test_so_many_failures_stop_the_run() -> None:
     sender = ScriptedSender(otherwise=lambda _: REFUSED)
-    run = await _Run(_rows(100), sender, failures=FailureLimit(count=5)).fails(TooManyFailuresError)
+    run = await Run(_rows(100), sender, failures=FailureLimit(count=5)).fails(TooManyFailuresError)
     assert 5 <= len(run.outlet.failed_rows) <= 5 + 8
     assert State.PENDING in run.journal.states().values()
     assert not run.finished
@@ -815,7 +675,7 @@ async def test_so_many_failures_stop_the_run() -> None:
 
 async def test_such_a_share_of_failures_stops_the_run_but_not_before_it_says_anything() -> None:
     bad = {f"t{each}": [REFUSED] for each in [1, 2, 3, *range(100, 200)]}
-    run = _Run(_rows(300), ScriptedSender(bad), in_flight=1, failures=FailureLimit(share=0.2))
+    run = Run(_rows(300), ScriptedSender(bad), in_flight=1, failures=FailureLimit(share=0.2))
     await run.fails(TooManyFailuresError)
     assert run.report.tally.ended_now == 120
     assert run.report.tally.failed_now == 24
@@ -825,13 +685,13 @@ async def test_failures_of_earlier_runs_do_not_count() -> None:
     journal = MemoryJournal()
     for token in _rows(10):
         journal.rows[token] = Entry(_hash(token), State.FAILED)
-    assert (await _Run(_rows(12), journal=journal, failures=FailureLimit(count=1)).go()).finished
+    assert (await Run(_rows(12), journal=journal, failures=FailureLimit(count=1)).go()).finished
 
 
 async def test_retry_failed_sends_them_again() -> None:
     journal = MemoryJournal()
     journal.rows["t1"] = Entry(_hash("t1"), State.FAILED)
-    run = await _Run(_rows(2), journal=journal, retry_failed=True).go()
+    run = await Run(_rows(2), journal=journal, retry_failed=True).go()
     assert len(run.sender.calls) == 2
 
 
@@ -839,7 +699,7 @@ async def test_retry_failed_sends_them_again() -> None:
 async def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_nothing_else_is_told(
     fails_at: int,
 ) -> None:
-    run = _Run(_rows(30), ScriptedSender({"t3": [SERVER_ERROR]}), MemoryJournal(fails_at=fails_at))
+    run = Run(_rows(30), ScriptedSender({"t3": [SERVER_ERROR]}), MemoryJournal(fails_at=fails_at))
     await run.fails(CheckpointError)  # what was told was durable: `MemoryOutlet` asserts it
     assert not run.finished
     assert len(run.journal.writes) == fails_at
@@ -849,28 +709,28 @@ async def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_nothing_else
 
 
 async def test_a_checkpoint_that_cannot_be_written_breaks_off_the_calls_in_flight() -> None:
-    run = _Run(_rows(30), ScriptedSender(seconds=1000), MemoryJournal(fails_at=3), rate=1.0)
+    run = Run(_rows(30), ScriptedSender(seconds=1000), MemoryJournal(fails_at=3), rate=1.0)
     await run.fails(CheckpointError)
     assert len(run.sender.calls) == 2
     assert run.took == pytest.approx(2, abs=0.5)
 
 
 async def test_a_checkpoint_that_fails_while_the_run_drains_is_told_too() -> None:
-    run = _Run(["t1"], ScriptedSender(seconds=10), MemoryJournal(fails_at=2))
+    run = Run(["t1"], ScriptedSender(seconds=10), MemoryJournal(fails_at=2))
     with pytest.raises(ExceptionGroup) as raised:
         await run.when(5, run.stop.drain)
     assert raised.group_contains(CheckpointError)
 
 
 async def test_results_that_cannot_be_written_end_the_run() -> None:
-    run = await _Run(_rows(30), outlet_fails=ResultsError("disk full")).fails(ResultsError)
+    run = await Run(_rows(30), outlet_fails=ResultsError("disk full")).fails(ResultsError)
     assert run.outlet.created_rows == {}
     assert len(run.sender.calls) <= 8 + 1
 
 
 async def test_a_source_that_breaks_off_ends_the_run_and_what_is_settled_stays_settled() -> None:
     source = ListSource((f"t{each}" for each in count(1)), fails_after=40)
-    run = await _Run(source=source, rate=1000.0, sender=ScriptedSender(seconds=0)).fails(SourceError)
+    run = await Run(source=source, rate=1000.0, sender=ScriptedSender(seconds=0)).fails(SourceError)
     assert len(run.journal.rows) == 40
     assert set(run.journal.states().values()) <= {State.PENDING, State.CREATED}
     assert not run.finished
@@ -881,7 +741,7 @@ async def _refused_opening() -> None:
 
 
 async def test_an_opening_that_fails_leaves_the_source_unread() -> None:
-    run = await _Run(_rows(10), opening=_refused_opening).fails(SenderError)
+    run = await Run(_rows(10), opening=_refused_opening).fails(SenderError)
     assert run.source is not None
     assert run.source.taken == 0
     assert not run.finished
@@ -893,7 +753,7 @@ async def _broken_opening() -> None:
 
 async def test_a_bug_in_the_opening_comes_out() -> None:
     with pytest.raises(ExceptionGroup) as raised:
-        await _Run(_rows(10), opening=_broken_opening).go()
+        await Run(_rows(10), opening=_broken_opening).go()
     assert raised.group_contains(ZeroDivisionError)
 
 
@@ -902,14 +762,14 @@ async def test_a_bug_in_the_sender_comes_out_and_nothing_hangs(lingers: bool) ->
     sender = ScriptedSender({"t3": [ZeroDivisionError()]})
     source = ListSource(_rows(20), lingers=lingers)
     with pytest.raises(ExceptionGroup) as raised:
-        await _Run(sender=sender, source=source).go()
+        await Run(sender=sender, source=source).go()
     assert raised.group_contains(ZeroDivisionError)
     assert not raised.group_contains(TimeoutError), "the source was not asked to stop"
 
 
 async def test_an_answer_that_came_when_a_bug_ended_the_run_is_kept_and_told() -> None:
     sender = ScriptedSender({"t2": [ZeroDivisionError()]}, seconds=1.0)
-    run = _Run(_rows(2), sender, rate=1000.0)
+    run = Run(_rows(2), sender, rate=1000.0)
     with pytest.raises(ExceptionGroup):
         await run.go()
     assert run.outlet.created_rows == {"t1": "engi-t1"}
@@ -918,7 +778,7 @@ async def test_an_answer_that_came_when_a_bug_ended_the_run_is_kept_and_told() -
 async def test_a_blocked_sender_holds_up_the_source() -> None:
     gate = anyio.Event()
     source = ListSource(f"t{each}" for each in count(1))
-    run = _Run(source=source, sender=ScriptedSender(gate=gate))
+    run = Run(source=source, sender=ScriptedSender(gate=gate))
     read: list[int] = []
 
     def look_and_stop() -> None:
@@ -926,34 +786,34 @@ async def test_a_blocked_sender_holds_up_the_source() -> None:
         run.stop.drain()
         gate.set()
 
-    await run.when(_HOUR, look_and_stop)
+    await run.when(HOUR, look_and_stop)
     assert 0 < read[0] <= 1000
 
 
 async def test_threads_are_given_back() -> None:
-    await _Run(_rows(500), rate=5000.0).go()
+    await Run(_rows(500), rate=5000.0).go()
     assert sum("AnyIO" in thread.name for thread in threading.enumerate()) <= 3
 
 
 async def test_after_a_failed_look_up_nothing_more_is_written() -> None:
     journal = MemoryJournal(admit_fails_at=2)
     # Rows of the first batch are on their way when the look-up of the second fails.
-    run = await _Run(_rows(400), journal=journal, rate=1000.0).fails(CheckpointError)
+    run = await Run(_rows(400), journal=journal, rate=1000.0).fails(CheckpointError)
     assert len(run.journal.writes) == run.journal.writes_at_failure
 
 
 async def test_a_source_that_was_read_to_its_end_is_told_of() -> None:
-    run = await _Run(_rows(3)).go()
+    run = await Run(_rows(3)).go()
     assert run.journal.ended_sources == ["rows"]
 
 
 async def test_a_source_of_which_rows_are_left_is_not() -> None:
-    run = await _Run(_rows(3), limit=2).go()
+    run = await Run(_rows(3), limit=2).go()
     assert run.journal.ended_sources == []
 
 
 async def test_rows_that_waited_when_their_engagement_turned_out_full_take_no_permit() -> None:
-    run = await _Run(_rows(100), ScriptedSender(otherwise=lambda _: FULL), rate=1.0, in_flight=50).go()
+    run = await Run(_rows(100), ScriptedSender(otherwise=lambda _: FULL), rate=1.0, in_flight=50).go()
     assert set(run.journal.states().values()) == {State.DEFERRED}
     assert len(run.sender.calls) == 2, "one to find it full, and one at the end"
     assert run.took < 4
@@ -967,7 +827,7 @@ async def test_rows_that_were_set_aside_are_sent_at_the_end_where_there_is_room_
     rows = [f"t{each} full" for each in range(10)] + [f"u{each} roomy" for each in range(50)]
     script: dict[str, list[Reply]] = {f"u{each}": [created(f"u{each}")] for each in range(50)}
     sender = ScriptedSender(script, otherwise=_full_for(3.0))
-    run = await _Run(rows, sender, in_flight=1).go()
+    run = await Run(rows, sender, in_flight=1).go()
     assert run.report.tally.states[State.CREATED] == 60
     assert len(sender.calls) == 61
     assert run.finished
@@ -977,7 +837,7 @@ async def test_rows_that_are_set_aside_are_open_until_the_end_and_a_stop_leaves_
     rows = [f"t{each} full" for each in range(10)] + [f"u{each} roomy" for each in range(50)]
     script: dict[str, list[Reply]] = {f"u{each}": [created(f"u{each}")] for each in range(50)}
     sender = ScriptedSender(script, otherwise=lambda _: FULL)
-    run = _Run(rows, sender, in_flight=1)
+    run = Run(rows, sender, in_flight=1)
     await run.when(2.0, run.stop.drain)
     assert not run.finished
     assert set(run.journal.states().values()) == {State.DEFERRED, State.CREATED, State.PENDING}
@@ -985,11 +845,11 @@ async def test_rows_that_are_set_aside_are_open_until_the_end_and_a_stop_leaves_
 
 async def test_when_every_engagement_is_full_the_run_parks_and_asks_with_one_call_at_a_time() -> None:
     rows = [f"t{each} eng-{each}" for each in range(40)]
-    sender = ScriptedSender(otherwise=_full_for(_HOUR))
+    sender = ScriptedSender(otherwise=_full_for(HOUR))
     governor = make_governor(10.0, probe_interval=600.0)
-    run = await _Run(rows, sender, governor=governor, in_flight=2).go()
+    run = await Run(rows, sender, governor=governor, in_flight=2).go()
     assert run.report.tally.states[State.CREATED] == 40, "none of them is lost to it"
-    parked = [call.began for call in sender.calls if 10.0 < call.began < _HOUR]
+    parked = [call.began for call in sender.calls if 10.0 < call.began < HOUR]
     assert len(parked) <= 7
     assert all(later - earlier >= 599 for earlier, later in pairwise(parked[1:]))
 
@@ -999,25 +859,25 @@ async def test_engagements_that_were_found_full_before_park_nobody() -> None:
     journal = MemoryJournal()
     for each, text in enumerate(rows):
         journal.rows[f"t{each}"] = Entry(_hash(text), State.DEFERRED)
-    run = await _Run(rows, ScriptedSender(otherwise=lambda _: FULL), journal=journal).go()
+    run = await Run(rows, ScriptedSender(otherwise=lambda _: FULL), journal=journal).go()
     assert run.finished
     assert run.took < 60
 
 
 async def test_a_stop_while_parked_by_the_day_is_immediate() -> None:
     governor = make_governor(10.0, daily_quota=5)
-    run = _Run(_rows(20), governor=governor)
-    await run.when(5 * _HOUR, run.stop.drain)
-    assert run.took == pytest.approx(5 * _HOUR, abs=0.2)
+    run = Run(_rows(20), governor=governor)
+    await run.when(5 * HOUR, run.stop.drain)
+    assert run.took == pytest.approx(5 * HOUR, abs=0.2)
     assert len(run.sender.calls) == 5
 
 
 async def test_a_run_over_the_day_goes_on_to_the_moment_and_finishes() -> None:
-    run = await _Run(_rows(12), governor=make_governor(10.0, daily_quota=5)).go()
+    run = await Run(_rows(12), governor=make_governor(10.0, daily_quota=5)).go()
     assert run.report.tally.states[State.CREATED] == 12
     times = [call.began for call in run.sender.calls]
     ends = [call.ended or 0.0 for call in run.sender.calls]
-    assert all(24 * _HOUR <= times[n + 5] - ends[n] < 24 * _HOUR + 1 for n in range(7))
+    assert all(24 * HOUR <= times[n + 5] - ends[n] < 24 * HOUR + 1 for n in range(7))
 
 
 async def test_doubtful_rows_and_outages_do_not_lock_a_day_that_is_nearly_used_up() -> None:
@@ -1025,9 +885,9 @@ async def test_doubtful_rows_and_outages_do_not_lock_a_day_that_is_nearly_used_u
         "t1": [SERVER_ERROR, created("t1")],
         "t2": [DOWN, DOWN, created("t2")],
     }
-    run = await _Run(_rows(3), ScriptedSender(script), governor=make_governor(10.0, daily_quota=4)).go()
+    run = await Run(_rows(3), ScriptedSender(script), governor=make_governor(10.0, daily_quota=4)).go()
     assert run.report.tally.states[State.CREATED] == 3
-    assert run.took < _HOUR
+    assert run.took < HOUR
 
 
 class _LateSource(ListSource):
@@ -1042,7 +902,7 @@ class _LateSource(ListSource):
 
 
 async def test_rows_that_come_after_a_stop_are_not_admitted_and_are_no_error() -> None:
-    run = _Run(source=_LateSource(_rows(5)))
+    run = Run(source=_LateSource(_rows(5)))
     await run.when(0.1, run.stop.drain)
     assert not run.finished
     assert run.journal.states() == {}
@@ -1052,7 +912,7 @@ async def test_rows_that_come_after_a_stop_are_not_admitted_and_are_no_error() -
 
 
 async def test_the_ending_comes_after_the_last_row_and_beside_the_committer() -> None:
-    run = _Run(_rows(3))
+    run = Run(_rows(3))
     seen: list[dict[str, State]] = []
 
     async def ending() -> None:
@@ -1066,7 +926,7 @@ async def test_the_ending_comes_after_the_last_row_and_beside_the_committer() ->
 
 
 async def test_a_run_that_was_stopped_ends_as_others_do() -> None:
-    run = _Run(_rows(50), ScriptedSender(seconds=2), rate=1.0)
+    run = Run(_rows(50), ScriptedSender(seconds=2), rate=1.0)
     drained: list[bool] = []
 
     async def ending() -> None:
@@ -1081,7 +941,7 @@ async def test_a_run_that_was_stopped_ends_as_others_do() -> None:
 
 
 async def test_a_signal_reaches_the_ending() -> None:
-    run = _Run(_rows(1))
+    run = Run(_rows(1))
 
     async def ending() -> None:
         with run.stop.until_drain():
@@ -1094,7 +954,7 @@ async def test_a_signal_reaches_the_ending() -> None:
 
 
 async def test_an_error_of_the_ending_is_the_end_of_the_run() -> None:
-    run = _Run(_rows(2))
+    run = Run(_rows(2))
 
     async def ending() -> None:
         await anyio.sleep(1)

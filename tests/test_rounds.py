@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 
@@ -80,7 +81,7 @@ class Around:
         with CheckpointWriter.open(self._path, catalog="Sandbox") as writer:
             writer.claim(OWNER)
             writer.begin_run(0.0)
-            committer = Committer(writer, campaign="", retry_failed=False)
+            committer = Committer(writer, campaign="", retry_failed=False, elapsed=time.monotonic)
             admitter = _Mortal(committer, self._dies)
             following = Following(
                 self._source, admitter, committer, self.stop, self._is_over, quiet=self._hush

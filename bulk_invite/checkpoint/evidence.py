@@ -11,12 +11,12 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Executable, Subquery, and_, case, func, literal, or_, select
 
 from bulk_invite.checkpoint.schema import findings, invitations, log, unsent_rows
-from bulk_invite.journal import WITHOUT_CALL
+from bulk_invite.journal import NOT_SENT, WITHOUT_CALL
 from bulk_invite.outcome import State
 from bulk_invite.proof import UNANSWERED, Repeats
 
 _YES: Final = ("created", "found")
-_UNCOUNTED: Final = ("unreachable", "withheld", "sender_refused")
+_UNCOUNTED: Final = (*NOT_SENT, "sender_refused")
 _STATES: Final = [state.value for state in State]
 
 

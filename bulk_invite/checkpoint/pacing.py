@@ -9,17 +9,15 @@ from typing import Any, Final
 from sqlalchemy import Column, ColumnElement, Connection, Select, case, delete, func, insert, inspect, select
 
 from bulk_invite.checkpoint.schema import log, pacing
-from bulk_invite.journal import WITHOUT_CALL, PacingMemory
+from bulk_invite.doubt import LATE
+from bulk_invite.journal import NOT_SENT, WITHOUT_CALL, PacingMemory
 
 THROTTLED: Final = "throttled"
 
-NOT_COUNTED: Final = (THROTTLED, "unreachable", "withheld", "sender_refused")
+NOT_COUNTED: Final = (THROTTLED, *NOT_SENT, "sender_refused")
 """Outcomes of calls that the service has turned away at the door or never saw."""
 
 _DAY: Final = 86_400.0
-
-_MARGIN: Final = 60.0
-"""Seconds by which a call may have left after its intent was dated: the disk was slow."""
 
 _PAGE: Final = 10_000
 
@@ -30,7 +28,7 @@ def calls_of_day(connection: Connection, now: float, *, grace: float) -> Iterato
     A call that nobody saw the answer of (the program died) may have been counted up to `grace` seconds after
     it was sent. Where the clock was set back since, later entries count as of now.
     """
-    grace += _MARGIN
+    grace += LATE
     counted = _counted(now - _DAY - 2 * grace)
     with connection.execution_options(yield_per=_PAGE).execute(counted) as calls:
         for at, answered in calls:
@@ -41,7 +39,7 @@ def calls_of_day(connection: Connection, now: float, *, grace: float) -> Iterato
 
 def count_of_day(connection: Connection, now: float) -> int:
     """How many calls of the last day the service may count."""
-    calls = _counted(now - _DAY - _MARGIN).subquery()
+    calls = _counted(now - _DAY - LATE).subquery()
     statement = select(func.count()).select_from(calls).where(calls.c.time > now - _DAY)
     return int(connection.execute(statement).scalar_one())
 

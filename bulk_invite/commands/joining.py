@@ -57,7 +57,11 @@ async def make_lasting(
 def make_committer(lasting: Lasting, observer: Observer) -> Committer:
     settings = lasting.settings
     return Committer(
-        lasting.writer, campaign=settings.campaign, retry_failed=settings.retry_failed, observer=observer
+        lasting.writer,
+        campaign=settings.campaign,
+        retry_failed=settings.retry_failed,
+        elapsed=lasting.clock.steady,
+        observer=observer,
     )
 
 

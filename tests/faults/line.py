@@ -11,11 +11,13 @@ from typing import Any
 import anyio
 import orjson
 
-from bulk_invite.classify import CREDENTIALS_NOT_RENEWED, CREDENTIALS_REFUSED, classify
+from bulk_invite.classify import CREDENTIALS_NOT_RENEWED, CREDENTIALS_REFUSED, WITHHELD, classify
+from bulk_invite.clearance import Clearance
 from bulk_invite.doubt import Content, Page
 from bulk_invite.emulator import answers as emulated
 from bulk_invite.emulator.audit import CREATE
 from bulk_invite.emulator.partner_central import GET, LIST
+from bulk_invite.errors import CheckpointError
 from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer
 from bulk_invite.partner_central.answers import content, page, refusal, success
 from faults.courses import NOT_CONNECTED, REFUSED, SPOILT, Course
@@ -39,7 +41,13 @@ class Line:
         await anyio.sleep(self._service.roads.latency)
         return NoAnswer(("ClientError", name))
 
-    async def create(self, body: bytes) -> Answer:
+    async def create(self, body: bytes, clearance: Clearance) -> Answer:
+        try:
+            await clearance.renew()
+        except CheckpointError:
+            return NoAnswer((WITHHELD,))
+        if not clearance.holds():
+            return NoAnswer((WITHHELD,))
         attempt = self._service.leave(self._process, body)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)

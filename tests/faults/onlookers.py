@@ -13,6 +13,7 @@ from typing import TypeVar, TypeVarTuple
 import anyio
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.clearance import Clearance
 from bulk_invite.doubt import DoubtfulRow, SettledRow
 from bulk_invite.errors import CheckpointError
 from bulk_invite.invitation import Invitation, Position, Rejection, Row, RowError
@@ -180,12 +181,12 @@ class WitnessedLine(Line):
         self._seen = seen
         self._tokens = tokens
 
-    async def create(self, body: bytes) -> Answer:
+    async def create(self, body: bytes, clearance: Clearance) -> Answer:
         token = self._tokens[body]
         if token not in self._seen.open_intents:
             self._seen.broken.append(f"{token} has left without a durable intent")
         self._seen.open_intents.discard(token)
-        return await super().create(body)
+        return await super().create(body, clearance)
 
 
 class Lines:

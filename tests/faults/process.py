@@ -112,7 +112,9 @@ class Run:
         chance = Random(f"{self.plan.seed}/run/{self.number}")
         disk = Disk(self.plan.disk, chance)
         journal = Journal(writer, self.process, self.seen)
-        committer = Committer(journal, campaign="", retry_failed=False, in_thread=disk)
+        committer = Committer(
+            journal, campaign="", retry_failed=False, in_thread=disk, elapsed=anyio.current_time
+        )
         pacer = Pacer(self._governor(writer, clock.steady()), burst=None, clock=clock)
         line = WitnessedLine(self.service, self.process, self.seen, self.tokens)
         report = Report(Outlet(self.seen))

@@ -1,0 +1,155 @@
+"""A whole run with fakes around it, for tests in virtual time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+import anyio
+import pytest
+from fakes import ListSource, MemoryJournal, MemoryOutlet, ScriptedSender, TinyValidator
+from pacers import make_governor, make_pacer
+from virtual_time import running_loop
+
+from bulk_invite.admitter import Admitter
+from bulk_invite.backoff import Backoff
+from bulk_invite.commit import Committer
+from bulk_invite.crew import InFlight
+from bulk_invite.deliver import Deliverer, Surroundings
+from bulk_invite.departure import Patience, Waits
+from bulk_invite.errors import BulkInviteError
+from bulk_invite.intake import Intake
+from bulk_invite.lookup import LookUp
+from bulk_invite.outcome import State
+from bulk_invite.pacing.governor import Governor
+from bulk_invite.permission import PermissionGuard
+from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
+from bulk_invite.reads import Reads
+from bulk_invite.report import Report
+from bulk_invite.resolver import Resolver
+from bulk_invite.stop import StopSwitch
+
+EPOCH = 1_800_000_000.0
+HOUR = 3600.0
+WAITS = Waits(Backoff(0.2, 20), Backoff(0.1, 5), Backoff(0.5, 30))
+
+
+async def nothing() -> None:
+    pass
+
+
+@dataclass
+class Run:
+    """One run and all that is around it; `rate` in calls per second."""
+
+    texts: Iterable[str] = ()
+    sender: ScriptedSender = field(default_factory=ScriptedSender)
+    journal: MemoryJournal = field(default_factory=MemoryJournal)
+    source: ListSource | None = None
+    rate: float = 10.0
+    governor: Governor | None = None
+    in_flight: int = 8
+    limit: int | None = None
+    failures: FailureLimit = field(default_factory=FailureLimit)
+    tries: int = 4
+    settling_time: float = 60.0
+    token_lifetime: float = 8 * HOUR
+    proven: bool = False
+    retry_failed: bool = False
+    outlet_fails: BulkInviteError | None = None
+    opening: Callable[[], Awaitable[None]] = nothing
+    ending: Callable[[], Awaitable[None]] = nothing
+    stop: StopSwitch = field(default_factory=StopSwitch)
+
+    def __post_init__(self) -> None:
+        self.sender.journal = self.journal
+        self.outlet = MemoryOutlet(self.journal, fails=self.outlet_fails)
+        self.report = Report(self.outlet)
+        self.source = self.source or ListSource(self.texts)
+        self.governor_now = self.governor or make_governor(self.rate)
+        self.ahead = 0.0
+        self.finished: bool | None = None
+        self.took = 0.0
+
+    async def go(self) -> Run:
+        loop = running_loop()
+        committer = Committer(self.journal, campaign="", retry_failed=self.retry_failed, elapsed=loop.time)
+        loop.wait_for_threads_of(committer._one_thread)
+        loop.wait_for_threads_of(anyio.to_thread.current_default_thread_limiter())
+        deliverer = Deliverer(
+            self.sender,
+            committer,
+            make_pacer(self.governor_now, loop.time),
+            Resolver(self._look_up(committer, loop.time), self.stop),
+            self.report,
+            self.stop,
+            guard=PermissionGuard(proven=self.proven),
+            patience=Patience(self.tries, self.token_lifetime, 60.0, WAITS),
+            surroundings=Surroundings(lambda: EPOCH + loop.time() + self.ahead, loop.time, lambda: 0.5),
+        )
+        assert self.source is not None
+        intake = Intake(
+            [self.source],
+            Admitter(TinyValidator(), committer, deliverer.engagements, self.report),
+            committer,
+            self.stop,
+            limit=self.limit,
+        )
+        bounds = Bounds(InFlight(self.in_flight), self.failures)
+        pipeline = Pipeline([intake], committer, deliverer, self.report, self.stop, bounds)
+        began = loop.time()
+        try:
+            with anyio.fail_after(30 * 24 * HOUR):
+                await pipeline.run(self.opening, ending=self.ending)
+        finally:
+            self.finished = pipeline.finished
+            self.took = loop.time() - began
+            self._check()
+        return self
+
+    def _look_up(self, committer: Committer, now: Callable[[], float]) -> LookUp:
+        reads = Reads(self.sender, WAITS.doubtful, lambda: 0.5)
+        return LookUp(
+            reads, committer, settling_time=self.settling_time, clock=lambda: EPOCH + now() + self.ahead
+        )
+
+    async def fails(self, kind: type[BulkInviteError]) -> Run:
+        with pytest.raises(kind):
+            await self.go()
+        return self
+
+    def _check(self) -> None:
+        """What holds of every run, however it ended."""
+        states = self.report.tally.states
+        assert (
+            states + Counter({State.CREATED: self.report.tally.already_created}) == self._states_in_journal()
+        )
+        assert set(self.outlet.created_rows) <= {
+            token for token, entry in self.journal.rows.items() if entry.state is State.CREATED
+        }
+        for token in {call.token for call in self.sender.calls}:
+            assert len({call.body for call in self.sender.calls_of(token)}) == 1
+        assert self.sender.most_at_once <= self.in_flight
+
+    def _states_in_journal(self) -> dict[State, int]:
+        states: dict[State, int] = {}
+        for state in self.journal.states().values():
+            states[state] = states.get(state, 0) + 1
+        for state in (State.REJECTED, State.DUPLICATE):
+            if rows := self.report.tally.states[state]:
+                states[state] = rows
+        return states
+
+    async def when(self, moment: float, do: Callable[[], None]) -> Run:
+        """Run, and `do` something `moment` seconds after the beginning."""
+
+        async def later() -> None:
+            await anyio.sleep(moment)
+            do()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(later)
+            await self.go()
+            group.cancel_scope.cancel()
+        return self
