@@ -39,6 +39,7 @@ from bulk_invite.errors import CheckpointError
 from bulk_invite.invitation import Invitation, Position, Rejection, RowError
 from bulk_invite.journal import (
     NO_CHANGE,
+    NOT_SENT,
     Admission,
     AlreadySettled,
     Answered,
@@ -341,11 +342,12 @@ def test_doubt_dates_from_the_first_attempt_over_all_runs(place: Place) -> None:
         assert admit(writer, invitation("a")) == [ToSend(invitation("a"), NOW, NOW + 2)]
 
 
-def test_an_attempt_that_never_left_is_not_counted(place: Place) -> None:
+@pytest.mark.parametrize("outcome", NOT_SENT)
+def test_an_attempt_that_never_left_is_not_counted(place: Place, outcome: str) -> None:
     with writing(place) as writer:
         admit(writer, invitation("a"))
         writer.record([Sent("a", NOW)])
-        writer.record([answered("a", State.PENDING, "unreachable", counted=False)])
+        writer.record([answered("a", State.PENDING, outcome, counted=False)])
     assert [record.attempts for record in records_of(place)] == [0]
 
 

@@ -22,6 +22,7 @@ from bulk_invite.outcome import (
     Unknown,
     Unreachable,
     Verdict,
+    Withheld,
 )
 from bulk_invite.permission import PermissionGuard
 
@@ -34,6 +35,7 @@ _EVERY: list[Verdict] = [
     EngagementFull("ServiceQuotaExceededException"),
     Doubtful("500"),
     Unreachable("ClientConnectorError"),
+    Withheld("TokenTooOld"),
     Conflict("ConflictException"),
     Refused("ValidationException", (RowError("$.A", "X", ""),)),
     _DENIED,
@@ -122,16 +124,18 @@ def test_only_refusals_of_the_row_fail_it(life: list[_Step]) -> None:
 
 
 @given(_lives())
-def test_a_throttle_or_a_dead_endpoint_changes_nothing_and_is_tried_again(life: list[_Step]) -> None:
+def test_a_throttle_a_dead_endpoint_or_a_call_held_back_changes_nothing_and_is_tried_again(
+    life: list[_Step],
+) -> None:
     for step in life:
-        if isinstance(step.verdict, Throttled | Unreachable):
+        if isinstance(step.verdict, Throttled | Unreachable | Withheld):
             assert step.disposition.next in {Next.AGAIN, Next.AGAIN_WHEN_REACHABLE}
             assert step.disposition.doubt_since == step.doubt_since
             assert step.disposition.state in {State.PENDING, State.IN_DOUBT}
             assert not step.disposition.is_end
 
 
-@pytest.mark.parametrize("verdict", [Unreachable("X"), SenderRefused("ExpiredToken")])
+@pytest.mark.parametrize("verdict", [Unreachable("X"), Withheld("X"), SenderRefused("ExpiredToken")])
 def test_what_is_not_the_rows_is_not_counted_on_it(verdict: Verdict) -> None:
     assert not dispose(verdict, doubt_since=None, sent_at=1, tries_left=5).counted
 
