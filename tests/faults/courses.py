@@ -51,7 +51,8 @@ class Course:
 class Roads:
     """How calls travel. latency: usual seconds to the service; faults: probability of each of `KINDS`.
 
-    latest: seconds after leaving within which every call is carried out, if it ever is.
+    latest: seconds after leaving within which every call is carried out, if it ever is. waits: probability
+    that a call waits before it leaves, for up to `longest_wait` seconds.
     """
 
     seed: int
@@ -59,6 +60,12 @@ class Roads:
     faults: Mapping[str, float]
     latest: float
     deadline: float
+    waits: float = 0.0
+    longest_wait: float = 0.0
+
+    def wait(self, chance: Random) -> float:
+        """Seconds between an intent and its first byte, at either side of the clearance: most are short."""
+        return self.longest_wait * chance.random() ** 4 if chance.random() < self.waits else 0.0
 
     def course(self, number: int, *, calm: bool) -> Course:
         chance = Random(f"{self.seed}/course/{number}")

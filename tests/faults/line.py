@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from random import Random
 from typing import Any
 
 import anyio
@@ -30,6 +31,7 @@ class Line:
     def __init__(self, service: VirtualService, process: Process) -> None:
         self._service = service
         self._process = process
+        self._waits = Random(f"{service.roads.seed}/waits/{process.number}")
         self.at_once = self.most_at_once = 0
 
     async def ready(self) -> NoAnswer | None:
@@ -42,11 +44,7 @@ class Line:
         return NoAnswer(("ClientError", name))
 
     async def create(self, body: bytes, clearance: Clearance) -> Answer:
-        try:
-            await clearance.renew()
-        except CheckpointError:
-            return NoAnswer((WITHHELD,))
-        if not clearance.holds():
+        if not await self._may_leave(clearance):
             return NoAnswer((WITHHELD,))
         attempt = self._service.leave(self._process, body)
         self.at_once += 1
@@ -58,6 +56,19 @@ class Line:
         attempt.heard, attempt.verdict = anyio.current_time(), type(classify(answer)).__name__
         self._process.passes("heard")
         return answer
+
+    async def _may_leave(self, clearance: Clearance) -> bool:
+        """Wait as calls do for a connection, and now and then after that, as a process that is stopped."""
+        await anyio.sleep(self._service.roads.wait(self._waits))
+        try:
+            await clearance.renew()
+        except CheckpointError:
+            return False
+        await anyio.sleep(self._service.roads.wait(self._waits))
+        if clearance.holds():
+            return True
+        self._service.made["withheld"] += 1
+        return False
 
     async def _answer(self, attempt: Attempt, course: Course, request: Any) -> Answer:
         attempt.fault = course.fault

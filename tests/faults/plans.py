@@ -62,6 +62,7 @@ class Plan:
 
 def draw(seed: int) -> Plan:
     chance = Random(f"{seed}/plan")
+    waiting = Random(f"{seed}/waiting")
     lines = _lines(chance)
     list_delay = chance.choice([0.0, 0.0, 2.0, 10.0, 25.0])
     retention = chance.choice([_HOUR, 8 * _HOUR])
@@ -105,6 +106,8 @@ def draw(seed: int) -> Plan:
             {kind: fault * share / total for kind, share in favoured.items()},
             latest=SETTLING - list_delay - 2.0,
             deadline=DEADLINE,
+            waits=waiting.choice([0.0, 0.0, 0.05, 0.3]),
+            longest_wait=2 * retention,
         ),
         manners=Manners(
             variant=chance.choice(["", "", "replay", "content", "full"]),
