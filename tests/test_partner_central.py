@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import pytest
+from clearances import cleared
 from command import (
     CREATED,
     CREDENTIALS,
@@ -84,7 +85,7 @@ def body(number: int = 0, token: str = "a-token") -> bytes:
 
 async def create(url: str, **changes: Any) -> Answer:
     async with connect(connection(url, **changes)) as partner_central:
-        return await partner_central.create(body())
+        return await partner_central.create(body(), cleared())
 
 
 async def judged(url: str, **changes: Any) -> Verdict:
@@ -154,7 +155,9 @@ ANSWERS = {
 async def test_an_answer_means_what_the_table_says_and_took_one_request() -> None:
     with ScriptedServer(lambda request: Reply(ANSWERS[request.json["ClientToken"]][0])) as server:
         async with connect(connection(server.url)) as partner_central:
-            verdicts = {name: classify(await partner_central.create(body(token=name))) for name in ANSWERS}
+            verdicts = {
+                name: classify(await partner_central.create(body(token=name), cleared())) for name in ANSWERS
+            }
     assert verdicts == {name: verdict for name, (_, verdict) in ANSWERS.items()}
     assert [request.json["ClientToken"] for request in server.creates] == list(ANSWERS)
 
@@ -193,7 +196,9 @@ BREAKS = {
 async def test_a_call_that_may_have_arrived_is_doubtful_and_took_one_request() -> None:
     with ScriptedServer(lambda request: BREAKS[request.json["ClientToken"]]) as server:
         async with connect(connection(server.url, deadline=1.0)) as partner_central:
-            verdicts = {name: classify(await partner_central.create(body(token=name))) for name in BREAKS}
+            verdicts = {
+                name: classify(await partner_central.create(body(token=name), cleared())) for name in BREAKS
+            }
     assert [name for name, verdict in verdicts.items() if not isinstance(verdict, Doubtful)] == []
     assert [request.json["ClientToken"] for request in server.creates] == list(BREAKS)
 
@@ -209,7 +214,7 @@ async def test_a_connection_that_went_stale_in_the_pool_is_no_other_thing_than_d
     # The server closes after its answer without saying so; the second call may run into that.
     with ScriptedServer(always(Reply(CREATED, Then.CLOSE))) as server:
         async with connect(connection(server.url)) as partner_central:
-            verdicts = [classify(await partner_central.create(body())) for _ in range(3)]
+            verdicts = [classify(await partner_central.create(body(), cleared())) for _ in range(3)]
     assert isinstance(verdicts[0], Created)
     assert all(isinstance(verdict, Created | Doubtful) for verdict in verdicts)
 
@@ -248,7 +253,7 @@ def _no_tls() -> Iterator[str]:
 async def test_an_endpoint_that_cannot_be_reached_is_no_doubt(endpoint: Any) -> None:
     with endpoint() as url:
         async with connect(connection(url, deadline=2.0)) as partner_central:
-            verdict = classify(await partner_central.create(body()))
+            verdict = classify(await partner_central.create(body(), cleared()))
     assert isinstance(verdict, Unreachable), verdict
 
 
@@ -286,7 +291,7 @@ async def test_the_request_id_is_kept_and_cannot_carry_anything_else() -> None:
     odd = http(200, {"Id": "engi-1"}, **{"x-amzn-RequestId": "an id <script>"})
     with ScriptedServer(always(plain, odd)) as server:
         async with connect(connection(server.url)) as partner_central:
-            answers = [await partner_central.create(body()) for _ in range(2)]
+            answers = [await partner_central.create(body(), cleared()) for _ in range(2)]
     assert [answer.request_id for answer in answers if isinstance(answer, HttpAnswer)] == ["0a1b-2c3d", ""]
 
 
@@ -295,7 +300,7 @@ async def test_a_second_attempt_is_the_first_byte_for_byte_with_the_token_as_giv
     with ScriptedServer(always(Reply(then=Then.RESET), refusal("ThrottlingException"), CREATED)) as server:
         async with connect(connection(server.url)) as partner_central:
             for _ in range(3):
-                await partner_central.create(given)
+                await partner_central.create(given, cleared())
         first, *others = [request.body for request in server.creates]
     assert others == [first, first]
     assert json.loads(first) == json.loads(given)
@@ -306,7 +311,7 @@ async def test_many_calls_at_once_each_get_their_own_answer() -> None:
         answers: dict[str, Answer] = {}
 
         async def call(partner_central: PartnerCentral, token: str) -> None:
-            answers[token] = await partner_central.create(body(1, token))
+            answers[token] = await partner_central.create(body(1, token), cleared())
 
         async with (
             connect(connection(server.url, in_flight=8)) as partner_central,
@@ -323,7 +328,10 @@ async def test_many_calls_at_once_each_get_their_own_answer() -> None:
 async def test_both_payload_types_go_through_with_a_signature_that_is_checked() -> None:
     with emulator(credentials=(Credential("AKIDEXAMPLE", "example"),)) as service:
         async with connect(connection(service.url)) as partner_central:
-            answers = [await partner_central.create(body(number, f"token-{number}")) for number in range(2)]
+            answers = [
+                await partner_central.create(body(number, f"token-{number}"), cleared())
+                for number in range(2)
+            ]
         ledger = service.invitations()
     assert [entry["payload_type"] for entry in ledger] == ["OpportunityInvitation", "LeadInvitation"]
     assert [classify(answer) for answer in answers] == [
@@ -356,7 +364,7 @@ async def test_another_service_model_is_sent_by(tmp_path: Path) -> None:
     request = {**json.loads(body()), "Tomorrow": "yes"}
     with ScriptedServer(always(CREATED)) as server:
         async with connect(connection(server.url, model=model)) as partner_central:
-            await partner_central.create(json.dumps(request).encode())
+            await partner_central.create(json.dumps(request).encode(), cleared())
     assert [call.json for call in server.creates] == [request]
 
 
@@ -377,7 +385,7 @@ async def test_refused_credentials_are_the_senders(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
     with emulator(credentials=(Credential("AKIDEXAMPLE", "example"),), **options) as service:
         async with connect(connection(service.url)) as partner_central:
-            assert classify(await partner_central.create(body())) == SenderRefused(create_code)
+            assert classify(await partner_central.create(body(), cleared())) == SenderRefused(create_code)
             with pytest.raises(SenderError, match=sts_code):
                 await partner_central.identify()
         assert service.audit()["operations"] == {"CreateEngagementInvitation": 1, "GetCallerIdentity": 1}
@@ -387,7 +395,7 @@ async def test_an_unknown_key_is_the_senders(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDSOMEBODYELSE")
     with emulator(credentials=(Credential("AKIDEXAMPLE", "example"),)) as service:
         async with connect(connection(service.url)) as partner_central:
-            assert classify(await partner_central.create(body())) == SenderRefused(
+            assert classify(await partner_central.create(body(), cleared())) == SenderRefused(
                 "UnrecognizedClientException"
             )
             with pytest.raises(SenderError, match="InvalidClientTokenId"):

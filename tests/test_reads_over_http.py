@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import orjson
 import pytest
+from clearances import cleared
 from command import Reply, ScriptedServer, Then, emulator, http, refusal
 from fakes import KnownRows
 from row_checks import LEAD, OPPORTUNITY, accepted
@@ -62,7 +63,7 @@ async def send(partner_central: PartnerCentral, rows: list[Invitation]) -> dict[
     """Ids by client token."""
     ids: dict[str, str] = {}
     for row in rows:
-        verdict = classify(await partner_central.create(row.body))
+        verdict = classify(await partner_central.create(row.body, cleared()))
         assert isinstance(verdict, Created)
         ids[row.client_token] = verdict.invitation_id
     return ids

@@ -15,6 +15,7 @@ from typing import Any, Self
 import anyio
 import pytest
 from botocore.exceptions import InvalidConfigError
+from clearances import cleared
 from command import (
     CREATED,
     FAST,
@@ -150,7 +151,7 @@ async def test_calls_go_on_over_renewals_and_none_is_made_with_a_key_of_old(
             async def call_until(end: float) -> None:
                 while anyio.current_time() < end:
                     assert await partner_central.ready() is None
-                    assert isinstance(classify(await partner_central.create(body())), Created)
+                    assert isinstance(classify(await partner_central.create(body(), cleared())), Created)
                     await anyio.sleep(0.02)
 
             async with anyio.create_task_group() as group:

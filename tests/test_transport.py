@@ -15,10 +15,13 @@ import anyio
 import orjson
 import pytest
 from authority import Authority
+from clearances import cleared
 from command import CREATED, CREDENTIALS, Reply, ScriptedServer, Then, always, free_port, http
 from rows import make_row
 
 from bulk_invite.classify import WITHHELD, classify
+from bulk_invite.clearance import Clearance
+from bulk_invite.errors import CheckpointError
 from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer, Unreachable, Withheld
 from bulk_invite.partner_central import Connection, connect
 
@@ -83,11 +86,11 @@ async def test_a_call_that_may_not_start_sends_nothing_and_one_that_may_is_told_
         async with connect(_connection(server.url)) as partner_central:
             for kept_alive in (False, True):
                 no = _Word(word=False)
-                assert await partner_central.create(_body(), no) == _KEPT_BACK
+                assert await partner_central.create(_body(), cleared(no)) == _KEPT_BACK
                 assert (no.asked, len(server.creates)) == (1, int(kept_alive))
                 if not kept_alive:
                     assert not server.heard
-                    assert isinstance(await partner_central.create(_body(), _Word()), HttpAnswer)
+                    assert isinstance(await partner_central.create(_body(), cleared()), HttpAnswer)
     assert len(server.creates) == 1
     assert classify(_KEPT_BACK) == Withheld(WITHHELD)
 
@@ -108,13 +111,38 @@ async def _withheld_late(url: str) -> None:
     word = _Word()
     async with connect(_connection(url)) as partner_central, anyio.create_task_group() as group:
         group.start_soon(_taken_back, word)
-        assert await partner_central.create(_body(), word) == _KEPT_BACK
+        assert await partner_central.create(_body(), cleared(word)) == _KEPT_BACK
 
 
 async def _taken_back(word: _Word) -> None:
     await anyio.sleep(0.1)
     assert not word.asked
     word.word = False
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_clearance_is_renewed_when_the_connection_stands(
+    authority: Authority, *, fails: bool
+) -> None:
+    """What has to be proven by asking somebody is proven after the longest wait, and before the word."""
+    said = list[str]()
+
+    async def renew() -> None:
+        said.append(f"renewed with {len(server.heard)} bytes heard")
+        await anyio.sleep(0.01)
+        if fails:
+            raise CheckpointError("The lock is gone.")
+
+    def objection() -> str:
+        said.append("asked")
+        return ""
+
+    with ScriptedServer(always(CREATED), tls=authority.server(), greeting=0.2) as server:
+        async with connect(_connection(server.url)) as partner_central:
+            answer = await partner_central.create(_body(), Clearance(renew, objection))
+    assert (answer == _KEPT_BACK) is fails
+    assert said == ["renewed with 0 bytes heard", *(["asked"] if not fails else [])]
+    assert len(server.creates) == (not fails)
 
 
 @asynccontextmanager
@@ -151,7 +179,7 @@ async def test_the_word_holds_after_a_wait_for_a_connection_of_the_pool() -> Non
     word, answers = _Word(), list[Answer]()
 
     async def call(may_start: _Word) -> None:
-        answers.append(await partner_central.create(_body(), may_start))
+        answers.append(await partner_central.create(_body(), cleared(may_start)))
 
     with ScriptedServer(always(Reply(CREATED, after=0.3))) as server:
         async with connect(_connection(server.url)) as partner_central, anyio.create_task_group() as group:
@@ -180,7 +208,7 @@ async def test_nothing_comes_between_the_word_and_the_bytes(authority: Authority
 
     with ScriptedServer(always(CREATED), tls=authority.server() if secured else None) as server:
         async with connect(_connection(server.url)) as partner_central:
-            await partner_central.create(_body(), may_start)
+            await partner_central.create(_body(), cleared(may_start))
     assert arrived == [1]
 
 
@@ -198,7 +226,7 @@ async def test_an_ending_without_an_answer_says_whether_bytes_may_have_left(auth
 
 async def _unanswered(url: str) -> NoAnswer:
     async with connect(_connection(url, deadline=0.3)) as partner_central:
-        answer = await partner_central.create(_body())
+        answer = await partner_central.create(_body(), cleared())
     assert isinstance(answer, NoAnswer)
     return answer
 
@@ -209,7 +237,7 @@ async def test_a_word_that_cannot_be_given_is_a_no() -> None:
 
     with ScriptedServer(always(http(200, {}))) as server:
         async with connect(_connection(server.url)) as partner_central:
-            answer = await partner_central.create(_body(), broken)
+            answer = await partner_central.create(_body(), cleared(broken))
         assert isinstance(answer, NoAnswer)
         assert not answer.started
         assert not server.heard

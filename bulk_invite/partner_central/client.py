@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from bulk_invite.classify import CREDENTIALS_NOT_RENEWED, CREDENTIALS_REFUSED, WITHHELD, classify
+from bulk_invite.clearance import Clearance
 from bulk_invite.doubt import Content, Page
 from bulk_invite.errors import SenderError
 from bulk_invite.journal import Owner
@@ -56,10 +57,6 @@ _UNREADABLE: Final = (
 _Returned = TypeVar("_Returned")
 
 
-def _always() -> bool:
-    return True
-
-
 class PartnerCentral:
     """Use `connect`.
 
@@ -97,15 +94,15 @@ class PartnerCentral:
             return NoAnswer((CREDENTIALS_REFUSED, *renewed.exceptions))
         return renewed
 
-    async def create(self, body: bytes, may_start: Callable[[], bool] = _always) -> Answer:
+    async def create(self, body: bytes, clearance: Clearance) -> Answer:
         """Call CreateEngagementInvitation once with the frozen request `body` (JSON).
 
-        may_start: asked when the connection stands, right before the first byte; where it says no, nothing
-        leaves, and the answer is `WITHHELD`. It must neither wait nor raise.
+        clearance: renewed when the connection stands and asked right before the first byte; where it does
+        not hold, nothing leaves, and the answer is `WITHHELD`.
         """
         request = orjson.loads(body)
         response = await self._called(
-            _CREATE, lambda: self._client.create_engagement_invitation(**request), may_start
+            _CREATE, lambda: self._client.create_engagement_invitation(**request), clearance
         )
         return success(response) if isinstance(response, Mapping) else response
 
@@ -175,10 +172,10 @@ class PartnerCentral:
         self,
         operation: str,
         call: Callable[[], Awaitable[Mapping[str, Any]]],
-        may_start: Callable[[], bool] = _always,
+        clearance: Clearance | None = None,
     ) -> Mapping[str, Any] | Answer:
         """A call of the service, in the time that it has."""
-        transmission = Transmission(may_start)
+        transmission = Transmission(clearance)
         # The scope swallows the cancellation that its own deadline brings about.
         answer: Mapping[str, Any] | Answer = NoAnswer((TimeoutError.__name__,))
         with anyio.CancelScope(deadline=anyio.current_time() + self._deadline), under_way(transmission):

@@ -1,15 +1,15 @@
 """The HTTP of every AWS call: TLS is checked, redirects are not followed, and a call starts only if it may.
 
 A call is signed and waits for a connection, for TLS, for a proxy's tunnel; only then are its bytes written.
-`Transmission.may_start` is asked right there, and between its yes and the system call that takes the first
-bytes nothing else of this program runs. aiohttp keeps the headers back until the body is written, so a body
-that is not written keeps the whole request back.
+Its clearance is renewed there, and then asked: between its yes and the system call that takes the first bytes
+nothing else of this program runs. aiohttp keeps the headers back until the body is written, so a body that is
+not written keeps the whole request back.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -21,6 +21,8 @@ from aiobotocore.httpsession import AIOHTTPSession
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_writer import StreamWriter
 
+from bulk_invite.clearance import Clearance
+from bulk_invite.errors import CheckpointError
 from bulk_invite.partner_central.tls import checked
 
 
@@ -28,10 +30,11 @@ from bulk_invite.partner_central.tls import checked
 class Transmission:
     """One call on its way. started: its bytes may have left; withheld: it was told not to start.
 
-    transport: what its bytes go by, from the moment when it is asked whether it may start.
+    clearance: None for a call that needs none, since it changes nothing. transport: what its bytes go by, from
+    the moment when it is asked whether it may start.
     """
 
-    may_start: Callable[[], bool]
+    clearance: Clearance | None
     started: bool = False
     withheld: bool = False
     transport: asyncio.Transport | None = None
@@ -125,20 +128,32 @@ class _Body(aiohttp.BytesPayload):
         self._transmission = transmission
 
     async def write(self, writer: AbstractStreamWriter) -> None:
+        await self._prepare()
         self._start(writer)
         await super().write(writer)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        await self._prepare()
         self._start(writer)
         await super().write_with_length(writer, content_length)
 
+    async def _prepare(self) -> None:
+        if self._transmission.clearance is None:
+            return
+        try:
+            await self._transmission.clearance.renew()
+        except CheckpointError as error:  # whoever waits for the call meets it at the next commit
+            self._transmission.withheld = True
+            raise _Withheld from error
+
     def _start(self, writer: AbstractStreamWriter) -> None:
-        """Raises where nothing may be written any more, or nothing can."""
+        """Raises where nothing may be written any more, or nothing can. Nothing may wait after this."""
         transport = writer.transport if isinstance(writer, StreamWriter) else None
         if transport is None or transport.is_closing():
             raise aiohttp.ClientConnectionResetError("The connection is closed.")
         self._transmission.transport = transport
-        self._transmission.withheld = not self._transmission.may_start()
+        clearance = self._transmission.clearance
+        self._transmission.withheld = clearance is not None and not clearance.holds()
         if self._transmission.withheld:
             raise _Withheld
         self._transmission.started = True

@@ -17,6 +17,7 @@ import aiohttp
 from sqlalchemy import Engine, event
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.clearance import Clearance
 from bulk_invite.journal import Answered, Sent
 from bulk_invite.partner_central import PartnerCentral
 from bulk_invite.results import Results
@@ -122,8 +123,8 @@ def _around_calls(passed: Passed) -> None:
             passed("sent")
         return await started(self, connection)
 
-    async def create(self: PartnerCentral, body: bytes) -> Any:
-        answer = await created(self, body)
+    async def create(self: PartnerCentral, body: bytes, clearance: Clearance) -> Any:
+        answer = await created(self, body, clearance)
         passed("answered")
         return answer
 
