@@ -9,6 +9,7 @@ import anyio
 import pytest
 from fakes import CONFLICT, FULL, SERVER_ERROR, Call, MemoryJournal, ScriptedSender, arrival, created
 from runs import EPOCH, HOUR, Run
+from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME
 
 from bulk_invite.backoff import Backoff
@@ -160,14 +161,17 @@ async def test_an_intent_that_is_a_minute_old_is_dated_anew() -> None:
 
 
 async def test_a_probe_that_is_held_back_lets_another_one_probe() -> None:
-    tokens = [f"t{each}" for each in range(12)]
+    """The service fails for half a minute; some of those that ask whether it is over do not get away."""
+
+    def on_the_way(call: Call) -> tuple[Wait, Wait]:
+        return _at_once, _sleep(PROOF_HOLDS + 1) if 10 < call.began < 20 else _at_once
+
     sender = ScriptedSender(
-        otherwise=lambda call: SERVER_ERROR if call.began < 30 else created(call.token),
-        on_the_way=lambda call: Delays(x=[(0.0, 5.0 if 10 < call.began < 20 else 0.0)])(
-            Call("x", b"", call.began)
-        ),
+        otherwise=lambda call: SERVER_ERROR if call.began < 30 else created(call.token), on_the_way=on_the_way
     )
-    run = await Run(tokens, sender, tries=50).go()
+    with capture_logs() as logs:
+        run = await Run([f"t{each}" for each in range(12)], sender, tries=50, in_flight=12).go()
+    assert any(log["event"] == "endpoint.failing" for log in logs), "single calls probe"
     assert sender.withheld
     assert set(run.journal.states().values()) == {State.CREATED}
 
