@@ -19,6 +19,7 @@ import aiohttp
 import anyio
 from botocore.exceptions import BotoCoreError
 
+from bulk_invite.clearance import Clearance
 from bulk_invite.errors import EndpointError
 from bulk_invite.partner_central.answers import epoch_of
 from bulk_invite.partner_central.connection import Connection, unsigned
@@ -95,11 +96,10 @@ def _way(url: str, line: PartnerCentralSession) -> _Way:
 async def _asked(way: _Way, line: PartnerCentralSession) -> Reached:
     seen = list[_Standing]()
 
-    def look() -> bool:
+    async def look() -> None:
         seen.append(_Standing.of(transmission.transport))
-        return True
 
-    transmission = Transmission(look)
+    transmission = Transmission(Clearance(look, objection=lambda: ""))
     with under_way(transmission):
         answer = await line.get(f"{_shown(way.target)}/")
     (standing,) = seen

@@ -30,8 +30,8 @@ from bulk_invite.partner_central.tls import checked
 class Transmission:
     """One call on its way. started: its bytes may have left; withheld: it was told not to start.
 
-    clearance: None for a call that needs none, since it changes nothing. transport: what its bytes go by, from
-    the moment when it is asked whether it may start.
+    clearance: None for a call that needs none, since it changes nothing. transport: what its bytes go by, as
+    soon as that stands.
     """
 
     clearance: Clearance | None
@@ -128,32 +128,33 @@ class _Body(aiohttp.BytesPayload):
         self._transmission = transmission
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        await self._prepare()
-        self._start(writer)
+        await self._start(writer)
         await super().write(writer)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        await self._prepare()
-        self._start(writer)
+        await self._start(writer)
         await super().write_with_length(writer, content_length)
 
-    async def _prepare(self) -> None:
-        if self._transmission.clearance is None:
-            return
-        try:
-            await self._transmission.clearance.renew()
-        except CheckpointError as error:  # whoever waits for the call meets it at the next commit
-            self._transmission.withheld = True
-            raise _Withheld from error
-
-    def _start(self, writer: AbstractStreamWriter) -> None:
-        """Raises where nothing may be written any more, or nothing can. Nothing may wait after this."""
-        transport = writer.transport if isinstance(writer, StreamWriter) else None
-        if transport is None or transport.is_closing():
-            raise aiohttp.ClientConnectionResetError("The connection is closed.")
-        self._transmission.transport = transport
-        clearance = self._transmission.clearance
-        self._transmission.withheld = clearance is not None and not clearance.holds()
-        if self._transmission.withheld:
+    async def _start(self, writer: AbstractStreamWriter) -> None:
+        """Raises where nothing may be written any more, or nothing can. Nothing waits after the last word."""
+        transmission, clearance = self._transmission, self._transmission.clearance
+        transmission.transport = _standing(writer)
+        if clearance is not None:
+            try:
+                await clearance.renew()
+                transmission.withheld = not clearance.holds()
+            except CheckpointError as error:  # whoever waits for the call meets it at the next commit
+                transmission.withheld = True
+                raise _Withheld from error
+        if transmission.withheld:
             raise _Withheld
-        self._transmission.started = True
+        _standing(writer)
+        transmission.started = True
+
+
+def _standing(writer: AbstractStreamWriter) -> asyncio.Transport:
+    """What bytes go by. Raises ClientConnectionResetError where that is closed."""
+    transport = writer.transport if isinstance(writer, StreamWriter) else None
+    if transport is None or transport.is_closing():
+        raise aiohttp.ClientConnectionResetError("The connection is closed.")
+    return transport
