@@ -13,8 +13,8 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "Checkpoint": ("checkpoint", "checkpoint_schema", "wait_for_lock"),
     "Rows of a database": (
-        *("table", "query", "key", "request_column", "columns", "constants", "token_from", "write_back"),
-        *("poll_interval", "notify_channel"),
+        *("table", "query", "key", "request_column", "columns", "constants", "session_settings"),
+        *("token_from", "write_back", "poll_interval", "notify_channel"),
     ),
     "Pacing": (*("rate", "max_rate", "burst", "daily_quota", "pace", "probe_interval", "max_in_flight"),),
     "Calls in doubt": (

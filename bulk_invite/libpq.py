@@ -27,6 +27,28 @@ _DEFAULTS: Final = {
 }
 """libpq parameters where nobody says otherwise; `connect_timeout` and the name also by the environment."""
 
+PINNED: Final = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "3",  # every digit that counts, also on servers that know no shortest form
+    "bytea_output": "hex",
+    "lc_monetary": "C",
+    "lc_numeric": "C",
+    "lc_time": "C",
+    "xmlbinary": "base64",
+    "xmloption": "content",
+    "quote_all_identifiers": "off",
+    # How texts are read, and what a query means.
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "timezone_abbreviations": "Default",
+    "transform_null_equals": "off",
+    "gin_fuzzy_search_limit": "0",
+}
+"""Settings by which a server writes values as texts. Others make other texts of the same row, and by those
+other tokens: the environment, a service file, the role and the database all have a say in them."""
+
 _SPACES: Final = re.compile(r"\s+")
 
 _PASSING: Final = (
@@ -92,6 +114,21 @@ def connect(url: str, defaults: Mapping[str, str] = _DEFAULTS, **options: Any) -
     given = conninfo.conninfo_to_dict(url)
     missing = {name: value for name, value in defaults.items() if name not in given}
     return psycopg.connect(conninfo.make_conninfo(url, **missing), **options)
+
+
+def pin(
+    connection: psycopg.Connection[Any], settings: Mapping[str, str] = PINNED, *, for_session: bool = False
+) -> None:
+    """Set what the server knows of them, for the transaction at hand. Raises psycopg.Error.
+
+    For a transaction they hold also behind a pooler, where the next one may be another session's.
+    """
+    connection.execute(
+        "SELECT pg_catalog.set_config(name, value, %s)"
+        " FROM unnest(%s::text[], %s::text[]) AS wanted (name, value)"
+        " WHERE pg_catalog.current_setting(name, true) IS NOT NULL",
+        (not for_session, list(settings), list(settings.values())),
+    )
 
 
 def set_where_unset(connection: psycopg.Connection[Any], settings: Mapping[str, str]) -> None:

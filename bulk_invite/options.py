@@ -117,6 +117,7 @@ _METAVARS: Final = {
     "request_column": "COLUMN",
     "columns": "JSON",
     "constants": "JSON",
+    "session_settings": "JSON",
     "write_back": "TABLE",
     "max_in_flight": "N",
     "results": "DIR",

@@ -92,6 +92,11 @@ class Settings(BaseModel):
     constants: Annotated[dict[str, Any], BeforeValidator(forms.mapping)] = Field(
         {}, description="Members that are the same in every row of a database, likewise."
     )
+    session_settings: Annotated[dict[str, str], BeforeValidator(forms.mapping)] = Field(
+        {},
+        description="Settings of the session that a database is read in, such as {TimeZone: Europe/Berlin}, "
+        "likewise: only to go on where an earlier version began.",
+    )
     token_from: Literal["content", "key"] = Field(
         "content",
         description="What the tokens of a database's rows are derived from: with key they stay when a row is "

@@ -112,6 +112,16 @@ def test_the_session_keeps_its_lock_and_its_commits_durable_whatever_the_role_sa
             assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == "on"
 
 
+def test_times_are_kept_to_the_digit_whatever_the_role_says(db: Database) -> None:
+    db.run(f"ALTER ROLE {db.role} SET extra_float_digits = -9")
+    db.run(f"GRANT CREATE ON DATABASE {db.name} TO {db.role}")
+    own, at = _own(db), NOW + 3600.123456
+    with writing(own) as writer:
+        admit(writer, invitation("a"))
+        writer.record([Sent("a", at)])
+    assert [each.last_sent for each in records_of(own, State.IN_DOUBT)] == [at]
+
+
 def test_two_schemas_are_two_checkpoints_but_not_for_one_account_at_a_time(db: Database) -> None:
     first, second = Place(db.url, "spring"), Place(db.url, "autumn")
     with writing(first) as one, second.writer() as other:

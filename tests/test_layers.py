@@ -93,6 +93,7 @@ _LAYERS = [
             "run_status",
             "claims",
             "proof",
+            "text_forms",
             "errors",
             "durations",
         ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
+import psycopg
 import pytest
 from command import free_port
 from database import PASSWORD, Database, Server
@@ -167,6 +168,44 @@ def test_a_table_is_found_as_the_database_would_find_it(db: Database) -> None:
     assert odd.name == f'postgresql:{db.name}/Odd"One.A table/id'
     assert len(read(odd)) == 1
     assert source(db.reader, Selection("INVITATIONS", None, "id")).name.endswith("/public.invitations/id")
+
+
+def test_some_columns_are_enough_where_no_others_may_be_read(db: Database) -> None:
+    db.run("CREATE TABLE leads (secret text, id int PRIMARY KEY, request jsonb DEFAULT '{}')")
+    db.run("INSERT INTO leads VALUES ('x', 1), ('y', 2)")
+    db.run(f"GRANT SELECT (id, request) ON leads TO {db.role}")
+    assert read(source(db.reader, Selection("leads", None, "id"))) == [("1", {}), ("2", {})]
+    with pytest.raises(SourceError, match="or on what is read of it"):
+        source(db.reader, Selection("leads", None, "id", "secret"))
+    looks = iter([False] * 100)
+    following = source(db.reader, Selection("leads", None, "id"))
+    following.poll = following.whole_every = 0.01
+    seen = following.follow(10, 1 << 20, lambda: next(looks, True), mark=None)
+    assert {row.position.key for rows, _ in seen for row in rows} == {"1", "2"}
+
+
+@pytest.fixture
+def ascii_only(db: Database) -> Iterator[str]:
+    """The URL of a database whose texts are bytes that nobody knows the meaning of."""
+    db.run(f"CREATE DATABASE {db.name}_ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    try:
+        yield f"{db.url}_ascii"
+    finally:
+        db.run(f"DROP DATABASE {db.name}_ascii WITH (FORCE)")
+
+
+def test_bytes_of_no_known_encoding_are_utf8_or_their_row_is_not(ascii_only: str) -> None:
+    with psycopg.connect(ascii_only, autocommit=True) as connection:
+        connection.execute(b"CREATE TABLE invitations (id text PRIMARY KEY, request text)")
+        connection.execute("INSERT INTO invitations VALUES ('ä', '{\"a\": \"ä\"}')".encode())
+        connection.execute(b"INSERT INTO invitations VALUES ('b', '{\"a\": \"\xe4\"}')")
+        everything = source(ascii_only)
+        found = [(row.position.key, row.data) for batch in everything.batches() for row in batch]
+        assert found == [("b", b'{"a": "\xe4"}'), ("ä", '{"a": "ä"}'.encode())]
+        assert [row.position.key for row in everything.rows(["ä"])] == ["ä"]
+        connection.execute(b"INSERT INTO invitations VALUES ('\xe4', '{}')")
+        with pytest.raises(SourceError, match="bytes that are no UTF-8"):
+            read(everything)
 
 
 # What is refused

@@ -204,6 +204,7 @@ class PostgresSchema:
                 session.execute(
                     "SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s", (value, name)
                 )
+            libpq.pin(session, for_session=True)  # times are read as texts, too
             session.execute(sql.SQL("SET search_path TO {}, pg_temp").format(sql.Identifier(self._schema)))
             session.commit()
             self.name = f"postgresql:{session.info.dbname}/{self._schema}"

@@ -73,6 +73,15 @@ def open_keys(
     return list(connection.execute(both).scalars())
 
 
+def known_keys(connection: Connection, source: str, campaign: str, limit: int) -> list[str]:
+    """Keys of some rows that have a token, whatever became of them."""
+    indexes.require(connection, "invitations_by_key")
+    wanted = select(invitations.c.row_key).where(
+        _of(invitations, source, ""), invitations.c.campaign == campaign
+    )
+    return list(connection.execute(wanted.order_by(invitations.c.row_key).limit(limit)).scalars())
+
+
 def arrived(connection: Connection, source: str, campaign: str, after: str, limit: int) -> list[Arrived]:
     """Rows that have an invitation, likewise."""
     indexes.require(connection, "invitations_by_key")

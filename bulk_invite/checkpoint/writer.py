@@ -14,7 +14,7 @@ from typing import Self
 
 from sqlalchemy import Connection, Engine, bindparam, delete, exists, func, insert, select, update
 
-from bulk_invite.checkpoint import admission, changes, lookup, pacing, reading, recording
+from bulk_invite.checkpoint import admission, binding, changes, lookup, pacing, reading, recording
 from bulk_invite.checkpoint.database import Database, read_about, require_catalog
 from bulk_invite.checkpoint.migration import migrate
 from bulk_invite.checkpoint.place import database_at
@@ -27,10 +27,11 @@ from bulk_invite.checkpoint.schema import (
     unsent_rows,
 )
 from bulk_invite.doubt import DoubtfulRow, SettledRow
-from bulk_invite.errors import CheckpointError, UsageError
+from bulk_invite.errors import CheckpointError
 from bulk_invite.invitation import Invitation, Position, Rejection
 from bulk_invite.journal import Admission, Arrived, Change, Event, Mark, Owner, PacingMemory, Record
 from bulk_invite.outcome import State
+from bulk_invite.text_forms import TextForms
 
 
 class CheckpointWriter:
@@ -116,22 +117,23 @@ class CheckpointWriter:
             else:
                 connection.execute(insert(about), [{"key": r["name"], "value": r["new"]} for r in rows])
 
-    def bind_tokens(self, source: str, campaign: str, token_from: str) -> None:
-        """Note what the tokens of a source's rows are made from.
-
-        Raises UsageError where it was something else before: with other tokens all would be invited again.
-        """
-        key = f"token_from of {source} in campaign {campaign}"
+    def require_tokens(self, source: str, campaign: str, token_from: str, forms: TextForms) -> None:
+        """See `binding.require_tokens`."""
         with self._transaction() as connection:
-            before = read_about(self._database, connection).get(key)
-            if before is None:
-                connection.execute(insert(about).values(key=key, value=token_from))
-            elif before != token_from:
-                raise UsageError(
-                    f"The rows of {source} were sent with tokens made from their {before}: with --token-from "
-                    f"{token_from} all of them would be invited once more.",
-                    hint=f"Keep --token-from {before}, or name a new --campaign if that is what you want.",
-                )
+            known = read_about(self._database, connection)
+        binding.require_tokens(known, source, campaign, token_from, forms)
+
+    def bind_tokens(self, source: str, campaign: str, token_from: str, forms: TextForms) -> None:
+        """Note what the tokens of a source's rows are made from; raise UsageError where it was another."""
+        with self._transaction() as connection:
+            known = read_about(self._database, connection)
+            binding.require_tokens(known, source, campaign, token_from, forms)
+            binding.note_tokens(connection, known, source, campaign, token_from, forms)
+
+    def known_keys(self, source: str, campaign: str, limit: int) -> list[str]:
+        """See `reading.known_keys`."""
+        with self._transaction() as connection:
+            return reading.known_keys(connection, source, campaign, limit)
 
     def begin_run(self, now: float) -> None:
         """Start counting duplicates and time afresh; `now` in epoch seconds."""

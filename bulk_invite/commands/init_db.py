@@ -31,6 +31,7 @@ Examples:
     "request_column",
     "columns",
     "constants",
+    "session_settings",
     "log_format",
     "log_level",
 )

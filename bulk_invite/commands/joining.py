@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gc
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 from anyio.to_thread import run_sync
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.clock import Clock
+from bulk_invite.commands.binding import MaybeKeyed, bind
 from bulk_invite.commands.pacing import make_governor
 from bulk_invite.commands.service import WAITS, endpoint_of, make_look_up
 from bulk_invite.commit import Committer
@@ -89,19 +89,10 @@ async def make_deliverer(
     )
 
 
-class _Named(Protocol):
-    name: str
-
-    @property
-    def has_keys(self) -> bool: ...
-
-
-async def bind_tokens(lasting: Lasting, sources: Sequence[_Named]) -> None:
-    """See `CheckpointWriter.bind_tokens`."""
-    settings = lasting.settings
+async def bind_tokens(lasting: Lasting, sources: Sequence[MaybeKeyed], stop: Callable[[], bool]) -> None:
+    """See `binding.bind_tokens`. stop: asked while a database is away."""
     for source in sources:
-        if source.has_keys:
-            await run_sync(lasting.writer.bind_tokens, source.name, settings.campaign, settings.token_from)
+        await run_sync(bind, lasting.writer, source, lasting.settings, stop)
 
 
 def tell_start(event: str, lasting: Lasting) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bulk_invite.checkpoint.database import require_catalog
 from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.commands.binding import bind
 from bulk_invite.commands.checkpoints import database_of, open_reader
 from bulk_invite.commands.pacing import make_forecast
 from bulk_invite.commands.sources import Source
@@ -45,8 +46,7 @@ def rehearse(
         with CheckpointWriter.open(copy, catalog=settings.catalog) as writer:
             writer.begin_run(time.time())
             for source in sources:
-                if source.has_keys:
-                    writer.bind_tokens(source.name, settings.campaign, settings.token_from)
+                bind(writer, source, settings, stop)
                 for batch in source.batches(stop=stop):
                     rows = [validator.validate(row) for row in batch]
                     admitted = writer.admit(

@@ -242,7 +242,7 @@ class Run:
             waits=settings.wait_for_lock,
         )
         self._claimed = True
-        await bind_tokens(lasting, self._sources)
+        await bind_tokens(lasting, self._sources, lambda: self._stop.draining)
         await run_sync(lasting.writer.begin_run, time.time())
         tell_start("run.started", lasting)
         memory.begin()

@@ -130,7 +130,7 @@ class Session:
                     )
                 if self._draining:
                     return  # perhaps before the checkpoint was known to be ours
-                await bind_tokens(lasting, sources)
+                await bind_tokens(lasting, sources, self._is_draining)
                 while sources and not self._draining:
                     sources = await self._round(lasting, sources, validator)
 

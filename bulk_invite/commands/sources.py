@@ -34,6 +34,7 @@ SOURCE_SETTINGS: Final = (
     "request_column",
     "columns",
     "constants",
+    "session_settings",
     "token_from",
 )
 """Settings that say what is read of a database."""
@@ -199,6 +200,7 @@ def _database(url: str, settings: Settings) -> PostgresSource:
 
 def _selection(settings: Settings) -> Selection:
     from bulk_invite.sources.postgres.selection import Selection  # noqa: PLC0415
+    from bulk_invite.sources.postgres.session_settings import SessionSettings  # noqa: PLC0415
 
     return Selection(
         settings.table,
@@ -207,4 +209,5 @@ def _selection(settings: Settings) -> Selection:
         settings.request_column,
         settings.columns,
         settings.constants,
+        SessionSettings.of(settings.session_settings),
     )

@@ -23,12 +23,15 @@ _TIMEOUTS: Final = {
 }
 """Set for the session, where the role, the database or PGOPTIONS have not."""
 
+# PGCLIENTENCODING, the role or the database may name an encoding that has not all the letters of a row.
+_ENCODING: Final = "utf8"
+
 _STOP_CHECK: Final = 0.1
 
 
 def connect(url: str) -> psycopg.Connection[Any]:
     """A connection that cannot write. Raises psycopg.Error."""
-    connection = libpq.connect(url)
+    connection = libpq.connect(url, client_encoding=_ENCODING)
     with ExitStack() as undo:
         undo.callback(connection.close)
         connection.read_only = True
@@ -40,9 +43,8 @@ def connect(url: str) -> psycopg.Connection[Any]:
 
 def connect_to_write(url: str) -> psycopg.Connection[Any]:
     """A connection that is in a transaction only while a statement runs. Raises psycopg.Error."""
-    # Nothing is prepared: the next statement may come to another server behind a pooler. PGCLIENTENCODING may
-    # name an encoding that has not all the letters of a row.
-    connection = libpq.connect(url, autocommit=True, prepare_threshold=None, client_encoding="utf8")
+    # Nothing is prepared: the next statement may come to another server behind a pooler.
+    connection = libpq.connect(url, autocommit=True, prepare_threshold=None, client_encoding=_ENCODING)
     with ExitStack() as undo:
         undo.callback(connection.close)
         libpq.set_where_unset(connection, _TIMEOUTS)
@@ -71,27 +73,47 @@ def cancelled_by(stop: Callable[[], bool], connection: psycopg.Connection[Any]) 
         thread.join()
 
 
+_HINTS: Final[tuple[tuple[tuple[type[psycopg.Error], ...], str], ...]] = (
+    (
+        (errors.UndefinedTable, errors.InvalidSchemaName),
+        "Check --table or --query, and the database in the address.",
+    ),
+    (
+        (errors.UndefinedColumn, errors.AmbiguousColumn),
+        "Check --key, --request-column and the columns of the configuration.",
+    ),
+    (
+        (errors.InsufficientPrivilege,),
+        "Grant the user of the address SELECT on it, or on what is read of it, and USAGE on its schema.",
+    ),
+    (
+        (errors.InvalidPassword, errors.InvalidAuthorizationSpecification),
+        "Check user and password: PGPASSWORD, the pgpass file or the service file.",
+    ),
+    (
+        (errors.QueryCanceled,),
+        "It takes longer than statement_timeout: index the key, or raise it with PGOPTIONS.",
+    ),
+    ((errors.UndefinedFunction,), "The key needs a type that has an order, such as bigint, uuid or text."),
+    ((errors.ReadOnlySqlTransaction,), "A source is only read: take what writes out of --query."),
+    (
+        (errors.CharacterNotInRepertoire, errors.UntranslatableCharacter),
+        "A key or a column has bytes that are no UTF-8: mend them, or select another key.",
+    ),
+    ((errors.InvalidParameterValue,), "Check --session-settings, if it is given, and --query."),
+    ((errors.SyntaxError,), "Check --query: one SELECT."),
+    (
+        (psycopg.OperationalError,),
+        "Check the address, that the server runs and lets you in; then run the same command.",
+    ),
+)
+"""What mends an error; the first that fits. Whatever else the server says is about what is selected."""
+
+
 def refusal(name: str, error: psycopg.Error) -> SourceError:
     """The error as a sentence that mends it. name: the source as it is told."""
-    match error:
-        case errors.UndefinedTable() | errors.InvalidSchemaName():
-            hint = "Check --table or --query, and the database in the address."
-        case errors.UndefinedColumn() | errors.AmbiguousColumn():
-            hint = "Check --key, --request-column and the columns of the configuration."
-        case errors.InsufficientPrivilege():
-            hint = "Grant the user of the address SELECT on it (and USAGE on its schema)."
-        case errors.InvalidPassword() | errors.InvalidAuthorizationSpecification():
-            hint = "Check user and password: PGPASSWORD, the pgpass file or the service file."
-        case errors.QueryCanceled():
-            hint = "It takes longer than statement_timeout: index the key, or raise it with PGOPTIONS."
-        case errors.UndefinedFunction():
-            hint = "The key needs a type that has an order, such as bigint, uuid or text."
-        case errors.ReadOnlySqlTransaction():
-            hint = "A source is only read: take what writes out of --query."
-        case errors.SyntaxError():
-            hint = "Check --query: one SELECT."
-        case psycopg.OperationalError():
-            hint = "Check the address, that the server runs and lets you in; then run the same command."
-        case _:
-            hint = "Check --table or --query against the database."
+    hint = next(
+        (hint for kinds, hint in _HINTS if isinstance(error, kinds)),
+        "Check --table or --query against the database.",
+    )
     return SourceError(f"{name}: {said(error)}.", hint=hint, heals=is_passing(error))

@@ -18,6 +18,7 @@ from bulk_invite.backoff import Backoff
 from bulk_invite.errors import SourceError, UsageError
 from bulk_invite.journal import Record
 from bulk_invite.libpq import check_address
+from bulk_invite.sources.postgres.columns import of_table
 from bulk_invite.sources.postgres.connection import cancelled_by, connect, connect_to_write, refusal
 from bulk_invite.sources.postgres.outcome_sql import (
     Place,
@@ -99,7 +100,8 @@ class OutcomeTable:
     def _run(self, statement: sql.Composed, stop: Callable[[], bool]) -> bool:
         try:
             connection = self._connection = self._connection or connect_to_write(self._url)
-            with cancelled_by(stop, connection):
+            with cancelled_by(stop, connection), connection.transaction():
+                self._selection.session.pin(connection)
                 connection.execute(statement)
         except psycopg.Error:
             self.pause()  # it may be of no use any more
@@ -107,7 +109,7 @@ class OutcomeTable:
         return True
 
     def _checked(self) -> Place:
-        with self._told(), connect_to_write(self._url) as connection:
+        with self._told(), connect_to_write(self._url) as connection, connection.transaction():
             place = self._placed(connection)
             if (oid := self._oid(connection)) is None:
                 raise SourceError(
@@ -119,7 +121,7 @@ class OutcomeTable:
                     f"The table {self.name} is kept for {other}.",
                     hint="Name a table of its own with --write-back.",
                 )
-            if wrong := place.wrong(_types(connection, oid)):
+            if wrong := place.wrong(_types(connection, place)):
                 raise misshapen(self.name, wrong)
             # The server itself says best what it will not do.
             with connection.transaction(force_rollback=True):
@@ -140,7 +142,7 @@ class OutcomeTable:
             )
         named = connection.execute("SELECT parse_ident(%s)", (self.name,)).fetchone()
         (parts,) = named or ([],)
-        return Place(tuple(parts), found.key_type, found.name)
+        return Place(tuple(parts), found.key_type.name, found.name)
 
     def _oid(self, connection: psycopg.Connection[Any]) -> int | None:
         return _oid(connection, self.name)
@@ -164,10 +166,6 @@ def _comment(connection: psycopg.Connection[Any], table: int) -> str:
     return comment or ""
 
 
-def _types(connection: psycopg.Connection[Any], table: int) -> dict[str, str]:
-    found = connection.execute(
-        "SELECT attname, format_type(atttypid, -1) FROM pg_attribute"
-        " WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped",
-        (table,),
-    )
-    return dict(found.fetchall())
+def _types(connection: psycopg.Connection[Any], place: Place) -> dict[str, str]:
+    columns = of_table(connection, place.name.as_string(connection))
+    return {column: kind.name for column, kind in columns.items()}

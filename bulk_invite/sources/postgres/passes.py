@@ -48,7 +48,7 @@ WITH RECURSIVE tables(oid) AS (
     UNION SELECT i.inhrelid FROM pg_inherits i JOIN tables t ON i.inhparent = t.oid
 )
 SELECT txid_snapshot_xmin(txid_current_snapshot()), txid_snapshot_xmax(txid_current_snapshot()),
-    extract(epoch FROM pg_postmaster_start_time())::text,
+    extract(epoch FROM pg_postmaster_start_time())::numeric::text,
     string_agg(c.oid::text, ' ' ORDER BY c.oid),
     bool_and(c.relkind = 'p' OR c.relkind = 'r' AND coalesce(a.amname, 'heap') = 'heap')
         AND has_table_privilege(to_regclass(%(relation)s)::oid, 'SELECT')

@@ -84,6 +84,7 @@ class Reading:
         with cancelled_by(stop, connection):
             if self._cursor is None:
                 found, self._after = self._begin(connection)
+                found.session.pin(connection)
                 self._cursor = connection.cursor(name="rows", binary=True)
                 self._cursor.execute(found.rows(found.after(self._after)))
             page, ended = self._read(self._cursor, again=self._after if fresh else None)

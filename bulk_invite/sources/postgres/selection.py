@@ -17,6 +17,9 @@ from psycopg import sql
 
 from bulk_invite.errors import SourceError, UsageError
 from bulk_invite.sources.lines import MAX_LINE_BYTES
+from bulk_invite.sources.postgres import columns as columns_of
+from bulk_invite.sources.postgres.columns import Kind
+from bulk_invite.sources.postgres.session_settings import SessionSettings
 
 _AS_THEY_ARE: Final = ("json", "jsonb")
 _TEXTS: Final = ("text", "character varying", "bpchar")
@@ -29,6 +32,7 @@ class Selection:
     key: the column by which rows are told apart and read in order. request: the column that holds a row's
     request (json, jsonb or text), where `columns` is empty. columns: by path of a member (dotted, such as
     `Invitation.Message`) the column that it comes from; constants: likewise what is the same in every row.
+    session: the settings in which it is read.
     """
 
     table: str | None
@@ -37,6 +41,7 @@ class Selection:
     request: str = "request"
     columns: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)
+    session: SessionSettings = field(default_factory=SessionSettings)
 
     def __post_init__(self) -> None:
         if (self.table is None) == (self.query is None):
@@ -56,32 +61,58 @@ class Selection:
         _tree(dict.fromkeys([*self.columns, *self.constants], ""))
 
     def found(self, connection: psycopg.Connection[Any]) -> Found:
-        """What it comes to in this database. Raises SourceError and psycopg.Error."""
-        origin, label, relation = self._origin(connection)
-        types = _types(connection, origin)
-        for column in (self.key, *(self.columns.values() or (self.request,))):
+        """What it comes to in this database, the session's settings pinned for the transaction.
+
+        Raises SourceError and psycopg.Error.
+        """
+        self.session.pin(connection)
+        rows, label, relation, stored = self._origin(connection)
+        types = (
+            columns_of.of_query(connection, rows)
+            if relation is None
+            else columns_of.of_table(connection, relation)
+        )
+        read = (*(self.columns.values() or (self.request,)),)
+        for column in (self.key, *read):
             if column not in types:
                 raise _no_column(column, label, types)
-        if types[self.key] in _AS_THEY_ARE:
+        if types[self.key].name in _AS_THEY_ARE:
             raise SourceError(
-                f"Column {self.key} of {label} is of type {types[self.key]}.",
+                f"Column {self.key} of {label} is of type {types[self.key].name}.",
                 hint="A key stands in the log and the checkpoint: name a number or a uuid with --key.",
             )
         document = self._assembled(types) if self.columns else self._whole(types, label)
-        database = connection.info.dbname
+        # Of SQL_ASCII nobody knows what its bytes are: those that are no UTF-8 make their row a rejected one.
+        encoding = (
+            "SQL_ASCII" if connection.info.parameter_status("server_encoding") == "SQL_ASCII" else "UTF8"
+        )
         # Keys of another column are other keys: what is known by them must not be taken for these.
-        name = f"postgresql:{database}/{label}/{self.key}"
-        return Found(name, origin, self.key, types[self.key], document, relation)
+        name = f"postgresql:{connection.info.dbname}/{label}/{self.key}"
+        return Found(
+            name,
+            rows,
+            self.key,
+            types[self.key],
+            sql.SQL("convert_to({}, {})").format(document, encoding),
+            self.session,
+            relation,
+            key_is_fixed=stored and types[self.key].fixed,
+            request_is_fixed=stored and all(types[column].fixed for column in read),
+        )
 
-    def _origin(self, connection: psycopg.Connection[Any]) -> tuple[sql.Composable, str, str | None]:
-        """The rows as something to select from, what they are called, and the table's quoted name."""
+    def _origin(self, connection: psycopg.Connection[Any]) -> tuple[sql.Composable, str, str | None, bool]:
+        """The rows as something to select from, what they are called, the table's quoted name if it is one.
+
+        And whether they are read as they are stored: what a query or a view makes of them may be another text
+        in another session.
+        """
         if self.query is not None:
             query = self.query.strip().rstrip(";")
             digest = hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest()[:8]
             # On a line of its own, for the query may end in a comment.
-            return sql.SQL("({}\n)").format(sql.SQL(query)), f"query-{digest}", None
+            return sql.SQL("({}\n)").format(sql.SQL(query)), f"query-{digest}", None, False
         named = connection.execute(
-            "SELECT format('%%I.%%I', n.nspname, c.relname), n.nspname || '.' || c.relname"
+            "SELECT format('%%I.%%I', n.nspname, c.relname), n.nspname || '.' || c.relname, c.relkind <> 'v'"
             " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(%s)",
             (self.table,),
         ).fetchone()
@@ -90,10 +121,10 @@ class Selection:
                 f"There is no table {self.table} in database {connection.info.dbname}.",
                 hint="Check --table (with its schema, if that is not in the search path) and the database.",
             )
-        return sql.SQL(named[0]), named[1], named[0]
+        return sql.SQL(named[0]), named[1], named[0], named[2]
 
-    def _whole(self, types: Mapping[str, str], label: str) -> sql.Composable:
-        kind = types[self.request]
+    def _whole(self, types: Mapping[str, Kind], label: str) -> sql.Composable:
+        kind = types[self.request].name
         if kind not in (*_AS_THEY_ARE, *_TEXTS):
             raise SourceError(
                 f"Column {self.request} of {label} is of type {kind}.",
@@ -102,11 +133,11 @@ class Selection:
             )
         return sql.SQL("{}::text").format(sql.Identifier("selected", self.request))
 
-    def _assembled(self, types: Mapping[str, str]) -> sql.Composable:
+    def _assembled(self, types: Mapping[str, Kind]) -> sql.Composable:
         members: dict[str, sql.Composable] = {}
         for path, column in self.columns.items():
-            value = sql.Identifier("selected", column)
-            if types[column].endswith("[]") or types[column] in _AS_THEY_ARE:
+            value, kind = sql.Identifier("selected", column), types[column].name
+            if kind.endswith("[]") or kind in _AS_THEY_ARE:
                 members[path] = sql.SQL("to_jsonb({})").format(value)
             else:  # members that are no structures are texts
                 members[path] = sql.SQL("to_jsonb({}::text)").format(value)
@@ -120,16 +151,20 @@ class Selection:
 class Found:
     """A selection as a database has it.
 
-    name: what the source is called, without address and password. relation: the quoted name of the table,
-    None for a query.
+    name: what the source is called, without address and password. document: the request as bytes. relation:
+    the quoted name of the table, None for a query. key_is_fixed, request_is_fixed: whether they are the same
+    texts in every session.
     """
 
     name: str
     origin: sql.Composable
     key: str
-    key_type: str
+    key_type: Kind
     document: sql.Composable
+    session: SessionSettings
     relation: str | None = None
+    key_is_fixed: bool = False
+    request_is_fixed: bool = False
 
     def rows(self, where: sql.Composable) -> sql.Composed:
         """Rows (key, request or NULL, whether it is too long) in the order of the key."""
@@ -137,7 +172,7 @@ class Found:
         return sql.SQL(
             "SELECT rows.key::text, CASE WHEN octet_length(request) <= {limit} THEN request END,"
             " octet_length(request) > {limit}"
-            " FROM (SELECT {key} AS key, convert_to({document}, 'UTF8') AS request"
+            " FROM (SELECT {key} AS key, {document} AS request"
             " FROM {origin} AS selected WHERE {where} ORDER BY {key} OFFSET 0) AS rows ORDER BY rows.key"
         ).format(
             limit=sql.Literal(MAX_LINE_BYTES),
@@ -174,12 +209,23 @@ class Found:
         """From a key on, itself among them; all where none is given."""
         if key is None:
             return sql.SQL("true")
-        return sql.SQL("{} >= {}::{}").format(self.column, sql.Literal(key), sql.SQL(self.key_type))
+        return sql.SQL("{} {} {}").format(self.column, self._operator(">="), self._cast(sql.Literal(key)))
 
     def among(self, keys: Sequence[str]) -> sql.Composed:
-        return sql.SQL("{} = ANY({}::text[]::{}[])").format(
-            self.column, sql.Literal(list(keys)), sql.SQL(self.key_type)
+        return sql.SQL("{} {} ANY (SELECT {} FROM unnest({}::text[]) AS given (key))").format(
+            self.column,
+            self._operator("="),
+            self._cast(sql.Identifier("given", "key")),
+            sql.Literal(list(keys)),
         )
+
+    def _operator(self, name: str) -> sql.Composed:
+        """That of the key's own type: another search path may lead to one that has another order."""
+        return sql.SQL("OPERATOR({}.{})").format(sql.Identifier(self.key_type.operators), sql.SQL(name))
+
+    def _cast(self, text: sql.Composable) -> sql.Composed:
+        # The type's name comes from the catalog of the database, quoted as it needs to be.
+        return sql.SQL("{}::{}").format(text, sql.SQL(self.key_type.name))
 
     def require_unique(self, connection: psycopg.Connection[Any]) -> None:
         """SourceError where two rows have the same key, or one has none. Reads every key."""
@@ -207,18 +253,7 @@ def not_unique(name: str, key: str) -> SourceError:
     return SourceError(f"{name}: two rows have the same {key}.", hint=_OTHER_KEY)
 
 
-def _types(connection: psycopg.Connection[Any], origin: sql.Composable) -> dict[str, str]:
-    """The columns and their types, as SQL writes them where any length will do."""
-    nothing = connection.execute(sql.SQL("SELECT * FROM {} AS selected LIMIT 0").format(origin))
-    described = {each.name: each.type_code for each in nothing.description or ()}
-    named = connection.execute(
-        "SELECT o, format_type(o, -1) FROM unnest(%s::oid[]) AS o", (list(described.values()),)
-    )
-    names = dict(named.fetchall())
-    return {column: names[oid] for column, oid in described.items()}
-
-
-def _no_column(column: str, label: str, types: Mapping[str, str]) -> SourceError:
+def _no_column(column: str, label: str, types: Mapping[str, Kind]) -> SourceError:
     return SourceError(
         f"{label} has no column {column}.",
         hint=f"It has {', '.join(types)}; see --key, --request-column and the columns of the configuration.",

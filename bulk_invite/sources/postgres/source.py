@@ -14,6 +14,7 @@ from functools import partial
 import psycopg
 
 from bulk_invite.backoff import Backoff
+from bulk_invite.errors import UsageError
 from bulk_invite.invitation import Row
 from bulk_invite.libpq import check_address
 from bulk_invite.sources.postgres.connection import cancelled_by, connect, refusal
@@ -22,6 +23,7 @@ from bulk_invite.sources.postgres.listening import Bell
 from bulk_invite.sources.postgres.reading import Reading, row_of
 from bulk_invite.sources.postgres.reconnecting import Reconnecting
 from bulk_invite.sources.postgres.selection import Selection
+from bulk_invite.text_forms import TextForms
 
 
 class PostgresSource:
@@ -119,7 +121,25 @@ class PostgresSource:
 
         def read() -> list[Row]:
             with connect(self._url) as connection, cancelled_by(stop, connection):
+                self._found.session.pin(connection)
                 found = connection.cursor(binary=True).execute(self._found.rows(self._found.among(keys)))
                 return [row_of(self.name, *each) for each in found]
 
         return self._reconnecting.tried(read, stop) or []
+
+    def forms(self, *, of_keys: bool) -> TextForms:
+        """How texts of its rows are made; of_keys: of their keys only."""
+        found = self._found
+        matter = not (found.key_is_fixed if of_keys else found.request_is_fixed)
+        return TextForms(str(found.session), matter, found.session.named)
+
+    def require_same_keys(self, keys: Sequence[str], stop: Callable[[], bool] = lambda: False) -> None:
+        """UsageError where a row that is found by one of these keys has another text for it by now."""
+        read = {row.position.key for row in self.rows(keys, stop)}
+        if not read <= set(keys):
+            raise UsageError(
+                f"The keys of {self.name} are other texts than they were when rows were sent by them: all of "
+                "those would be invited once more.",
+                hint=f"Give {self._found.key} the type that it had and --session-settings what they were, or "
+                "name a new --campaign if that is what you want.",
+            )

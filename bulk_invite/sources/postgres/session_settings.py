@@ -1,0 +1,45 @@
+"""The settings of the session that rows are read in: the same ones, wherever the program runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+import orjson
+import psycopg
+
+from bulk_invite.errors import UsageError
+from bulk_invite.libpq import PINNED, pin
+
+_KNOWN: Final = {name.lower(): name for name in PINNED}
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """others: those that are not as in `PINNED`. named: whether the operator has named any."""
+
+    others: Mapping[str, str] = field(default_factory=dict)
+    named: bool = False
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> Self:
+        """As the operator names them. Raises UsageError."""
+        others = {}
+        for name, value in given.items():
+            known = _KNOWN.get(name.lower())
+            if known is None:
+                raise UsageError(
+                    f"{name!r} is no setting of --session-settings.",
+                    hint=f"It takes {', '.join(PINNED)}: texts differ by those. Others go into PGOPTIONS.",
+                )
+            if value != PINNED[known]:
+                others[known] = value
+        return cls(others, bool(given))
+
+    def pin(self, connection: psycopg.Connection[Any]) -> None:
+        """Have them hold for the transaction at hand. Raises psycopg.Error."""
+        pin(connection, {**PINNED, **self.others})
+
+    def __str__(self) -> str:
+        return orjson.dumps(self.others, option=orjson.OPT_SORT_KEYS).decode()
