@@ -117,7 +117,7 @@ def test_a_number_written_short_hides_no_unknown_member() -> None:
     accepted(b'{"Level":1E9,' + row[1:], validator)
     result = validate(b'{"Level":1E9,"a":"xy",' + row[1:], validator)
     assert isinstance(result, Rejection)
-    assert [(error.path, error.code) for error in result.errors] == [("$.a", "unknown_member")]
+    assert [(error.path, error.code) for error in result.errors] == [("$.?2", "unknown_member")]
 
 
 def test_a_union_in_a_list_has_one_member_too() -> None:

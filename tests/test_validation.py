@@ -17,9 +17,11 @@ from row_checks import (
     TODAY,
     VALIDATOR,
     accepted,
+    at,
     changed,
     places,
     rejected,
+    validate,
     without,
 )
 
@@ -145,7 +147,7 @@ def test_an_unusual_token_is_a_warning(token: str) -> None:
         (b'"text"', {"$": "not_an_object"}),
         (b"1" * 5000, {"$": "invalid_json"}),
         (b"1" * 30, {"$": "not_an_object"}),
-        (b'[{"a": 1, "a": 2}]', {"$": "not_an_object", "$[0].a": "duplicate_key"}),
+        (b'[{"a": 1, "a": 2}]', {"$": "not_an_object", "$[0].?2": "duplicate_key"}),
     ],
 )
 def test_a_line_that_is_no_row_is_rejected(data: bytes, found: dict[str, str]) -> None:
@@ -163,10 +165,10 @@ def test_an_oversized_line_is_rejected() -> None:
     [
         (b'{"Catalog": "Sandbox", "Catalog": "Sandbox"}', {"$.Catalog"}),
         (b'{"Catalog": "Sandbox", "C\\u0061talog": "Sandbox"}', {"$.Catalog"}),
-        (b'{"a": {"b": 1, "b": [{"c": {}, "c": 2}]}}', {"$.a.b", "$.a.b[0].c"}),
-        (b'{"a": 1, "a": 2, "a": 3}', {"$.a"}),
-        (b'{"_bulk_invite": {"x": 1, "x": 1}}', {"$._bulk_invite.x"}),
-        (b'{"d@e.f": 1, "d@e.f": 1}', {"$.?"}),
+        (b'{"a": {"b": 1, "b": [{"c": {}, "c": 2}]}}', {"$.?1.?2", "$.?1.?2[0].?2"}),
+        (b'{"a": 1, "a": 2, "a": 3}', {"$.?2", "$.?3"}),
+        (b'{"_bulk_invite": {"x": 1, "x": 1}}', {"$._bulk_invite.?2"}),
+        (b'{"d@e.f": 1, "d@e.f": 1}', {"$.?2"}),
         (b'{"a": ' + b"1" * 5000 + b', "a": 1}', set()),
     ],
 )
@@ -247,9 +249,49 @@ def test_a_valid_row_with_a_member_twice_is_rejected_for_that_alone(row: dict[st
 )
 def test_one_thing_wrong_is_one_error_at_its_place(path: str, value: object, code: str) -> None:
     where = "$" + "".join(f"[{step}]" if step.isdigit() else f".{step}" for step in path.split("."))
+    if code == "unknown_member":  # its name is told nowhere, only that it is the last one there
+        data = orjson.loads(changed(path, value))
+        holder: Any = at(data, path.rpartition(".")[0]) if "." in path else data
+        where = f"{where.removesuffix('Nothing')}?{len(holder)}"
     if code == "not_exactly_one":
         where = where.removesuffix(".LeadInvitation")
     assert rejected(changed(path, value)) == {where: code}
+
+
+@pytest.mark.parametrize(
+    "name", ["JaneDoe", "123456789012", "Jane Doe", "", "\n", "?1", "Catalog.", "x" * 100]
+)
+def test_a_name_that_the_model_does_not_have_is_told_by_its_place(name: str) -> None:
+    row = {"_bulk_invite": {name: 1}, **copy.deepcopy(OPPORTUNITY)}
+    row["Invitation"]["Payload"] |= {name: {name: 1}}
+    row |= {name: {name: 1}}
+    data = orjson.dumps(row)
+    result = validate(data[:-1] + b"," + orjson.dumps({name: 2})[1:])
+    assert isinstance(result, Rejection)
+    count = len(row)
+    assert [(error.path, error.code) for error in result.errors] == [
+        (f"$.?{count + 1}", "duplicate_key"),
+        ("$.Invitation.Payload.?2", "unknown_member"),
+        (f"$.?{count}", "unknown_member"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("CompnayName", "CompanyName"),
+        ("companyName", "CompanyName"),
+        ("CountryCodes", "CountryCode"),
+        ("JaneDoe", None),
+        ("CompanyName" * 8, None),
+    ],
+)
+def test_a_name_written_wrong_gets_the_one_of_the_model(name: str, meant: str | None) -> None:
+    result = validate(changed(f"Invitation.Payload.OpportunityInvitation.Customer.{name}", "x"))
+    assert isinstance(result, Rejection)
+    (error,) = result.errors
+    assert error.message.partition("perhaps ")[2] == (f"{meant} is meant" if meant else "")
+    assert meant == name or name not in error.message + error.path
 
 
 def test_lengths_are_characters_not_bytes() -> None:
@@ -279,8 +321,8 @@ def test_everything_wrong_with_a_row_is_found_at_once() -> None:
         "$.Invitation": "duplicate_key",
         "$.Catalog": "wrong_catalog",
         "$.ClientToken": "too_short",
-        "$.?": "unknown_member",
-        "$.Fine-Key_1": "unknown_member",
+        "$.?5": "unknown_member",  # a member given twice counts once
+        "$.?6": "unknown_member",
         "$.Invitation.Payload": "not_exactly_one",
         "$.Invitation.Payload.LeadInvitation.Customer": "wrong_type",
         "$.Invitation.Payload.LeadInvitation.Interaction": "missing",

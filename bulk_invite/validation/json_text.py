@@ -17,16 +17,14 @@ shorter than what is kept of it, and longer by at least five bytes for each memb
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TypeAlias
 
 import orjson
 
 from bulk_invite.invitation import RowError
-
-Path: TypeAlias = tuple[str | int, ...]
+from bulk_invite.validation.places import step
+from bulk_invite.validation.shapes import Shape
 
 MAX_ERRORS = 100
 """Errors reported of one row; one more, `too_many_errors`, says that there are others."""
@@ -35,8 +33,6 @@ MAX_VALUES = 5_000
 """More members and elements than any invitation has, at all depths; bounds what a hostile row can cost."""
 
 _BOM = b"\xef\xbb\xbf"
-_PRINTABLE_KEY = re.compile(r"(?!.*[0-9]{5})[A-Za-z0-9_-]{1,64}", re.ASCII)
-"""What looks like a name. Five digits in a row look like an account or a telephone: those are sensitive."""
 
 
 class NotReadableError(Exception):
@@ -83,15 +79,6 @@ def nothing_dropped(text: bytes, written: bytes) -> bool:
     return text.count(b":") == written.count(b":")
 
 
-def path_text(path: Path) -> str:
-    """A path as `$.Invitation.Items[0]`. Names that come from a row are shown only if they are harmless."""
-    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{_shown(step)}" for step in path)
-
-
-def _shown(key: str) -> str:
-    return key if _PRINTABLE_KEY.fullmatch(key) else "?"
-
-
 def _not_json(text: bytes, position: int) -> NotReadableError:
     try:
         text.decode()
@@ -111,52 +98,63 @@ class _Pairs(list[tuple[str, object]]):
 
 
 class _Place:
-    """A container and where it stands. Linked: as tuples, paths could take the row's room squared."""
+    """A container and where it stands. Linked: whole, the places could take the row's room squared.
 
-    __slots__ = ("parent", "step", "value")
+    step: how the way to it from `parent` is written. shape: what the model has there.
+    """
 
-    def __init__(self, parent: _Place | None, step: str | int, value: object) -> None:
+    __slots__ = ("parent", "shape", "step", "value")
+
+    def __init__(self, parent: _Place | None, step: str, shape: Shape | None, value: object) -> None:
         self.parent = parent
         self.step = step
+        self.shape = shape
         self.value = value
 
-    def path(self) -> Path:
-        steps: list[str | int] = []
-        place = self
-        while place.parent is not None:
+    def text(self) -> str:
+        steps: list[str] = []
+        place: _Place | None = self
+        while place is not None:
             steps.append(place.step)
             place = place.parent
-        return tuple(reversed(steps))
+        return "".join(reversed(steps))
 
 
-def duplicate_keys(text: bytes) -> list[RowError]:
-    """One error for each key that is given again in its object, found exactly, of a text that `read` took."""
+def duplicate_keys(text: bytes, shape: Shape | None) -> list[RowError]:
+    """One error for each key that is given again in its object, found exactly, of a text that `read` took.
+
+    shape: what the value ought to be; of a key that it does not have only the place is told.
+    """
     try:
         value = json.loads(text.removeprefix(_BOM), object_pairs_hook=_Pairs)
     except RecursionError:
         return [RowError("$", "too_deep", "expected fewer objects and lists within each other")]
+    again = "expected each member once; this one is given again"
     return [
-        RowError(path_text(path), "duplicate_key", "expected each member once; this one is given again")
-        for path in islice(_duplicate_paths(value), MAX_ERRORS + 1)
+        RowError(place, "duplicate_key", again)
+        for place in islice(_duplicates(_Place(None, "$", shape, value)), MAX_ERRORS + 1)
     ]
 
 
-def _duplicate_paths(root: object) -> Iterator[Path]:
-    waiting = [_Place(None, 0, root)]
+def _duplicates(root: _Place) -> Iterator[str]:
+    waiting = [root]
     while waiting:
         place = waiting.pop()
-        if isinstance(place.value, _Pairs):
-            seen: set[str] = set()
-            for key, inner in place.value:
-                if key in seen:
-                    yield (*place.path(), key)
-                seen.add(key)
-                if isinstance(inner, list):
-                    waiting.append(_Place(place, key, inner))
-        elif isinstance(place.value, list):
-            waiting += (
-                _Place(place, i, inner) for i, inner in enumerate(place.value) if isinstance(inner, list)
-            )
+        seen: set[str | int] = set()
+        for number, (name, inner) in enumerate(_members(place.value), start=1):
+            written, shape = step(place.shape, name, number)
+            if name in seen:
+                yield place.text() + written
+            seen.add(name)
+            if isinstance(inner, list):
+                waiting.append(_Place(place, written, shape, inner))
+
+
+def _members(value: object) -> Iterable[tuple[str | int, object]]:
+    """Of an object or a list, by name or index."""
+    if isinstance(value, _Pairs):
+        return value
+    return enumerate(value) if isinstance(value, list) else ()
 
 
 def _has_too_many_values(root: object) -> bool:

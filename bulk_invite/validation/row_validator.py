@@ -133,21 +133,27 @@ class RowValidator:
 
     def _judged(self, row: Row, value: object) -> Invitation | Rejection:
         """The slow way: all that is wrong with a row; or nothing, if only the proof of that was missing."""
-        if isinstance(value, dict):
-            value.pop(METADATA, None)
-            value.setdefault("Catalog", self._catalog)
-        errors = bounded(chain(duplicate_keys(row.data), self._errors(value)))
+        without_ours = self._request_of(value)
+        errors = bounded(
+            chain(duplicate_keys(row.data, self._shape.shape), self._errors(without_ours, value))
+        )
         if errors:
             return Rejection(row, errors)
-        request = cast("_Request", value)
+        request = cast("_Request", without_ours)
         return self._invitation(row, request, canonical_json(request), self._warnings(request))
 
-    def _errors(self, value: object) -> Iterator[RowError]:
+    def _request_of(self, value: object) -> object:
+        """What is left of a row without what is ours, and with the catalog of the run."""
+        if not isinstance(value, dict):
+            return value
+        return {"Catalog": self._catalog} | {name: each for name, each in value.items() if name != METADATA}
+
+    def _errors(self, value: object, whole: object) -> Iterator[RowError]:
         if not isinstance(value, dict):
             yield _NOT_AN_OBJECT
             return
         paths = set()
-        for error in self._shape.each_error(value):
+        for error in self._shape.each_error(value, whole):
             paths.add(error.path)
             yield error
         if value["Catalog"] != self._catalog and "$.Catalog" not in paths:

@@ -11,8 +11,9 @@ from pydantic_core import ErrorDetails, ValidationError
 from bulk_invite.invitation import RowError
 from bulk_invite.service_model import ServiceModel
 from bulk_invite.validation.compiled import compile_shape
-from bulk_invite.validation.json_text import MAX_ERRORS, Path, path_text
+from bulk_invite.validation.json_text import MAX_ERRORS
 from bulk_invite.validation.patterns import TextPattern
+from bulk_invite.validation.places import Path, meant, path_text, shape_at
 from bulk_invite.validation.shapes import Choice, Listing, Record, Scalar, Shape, Text, resolve
 
 _SHOWN_CHOICES = 12
@@ -35,15 +36,19 @@ class ShapeValidator:
         """Everything that is wrong with `value`: at most MAX_ERRORS and a last one that says so."""
         return bounded(self.each_error(value))
 
-    def each_error(self, value: object) -> Iterator[RowError]:
-        """The errors of `value`, however many. They hold nothing of it but harmless names of members."""
+    def each_error(self, value: object, whole: object = None) -> Iterator[RowError]:
+        """The errors of `value`, however many. They hold nothing of it: names are those of the model.
+
+        whole: what it was made of, by which members are numbered; `value` itself by default.
+        """
         if self._counts is not None:
-            yield from self._counts.errors(value, ())
+            yield from self._counts.errors(value, "$")
         try:
             self._validator.validate_python(value)
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False)
-            yield from (_row_error(self.shape, detail) for detail in found)
+            whole = value if whole is None else whole
+            yield from (_row_error(self.shape, whole, detail) for detail in found)
 
 
 def bounded(errors: Iterator[RowError]) -> tuple[RowError, ...]:
@@ -70,26 +75,22 @@ class _Counts:
     members: tuple[tuple[str, _Counts], ...]
     item: _Counts | None
 
-    def errors(self, value: object, path: Path) -> Iterator[RowError]:
+    def errors(self, value: object, path: str) -> Iterator[RowError]:
         if isinstance(value, dict):
             if self.union is not None and len(self.union & value.keys()) != 1:
                 names = ", ".join(sorted(self.union))
-                yield RowError(path_text(path), "not_exactly_one", f"expected exactly one of: {names}")
+                yield RowError(path, "not_exactly_one", f"expected exactly one of: {names}")
             for name, counts in self.members:
                 if name in value:
-                    yield from counts.errors(value[name], (*path, name))
+                    yield from counts.errors(value[name], f"{path}.{name}")
         elif isinstance(value, list):
             if len(value) < self.min_items:
-                yield RowError(
-                    path_text(path), "too_few", f"expected at least {_counted(self.min_items, 'element')}"
-                )
+                yield RowError(path, "too_few", f"expected at least {_counted(self.min_items, 'element')}")
             if self.max_items is not None and len(value) > self.max_items:
-                yield RowError(
-                    path_text(path), "too_many", f"expected at most {_counted(self.max_items, 'element')}"
-                )
+                yield RowError(path, "too_many", f"expected at most {_counted(self.max_items, 'element')}")
             if self.item is not None:
                 for index, item in enumerate(value):
-                    yield from self.item.errors(item, (*path, index))
+                    yield from self.item.errors(item, f"{path}[{index}]")
 
 
 def _counts(shape: Shape) -> _Counts | None:
@@ -122,33 +123,25 @@ _CODES: Mapping[str, str] = {
 }
 
 
-def _row_error(root: Shape, detail: ErrorDetails) -> RowError:
+def _row_error(root: Shape, whole: object, detail: ErrorDetails) -> RowError:
     path = detail["loc"]
     code = _CODES.get(detail["type"], "wrong_type")
-    shape = _shape_at(root, path)
     if code == "not_in_enum" and not isinstance(detail["input"], str):
         code = "wrong_type"
-    return RowError(path_text(path), code, _sentence(code, shape))
+    sentence = _of_unknown(root, path) if code == "unknown_member" else _sentence(code, shape_at(root, path))
+    return RowError(path_text(root, whole, path), code, sentence)
 
 
-def _shape_at(shape: Shape | None, path: Path) -> Shape | None:
-    for step in path:
-        match shape:
-            case Record(members=members):
-                shape = members.get(str(step))
-            case Listing(item=item):
-                shape = item
-            case _:
-                return None
-    return shape
+def _of_unknown(root: Shape, path: Path) -> str:
+    known = meant(shape_at(root, path[:-1]), str(path[-1]))
+    perhaps = f"; perhaps {known} is meant" if known else ""
+    return f"expected no such member; the service does not know it (?N is the Nth of its object){perhaps}"
 
 
 def _sentence(code: str, shape: Shape | None) -> str:
     match code, shape:
         case "missing", _:
             expected = "this member; it is required"
-        case "unknown_member", _:
-            expected = "no such member; the service does not know it"
         case "not_in_enum", Choice(values=values) if len(values) <= _SHOWN_CHOICES:
             expected = f"one of: {', '.join(values)}"
         case "not_in_enum", Choice(name=name, values=values):

@@ -169,7 +169,7 @@ def _members(number: int, record: Record) -> dict[str, object]:
 
 
 def _text(value: str) -> str | None:
-    # A member's name in a row may hold any character, and a text of PostgreSQL all but this one.
+    # A text of PostgreSQL holds all characters but this one.
     return value.replace("\0", "\ufffd") or None
 
 

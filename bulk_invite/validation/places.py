@@ -1,0 +1,71 @@
+"""Where in a row something is wrong, as `$.Invitation.Items[0]`.
+
+A member is named by its name only where the service model has it. Any other name is the row's own, and may be
+what nobody is to see (`{"JaneDoe": ...}`, the number of an account): of it there is only the place, `?3` for
+the third member of its object.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TypeAlias
+
+from bulk_invite.invitation import METADATA
+from bulk_invite.validation.shapes import Listing, Record, Shape
+
+Path: TypeAlias = tuple[str | int, ...]
+
+_LIKE = 0.75
+"""Share of letters in common from which a name is taken for another one written wrong."""
+
+_LONGEST = 64
+"""Characters of a name that is looked at for that: none of the model is nearly as long."""
+
+
+def step(shape: Shape | None, name: str | int, number: int = 0) -> tuple[str, Shape | None]:
+    """How a step down is written, and the shape there, if the model has one. number: of a member, from 1."""
+    match shape:
+        case _ if isinstance(name, int):
+            return f"[{name}]", shape.item if isinstance(shape, Listing) else None
+        case Record(members=members) if name in members:
+            return f".{name}", members[name]
+        case _ if name == METADATA:
+            return f".{METADATA}", None
+        case _:
+            return f".?{number}", None
+
+
+def path_text(shape: Shape | None, value: object, path: Path) -> str:
+    """The place of `path` in `value`, which `shape` describes."""
+    text = "$"
+    for name in path:
+        number, inner = _found(value, name)
+        written, shape = step(shape, name, number)
+        text, value = text + written, inner
+    return text
+
+
+def _found(value: object, name: str | int) -> tuple[int, object]:
+    """The number of a member in its object, from 1, and what it holds."""
+    match value, name:
+        case dict(), str() if name in value:
+            return list(value).index(name) + 1, value[name]
+        case list(), int():
+            return 0, value[name]
+        case _:
+            return 0, None
+
+
+def shape_at(shape: Shape | None, path: Path) -> Shape | None:
+    for name in path:
+        _, shape = step(shape, name)
+    return shape
+
+
+def meant(shape: Shape | None, name: str) -> str | None:
+    """The member of the model that an unknown name is like; it says no more of that than the model does."""
+    if not isinstance(shape, Record) or len(name) > _LONGEST:
+        return None
+    known = {each.lower(): each for each in shape.members}
+    like = get_close_matches(name.lower(), known, n=1, cutoff=_LIKE)
+    return known[like[0]] if like else None
