@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -25,11 +27,13 @@ from command import (
 )
 from rows import make_row, write_rows
 
+from bulk_invite.commands.table_cells import cell
 from bulk_invite.logs import escaped_json
 from bulk_invite.service_model import load, sensitive_values
 
 EVIL = "\x1b]0;owned\x07\x1b[6n\x9b2J\x7f\x08\r\n\x85\N{RIGHT-TO-LEFT OVERRIDE}\N{LINE SEPARATOR}\x1bc"
 ROW_EVIL = EVIL.replace("\n", "")  # the service takes no line end in a token
+FORMULA = "=HYPERLINK(A1);@SUM(A1)"
 SOURCE = f"rows{EVIL}.ndjson"
 OURS = re.compile(r"\x1b\[[0-9;]*m|\x1b\[\?25[lh]|\x1b\[[12]?K|\x1b\[[0-9]*A|\r\n|\r|\n")
 """Colours, the cursor of the bar, and line ends."""
@@ -42,7 +46,7 @@ def check_printable(*texts: str, ours: str = r"\n") -> None:
 
 
 def hostile_row(number: int) -> dict[str, Any]:
-    row = make_row(number, ClientToken=f"token-{number}{ROW_EVIL}")
+    row = make_row(number, ClientToken=f"{FORMULA}{number}{ROW_EVIL}")
     row["Invitation"]["Message"] = f"Secret message {number} {EVIL}"
     return row
 
@@ -115,6 +119,33 @@ def test_nothing_that_a_row_or_the_service_says_controls_what_reads_our_output(
     assert json.loads(shown[3].stdout)["first"][0]["position"]["source"] == source.name
     assert "owned" in sent.stderr
     assert "owned" in shown[0].stdout
+    # Nor a spreadsheet, whichever separator it takes.
+    cells = list(csv.DictReader(io.StringIO(shown[0].stdout)))
+    assert len(cells) == 7 + len(BROKEN)
+    tokens = {each["token"] for each in cells if each["token"]}
+    assert all(token.startswith("'=HYPERLINK(A1);'@SUM(A1)") for token in tokens)
+    assert len(tokens) == 7
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        *[(f"{sign}1", f"'{sign}1") for sign in "=+-@\uff1d\uff20"],
+        ("\t=1", "\\t=1"),
+        ("\r=1", "\\r=1"),
+        ("\n", "\\n"),
+        (" =1", "' =1"),
+        ("a;=1", "a;'=1"),
+        ("a; -1", "a;' -1"),
+        ("a=1", "a=1"),
+        ("arn:aws:x", "arn:aws:x"),
+        ("", ""),
+        (-1, -1),
+        (None, None),
+    ],
+)
+def test_a_cell_is_no_formula(value: object, shown: object) -> None:
+    assert cell(value) == shown
 
 
 def test_a_terminal_is_sent_nothing_but_our_own_colours_and_lines(
@@ -152,7 +183,7 @@ def test_results_escape_what_a_terminal_would_obey(server: ScriptedServer, sourc
     check_printable(created, failed)
     ours = [json.loads(line) for line in created.splitlines()]
     assert [(each["Id"], each["Arn"], each["token"]) for each in ours] == [
-        (f"engi{EVIL}", f"arn{EVIL}", f"token-0{ROW_EVIL}")
+        (f"engi{EVIL}", f"arn{EVIL}", f"{FORMULA}0{ROW_EVIL}")
     ]
     assert [json.loads(line)["ClientToken"] for line in failed.splitlines()]
     # Members of a row stay as they were written; what we say of it is escaped.

@@ -15,11 +15,12 @@ import typer
 from bulk_invite.clock import utc_text
 from bulk_invite.commands.checkpoints import CHECKPOINT_SETTINGS, open_reader
 from bulk_invite.commands.summary import Summary, show_values
+from bulk_invite.commands.table_cells import cell
 from bulk_invite.commands.watch import watch_status
 from bulk_invite.durations import parse_duration
 from bulk_invite.errors import UsageError
 from bulk_invite.journal import Overview, PacingMemory, Record
-from bulk_invite.logs import escaped, escaped_json
+from bulk_invite.logs import escaped_json
 from bulk_invite.options import with_settings
 from bulk_invite.outcome import State
 from bulk_invite.progress import day_remaining
@@ -175,4 +176,4 @@ def _write_csv(records: Iterator[Record]) -> None:
         if writer is None:
             writer = csv.DictWriter(sys.stdout, list(values), lineterminator="\n")
             writer.writeheader()
-        writer.writerow({name: escaped(value) for name, value in values.items()})
+        writer.writerow({name: cell(value) for name, value in values.items()})
