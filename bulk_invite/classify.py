@@ -218,6 +218,17 @@ def _classify_refusal(answer: HttpAnswer) -> Verdict:
 def _classify_silence(answer: NoAnswer) -> Verdict:
     if answer.code == WITHHELD:
         return Withheld(answer.code)
+    if answer.fault is not None:
+        return Unreachable(answer.code) if answer.fault.passes else SenderRefused(answer.code, answer.fault)
+    verdict = _named(answer)
+    if answer.started or not isinstance(verdict, Doubtful | Unknown):
+        return verdict
+    # Nothing has left, so it is nobody's doubt; and what nobody knows is not waited for.
+    return Unreachable(answer.code) if isinstance(verdict, Doubtful) else SenderRefused(answer.code)
+
+
+def _named(answer: NoAnswer) -> Verdict:
+    """What the names of the exceptions say of a call that may have left."""
     if answer.exceptions[0] == _CATCH_ALL:
         return Doubtful(answer.code)
     names = set(answer.exceptions)

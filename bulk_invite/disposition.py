@@ -14,6 +14,7 @@ from typing import assert_never
 from bulk_invite.classify import FULL, NOES, REFUSALS
 from bulk_invite.doubt import Absent, DoubtfulRow, Finding, Found, TooEarly, Unclear
 from bulk_invite.errors import BulkInviteError, SenderError, UnknownAnswerError
+from bulk_invite.fault import Fault
 from bulk_invite.invitation import RowError
 from bulk_invite.journal import Answered
 from bulk_invite.outcome import (
@@ -48,7 +49,7 @@ class Next(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Disposition:
-    """`outcome` is the word for the log; the rest as in `journal.Answered`."""
+    """`outcome` is the word for the log, `fault` why a run ends; the rest as in `journal.Answered`."""
 
     state: State
     next: Next
@@ -59,6 +60,7 @@ class Disposition:
     invitation_id: str = ""
     arn: str = ""
     errors: tuple[RowError, ...] = ()
+    fault: Fault | None = None
 
     @property
     def is_end(self) -> bool:
@@ -139,8 +141,10 @@ def dispose(  # noqa: C901, PLR0911 - one arm for each verdict, none with a bran
             return refused.unless_in_doubt(doubt_since)
         case Denied(code):
             return Disposition(as_before, Next.HOLD, "denied", code, doubt_since)
-        case SenderRefused(code):
-            return Disposition(as_before, Next.STOP_RUN, "sender_refused", code, doubt_since, counted=False)
+        case SenderRefused(code, fault):
+            return Disposition(
+                as_before, Next.STOP_RUN, "sender_refused", code, doubt_since, counted=False, fault=fault
+            )
         case Unknown(code):
             since = sent_at if doubt_since is None else doubt_since
             return Disposition(State.IN_DOUBT, Next.STOP_RUN, "unknown", code, since)
@@ -183,6 +187,8 @@ def resolve(finding: Finding, row: DoubtfulRow) -> Disposition:
 def reason_to_stop(disposition: Disposition) -> BulkInviteError:
     """Why a run ends over an answer, as a sentence for the operator."""
     code = disposition.code
+    if disposition.fault is not None:
+        return disposition.fault.error()
     match disposition.outcome:
         case "sender_refused":
             return SenderError(

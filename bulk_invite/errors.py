@@ -70,6 +70,10 @@ class SenderError(BulkInviteError):
     heals = True
 
 
+class SettingError(BulkInviteError):
+    """A setting of AWS's in the environment is not possible; only a new start can have another one."""
+
+
 class EndpointError(BulkInviteError):
     """The endpoint cannot be reached, or what answers there is not it."""
 

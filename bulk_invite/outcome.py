@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
+from bulk_invite.fault import Fault
 from bulk_invite.invitation import RowError
 
 
@@ -51,11 +52,12 @@ class HttpAnswer:
 class NoAnswer:
     """A call that ended without an answer: the names of the exceptions, outermost first.
 
-    started: bytes of it may have left; False is known for sure.
+    started: bytes of it may have left; False is known for sure. fault: what of ours kept it from leaving.
     """
 
     exceptions: tuple[str, ...]
     started: bool = True
+    fault: Fault | None = None
 
     @property
     def code(self) -> str:
@@ -132,9 +134,10 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class SenderRefused:
-    """Not created; the sender's credentials or clock, never the row."""
+    """Not created; the sender's credentials, clock or settings (`fault`), never the row."""
 
     code: str
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)

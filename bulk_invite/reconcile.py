@@ -31,13 +31,18 @@ class Journal(Protocol):
 class Reconciliation:
     """Settles rows in doubt; what is found is durable before it is told.
 
-    clock: epoch seconds. states: how many rows it has brought into each state.
+    clock: epoch seconds. states: counted up by how many rows it has brought into each state.
     """
 
     def __init__(
-        self, look_up: LookUp, journal: Journal, stop: StopSwitch, clock: Callable[[], float]
+        self,
+        look_up: LookUp,
+        journal: Journal,
+        stop: StopSwitch,
+        clock: Callable[[], float],
+        states: Counter[State],
     ) -> None:
-        self.states: Counter[State] = Counter()
+        self._states = states
         self._look_up = look_up
         self._journal = journal
         self._stop = stop
@@ -91,7 +96,7 @@ class Reconciliation:
                 [each.answer(row.client_token, now, finding=finding) for row, finding, each in dispositions],
             )
         for row, finding, each in dispositions:
-            self.states[each.state] += 1
+            self._states[each.state] += 1
             self._tell(row, finding, each)
 
     def _tell(self, row: DoubtfulRow, finding: Finding, disposition: Disposition) -> None:

@@ -95,6 +95,7 @@ _LAYERS = [
             "proof",
             "text_forms",
             "errors",
+            "fault",
             "durations",
         ]
     },

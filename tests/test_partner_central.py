@@ -216,7 +216,8 @@ async def test_a_connection_that_went_stale_in_the_pool_is_no_other_thing_than_d
         async with connect(connection(server.url)) as partner_central:
             verdicts = [classify(await partner_central.create(body(), cleared())) for _ in range(3)]
     assert isinstance(verdicts[0], Created)
-    assert all(isinstance(verdict, Created | Doubtful) for verdict in verdicts)
+    # It may be seen before a byte has left, or after.
+    assert all(isinstance(verdict, Created | Doubtful | Unreachable) for verdict in verdicts)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -34,8 +35,9 @@ from test_partner_central import _own_credentials, body, connection
 
 from bulk_invite.classify import classify
 from bulk_invite.emulator.credentials import Credential
-from bulk_invite.outcome import Created, NoAnswer, SenderRefused
+from bulk_invite.outcome import Created, NoAnswer, SenderRefused, Unreachable
 from bulk_invite.partner_central import PartnerCentral, connect
+from bulk_invite.partner_central.setup import Setup
 
 pytestmark = pytest.mark.anyio
 
@@ -58,11 +60,11 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 class KeyEndpoint:
     """Hands out keys, each another one, that end in the seconds of `ends`; the last of those goes on.
 
-    answer: what comes in place of a key from now on: "500", "hang", or "" for keys.
+    answer: what comes in place of a key from now on: a status, "hang", or "" for keys.
     """
 
     def __init__(self, *ends: float) -> None:
-        self._ends = list(ends)
+        self.ends = list(ends)
         self.handed_out: list[str] = []
         self.asked = 0
         self.answer = ""
@@ -75,7 +77,7 @@ class KeyEndpoint:
                 if endpoint.answer == "hang":
                     endpoint._stopped.wait(10)
                 data = b"" if endpoint.answer else endpoint._key()
-                self.send_response(500 if endpoint.answer else 200)
+                self.send_response({"": 200, "403": 403}.get(endpoint.answer, 500))
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
@@ -104,9 +106,7 @@ class KeyEndpoint:
         return {"AWS_CONTAINER_CREDENTIALS_FULL_URI": self.url}
 
     def _key(self) -> bytes:
-        end = datetime.now(UTC) + timedelta(
-            seconds=self._ends.pop(0) if len(self._ends) > 1 else self._ends[0]
-        )
+        end = datetime.now(UTC) + timedelta(seconds=self.ends.pop(0) if len(self.ends) > 1 else self.ends[0])
         key = f"ASIAKEY{len(self.handed_out)}"
         self.handed_out.append(key)
         members = {"AccessKeyId": key, "SecretAccessKey": f"secret-{key}", "Token": f"token-{key}"}
@@ -208,7 +208,8 @@ async def test_an_endpoint_that_fails_is_told_before_anything_leaves(
                     group.start_soon(get_ready, failure, partner_central)
     for failure, answer in told.items():
         assert answer is not None, failure
-        assert isinstance(classify(answer), SenderRefused), failure
+        assert (answer.started, answer.fault is not None) == (False, True), failure
+        assert isinstance(classify(answer), Unreachable), failure
     assert len(told) == 4
     assert not server.creates
 
@@ -216,13 +217,22 @@ async def test_an_endpoint_that_fails_is_told_before_anything_leaves(
 class OddCredentials:
     """Whose renewal fails by something that no table knows."""
 
+    method = "oracle"
+
     async def get_frozen_credentials(self) -> None:
         raise InvalidConfigError(error_msg="no such thing")
 
 
 async def test_a_renewal_that_fails_by_something_unheard_of_is_the_credentials_and_no_doubt() -> None:
     partner_central = PartnerCentral(
-        None, None, OddCredentials(), "", catalog="Sandbox", deadline=1.0, has_one_endpoint=True
+        None,
+        None,
+        OddCredentials(),
+        "",
+        catalog="Sandbox",
+        deadline=1.0,
+        has_one_endpoint=True,
+        setup=Setup(None, {}),
     )
     answer = await partner_central.ready()
     assert answer is not None
@@ -246,7 +256,7 @@ def test_a_run_goes_on_over_renewals(tmp_path: Path) -> None:
     assert "secret-" not in ran.stderr
 
 
-def test_a_run_whose_credentials_cannot_be_renewed_goes_on_while_they_are_good_and_then_stops(
+def test_a_run_whose_credentials_cannot_be_renewed_goes_on_while_they_are_good_and_then_waits(
     tmp_path: Path,
 ) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(90))
@@ -255,17 +265,41 @@ def test_a_run_whose_credentials_cannot_be_renewed_goes_on_while_they_are_good_a
         with running("send", source, *options, cwd=tmp_path, env=endpoint.env) as command:
             wait_until(server.calls)
             endpoint.answer = "500"
+            waited_with = 0
+            while waited_with != len(server.calls()):  # until they are not good any more
+                waited_with = len(server.calls())
+                time.sleep(1.5)
+            asked = endpoint.asked
+            wait_until(lambda: endpoint.asked > asked + 3)  # three times are one try
+            assert 10 < waited_with < 90
+            endpoint.answer, endpoint.ends = "", [LONG]
+            ran = command.ended()
+        assert (len(server.invitations()), len(server.calls())) == (90, 90)
+    assert ran.code == 0, ran.stderr
+    assert (ran.json["created"], ran.json["attempts"]) == (90, 90)
+    events = [event["event"] for event in ran.events]
+    assert {"sdk.warning", "sender.unready"} <= set(events)
+    assert {line[0] for line in ran.stderr.splitlines()} == {"{"}, "events alone"
+
+
+def test_a_run_whose_credentials_are_refused_from_now_on_stops_and_goes_on_another_day(
+    tmp_path: Path,
+) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(60))
+    with KeyEndpoint(10 * 60.0 + 2.0) as endpoint, emulator(credentials=known_keys()) as server:
+        options = ("--endpoint-url", server.url, "--rate", "20", "--json", "--log-format", "json")
+        with running("send", source, *options, cwd=tmp_path, env=endpoint.env) as command:
+            wait_until(server.calls)
+            endpoint.answer = "403"
             ran = command.ended()
         assert ran.code == 4
-        assert "credentials" in ran.said
-        assert "Traceback" not in ran.stderr
+        assert "hands out no credentials: 403" in ran.said
         assert {line[0] for line in ran.stderr.splitlines()} == {"{", "b"}, "events and the sentence"
-        assert "sdk.warning" in {event["event"] for event in ran.events}
         status = run("status", "--json", cwd=tmp_path).json
         assert (status["in_doubt"], status["failed"]) == (0, 0)
-        assert 10 < status["created"] < 90
+        assert 10 < status["created"] < 60
         assert status["created"] == status["attempts"] == len(server.invitations()) == len(server.calls())
-        endpoint.answer = ""
+        endpoint.answer, endpoint.ends = "", [LONG]
         again = run("send", source, *options[:2], *FAST, cwd=tmp_path, env=endpoint.env)
         assert again.code == 0, again.stderr
-        assert len(server.invitations()) == 90
+        assert len(server.invitations()) == 60

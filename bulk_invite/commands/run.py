@@ -30,8 +30,8 @@ from bulk_invite.commands.memory import Memory
 from bulk_invite.commands.monitor import Round
 from bulk_invite.commands.oversight import Oversight
 from bulk_invite.commands.pacing import limits_of, make_clock
-from bulk_invite.commands.service import claim, connection_of, endpoint_of
-from bulk_invite.commands.signals import watch_signals
+from bulk_invite.commands.service import claim, connected, endpoint_of
+from bulk_invite.commands.signals import heeding_signals
 from bulk_invite.commands.sources import Source
 from bulk_invite.commands.summary import Summary, show
 from bulk_invite.commands.watching import watch_health
@@ -39,7 +39,6 @@ from bulk_invite.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CheckpointError, 
 from bulk_invite.health import Health
 from bulk_invite.intake import Intake
 from bulk_invite.outcome import State
-from bulk_invite.partner_central import connect
 from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
 from bulk_invite.progress import Progress
 from bulk_invite.report import Report, Tally
@@ -73,7 +72,7 @@ class Run:
         self._validator = validator
         self._outcomes = outcomes
         self._stop = StopSwitch()
-        self._limited = self._claimed = False
+        self._limited = self._claimed = self._finished = False
         self._began = time.monotonic()
         self._health = Health(time.time, logs=settings.is_watched)
         controls = RunControls(settings, self._drain, lambda: self._stop.draining)
@@ -109,7 +108,8 @@ class Run:
         report = Report(results, self._oversight.observer)
         finished = False
         try:
-            finished = await self._send(writer, report)
+            await heeding_signals(self._stop, partial(self._send, writer, report))
+            finished = self._finished
         finally:
             summary = Summary.of_run(report.tally, time.monotonic() - self._began)
             with self._result_shown(summary):
@@ -186,10 +186,12 @@ class Run:
                 "results.kept_back", folder=str(folder), why="rows of a source there were not all read"
             )
 
-    async def _send(self, writer: CheckpointWriter, report: Report) -> bool:
-        """Whether every row was brought as far as it goes."""
+    async def _send(self, writer: CheckpointWriter, report: Report) -> None:
+        """Bring every row as far as it goes; `_finished` when that was done."""
         settings = self._settings
-        async with connect(connection_of(settings)) as partner_central:
+        async with connected(settings, self._stop) as partner_central:
+            if partner_central is None:
+                return
             lasting = await make_lasting(settings, writer, partner_central, make_clock())
             controls, monitor = self._oversight.controls, self._oversight.monitor
             controls.govern(lasting.pacer)
@@ -210,15 +212,14 @@ class Run:
             write_back = WriteBack(committer, self._outcomes, self._stop)
             opening = partial(self._open, lasting, memory, write_back)
             announce = partial(progress.announce, limits_of(settings).rate)
-            signals = partial(watch_signals, self._stop)
             watch = partial(watch_health, self._health, self._sources, deliverer, committer, self._is_claimed)
-            watchers = (signals, progress.watch, announce, memory.keep, write_back.run, watch)
+            watchers = (progress.watch, announce, memory.keep, write_back.run, watch)
             try:
                 await pipeline.run(opening, *watchers, ending=write_back.finish)
             finally:
                 await memory.keep_last(self._stop)
-        self._limited = intake.limit_reached
-        return pipeline.finished and write_back.complete
+            self._limited = intake.limit_reached
+            self._finished = pipeline.finished and write_back.complete
 
     def _progress(self, lasting: Lasting, tally: Tally) -> Progress:
         settings = self._settings

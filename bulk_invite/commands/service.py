@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import anyio
@@ -18,9 +19,10 @@ from bulk_invite.departure import Waits
 from bulk_invite.errors import CheckpointHeldError
 from bulk_invite.lookup import Known, LookUp
 from bulk_invite.outcome import Unreachable
-from bulk_invite.partner_central import Connection, PartnerCentral
+from bulk_invite.partner_central import Connection, PartnerCentral, connect
 from bulk_invite.reads import Finder, Reads
 from bulk_invite.settings import Settings
+from bulk_invite.stop import StopSwitch
 
 _log = structlog.get_logger()
 
@@ -49,6 +51,19 @@ def connection_of(settings: Settings) -> Connection:
         in_flight=MOST,  # it may be raised while the run goes on
         deadline=settings.call_timeout,
     )
+
+
+@asynccontextmanager
+async def connected(settings: Settings, stop: StopSwitch) -> AsyncIterator[PartnerCentral | None]:
+    """The line to the service; None where a stop was asked for before it stood.
+
+    Raises SenderError and SettingError.
+    """
+    async with AsyncExitStack() as stack:
+        line: PartnerCentral | None = None
+        with stop.until_drain():
+            line = await stack.enter_async_context(connect(connection_of(settings)))
+        yield line
 
 
 def make_look_up(settings: Settings, finder: Finder, known: Known, clock: Clock) -> LookUp:

@@ -27,7 +27,7 @@ from bulk_invite.commands.memory import Memory
 from bulk_invite.commands.monitor import Round
 from bulk_invite.commands.oversight import Oversight
 from bulk_invite.commands.pacing import limits_of, make_clock
-from bulk_invite.commands.service import claim, connection_of, endpoint_of
+from bulk_invite.commands.service import claim, connected, endpoint_of
 from bulk_invite.commands.sources import open_followed, open_outcomes
 from bulk_invite.commands.validator import make_validator
 from bulk_invite.commands.watching import watch_health
@@ -35,7 +35,6 @@ from bulk_invite.deliver import Deliverer
 from bulk_invite.following import Followed, Following
 from bulk_invite.health import Health
 from bulk_invite.outcome import State
-from bulk_invite.partner_central import connect
 from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
 from bulk_invite.progress import Progress
 from bulk_invite.report import Report, Tally
@@ -116,7 +115,9 @@ class Session:
                 stack.callback(target.writer.pause)
             stack.enter_context(writer)
             self._health.checkpoint.answers()
-            async with connect(connection_of(settings)) as partner_central:
+            async with connected(settings, self._stop) as partner_central:
+                if partner_central is None:
+                    return
                 lasting = await make_lasting(settings, writer, partner_central, make_clock())
                 self._oversight.controls.configure(settings)
                 self._oversight.controls.govern(lasting.pacer)

@@ -9,14 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
-import anyio
 import structlog
 from anyio.to_thread import run_sync
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.commands.pacing import make_clock
-from bulk_invite.commands.service import claim, connection_of, endpoint_of, make_look_up
-from bulk_invite.commands.signals import watch_signals
+from bulk_invite.commands.service import claim, connected, endpoint_of, make_look_up
+from bulk_invite.commands.signals import heeding_signals
 from bulk_invite.commands.sources import Source
 from bulk_invite.commands.validator import make_validator
 from bulk_invite.doubt import DoubtfulRow, SettledRow, may_have_left_by
@@ -24,7 +23,6 @@ from bulk_invite.errors import BulkInviteError, SourceError
 from bulk_invite.intake import KeyedSource
 from bulk_invite.invitation import Invitation, Position, Row
 from bulk_invite.outcome import State
-from bulk_invite.partner_central import connect
 from bulk_invite.reconcile import Reconciliation
 from bulk_invite.settings import Settings
 from bulk_invite.sources.ndjson import STDIN, NdjsonSource
@@ -49,34 +47,46 @@ async def settle_doubt(
 
     named: where the rows stand now; empty for where they were read from.
     """
+    states = Counter[State]()
+    try:
+        await heeding_signals(stop, partial(_settle, settings, writer, named, stop, states))
+    except BulkInviteError as error:
+        stop.drain(error)
+    return states
+
+
+async def _settle(
+    settings: Settings,
+    writer: CheckpointWriter,
+    named: Sequence[Source],
+    stop: StopSwitch,
+    states: Counter[State],
+) -> None:
+    """states: counted up, also where an error ends it."""
     clock = make_clock()
     began = clock.wall()
-    async with connect(connection_of(settings)) as partner_central, anyio.create_task_group() as group:
-        group.start_soon(partial(watch_signals, stop))
+    async with connected(settings, stop) as partner_central:
+        if partner_central is None:
+            return
         look_up = make_look_up(settings, partner_central, _Known(writer), clock)
-        reconciliation = Reconciliation(look_up, writer, stop, clock.wall)
-        try:
-            with stop.until_drain():
-                await claim(writer, partner_central, endpoint_of(settings))
-            after = ""
-            while not stop.draining and (rows := await run_sync(writer.in_doubt, after, _ROWS)):
-                after = rows[-1][0].engagement
-                bodies = await run_sync(_bodies, settings, rows, named, partial(getattr, stop, "draining"))
-                await reconciliation.settle(
-                    [
-                        replace(
-                            row,
-                            body=bodies.get(row.client_token),
-                            last_sent=may_have_left_by(row.last_sent, settings.call_timeout, began),
-                        )
-                        for row, *_ in rows
-                    ]
-                )
-            await reconciliation.settle_later()
-        except BulkInviteError as error:
-            stop.drain(error)
-        group.cancel_scope.cancel()
-    return reconciliation.states
+        reconciliation = Reconciliation(look_up, writer, stop, clock.wall, states)
+        with stop.until_drain():
+            await claim(writer, partner_central, endpoint_of(settings))
+        after = ""
+        while not stop.draining and (rows := await run_sync(writer.in_doubt, after, _ROWS)):
+            after = rows[-1][0].engagement
+            bodies = await run_sync(_bodies, settings, rows, named, partial(getattr, stop, "draining"))
+            await reconciliation.settle(
+                [
+                    replace(
+                        row,
+                        body=bodies.get(row.client_token),
+                        last_sent=may_have_left_by(row.last_sent, settings.call_timeout, began),
+                    )
+                    for row, *_ in rows
+                ]
+            )
+        await reconciliation.settle_later()
 
 
 class _Known:

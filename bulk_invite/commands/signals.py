@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import anyio
+import anyio.lowlevel
 import structlog
 
-from bulk_invite.errors import EXIT_INTERRUPTED
+from bulk_invite.errors import EXIT_INTERRUPTED, BulkInviteError
 from bulk_invite.stop import StopSwitch
 
 _log = structlog.get_logger()
@@ -31,6 +33,21 @@ async def watch_signals(stop: StopSwitch) -> None:
         # The receiver puts the default handlers back.
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_IGN)
+
+
+async def heeding_signals(stop: StopSwitch, body: Callable[[], Awaitable[None]]) -> None:
+    """Do `body` while signals are heeded, its waits at the start among it. Raises BulkInviteError."""
+    failure: BulkInviteError | None = None
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch_signals, stop)
+        await anyio.lowlevel.checkpoint()  # from here on it watches
+        try:
+            await body()
+        except BulkInviteError as error:  # which the task group would wrap
+            failure = error
+        group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 def break_off_for_sure() -> None:

@@ -73,9 +73,9 @@ def refusal(response: Mapping[str, Any]) -> HttpAnswer:
     headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     return HttpAnswer(
         _status(response),
-        code=_plain(response.get("Error", {}).get("Code")) or str(_status(response)),
+        code=plain(response.get("Error", {}).get("Code")) or str(_status(response)),
         request_id=_request_id(response),
-        reason=_plain(response.get("Reason")),
+        reason=plain(response.get("Reason")),
         retry_after=_milliseconds(headers.get("x-amz-retry-after")),
         errors=tuple(_row_error(entry) for entry in response.get("ErrorList") or () if entry),
     )
@@ -94,9 +94,9 @@ def unreadable(error: BaseException) -> NoAnswer:
 
 
 def _row_error(entry: Mapping[str, Any]) -> RowError:
-    name = _plain(entry.get("FieldName")).removeprefix("$.")
+    name = plain(entry.get("FieldName")).removeprefix("$.")
     path = f"$.{name}" if name else "$"
-    return RowError(path, _plain(entry.get("Code")) or "unnamed", text(entry.get("Message")))
+    return RowError(path, plain(entry.get("Code")) or "unnamed", text(entry.get("Message")))
 
 
 def _status(response: Mapping[str, Any]) -> int:
@@ -104,7 +104,7 @@ def _status(response: Mapping[str, Any]) -> int:
 
 
 def _request_id(response: Mapping[str, Any]) -> str:
-    return _plain(response["ResponseMetadata"].get("RequestId"))
+    return plain(response["ResponseMetadata"].get("RequestId"))
 
 
 def text(value: object) -> str:
@@ -112,7 +112,7 @@ def text(value: object) -> str:
     return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else ""
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
     return value if isinstance(value, str) and _PLAIN.fullmatch(value) else ""
 
 

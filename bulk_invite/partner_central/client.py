@@ -5,7 +5,8 @@ Whatever the service or the network does to a call is an answer; nothing of that
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -16,23 +17,26 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from bulk_invite.classify import CREDENTIALS_NOT_RENEWED, CREDENTIALS_REFUSED, WITHHELD, classify
+from bulk_invite.classify import CREDENTIALS_REFUSED, WITHHELD, classify
 from bulk_invite.clearance import Clearance
 from bulk_invite.doubt import Content, Page
 from bulk_invite.errors import SenderError
+from bulk_invite.fault import Fault
 from bulk_invite.journal import Owner
 from bulk_invite.outcome import (
     Answer,
-    Doubtful,
     NoAnswer,
     SenderRefused,
-    Throttled,
-    Unknown,
     Unreachable,
 )
 from bulk_invite.partner_central.answers import content, page, refusal, silence, success, text, unreadable
+from bulk_invite.partner_central.faults import kept_back, unready
+from bulk_invite.partner_central.places import WORDS
+from bulk_invite.partner_central.precautions import fault_of_keys
 from bulk_invite.partner_central.provenance import Provenance, provenance_of
+from bulk_invite.partner_central.setup import Setup
 from bulk_invite.partner_central.transport import Transmission, under_way
+from bulk_invite.partner_central.waiting import told
 
 _log = structlog.get_logger()
 
@@ -73,6 +77,7 @@ class PartnerCentral:
         catalog: str,
         deadline: float,
         has_one_endpoint: bool,
+        setup: Setup,
     ) -> None:
         self._client = client
         self._sts = sts
@@ -81,18 +86,32 @@ class PartnerCentral:
         self._catalog = catalog
         self._deadline = deadline
         self._has_one_endpoint = has_one_endpoint
+        self._setup = setup
+        self._waiting = False
+        self._taken: object = None
+        self._said = ""
 
     async def ready(self) -> NoAnswer | None:
         """Renew the credentials where they are about to expire; why that failed, if it did.
 
         Within a call it would use up the call's time, and its failure could not be told from doubt.
         """
-        renewed = await self._tried("", self._credentials.get_frozen_credentials)
-        if not isinstance(renewed, NoAnswer):
+        place = str(self._credentials.method)
+        try:
+            with (
+                nullcontext() if self._waiting else self._told(f"credentials from {WORDS.get(place, place)}")
+            ):
+                frozen = await self._credentials.get_frozen_credentials()
+        except Exception as error:  # noqa: BLE001 - whatever it is: nothing has left, and it is told as a fault
+            answer = unready(error, self._setup, place)
+            self._say(answer.fault)
+            return answer
+        if frozen is self._taken:
             return None
-        if isinstance(classify(renewed), Unknown):  # whatever it is: no invitation has left
-            return NoAnswer((CREDENTIALS_REFUSED, *renewed.exceptions))
-        return renewed
+        if (fault := fault_of_keys(frozen, place)) is not None:
+            return NoAnswer((CREDENTIALS_REFUSED,), started=False, fault=fault)
+        self._taken, self._said = frozen, ""
+        return None
 
     async def create(self, body: bytes, clearance: Clearance) -> Answer:
         """Call CreateEngagementInvitation once with the frozen request `body` (JSON).
@@ -141,6 +160,8 @@ class PartnerCentral:
         answer = await self.account()
         if isinstance(answer, str):
             return self.owner(answer)
+        if isinstance(answer, NoAnswer) and answer.fault is not None:
+            raise answer.fault.error()
         verdict = classify(answer)
         if isinstance(verdict, SenderRefused):
             raise SenderError(
@@ -155,7 +176,12 @@ class PartnerCentral:
 
     async def account(self) -> str | Answer:
         """The account by STS, or the answer that does not tell it."""
-        identity = await self._tried(_IDENTIFY, self._sts.get_caller_identity)
+        if (unready := await self.ready()) is not None:
+            return unready
+        with told(lambda: "STS, for the account that the credentials are of"):
+            # Whether it has left makes no difference: it changes nothing.
+            transmission = Transmission(None, started=True)
+            identity = await self._tried(_IDENTIFY, self._sts.get_caller_identity, transmission)
         if isinstance(identity, Mapping):
             return text(identity.get("Account")) or NoAnswer(("AnswerWithoutAccount",))
         return identity
@@ -168,6 +194,22 @@ class PartnerCentral:
     def provenance(self) -> Provenance:
         return provenance_of(self._credentials)
 
+    def _say(self, fault: Fault | None) -> None:
+        """Tell what is waited for, once; what ends a run is told by its end."""
+        if fault is not None and fault.passes and fault.what != self._said:
+            self._said = fault.what
+            _log.warning("sender.unready", reason=fault.what, next=fault.mend)
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """For the first of all who wait for the same."""
+        self._waiting = True
+        try:
+            with told(lambda: what):
+                yield
+        finally:
+            self._waiting = False
+
     async def _called(
         self,
         operation: str,
@@ -178,35 +220,32 @@ class PartnerCentral:
         transmission = Transmission(clearance)
         # The scope swallows the cancellation that its own deadline brings about.
         answer: Mapping[str, Any] | Answer = NoAnswer((TimeoutError.__name__,))
-        with anyio.CancelScope(deadline=anyio.current_time() + self._deadline), under_way(transmission):
-            answer = await self._tried(operation, call)
+        with anyio.CancelScope(deadline=anyio.current_time() + self._deadline):
+            # Where credentials have to be renewed for it, that must not be told as the call's own doubt.
+            unready = await self.ready()
+            answer = await self._tried(operation, call, transmission) if unready is None else unready
         if not isinstance(answer, NoAnswer):
             return answer
         if transmission.withheld:
             answer = NoAnswer((WITHHELD,))
         return replace(answer, started=transmission.started)
 
-    async def _tried(self, operation: str, call: Callable[[], Awaitable[_Returned]]) -> _Returned | Answer:
-        """What a call returns, or what became of it."""
+    async def _tried(
+        self, operation: str, call: Callable[[], Awaitable[_Returned]], transmission: Transmission
+    ) -> _Returned | Answer:
+        """What a call returns, or what became of it. What kept it from leaving is a fault that has a name."""
         try:
-            return await call()
+            with under_way(transmission):
+                return await call()
         except ClientError as error:
-            return _answer(error, operation)
-        except (BotoCoreError, aiohttp.ClientError, OSError) as error:
-            return silence(error)
-        except _UNREADABLE as error:
-            return unreadable(error)
-        except RuntimeError as error:  # what the SDK raises where new credentials have expired already
-            if operation == _CREATE:  # which were made sure of before: this is something else
-                raise
-            return NoAnswer((type(error).__name__, CREDENTIALS_REFUSED))
-
-
-def _answer(error: ClientError, operation: str) -> Answer:
-    """What an error answer says; that of another operation comes from renewing the credentials in between."""
-    answer = refusal(error.response)
-    if error.operation_name == operation:
-        return answer
-    if isinstance(classify(answer), Throttled | Doubtful):
-        return NoAnswer((type(error).__name__, CREDENTIALS_NOT_RENEWED))
-    return NoAnswer((type(error).__name__, CREDENTIALS_REFUSED))
+            if error.operation_name == operation:
+                return refusal(error.response)
+            return unready(error, self._setup)  # of another one, for new credentials
+        except (BotoCoreError, aiohttp.ClientError, OSError, RuntimeError, *_UNREADABLE) as error:
+            if not transmission.started:
+                return kept_back(error, self._setup)
+            if isinstance(error, BotoCoreError | aiohttp.ClientError | OSError):
+                return silence(error)
+            if isinstance(error, _UNREADABLE):
+                return unreadable(error)
+            raise

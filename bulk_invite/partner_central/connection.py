@@ -6,8 +6,9 @@ botocore's, which does not know LeadInvitation.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
@@ -18,14 +19,26 @@ from typing import Any, Final
 
 import aioboto3
 from aiobotocore.config import AioConfig
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 from botocore.loaders import Loader, create_loader
+from botocore.utils import get_environ_proxies
 
 from bulk_invite import service_model
-from bulk_invite.errors import SenderError
+from bulk_invite.errors import BulkInviteError
 from bulk_invite.partner_central.client import PartnerCentral
+from bulk_invite.partner_central.credentials import Search
+from bulk_invite.partner_central.faults import NONE_FOUND, fault_of
+from bulk_invite.partner_central.places import WORDS
+from bulk_invite.partner_central.precautions import (
+    fault_of_keys,
+    fault_of_proxy,
+    require,
+    require_authorities,
+)
 from bulk_invite.partner_central.session import Session
+from bulk_invite.partner_central.setup import Setup
 from bulk_invite.partner_central.transport import PartnerCentralSession
+from bulk_invite.partner_central.waiting import told
 
 SERVICE: Final = "partnercentral-selling"
 STS: Final = "sts"
@@ -70,62 +83,118 @@ class Connection:
 async def connect(connection: Connection) -> AsyncIterator[PartnerCentral]:
     """Open the session and its clients; nothing is sent to the service yet.
 
-    Raises SenderError when there are no credentials or the profile does not exist.
+    Whoever hands out credentials may be waited for. Raises SenderError and SettingError for all that is
+    wrong with credentials and AWS settings.
     """
+    inner = Session()
     async with AsyncExitStack() as stack:
-        try:
-            session = stack.enter_context(_session(connection))
-            credentials: Any = await session.get_credentials()
-            if credentials is None:
-                raise _no_credentials("none were found")
-            key = (await credentials.get_frozen_credentials()).access_key
-            # A temporary key is another one tomorrow: as a mark of who we are it would lock us out.
-            key_hash = "" if key.startswith(_TEMPORARY_KEY) else sha256(key.encode()).hexdigest()
-            client = await stack.enter_async_context(
-                session.client(SERVICE, endpoint_url=connection.endpoint_url, config=_config(connection))
-            )
-            _take_retries_away(client)
-            sts = await stack.enter_async_context(
-                session.client(STS, endpoint_url=connection.endpoint_url, config=_STS_CONFIG)
-            )
-        except (BotoCoreError, ClientError, RuntimeError) as error:  # the last one: they have expired
-            raise _no_credentials(str(error)) from error
-        yield PartnerCentral(
-            client,
-            sts,
-            credentials,
-            key_hash,
-            catalog=connection.catalog,
-            deadline=connection.deadline,
-            has_one_endpoint=connection.endpoint_url is not None,
-        )
+        with _faults_told(connection, inner):
+            session = stack.enter_context(_session(connection, inner))
+            line = await _opened(connection, inner, session, stack)
+        yield line
 
 
 @asynccontextmanager
 async def unsigned(connection: Connection) -> AsyncIterator[tuple[PartnerCentralSession, str]]:
     """The line that calls go by, and where they go; nothing is sent, and no credentials are looked for.
 
-    No other service model is read for it, whatever `connection` says. Raises BotoCoreError.
+    No other service model is read for it, whatever `connection` says. Raises SenderError and SettingError.
     """
-    with _session(replace(connection, model=None)) as session:
-        async with session.client(
-            SERVICE, endpoint_url=connection.endpoint_url, config=_config(connection), **_NOBODY
-        ) as client:
+    inner = Session()
+    async with AsyncExitStack() as stack:
+        with _faults_told(connection, inner):
+            session = stack.enter_context(_session(replace(connection, model=None), inner))
+            client = await stack.enter_async_context(
+                session.client(
+                    SERVICE, endpoint_url=connection.endpoint_url, config=_config(connection), **_NOBODY
+                )
+            )
             # What the client itself says of its endpoint is not what the rules of the service make of it.
             members = {"Catalog": connection.catalog, "ParticipantType": "SENDER"}
             url = await client.generate_presigned_url("list_engagement_invitations", Params=members)
-            yield client._endpoint.http_session, url  # noqa: SLF001 - there is no public way in
+            require(fault_of_proxy(url, get_environ_proxies(url), _setup(connection, inner)))
+        yield client._endpoint.http_session, url  # noqa: SLF001 - there is no public way in
 
 
 @contextmanager
-def _session(connection: Connection) -> Iterator[aioboto3.Session]:
-    inner = Session()
+def _faults_told(connection: Connection, session: Session) -> Iterator[None]:
+    try:
+        yield
+    except BulkInviteError:
+        raise
+    except Exception as error:
+        # Whatever the SDK raises here, it is ours: nothing has left, and it has a sentence of its own.
+        raise fault_of(error, _setup(connection, session)).error() from error
+
+
+@contextmanager
+def _session(connection: Connection, inner: Session) -> Iterator[aioboto3.Session]:
     session = aioboto3.Session(
         botocore_session=inner, profile_name=connection.profile, region_name=connection.region
     )
+    require_authorities(inner, _setup(connection, inner))
     with _loader_folder(connection.model) as folder:
         inner.register_component("data_loader", loader(folder, inner.get_config_variable("data_path")))
         yield session
+
+
+async def _opened(
+    connection: Connection, inner: Session, session: aioboto3.Session, stack: AsyncExitStack
+) -> PartnerCentral:
+    credentials, setup = await _found(inner), _setup(connection, inner)
+    client = await stack.enter_async_context(
+        session.client(SERVICE, endpoint_url=connection.endpoint_url, config=_config(connection))
+    )
+    _take_retries_away(client)
+    sts = await stack.enter_async_context(
+        session.client(STS, endpoint_url=connection.endpoint_url, config=_STS_CONFIG)
+    )
+    for url in (client.meta.endpoint_url, sts.meta.endpoint_url):
+        require(fault_of_proxy(url, get_environ_proxies(url), setup))
+    place = str(credentials.method)
+    with told(lambda: f"credentials from {WORDS.get(place, place)}"):
+        frozen = await credentials.get_frozen_credentials()
+    require(fault_of_keys(frozen, place))
+    return PartnerCentral(
+        client,
+        sts,
+        credentials,
+        _key_hash(frozen.access_key),
+        catalog=connection.catalog,
+        deadline=connection.deadline,
+        has_one_endpoint=connection.endpoint_url is not None,
+        setup=setup,
+    )
+
+
+async def _found(session: Session) -> Any:
+    """Credentials, not asked for their keys yet."""
+    place = "env"
+
+    def looks_at(method: str) -> None:
+        nonlocal place
+        place = method
+
+    search = Search(session.get_component("credential_provider"), session, looks_at)
+    session.register_component("credential_provider", search)
+    with told(lambda: f"credentials from {WORDS.get(place, place)}"):
+        credentials = await session.get_credentials()
+    if credentials is None:
+        raise NONE_FOUND.error()
+    return credentials
+
+
+def _key_hash(key: str) -> str:
+    # A temporary key is another one tomorrow: as a mark of who we are it would lock us out.
+    return "" if key.startswith(_TEMPORARY_KEY) else sha256(key.encode()).hexdigest()
+
+
+def _setup(connection: Connection, session: Session) -> Setup:
+    """What AWS settings there are, with those of the profile where that can be read."""
+    members: Mapping[str, object] = {}
+    with suppress(BotoCoreError):
+        members = session.get_scoped_config()
+    return Setup(connection.profile, os.environ, members)
 
 
 @lru_cache(maxsize=1)
@@ -179,12 +248,4 @@ def _config(connection: Connection) -> AioConfig:
         http_session_cls=PartnerCentralSession,
         # The SDK builds its own anew twice for every call, a tenth of what a call costs.
         user_agent=_USER_AGENT,
-    )
-
-
-def _no_credentials(reason: str) -> SenderError:
-    return SenderError(
-        f"There are no AWS credentials to send with: {reason.rstrip('.')}.",
-        hint="Set AWS_PROFILE or --profile, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role "
-        "is attached; no row was touched.",
     )

@@ -17,7 +17,6 @@ from urllib.parse import SplitResult, urlsplit
 
 import aiohttp
 import anyio
-from botocore.exceptions import BotoCoreError
 
 from bulk_invite.clearance import Clearance
 from bulk_invite.errors import EndpointError
@@ -50,18 +49,13 @@ class Reached:
 async def reach(connection: Connection, patience: float) -> Reached:
     """Ask the endpoint for a page that it does not have. patience: seconds for all.
 
-    Raises EndpointError with the step that failed.
+    Raises EndpointError with the step that failed, SenderError and SettingError for what is wrong
+    with AWS settings.
     """
-    try:
-        async with unsigned(connection) as (line, url):
-            way = _way(url, line)
-            with _told(way), anyio.fail_after(patience):
-                return await _asked(way, line)
-    except BotoCoreError as error:
-        raise EndpointError(
-            f"There is no telling where the endpoint is: {error}.",
-            hint="Check --region, --profile and the AWS configuration.",
-        ) from error
+    async with unsigned(connection) as (line, url):
+        way = _way(url, line)
+        with _told(way), anyio.fail_after(patience):
+            return await _asked(way, line)
 
 
 @dataclass(frozen=True, slots=True)

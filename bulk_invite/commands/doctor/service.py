@@ -12,7 +12,7 @@ from bulk_invite.commands.doctor.checks import Found, failed, ok, skipped, warni
 from bulk_invite.commands.service import connection_of
 from bulk_invite.doubt import Page
 from bulk_invite.journal import Owner
-from bulk_invite.outcome import Denied, SenderRefused, Throttled, Unreachable
+from bulk_invite.outcome import Answer, Denied, NoAnswer, SenderRefused, Throttled, Unreachable
 from bulk_invite.partner_central import PartnerCentral, Provenance, Reached, connect, reach
 from bulk_invite.progress import clock_text
 from bulk_invite.settings import Settings
@@ -95,6 +95,8 @@ class Service:
         if isinstance(answer, str):
             self.owner = line.owner(answer)
             return ok(f"Account {answer}")
+        if (fault := fault_of(answer)) is not None:
+            return fault
         verdict = classify(answer)
         if isinstance(verdict, SenderRefused):
             return failed(f"The credentials are not accepted: {verdict.code}", _RENEW)
@@ -112,6 +114,8 @@ class Service:
             return ok(
                 "ListEngagementInvitations is allowed (GetEngagementInvitation is needed too; not asked)"
             )
+        if (fault := fault_of(answer)) is not None:
+            return fault
         match verdict := classify(answer):
             case Denied():
                 return warning(
@@ -138,6 +142,13 @@ class Service:
         if self._line is None:
             raise AssertionError("this check needs the one of the credentials")
         return self._line
+
+
+def fault_of(answer: Answer) -> Found | None:
+    """What kept a question from leaving, in the words that a run has for it."""
+    if isinstance(answer, NoAnswer) and answer.fault is not None:
+        return failed(answer.fault.what, answer.fault.mend)
+    return None
 
 
 def lasting(provenance: Provenance, now: float) -> Found:

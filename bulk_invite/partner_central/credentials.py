@@ -1,0 +1,99 @@
+"""Looking for credentials as the SDK does, but told what it waits for, and without a hand on the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, NoReturn
+
+import anyio
+from aiobotocore.credentials import (
+    AioAssumeRoleProvider,
+    AioCredentialResolver,
+    AioProcessProvider,
+    AioProfileProviderBuilder,
+)
+
+from bulk_invite.partner_central.places import MfaAskedError, ProcessFailedError
+
+_REAPED: Final = 2.0
+"""Seconds that the system is given to end a process that was killed."""
+
+
+class Search(AioCredentialResolver):  # type: ignore[misc]  # aiobotocore has no types
+    """One place after the other, as `found` would. looks_at: told the SDK's word for each.
+
+    Processes are not left behind, and codes of MFA are not asked for: that would stop the event loop.
+    """
+
+    def __init__(self, found: AioCredentialResolver, session: Any, looks_at: Callable[[str], None]) -> None:
+        super().__init__(found.providers)
+        self._looks_at = looks_at
+        for provider in self.providers:
+            if isinstance(provider, AioProcessProvider):
+                provider._popen = _start  # noqa: SLF001 - there is no public way in
+            elif isinstance(provider, AioAssumeRoleProvider):
+                provider._prompter = _refuse  # noqa: SLF001
+                provider._profile_provider_builder = _Builder(session, cache=provider.cache)  # noqa: SLF001
+
+    async def load_credentials(self) -> Any:
+        for provider in self.providers:
+            self._looks_at(provider.METHOD)
+            credentials = await provider.load()
+            if credentials is not None:
+                return credentials
+        return None
+
+
+class _Builder(AioProfileProviderBuilder):  # type: ignore[misc]  # likewise
+    """Of the places that a source_profile may name."""
+
+    def _create_process_provider(self, profile_name: str) -> AioProcessProvider:
+        provider = super()._create_process_provider(profile_name)
+        provider._popen = _start  # noqa: SLF001
+        return provider
+
+
+def _refuse(_prompt: str) -> NoReturn:
+    raise MfaAskedError
+
+
+async def _start(*command: str, **pipes: Any) -> _Process:
+    """Start a credential process: it has no part in our terminal, nor in rows that come by standard input."""
+    if not command:
+        raise FileNotFoundError(0, "no command is named")
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=subprocess.DEVNULL, start_new_session=True, **pipes
+    )
+    return _Process(process)
+
+
+class _Process:
+    """As much of a process as the SDK asks for."""
+
+    returncode = 0
+    """It is told of successes only."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def communicate(self) -> tuple[bytes, bytes]:
+        """What it wrote. Raises ProcessFailedError. Nobody waiting any more is the end of it and its own."""
+        try:
+            written = await self._process.communicate()
+        except BaseException:
+            await self._end()
+            raise
+        if self._process.returncode:
+            raise ProcessFailedError(self._process.returncode)
+        return written
+
+    async def _end(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        with anyio.move_on_after(_REAPED, shield=True):
+            await self._process.wait()

@@ -1,0 +1,57 @@
+"""What AWS settings a process has: its environment and a profile. They are values here; nothing is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES as SDK_SETTINGS
+
+from bulk_invite.fault import Heal
+
+CONFIGURATION: Final = "the AWS configuration (AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE)"
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """profile: None for the default one. members: what stands in it, as far as that could be read."""
+
+    profile: str | None
+    environment: Mapping[str, str]
+    members: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def profile_name(self) -> str:
+        return self.profile or self.environment.get("AWS_PROFILE") or "default"
+
+    def named(self, variable: str, member: str = "") -> tuple[str, Heal]:
+        """How a setting is told, and how a mistake in it may be over.
+
+        member: its name in a profile, where that is not the variable's without AWS_.
+        """
+        if variable in self.environment:
+            return variable, Heal.BY_A_NEW_START
+        member = member or variable.removeprefix("AWS_").lower()
+        if variable.startswith("--") or not self.members.get(member):
+            return variable, Heal.BY_A_NEW_START if variable.startswith("--") else Heal.BY_HAND
+        return f"{member} of the profile {self.profile_name}", Heal.BY_HAND
+
+    def unreadable_setting(self) -> str | None:
+        """The variable of a setting of the SDK that has to be a number and is none."""
+        for member, variable, _, convert in SDK_SETTINGS.values():
+            if convert is not int:
+                continue
+            value = self.environment.get(variable, self.members.get(member))
+            if isinstance(value, str) and not value.strip().lstrip("+-").isdecimal():
+                return str(variable)
+        return None
+
+
+def setting_in(text: str) -> str | None:
+    """The variable of a setting of the SDK that a text names as a profile does."""
+    for member, variables, *_ in SDK_SETTINGS.values():
+        if isinstance(member, str) and isinstance(variables, str) and re.search(rf"\b{member}\b", text):
+            return variables
+    return None

@@ -1,0 +1,295 @@
+"""What is wrong before a byte leaves: a sentence of the sender's, never a row's doubt, and never a defect."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from certificates import CERTIFICATES
+from checkpoints import NOW, Place, admit, writing
+from clearances import cleared
+from command import CREATED, CREDENTIALS, ScriptedServer, always, environment, http, running, wait_until
+from emulator_client import eventually
+from fakes import invitation
+from misconfigured import ALL, ROLE, SECRET, WAYS, Wrong, process
+from rows import make_rows, write_rows
+from test_partner_central import body, connection
+
+from bulk_invite.classify import classify, is_counted
+from bulk_invite.commands.doctor.checks import examine
+from bulk_invite.commands.doctor.examination import checks_of
+from bulk_invite.disposition import Next, dispose, reason_to_stop
+from bulk_invite.errors import BulkInviteError, SenderError, SettingError
+from bulk_invite.fault import Fault, Heal
+from bulk_invite.journal import Sent
+from bulk_invite.outcome import (
+    Created,
+    Doubtful,
+    NoAnswer,
+    SenderRefused,
+    State,
+    Unknown,
+    Unreachable,
+    Verdict,
+)
+from bulk_invite.partner_central import connect
+from bulk_invite.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+Setting = Callable[[Wrong], str]
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture
+def wrongly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
+    """Gives the process the environment of what is wrong; an endpoint that would take calls."""
+    with ExitStack() as stack:
+
+        def set_up(wrong: Wrong) -> str:
+            service = stack.enter_context(ScriptedServer(always(CREATED)))
+            keys = stack.enter_context(ScriptedServer(always(b""), others=lambda: wrong.answer))
+            values = {
+                name: text.replace("{url}", keys.url) for name, text in wrong.environment(tmp_path).items()
+            }
+            wanted = {name: text for name, text in environment(**values).items() if text}
+            for name in os.environ.keys() - wanted.keys():
+                monkeypatch.delenv(name)
+            for name, value in wanted.items():
+                monkeypatch.setenv(name, value)
+            return service.url
+
+        yield set_up
+
+
+async def refusal_of(url: str) -> BulkInviteError:
+    with pytest.raises(BulkInviteError) as caught:
+        async with connect(connection(url)):
+            pass
+    return caught.value
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_it_is_one_sentence_that_names_the_setting(wrongly: Setting, name: str) -> None:
+    wrong = ALL[name]
+    error = await refusal_of(wrongly(wrong))
+    assert wrong.said in str(error)
+    assert (SECRET in str(error), "There are no AWS credentials" in str(error)) == (False, False)
+    assert type(error) is (SettingError if wrong.heal is Heal.BY_A_NEW_START else SenderError)
+    assert error.exit_code == 4
+    assert error.heals is (wrong.heal is not Heal.BY_A_NEW_START)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*WAYS, "process unbalanced quotes", "token file missing", "MFA", "metadata timeout", "container null"],
+)
+async def test_doctor_says_it_in_the_same_words(wrongly: Setting, tmp_path: Path, name: str) -> None:
+    url = wrongly(ALL[name])
+    error = await refusal_of(url)
+    options: dict[str, Any] = {"endpoint_url": url, "checkpoint": str(tmp_path / "a.db")}
+    settings = Settings(**options)
+    async with AsyncExitStack() as stack:
+        checks = {each.name: each for each in checks_of(settings, [], None, stack, 10.0)}
+        # Whoever looks at the way to the endpoint sees what is wrong with the way.
+        found = await examine([checks["endpoint"], checks["credentials"]], 10.0, lambda _: None)
+    said = [(each.found, each.mend) for each in found if each.result == "failed"]
+    assert said == [(error.args[0], error.hint)] * (2 if name in WAYS else 1)
+
+
+# A call that did not leave
+
+
+FAULT = Fault("A setting is wrong.", "Mend it.")
+PASSING = Fault("A file is away.", "Put it there.", Heal.BY_ITSELF)
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (NoAnswer(("ReadTimeoutError",), started=False), Unreachable("ReadTimeoutError")),
+        (NoAnswer(("TimeoutError",), started=False), Unreachable("TimeoutError")),
+        (NoAnswer(("HTTPClientError", "ValueError"), started=False), Unreachable("ValueError")),
+        (NoAnswer(("SomethingNew",), started=False), SenderRefused("SomethingNew")),
+        (NoAnswer(("ValueError",), started=False, fault=FAULT), SenderRefused("ValueError", FAULT)),
+        (NoAnswer(("OSError",), started=False, fault=PASSING), Unreachable("OSError")),
+        (NoAnswer(("ReadTimeoutError",)), Doubtful("ReadTimeoutError")),
+        (NoAnswer(("HTTPClientError", "ValueError")), Doubtful("ValueError")),
+        (NoAnswer(("SomethingNew",)), Unknown("SomethingNew")),
+    ],
+)
+def test_there_is_doubt_only_where_bytes_may_have_left(answer: NoAnswer, verdict: Verdict) -> None:
+    assert classify(answer) == verdict
+    assert is_counted(verdict) is answer.started
+    for since in (None, 5.0):
+        made = dispose(verdict, doubt_since=since, sent_at=9.0, tries_left=0)
+        if not answer.started:  # the row is what it was, however often that happens
+            assert (made.state, made.doubt_since) == (
+                State.PENDING if since is None else State.IN_DOUBT,
+                since,
+            )
+            assert made.counted is False
+            assert made.next in {Next.AGAIN_WHEN_REACHABLE, Next.STOP_RUN}
+
+
+def test_a_run_that_a_fault_ends_says_what_and_how_it_is_mended() -> None:
+    made = dispose(SenderRefused("ValueError", FAULT), doubt_since=None, sent_at=9.0, tries_left=3)
+    error = reason_to_stop(made)
+    assert (type(error), error.exit_code) == (SenderError, 4)
+    assert str(error) == "A setting is wrong. Mend it. No row was touched."
+
+
+async def test_authorities_that_are_gone_when_a_call_is_made_are_no_rows_doubt(
+    wrongly: Setting, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "ca.pem"
+    shutil.copy(CERTIFICATES["AWS_CA_BUNDLE"], bundle)
+    url = wrongly(Wrong(lambda _: CREDENTIALS | {"AWS_CA_BUNDLE": str(bundle)}, ""))
+    async with connect(connection(url)) as partner_central:
+        bundle.unlink()
+        answer = await partner_central.create(body(), cleared())
+        listed = await partner_central.list_one()
+    for each in (answer, listed):
+        assert isinstance(each, NoAnswer)
+        verdict = classify(each)
+        assert not each.started
+        assert isinstance(verdict, SenderRefused)
+        assert verdict.fault is not None
+        assert "AWS_CA_BUNDLE" in verdict.fault.what + verdict.fault.mend
+
+
+async def test_a_key_that_gets_a_line_end_when_it_is_renewed_is_no_rows_doubt(
+    wrongly: Setting, tmp_path: Path
+) -> None:
+    url = wrongly(Wrong(lambda folder: process(folder, f"cat {folder / 'keys.json'}"), ""))
+    file, keys = tmp_path / "keys.json", {"Version": 1, "AccessKeyId": "ASIA1", "SecretAccessKey": "x"}
+    ends = (datetime.now(UTC) + timedelta(minutes=9)).strftime(
+        "%Y-%m-%dT%H:%M:%SZ"
+    )  # so soon that it is renewed
+    good = keys | {"SessionToken": "y", "Expiration": ends}
+    file.write_text(json.dumps(good))
+    async with connect(connection(url)) as partner_central:
+        assert await partner_central.ready() is None
+        file.write_text(json.dumps(good | {"SessionToken": f"{SECRET}\n"}))
+        for unready in (await partner_central.ready(), await partner_central.create(body(), cleared())):
+            assert isinstance(unready, NoAnswer)
+            assert (unready.started, unready.fault is not None) == (False, True)
+            assert unready.fault is not None
+            assert unready.fault.what == "The session token of the credentials has a line end in it."
+        file.write_text(json.dumps(good))
+        assert isinstance(classify(await partner_central.create(body(), cleared())), Created)
+
+
+# What is waited for
+
+
+@pytest.mark.parametrize("harm", ["gone", "empty", "a directory", "binary"])
+async def test_a_token_file_that_is_away_for_a_moment_is_waited_for(
+    wrongly: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("a-token")
+    url = wrongly(Wrong(lambda _: {"AWS_WEB_IDENTITY_TOKEN_FILE": str(token), "AWS_ROLE_ARN": ROLE}, ""))
+    with ScriptedServer(always(b""), others=role_taken) as sts:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
+        async with connect(connection(url)) as partner_central:
+            token.unlink()
+            if harm == "a directory":
+                token.mkdir()
+            elif harm != "gone":
+                token.write_bytes(b"" if harm == "empty" else b"\xff\xfe")
+            unready = await partner_central.ready()
+            assert isinstance(unready, NoAnswer)
+            assert isinstance(classify(unready), Unreachable)
+            if harm == "a directory":
+                token.rmdir()
+            token.write_text("another-token")
+            assert await partner_central.ready() is None
+            assert isinstance(classify(await partner_central.create(body(), cleared())), Created)
+
+
+def role_taken() -> bytes:
+    """An answer of STS with keys that end so soon that they are renewed for every call."""
+    ends = (datetime.now(UTC) + timedelta(minutes=9)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    keys = (
+        "<AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>x</SecretAccessKey><SessionToken>y</SessionToken>"
+    )
+    result = f"<Credentials>{keys}<Expiration>{ends}</Expiration></Credentials>"
+    name = "AssumeRoleWithWebIdentity"
+    answer = f"<{name}Response><{name}Result>{result}</{name}Result></{name}Response>"
+    return http(200, answer.encode(), content_type="text/xml")
+
+
+def is_running(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    return False
+
+
+async def test_a_credential_process_that_nobody_waits_for_any_more_is_ended_with_its_children(
+    wrongly: Setting, tmp_path: Path
+) -> None:
+    script = f"sleep 600 & echo $! >{tmp_path}/child; echo $$ >{tmp_path}/pid; wait"
+    url = wrongly(Wrong(lambda folder: process(folder, script), ""))
+    with anyio.move_on_after(0.5):
+        async with connect(connection(url)):
+            pytest.fail("there are no credentials")
+    pids = [int((tmp_path / name).read_text()) for name in ("pid", "child")]
+    await eventually(lambda: not any(map(is_running, pids)))
+
+
+async def test_a_credential_process_reads_no_rows(wrongly: Setting) -> None:
+    ours, theirs = os.pipe()  # nothing comes, and it does not end
+    taken = os.dup(0)
+    os.dup2(ours, 0)
+    try:
+        url = wrongly(Wrong(lambda folder: process(folder, "cat; exit 3"), ""))
+        with anyio.fail_after(5):
+            assert "ended with code 3" in str(await refusal_of(url))
+    finally:
+        os.dup2(taken, 0)
+        for each in (ours, theirs, taken):
+            os.close(each)
+
+
+# The command
+
+
+@pytest.mark.parametrize("command", ["send", "serve", "reconcile"])
+def test_a_start_that_waits_says_for_what_and_ends_on_the_first_signal(tmp_path: Path, command: str) -> None:
+    env = process(tmp_path, f"echo $$ >{tmp_path}/pid; sleep 600")
+    (tmp_path / "in").mkdir()
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(2))
+    if command == "reconcile":
+        place = Place(str(tmp_path / "bulk-invite.db"))
+        with writing(place) as writer:
+            admit(writer, invitation("a"))
+            writer.record([Sent("a", NOW)])
+    named = {"send": (source,), "serve": (tmp_path / "in",), "reconcile": ()}[command]
+    options = ("--endpoint-url", "http://127.0.0.1:1", "--json", "--log-format", "json")
+    with running(command, *named, *options, cwd=tmp_path, env=env) as started:
+        wait_until((tmp_path / "pid").exists)
+        pid = int((tmp_path / "pid").read_text())
+        time.sleep(2.3)
+        started.signal(signal.SIGTERM)
+        ran = started.ended(within=5)
+    assert ran.code == (0 if command == "serve" else 75), ran.stderr
+    (waiting,) = (each for each in ran.events if each["event"] == "sender.waiting")
+    assert (waiting["waits_for"], waiting["for_s"]) == ("credentials from credential_process", 2)
+    wait_until(lambda: not is_running(pid), within=5)
+    assert "Traceback" not in ran.stderr
