@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from faults import clock, kills, noise, senders, simulated, sleeps, stops, storage
+from faults import clock, kills, names, noise, senders, simulated, sleeps, stops, storage
 from faults.tried import Tried
 from rich.console import Console
 from rich.markup import escape
@@ -29,6 +29,7 @@ CAMPAIGNS: Final[dict[str, tuple[Campaign, int]]] = {
     "sleeps": (sleeps.campaign, 30),
     "stops": (stops.campaign, 20),
     "storage": (storage.campaign, 1000),
+    "names": (names.campaign, 10),
     "noise": (noise.campaign, 100),
     "clock": (clock.campaign, 10),
     "simulated": (simulated.campaign, 3000),

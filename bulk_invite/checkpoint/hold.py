@@ -68,7 +68,7 @@ class Hold:
     def watch(self) -> None:
         """From now on the files are to stay what they are: SQLite has all of them open."""
         beside = (log_of(self._path), self._path.with_name(f"{self._path.name}-shm"))
-        self._files = Files((self._named, self._path, *beside, self.lock_file))
+        self._files = Files((self._path, *beside, self.lock_file, self._named))
 
     def release(self) -> None:
         if self._itself:

@@ -38,10 +38,11 @@ class InodeLock:
         self._inode = inode
         self._of_others = descriptors_of(inode)
         self._descriptor: int | None = None
+        self._is_possible = _SET is not None
 
     def take(self) -> bool:
         """Take it, or see that it is ours; False while it is another's. True where there is no such lock."""
-        if _SET is None:
+        if _SET is None or not self._is_possible:
             return True
         for descriptor in self._candidates():
             try:
@@ -52,6 +53,7 @@ class InodeLock:
             else:
                 self._descriptor = descriptor
                 return True
+        self._is_possible = False
         return True
 
     def release(self) -> None:
