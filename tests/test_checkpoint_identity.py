@@ -361,5 +361,5 @@ def test_a_lock_file_that_cannot_be_made_is_not_another_sender() -> None:
         with pytest.raises(CheckpointError, match=r"/proc/c\.db|in /proc") as raised:
             opened()
         assert not isinstance(raised.value, CheckpointHeldError)
-        assert "no file can be made" in str(raised.value) or "cannot be made" in str(raised.value)
+        assert "cannot be" in str(raised.value)
         assert not raised.value.heals

@@ -138,4 +138,7 @@ def _mend(saved: Path | None) -> str:
             "over would send again."
         )
     place = shlex.quote(str(saved.absolute()))
-    return f"All that it held is saved: go on with --checkpoint {place}. An older one would send again."
+    return (
+        f"All that it held is saved: go on with --checkpoint {place}. By a new one, or an older copy, it "
+        "would be sent again."
+    )

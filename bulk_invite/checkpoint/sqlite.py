@@ -226,7 +226,10 @@ def _engine(uri: str, configure: Callable[[sqlite3.Connection], None], *, begin:
         connection = sqlite3.connect(
             uri, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
         )
-        configure(connection)
+        with ExitStack() as undo:
+            undo.callback(connection.close)
+            configure(connection)
+            undo.pop_all()
         return connection
 
     engine = create_engine(
