@@ -49,6 +49,14 @@ PINNED: Final = {
 """Settings by which a server writes values as texts. Others make other texts of the same row, and by those
 other tokens: the environment, a service file, the role and the database all have a say in them."""
 
+_ABOUT_NAMES: Final = frozenset(
+    f"{number:02}" for number in (8, 21, 23, 25, 26, 28, 34, 40, 42, 44, 53, 54, 55, 57, 58)
+) | {"0A", "2B", "3D", "3F"}
+"""Classes of SQLSTATE whose texts name tables, columns, constraints and roles, or speak of the session.
+
+Those of class 22 (data), P0 (raised), 38 and 39 (functions), HV (other databases) and XX hold values.
+"""
+
 _SPACES: Final = re.compile(r"\s+")
 
 _PASSING: Final = (
@@ -142,7 +150,21 @@ def set_where_unset(connection: psycopg.Connection[Any], settings: Mapping[str, 
 
 def said(error: psycopg.Error) -> str:
     """What the server says, on one line, without the statement; never a value of a row."""
+    if not _is_of_the_server(error):
+        state = f", SQLSTATE {error.sqlstate}" if error.sqlstate else ""
+        return f"{type(error).__name__}{state} (its text may repeat a row, so it is not shown)"
     primary = error.diag.message_primary if error.sqlstate else str(error)
-    if (error.sqlstate or "").startswith("22"):  # data exceptions: what follows the colon is the value
-        primary = (primary or "").partition(":")[0]
     return _SPACES.sub(" ", primary or type(error).__name__).strip().rstrip(".")
+
+
+def _is_of_the_server(error: psycopg.Error) -> bool:
+    """Whether the text is the server's own, about names and sessions.
+
+    What a function or trigger of the operator raises, with any SQLSTATE, comes with the context that it was
+    raised in, and so does what went wrong while one ran.
+    """
+    if error.sqlstate is None:
+        return "CONTEXT:" not in str(error)  # a trigger may refuse a login, too
+    # Before PostgreSQL 9.6 RAISE has no context; where it was raised from in the server's source, it tells.
+    own = not error.diag.context and not (error.diag.source_file or "").startswith("pl")
+    return own and error.sqlstate[:2] in _ABOUT_NAMES

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
@@ -46,14 +45,13 @@ class LogFile:
 
 
 class _Rotating(RotatingFileHandler):
-    """Readable by its owner only; what it cannot write is told on standard error, once."""
+    """Made readable by its owner only; what it cannot write is told on standard error, once."""
 
     _told = False
 
     def _open(self) -> TextIOWrapper:
+        # One that was there before keeps its mode: by a link, it may be anybody's file.
         fd = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        if stat.S_ISREG(os.fstat(fd).st_mode):
-            os.fchmod(fd, 0o600)  # also one that was there before
         return os.fdopen(fd, "a", encoding=self.encoding)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - so the library calls it

@@ -15,10 +15,12 @@ from typing import Any, Final, Literal, TextIO, cast
 import structlog
 from structlog.typing import EventDict, Processor
 
+from bulk_invite.addresses import origins_only
 from bulk_invite.log_file import LogFile
 
 _BEYOND_ASCII: Final = re.compile(r"[^\0-~]")
 _SDK: Final = ("aiobotocore", "botocore")
+_DRIVER: Final = "psycopg"
 
 
 def configure(
@@ -46,13 +48,22 @@ def configure(
     for name in _SDK:
         sdk = logging.getLogger(name)
         sdk.handlers, sdk.propagate = [_SdkWarnings(logging.WARNING)], False
+    driver = logging.getLogger(_DRIVER)
+    driver.handlers, driver.propagate = [_DriverWarnings(logging.WARNING)], False
 
 
 class _SdkWarnings(logging.Handler):
     """What the SDK warns of, such as credentials that it cannot renew yet: an event, no traceback."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        structlog.get_logger().warning("sdk.warning", reason=record.getMessage())
+        structlog.get_logger().warning("sdk.warning", reason=origins_only(record.getMessage()))
+
+
+class _DriverWarnings(logging.Handler):
+    """What the driver of a database warns of: without what it puts in, which the database has said."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger().warning("database.warning", reason=str(record.msg))
 
 
 class _StandardError:

@@ -94,6 +94,7 @@ _LAYERS = [
             "claims",
             "proof",
             "text_forms",
+            "addresses",
             "errors",
             "fault",
             "durations",

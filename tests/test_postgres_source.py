@@ -226,7 +226,7 @@ def test_bytes_of_no_known_encoding_are_utf8_or_their_row_is_not(ascii_only: str
         (Selection(None, "SELECT FROM nowhere", "id"), "does not exist"),
         (Selection(None, "SELECT 1 FORM x", "id"), "syntax error .* one SELECT"),
         (Selection(None, "DELETE FROM invitations RETURNING *", "id"), "syntax error|only read"),
-        (Selection(None, "SELECT 'secret'::int AS id, '{}' AS request", "id"), "invalid input syntax"),
+        (Selection(None, "SELECT 'secret'::int AS id, '{}' AS request", "id"), "SQLSTATE 22P02"),
     ],
 )
 def test_what_cannot_be_read_is_told_with_its_mend(db: Database, selection: Selection, said: str) -> None:

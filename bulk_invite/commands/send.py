@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.prompt import Confirm
 
 from bulk_invite import logs
+from bulk_invite.addresses import origin
 from bulk_invite.commands.checkpoints import database_of
 from bulk_invite.commands.logging import configure_logs
 from bulk_invite.commands.pacing import limits_of
@@ -91,11 +92,12 @@ def confirm(settings: Settings, sources: Sequence[str]) -> None:
             hint="Add --yes when you are sure: an invitation cannot be taken back.",
         )
     named = logs.escaped(", ".join(map(shown, sources)))
+    catalog_at = origin(settings.endpoint_url) if settings.endpoint_url else "Partner Central"
     checkpoint = logs.escaped(database_of(settings).name)
     console = Console(stderr=True, highlight=False)
     console.print(
         f"About to invite partners for real: sources {named}; catalog AWS at "
-        f"{settings.endpoint_url or 'Partner Central'}; checkpoint {checkpoint}; "
+        f"{catalog_at}; checkpoint {checkpoint}; "
         f"campaign {settings.campaign or 'none'}; "
         f"{f'at most {settings.limit} invitations' if settings.limit else 'every row'}.",
         markup=False,

@@ -10,6 +10,7 @@ from typing import Final
 import anyio
 import structlog
 
+from bulk_invite.addresses import origin
 from bulk_invite.backoff import Backoff
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.clock import Clock
@@ -37,8 +38,8 @@ WAITS: Final = Waits(
 
 
 def endpoint_of(settings: Settings) -> str:
-    """The endpoint as it is told to the operator."""
-    return settings.endpoint_url or f"Partner Central, {settings.region}"
+    """The endpoint as it is told to the operator: what stands behind its host may be a key."""
+    return origin(settings.endpoint_url) if settings.endpoint_url else f"Partner Central, {settings.region}"
 
 
 def connection_of(settings: Settings) -> Connection:

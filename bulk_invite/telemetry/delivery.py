@@ -11,6 +11,8 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from bulk_invite.addresses import origins_only
+
 _log = structlog.get_logger()
 
 _LIBRARY: Final = "opentelemetry"
@@ -60,4 +62,4 @@ class _Complaints(logging.Handler):
             return
         error = record.exc_info[1] if record.exc_info else None
         kind = f" {type(error).__name__}" if error is not None else ""
-        self._tell(f"{record.getMessage()}{kind}")
+        self._tell(f"{origins_only(record.getMessage())}{kind}")

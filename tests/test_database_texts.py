@@ -1,0 +1,87 @@
+"""What a database says, and what of it is told: names and states, never what stands in a row."""
+
+from __future__ import annotations
+
+import logging
+
+import psycopg
+import pytest
+from database import PASSWORD, Database
+from structlog.testing import capture_logs
+from test_outcome_table import made, never, record, rows
+
+from bulk_invite import logs
+from bulk_invite.backoff import Backoff
+from bulk_invite.errors import SourceError
+from bulk_invite.libpq import said
+from bulk_invite.sources.postgres.selection import Selection
+from bulk_invite.sources.postgres.source import PostgresSource
+
+SECRET = "Jane Doe 4711"
+
+
+@pytest.fixture(autouse=True)
+def _password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+
+
+def read(db: Database, query: str) -> None:
+    selection = Selection(None, query, "id")
+    for _ in PostgresSource(db.reader, selection, Backoff(0.05, 0.2), lambda: 1.0).batches(10, 1 << 20):
+        pass
+
+
+RAISING = [
+    ("P0001", f"BEGIN RAISE EXCEPTION '{SECRET}'; END"),
+    ("42501", f"BEGIN RAISE EXCEPTION '{SECRET}' USING ERRCODE = 'insufficient_privilege'; END"),
+    ("57014", f"BEGIN RAISE EXCEPTION '{SECRET}' USING ERRCODE = 'query_canceled'; END"),
+    ("P0004", f"BEGIN ASSERT false, '{SECRET}'; END"),
+    ("22P02", f"BEGIN RETURN '{SECRET}'::int; END"),
+    ("42P01", f"BEGIN EXECUTE 'SELECT 1 FROM \"{SECRET}\"'; END"),
+]
+
+
+@pytest.mark.parametrize(("state", "body"), RAISING)
+def test_what_a_function_of_the_operator_says_is_not_told(db: Database, state: str, body: str) -> None:
+    rows(db)
+    db.run("INSERT INTO invitations VALUES (1, '{}')")
+    db.run(f"CREATE FUNCTION looked(bigint) RETURNS bigint LANGUAGE plpgsql AS $$ {body} $$")
+    with pytest.raises(SourceError, match=f"SQLSTATE {state}") as reading:
+        read(db, "SELECT id, looked(id)::text AS request FROM invitations")
+    table = made(db)
+    db.run(f"CREATE FUNCTION watched() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$")
+    db.run("CREATE TRIGGER watched BEFORE INSERT ON outcomes FOR EACH ROW EXECUTE FUNCTION watched()")
+    with (
+        capture_logs() as logged,
+        pytest.raises(SourceError, match=f"outcomes: .*SQLSTATE {state}") as writing,
+    ):
+        table.write([record("1")], never)
+    assert SECRET not in f"{reading.value} {reading.value.hint} {writing.value} {writing.value.hint} {logged}"
+
+
+@pytest.mark.parametrize(
+    "value", ["'4711999999999'::int", "'2026-02-4711'::date", "'[4711, '::json", "to_date('4711', 'DD')"]
+)
+def test_a_value_that_does_not_fit_is_not_told(db: Database, value: str) -> None:
+    with pytest.raises(SourceError, match="SQLSTATE 22") as caught:
+        read(db, f"SELECT 1 AS id, ({value})::text AS request")
+    assert "4711" not in str(caught.value)
+
+
+def test_what_the_server_itself_says_of_names_is_told(db: Database) -> None:
+    with pytest.raises(SourceError, match='relation "nowhere" does not exist'):
+        read(db, "SELECT 1 AS id, x AS request FROM nowhere")
+
+
+def test_a_refused_login_is_told_without_its_context() -> None:
+    error = psycopg.OperationalError(f"FATAL: {SECRET}\nCONTEXT: PL/pgSQL function login()")
+    assert said(error) == "OperationalError (its text may repeat a row, so it is not shown)"
+
+
+def test_what_the_driver_warns_of_comes_without_what_the_server_said() -> None:
+    logs.configure("json", "info")
+    with capture_logs() as logged:
+        logging.getLogger("psycopg").warning("error ignored in rollback on %s: %s", "connection", SECRET)
+    assert [(each["event"], each["reason"]) for each in logged] == [
+        ("database.warning", "error ignored in rollback on %s: %s")
+    ]
