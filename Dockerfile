@@ -1,8 +1,14 @@
 # The image runs `bulk-invite` as an unprivileged user on a read-only root file system:
 #   docker build -t bulk-invite .
-#   docker run --init --read-only -v bulk-invite:/state -v "$PWD:/data:ro" bulk-invite send /data/invitations.ndjson
+#   docker run --init --read-only --cap-drop ALL --security-opt no-new-privileges \
+#     -v bulk-invite:/state -v "$PWD:/data:ro" bulk-invite send /data/invitations.ndjson
 
-FROM python:3.13-slim-bookworm AS build
+# A tag moves: whoever wants the same image again names the base by its digest, which
+# `docker buildx imagetools inspect python:3.13-slim-bookworm` tells:
+#   docker build --build-arg BASE_IMAGE=python:3.13-slim-bookworm@sha256:... -t bulk-invite .
+ARG BASE_IMAGE=python:3.13-slim-bookworm
+
+FROM ${BASE_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 COPY config/build.lock config/requirements.lock config/
@@ -16,7 +22,7 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheel .
     && /opt/bulk-invite/bin/pip install --no-deps /wheel/*.whl \
     && /opt/bulk-invite/bin/pip uninstall --yes pip
 
-FROM python:3.13-slim-bookworm
+FROM ${BASE_IMAGE}
 RUN groupadd --gid 10001 bulk-invite \
     && useradd --uid 10001 --gid 10001 --home-dir /state --no-create-home --shell /usr/sbin/nologin bulk-invite \
     && install -d -o 10001 -g 10001 -m 0700 /state

@@ -61,6 +61,7 @@ def test_what_it_starts_is_held_as_the_image_says_and_has_the_time_to_drain() ->
         assert SERVICES[name]["cap_drop"] == ["ALL"]
         places = [*SERVICES[name].get("volumes", []), *SERVICES[name].get("tmpfs", [])]
         assert any(last("VOLUME") in place for place in places)
+    assert all("no-new-privileges:true" in service["security_opt"] for service in SERVICES.values())
     assert f"{last('VOLUME')}:uid={user},gid={group},mode=0700" in SERVICES["sender"]["tmpfs"]
 
 

@@ -77,6 +77,31 @@ def test_it_copies_what_is_let_in_and_nothing_else_is() -> None:
         assert any(fnmatch(source, pattern) for source in copied), pattern
 
 
+def test_its_base_can_be_pinned_by_a_digest() -> None:
+    """One argument before the first stage, and no stage from anything else."""
+    names = [name for name, _ in instructions()]
+    argument, _, default = last("ARG").partition("=")
+    assert names.index("ARG") < names.index("FROM")
+    assert names.count("ARG") == 1
+    stages = [told.partition(" AS ")[0] for name, told in instructions() if name == "FROM"]
+    assert stages == [f"${{{argument}}}"] * 2
+    assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+", default)
+    compose = (ROOT / "config" / "compose.yaml").read_text()
+    assert f'args: {{{argument}: "${{{argument}:-{default}}}"}}' in compose
+    assert f"--build-arg {argument}={default}@sha256:" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("file", ["README.md", "Dockerfile"])
+def test_whoever_runs_it_as_told_gives_it_no_privileges(file: str) -> None:
+    text = (ROOT / file).read_text().replace("\\\n#", "").replace("\\\n", "")
+    commands = re.findall(r"docker run .*", text)
+    commands = [each for each in commands if "bulk-invite" in each]
+    assert commands
+    for command in commands:
+        for each in ("--read-only", "--cap-drop ALL", "--security-opt no-new-privileges"):
+            assert each in command
+
+
 def test_it_runs_as_one_user_who_is_not_root_and_writes_to_the_volume() -> None:
     user, group = map(int, last("USER").split(":"))
     assert user > 0

@@ -66,6 +66,16 @@ def test_a_full_disk_is_told_once_and_stops_nothing(capsys: pytest.CaptureFixtur
     ]
 
 
+def test_a_file_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
+    """Also through a link, by which it may be anybody's."""
+    target, link = tmp_path / "target", tmp_path / "link.json"
+    target.touch(mode=0o640)
+    target.chmod(0o640)
+    link.symlink_to(target)
+    say(LogFile(link, 10_000, 2), 1)
+    assert (len(lines(target)), stat.S_IMODE(target.stat().st_mode)) == (1, 0o640)
+
+
 def test_where_there_can_be_none_it_is_told(tmp_path: Path) -> None:
     with pytest.raises(ControlError, match="cannot be written: No such file or directory") as caught:
         LogFile(tmp_path / "nowhere" / "log.json", 1000, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bulk_invite.commands.descriptors import make_room
 from bulk_invite.commands.pacing import limits_of
 from bulk_invite.crew import MOST, InFlight
 from bulk_invite.errors import UsageError
@@ -79,6 +80,10 @@ class RunControls:
     def change_max_in_flight(self, limit: int) -> int:
         if not 1 <= limit <= MOST:
             raise ValueError(f"Rows in flight can be 1 to {MOST}.")
+        try:
+            make_room(self._settings, limit)
+        except UsageError as error:
+            raise ValueError(str(error)) from error
         before = self.in_flight.limit
         self.in_flight.change(limit)
         return before

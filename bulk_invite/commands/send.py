@@ -16,6 +16,7 @@ from rich.prompt import Confirm
 from bulk_invite import logs
 from bulk_invite.addresses import origin
 from bulk_invite.commands.checkpoints import database_of
+from bulk_invite.commands.descriptors import make_room
 from bulk_invite.commands.logging import configure_logs
 from bulk_invite.commands.pacing import limits_of
 from bulk_invite.commands.sources import open_outcomes, open_sources, require_databases, shown
@@ -74,6 +75,7 @@ def send(
         show_rehearsal(summary, forecast, as_json=settings.json_output, now=time.time())
         raise typer.Exit(1 if summary.rejected or summary.failed else 0)
     limits_of(settings)  # what cannot be asked for is said before anything is asked
+    make_room(settings)
     outcomes = open_outcomes(sources, resolved, settings)
     confirm(settings, sources)
     # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.

@@ -13,6 +13,7 @@ import typer
 from anyio.to_thread import run_sync
 
 from bulk_invite.commands.checkpoints import open_reader
+from bulk_invite.commands.descriptors import make_room
 from bulk_invite.commands.logging import configure_logs
 from bulk_invite.commands.pacing import limits_of
 from bulk_invite.commands.send import confirm
@@ -64,6 +65,7 @@ def serve(
     """
     configure_logs(settings)
     limits_of(settings)  # what cannot be asked for is said before anything is asked
+    make_room(settings)
     confirm(settings, sources)
     # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.
     from bulk_invite.commands.controls import RunControls  # noqa: PLC0415

@@ -12,6 +12,7 @@ import anyio
 import structlog
 
 from bulk_invite.clock import utc_text
+from bulk_invite.commands.descriptors import make_room
 from bulk_invite.commands.logging import configure_logs
 from bulk_invite.commands.oversight import Oversight
 from bulk_invite.commands.pacing import limits_of
@@ -190,6 +191,7 @@ class Supervisor:
         try:
             settings = self._reload()
             limits_of(settings)
+            make_room(settings)
             make_validator(settings)
             if fixed := [name for name in _FIXED if getattr(settings, name) != getattr(self.settings, name)]:
                 raise UsageError(f"Only a new start changes {', '.join(fixed)}.")

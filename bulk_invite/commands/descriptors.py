@@ -1,0 +1,36 @@
+"""Open files: every row in flight has a connection, and each is a file to the system.
+
+Most shells allow 1,024 of them and a container as many as its runtime says. Where it is too few, SQLite would
+be the first to fail, in the middle of a run, with a sentence about a file that cannot be opened.
+"""
+
+from __future__ import annotations
+
+import resource
+from typing import Final
+
+from bulk_invite.control.connections import MOST
+from bulk_invite.errors import UsageError
+from bulk_invite.settings import Settings
+
+_OTHERS: Final = 100
+"""Checkpoint, sources, results, logs, databases, traces, and what Python itself has open."""
+
+
+def make_room(settings: Settings, in_flight: int | None = None) -> None:
+    """Raise the soft limit to what a run needs with so many rows in flight, by default those of the settings.
+
+    Raises UsageError where the hard limit forbids it.
+    """
+    rows = settings.max_in_flight if in_flight is None else in_flight
+    needed = rows + _OTHERS + (MOST if settings.listen is not None else 0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise UsageError(
+            f"{rows} rows in flight need up to {needed} open files, and this process may have {hard}.",
+            hint="Raise the limit (ulimit -n, LimitNOFILE=, docker run --ulimit nofile=), or take a lower "
+            "--max-in-flight.",
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -1,0 +1,36 @@
+"""What of an address is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from bulk_invite.addresses import origin, origins_only
+from bulk_invite.commands.service import endpoint_of
+from bulk_invite.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://example.com/hook/s3cret?key=s3cret#s3cret", "https://example.com"),
+        ("http://127.0.0.1:8080?key=s3cret", "http://127.0.0.1:8080"),
+        ("http://s3cret:s3cret@[::1]:8080/", "http://[::1]:8080"),
+    ],
+)
+def test_scheme_host_and_port_only(url: str, told: str) -> None:
+    assert origin(url) == told
+    assert origins_only(f'Cannot connect to "{url}": (<{url}>), {url}') == (
+        f'Cannot connect to "{told}": (<{told}>), {told}'
+    )
+
+
+def test_a_path_by_itself_is_cut_too() -> None:
+    said = "HTTPConnectionPool(host='a'): Max retries exceeded with url: /traces?key=s3cret (Caused by x)"
+    assert origins_only(said).endswith("exceeded with url: ... (Caused by x)")
+    assert origins_only("nothing of the kind: a/b?c") == "nothing of the kind: a/b?c"
+
+
+def test_the_endpoint_is_told_by_its_place() -> None:
+    url = "https://gateway.example.com:8443/s3cret?token=s3cret"
+    assert endpoint_of(Settings.model_validate({"endpoint_url": url})) == "https://gateway.example.com:8443"
+    assert endpoint_of(Settings.model_validate({"region": "us-east-1"})) == "Partner Central, us-east-1"
