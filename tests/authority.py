@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 HOST = "localhost"
 
@@ -21,27 +24,46 @@ class Authority:
 
     def server(self, name: str = HOST) -> ssl.SSLContext:
         """What a server speaks TLS with whose certificate is in order, if that is its name."""
-        return context_of(self.made.issue_cert(name))
+        return _of(self.made.issue_cert(name))
 
     def expired(self) -> ssl.SSLContext:
         yesterday = datetime.now(UTC) - timedelta(days=1)
-        return context_of(
-            self.made.issue_cert(HOST, not_before=yesterday - timedelta(days=9), not_after=yesterday)
-        )
+        return _of(self.made.issue_cert(HOST, not_before=yesterday - timedelta(days=9), not_after=yesterday))
 
     def without_intermediate(self) -> ssl.SSLContext:
         """By an authority in between, which the server does not show."""
         issued = self.made.create_child_ca().issue_cert(HOST)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with (
-            issued.cert_chain_pems[0].tempfile() as certificate,
-            issued.private_key_pem.tempfile() as key,
-        ):
-            context.load_cert_chain(certificate, key)
-        return context
+        return _loaded(issued.private_key_pem, issued.cert_chain_pems[0])
 
 
-def context_of(issued: trustme.LeafCert) -> ssl.SSLContext:
+def self_signed() -> ssl.SSLContext:
+    """Of a certificate in order that nobody but its own key vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return _loaded(
+        trustme.Blob(key.private_bytes(encoding, form, plain)),
+        trustme.Blob(certificate.public_bytes(encoding)),
+    )
+
+
+def _loaded(key: trustme.Blob, certificate: trustme.Blob) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with key.tempfile() as key_file, certificate.tempfile() as certificate_file:
+        context.load_cert_chain(certificate_file, key_file)
+    return context
+
+
+def _of(issued: trustme.LeafCert) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     issued.configure_cert(context)
     return context

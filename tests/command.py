@@ -406,10 +406,13 @@ class ScriptedServer:
                 self._talk(connection)
                 return
             self._stopped.wait(self._greeting)
-            with self._tls.wrap_socket(connection, server_side=True) as secured:
+            # Known before the handshake, in which the caller may hang.
+            with self._tls.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            ) as secured:
                 self._connections.add(secured)
+                secured.do_handshake()
                 self._talk(secured)
-                self._connections.discard(secured)
         except OSError:  # the caller has hung up, or does not like the certificate
             return
         finally:

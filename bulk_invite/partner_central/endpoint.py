@@ -184,7 +184,7 @@ def _uncertified(whose: str, error: aiohttp.ClientConnectorCertificateError) -> 
     cause = error.certificate_error
     reason = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else type(cause).__name__
     return EndpointError(
-        f"The certificate of {whose} is not accepted: {reason}.",
+        f"The certificate of {whose} is not accepted: {reason.rstrip('.')}.",
         hint="Check the name and the clock; name further authorities, such as a proxy's that opens TLS, with "
         "AWS_CA_BUNDLE, and those of an https proxy itself with proxy_ca_bundle in the profile.",
     )
