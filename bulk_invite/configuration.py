@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,16 +20,24 @@ ENVIRONMENT_PREFIX: Final = "BULK_INVITE_"
 CONTROL_TOKEN: Final = "BULK_INVITE_CONTROL_TOKEN"  # noqa: S105 - the name of the variable
 """No setting: on the command line, where settings may stand, everybody could read it."""
 
+_CONFIG: Final = f"{ENVIRONMENT_PREFIX}CONFIG"
+
+_OF_OTHERS: Final = re.compile(
+    rf"{ENVIRONMENT_PREFIX}(TEST_.*|(.+_)?(SERVICE_(HOST|PORT(_.+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_.+)?)?))"
+)
+"""What the tests are told by, and what Kubernetes sets where a Service has a name that begins like ours."""
+
 
 def load(
     flags: Mapping[str, Any], config: Path | None, environment: Mapping[str, str] = os.environ
 ) -> Settings:
     """Merge flags (None: not given), environment and TOML file over the defaults.
 
-    Raises UsageError that names the option and where it was set.
+    Raises UsageError that names the option and where it was set, or what is set and is no option.
     """
     keys = [key(name) for name in Settings.model_fields]
-    if config is None and (named := environment.get(f"{ENVIRONMENT_PREFIX}CONFIG")):
+    _require_known(environment, keys)
+    if config is None and (named := environment.get(_CONFIG)):
         config = Path(named)
     from_file = _read(config, keys) if config is not None else {}
     from_environment = {
@@ -59,9 +69,28 @@ def _read(path: Path, known: Iterable[str]) -> dict[str, Any]:
     if unknown := sorted(set(values) - set(known)):
         raise UsageError(
             f"The configuration file {path} has unknown keys: {', '.join(map(repr, unknown))}.",
-            hint=f"Known are: {', '.join(sorted(known))}.",
+            hint=f"{_meant(unknown, known)} Known are: {', '.join(sorted(known))}.".lstrip(),
         )
     return values
+
+
+def _require_known(environment: Mapping[str, str], keys: Iterable[str]) -> None:
+    known = [CONTROL_TOKEN, _CONFIG, *(f"{ENVIRONMENT_PREFIX}{each.upper()}" for each in keys)]
+    ours = {name for name in environment if name.upper().startswith(ENVIRONMENT_PREFIX)}
+    if unknown := sorted(name for name in ours - set(known) if not _OF_OTHERS.fullmatch(name)):
+        hint = (
+            _meant(map(str.upper, unknown), known)
+            or "Check the spelling; bulk-invite send --help has all of them."
+        )
+        raise UsageError(
+            f"In the environment is set what is no setting: {', '.join(unknown)}.",
+            hint=f"{hint} Else take it out.",
+        )
+
+
+def _meant(unknown: Iterable[str], known: Iterable[str]) -> str:
+    near = [each for name in unknown for each in difflib.get_close_matches(name, list(known), n=1)]
+    return " ".join(f"Is {each} meant?" for each in dict.fromkeys(near))
 
 
 def _sentence(error: ValidationError, origin: Mapping[str, str]) -> str:

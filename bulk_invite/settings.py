@@ -159,8 +159,8 @@ class Settings(BaseModel):
     )
     control_token_file: Path | None = Field(
         None,
-        description="File with the token by which a run may be paused, slowed and drained over HTTP; the "
-        "environment can hold it too, in BULK_INVITE_CONTROL_TOKEN. Default: nobody may.",
+        description="File (chmod 600) with the token by which a run may be paused, slowed and drained over "
+        "HTTP; the environment can hold it too, in BULK_INVITE_CONTROL_TOKEN. Default: nobody may.",
     )
     health_file: Path | None = Field(
         None, description="File that tells probes whether the run is alive and ready. Default: none."

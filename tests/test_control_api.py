@@ -200,6 +200,7 @@ def test_a_service_tells_of_its_whole_checkpoint_and_keeps_a_pause(tmp_path: Pat
     write_rows(incoming / "a.ndjson", [*rows[:10], "{}"])
     token = tmp_path / "token"
     token.write_text(f"{TOKEN}\n")
+    token.chmod(0o600)
     with emulator(rate=200, burst=50) as service:
         more = ("--endpoint-url", service.url, "--poll-interval", "100ms", "--json")
         with controlled(

@@ -42,6 +42,7 @@ def test_what_the_job_has_sent_the_deployment_follows(db: Database, tmp_path: Pa
     db.run(add, (before,))
     token = tmp_path / "control-token"
     token.write_text(manifests()["Secret", "bulk-invite"]["stringData"]["control-token"])
+    token.chmod(0o440)
     listen = f"127.0.0.1:{free_port()}"
     with emulator() as service:
         here = {

@@ -462,6 +462,7 @@ def test_a_real_run_from_its_start_over_a_kill_to_its_end(tab: Tab, tmp_path: Pa
     page, port, rows = tab.page, free_port(), make_rows(100)
     write_rows(tmp_path / "rows.ndjson", rows)
     (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "token").chmod(0o600)
     with emulator(rate=1000.0, burst=1000) as service:
         command = ("send", "rows.ndjson", "--endpoint-url", service.url, "--rate", "3", "--json")
         control = ("--listen", f"127.0.0.1:{port}", "--control-token-file", "token")

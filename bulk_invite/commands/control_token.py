@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import stat
+from pathlib import Path
 from typing import Final
+
+import structlog
 
 from bulk_invite.configuration import CONTROL_TOKEN
 from bulk_invite.errors import UsageError
 from bulk_invite.settings import Settings
+
+_log = structlog.get_logger()
 
 _TOKEN: Final = re.compile(r"[!-~]{16,512}")
 """What is shorter can be guessed."""
@@ -18,15 +25,38 @@ def control_token(settings: Settings) -> str | None:
     """The token for changes; None where there are none to be. Raises UsageError; the token is never told."""
     token, where = os.environ.get(CONTROL_TOKEN), f"The environment variable {CONTROL_TOKEN}"
     if (path := settings.control_token_file) is not None:
-        where = f"The file {path}"
-        try:
-            token = path.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not ASCII"
-            raise UsageError(f"{where} with the control token cannot be read: {reason}.") from None
+        token, where = _read(path), f"The file {path}"
     if token is not None and not _TOKEN.fullmatch(token):
         raise UsageError(
             f"{where} has no control token that can be used.",
             hint="Write 16 characters or more, without spaces, such as those of: openssl rand -hex 16",
         )
     return token
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open(encoding="ascii") as opened:
+            _require_private(path, opened.fileno())
+            return opened.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not ASCII"
+        raise UsageError(f"The file {path} with the control token cannot be read: {reason}.") from None
+
+
+def _require_private(path: Path, fd: int) -> None:
+    """Refuse a file that every user of the machine may read, or write another token into.
+
+    A secret that is mounted into a container has such a mode by default. There nobody else is to read it, and
+    being mounted read-only it cannot be mended from within: so it is taken, with a warning.
+    """
+    if not os.fstat(fd).st_mode & (stat.S_IROTH | stat.S_IWOTH):
+        return
+    if os.fstatvfs(fd).f_flag & os.ST_RDONLY:
+        mend = "mount it with mode 0440 (defaultMode of a secret's volume), for the group of the program"
+        _log.warning("control.token_readable", file=str(path), mend=mend)
+        return
+    raise UsageError(
+        f"The file {path} with the control token can be read or changed by other users.",
+        hint=f"chmod 600 {shlex.quote(str(path))}, and make a new token if others may have seen this one.",
+    )

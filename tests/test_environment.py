@@ -1,0 +1,112 @@
+"""What the environment may hold: settings, spelt right, and a control token that only its owner has."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command import CREDENTIALS, run
+from structlog.testing import capture_logs
+
+from bulk_invite.commands.control_token import control_token
+from bulk_invite.configuration import load
+from bulk_invite.errors import UsageError
+from bulk_invite.settings import Settings
+
+TOKEN = "0123456789abcdef0123"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("BULK_INVITE_RATTE", "BULK_INVITE_RATE"),
+        ("BULK_INVITE_DAILYQUOTA", "BULK_INVITE_DAILY_QUOTA"),
+        ("BULK_INVITE_CATLOG", "BULK_INVITE_CATALOG"),
+        ("BULK_INVITE_CONFG", "BULK_INVITE_CONFIG"),
+        ("BULK_INVITE_CONTROL_TOKENS", "BULK_INVITE_CONTROL_TOKEN"),
+        ("bulk_invite_rate", "BULK_INVITE_RATE"),
+        ("BULK_INVITE_JSON_OUTPUT", None),
+        ("BULK_INVITE_", None),
+    ],
+)
+def test_what_is_no_setting_is_refused_with_what_may_be_meant(name: str, meant: str | None) -> None:
+    with pytest.raises(UsageError) as raised:
+        load({}, None, {name: "1", "BULK_INVITE_RATE": "2"})
+    assert f"is no setting: {name}." in str(raised.value)
+    assert meant is None or f"Is {meant} meant?" in str(raised.value)
+    assert raised.value.exit_code == 2
+
+
+def test_what_others_set_is_let_be() -> None:
+    """Kubernetes tells of its Services so, and the tests have a variable of their own."""
+    service = "BULK_INVITE_SERVICE_HOST BULK_INVITE_SERVICE_PORT BULK_INVITE_SERVICE_PORT_CONTROL"
+    port = "BULK_INVITE_PORT_8081_TCP BULK_INVITE_PORT_8081_TCP_ADDR BULK_INVITE_PORT_8081_TCP_PROTO"
+    other = "BULK_INVITE_FOLLOW_PORT BULK_INVITE_FOLLOW_SERVICE_HOST BULK_INVITE_TEST_POSTGRES BULK_INVITER"
+    others = f"{service} {port} BULK_INVITE_PORT {other} _BULK_INVITE_COMPLETE".split()
+    assert load({}, None, dict.fromkeys(others, "tcp://10.0.0.1:8081")) == Settings.model_validate({})
+
+
+def test_a_misspelt_key_of_the_file_is_told_with_what_may_be_meant(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text("ratte = 2\n")
+    with pytest.raises(UsageError, match=r"unknown keys: 'ratte'\. Is rate meant\? Known are: "):
+        load({}, tmp_path / "own.toml", {})
+
+
+@pytest.mark.parametrize("command", [("send", "nowhere.ndjson"), ("validate", "nowhere.ndjson"), ("doctor",)])
+def test_every_command_that_takes_settings_refuses_them(tmp_path: Path, command: tuple[str, ...]) -> None:
+    ran = run(*command, cwd=tmp_path, env={**CREDENTIALS, "BULK_INVITE_RATTE": "2"})
+    assert (ran.code, ran.stdout) == (2, "")
+    assert ran.said.endswith("BULK_INVITE_RATTE. Is BULK_INVITE_RATE meant? Else take it out.")
+
+
+def token_file(path: Path, mode: int) -> Settings:
+    path.write_text(f"{TOKEN}\n")
+    path.chmod(mode)
+    return Settings.model_validate({"control_token_file": path})
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o440, 0o640, 0o660])
+def test_a_token_of_its_owner_and_group_is_taken(tmp_path: Path, mode: int) -> None:
+    with capture_logs() as logs:
+        assert control_token(token_file(tmp_path / "token", mode)) == TOKEN
+    assert logs == []
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o666])
+def test_a_token_that_everybody_can_read_or_change_is_refused(tmp_path: Path, mode: int) -> None:
+    with pytest.raises(UsageError) as raised:
+        control_token(token_file(tmp_path / "to ken", mode))
+    assert f"chmod 600 '{tmp_path}/to ken'" in str(raised.value)
+    assert TOKEN not in str(raised.value)
+
+
+def test_a_link_counts_as_what_it_leads_to(tmp_path: Path) -> None:
+    """Kubernetes mounts a secret's keys as links."""
+    settings = token_file(tmp_path / "data", 0o440)
+    (tmp_path / "token").symlink_to("data")
+    settings = settings.model_copy(update={"control_token_file": tmp_path / "token"})
+    assert control_token(settings) == TOKEN
+    (tmp_path / "data").chmod(0o644)
+    with pytest.raises(UsageError, match="other users"):
+        control_token(settings)
+
+
+def test_a_mounted_secret_that_everybody_can_read_is_only_warned_of(tmp_path: Path) -> None:
+    """As Kubernetes and Docker mount them: read-only, with a mode that cannot be mended from within."""
+    mounted = (
+        'mount -t tmpfs none "$0" && echo "$1" > "$0/token" && mount -o remount,ro "$0" && exec "$2" -c "$3"'
+    )
+    asked = f"""
+from bulk_invite.commands.control_token import control_token
+from bulk_invite.settings import Settings
+print(control_token(Settings.model_validate({{"control_token_file": "{tmp_path}/token"}})))
+"""
+    shell = ("unshare", "--mount", "sh", "-c", mounted, tmp_path, TOKEN, sys.executable, asked)
+    ran = subprocess.run(shell, check=False, capture_output=True, text=True, timeout=30)
+    if "Operation not permitted" in ran.stderr or "Permission denied" in ran.stderr:
+        pytest.skip("nothing can be mounted here")
+    assert ran.stdout.splitlines()[-1] == TOKEN
+    assert "control.token_readable" in ran.stdout
+    assert "0440" in ran.stdout
