@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import subprocess
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import zstandard
 from source_files import PACKERS, file, numbered, rows, until_error
+from structlog.testing import capture_logs
 
 LINES = [b'{"n": %d, "noise": "%s"}' % (n, random.Random(n).randbytes(12).hex().encode()) for n in range(6)]
 
@@ -85,10 +87,44 @@ def test_zstd_with_skippable_frames(tmp_path: Path) -> None:
     assert numbered(rows(file(tmp_path / "rows.zst", packed))) == [(1, b"1"), (2, b"2")]
 
 
-@pytest.mark.parametrize("tail", [b"garbage", b"\0garbage"])
-@pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_garbage_after_compressed_data_is_an_error(tmp_path: Path, suffix: str, tail: bytes) -> None:
-    found, error = until_error(file(tmp_path / f"rows{suffix}", PACKERS[suffix](b"{}\n") + tail))
+MEMBER = gzip.compress(b"{}\n", mtime=0)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [b"garbage", b"\0garbage", b"ab", b"\x1f!", b"\0" * 70_000 + b"x" * 100_000, zstandard.compress(b"1\n")],
+    ids=range(6),
+)
+def test_what_trails_gzip_data_is_left_out_with_a_warning(tmp_path: Path, tail: bytes) -> None:
+    source = file(tmp_path / "rows.gz", MEMBER + tail)
+    with capture_logs() as logs:
+        assert numbered(rows(source)) == [(1, b"{}")]
+    assert [(each["event"], each["source"]) for each in logs] == [("source.trailing_bytes", source.name)]
+    assert subprocess.run(["gzip", "-dc", source.name], check=False, capture_output=True).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (MEMBER + b"\x1f", "stops before its end"),
+        (MEMBER + MEMBER[:12], "stops before its end"),
+        (MEMBER + b"\x1f\x8c" + MEMBER[2:], "damaged"),
+        (MEMBER + b"\x00\x00!" + MEMBER[3:] + MEMBER, "damaged"),
+        (MEMBER + b"!" * 5_000 + MEMBER, "damaged"),
+        (PACKERS[".zst"](b"{}\n") + b"garbage", "damaged"),
+    ],
+    ids=range(6),
+)
+def test_what_may_be_the_rest_of_the_rows_is_no_garbage(tmp_path: Path, data: bytes, said: str) -> None:
+    found, error = until_error(file(tmp_path / "rows", data))
     assert numbered(found) == [(1, b"{}")]
     assert error is not None
-    assert "damaged" in error
+    assert said in error
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_name_does_not_say_how_a_file_is_packed(tmp_path: Path, suffix: str) -> None:
+    text = b'{"n": 1}\n{"n": 2}\n'
+    for packed in (text, b"\xef\xbb\xbf" + text, *(pack(text) for pack in PACKERS.values())):
+        found = rows(file(tmp_path / f"rows{suffix}", packed))
+        assert numbered(found) == [(1, b'{"n": 1}'), (2, b'{"n": 2}')]

@@ -77,9 +77,7 @@ def test_any_lines_come_back_as_they_were(
     sizes: list[int],
 ) -> None:
     plain = bom + end.join(lines) + (end if last_end else b"")
-    assume(
-        not plain[len(bom) :].startswith((BOM, b"\xff\xfe", b"\xfe\xff", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"))
-    )
+    assume(not plain[len(bom) :].startswith((BOM, b"\x1f\x8b", b"\x28\xb5\x2f\xfd")))
     cut = len(plain) // parts + 1
     members = [plain[at : at + cut] for at in range(0, len(plain), cut)] or [b""]
     packed = b"".join(PACKERS[suffix](member) for member in members)
@@ -94,7 +92,7 @@ def test_any_lines_come_back_as_they_were(
 @pytest.mark.parametrize("suffix", PACKERS)
 def test_a_file_of_many_blocks(tmp_path: Path, suffix: str) -> None:
     noise = random.Random(7)
-    lines = [noise.randbytes(noise.randrange(1, 3000)).hex().encode() for _ in range(400)]
+    lines = [b'{"": "%s"}' % noise.randbytes(noise.randrange(1, 3000)).hex().encode() for _ in range(400)]
     source = file(tmp_path / f"rows.ndjson{suffix}", PACKERS[suffix](b"\n".join(lines)))
     assert numbered(rows(source)) == list(enumerate(lines, 1))
     assert source.consumed == source.size == Path(source.name).stat().st_size
@@ -147,12 +145,6 @@ def test_memory_is_flat_on_bombs(tmp_path: Path, suffix: str, filling: bytes) ->
     assert count == 2 + {b"\0": 1, b"\n": 0, b"a": repeats * 500}[filling[:1]]
     assert last == b"{}"
     assert peak < 20 * MIB
-
-
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
-def test_other_encodings_are_named(tmp_path: Path, encoding: str) -> None:
-    with pytest.raises(SourceError, match="is UTF-16, not UTF-8"):
-        rows(file(tmp_path / "rows", "\ufeff{}\n".encode(encoding)))
 
 
 def test_only_the_first_line_tells_the_encoding() -> None:

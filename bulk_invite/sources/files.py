@@ -1,10 +1,14 @@
-"""How a file is told, and why it cannot be opened."""
+"""How a file is read and told, and why it cannot be opened."""
 
 from __future__ import annotations
 
 import os
+from typing import Final
 
 from bulk_invite.errors import SourceError
+
+BLOCK_BYTES: Final = 64 * 1024
+"""How much is read at a time."""
 
 
 def printable(path: str) -> str:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from bulk_invite.errors import SourceError
 from bulk_invite.invitation import Position, Row
 
 MAX_LINE_BYTES: Final = 1024 * 1024
 """The longest line that is read, without its line ending."""
 
 _BOM: Final = b"\xef\xbb\xbf"
-_UTF16_BOMS: Final = (b"\xff\xfe", b"\xfe\xff")
 _BLANK: Final = b" \t\r"
 _MAX_BEGUN_BYTES: Final = len(_BOM) + MAX_LINE_BYTES + len(b"\r")
 
@@ -30,7 +28,7 @@ class Lines:
         self._skipping = False  # inside a line over the limit, of which nothing is kept
 
     def feed(self, block: bytes) -> Iterator[Row]:
-        """Rows of the lines that end in this block. SourceError: the text is UTF-16."""
+        """Rows of the lines that end in this block."""
         if self._skipping:
             _, line_end, block = block.partition(b"\n")
             if not line_end:
@@ -38,10 +36,6 @@ class Lines:
             yield self._skipped()
         first, *later = block.split(b"\n")
         self._begun += first
-        if self.count == self._before and self._begun.startswith(_UTF16_BOMS):
-            raise SourceError(
-                f"{self._source}: is UTF-16, not UTF-8.", hint="Save it as UTF-8 and try again."
-            )
         ended: list[bytes] = []
         if later:
             ended = [bytes(self._begun), *later[:-1]]

@@ -13,7 +13,7 @@ import select
 import stat
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +21,11 @@ import structlog
 
 from bulk_invite.errors import SourceError
 from bulk_invite.invitation import Row
-from bulk_invite.sources.compressed import BLOCK_BYTES, CompressedDataError, unpack
-from bulk_invite.sources.files import printable, reason, unopened
+from bulk_invite.sources.beginning import DEFECTS, ForeignFormatError, only_rows, refusal
+from bulk_invite.sources.change import FileChangedError, unchanged_blocks
+from bulk_invite.sources.compressed import unpack
+from bulk_invite.sources.files import BLOCK_BYTES, printable, reason, unopened
+from bulk_invite.sources.formats import MOST_HEAD_BYTES
 from bulk_invite.sources.lines import Lines
 
 _log = structlog.get_logger()
@@ -67,7 +70,7 @@ class NdjsonSource:
     answering: bool = True
 
     def __init__(self, path: str) -> None:
-        """Check that `path` (or `-`) can be read. SourceError says why not."""
+        """Check that `path` (or `-`) can be read, and how a file begins. SourceError says why not."""
         self._path = path
         self.name = printable(path)
         self._called = "Standard input" if path == STDIN else self.name
@@ -84,6 +87,8 @@ class NdjsonSource:
             hint = "Name its files, for example with a glob."
             raise SourceError(f"{self._called}: is a directory.", hint=hint)
         self.size = status.st_size if stat.S_ISREG(status.st_mode) and path != STDIN else None
+        if self.size is not None:
+            self._look_at_beginning()
 
     def batches(
         self, max_rows: int = 500, max_bytes: int = 1 << 20, stop: Callable[[], bool] = lambda: False
@@ -98,8 +103,9 @@ class NdjsonSource:
         Closing the iterator closes the file. It must not be closed while another thread is inside `next`:
         make `stop` true first and wait for that.
 
-        SourceError: cannot be opened; is UTF-16; or cannot be read on, its compressed data is damaged or
-        stops short: then every line before the defect has been handed out, and the line that it tore has not.
+        SourceError: cannot be opened; is of another format; or cannot be read on, was changed meanwhile, its
+        compressed data is damaged or stops short: then every line before the defect has been handed out, and
+        the line that it tore has not.
         """
         self.consumed = self.lines = 0
         with self._opened() as fd, closing(self._lists(fd, max_rows, max_bytes, stop)) as lists:
@@ -173,7 +179,7 @@ class NdjsonSource:
         lines = Lines(self.name, self._before)
         batch: list[Row] = []
         size = 0
-        defect: OSError | CompressedDataError | None = None
+        defect: Exception | None = None
         with closing(self._rows(fd, lines, stop)) as rows:
             try:
                 for row in rows:
@@ -184,8 +190,10 @@ class NdjsonSource:
                     if row is not None:
                         batch.append(row)
                         size += len(row.data)
-            except (OSError, CompressedDataError) as exc:
+            except DEFECTS as exc:
                 defect = exc
+            except ForeignFormatError as exc:
+                raise refusal(self._called, None if self.size is None else self._path, exc) from exc
         self._counted = lines.count
         if batch:
             yield batch
@@ -194,8 +202,7 @@ class NdjsonSource:
 
     def _rows(self, fd: int, lines: Lines, stop: Callable[[], bool]) -> Generator[Row | None]:
         """Rows; None where nothing more is ready."""
-        suffix = os.path.splitext(self._path)[1]  # noqa: PTH122 - Path("-") and odd names stay as they are
-        for block in unpack(self._blocks(fd), suffix):
+        for block in self._plain(fd):
             self.lines += block.count(b"\n")
             yield from lines.feed(block)
             if stop():
@@ -206,14 +213,36 @@ class NdjsonSource:
         if not stop():
             yield from lines.finish()
 
+    def _plain(self, fd: int) -> Iterator[bytes]:
+        suffix = os.path.splitext(self._path)[1]  # noqa: PTH122 - Path("-") and odd names stay as they are
+        return only_rows(unpack(self._blocks(fd), suffix, self._tell_trailing))
+
+    def _tell_trailing(self) -> None:
+        now = "they are left out, as gzip does; all before them is read"
+        _log.warning("source.trailing_bytes", source=self.name, now=now)
+
+    def _look_at_beginning(self) -> None:
+        """Refuse another format before anything is done. Defects are told in their place, when it is read."""
+        try:
+            with self._opened() as fd, suppress(*DEFECTS):
+                for block in self._plain(fd):
+                    if block or self.consumed > MOST_HEAD_BYTES:
+                        return
+        except ForeignFormatError as exc:
+            raise refusal(self._called, self._path, exc) from exc
+
     def _blocks(self, fd: int) -> Iterator[bytes]:
         """Read blocks as they come; an empty one where nothing is ready, to hand on or to stop."""
-        poll = None if stat.S_ISREG(os.fstat(fd).st_mode) else select.poll()
-        if poll is not None:
-            poll.register(fd, select.POLLIN)
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            for block in unchanged_blocks(fd):
+                self.consumed += len(block)
+                yield block
+            return
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
         while True:
             wait_ms = 0
-            while poll is not None and not poll.poll(wait_ms):
+            while not poll.poll(wait_ms):
                 yield b""
                 wait_ms = _STOP_CHECK_MS
             try:
@@ -249,7 +278,12 @@ class NdjsonSource:
         elif not os.access(self._path, os.R_OK):  # opening and closing a FIFO would cut off its writer
             raise PermissionError(None, "Permission denied")
 
-    def _unread(self, exc: OSError | CompressedDataError, line: int) -> SourceError:
-        why = str(exc) if isinstance(exc, CompressedDataError) else f"cannot be read on ({reason(exc)})"
+    def _unread(self, exc: Exception, line: int) -> SourceError:
+        why = f"cannot be read on ({reason(exc)})" if isinstance(exc, OSError) else str(exc)
         hint = "The lines up to there were read; get the file anew and run the same command to go on."
+        if isinstance(exc, FileChangedError):
+            hint = (
+                "The lines up to there were read. Write it under another name, rename it when it is whole, "
+                "and run the same command to go on."
+            )
         return SourceError(f"{self._called}: {why}, after line {line}.", hint=hint)

@@ -1,0 +1,166 @@
+"""Whether an open file is still what it was when its reading began.
+
+A file that is written over in place holds rows of two times, and where the writer stands a row of two halves.
+So the file is looked at after each block, before the block is used: what was written since the last look has
+changed its time of modification, for a file system sets that before it copies the first byte.
+
+Three cases need more than the time. A file that has only grown has another time too: then its beginning, what
+was read last and the new block are read again and have to be the same. So they have to be where only the
+inode has changed (`ctime`: renamed, replaced, linked; or written to, and its time set back). And a clock that
+has not moved on since the last write would give the next one the same time: reading begins when it has, and
+where a later look comes as early, the bytes are compared once more.
+
+Not seen: what is written through mapped memory, until the kernel takes note of it, and on a share what its
+server does not tell.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from bulk_invite.sources.files import BLOCK_BYTES
+from bulk_invite.sources.lines import MAX_LINE_BYTES
+from bulk_invite.sources.waiting import STOP_CHECK
+
+_IS_LINUX: Final = sys.platform == "linux"
+
+_LINUX_REALTIME_COARSE: Final = 5
+"""The clock that file systems of Linux take their times from; the time module has no name for it."""
+
+_TICK: Final = 0.002
+"""Seconds between two looks at that clock, which goes on by 1 to 10 ms at a time."""
+
+_MOMENT: Final = 0.03
+"""Seconds in which that clock has gone on, and a write of a line is done."""
+
+_FINE: Final = 20_000_000
+_COARSE: Final = 2_000_000_000
+"""Nanoseconds that may pass without another time; some file systems keep whole seconds, or two (FAT)."""
+
+
+class FileChangedError(Exception):
+    """The text says how, to stand after a file's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """sure: whether each later change of the file gives it another time."""
+
+    size: int
+    modified: int
+    changed: int
+    sure: bool
+
+
+class ChangeWatch:
+    """Watches the regular file `fd`, which is read block by block from where it stands now.
+
+    has_grown: since then. Raises OSError as the file system does.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.has_grown = False
+        self._fd = fd
+        self._begin = self._end = os.lseek(fd, 0, os.SEEK_CUR)
+        self._first = b""
+        self._recent: deque[bytes] = deque()
+        self._recent_bytes = 0
+        self._opened = _now()
+        self._last = self._look()
+
+    def settles_in(self) -> float:
+        """Seconds to wait, and then to `check`, before reading begins; 0 for most files."""
+        last = self._last
+        # A time that lies ahead is of another clock: to wait for it would not help.
+        left = min(last.modified, self._opened) + _resolution(last.modified) - _now()
+        return 0.0 if last.sure or left <= 0 else max(left / 1e9, _TICK)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nobody seems to write."""
+        return self._last.sure and not self.has_grown
+
+    def check(self, block: bytes) -> bool:
+        """Look at the file after a block was read (b"": at its end); whether it has grown meanwhile.
+
+        FileChangedError: it is another one, and the block must not be used.
+        """
+        last, look = self._last, self._look()
+        if look.size == last.size and look.modified != last.modified:
+            # Who appends changes the time first, and the size when the bytes are there.
+            time.sleep(_MOMENT)
+            look = self._look()
+            if look.size == last.size:
+                raise FileChangedError("was written over while it was read")
+        if look.size < last.size:
+            raise FileChangedError("was cut off while it was read")
+        if (look != last or not last.sure) and not self._is_as_read(block):
+            raise FileChangedError("was written over while it was read")
+        self._last = look
+        self.has_grown = self.has_grown or look.size > last.size
+        self._remember(block)
+        return look.size > last.size
+
+    def _look(self) -> _Look:
+        now = _now()
+        found = os.fstat(self._fd)
+        sure = found.st_mtime_ns + _resolution(found.st_mtime_ns) <= now
+        return _Look(found.st_size, found.st_mtime_ns, found.st_ctime_ns, sure)
+
+    def _is_as_read(self, block: bytes) -> bool:
+        at = self._end - self._recent_bytes
+        for piece in (*self._recent, block):
+            if os.pread(self._fd, len(piece), at) != piece:
+                return False
+            at += len(piece)
+        return os.pread(self._fd, len(self._first), self._begin) == self._first
+
+    def _remember(self, block: bytes) -> None:
+        """Keep the beginning, and of the rest as much as the longest line that may have begun there."""
+        self._first = self._first or block
+        self._end += len(block)
+        self._recent.append(block)
+        self._recent_bytes += len(block)
+        while self._recent_bytes - len(self._recent[0]) >= MAX_LINE_BYTES:
+            self._recent_bytes -= len(self._recent.popleft())
+
+
+def unchanged_blocks(fd: int) -> Iterator[bytes]:
+    """Read a regular file to its end; an empty block where it has to be waited.
+
+    FileChangedError comes in place of a block that may not be what somebody wrote.
+    """
+    watch = ChangeWatch(fd)
+    while seconds := watch.settles_in():
+        time.sleep(min(seconds, STOP_CHECK))
+        watch.check(b"")
+        yield b""
+    has_waited = False
+    while True:
+        block = os.read(fd, BLOCK_BYTES)
+        is_end = not watch.check(block) and not block
+        if block:
+            yield block
+        elif is_end and (has_waited or watch.is_at_rest):
+            return
+        elif is_end:  # a write shows before it is done: what is as young as that gets another look
+            time.sleep(_MOMENT)
+        has_waited = is_end
+
+
+def _now() -> int:
+    """Nanoseconds since the epoch, by the clock that a write would be dated with."""
+    return time.clock_gettime_ns(_LINUX_REALTIME_COARSE) if _IS_LINUX else time.time_ns()
+
+
+def _resolution(modified: int) -> int:
+    """Nanoseconds after a time of modification until another one is certain."""
+    if modified % 1_000_000_000 == 0:
+        return _COARSE
+    return 1 if _IS_LINUX else _FINE
