@@ -12,7 +12,7 @@ from enum import Enum
 from typing import assert_never
 
 from bulk_invite.classify import FULL, NOES, REFUSALS
-from bulk_invite.doubt import Absent, DoubtfulRow, Finding, Found, TooEarly, Unclear
+from bulk_invite.doubt import MAY_BE_MISSING, Absent, DoubtfulRow, Finding, Found, TooEarly, Unclear
 from bulk_invite.errors import BulkInviteError, SenderError, UnknownAnswerError
 from bulk_invite.fault import Fault
 from bulk_invite.invitation import RowError
@@ -178,7 +178,7 @@ def resolve(finding: Finding, row: DoubtfulRow) -> Disposition:
             )
         case Unclear(why):
             # What it was refused with decides when it can be told; the evidence has the other.
-            code = row.code if row.code in NOES else why
+            code = row.code if row.code in NOES or row.code == MAY_BE_MISSING else why
             return Disposition(State.IN_DOUBT, Next.DONE, "unclear", code, row.doubt_since, errors=row.errors)
         case _:  # pragma: no cover
             assert_never(finding)

@@ -31,6 +31,9 @@ class DoubtfulRow:
     body: bytes | None = field(default=None, repr=False)
 
 
+MAY_BE_MISSING: Final = "OlderCheckpoint"
+"""Code of a row that may have been called by what the checkpoint lacks: nothing of a call is known."""
+
 LATE: Final = 60.0
 """Seconds by which a call may leave after its intent was dated: the disk was slow. Later it does not."""
 

@@ -18,7 +18,14 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "Pacing": (*("rate", "max_rate", "burst", "daily_quota", "pace", "probe_interval", "max_in_flight"),),
     "Calls in doubt": (
-        *("token_lifetime", "settling_time", "call_timeout", "max_attempts", "retry_interval"),
+        *(
+            "token_lifetime",
+            "settling_time",
+            "look_up_first",
+            "call_timeout",
+            "max_attempts",
+            "retry_interval",
+        ),
     ),
     "What it tells": (
         *("results", "json_output", "progress", "progress_interval", "log_format", "log_level"),

@@ -12,7 +12,7 @@ import anyio
 from bulk_invite.classify import NOES
 from bulk_invite.commit import Committer
 from bulk_invite.disposition import Disposition, Next
-from bulk_invite.doubt import DoubtfulRow, Finding, may_have_left_by
+from bulk_invite.doubt import MAY_BE_MISSING, DoubtfulRow, Finding, may_have_left_by
 from bulk_invite.journal import NOT_SENT, Answered, Sent, ToSend
 from bulk_invite.outcome import State
 from bulk_invite.report import Report
@@ -45,7 +45,8 @@ class Life:
         self.probes = 0
         self.throttled = 0
         # A no after doubt that an earlier run had no time to look into.
-        self.is_to_be_found = to_send.doubt_since is not None and to_send.code in NOES
+        is_missing = to_send.code == MAY_BE_MISSING
+        self.is_to_be_found = to_send.doubt_since is not None and (is_missing or to_send.code in NOES)
         self.is_denied = False
         self.ended = False
         self._state = State.PENDING if to_send.doubt_since is None else State.IN_DOUBT
@@ -58,7 +59,8 @@ class Life:
         self._elapsed = elapsed
         self._read_at, self._read_after = clock(), elapsed()
         sent = to_send.last_sent or to_send.doubt_since or self._read_at
-        left = may_have_left_by(sent, call_timeout, self._read_at)
+        # Where nothing of a call is known, the last moment for one is.
+        left = min(sent, self._read_at) if is_missing else may_have_left_by(sent, call_timeout, self._read_at)
         # From here on counted by what nobody can set.
         self._left_after = self._read_after - (self._read_at - left)
         self._called_after = self._decided_after = self._read_after

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from bulk_invite.classify import FULL, NO_ID, NOES, classify
+from bulk_invite.doubt import MAY_BE_MISSING
 from bulk_invite.matching import DATED_BEFORE, NOT_COMPARABLE, SEVERAL_INVITATIONS, SEVERAL_ROWS
 from bulk_invite.outcome import (
     Denied,
@@ -115,6 +116,10 @@ _IN_DOUBT: Final = {
     NOT_COMPARABLE: (
         "An invitation may be the row's: name the row's file (`bulk-invite reconcile FILE`), or look at it "
         "in Partner Central."
+    ),
+    MAY_BE_MISSING: (
+        "The checkpoint is older than the last call, so the row may have been sent: run the same command, or "
+        "`bulk-invite reconcile`; `export` says what a look-up came to."
     ),
     "LookUpDenied": (
         "Allow partnercentral:ListEngagementInvitations and partnercentral:GetEngagementInvitation, then run "

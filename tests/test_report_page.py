@@ -175,7 +175,7 @@ def test_it_can_be_read_aloud(hostile: Proof) -> None:
 
 def test_what_is_open_and_what_is_wrong_is_said_at_the_top(hostile: Proof, place: Place) -> None:
     (header,) = Reader().tree(page(hostile)).all("header")
-    assert "All 12 lines" in header.text
+    assert "All 13 lines" in header.text
     assert "Still open, nothing is proven of them: 2 rows." in header.text
     with writing(place) as writer:
         admit(writer, invitation("a"))
@@ -186,7 +186,7 @@ def test_what_is_open_and_what_is_wrong_is_said_at_the_top(hostile: Proof, place
     place.run("DELETE FROM log WHERE event = 'sent'", "UPDATE about SET value = '2' WHERE key = 'version'")
     tree = Reader().tree(page(proof_of(place)))
     (header,) = tree.all("header")
-    assert "4 of 12 lines of the evidence do not add up" in header.text
+    assert "4 of 13 lines of the evidence do not add up" in header.text
     assert "version 2" in header.text
     assert [each.text for each in tree.all("strong")].count("NOT OK") == 4
 
@@ -261,7 +261,7 @@ def test_json_says_the_same(hostile: Proof) -> None:
     said = members(hostile)
     assert (said["rows"], said["created"], said["failed"], said["rejected"]) == (5, 1, 1, 1)
     assert (said["pending"], said["in_doubt"], said["attempts"], said["throttled"]) == (1, 1, 4, 1)
-    assert (said["adds_up"], said["rows_open"], len(said["evidence"])) == (True, 2, 12)
+    assert (said["adds_up"], said["rows_open"], len(said["evidence"])) == (True, 2, 13)
     assert said["repeated"] == {"rows": 1, "calls": 1, "why": {"throttled": 1}}
     assert said["sources"][0]["source"] == HOSTILE
     assert said["last_event"] == "2027-01-16T08:00:02Z"

@@ -9,8 +9,11 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, select
 
 from bulk_invite.checkpoint.encoding import decode_errors, encode_errors
+from bulk_invite.checkpoint.gaps import Suspicion
 from bulk_invite.checkpoint.noting import Known, note_invitations, note_unsent, row_of
 from bulk_invite.checkpoint.schema import invitations, unsent_rows
+from bulk_invite.classify import NOES
+from bulk_invite.doubt import MAY_BE_MISSING
 from bulk_invite.invitation import Invitation, Position, Rejection, RowError
 from bulk_invite.journal import Admission, AlreadySettled, Duplicate, SeenAgain, ToSend
 from bulk_invite.outcome import State
@@ -41,11 +44,13 @@ def admit(
     campaign: str,
     retry_failed: bool,
     follows: bool,
+    suspicion: Suspicion | None = None,
 ) -> list[Admission]:
     """Decide every row of a batch, in order, and note the decisions, all within the caller's transaction.
 
     A token that this run has read before is a duplicate; one from an earlier run is the same row again.
     follows: the source is read again and again, so that the same row may come again in one run.
+    suspicion: when rows may have been called without being known to.
     """
     told = _told(connection, batch) if follows else set()
     known = _look_up(connection, [row.client_token for row in batch if isinstance(row, Invitation)])
@@ -59,9 +64,11 @@ def admit(
             continue
         entry = known.get(row.client_token)
         if entry is None:
-            known[row.client_token] = Known(run, row.position, row.body_hash, State.PENDING)
+            entry = known[row.client_token] = Known(run, row.position, row.body_hash, State.PENDING)
             new.append(row)
-            admissions.append(ToSend(row))
+            if _suspect(entry, suspicion):
+                again.append((row, entry))
+            admissions.append(_go_on(row, entry))
         elif entry.body_hash != row.body_hash and not _may_change(row, entry, run):
             admissions.append(_changed(row, entry) if row.has_key_token else _token_reused(row))
         elif entry.run == run:
@@ -71,6 +78,7 @@ def admit(
             entry.run, entry.body_hash = run, row.body_hash
             if entry.state is State.FAILED and retry_failed:
                 _try_again(entry)
+            _suspect(entry, suspicion)
             again.append((row, entry))
             admissions.append(_go_on(row, entry))
     note_invitations(connection, new, again, run=run, change=change, campaign=campaign)
@@ -82,6 +90,21 @@ def _try_again(entry: Known) -> None:
     """What it was refused with is not to be held against it once more."""
     entry.state = State.PENDING if entry.doubt_since is None else State.IN_DOUBT
     entry.code, entry.errors = "", "[]"
+
+
+def _suspect(entry: Known, suspicion: Suspicion | None) -> bool:
+    """Take a row for one in doubt where calls of it may be missing; whether it is one."""
+    if suspicion is None or (entry.last_sent is not None and entry.last_sent >= suspicion.until):
+        return False
+    if entry.state not in {State.PENDING, State.DEFERRED, State.IN_DOUBT}:
+        return False
+    entry.last_sent = suspicion.until
+    if entry.doubt_since is None:
+        entry.state, entry.doubt_since = State.IN_DOUBT, suspicion.since
+    elif entry.code in NOES:
+        return True  # it is looked up anyway, and what it was refused with counts then
+    entry.code, entry.errors = MAY_BE_MISSING, "[]"
+    return True
 
 
 def _look_up(connection: Connection, tokens: Sequence[str]) -> dict[str, Known]:

@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Protocol
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, insert, select
 
-from bulk_invite.checkpoint.schema import VERSION, about
+from bulk_invite.checkpoint.origin import Origin
+from bulk_invite.checkpoint.schema import VERSION, about, metadata
 from bulk_invite.errors import CheckpointError
 from bulk_invite.journal import Owner
 
@@ -59,6 +60,9 @@ class Database(Protocol):
 
         engine: the one of `held`, outside of a transaction.
         """
+
+    def origin(self) -> Origin:
+        """What tells it from its copies."""
 
     def reading(self) -> Engine:
         """An engine that cannot write, also while a run is writing."""
@@ -112,6 +116,14 @@ def read_about(database: Database, connection: Connection) -> dict[str, str]:
             hint="Use the newer bulk-invite that wrote it.",
         )
     return known
+
+
+def make(database: Database, connection: Connection, catalog: str) -> None:
+    """Make the tables of a new checkpoint."""
+    metadata.create_all(connection)
+    database.mark_as_ours(connection)
+    rows = {"version": str(VERSION), "catalog": catalog}
+    connection.execute(insert(about), [{"key": k, "value": v} for k, v in rows.items()])
 
 
 def require_catalog(database: Database, catalog: str, wanted: str) -> None:

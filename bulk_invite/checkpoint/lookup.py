@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, exists, func, select
 
 from bulk_invite.checkpoint import indexes
 from bulk_invite.checkpoint.encoding import decode_errors
@@ -73,6 +73,16 @@ def in_doubt(connection: Connection, after: str, limit: int) -> list[tuple[Doubt
         (_doubtful(row), Position(row.source, row.line, row.row_key), row.campaign)
         for row in connection.execute(doubtful.order_by(column, invitations.c.client_token))
     ]
+
+
+def has_created(connection: Connection) -> bool:
+    created = select(exists().where(invitations.c.state == State.CREATED.value))
+    return bool(connection.execute(created).scalar_one())
+
+
+def count_in_doubt(connection: Connection) -> int:
+    count = select(func.count()).select_from(invitations)
+    return int(connection.execute(count.where(invitations.c.state == State.IN_DOUBT.value)).scalar_one())
 
 
 def _doubtful(row: Any) -> DoubtfulRow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -21,7 +21,7 @@ _NEW: Final = insert_each(
     invitations, "client_token", "run", "campaign", "state", *_OF_THE_ROW, changed=CHANGE
 )
 # A row that was never sent may have been changed since.
-_MAY_CHANGE: Final = ("run", "state", "code", "errors", *_OF_THE_ROW)
+_MAY_CHANGE: Final = ("run", "state", "code", "errors", "doubt_since", "last_sent", *_OF_THE_ROW)
 _AGAIN: Final = {name: field_for(invitations.c[name]) for name in _MAY_CHANGE}
 # Most of what is read once more is as it was: that is no change to tell of.
 _IS_OTHER: Final = or_(*(invitations.c[name] != _AGAIN[name] for name in ("state", "source", "row_key")))
@@ -61,24 +61,33 @@ def note_invitations(
     campaign: str,
 ) -> None:
     if new:
-        once = {"run": run, "campaign": campaign, "state": State.PENDING.value}
-        rows = ({**_values_of(row), **once} for row in new)
-        connection.execute(_NEW, parameters(rows, change=change))
+        note_rows(
+            connection, ({**values_of(row), "campaign": campaign} for row in new), run=run, change=change
+        )
     if again:
         rows = (
             {
-                **_values_of(row),
+                **values_of(row),
                 "run": run,
                 "state": entry.state.value,
                 "code": entry.code,
                 "errors": entry.errors,
+                "doubt_since": entry.doubt_since,
+                "last_sent": entry.last_sent,
             }
             for row, entry in again
         )
         connection.execute(_SEEN_AGAIN, parameters(rows, change=change))
 
 
-def _values_of(row: Invitation) -> dict[str, object]:
+def note_rows(connection: Connection, rows: Iterable[Mapping[str, object]], *, run: int, change: int) -> None:
+    """Note new rows, of which `values_of` and the campaign are given."""
+    once = {"run": run, "state": State.PENDING.value}
+    connection.execute(_NEW, parameters(({**row, **once} for row in rows), change=change))
+
+
+def values_of(row: Invitation) -> dict[str, object]:
+    """What is kept of a row beside what becomes of it."""
     return {
         "client_token": row.client_token,
         "source": row.position.source,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from heapq import merge
 from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, case, delete, func, insert, inspect, select
 
+from bulk_invite.checkpoint import gaps
 from bulk_invite.checkpoint.schema import log, pacing
 from bulk_invite.doubt import LATE
 from bulk_invite.journal import NOT_SENT, WITHOUT_CALL, PacingMemory
@@ -26,9 +28,17 @@ def calls_of_day(connection: Connection, now: float, *, grace: float) -> Iterato
     """When each call of the last day was answered, in epoch seconds, oldest first, never after `now`.
 
     A call that nobody saw the answer of (the program died) may have been counted up to `grace` seconds after
-    it was sent. Where the clock was set back since, later entries count as of now.
+    it was sent. Where the clock was set back since, later entries count as of now. So do calls that are known
+    to be missing, as of the last moment that they may have been made at.
     """
     grace += LATE
+    missing = gaps.missing(connection, now - _DAY - grace)
+    ends = ((min(now if until is None else until, now) + grace, calls) for until, calls in missing)
+    lost = (time for time, calls in ends if time > now - _DAY for _ in range(calls))
+    yield from merge(_logged(connection, now, grace), lost)
+
+
+def _logged(connection: Connection, now: float, grace: float) -> Iterator[float]:
     counted = _counted(now - _DAY - 2 * grace)
     with connection.execution_options(yield_per=_PAGE).execute(counted) as calls:
         for at, answered in calls:
@@ -41,7 +51,8 @@ def count_of_day(connection: Connection, now: float) -> int:
     """How many calls of the last day the service may count."""
     calls = _counted(now - _DAY - LATE).subquery()
     statement = select(func.count()).select_from(calls).where(calls.c.time > now - _DAY)
-    return int(connection.execute(statement).scalar_one())
+    lost = sum(calls for _, calls in gaps.missing(connection, now - _DAY))
+    return int(connection.execute(statement).scalar_one()) + lost
 
 
 def remember(connection: Connection, memory: PacingMemory) -> None:

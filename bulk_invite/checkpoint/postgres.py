@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg
-import structlog
 from psycopg import errors, sql
 from sqlalchemy import Connection, Engine, create_engine, insert, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from bulk_invite import libpq
+from bulk_invite.checkpoint.cluster import ClusterOrigin, require_durable
 from bulk_invite.checkpoint.database import damaged
 from bulk_invite.checkpoint.schema import about, metadata
 from bulk_invite.checkpoint.schema_examination import advisory_holders, require_rights, require_usable
@@ -29,8 +29,6 @@ from bulk_invite.checkpoint.sqlite import SqliteFile
 from bulk_invite.checkpoint.watchdog import Watchdog
 from bulk_invite.errors import CheckpointError, CheckpointHeldError
 from bulk_invite.journal import Owner
-
-_log = structlog.get_logger()
 
 _PAGE: Final = 1000
 """Rows copied at a time."""
@@ -101,7 +99,7 @@ class PostgresSchema:
                 self._lock(session)
                 require_usable(session, self.name)
                 self._make_schema(session)
-                _require_durable(session)
+                require_durable(session)
                 session.commit()
             watchdog = Watchdog(session.fileno())
             undo.enter_context(watchdog.watching())
@@ -119,6 +117,9 @@ class PostgresSchema:
         # The lock is the session's: as long as that answers, it is ours.
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("SELECT 1")
+
+    def origin(self) -> ClusterOrigin:
+        return ClusterOrigin()
 
     def reading(self) -> Engine:
         with self.translated():
@@ -287,15 +288,3 @@ def _lock_key(*of: str) -> int:
     """The number of an advisory lock: they are a database's, and all who use one share them."""
     digest = hashlib.sha256("\0".join(("bulk-invite", *of)).encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
-
-
-def _require_durable(session: psycopg.Connection[Any]) -> None:
-    """A commit is on the disk when it returns, whatever the role or the database say."""
-    session.execute(
-        "SELECT set_config(name, 'on', false) FROM pg_settings"
-        " WHERE name = 'synchronous_commit' AND setting IN ('off', 'local')"
-    )
-    if session.execute("SHOW fsync").fetchone() == ("off",):
-        _log.warning(
-            "checkpoint.not_durable", why="the server runs with fsync = off: a crash may lose what was sent"
-        )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
 from sqlalchemy import Connection, case, func, inspect, literal, select, union_all
 
-from bulk_invite.checkpoint import evidence, over_time, pacing, problems
+from bulk_invite.checkpoint import evidence, gaps, over_time, pacing, problems
 from bulk_invite.checkpoint.problems import OTHER, RowKeys
 from bulk_invite.checkpoint.schema import VERSION, findings, invitations, log, unsent_rows
 from bulk_invite.claims import Figures
@@ -33,11 +34,14 @@ def proof(
     about: dict[str, str],
     owner: Owner | None,
     active: bool | None,
+    is_older: bool,
 ) -> Proof:
+    """is_older: what is known beside it says so, and no sender has noticed it yet."""
     has_findings = inspect(connection).has_table(findings.name)
     look_ups, of_look_ups = _look_ups(connection) if has_findings else ((), {})
     sources, sources_in_all = _by_source(connection)
     campaigns, campaigns_in_all = _by_campaign(connection)
+    older, doubts = gaps.count(connection)
     throttled = select(func.count()).select_from(log).where(log.c.outcome == pacing.THROTTLED)
     return Proof(
         at=now,
@@ -51,7 +55,9 @@ def proof(
         sources_in_all=sources_in_all,
         campaigns=campaigns,
         campaigns_in_all=campaigns_in_all,
-        figures=Figures(**evidence.figures(connection, has_findings=has_findings), **of_look_ups),
+        figures=Figures(
+            **evidence.figures(connection, has_findings=has_findings), **of_look_ups, older=older + is_older
+        ),
         throttled=int(connection.execute(throttled).scalar_one()),
         repeats=evidence.repeats(connection),
         look_ups=look_ups,
@@ -60,12 +66,12 @@ def proof(
         failures=tuple(problems.last_failures(connection, _MOST_FAILURES, row_keys)),
         course=over_time.course(connection),
         pacing=pacing.recall(connection),
-        notes=_notes(int(about["version"]), has_findings=has_findings),
+        notes=_notes(int(about["version"]), doubts, has_findings=has_findings),
     )
 
 
-def _notes(version: int, *, has_findings: bool) -> tuple[str, ...]:
-    notes = []
+def _notes(version: int, doubts: Sequence[str], *, has_findings: bool) -> tuple[str, ...]:
+    notes = [f"It may once have been older than the last call: {why}." for why in dict.fromkeys(doubts)]
     if version < VERSION:
         notes.append(
             f"The checkpoint has version {version}, of an older program; this one writes version {VERSION}."

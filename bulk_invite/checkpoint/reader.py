@@ -10,7 +10,7 @@ from typing import Final, Self
 
 from sqlalchemy import ColumnElement, Connection, Table, func, inspect, literal, null, select, union_all
 
-from bulk_invite.checkpoint import pacing, problems, proving
+from bulk_invite.checkpoint import generation, pacing, problems, proving
 from bulk_invite.checkpoint.database import read_about
 from bulk_invite.checkpoint.encoding import decode_errors
 from bulk_invite.checkpoint.place import database_at
@@ -125,6 +125,7 @@ class CheckpointReader:
 
     def proof(self, now: float) -> Proof:
         """All that a report says; `now` in epoch seconds. A million rows take a minute or more."""
+        beside = self._database.origin().known()  # before: a run may be writing both
         with self._database.translated(), self._engine.begin() as connection:
             return proving.proof(
                 connection,
@@ -134,7 +135,22 @@ class CheckpointReader:
                 about=self._about,
                 owner=self.owner,
                 active=self._database.has_sender(),
+                is_older=generation.is_behind(connection, beside),
             )
+
+    def why_older(self) -> str:
+        """Why it may be older than the last call, where no sender has noticed it yet; "" where it is not."""
+        origin = self._database.origin()
+        beside = origin.known()
+        with self._database.translated(), self._engine.begin() as connection:
+            if generation.is_behind(connection, beside):
+                return f"{origin.beside} beside it knows of later transactions"
+            return origin.why_a_copy(connection) if inspect(connection).has_table("generation") else ""
+
+    def risk(self) -> str:
+        """What may be lost of it that was committed; "" where nothing is known to be."""
+        with self._database.translated(), self._engine.begin() as connection:
+            return self._database.origin().risk(connection)
 
     def records(self, states: Sequence[State]) -> Iterator[Record]:
         """Rows in the given states (all when empty), by source and line, without loading them whole."""

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Float, Integer, func, update
+from sqlalchemy import Connection, Float, Integer, and_, bindparam, case, func, null, select, update
 
+from bulk_invite.checkpoint import gaps
 from bulk_invite.checkpoint.bulk import CHANGE, field, field_for, insert_each, parameters
 from bulk_invite.checkpoint.encoding import encode_errors, encode_evidence
 from bulk_invite.checkpoint.schema import findings, invitations, log, runs
+from bulk_invite.doubt import Found
 from bulk_invite.journal import Answered, Event, Sent
 from bulk_invite.outcome import State
+
+RECOVERED: Final = "recovered"
+"""Outcome, in the log, of an intent that was lost with what an older checkpoint lacks."""
 
 _OF_THE_ROW: Final = invitations.c.client_token == field_for(invitations.c.client_token)
 _AT: Final = field("at", Float)
@@ -37,8 +42,17 @@ _MARK_ANSWERED: Final = (
     .values(
         **{name: field_for(invitations.c[name]) for name in _ANSWERED},
         attempts=invitations.c.attempts - field("uncounted", Integer),
+        # A row that turned out not to have been called was sent at no time.
+        last_sent=case(
+            (and_(invitations.c.first_sent.is_(None), field("doubt_since", Float).is_(None)), null()),
+            else_=invitations.c.last_sent,
+        ),
         changed=CHANGE,
     )
+)
+_TURNED_UP: Final = select(invitations.c.client_token).where(
+    invitations.c.client_token.in_(bindparam("tokens", expanding=True)),
+    invitations.c.first_sent.is_(None),
 )
 _LOG: Final = insert_each(log, "client_token", "event", "at", "outcome", "request_id")
 _FINDINGS: Final = insert_each(findings, "client_token", "at", "evidence")
@@ -52,6 +66,7 @@ def record(connection: Connection, events: Sequence[Event], *, run: int, change:
     if sent:
         changed += connection.execute(_MARK_SENT, parameters(map(_log_entry, sent), change=change)).rowcount
     if answered:
+        _note_turned_up(connection, answered, change)
         changed += connection.execute(
             _MARK_ANSWERED, parameters(map(_answered, answered), change=change)
         ).rowcount
@@ -63,6 +78,26 @@ def record(connection: Connection, events: Sequence[Event], *, run: int, change:
     last = max(event.at for event in events)
     connection.execute(update(runs).where(runs.c.run == run).values(last_event=last))
     return True
+
+
+def _note_turned_up(connection: Connection, answered: Sequence[Answered], change: int) -> None:
+    """Make up for the intents of calls that were not known of, whose invitations were found."""
+    arrived = {
+        event.client_token: event.at
+        if event.finding.invitation.invited_at is None
+        else event.finding.invitation.invited_at
+        for event in answered
+        if isinstance(event.finding, Found)
+    }
+    if not arrived:
+        return
+    tokens = connection.execute(_TURNED_UP, {"tokens": list(arrived)}).scalars().all()
+    if not tokens:
+        return
+    sent = [{**_log_entry(Sent(token, arrived[token])), "outcome": RECOVERED} for token in tokens]
+    connection.execute(_MARK_SENT, parameters(sent, change=change))
+    connection.execute(_LOG, parameters(sent))
+    gaps.found(connection, len(tokens))
 
 
 def _answered(event: Answered) -> dict[str, object]:

@@ -10,7 +10,10 @@ from contextlib import closing
 from itertools import count
 from pathlib import Path
 
+from bulk_invite.checkpoint.generation import Generation
+from bulk_invite.checkpoint.origin import FileOrigin, beside
 from bulk_invite.checkpoint.standing import KEY
+from bulk_invite.errors import CheckpointError
 
 
 def saved_beside(path: Path) -> list[Path]:
@@ -27,7 +30,7 @@ def save(held: sqlite3.Connection, name: str, folders: Iterable[Path]) -> Path |
     for folder in folders:
         try:
             return _saved(held, folder / f"{name}.saved")
-        except (OSError, sqlite3.Error):
+        except (OSError, sqlite3.Error, CheckpointError):
             continue
     return None
 
@@ -44,10 +47,20 @@ def _saved(held: sqlite3.Connection, wanted: Path) -> Path:
     path = _made(wanted)
     try:
         copy(held, path)
-    except sqlite3.Error:
+        _keep_beside(path)
+    except (sqlite3.Error, CheckpointError):
         path.unlink()
         raise
     return path
+
+
+def _keep_beside(path: Path) -> None:
+    """What tells that the copy is as new as the last call: see `origin`."""
+    with closing(sqlite3.connect(path)) as saved:
+        kept = saved.execute("SELECT checkpoint, number, calls, at FROM generation").fetchone()
+    if kept is not None:
+        with closing(FileOrigin(beside(path))) as origin:
+            origin.keep(Generation(*kept))
 
 
 def _made(wanted: Path) -> Path:

@@ -119,6 +119,32 @@ findings = Table(
 
 Index("findings_by_token", findings.c.client_token)
 
+generation = Table(
+    "generation",
+    metadata,
+    Column("checkpoint", Text, nullable=False, comment="what tells it from all others"),
+    Column("number", BigInteger, nullable=False, comment="of the last transaction"),
+    Column("calls", BigInteger, nullable=False, comment="that were ever let go"),
+    Column("at", Float, comment="of the last of them"),
+    Column("wrote", BigInteger, comment="the database's own number of the transaction that wrote this row"),
+    Column("system", Text, comment="the database cluster that it was written in"),
+    Column("timeline", BigInteger, comment="another one after each promotion of a standby"),
+    Column("replicated", BigInteger, comment="1 where commits waited for a standby"),
+)
+"""One row: what a checkpoint ends with. Older programs do without it."""
+
+gaps = Table(
+    "gaps",
+    metadata,
+    Column("entry", _Number, primary_key=True),
+    Column("since", Float, nullable=False, comment="epoch seconds; 0 for at any time"),
+    Column("until", Float, comment="none while no run has begun since it was found"),
+    Column("calls", BigInteger, comment="that are missing, where it is known"),
+    Column("found", BigInteger, nullable=False, comment="of them, by look-ups"),
+    Column("why", Text, nullable=False, comment="how it was found"),
+)
+"""Append-only: when it was found to be older than the last call. Older programs do without it."""
+
 pacing = Table(
     "pacing",
     metadata,

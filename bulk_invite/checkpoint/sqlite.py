@@ -24,6 +24,7 @@ from bulk_invite.checkpoint.file_examination import (
 )
 from bulk_invite.checkpoint.hold import Hold
 from bulk_invite.checkpoint.identity import require_no_mount, require_one_name
+from bulk_invite.checkpoint.origin import FileOrigin, beside
 from bulk_invite.checkpoint.standing import note_standing, require_log_here, standing_of
 from bulk_invite.errors import CheckpointError
 from bulk_invite.journal import Owner
@@ -183,6 +184,9 @@ class SqliteFile:
         ):
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
+
+    def origin(self) -> FileOrigin:
+        return FileOrigin(beside(self._path.resolve()))
 
     def describe(self, connection: Connection) -> str:
         return f"journal mode {connection.exec_driver_sql('PRAGMA journal_mode').scalar_one()}"

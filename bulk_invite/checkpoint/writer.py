@@ -12,16 +12,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Connection, Engine, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, Engine, delete, func, insert, select
 
-from bulk_invite.checkpoint import admission, binding, changes, lookup, pacing, reading, recording
-from bulk_invite.checkpoint.database import Database, read_about, require_catalog
+from bulk_invite.checkpoint import admission, binding, changes, lookup, owning, pacing, reading, recording
+from bulk_invite.checkpoint.database import Database, make, read_about, require_catalog
+from bulk_invite.checkpoint.gaps import Gap, Suspicion
+from bulk_invite.checkpoint.lineage import Lineage
 from bulk_invite.checkpoint.migration import migrate
 from bulk_invite.checkpoint.place import database_at
+from bulk_invite.checkpoint.recollection import Recollection
 from bulk_invite.checkpoint.schema import (
-    VERSION,
-    about,
-    invitations,
     metadata,
     runs,
     unsent_rows,
@@ -29,34 +29,40 @@ from bulk_invite.checkpoint.schema import (
 from bulk_invite.doubt import DoubtfulRow, SettledRow
 from bulk_invite.errors import CheckpointError
 from bulk_invite.invitation import Invitation, Position, Rejection
-from bulk_invite.journal import Admission, Arrived, Change, Event, Mark, Owner, PacingMemory, Record
-from bulk_invite.outcome import State
+from bulk_invite.journal import Admission, Arrived, Change, Event, Mark, Owner, PacingMemory, Record, ToSend
 from bulk_invite.text_forms import TextForms
 
 
 class CheckpointWriter:
     """Open with `CheckpointWriter.open`, then `claim`, then `begin_run`."""
 
-    def __init__(self, database: Database, engine: Engine, undo: ExitStack) -> None:
+    def __init__(self, database: Database, engine: Engine, lineage: Lineage) -> None:
         self._database = database
         self._engine = engine
-        self._undo = undo
+        self._lineage = lineage
+        self._undo = ExitStack()
         self._run = 0
         self._changes = 0
         self._catalog = ""
 
     @classmethod
-    def open(cls, place: str | Path, *, catalog: str, schema: str = "") -> CheckpointWriter:
+    def open(
+        cls, place: str | Path, *, catalog: str, schema: str = "", recollection: Recollection | None = None
+    ) -> CheckpointWriter:
         """Open or create the checkpoint for a catalog.
 
-        place: a file, or the URL of a database, where it stands in `schema`.
+        place: a file, or the URL of a database, where it stands in `schema`. recollection: what this program
+        knows of it from before.
         Raises CheckpointHeldError when another sender holds it; CheckpointError when it is damaged, not
         writable, of another catalog, of a newer version, or not a checkpoint.
         """
         database = database_at(place, schema)
         with ExitStack() as undo:
             engine = undo.enter_context(database.held())
-            writer = cls(database, engine, undo)
+            origin = database.origin()
+            undo.callback(origin.close)
+            lineage = Lineage(database.name, origin, recollection or Recollection())
+            writer = cls(database, engine, lineage)
             with database.translated():
                 writer._prepare(catalog)
             writer._undo = undo.pop_all()
@@ -75,6 +81,11 @@ class CheckpointWriter:
         """What the checkpoint is called where it is told of."""
         return self._database.name
 
+    @property
+    def suspicion(self) -> Suspicion | None:
+        """When rows may have been called without being known to; of the run."""
+        return self._lineage.suspicion
+
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         with self._database.translated(), self._database.timing():
@@ -82,6 +93,15 @@ class CheckpointWriter:
                 yield connection
             # What is on the disk is of use only where it is found again.
             self._database.require_in_place(self._engine)
+
+    @contextmanager
+    def _generation(self, events: Sequence[Event] = ()) -> Iterator[Connection]:
+        """A transaction that counts as the checkpoint's next one."""
+        with self._transaction() as connection:
+            self._lineage.enter(connection, self._next_change())
+            yield connection
+            self._lineage.advance(connection, events)
+        self._lineage.keep(self._run, events)
 
     def _next_change(self) -> int:
         """Of this transaction; they grow from one to the next, and from run to run."""
@@ -95,27 +115,9 @@ class CheckpointWriter:
         """
         with self._transaction() as connection:
             known = read_about(self._database, connection)
-            if "key_hash" in known:
-                first = Owner(known["account"], known["key_hash"])
-                if not first.is_same_as(owner):
-                    raise CheckpointError(
-                        f"The checkpoint {self.name} belongs to {first}; the credentials are of {owner}.",
-                        hint="Use the credentials of that account, or another checkpoint with --checkpoint.",
-                    )
-                # A key may be rotated, and STS may answer this time: keep the best that is known.
-                owner = Owner(owner.account or first.account, owner.key_hash)
-            elif not owner.is_known:
-                return
-            self._database.reserve(connection, owner, self._catalog)
-            rows = [
-                {"name": "account", "new": owner.account},
-                {"name": "key_hash", "new": owner.key_hash},
-            ]
-            if "key_hash" in known:
-                statement = update(about).where(about.c.key == bindparam("name"))
-                connection.execute(statement.values(value=bindparam("new")), rows)
-            else:
-                connection.execute(insert(about), [{"key": r["name"], "value": r["new"]} for r in rows])
+            if (first := owning.merged(known, owner, self.name)) is not None:
+                self._database.reserve(connection, first, self._catalog)
+                owning.note(connection, known, first)
 
     def require_tokens(self, source: str, campaign: str, token_from: str, forms: TextForms) -> None:
         """See `binding.require_tokens`."""
@@ -135,17 +137,22 @@ class CheckpointWriter:
         with self._transaction() as connection:
             return reading.known_keys(connection, source, campaign, limit)
 
-    def begin_run(self, now: float) -> None:
-        """Start counting duplicates and time afresh; `now` in epoch seconds."""
-        with self._transaction() as connection:
-            started = connection.execute(insert(runs).values(started=now, last_event=now))
-            (self._run,) = started.inserted_primary_key or (0,)
+    def begin_run(self, now: float, *, look_up_first: bool | None = None) -> list[Gap]:
+        """Start counting duplicates and time afresh; `now` in epoch seconds. Says where calls may be missing.
+
+        look_up_first: whether rows are taken for such that may have been called (True: all that are open,
+        False: none). None: where calls may be missing.
+        """
+        with self._generation() as connection:
+            # By ourselves: what counts runs in a database may itself be older than the last one.
+            self._run = 1 + (connection.execute(select(func.max(runs.c.run))).scalar_one() or 0)
+            connection.execute(insert(runs).values(run=self._run, started=now, last_event=now))
+            return self._lineage.begin_run(connection, now, look_up_first=look_up_first)
 
     def has_created(self) -> bool:
         """Whether any invitation was ever created from this checkpoint."""
-        created = select(exists().where(invitations.c.state == State.CREATED.value))
         with self._transaction() as connection:
-            return bool(connection.execute(created).scalar_one())
+            return lookup.has_created(connection)
 
     def admit(
         self,
@@ -161,10 +168,10 @@ class CheckpointWriter:
         reached: how far its source is read by that, where a reading or a following can go on from it.
         follows: see `admission.admit`.
         """
-        with self._transaction() as connection:
+        with self._generation() as connection:
             if reached is not None:
                 reading.note(connection, reached, campaign)
-            return admission.admit(
+            admitted = admission.admit(
                 connection,
                 batch,
                 run=self._run,
@@ -172,7 +179,11 @@ class CheckpointWriter:
                 campaign=campaign,
                 retry_failed=retry_failed,
                 follows=follows,
+                suspicion=self._lineage.suspicion,
             )
+        to_send = (each.invitation for each in admitted if isinstance(each, ToSend))
+        self._lineage.admitted(to_send, campaign)
+        return admitted
 
     def end_source(self, source: str, campaign: str) -> None:
         """Forget rejected rows and duplicates that a source, now read to its end, has no more."""
@@ -223,6 +234,8 @@ class CheckpointWriter:
         with self._transaction() as connection:
             for time in pacing.calls_of_day(connection, now, grace=grace):
                 into(time)
+        for _ in range(self._lineage.lost):
+            into(now)
 
     def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
         """The rows in doubt, and those with an invitation, of some engagements."""
@@ -236,15 +249,12 @@ class CheckpointWriter:
 
     def count_in_doubt(self) -> int:
         """How many rows are in doubt."""
-        count = (
-            select(func.count()).select_from(invitations).where(invitations.c.state == State.IN_DOUBT.value)
-        )
         with self._transaction() as connection:
-            return int(connection.execute(count).scalar_one())
+            return lookup.count_in_doubt(connection)
 
     def record(self, events: Sequence[Event]) -> None:
         """Commit events of different rows in one transaction; they are on the disk when this returns."""
-        with self._transaction() as connection:
+        with self._generation(events) as connection:
             if not recording.record(connection, events, run=self._run, change=self._next_change()):
                 raise CheckpointError(
                     f"The checkpoint {self.name} was changed from outside: rows of this run are gone.",
@@ -268,12 +278,11 @@ class CheckpointWriter:
         with self._engine.begin() as connection:
             known = read_about(self._database, connection)
             if not known:
-                metadata.create_all(connection)
-                self._database.mark_as_ours(connection)
-                rows = {"version": str(VERSION), "catalog": catalog}
-                connection.execute(insert(about), [{"key": k, "value": v} for k, v in rows.items()])
+                make(self._database, connection, catalog)
+                self._lineage.begin(connection)
                 return
             require_catalog(self._database, known["catalog"], catalog)
             migrate(connection, int(known["version"]))
             metadata.create_all(connection)  # what an older program did not know of
             self._database.require_sound(connection)
+            self._lineage.examine(connection)

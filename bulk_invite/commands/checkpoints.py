@@ -18,6 +18,7 @@ from bulk_invite.sources.waiting import wait
 if TYPE_CHECKING:
     from bulk_invite.checkpoint.database import Database
     from bulk_invite.checkpoint.reader import CheckpointReader
+    from bulk_invite.checkpoint.recollection import Recollection
     from bulk_invite.checkpoint.writer import CheckpointWriter
 
 _log = structlog.get_logger()
@@ -47,11 +48,12 @@ def open_writer(
     settings: Settings,
     stop: Callable[[], bool] = lambda: False,
     waits: Callable[[str], None] = lambda _: None,
+    recollection: Recollection | None = None,
 ) -> CheckpointWriter:
     """The checkpoint to send by, at once or (`wait_for_lock`) when no other sender has it any more.
 
-    waits: told what for. stop: asked while waiting; true ends that with the error that is waited out. Raises
-    CheckpointError.
+    recollection: what this program knows of it from before. waits: told what for. stop: asked while waiting;
+    true ends that with the error that is waited out. Raises CheckpointError.
     """
     from bulk_invite.checkpoint.writer import CheckpointWriter  # noqa: PLC0415
 
@@ -59,7 +61,10 @@ def open_writer(
     while True:
         try:
             return CheckpointWriter.open(
-                settings.checkpoint, catalog=settings.catalog, schema=settings.checkpoint_schema
+                settings.checkpoint,
+                catalog=settings.catalog,
+                schema=settings.checkpoint_schema,
+                recollection=recollection,
             )
         except CheckpointError as error:
             # A standby outlives what its database goes through, too.

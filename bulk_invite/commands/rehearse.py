@@ -44,7 +44,7 @@ def rehearse(
                 require_catalog(database, reader.catalog, settings.catalog)
                 reader.copy_to(copy)
         with CheckpointWriter.open(copy, catalog=settings.catalog) as writer:
-            writer.begin_run(time.time())
+            writer.begin_run(time.time(), look_up_first=False)  # a copy, and meant to be one
             for source in sources:
                 bind(writer, source, settings, stop)
                 for batch in source.batches(stop=stop):

@@ -28,6 +28,7 @@ from bulk_invite.commands.joining import (
 )
 from bulk_invite.commands.memory import Memory
 from bulk_invite.commands.monitor import Round
+from bulk_invite.commands.older import begin_run, wait_for_lists
 from bulk_invite.commands.oversight import Oversight
 from bulk_invite.commands.pacing import limits_of, make_clock
 from bulk_invite.commands.service import claim, connected, endpoint_of
@@ -244,10 +245,11 @@ class Run:
         )
         self._claimed = True
         await bind_tokens(lasting, self._sources, lambda: self._stop.draining)
-        await run_sync(lasting.writer.begin_run, time.time())
+        await begin_run(lasting)
         tell_start("run.started", lasting)
         memory.begin()
         write_back.begin()
+        await wait_for_lists(lasting)
 
 
 def _failures(settings: Settings) -> FailureLimit:

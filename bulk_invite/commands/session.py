@@ -14,6 +14,7 @@ import structlog
 from anyio.to_thread import run_sync
 
 from bulk_invite.admitter import Admitter
+from bulk_invite.checkpoint.recollection import Recollection
 from bulk_invite.commands.checkpoints import open_writer
 from bulk_invite.commands.joining import (
     Lasting,
@@ -25,6 +26,7 @@ from bulk_invite.commands.joining import (
 )
 from bulk_invite.commands.memory import Memory
 from bulk_invite.commands.monitor import Round
+from bulk_invite.commands.older import begin_run, wait_for_lists
 from bulk_invite.commands.oversight import Oversight
 from bulk_invite.commands.pacing import limits_of, make_clock
 from bulk_invite.commands.service import claim, connected, endpoint_of
@@ -74,10 +76,11 @@ class Session:
         health: Health,
         oversight: Oversight,
         pipes: dict[str, Pipe],
+        recollection: Recollection,
         *,
         trusted: bool,
     ) -> None:
-        """pipes: those that stay open from one session to the next.
+        """pipes: those that stay open from one session to the next. recollection: likewise.
 
         trusted: the endpoint did not refuse the sender the last time.
         """
@@ -87,6 +90,7 @@ class Session:
         self._health = health
         self._oversight = oversight
         self._pipes = pipes
+        self._recollection = recollection
         self._trusted = trusted
         self._stop = StopSwitch()
         self._draining = False
@@ -109,7 +113,8 @@ class Session:
         sources: Sequence[Followed] = await run_sync(open_followed, self._names, settings, self._pipes)
         self._outcomes = await run_sync(open_outcomes, self._names, sources, settings)
         self._oversight.monitor.follow([source.name for source in sources])
-        writer = await run_sync(open_writer, settings, self._is_draining, self._health.checkpoint.fails)
+        waits = self._health.checkpoint.fails
+        writer = await run_sync(open_writer, settings, self._is_draining, waits, self._recollection)
         with ExitStack() as stack:
             for target in self._outcomes:
                 stack.callback(target.writer.pause)
@@ -183,12 +188,13 @@ class Session:
         )
 
     async def _open(self, lasting: Lasting, memory: Memory, write_back: WriteBack) -> None:
-        await run_sync(lasting.writer.begin_run, time.time())
+        await begin_run(lasting)
         if not self.begun:
             tell_start("serve.started", lasting)
         self.begun = True
         memory.begin()
         write_back.begin()
+        await wait_for_lists(lasting)
 
     async def _end(self, write_back: WriteBack) -> None:
         """Write the last changes back; where another round follows, that one does it and nobody waits."""

@@ -11,6 +11,7 @@ from typing import Final
 import anyio
 import structlog
 
+from bulk_invite.checkpoint.recollection import Recollection
 from bulk_invite.clock import utc_text
 from bulk_invite.commands.descriptors import make_room
 from bulk_invite.commands.logging import configure_logs
@@ -73,6 +74,7 @@ class Supervisor:
         self._ending = False
         self._reloading = False
         self._pipes: dict[str, Pipe] = {}
+        self._recollection = Recollection()
         self._begun = False
         self._proven: Settings | None = None
 
@@ -87,7 +89,13 @@ class Supervisor:
             if self._reloading:
                 self._read_configuration()
             session = self._at_hand = Session(
-                self._names, self.settings, self._health, oversight, self._pipes, trusted=trusted
+                self._names,
+                self.settings,
+                self._health,
+                oversight,
+                self._pipes,
+                self._recollection,
+                trusted=trusted,
             )
             try:
                 await session.run()

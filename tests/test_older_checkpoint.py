@@ -1,0 +1,152 @@
+"""A checkpoint that is older than the last call, while the service has forgotten the tokens."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import Emulator, Ran, emulator, run, running, wait_until
+from rows import make_rows, messages, write_rows
+
+OPTIONS = ("--settling-time", "300ms", "--daily-quota", "none", "--json", "--log-format", "json")
+ROWS = make_rows(16)
+_FILES = ("bulk-invite.db", "bulk-invite.db-wal")
+
+
+@pytest.fixture
+def service() -> Iterator[Emulator]:
+    """It forgets every token at once."""
+    with emulator(latency=0.02, token_retention=0.05) as running_service:
+        yield running_service
+
+
+def _has_calls(service: Emulator, count: int) -> bool:
+    return len(service.calls()) >= count
+
+
+def _killed_later(service: Emulator, folder: Path) -> None:
+    """A run that is killed after ten calls; a copy of its checkpoint is from when it had made four."""
+    source = write_rows(folder / "rows.ndjson", ROWS)
+    (folder / "copy").mkdir()
+    command = ("send", source, "--endpoint-url", service.url, *OPTIONS, "--rate", "25")
+    with running(*command, cwd=folder) as sender:
+        wait_until(partial(_has_calls, service, 4))
+        for name in _FILES:
+            shutil.copy(folder / name, folder / "copy")
+        wait_until(partial(_has_calls, service, 10))
+        sender.signal(signal.SIGKILL)
+    time.sleep(0.1)  # until the tokens are forgotten
+
+
+def _restored(folder: Path) -> None:
+    (folder / "bulk-invite.db-shm").unlink(missing_ok=True)
+    for name in _FILES:
+        shutil.copy(folder / "copy" / name, folder)
+
+
+def _sent(service: Emulator, folder: Path, *more: str) -> Ran:
+    source = folder / "rows.ndjson"
+    return run("send", source, "--endpoint-url", service.url, *OPTIONS, *more, "--rate", "100", cwd=folder)
+
+
+def _event(ran: Ran, name: str) -> dict[str, Any]:
+    (found,) = [event for event in ran.events if event["event"] == name]
+    return found
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    ran = run("report", "--json", cwd=folder)
+    told: dict[str, Any] = json.loads(ran.stdout)
+    return told
+
+
+def _line_is_ok(folder: Path) -> bool:
+    """Whether the report says that no call was ever missing."""
+    told = json.loads(run("report", "--json", cwd=folder).stdout)
+    (line,) = [each for each in told["evidence"] if each["key"] == "whole"]
+    assert told["adds_up"] is all(each["ok"] for each in told["evidence"])
+    ok: bool = line["ok"]
+    return ok
+
+
+def test_an_older_copy_in_its_place_is_noticed_and_nobody_is_invited_twice(
+    service: Emulator, tmp_path: Path
+) -> None:
+    _killed_later(service, tmp_path)
+    assert _line_is_ok(tmp_path)
+    _restored(tmp_path)
+    assert not _line_is_ok(tmp_path)  # though no sender has seen it yet
+    before = len(service.invitations())
+    ran = _sent(service, tmp_path)
+    assert ran.code == 0, ran.stderr
+    assert service.messages() == Counter(messages(ROWS))
+    told = _event(ran, "checkpoint.older")
+    assert "bulk-invite.db.last" in told["why"]
+    assert 4 <= told["missing_calls"] <= before
+    assert not _line_is_ok(tmp_path)
+    status = run("status", "--json", cwd=tmp_path).json
+    assert (status["created"], status["in_doubt"]) == (16, 0)
+
+
+def test_a_copy_that_was_taken_elsewhere_may_be_older(service: Emulator, tmp_path: Path) -> None:
+    _killed_later(service, tmp_path)
+    shutil.copy(tmp_path / "rows.ndjson", tmp_path / "copy")
+    for path in tmp_path.glob("bulk-invite.db*"):
+        path.unlink()
+    ran = _sent(service, tmp_path / "copy")
+    assert ran.code == 0, ran.stderr
+    assert service.messages() == Counter(messages(ROWS))
+    assert "bulk-invite.db.last" in _event(ran, "checkpoint.perhaps_older")["why"]
+    again = _sent(service, tmp_path / "copy")
+    assert [event["event"] for event in again.events if "older" in event["event"]] == []
+
+
+def test_both_files_moved_or_killed_and_gone_on_with_are_as_new_as_ever(
+    service: Emulator, tmp_path: Path
+) -> None:
+    _killed_later(service, tmp_path)
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for path in [*tmp_path.glob("bulk-invite.db*"), tmp_path / "rows.ndjson"]:
+        shutil.move(path, moved)
+    ran = _sent(service, moved, "--no-look-up-first")
+    assert ran.code == 0, ran.stderr
+    assert [event["event"] for event in ran.events if "older" in event["event"]] == []
+    assert _line_is_ok(moved)
+
+
+def test_look_up_first_finds_what_a_checkpoint_that_is_gone_has_sent(
+    service: Emulator, tmp_path: Path
+) -> None:
+    _killed_later(service, tmp_path)
+    for path in tmp_path.glob("bulk-invite.db*"):
+        path.unlink()
+    lists = len(service.reads())
+    ran = _sent(service, tmp_path, "--look-up-first")
+    assert ran.code == 0, ran.stderr
+    assert service.messages() == Counter(messages(ROWS))
+    assert len(service.reads()) > lists
+    found = [each for each in run("export", cwd=tmp_path).lines if each["evidence"]]
+    assert len(found) == len(ROWS)
+    assert {each["evidence"]["finding"] for each in found} == {"found", "absent"}
+    assert _line_is_ok(tmp_path)  # nothing says that it was older
+
+
+def test_a_new_checkpoint_beside_the_file_of_another_is_older_than_its_calls(
+    service: Emulator, tmp_path: Path
+) -> None:
+    _killed_later(service, tmp_path)
+    for name in (*_FILES, "bulk-invite.db-shm"):
+        (tmp_path / name).unlink()
+    ran = _sent(service, tmp_path)
+    assert ran.code == 0, ran.stderr
+    assert service.messages() == Counter(messages(ROWS))
+    assert _event(ran, "checkpoint.older")["missing_calls"] >= 10
