@@ -74,6 +74,8 @@ class Server:
         if primary is None:
             subprocess.run(["cp", "-a", f"{_new_cluster()}/.", self._folder], check=True)
         else:
+            owner = _new_cluster().stat()  # whoever the server runs as
+            os.chown(self._folder, owner.st_uid, owner.st_gid)
             where = ("-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres")
             options = ("--write-recovery-conf", "--no-sync", "--checkpoint=fast", "-D", str(self._folder))
             self._program("pg_basebackup", *where, *options)
@@ -104,6 +106,12 @@ class Server:
     def become_standby(self) -> None:
         """From its next start on, until it is promoted: read-only, waiting for what a primary writes."""
         (self._folder / "standby.signal").touch()
+
+    def set_up(self, setting: str) -> None:
+        """Change a setting while it runs."""
+        with (self._folder / "postgresql.auto.conf").open("a") as settings:
+            settings.write(f"{setting}\n")
+        self._control("reload")
 
     def promote(self) -> None:
         """End its life as a standby: what the primary has written since is not there."""
