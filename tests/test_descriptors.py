@@ -40,7 +40,7 @@ def _limits() -> Iterator[None]:
     ],
 )
 def test_the_soft_limit_becomes_what_is_needed(given: dict[str, object], soft: int) -> None:
-    make_room(settings(**given))
+    assert make_room(settings(**given)) == soft
     assert resource.getrlimit(LIMIT)[0] == soft
 
 

@@ -126,6 +126,7 @@ def test_where_all_is_well_it_says_so_changes_nothing_and_invites_nobody(tmp_pat
     sources = ["source rows.ndjson", "source fifo", "source inbox", "source -"]
     assert list(found) == [
         *order.split(),
+        "open files",
         "disk",
         "results",
         *sources,
@@ -167,7 +168,7 @@ def test_where_nothing_is_there_every_line_says_what_to_do(tmp_path: Path) -> No
     assert any(
         line.startswith("failed: checkpoint: The folder of the checkpoint away/a.db does") for line in lines
     )
-    assert counts == "13 checks: 3 ok, 3 failed, 7 skipped."
+    assert counts == "14 checks: 4 ok, 3 failed, 7 skipped."
 
 
 def test_a_terminal_gets_columns_and_nothing_of_a_hostile_name_and_what_hangs_is_given_up(

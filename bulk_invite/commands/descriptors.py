@@ -17,16 +17,16 @@ _OTHERS: Final = 100
 """Checkpoint, sources, results, logs, databases, traces, and what Python itself has open."""
 
 
-def make_room(settings: Settings, in_flight: int | None = None) -> None:
+def make_room(settings: Settings, in_flight: int | None = None) -> int:
     """Raise the soft limit to what a run needs with so many rows in flight, by default those of the settings.
 
-    Raises UsageError where the hard limit forbids it.
+    How many that are at most. Raises UsageError where the hard limit forbids it.
     """
     rows = settings.max_in_flight if in_flight is None else in_flight
     needed = rows + _OTHERS + (MOST if settings.listen is not None else 0)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
-        return
+        return needed
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise UsageError(
             f"{rows} rows in flight need up to {needed} open files, and this process may have {hard}.",
@@ -34,3 +34,4 @@ def make_room(settings: Settings, in_flight: int | None = None) -> None:
             "--max-in-flight.",
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    return needed

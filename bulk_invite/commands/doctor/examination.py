@@ -17,7 +17,7 @@ from bulk_invite.commands.doctor.control import (
     look_at_token,
 )
 from bulk_invite.commands.doctor.filesystem import look_at_results, look_at_room
-from bulk_invite.commands.doctor.place import Place, look_at_catalog
+from bulk_invite.commands.doctor.place import Place, look_at_catalog, look_at_files
 from bulk_invite.commands.doctor.rows import look_at_outcomes, look_at_source, told_name
 from bulk_invite.commands.doctor.service import Service
 from bulk_invite.settings import Settings
@@ -81,6 +81,7 @@ def _of_place(place: Place, service: Service, settings: Settings) -> list[Check]
         Check("owner", owner, ("checkpoint",)),
         blocking("sender", place.sender, ("checkpoint",)),
     ]
+    checks.append(blocking("open files", partial(look_at_files, settings)))
     if place.folder is not None or settings.results is not None:
         checks.append(blocking("disk", partial(look_at_room, place.folder, settings.results)))
     if settings.results is not None:

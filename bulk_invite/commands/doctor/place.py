@@ -8,11 +8,16 @@ from bulk_invite.checkpoint.database import Database, require_catalog
 from bulk_invite.checkpoint.place import database_at
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.schema import VERSION
+from bulk_invite.commands.descriptors import make_room
 from bulk_invite.commands.doctor.checks import Found, failed, ok, skipped, warning
 from bulk_invite.commands.doctor.filesystem import doubts_of, kind_of, size_text, total_size
 from bulk_invite.forms import is_database
 from bulk_invite.journal import Owner
 from bulk_invite.settings import Settings
+
+
+def look_at_files(settings: Settings) -> Found:
+    return ok(f"As many as are needed may be open ({make_room(settings):,})")
 
 
 class Place:
