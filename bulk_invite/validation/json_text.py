@@ -120,15 +120,22 @@ class _Place:
         return "".join(reversed(steps))
 
 
-def duplicate_keys(text: bytes, shape: Shape | None) -> list[RowError]:
-    """One error for each key that is given again in its object, found exactly, of a text that `read` took.
+def every_member(text: bytes) -> object:
+    """A text that `read` took, with objects as lists of pairs: also of the keys that are given again.
+
+    Raises NotReadableError where it is too deep for that.
+    """
+    try:
+        return json.loads(text.removeprefix(_BOM), object_pairs_hook=_Pairs)
+    except RecursionError:
+        raise NotReadableError("too_deep", "expected fewer objects and lists within each other") from None
+
+
+def duplicate_keys(value: object, shape: Shape | None) -> list[RowError]:
+    """One error for each key that is given again in its object. value: as `every_member` has it.
 
     shape: what the value ought to be; of a key that it does not have only the place is told.
     """
-    try:
-        value = json.loads(text.removeprefix(_BOM), object_pairs_hook=_Pairs)
-    except RecursionError:
-        return [RowError("$", "too_deep", "expected fewer objects and lists within each other")]
     again = "expected each member once; this one is given again"
     return [
         RowError(place, "duplicate_key", again)

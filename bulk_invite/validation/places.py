@@ -8,6 +8,7 @@ the third member of its object.
 from __future__ import annotations
 
 from difflib import get_close_matches
+from operator import itemgetter
 from typing import TypeAlias
 
 from bulk_invite.invitation import METADATA
@@ -36,7 +37,7 @@ def step(shape: Shape | None, name: str | int, number: int = 0) -> tuple[str, Sh
 
 
 def path_text(shape: Shape | None, value: object, path: Path) -> str:
-    """The place of `path` in `value`, which `shape` describes."""
+    """The place of `path` in `value`, which `shape` describes. value: objects may be lists of pairs."""
     text = "$"
     for name in path:
         number, inner = _found(value, name)
@@ -46,10 +47,13 @@ def path_text(shape: Shape | None, value: object, path: Path) -> str:
 
 
 def _found(value: object, name: str | int) -> tuple[int, object]:
-    """The number of a member in its object, from 1, and what it holds."""
+    """The number of a member in its object, from 1, and what it holds; of one given twice the last counts."""
     match value, name:
         case dict(), str() if name in value:
             return list(value).index(name) + 1, value[name]
+        case list(), str():  # pairs
+            found = ((number, inner) for number, (each, inner) in enumerate(value, start=1) if each == name)
+            return max(found, default=(0, None), key=itemgetter(0))
         case list(), int():
             return 0, value[name]
         case _:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple, NotRequired, TypedDict, cast
 
@@ -14,7 +14,13 @@ from bulk_invite.invitation import METADATA, Invitation, Rejection, Row, RowErro
 from bulk_invite.service_model import REQUEST, ServiceModel
 from bulk_invite.tokens import body_hash, canonical_json, derive_key_token, derive_token
 from bulk_invite.validation.compiled import QuickCheck
-from bulk_invite.validation.json_text import NotReadableError, duplicate_keys, nothing_dropped, read
+from bulk_invite.validation.json_text import (
+    NotReadableError,
+    duplicate_keys,
+    every_member,
+    nothing_dropped,
+    read,
+)
 from bulk_invite.validation.row_rules import (
     Project,
     date_errors,
@@ -134,9 +140,8 @@ class RowValidator:
     def _judged(self, row: Row, value: object) -> Invitation | Rejection:
         """The slow way: all that is wrong with a row; or nothing, if only the proof of that was missing."""
         without_ours = self._request_of(value)
-        errors = bounded(
-            chain(duplicate_keys(row.data, self._shape.shape), self._errors(without_ours, value))
-        )
+        twice, whole = _given_again(row.data, value, self._shape.shape)
+        errors = bounded(chain(twice, self._errors(without_ours, whole)))
         if errors:
             return Rejection(row, errors)
         request = cast("_Request", without_ours)
@@ -201,6 +206,15 @@ class RowValidator:
     def _token_is_second(self) -> bool:
         shape = self._shape.shape
         return isinstance(shape, Record) and sorted(shape.members)[:2] == ["Catalog", "ClientToken"]
+
+
+def _given_again(text: bytes, value: object, shape: Shape) -> tuple[Sequence[RowError], object]:
+    """What is wrong with its keys, and the row with all of them, by which members are numbered."""
+    try:
+        whole = every_member(text)
+    except NotReadableError as error:
+        return (error.error,), value
+    return duplicate_keys(whole, shape), whole
 
 
 def _require(shape: Shape, *path: str) -> None:
