@@ -39,21 +39,46 @@ class Authority:
 def self_signed() -> ssl.SSLContext:
     """Of a certificate in order that nobody but its own key vouches for."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
+    return _loaded(_pem(key), _certificate(HOST, key, HOST, key, _NAMED))
+
+
+def of_a_careless_house(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """An authority that leaves out what RFC 5280 asks for, and a server whose certificate it has signed."""
+    root, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    file = folder / "careless.pem"
+    is_authority = x509.BasicConstraints(ca=True, path_length=None)
+    _certificate("house", root, "house", root, is_authority).write_to_path(file)
+    return file, _loaded(_pem(key), _certificate("server", key, "house", root, _NAMED))
+
+
+_NAMED = x509.SubjectAlternativeName([x509.DNSName(HOST)])
+
+
+def _certificate(
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: str,
+    issued_by: ec.EllipticCurvePrivateKey,
+    extension: x509.ExtensionType,
+) -> trustme.Blob:
     now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    made = (
+        x509.CertificateBuilder(_name(issuer), _name(name), key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
-        .sign(key, hashes.SHA256())
+        .add_extension(extension, critical=False)
+        .sign(issued_by, hashes.SHA256())
     )
-    plain = serialization.NoEncryption()
-    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    return _loaded(
-        trustme.Blob(key.private_bytes(encoding, form, plain)),
-        trustme.Blob(certificate.public_bytes(encoding)),
-    )
+    return trustme.Blob(made.public_bytes(serialization.Encoding.PEM))
+
+
+def _name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> trustme.Blob:
+    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return trustme.Blob(key.private_bytes(serialization.Encoding.PEM, form, plain))
 
 
 def _loaded(key: trustme.Blob, certificate: trustme.Blob) -> ssl.SSLContext:

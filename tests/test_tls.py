@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import orjson
 import pytest
-from authority import Authority, self_signed
+from authority import Authority, of_a_careless_house, self_signed
 from clearances import cleared
 from command import CREATED, CREDENTIALS, ScriptedServer, always
 from proxies import Proxy, http_proxy, tls_before
@@ -271,3 +271,13 @@ async def test_authorities_can_be_named_as_the_sdk_knows_it(
             tried = await _tried(server.url, sts=False)
             assert isinstance(tried.created, HttpAnswer)
             assert isinstance(tried.found, Reached)
+
+
+async def test_an_authority_of_a_careless_house_can_be_named(env: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Python 3.13 would refuse it."""
+    file, context = of_a_careless_house(tmp_path)
+    env.setenv("AWS_CA_BUNDLE", str(file))
+    with ScriptedServer(always(CREATED), tls=context) as server:
+        tried = await _tried(server.url, sts=False)
+    assert isinstance(tried.created, HttpAnswer)
+    assert isinstance(tried.found, Reached)

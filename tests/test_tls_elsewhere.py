@@ -166,6 +166,16 @@ def proxies(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str
         yield {"https": stack.enter_context(http_proxy(tmp_path)).url} if request.param == "proxied" else {}
 
 
+async def test_an_instance_is_not_asked_for_its_region(env: pytest.MonkeyPatch, authority: Authority) -> None:
+    env.delenv("AWS_PROFILE")
+    keys = {"AWS_ACCESS_KEY_ID": "a-key", "AWS_SECRET_ACCESS_KEY": "a-secret"}
+    with ScriptedServer(always(b""), others=lambda: NOTHING, tls=authority.server("example.com")) as server:
+        for name, value in {**keys, **_on_an_instance(server.url), "AWS_DEFAULTS_MODE": "auto"}.items():
+            env.setenv(name, value)
+        async with Session().create_client("sts"):
+            assert not server.heard
+
+
 async def test_the_sdk_by_itself_does_not_check(authority: Authority, proxies: dict[str, str]) -> None:
     """Where this fails, an update of aiobotocore has changed it: see what of `transport` is still needed."""
     context = self_signed() if proxies else authority.server("example.com")

@@ -22,6 +22,8 @@ class Session(AioSession):  # type: ignore[misc]  # aiobotocore has no types
         # Merging forgets the class.
         is_checked = isinstance(wanted, type) and issubclass(wanted, CheckedSession)
         own.http_session_cls = wanted if is_checked else CheckedSession
+        # Another mode asks the instance for its region, by a line of its own that is not checked.
+        own.defaults_mode = "legacy"
         if own.proxies_config is None:  # the SDK reads it from the profile, and leaves it there
             own.proxies_config = self.get_config_variable("proxies_config")
         return super().create_client(*arguments, config=own, **options)
