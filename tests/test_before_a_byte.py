@@ -17,10 +17,22 @@ import pytest
 from certificates import CERTIFICATES
 from checkpoints import NOW, Place, admit, writing
 from clearances import cleared
-from command import CREATED, CREDENTIALS, ScriptedServer, always, environment, http, running, wait_until
+from command import (
+    CREATED,
+    CREDENTIALS,
+    FAST,
+    ScriptedServer,
+    always,
+    emulator,
+    environment,
+    http,
+    run,
+    running,
+    wait_until,
+)
 from emulator_client import eventually
 from fakes import invitation
-from misconfigured import ALL, ROLE, SECRET, WAYS, Wrong, process
+from misconfigured import ALL, ROLE, SECRET, WAYS, Wrong, process, profile
 from rows import make_rows, write_rows
 from test_partner_central import body, connection
 
@@ -293,3 +305,50 @@ def test_a_start_that_waits_says_for_what_and_ends_on_the_first_signal(tmp_path:
     assert 2 <= waiting["for_s"] < 10
     wait_until(lambda: not is_running(pid), within=5)
     assert "Traceback" not in ran.stderr
+
+
+def test_authorities_that_vanish_between_start_and_call_end_the_run_with_every_row_pending(
+    tmp_path: Path,
+) -> None:
+    bundle = tmp_path / "ca.pem"
+    shutil.copy(CERTIFICATES["AWS_CA_BUNDLE"], bundle)
+    keys = json.dumps({"Version": 1, "AccessKeyId": "AKIDEXAMPLE", "SecretAccessKey": "example"})
+    env = {**process(tmp_path, f"rm {bundle}; echo '{keys}'"), "AWS_CA_BUNDLE": str(bundle)}
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(6))
+    with emulator() as service:
+        command = ("send", source, "--endpoint-url", service.url, *FAST)
+        ran = run(*command, cwd=tmp_path, env=env)
+        assert (ran.code, ran.json["attempts"], ran.json["in_doubt"]) == (4, 0, 0), ran.stderr
+        assert "AWS_CA_BUNDLE" in ran.said
+        assert "Traceback" not in ran.stderr
+        status = run("status", "--json", cwd=tmp_path).json
+        assert (status["pending"], status["in_doubt"], status["attempts"]) == (status["rows"], 0, 0)
+        again = run(*command, cwd=tmp_path)
+        assert (again.code, again.json["attempts"], len(service.invitations())) == (0, 6, 6), again.stderr
+        started = next(each for each in again.events if each["event"] == "run.started")
+        assert started["counted"] == 0, "nothing of the day was used up"
+
+
+def test_serve_waits_for_what_somebody_can_mend_beside_it_and_for_nothing_else(tmp_path: Path) -> None:
+    env = profile(tmp_path, "credential_process = tool 'half")
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    write_rows(inbox / "rows.ndjson", make_rows(3))
+    with emulator() as service:
+        options = ("--endpoint-url", service.url, "--rate", "50", "--json", "--log-format", "json")
+        never = run(
+            "serve", inbox, *options, cwd=tmp_path, env=CREDENTIALS | {"AWS_METADATA_SERVICE_TIMEOUT": "x"}
+        )
+        assert never.code == 4
+        assert "AWS_METADATA_SERVICE_TIMEOUT" in never.said
+        assert "Traceback" not in never.stderr
+        with running("serve", inbox, *options, cwd=tmp_path, env=env) as serving:
+            assert serving.process.stderr is not None
+            while (waiting := json.loads(serving.process.stderr.readline()))["event"] != "serve.waiting":
+                pass
+            profile(tmp_path, "aws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = example")
+            wait_until(lambda: len(service.invitations()) == 3)
+            serving.signal(signal.SIGTERM)
+            ran = serving.ended()
+    assert ran.code == 0, ran.stderr
+    assert "has a quote without its other half" in waiting["reason"]
