@@ -351,4 +351,5 @@ def test_serve_waits_for_what_somebody_can_mend_beside_it_and_for_nothing_else(t
             serving.signal(signal.SIGTERM)
             ran = serving.ended()
     assert ran.code == 0, ran.stderr
+    assert "checkpoint.perhaps_older" not in {each["event"] for each in ran.events}
     assert "has a quote without its other half" in waiting["reason"]
