@@ -16,15 +16,18 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 import zstandard
 from command import emulator, run
+from following import Consumer
 from rows import make_rows, ndjson, write_rows
 from source_files import PACKERS, file, numbered, rows
 
 from bulk_invite.errors import SourceError
+from bulk_invite.sources.beginning import only_rows
 from bulk_invite.sources.formats import MOST_HEAD_BYTES, Format, Verdict, recognize
 from bulk_invite.sources.ndjson import NdjsonSource, resolve
 
@@ -232,6 +235,29 @@ def test_standard_input_is_told_before_its_first_row(data: bytes, said: str) -> 
         os.dup2(saved, 0)
         os.close(saved)
         os.close(reading)
+
+
+@pytest.mark.parametrize("bad", [b"[", b"[{}]", b"{", b"<a>", b"a,b"])
+def test_a_pipe_holds_no_row_back(bad: bytes) -> None:
+    """However its first line looks; who waits for more would wait for ever."""
+    ready = only_rows(iter([bad + b"\n", b"", FEW, b"", b"later"]))
+    assert b"".join(takewhile(lambda block: block != b"later", ready)) == bad + b"\n" + FEW
+
+
+def test_a_writer_of_a_fifo_does_not_suffer_from_the_one_before(tmp_path: Path) -> None:
+    """A few lines that are something else are bad rows; many of them are told."""
+    os.mkfifo(tmp_path / "fifo")
+    source = NdjsonSource(str(tmp_path / "fifo"))
+    source.poll = 0.05
+    consumer = Consumer(source)
+    consumer.heartbeats(1)
+    for data in (b'[{"n": 1}]\n', b'{\n  "n": 1\n}\n', b"a,b\n1,2\n", FEW):
+        (tmp_path / "fifo").write_bytes(data)
+        consumer.heartbeats(2)
+    assert len(consumer.seen) == 1 + 3 + 2 + 3
+    (tmp_path / "fifo").write_bytes(OTHERS["CSV, not NDJSON"][:3000])
+    with pytest.raises(SourceError, match="is CSV, not NDJSON"):
+        consumer.heartbeats(1)
 
 
 def test_nothing_is_sent_where_one_of_the_sources_is_none(tmp_path: Path) -> None:

@@ -31,10 +31,11 @@ class ForeignFormatError(Exception):
         self.found = found
 
 
-def only_rows(blocks: Iterator[bytes]) -> Iterator[bytes]:
+def only_rows(blocks: Iterator[bytes], *, goes_on: bool = False) -> Iterator[bytes]:
     """The same bytes; an empty block means that nothing more is ready.
 
     ForeignFormatError comes in place of the first line. A defect comes after all that came before it.
+    goes_on: after their end come those of another writer, who is not to suffer from a few lines before.
     """
     head = bytearray()
     looked_at, has_ended = 0, False
@@ -46,7 +47,8 @@ def only_rows(blocks: Iterator[bytes]) -> Iterator[bytes]:
             yield bytes(head)
             raise
         if block is None:
-            _require_rows(head)
+            if not goes_on:
+                _require_rows(head)
             yield bytes(head)
             return
         head += block

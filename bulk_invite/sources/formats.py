@@ -104,8 +104,7 @@ _UNKNOWN: Final = Format(
 def recognize(head: bytes, *, is_whole: bool, may_wait: bool = True) -> Format | Verdict:
     """Tell what begins so. UNDECIDED: what follows has to be seen too.
 
-    is_whole: nothing follows. may_wait: more comes at once; else it is undecided only where something looks
-    wrong already.
+    is_whole: nothing follows. may_wait: more comes at once; else no row is held back.
     """
     is_all = is_whole or len(head) >= MOST_HEAD_BYTES
     if not is_all and any(magic.startswith(head) for magic, _ in _MAGIC):
@@ -123,7 +122,7 @@ def recognize(head: bytes, *, is_whole: bool, may_wait: bool = True) -> Format |
         return _judged(suspected, lines, is_all=is_all)
     # A line that goes on for so long is no row, and what begins in it is an array.
     is_one = _is_json(text) if is_whole else is_all and len(lines) == 1
-    return suspected if is_one else _judged_json(suspected, lines[1:], is_all=is_all)
+    return suspected if is_one else _judged_json(suspected, lines[1:], is_all=is_all, may_wait=may_wait)
 
 
 def by_magic(head: bytes) -> Format | None:
@@ -155,12 +154,13 @@ def _suspected(text: bytes, lines: list[bytes]) -> Format | None:
     return _table(lines)
 
 
-def _judged_json(suspected: Format, rest: list[bytes], *, is_all: bool) -> Format | Verdict:
+def _judged_json(suspected: Format, rest: list[bytes], *, is_all: bool, may_wait: bool) -> Format | Verdict:
     """rest: the lines after the first."""
+    objects = sum(map(_is_object, rest))
     if len(rest) < _FEW_LINES and not is_all:
-        return Verdict.UNDECIDED
+        return Verdict.ROWS if objects and not may_wait else Verdict.UNDECIDED
     # Arrays are also written with the first or last of their rows on a line of its own.
-    return Verdict.ROWS if sum(map(_is_object, rest)) * 2 >= len(rest) else suspected
+    return Verdict.ROWS if objects * 2 >= len(rest) else suspected
 
 
 def _judged(suspected: Format, lines: list[bytes], *, is_all: bool) -> Format | Verdict:

@@ -77,6 +77,7 @@ class NdjsonSource:
         self.consumed = 0
         self.lines = 0
         self._before = self._counted = 0
+        self._goes_on = False
         try:
             status = os.fstat(_STDIN_FD) if path == STDIN else os.stat(path)  # noqa: PTH116 - beside its twin
             if not stat.S_ISDIR(status.st_mode):
@@ -108,6 +109,7 @@ class NdjsonSource:
         the line that it tore has not.
         """
         self.consumed = self.lines = 0
+        self._goes_on = False
         with self._opened() as fd, closing(self._lists(fd, max_rows, max_bytes, stop)) as lists:
             yield from filter(None, lists)
 
@@ -124,6 +126,7 @@ class NdjsonSource:
         """
         del mark
         self.consumed = self.lines = 0
+        self._goes_on = True
         told = time.monotonic()
         while not stop():
             with self._opened() as fd, closing(self._written(fd, max_rows, max_bytes, stop)) as lists:
@@ -215,7 +218,7 @@ class NdjsonSource:
 
     def _plain(self, fd: int) -> Iterator[bytes]:
         suffix = os.path.splitext(self._path)[1]  # noqa: PTH122 - Path("-") and odd names stay as they are
-        return only_rows(unpack(self._blocks(fd), suffix, self._tell_trailing))
+        return only_rows(unpack(self._blocks(fd), suffix, self._tell_trailing), goes_on=self._goes_on)
 
     def _tell_trailing(self) -> None:
         now = "they are left out, as gzip does; all before them is read"
