@@ -93,8 +93,10 @@ def test_a_file_with_two_names_is_sent_by_under_neither(left: Path) -> None:
 def test_a_file_that_was_moved_without_its_log_is_refused_until_the_log_is_there(left: Path) -> None:
     other = left.with_name("d.db")
     left.rename(other)
-    _refused(other, f"mv {_log(left)} {_log(other)}")
+    last = left.with_name("c.db.last"), left.with_name("d.db.last")
+    _refused(other, f"mv {_log(left)} {_log(other)} && mv {last[0]} {last[1]}")
     _log(left).rename(_log(other))
+    last[0].rename(last[1])
     assert _states(other) == _DONE
     with writing(Place(str(other))):
         pass

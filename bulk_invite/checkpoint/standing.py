@@ -18,6 +18,7 @@ from typing import Final
 from sqlalchemy import Connection, delete, insert, select
 
 from bulk_invite.checkpoint.identity import Inode, has_content, inode_of, log_of
+from bulk_invite.checkpoint.origin import beside
 from bulk_invite.checkpoint.schema import about
 from bulk_invite.errors import CheckpointError
 
@@ -67,13 +68,15 @@ def require_log_here(known: Standing | None, path: Path, name: str, *, only_same
     if not has_content(left) or not (moved or known.is_at(known.path)) or _is_same(left, here):
         return
     if moved and not has_content(here):
-        hint = f"Move the log along: mv {shlex.quote(str(left))} {shlex.quote(str(here))}"
+        along = [(left, here), (beside(known.path), beside(path))]
+        moves = [f"mv {_quoted(old)} {_quoted(new)}" for old, new in along if has_content(old)]
+        hint = f"Move the log along: {' && '.join(moves)}"
     elif moved:
         hint = f"Move it back to {known.path}."
     elif known.is_at(path):
-        hint = f"Use it by that name: --checkpoint {shlex.quote(str(known.path))}"
+        hint = f"Use it by that name: --checkpoint {_quoted(known.path)}"
     else:
-        hint = f"Go on with --checkpoint {shlex.quote(str(known.path))}, or copy it once more, with its log."
+        hint = f"Go on with --checkpoint {_quoted(known.path)}, or copy it once more, with its log."
     raise CheckpointError(
         f"The checkpoint {name} was last used as {known.path}, and the log of that, {left}, is still there: "
         "it has what was sent last, and is missing here.",
@@ -95,6 +98,10 @@ def note_standing(connection: Connection, path: Path) -> bool:
     connection.execute(delete(about).where(about.c.key == KEY))
     connection.execute(insert(about).values(key=KEY, value=now.written()))
     return True
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
 
 
 def _is_same(left: Path, here: Path) -> bool:

@@ -29,6 +29,9 @@ _CALLS: Final = (10, 40)
 
 _OPTIONS: Final = (*FAST, "--rate", "100", "--max-in-flight", str(IN_FLIGHT))
 _NAME: Final = "c.db"
+_WHOLE: Final = ("", "-wal", ".last")
+"""What belongs to a checkpoint that nobody has open."""
+
 _FILES: Final = ("", "-wal", "-shm", ".lock")
 
 
@@ -50,10 +53,6 @@ class Change:
     end: str = ""
 
 
-def _log(path: Path) -> Path:
-    return path.with_name(f"{path.name}-wal")
-
-
 def _hard_link(old: Path, new: Path, _undo: ExitStack) -> None:
     new.hardlink_to(old)
 
@@ -63,8 +62,8 @@ def _moved(old: Path, new: Path, _undo: ExitStack) -> None:
 
 
 def _moved_whole(old: Path, new: Path, _undo: ExitStack) -> None:
-    old.rename(new)
-    _log(old).rename(_log(new))
+    for end in _WHOLE:
+        Path(f"{old}{end}").rename(f"{new}{end}")
 
 
 def _copied(old: Path, new: Path, _undo: ExitStack) -> None:
@@ -72,8 +71,8 @@ def _copied(old: Path, new: Path, _undo: ExitStack) -> None:
 
 
 def _copied_whole(old: Path, new: Path, _undo: ExitStack) -> None:
-    shutil.copy(old, new)
-    shutil.copy(_log(old), _log(new))
+    for end in _WHOLE:
+        shutil.copy(f"{old}{end}", f"{new}{end}")
 
 
 def _link_to_nothing(old: Path, new: Path, undo: ExitStack) -> None:
@@ -188,8 +187,9 @@ class Renamed(_Case):
         return finding
 
     def _mended(self, service: Emulator, other: Path, ran: Ran) -> Ran:
-        if mend := re.search(r"mv (\S+-wal) (\S+-wal)", ran.said):
-            Path(mend[1]).rename(mend[2])
+        if mends := re.findall(r"mv (\S+) (\S+)", ran.said):
+            for old, new in mends:
+                Path(old).rename(new)
             return self.send(service, other)
         other.unlink()
         return self.send(service, self.path)
