@@ -220,7 +220,6 @@ SETTINGS: Final = {
         _HAND,
     ),
     "metadata mode": _odd("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"),
-    "defaults mode": _odd("AWS_DEFAULTS_MODE"),
     "STS endpoints": _odd("AWS_STS_REGIONAL_ENDPOINTS"),
     "checksums": _odd("AWS_REQUEST_CHECKSUM_CALCULATION"),
     "compression": _odd("AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES"),
