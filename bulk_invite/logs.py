@@ -20,7 +20,6 @@ from bulk_invite.log_file import LogFile
 
 _BEYOND_ASCII: Final = re.compile(r"[^\0-~]")
 _SDK: Final = ("aiobotocore", "botocore")
-_DRIVER: Final = "psycopg"
 
 
 def configure(
@@ -48,8 +47,9 @@ def configure(
     for name in _SDK:
         sdk = logging.getLogger(name)
         sdk.handlers, sdk.propagate = [_SdkWarnings(logging.WARNING)], False
-    driver = logging.getLogger(_DRIVER)
-    driver.handlers, driver.propagate = [_DriverWarnings(logging.WARNING)], False
+    others = logging.getLogger()
+    if not any(isinstance(each, _OtherWarnings) for each in others.handlers):
+        others.addHandler(_OtherWarnings(logging.WARNING))
 
 
 class _SdkWarnings(logging.Handler):
@@ -59,11 +59,17 @@ class _SdkWarnings(logging.Handler):
         structlog.get_logger().warning("sdk.warning", reason=origins_only(record.getMessage()))
 
 
-class _DriverWarnings(logging.Handler):
-    """What the driver of a database warns of: without what it puts in, which the database has said."""
+class _OtherWarnings(logging.Handler):
+    """What any other library warns of, such as a driver: without what it puts in, which may be of a row.
+
+    Python itself would write that to standard error, with tracebacks.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
-        structlog.get_logger().warning("database.warning", reason=str(record.msg))
+        error = record.exc_info[1] if record.exc_info else None
+        kind = {} if error is None else {"kind": type(error).__name__}
+        reason = str(record.msg).partition("\n")[0]
+        structlog.get_logger().warning("library.warning", library=record.name, reason=reason, **kind)
 
 
 class _StandardError:

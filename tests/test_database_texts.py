@@ -78,10 +78,17 @@ def test_a_refused_login_is_told_without_its_context() -> None:
     assert said(error) == "OperationalError (its text may repeat a row, so it is not shown)"
 
 
-def test_what_the_driver_warns_of_comes_without_what_the_server_said() -> None:
+def test_what_libraries_warn_of_comes_without_what_they_put_in(capfd: pytest.CaptureFixture[str]) -> None:
     logs.configure("json", "info")
     with capture_logs() as logged:
         logging.getLogger("psycopg").warning("error ignored in rollback on %s: %s", "connection", SECRET)
-    assert [(each["event"], each["reason"]) for each in logged] == [
-        ("database.warning", "error ignored in rollback on %s: %s")
+        failed = ValueError(SECRET)
+        logging.getLogger("sqlalchemy.pool").error("Exception during reset or similar", exc_info=failed)
+        logging.getLogger("asyncio").error(f"Task exception was never retrieved\nfuture: {SECRET}")  # noqa: G004 - as it does
+        logging.getLogger("psycopg").info(SECRET)
+    assert [(each["event"], each["library"], each["reason"], each.get("kind")) for each in logged] == [
+        ("library.warning", "psycopg", "error ignored in rollback on %s: %s", None),
+        ("library.warning", "sqlalchemy.pool", "Exception during reset or similar", "ValueError"),
+        ("library.warning", "asyncio", "Task exception was never retrieved", None),
     ]
+    assert SECRET not in "".join(capfd.readouterr())
