@@ -34,7 +34,7 @@ class HealthFile:
 
     def __init__(self, path: Path, *, every: float = 2.0) -> None:
         self._path = path
-        self._partial = path.with_name(f"{path.name}.partial")
+        self._partial = path.parent / f"{path.name}.partial"
         self._every = every
         # A thread of its own, lest slow work of others look like a loop that hangs.
         self._threads = anyio.CapacityLimiter(1)
@@ -63,7 +63,8 @@ class HealthFile:
 
     def _begin(self, view: HealthView) -> None:
         try:
-            if self._path.is_file() and self._path.stat().st_size and not _is_one(self._path):
+            # It will be replaced, and taken away in the end: that must befall nothing else, be it a device.
+            if self._path.exists() and not _is_one(self._path) and not _is_empty(self._path):
                 raise ControlError(
                     f"{self._path} is there already, and it is no health file; it was left as it is.",
                     hint="Name another file with --health-file.",
@@ -119,6 +120,10 @@ def _is_one(path: Path) -> bool:
     except ControlError:
         return False
     return True
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_file() and not path.stat().st_size
 
 
 def is_live(view: HealthView, now: float) -> bool:

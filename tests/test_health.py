@@ -208,13 +208,17 @@ def test_a_clock_that_was_set_back_keeps_no_file_alive(tmp_path: Path) -> None:
     assert not is_live(view, view.at - 3600)
 
 
-@pytest.mark.parametrize("what", ["no folder", "a folder", "a checkpoint"])
+@pytest.mark.parametrize("what", ["no folder", "a folder", "a checkpoint", "a pipe", "this folder"])
 def test_a_file_that_cannot_be_kept_ends_with_4_and_a_sentence(tmp_path: Path, what: str) -> None:
     path = tmp_path / "health"
     if what == "no folder":
         path = path / "health.json"
     elif what == "a folder":
         path.mkdir()
+    elif what == "a pipe":
+        os.mkfifo(path)
+    elif what == "this folder":
+        path = Path()
     else:
         path.write_bytes(b"SQLite format 3\0")
     before = sorted(tmp_path.rglob("*"))
@@ -229,6 +233,7 @@ def test_a_file_that_cannot_be_kept_ends_with_4_and_a_sentence(tmp_path: Path, w
     assert str(path) in str(caught.value)
     assert "--health-file" in caught.value.hint
     assert sorted(tmp_path.rglob("*")) == before
+    assert path.is_fifo() is (what == "a pipe")
     if what == "a checkpoint":
         assert path.read_bytes() == b"SQLite format 3\0"
 

@@ -79,13 +79,8 @@ def require_folder(path: Path, name: str) -> None:
 def require_whole(path: Path, name: str) -> None:
     """Raise CheckpointError for an empty file, or none, beside what is left of the one that was there.
 
-    Likewise for a folder. SQLite would throw a log away, and all would be sent again.
+    SQLite would throw a log away, and all would be sent again.
     """
-    if path.is_dir():
-        raise CheckpointError(
-            f"The checkpoint {name} cannot be used: it is a directory, and no checkpoint.",
-            hint="Name a file with --checkpoint.",
-        )
     if has_content(path):
         return
     if saved := saved_beside(path):

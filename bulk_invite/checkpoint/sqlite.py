@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,13 +25,11 @@ from bulk_invite.checkpoint.file_examination import (
 )
 from bulk_invite.checkpoint.hold import Hold
 from bulk_invite.checkpoint.identity import require_no_mount, require_one_name
+from bulk_invite.checkpoint.looking import BUSY_TIMEOUT, open_to_look
 from bulk_invite.checkpoint.origin import FileOrigin, beside
 from bulk_invite.checkpoint.standing import note_standing, require_log_here, standing_of
 from bulk_invite.errors import CheckpointError
 from bulk_invite.journal import Owner
-
-_BUSY_TIMEOUT: Final = 10.0
-"""Seconds to wait for SQLite's own locks; readers hold them for moments only."""
 
 _TRY: Final = 1.0
 """Seconds to wait for them where it is only tried whether one could write."""
@@ -124,9 +123,6 @@ class SqliteFile:
                 raise self._hold.lost(_driver(raw))
 
     def reading(self) -> Engine:
-        def configure(connection: sqlite3.Connection) -> None:
-            connection.execute("PRAGMA query_only = ON")
-
         require_no_mount(self._path, self.name)
         require_whole(self._path, self.name)
         if not self._path.is_file():
@@ -134,9 +130,7 @@ class SqliteFile:
                 f"There is no checkpoint at {self.name}.",
                 hint="Name it with --checkpoint, or send something first.",
             )
-        # A reader may have to recover the write-ahead log after a crash, which takes write access.
-        mode = "rw" if os.access(self._path, os.W_OK) else "ro"
-        return _engine(f"file:{self._quoted()}?mode={mode}", configure, begin="BEGIN")
+        return _engine(partial(open_to_look, self._path, self.name), begin="BEGIN")
 
     def require_ours(self, connection: Connection) -> bool:
         if not connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one():
@@ -195,18 +189,31 @@ class SqliteFile:
         rescue.copy(_driver(connection.connection), path)
 
     def _writing(self) -> Engine:
-        def configure(connection: sqlite3.Connection) -> None:
-            self._hold.lock_itself()
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
+        def connect() -> sqlite3.Connection:
+            # Calls come from worker threads, one at a time. isolation_level None: BEGIN is ours (below),
+            # because sqlite3's implicit transactions leave DDL and reads outside of them.
+            connection = sqlite3.connect(
+                f"file:{self._quoted()}?mode=rw",
+                uri=True,
+                timeout=BUSY_TIMEOUT,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            with ExitStack() as undo:
+                undo.callback(connection.close)
+                self._hold.lock_itself()
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA foreign_keys = ON")
+                undo.pop_all()
+            return connection
 
         require_whole(self._path, self.name)
         create_private(self._path, self.name)
         self._hold.expect()
         # Before the journal mode is set: a database of something else stays as it is.
         self._look()
-        return _engine(f"file:{self._quoted()}?mode=rw", configure, begin="BEGIN IMMEDIATE")
+        return _engine(connect, begin="BEGIN IMMEDIATE")
 
     def _look(self) -> None:
         """Raise CheckpointError for what is not ours, and for a file whose log is beside another name."""
@@ -223,19 +230,7 @@ class SqliteFile:
         return self._path.as_uri().removeprefix("file://")
 
 
-def _engine(uri: str, configure: Callable[[sqlite3.Connection], None], *, begin: str) -> Engine:
-    def connect() -> sqlite3.Connection:
-        # Calls come from worker threads, one at a time. isolation_level None: BEGIN is ours (below),
-        # because sqlite3's implicit transactions leave DDL and reads outside of them.
-        connection = sqlite3.connect(
-            uri, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
-        )
-        with ExitStack() as undo:
-            undo.callback(connection.close)
-            configure(connection)
-            undo.pop_all()
-        return connection
-
+def _engine(connect: Callable[[], sqlite3.Connection], *, begin: str) -> Engine:
     engine = create_engine(
         "sqlite://", creator=connect, poolclass=QueuePool, pool_size=1, max_overflow=0, hide_parameters=True
     )

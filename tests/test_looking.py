@@ -1,0 +1,169 @@
+"""A checkpoint is read where its reader may not write: a copy on a share, a folder of somebody else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+from checkpoints import NOW, Place, admit, records_of, settle, writing
+from fakes import invitation
+
+from bulk_invite.checkpoint.place import database_at
+from bulk_invite.errors import CheckpointError, UsageError
+from bulk_invite.journal import Sent
+from bulk_invite.outcome import State
+
+_NOBODY: Final = 65534
+
+_STATES: Final = {"a": State.CREATED, "b": State.IN_DOUBT, "c": State.PENDING}
+
+_NAME: Final = "bulk-invite.db"
+
+
+@contextmanager
+def _somebody_else() -> Iterator[None]:
+    """To the superuser no folder is closed."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(_NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """One that everybody can get to; those of pytest are their user's alone."""
+    made = Path(tempfile.mkdtemp(prefix="bulk-invite-looking-"))
+    try:
+        yield made
+    finally:
+        made.chmod(0o700)
+        shutil.rmtree(made)
+
+
+def _close(folder: Path) -> Path:
+    """To all that write."""
+    for file in folder.iterdir():
+        file.chmod(0o444)
+    folder.chmod(0o555)
+    return folder / _NAME
+
+
+def _read(path: Path) -> dict[str, State]:
+    with _somebody_else():
+        return {each.client_token: each.state for each in records_of(Place(str(path)))}
+
+
+def _sent(path: Path) -> None:
+    with writing(Place(str(path))) as writer:
+        admit(writer, *(invitation(token, line=line) for line, token in enumerate(_STATES, start=1)))
+        settle(writer, "a")
+        writer.record([Sent("b", NOW)])
+
+
+def _with_log(folder: Path) -> None:
+    """As after a crash: the last commits stand in the log only."""
+    with tempfile.TemporaryDirectory() as elsewhere:
+        path = Path(elsewhere) / _NAME
+        with writing(Place(str(path))) as writer:
+            admit(writer, invitation("a"))
+            shutil.copy(path, folder)
+            admit(writer, *(invitation(token, line=line) for line, token in ((2, "b"), (3, "c"))))
+            settle(writer, "a")
+            writer.record([Sent("b", NOW)])
+            shutil.copy(f"{path}-wal", folder)
+            shutil.copy(f"{path}-shm", folder)
+
+
+def _without_index(folder: Path) -> None:
+    _with_log(folder)
+    (folder / f"{_NAME}-shm").unlink()
+
+
+def _closed(folder: Path) -> None:
+    _sent(folder / _NAME)
+    assert not (folder / f"{_NAME}-wal").exists()
+
+
+@pytest.mark.parametrize("left", [_closed, _with_log, _without_index])
+def test_it_is_read_where_nothing_can_be_written_and_left_as_it_is(
+    folder: Path, left: Callable[[Path], None]
+) -> None:
+    left(folder)
+    path = _close(folder)
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert _read(path) == _STATES
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert not list(Path(tempfile.gettempdir()).glob("bulk-invite-*/copy.db")), "and no copy is left"
+
+
+def test_it_is_read_beside_its_sender(folder: Path) -> None:
+    path = folder / _NAME
+    _sent(path)
+    with writing(Place(str(path))) as writer:
+        _close(folder)
+        assert _read(path) == _STATES
+        writer.record([Sent("c", NOW)])
+        assert _read(path)["c"] is State.IN_DOUBT
+
+
+def test_what_is_written_to_is_not_read_half(folder: Path) -> None:
+    _without_index(folder)
+    path, over = _close(folder), threading.Event()
+    Path(f"{path}-wal").chmod(0o666)  # whose times those may change who may write to it
+
+    def write() -> None:
+        while not over.wait(0.05):
+            os.utime(f"{path}-wal")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    began = time.monotonic()
+    timer = threading.Timer(0.7, over.set)
+    timer.start()
+    assert _read(path) == _STATES
+    assert time.monotonic() - began > 0.7
+    writer.join()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("", "is a directory"),
+        ("folder", "is a directory"),
+        ("file/checkpoint.db", "its folder is a file"),
+        ("pipe", "no file that keeps"),
+        ("ring", "symbolic links"),
+        ("x" * 300, "too long"),
+        ("closed/checkpoint.db", "Permission denied"),
+        ("nul\0", "no name of a file"),
+    ],
+)
+def test_what_can_be_no_checkpoint_is_told_by_whoever_is_asked_for_it(
+    folder: Path, name: str, says: str
+) -> None:
+    (folder / "folder").mkdir()
+    (folder / "file").touch()
+    (folder / "ring").symlink_to("ring")
+    os.mkfifo(folder / "pipe")
+    (folder / "closed").mkdir(mode=0o600)
+    folder.chmod(0o777)
+    with _somebody_else():
+        for opened in (
+            Place(str(folder / name)).reader,
+            Place(str(folder / name)).writer,
+            lambda: database_at(folder / name, ""),
+        ):
+            with pytest.raises((CheckpointError, UsageError), match=says):
+                opened()
+    assert not list(folder.glob("*.lock"))
