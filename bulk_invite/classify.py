@@ -30,6 +30,12 @@ from bulk_invite.outcome import (
 )
 
 NO_ID: Final = "SuccessWithoutId"
+ODD_ID: Final = "SuccessWithOddId"
+"""An Id of no form that an Id can have."""
+
+ID_OF_ANOTHER: Final = "IdOfAnotherRow"
+"""The Id that came belongs to another row, as from a proxy that answers out of its memory."""
+
 CONFLICT: Final = "ConflictException"
 FULL: Final = "ServiceQuotaExceededException"
 
@@ -92,6 +98,11 @@ REFUSALS: Final = _REFUSED | {CONFLICT}
 NOES: Final = REFUSALS | {FULL}
 """Codes that are a no to the row as things are."""
 
+_DENIED: Final = frozenset({"AccessDeniedException", "AccessDenied"})
+
+KNOWN_CODES: Final = _THROTTLED | _DOUBTFUL | _SENDER | NOES | _DENIED
+"""Codes that stand in this table; any other is a text that somebody chose."""
+
 # Exceptions of botocore, aiobotocore and aiohttp, by class name so that this module needs none of them.
 # aiobotocore raises EndpointConnectionError both for a refused connection and for a reset after the
 # request was received: only the cause tells them apart.
@@ -138,6 +149,8 @@ _BROKEN_OFF: Final = frozenset(
     }
 )
 
+_UNFAMILIAR: Final = "Unfamiliar."
+
 _CATCH_ALL: Final = "HTTPClientError"
 """aiobotocore's name for whatever else went wrong; the name of the exception inside proves nothing."""
 
@@ -168,6 +181,11 @@ def signal(verdict: Verdict) -> Signal:
             return Signal.IGNORED
 
 
+def is_unfamiliar(code: str) -> bool:
+    """Whether a code that was kept stands for an answer that is in no table."""
+    return code.startswith(_UNFAMILIAR)
+
+
 def is_counted(verdict: Verdict) -> bool:
     """Whether the service may count the call by the day: all that it has not turned away at the door."""
     return not isinstance(verdict, Throttled | Unreachable | Withheld | SenderRefused)
@@ -177,8 +195,15 @@ def _classify_http(answer: HttpAnswer) -> Verdict:
     verdict = _judge(answer)
     if answer.code in NOES and isinstance(verdict, Throttled | Doubtful | Unknown):
         # A look-up goes by what the last attempt was refused with: this was not refused.
-        return replace(verdict, code=str(answer.status))
+        verdict = replace(verdict, code=str(answer.status))
+    if isinstance(verdict, Unknown):
+        return replace(verdict, code=_unfamiliar(verdict.code, answer.content_type))
     return verdict
+
+
+def _unfamiliar(code: str, content_type: str = "") -> str:
+    """What is kept of such an answer: its code or status, and the kind of its body."""
+    return ".".join(filter(None, (_UNFAMILIAR + code, content_type.replace("/", "-"))))
 
 
 def _judge(answer: HttpAnswer) -> Verdict:
@@ -196,7 +221,9 @@ def _classify_success(answer: HttpAnswer) -> Verdict:
     if answer.status >= 300:  # noqa: PLR2004 - a redirect is no success, and nobody documents one here
         return Unknown(answer.code)
     # The Arn is taken as it comes: real ones do not match the modelled pattern.
-    return Created(answer.invitation_id, answer.arn) if answer.invitation_id else Doubtful(NO_ID)
+    if answer.invitation_id:
+        return Created(answer.invitation_id, answer.arn)
+    return Doubtful(answer.code or NO_ID)
 
 
 def _classify_refusal(answer: HttpAnswer) -> Verdict:
@@ -205,7 +232,7 @@ def _classify_refusal(answer: HttpAnswer) -> Verdict:
         return SenderRefused(code)
     if code in _REFUSED:
         return Refused(code, answer.errors)
-    if code in {"AccessDeniedException", "AccessDenied"}:
+    if code in _DENIED:
         # The model knows a single Reason, and it speaks of the account, not of the engagement.
         return Denied(code, whole_account=bool(answer.reason))
     if code == CONFLICT:
@@ -238,4 +265,4 @@ def _named(answer: NoAnswer) -> Verdict:
         return Unreachable(answer.code)
     if names & _BROKEN_OFF:
         return Doubtful(answer.code)
-    return Unknown(answer.code)
+    return Unknown(_unfamiliar(answer.code))

@@ -72,7 +72,7 @@ class Journal(Protocol):
 
     def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[Arrived]: ...
 
-    def record(self, events: Sequence[Event]) -> None: ...
+    def record(self, events: Sequence[Event]) -> frozenset[str]: ...
 
     def end_source(self, source: str, campaign: str) -> None: ...
 
@@ -223,10 +223,11 @@ class Committer:
 
         return proving
 
-    async def commit(self, event: Event) -> None:
-        """Return when the event is durable; raise CheckpointError when it cannot be written.
+    async def commit(self, event: Event) -> bool:
+        """Return when the event is durable; False: another row has its Id, and its `instead` is what is.
 
-        When the caller is cancelled meanwhile, the event is written all the same.
+        Raises CheckpointError when it cannot be written. When the caller is cancelled meanwhile, the event is
+        written all the same.
         """
         if self._failure is not None:
             raise self._failure
@@ -236,6 +237,7 @@ class Committer:
         await batch.done.wait()
         if batch.failure is not None:
             raise batch.failure
+        return event.client_token not in batch.of_others
 
     async def run(self) -> None:
         """Write until `close`; shielded, so that a cancelled run still keeps what it knows."""
@@ -269,7 +271,7 @@ class Committer:
     async def _write(self, batch: _Batch) -> None:
         began = anyio.current_time()
         try:
-            await self._alone(self._proof(self._journal.record), batch.events)
+            batch.of_others = await self._alone(self._proof(self._journal.record), batch.events)
             batch.failure = None
             self._observer.committed(anyio.current_time() - began, len(batch.events))
         except CheckpointError as error:
@@ -280,11 +282,15 @@ class Committer:
 
 
 class _Batch:
-    """Events that share a transaction. They count as not written until the commit has returned."""
+    """Events that share a transaction. They count as not written until the commit has returned.
 
-    __slots__ = ("done", "events", "failure")
+    of_others: tokens of rows for which their `instead` was written.
+    """
+
+    __slots__ = ("done", "events", "failure", "of_others")
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.done = anyio.Event()
         self.failure: CheckpointError | None = CheckpointError(_GONE)
+        self.of_others: frozenset[str] = frozenset()

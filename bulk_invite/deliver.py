@@ -19,9 +19,10 @@ from bulk_invite.classify import classify, is_counted, signal
 from bulk_invite.clearance import Clearance
 from bulk_invite.commit import Committer
 from bulk_invite.departure import Departures, Patience
-from bulk_invite.disposition import Disposition, Next, dispose, reason_to_stop
+from bulk_invite.disposition import Disposition, Next, reason_to_stop
 from bulk_invite.engagements import Engagements
 from bulk_invite.grounds import Grounds
+from bulk_invite.hearing import Hearing
 from bulk_invite.held import Held
 from bulk_invite.journal import ToSend
 from bulk_invite.life import Life
@@ -30,16 +31,15 @@ from bulk_invite.outcome import (
     Answer,
     Created,
     Doubtful,
-    EngagementFull,
-    HttpAnswer,
     NoAnswer,
     Throttled,
+    Unknown,
     Unreachable,
     Verdict,
     Withheld,
 )
 from bulk_invite.pacing.pacer import Pacer
-from bulk_invite.pacing.parking import Permit, Why
+from bulk_invite.pacing.parking import Permit
 from bulk_invite.permission import PermissionGuard
 from bulk_invite.report import Report
 from bulk_invite.resolver import Resolver
@@ -106,6 +106,7 @@ class Deliverer:
         self._departures = Departures(
             pacer, self._outage, stop, patience.waits, surroundings.random, self._grounds.is_set_aside
         )
+        self._hearing = Hearing(pacer, self._outage, self.engagements, guard, patience)
         self._aside = Aside()
         self._is_last_round = False
         self.held = Held(resolver)
@@ -142,11 +143,9 @@ class Deliverer:
                 continue
             sent_at = await life.sent()
             answer, verdict = await self._call(life, permit)
-            if verdict is None:
+            if answer is None or verdict is None:
                 break
-            disposition = self._judge(life, verdict, sent_at)
-            request_id = answer.request_id if isinstance(answer, HttpAnswer) else ""
-            await life.answered(disposition, request_id=request_id)
+            verdict, disposition = await self._hearing.take_down(life, answer, verdict, sent_at)
             if self._guard.is_proof(verdict):
                 released += await self.held.settle(denied_by=sent_at)
             permit = await self._follow(life, disposition)
@@ -155,7 +154,7 @@ class Deliverer:
     def last_rounds(self) -> Iterator[deque[Life]]:
         """The rows to try once more at the end: one of each full engagement, the others, those to find."""
         self.engagements.ask_again()
-        self._is_last_round = True
+        self._is_last_round = self._hearing.is_last_round = True
         yield from self._aside.taken_back()
         # A denial may turn out to be a row's in this very round.
         while lives := self._resolver.taken_back():
@@ -212,9 +211,9 @@ class Deliverer:
         """Wait for what a call needs, or stop the run where that does not help: nothing has left yet."""
         self._departures.give_back(permit)
         verdict = classify(unready)
-        if isinstance(verdict, Unreachable | Doubtful):
+        if isinstance(verdict, Unreachable | Doubtful | Unknown):
             return await self._checked(life, await self._departures.when_reachable(life, verdict.code))
-        self._stop.drain(reason_to_stop(self._judge(life, verdict, self._clock())))
+        self._stop.drain(reason_to_stop(self._hearing.judge(life, verdict, self._clock())))
         return None
 
     async def _call(self, life: Life, permit: Permit) -> tuple[Answer, Verdict] | tuple[None, None]:
@@ -238,40 +237,9 @@ class Deliverer:
             counted=is_counted(verdict),
             retry_after=verdict.retry_after if isinstance(verdict, Throttled) else None,
         )
-        self._note(life, verdict)
+        if not isinstance(verdict, Created):  # whose Id may turn out to be another row's
+            self._hearing.note(life, answer, verdict)
         return answer, verdict
-
-    def _note(self, life: Life, verdict: Verdict) -> None:
-        """Learn whether the service is there and which engagements are full; park where it is the account."""
-        match verdict:
-            case Unreachable():
-                return
-            case Doubtful():
-                self._outage.doubtful(life)
-                return
-            case Created():
-                self.engagements.invited(life.engagement)
-            case EngagementFull():
-                self._note_full(life)
-            case _:
-                pass
-        self._outage.answered()
-
-    def _note_full(self, life: Life) -> None:
-        self.engagements.refused(life.engagement, expected=life.to_send.deferred)
-        if not self.engagements.is_account_full:
-            return
-        if self._is_last_round:
-            self.engagements.give_up()
-        else:
-            self._pacer.close(Why.ACCOUNT_FULL)
-
-    def _judge(self, life: Life, verdict: Verdict, sent_at: float) -> Disposition:
-        # Before everybody waited the row may have tried in vain for long: that is not held against it.
-        tried = life.probes if self._outage.is_on else life.doubtful
-        tries_left = self._patience.tries - tried - 1
-        disposition = dispose(verdict, doubt_since=life.doubt_since, sent_at=sent_at, tries_left=tries_left)
-        return self._guard.judge(verdict, disposition, life.engagement)
 
     async def _follow(self, life: Life, disposition: Disposition) -> Permit | None:
         """Do what the disposition asks for; the permit of another attempt, where it asks for one."""
@@ -284,7 +252,7 @@ class Deliverer:
                 self._stop.drain(reason_to_stop(disposition))
             case Next.HOLD:
                 self.held.hold(life, disposition, self._clock())
-            case Next.LOOK_UP if disposition.outcome == "doubtful":
+            case Next.LOOK_UP if disposition.outcome in {"doubtful", "unknown"}:
                 self._outage.probe_gave_up(life)
                 await self._resolver.find_or_leave(life)
             case Next.LOOK_UP | Next.LOOK_UP_LATER:

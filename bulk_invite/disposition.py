@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import assert_never
 
-from bulk_invite.classify import FULL, NOES, REFUSALS
+from bulk_invite.classify import FULL, ID_OF_ANOTHER, NOES, REFUSALS, is_unfamiliar
 from bulk_invite.doubt import MAY_BE_MISSING, Absent, DoubtfulRow, Finding, Found, TooEarly, Unclear
-from bulk_invite.errors import BulkInviteError, SenderError, UnknownAnswerError
+from bulk_invite.errors import BulkInviteError, SenderError
 from bulk_invite.fault import Fault
 from bulk_invite.invitation import RowError
 from bulk_invite.journal import Answered
@@ -68,10 +68,19 @@ class Disposition:
         return self.next is Next.DONE
 
     def answer(
-        self, client_token: str, at: float, *, request_id: str = "", finding: Finding | None = None
+        self,
+        client_token: str,
+        at: float,
+        *,
+        since: float | None,
+        request_id: str = "",
+        finding: Finding | None = None,
     ) -> Answered:
-        """What the checkpoint is told of it; `at` in epoch seconds."""
-        return Answered(
+        """What the checkpoint is told of it; `at` in epoch seconds.
+
+        since: from when on the row is in doubt if its Id turns out to be another row's.
+        """
+        answered = Answered(
             client_token,
             at=at,
             state=self.state,
@@ -85,6 +94,7 @@ class Disposition:
             counted=self.counted,
             finding=finding,
         )
+        return replace(answered, instead=_of_another(answered, since)) if self.invitation_id else answered
 
     @classmethod
     def set_aside(cls) -> Disposition:
@@ -104,6 +114,21 @@ class Disposition:
     def failed(self) -> Disposition:
         """The same, where a denial turns out to be the row's."""
         return replace(self, state=State.FAILED, next=Next.DONE)
+
+
+def _of_another(answered: Answered, since: float | None) -> Answered:
+    """What is so where the Id is another row's: it says nothing of this one."""
+    finding = None if answered.finding is None else Unclear(ID_OF_ANOTHER, (answered.invitation_id,))
+    return replace(
+        answered,
+        state=State.IN_DOUBT,
+        outcome="doubtful" if finding is None else "unclear",
+        code=ID_OF_ANOTHER,
+        invitation_id="",
+        arn="",
+        doubt_since=since,
+        finding=finding,
+    )
 
 
 def dispose(  # noqa: C901, PLR0911 - one arm for each verdict, none with a branch of its own
@@ -127,10 +152,11 @@ def dispose(  # noqa: C901, PLR0911 - one arm for each verdict, none with a bran
             )
         case Withheld(code):
             return Disposition(as_before, Next.AGAIN, "withheld", code, doubt_since, counted=False)
-        case Doubtful(code):
+        case Doubtful(code) | Unknown(code):
+            outcome = "unknown" if isinstance(verdict, Unknown) else "doubtful"
             step = Next.AGAIN if tries_left > 0 else Next.LOOK_UP
             since = sent_at if doubt_since is None else doubt_since
-            return Disposition(State.IN_DOUBT, step, "doubtful", code, since)
+            return Disposition(State.IN_DOUBT, step, outcome, code, since)
         case EngagementFull(code):
             full = Disposition(State.DEFERRED, Next.SET_ENGAGEMENT_ASIDE, "engagement_full", code)
             return full.unless_in_doubt(doubt_since)
@@ -145,9 +171,6 @@ def dispose(  # noqa: C901, PLR0911 - one arm for each verdict, none with a bran
             return Disposition(
                 as_before, Next.STOP_RUN, "sender_refused", code, doubt_since, counted=False, fault=fault
             )
-        case Unknown(code):
-            since = sent_at if doubt_since is None else doubt_since
-            return Disposition(State.IN_DOUBT, Next.STOP_RUN, "unknown", code, since)
         case _:  # pragma: no cover
             assert_never(verdict)
 
@@ -177,8 +200,9 @@ def resolve(finding: Finding, row: DoubtfulRow) -> Disposition:
                 State.IN_DOUBT, Next.LOOK_UP_LATER, "too_early", row.code, row.doubt_since, errors=row.errors
             )
         case Unclear(why):
-            # What it was refused with decides when it can be told; the evidence has the other.
-            code = row.code if row.code in NOES or row.code == MAY_BE_MISSING else why
+            # What it was answered with decides when it can be told; the evidence has the other.
+            is_kept = row.code in NOES or row.code == MAY_BE_MISSING or is_unfamiliar(row.code)
+            code = row.code if is_kept else why
             return Disposition(State.IN_DOUBT, Next.DONE, "unclear", code, row.doubt_since, errors=row.errors)
         case _:  # pragma: no cover
             assert_never(finding)
@@ -186,27 +210,18 @@ def resolve(finding: Finding, row: DoubtfulRow) -> Disposition:
 
 def reason_to_stop(disposition: Disposition) -> BulkInviteError:
     """Why a run ends over an answer, as a sentence for the operator."""
-    code = disposition.code
     if disposition.fault is not None:
         return disposition.fault.error()
-    match disposition.outcome:
-        case "sender_refused":
-            return SenderError(
-                f"The service does not accept the sender: {code}.",
-                hint="Renew the credentials (or set the clock right) and run the same command again; "
-                "no row was touched.",
-            )
-        case "denied":
-            return SenderError(
-                f"The service denies one call after the other: {code}.",
-                hint="Either the account may not send at all, or not any more (allow it "
-                "partnercentral:CreateEngagementInvitation for this catalog), or it is no member of the "
-                "engagements of these rows (put others first). Then run the same command again; the denied "
-                "rows are still pending.",
-            )
-        case _:
-            return UnknownAnswerError(
-                f"The service answered with something this program does not know: {code}.",
-                hint="Check the endpoint and any proxy before it; the row is in doubt and is sent again "
-                "with the same token by the same command.",
-            )
+    if disposition.outcome == "denied":
+        return SenderError(
+            f"The service denies one call after the other: {disposition.code}.",
+            hint="Either the account may not send at all, or not any more (allow it "
+            "partnercentral:CreateEngagementInvitation for this catalog), or it is no member of the "
+            "engagements of these rows (put others first). Then run the same command again; the denied "
+            "rows are still pending.",
+        )
+    return SenderError(
+        f"The service does not accept the sender: {disposition.code}.",
+        hint="Renew the credentials (or set the clock right) and run the same command again; "
+        "no row was touched.",
+    )

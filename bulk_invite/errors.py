@@ -80,10 +80,6 @@ class EndpointError(BulkInviteError):
     heals = True
 
 
-class UnknownAnswerError(BulkInviteError):
-    """The service answered something that the program does not know; going on would be guessing."""
-
-
 class ResultsError(BulkInviteError):
     """The results directory cannot be written."""
 

@@ -57,6 +57,7 @@ class Answered:
     doubt_since: epoch seconds of the earliest attempt whose fate is still unknown; None when there is none.
     counted: whether the attempt counts on the row (False: nothing was sent).
     finding: what the row was found to be, where it was looked up.
+    instead: what is written in its place where another row has its Id already.
     """
 
     client_token: str
@@ -71,6 +72,7 @@ class Answered:
     doubt_since: float | None = None
     counted: bool = True
     finding: Finding | None = None
+    instead: Answered | None = None
 
 
 Event = Sent | Answered

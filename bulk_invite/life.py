@@ -9,13 +9,14 @@ from typing import Final
 
 import anyio
 
-from bulk_invite.classify import NOES
+from bulk_invite.classify import ID_OF_ANOTHER, NOES, is_unfamiliar
 from bulk_invite.commit import Committer
 from bulk_invite.disposition import Disposition, Next
 from bulk_invite.doubt import MAY_BE_MISSING, DoubtfulRow, Finding, may_have_left_by
 from bulk_invite.journal import NOT_SENT, Answered, Sent, ToSend
 from bulk_invite.outcome import State
 from bulk_invite.report import Report
+from bulk_invite.unfamiliar import Strange
 
 _SET_BACK: Final = 1.0
 """Seconds by which clocks may disagree without anybody having set one."""
@@ -26,6 +27,7 @@ class Life:
 
     doubt_since: epoch seconds of the earliest attempt of unknown fate, or None.
     doubtful, throttled: such endings in this run so far; probes: doubtful ones while the service was down.
+    strange: the unfamiliar answer that it had last, if any.
     is_to_be_found: it is looked up before it is called again. is_denied: the denial it met is its own.
     ended: this run is done with it.
     """
@@ -44,13 +46,13 @@ class Life:
         self.doubtful = 0
         self.probes = 0
         self.throttled = 0
-        # A no after doubt that an earlier run had no time to look into.
-        is_missing = to_send.code == MAY_BE_MISSING
-        self.is_to_be_found = to_send.doubt_since is not None and (is_missing or to_send.code in NOES)
+        self.strange: Strange | None = None
+        self.is_to_be_found = to_send.doubt_since is not None and _is_looked_up_first(to_send.code)
         self.is_denied = False
         self.ended = False
         self._state = State.PENDING if to_send.doubt_since is None else State.IN_DOUBT
         self._attempts = 0
+        self._sent_at: float | None = None
         self._code, self._errors = to_send.code, to_send.errors
         self._last: Answered | None = None
         self._committer = committer
@@ -60,6 +62,7 @@ class Life:
         self._read_at, self._read_after = clock(), elapsed()
         sent = to_send.last_sent or to_send.doubt_since or self._read_at
         # Where nothing of a call is known, the last moment for one is.
+        is_missing = to_send.code == MAY_BE_MISSING
         left = min(sent, self._read_at) if is_missing else may_have_left_by(sent, call_timeout, self._read_at)
         # From here on counted by what nobody can set.
         self._left_after = self._read_after - (self._read_at - left)
@@ -110,6 +113,7 @@ class Life:
     async def sent(self) -> float:
         """Commit that an attempt is about to leave; its time in epoch seconds."""
         at, self._decided_after = self._clock(), self._elapsed()
+        self._sent_at = at
         # A bug elsewhere must not leave what is told behind what is written.
         with anyio.CancelScope(shield=True):
             await self._committer.commit(Sent(self.to_send.invitation.client_token, at))
@@ -119,14 +123,18 @@ class Life:
         self._attempts += 1
         return at
 
-    async def answered(self, disposition: Disposition, *, request_id: str = "") -> None:
-        """Commit what is known after an attempt, also when the run is being broken off."""
+    async def answered(self, disposition: Disposition, *, request_id: str = "") -> bool:
+        """Commit what is known after an attempt, also when the run is being broken off.
+
+        False: its Id is another row's, and what is committed is doubt.
+        """
         seconds = self._elapsed() - self._called_after
-        await self._commit(disposition, request_id=request_id, seconds=seconds)
+        is_so = await self._commit(disposition, request_id=request_id, seconds=seconds)
         if disposition.outcome not in NOT_SENT:
             self._left_after = self._elapsed()  # the service may have carried it out at the very end
         self._attempts -= not disposition.counted
         self._report.came_back()
+        return is_so
 
     async def settled(self, disposition: Disposition, finding: Finding | None = None) -> None:
         """Commit what no attempt, but perhaps a look-up, has brought about."""
@@ -139,23 +147,39 @@ class Life:
         request_id: str = "",
         finding: Finding | None = None,
         seconds: float | None = None,
-    ) -> None:
+    ) -> bool:
+        """Whether it is so: False where an Id turned out to be another row's."""
         answered = disposition.answer(
-            self.to_send.invitation.client_token, self._clock(), request_id=request_id, finding=finding
+            self.to_send.invitation.client_token,
+            self._clock(),
+            request_id=request_id,
+            finding=finding,
+            since=self._sent_at if self.doubt_since is None else self.doubt_since,
         )
         with anyio.CancelScope(shield=True):
-            await self._committer.commit(answered)
-        self._report.answered(self.to_send, self._state, answered, seconds)
-        self._state = disposition.state
-        self._code, self._errors = disposition.code, disposition.errors
-        self.doubt_since = disposition.doubt_since
+            is_so = await self._committer.commit(answered)
+        written = answered if is_so else answered.instead or answered
+        self._report.answered(self.to_send, self._state, written, seconds)
+        self._state = written.state
+        self._code, self._errors = written.code, written.errors
+        self.doubt_since = written.doubt_since
         self.is_to_be_found = disposition.next is Next.LOOK_UP
-        self._last = answered
-        if disposition.is_end:
+        self._last = written
+        if disposition.is_end and (is_so or finding is not None):
             self.end()
+        return is_so
 
     def end(self) -> None:
         """This run is done with the row, as it was last committed."""
         assert self._last is not None  # noqa: S101 - only a committed row comes to its end
         self.ended = True
         self._report.ended(self.to_send, self._last, attempts=self._attempts)
+
+
+def _is_looked_up_first(code: str) -> bool:
+    """Whether what an earlier run left in doubt with that code is not called again before a look.
+
+    A no after doubt, into which there was no time to look; an answer that nobody could make anything of; a call
+    that an older checkpoint may lack.
+    """
+    return code in NOES or code in {ID_OF_ANOTHER, MAY_BE_MISSING} or is_unfamiliar(code)

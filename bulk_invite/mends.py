@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bulk_invite.classify import FULL, NO_ID, NOES, classify
+from bulk_invite.classify import FULL, ID_OF_ANOTHER, NO_ID, NOES, ODD_ID, classify, is_unfamiliar
 from bulk_invite.doubt import MAY_BE_MISSING
 from bulk_invite.matching import DATED_BEFORE, NOT_COMPARABLE, SEVERAL_INVITATIONS, SEVERAL_ROWS
 from bulk_invite.outcome import (
@@ -107,6 +107,11 @@ _LATER: Final = "The service did not say what it has for the engagement: run `bu
 _IN_DOUBT: Final = {
     "": "Nobody saw an answer: run the same command, it asks again with the same token, or looks the row up.",
     NO_ID: "The service said yes without an Id: run the same command, it asks again with the same token.",
+    ODD_ID: "The service said yes with an Id that cannot be one: run the same command, it asks again.",
+    ID_OF_ANOTHER: (
+        "The Id that came belongs to another row: look for a proxy before the endpoint that answers out of "
+        "its memory, then run the same command: it looks the row up first."
+    ),
     SEVERAL_INVITATIONS: f"More than one invitation says what the row says. {_LOOK}",
     SEVERAL_ROWS: f"More than one row says what the invitation says. {_LOOK}",
     DATED_BEFORE: (
@@ -128,6 +133,10 @@ _IN_DOUBT: Final = {
     "LookUpFailed": _LATER,
     "LookUpRefused": _LATER,
 }
+_UNFAMILIAR: Final = (
+    "Something else than the service seems to answer the row: look for a firewall or a proxy before the "
+    "endpoint, then run the same command: it looks the row up first."
+)
 _REFUSED_IN_DOUBT: Final = (
     "The service said no, and whether an earlier call arrived is not known: run `bulk-invite reconcile`."
 )
@@ -145,6 +154,8 @@ def mend_of(state: State, code: str) -> str:
 
     code: of a `RowError` or of the last answer, as the checkpoint keeps them.
     """
+    if state is State.IN_DOUBT and is_unfamiliar(code):
+        return _UNFAMILIAR
     known = _OF_STATE.get(state, {}).get(code)
     if known is None and state in {State.PENDING, State.IN_DOUBT}:
         known = _after(_meaning(code))

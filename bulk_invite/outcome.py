@@ -33,7 +33,8 @@ class Signal(Enum):
 class HttpAnswer:
     """An HTTP answer that was read to its end.
 
-    code: the service's error code; "" for a success, the status as text where the body named none.
+    code: the service's error code, the status as text where the body named none; of a success "", or why its
+    Id is none. content_type, length: of the body, as its headers say it; "" and None where they do not.
     retry_after: seconds, from `x-amz-retry-after`.
     errors: the ErrorList of a ValidationException; its messages may hold values of the row.
     """
@@ -46,6 +47,8 @@ class HttpAnswer:
     reason: str = ""
     retry_after: float | None = None
     errors: tuple[RowError, ...] = ()
+    content_type: str = ""
+    length: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ class SenderRefused:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """An answer that stands in no table: the run ends, and the row is in doubt."""
+    """An answer that stands in no table: created or not, nobody knows."""
 
     code: str
 

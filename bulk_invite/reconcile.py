@@ -11,7 +11,7 @@ import anyio
 import structlog
 from anyio import to_thread
 
-from bulk_invite.disposition import Disposition, resolve
+from bulk_invite.disposition import resolve
 from bulk_invite.doubt import Absent, DoubtfulRow, Finding, Found, TooEarly, Unclear
 from bulk_invite.journal import Event
 from bulk_invite.lookup import ENGAGEMENTS_AT_ONCE, LookUp
@@ -25,7 +25,7 @@ _MOST_LATER: Final = 10_000
 
 
 class Journal(Protocol):
-    def record(self, events: Sequence[Event]) -> None: ...
+    def record(self, events: Sequence[Event]) -> frozenset[str]: ...
 
 
 class Reconciliation:
@@ -91,16 +91,19 @@ class Reconciliation:
         dispositions = [(row, finding, resolve(finding, row)) for row, finding in found]
         now = self._clock()
         with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(
-                self._journal.record,
-                [each.answer(row.client_token, now, finding=finding) for row, finding, each in dispositions],
-            )
-        for row, finding, each in dispositions:
-            self._states[each.state] += 1
-            self._tell(row, finding, each)
+            events = [
+                each.answer(row.client_token, now, since=row.doubt_since, finding=finding)
+                for row, finding, each in dispositions
+            ]
+            of_others = await to_thread.run_sync(self._journal.record, events)
+        for (row, _, _), event in zip(dispositions, events, strict=True):
+            written = event.instead or event if event.client_token in of_others else event
+            assert written.finding is not None  # noqa: S101 - every event here is about one
+            self._states[written.state] += 1
+            self._tell(row, written.finding, written.state)
 
-    def _tell(self, row: DoubtfulRow, finding: Finding, disposition: Disposition) -> None:
-        said = {"engagement": row.engagement, "client_token": row.client_token, "state": disposition.state}
+    def _tell(self, row: DoubtfulRow, finding: Finding, state: State) -> None:
+        said = {"engagement": row.engagement, "client_token": row.client_token, "state": state}
         match finding:
             case Found(invitation):
                 _log.info("row.found", **said, invitation_id=invitation.invitation_id)

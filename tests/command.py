@@ -338,6 +338,7 @@ def refusal(
 
 
 CREATED = http(200, {"Id": "engi-0123456789abc", "Arn": "arn:aws:any"})
+"""Of a `ScriptedServer` every row gets an Id of its own in its place, the first one this."""
 
 _IDENTITY = http(
     200,
@@ -374,6 +375,7 @@ class ScriptedServer:
         self.heard: list[int] = []
         self.creates: list[Request] = []
         self.others: list[Request] = []
+        self._numbers: dict[str, int] = {}
         self._script = script
         self._stopped = threading.Event()
         self._connections: set[socket.socket] = set()
@@ -429,11 +431,16 @@ class ScriptedServer:
             return self._reads(request)
         return Reply(self._others())
 
+    def _created(self, request: Request) -> bytes:
+        number = self._numbers.setdefault(request.json["ClientToken"], len(self._numbers))
+        return CREATED.replace(b"engi-0123456789abc", f"engi-{0x123456789ABC + number:013x}".encode())
+
     def _answer(self, connection: socket.socket, request: Request) -> bool:
         (self.creates if request.is_create else self.others).append(request)
         reply = self._reply(request)
+        data = self._created(request) if reply.data == CREATED else reply.data
         self._stopped.wait(reply.after)
-        connection.sendall(reply.data)
+        connection.sendall(data)
         if reply.then is Then.RESET:
             # Lingering for no time makes close send RST in place of FIN.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -256,7 +256,7 @@ class MemoryJournal:
         if self.taken_over:
             raise CheckpointError("The lock is somebody else's.")
 
-    def record(self, events: Sequence[Event]) -> None:
+    def record(self, events: Sequence[Event]) -> frozenset[str]:
         with self._alone():
             self._require_ours()
             self.entered.set()
@@ -265,8 +265,7 @@ class MemoryJournal:
             self.writes.append(len(events))
             if self._fails_at is not None and len(self.writes) >= self._fails_at:
                 raise CheckpointError(f"The disk is full (write {len(self.writes)}).")
-            for event in events:
-                self._apply(event)
+            return frozenset(event.client_token for event in events if self._apply(event) is not event)
 
     def _alone(self) -> threading.Lock:
         assert not self._one_thread.locked(), "the journal is for one thread at a time"
@@ -288,7 +287,9 @@ class MemoryJournal:
         deferred = entry.state is State.DEFERRED
         return ToSend(row, entry.doubt_since, entry.last_sent, entry.code, entry.errors, deferred=deferred)
 
-    def _apply(self, event: Event) -> None:
+    def _apply(self, event: Event) -> Event:
+        if isinstance(event, Answered) and event.instead is not None and self._is_of_another(event):
+            event = event.instead
         self.events.append(event)
         entry = self.rows.setdefault(event.client_token, Entry(""))
         match event:
@@ -305,6 +306,14 @@ class MemoryJournal:
                 entry.code = event.code
                 entry.errors = tuple(replace(each, message="") for each in event.errors)
                 entry.attempts -= not event.counted
+        return event
+
+    def _is_of_another(self, event: Answered) -> bool:
+        return any(
+            entry.invitation_id == event.invitation_id
+            for token, entry in self.rows.items()
+            if token != event.client_token
+        )
 
 
 def _doubtful(token: str, entry: Entry) -> DoubtfulRow:

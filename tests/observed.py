@@ -62,7 +62,7 @@ class ObservedRow:
     def _settle(self, disposition: Disposition, seconds: float | None, request_id: str) -> None:
         token = self.to_send.invitation.client_token
         self._doubt_since = disposition.doubt_since
-        self._last = disposition.answer(token, self.now, request_id=request_id)
+        self._last = disposition.answer(token, self.now, since=self.now, request_id=request_id)
         self._observer.answered(self.to_send, self._last, seconds)
         if disposition.is_end:
             self.ends()

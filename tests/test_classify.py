@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bulk_invite.classify import NO_ID, classify, signal
+from bulk_invite.classify import NO_ID, ODD_ID, classify, is_unfamiliar, signal
 from bulk_invite.invitation import RowError
 from bulk_invite.outcome import (
     Answer,
@@ -32,6 +32,7 @@ def test_an_id_means_created_whatever_the_arn_looks_like() -> None:
 
 def test_success_without_an_id_is_doubt() -> None:
     assert classify(HttpAnswer(200)) == Doubtful(NO_ID)
+    assert classify(HttpAnswer(200, ODD_ID)) == Doubtful(ODD_ID)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_server_errors_are_doubt(status: int, code: str) -> None:
 def test_what_names_a_refusal_and_is_none_is_told_by_its_status(code: str) -> None:
     assert classify(HttpAnswer(502, code=code)) == Doubtful("502")
     assert classify(HttpAnswer(429, code=code, retry_after=1.0)) == Throttled("429", 1.0)
-    assert classify(HttpAnswer(302, code=code)) == Unknown("302")
+    assert classify(HttpAnswer(302, code=code)) == Unknown("Unfamiliar.302")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,10 @@ def test_credentials_and_clock_are_the_senders(status: int, code: str) -> None:
     ("status", "code"), [(302, "302"), (404, "404"), (403, "403"), (413, "413"), (400, "TeapotException")]
 )
 def test_what_stands_in_no_table_is_unknown(status: int, code: str) -> None:
-    assert classify(HttpAnswer(status, code=code)) == Unknown(code)
+    assert classify(HttpAnswer(status, code=code)) == Unknown(f"Unfamiliar.{code}")
+    page = HttpAnswer(status, code=code, content_type="text/html", length=5000)
+    assert classify(page) == Unknown(f"Unfamiliar.{code}.text-html")
+    assert (is_unfamiliar(f"Unfamiliar.{code}.text-html"), is_unfamiliar(code)) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +187,7 @@ def test_missing_credentials_are_the_senders(name: str) -> None:
 
 
 def test_an_exception_that_nobody_knows_is_unknown() -> None:
-    assert classify(NoAnswer(("ZeroDivisionError",))) == Unknown("ZeroDivisionError")
+    assert classify(NoAnswer(("ZeroDivisionError",))) == Unknown("Unfamiliar.ZeroDivisionError")
 
 
 @pytest.mark.parametrize(

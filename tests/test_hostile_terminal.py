@@ -63,13 +63,14 @@ def answer(request: Request) -> Reply:
     named = {"x_amzn_RequestId": "r\x1b[6n\x9b"}
     entry = {"FieldName": secret, "Code": EVIL, "Message": secret}
     replies = [
-        http(200, {"Id": f"engi{EVIL}", "Arn": f"arn{EVIL}"}, **named),
+        http(200, {"Id": "engi-1", "Arn": f"arn{EVIL}"}, **named),
         refusal("ValidationException", Message=secret, ErrorList=[entry]),
         refusal("ValidationException", Message=secret, Reason=EVIL, ErrorList=[entry, entry]),
         refusal("ResourceNotFoundException", Message=secret),
         refusal("ConflictException", Message=secret),
         refusal("ServiceQuotaExceededException", Message=secret),
         http(200, secret.encode(), content_type="text/html", **named),
+        http(200, {"Id": f"engi{EVIL}", "Arn": "arn:aws:any"}, **named),
     ]
     return Reply(replies[int(request.json["EngagementIdentifier"].removeprefix("eng-")) % len(replies)])
 
@@ -82,7 +83,7 @@ def server() -> Iterator[ScriptedServer]:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    return write_rows(tmp_path / SOURCE, [*map(hostile_row, range(7)), *BROKEN])
+    return write_rows(tmp_path / SOURCE, [*map(hostile_row, range(8)), *BROKEN])
 
 
 def send_options(server: ScriptedServer, log_format: str) -> list[str]:
@@ -91,7 +92,7 @@ def send_options(server: ScriptedServer, log_format: str) -> list[str]:
 
 
 def secrets() -> set[str]:
-    values = set().union(*(sensitive_values(load(), hostile_row(number)) for number in range(7)))
+    values = set().union(*(sensitive_values(load(), hostile_row(number)) for number in range(8)))
     return {value for value in values if len(value) > 4} | {"Secret message"}
 
 
@@ -101,7 +102,7 @@ def test_nothing_that_a_row_or_the_service_says_controls_what_reads_our_output(
 ) -> None:
     cwd = source.parent
     sent = run("send", source.name, *send_options(server, log_format), "--results", f"out{EVIL}", cwd=cwd)
-    assert (sent.code, len({call.json["ClientToken"] for call in server.creates})) == (1, 7)
+    assert (sent.code, len({call.json["ClientToken"] for call in server.creates})) == (1, 8)
     assert (sent.json["created"], sent.json["rejected"]) == (1, len(BROKEN))
     assert sent.json["failed"] >= 3
     stored = ("--checkpoint", f"{log_format}.db")
@@ -121,10 +122,10 @@ def test_nothing_that_a_row_or_the_service_says_controls_what_reads_our_output(
     assert "owned" in shown[0].stdout
     # Nor a spreadsheet, whichever separator it takes.
     cells = list(csv.DictReader(io.StringIO(shown[0].stdout)))
-    assert len(cells) == 7 + len(BROKEN)
+    assert len(cells) == 8 + len(BROKEN)
     tokens = {each["token"] for each in cells if each["token"]}
     assert all(token.startswith("'=HYPERLINK(A1);'@SUM(A1)") for token in tokens)
-    assert len(tokens) == 7
+    assert len(tokens) == 8
 
 
 @pytest.mark.parametrize(
@@ -163,14 +164,14 @@ def test_a_terminal_is_sent_nothing_but_our_own_colours_and_lines(
     check_printable(screen, ours=OURS.pattern)
 
 
-def test_an_error_code_that_nobody_knows_ends_the_run_in_a_printable_sentence(source: Path) -> None:
+def test_an_error_code_that_nobody_knows_is_told_in_printable_words(source: Path) -> None:
     def script(request: Request) -> Reply:
         return Reply(refusal(f"Validation{EVIL}", Message=request.json["Invitation"]["Message"]))
 
     with ScriptedServer(script) as server:
         ran = run("send", source.name, *send_options(server, "console"), cwd=source.parent)
-    assert ran.code == 4
-    assert "something this program does not know" in ran.said
+    assert ran.code == 1
+    assert "Unfamiliar.400." in ran.stderr
     check_printable(ran.stdout, ran.stderr)
 
 
@@ -183,7 +184,7 @@ def test_results_escape_what_a_terminal_would_obey(server: ScriptedServer, sourc
     check_printable(created, failed)
     ours = [json.loads(line) for line in created.splitlines()]
     assert [(each["Id"], each["Arn"], each["token"]) for each in ours] == [
-        (f"engi{EVIL}", f"arn{EVIL}", f"{FORMULA}0{ROW_EVIL}")
+        ("engi-1", "", f"{FORMULA}0{ROW_EVIL}")
     ]
     assert [json.loads(line)["ClientToken"] for line in failed.splitlines()]
     # Members of a row stay as they were written; what we say of it is escaped.
@@ -240,7 +241,7 @@ def test_the_question_before_the_live_catalog_is_printable(server: ScriptedServe
 def test_an_id_that_is_no_unicode_does_not_end_the_run(source: Path) -> None:
     with ScriptedServer(lambda _: Reply(http(200, {"Id": "engi-\ud800", "Arn": "arn:\udfff"}))) as server:
         ran = run("send", source.name, *send_options(server, "json"), cwd=source.parent)
-    assert (ran.code, ran.json["created"]) == (1, 7)
+    assert (ran.code, ran.json["created"], ran.json["in_doubt"]) == (1, 0, 8)
 
 
 def test_escaped_json_means_the_same() -> None:

@@ -29,7 +29,7 @@ from command import (
 from rows import make_row
 
 from bulk_invite import service_model
-from bulk_invite.classify import NO_ID, classify
+from bulk_invite.classify import NO_ID, ODD_ID, classify
 from bulk_invite.emulator.credentials import Credential
 from bulk_invite.errors import SenderError
 from bulk_invite.invitation import RowError
@@ -146,9 +146,25 @@ ANSWERS = {
         refusal("InvalidSignatureException", status=403),
         SenderRefused("InvalidSignatureException"),
     ),
-    "418": (http(418, {"tea": "pot"}), Unknown("418")),
-    "an error of tomorrow": (refusal("QuantumException"), Unknown("QuantumException")),
-    "a redirect to nowhere": (http(302, b""), Unknown("302")),
+    "418": (http(418, {"tea": "pot"}), Unknown("Unfamiliar.418.application-x-amz-json-1.0")),
+    "an error of tomorrow": (
+        refusal("QuantumException"),
+        Unknown("Unfamiliar.QuantumException.application-x-amz-json-1.0"),
+    ),
+    "the page of a firewall": (
+        http(403, b"<html>Blocked. Incident 4711.</html>", content_type="text/html; charset=utf-8"),
+        Unknown("Unfamiliar.403.text-html"),
+    ),
+    "too large for somebody": (http(413, b"", content_type="Jane Doe/x"), Unknown("Unfamiliar.413")),
+    "an Id with a line end": (http(200, {"Id": "engi-1\nengi-2"}), Doubtful(ODD_ID)),
+    "an Id with U+0000": (http(200, {"Id": "engi-\0"}), Doubtful(ODD_ID)),
+    "an Id that moves the cursor": (http(200, {"Id": "\x1b[2Jengi-1"}), Doubtful(ODD_ID)),
+    "an Id of half a character": (http(200, {"Id": "engi-\ud800"}), Doubtful(ODD_ID)),
+    "a long Id": (http(200, {"Id": "e" * 256}), Doubtful(ODD_ID)),
+    "a longer Id": (http(200, {"Id": "e" * 300_000}), Doubtful(ODD_ID)),
+    "an Id and an odd Arn": (http(200, {"Id": "engi-1", "Arn": "arn:\0 aws"}), Created("engi-1", "")),
+    "an Id and a long Arn": (http(200, {"Id": "engi-1", "Arn": "a" * 2049}), Created("engi-1", "")),
+    "a redirect to nowhere": (http(302, b""), Unknown("Unfamiliar.302.application-x-amz-json-1.0")),
 }
 
 
@@ -166,7 +182,7 @@ async def test_an_answer_means_what_the_table_says_and_took_one_request() -> Non
 async def test_a_redirect_takes_the_row_nowhere_else(status: int) -> None:
     with ScriptedServer(always(CREATED)) as elsewhere:
         with ScriptedServer(always(http(status, b"", Location=elsewhere.url))) as server:
-            assert await judged(server.url) == Unknown(str(status))
+            assert await judged(server.url) == Unknown(f"Unfamiliar.{status}.application-x-amz-json-1.0")
         assert not elsewhere.creates + elsewhere.others
 
 
@@ -186,6 +202,10 @@ BREAKS = {
     "headers without end": Reply(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000 + b"\r\n\r\n"),
     "no HTTP": Reply(b"220 mail.example.com ESMTP\r\n", Then.CLOSE),
     "an error that is no JSON": Reply(http(500, b'{"__type":')),
+    "an Id of two megabytes": Reply(http(200, {"Id": "e" * 2_000_000})),
+    "two megabytes that nobody needs": Reply(http(200, {"Id": "engi-1", "Else": "e" * 2_000_000})),
+    "a refusal of two megabytes": Reply(refusal("ValidationException", Message="e" * 2_000_000)),
+    "no end of headers": Reply(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200_000),
     "closed": Reply(then=Then.CLOSE),
     "reset": Reply(then=Then.RESET),
     "late": LATE,

@@ -18,7 +18,6 @@ from fakes import (
     RESET,
     SERVER_ERROR,
     THROTTLED,
-    UNKNOWN,
     Call,
     Entry,
     ListSource,
@@ -42,7 +41,6 @@ from bulk_invite.errors import (
     SenderError,
     SourceError,
     TooManyFailuresError,
-    UnknownAnswerError,
 )
 from bulk_invite.invitation import Invitation, Row
 from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer, State
@@ -350,12 +348,6 @@ async def test_failures_that_come_out_at_the_end_count_too() -> None:
     sender = ScriptedSender(otherwise=lambda _: DENIED)
     run = await Run(_rows(4), sender, failures=FailureLimit(count=1)).fails(TooManyFailuresError)
     assert set(run.journal.states().values()) == {State.FAILED}
-
-
-async def test_an_unknown_answer_stops_the_run_with_the_row_in_doubt() -> None:
-    run = await Run(_rows(50), ScriptedSender({"t1": [UNKNOWN]}), in_flight=1).fails(UnknownAnswerError)
-    assert _state(run, "t1") is State.IN_DOUBT
-    assert len(run.sender.calls) == 1
 
 
 # What earlier runs have left

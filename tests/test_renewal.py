@@ -35,6 +35,7 @@ from test_partner_central import _own_credentials, body, connection
 
 from bulk_invite.classify import classify
 from bulk_invite.emulator.credentials import Credential
+from bulk_invite.masking import Vocabulary
 from bulk_invite.outcome import Created, NoAnswer, SenderRefused, Unreachable
 from bulk_invite.partner_central import PartnerCentral, connect
 from bulk_invite.partner_central.setup import Setup
@@ -233,6 +234,7 @@ async def test_a_renewal_that_fails_by_something_unheard_of_is_the_credentials_a
         deadline=1.0,
         has_one_endpoint=True,
         setup=Setup(None, {}),
+        vocabulary=Vocabulary(frozenset(), frozenset()),
     )
     answer = await partner_central.ready()
     assert answer is not None

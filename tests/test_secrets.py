@@ -140,14 +140,25 @@ def echo(request: Request) -> str:
     return "Not possible: " + " ".join(sorted(sensitive_values(MODEL, request.json)))
 
 
+def odd_page(request: Request, status: int) -> bytes:
+    """An answer that repeats the row in its headers, too."""
+    account = request.json["Invitation"]["Receiver"]["Account"]["AwsAccountId"]
+    kind = f"text/{account}"
+    return http(status, {"message": echo(request)}, content_type=kind, x_amzn_RequestId=account)
+
+
 def answer(request: Request) -> Reply:
     """By the number of the row: created, or one of the troubles; every one of them repeats the row."""
     said = echo(request)
     entry = {"FieldName": "Invitation.Message", "Code": "INVALID_VALUE", "Message": said}
+    account = request.json["Invitation"]["Receiver"]["Account"]["AwsAccountId"]
     strange = {"FieldName": said, "Code": said, "Message": said}
+    like_a_code = {"FieldName": account, "Code": account, "Message": json.dumps(said).upper()}
     replies = [
         Reply(CREATED),
-        Reply(refusal("ValidationException", Message=said, Reason=said, ErrorList=[entry, strange])),
+        Reply(
+            refusal("ValidationException", Message=said, Reason=said, ErrorList=[entry, strange, like_a_code])
+        ),
         Reply(refusal("ThrottlingException", Message=said)),
         Reply(refusal("InternalServerException", status=500, Message=said)),
         Reply(CREATED, after=3.0),
@@ -157,6 +168,9 @@ def answer(request: Request) -> Reply:
         Reply(refusal("ConflictException", Message=said)),
         Reply(refusal("ServiceQuotaExceededException", Message=said)),
         Reply(refusal("AccessDeniedException", Message=said)),
+        Reply(odd_page(request, 403)),
+        Reply(refusal(account, headers={"x-amzn-RequestId": account}, Message=said)),
+        Reply(http(200, {"Id": f"engi-{account}", "Arn": f"arn:{account}"})),
     ]
     return replies[int(request.json["EngagementIdentifier"].removeprefix("eng-")) // 2 % len(replies)]
 
@@ -174,13 +188,13 @@ def test_no_ending_of_a_row_tells_what_was_in_it(tmp_path: Path, log_format: str
         throttled.add(token)
         return reply
 
-    rows = [marked(number) for number in range(22)]
+    rows = [marked(number) for number in range(28)]
     rejected = [
         marked(30, Surprise=True),
         marked(31, EngagementIdentifier="wrong"),
         marked(32, Catalog="AWS"),
-        marked(22, ClientToken="same-token"),
-        marked(23, ClientToken="same-token"),
+        marked(28, ClientToken="same-token"),
+        marked(29, ClientToken="same-token"),
     ]
     # Values in places where they are wrong, and a line cut off.
     rejected[0]["Invitation"]["Receiver"]["Account"]["AwsAccountId"] += "9"
@@ -210,7 +224,7 @@ def test_no_ending_of_a_row_tells_what_was_in_it(tmp_path: Path, log_format: str
         with controlled(*place.command(server.url, *options), cwd=place.cwd, env=env) as sender:
             pages = [json.dumps(event).encode() for event in sender.events()]
             ran = sender.command.ended()
-        assert len(server.creates) > 22
+        assert len(server.creates) > 28
         said_elsewhere = [*pages, *collector.batches, *(request.body for request in told.others)]
     assert ran.code == 1
     assert ran.json["failed"] >= 6
@@ -239,7 +253,9 @@ def test_no_ending_of_a_row_tells_what_was_in_it(tmp_path: Path, log_format: str
     kept = (tmp_path / "results" / "rejected.ndjson").read_bytes()
     assert leaks(place.rows, kept) > NAMES
     # What is said about them there is not.
-    about = [json.loads(line)["_bulk_invite"]["errors"] for line in kept.splitlines()]
+    refused = (tmp_path / "results" / "failed.ndjson").read_bytes()
+    lines = [*kept.splitlines(), *refused.splitlines()]
+    about = [json.loads(line)["_bulk_invite"]["errors"] for line in lines]
     assert not leaks(place.rows, json.dumps(about).encode())
 
 
@@ -251,7 +267,7 @@ def test_what_ends_a_run_does_not_tell_what_was_in_the_row(tmp_path: Path) -> No
         for name, count in (("unknown", 2), ("expired", 2), ("full", 300))
     )
     with (
-        ScriptedServer(lambda request: Reply(http(418, {"message": echo(request)}))) as tea,
+        ScriptedServer(lambda request: Reply(odd_page(request, 418))) as tea,
         ScriptedServer(
             lambda request: Reply(refusal("ExpiredToken", status=403, Message=echo(request)))
         ) as late,
@@ -263,11 +279,11 @@ def test_what_ends_a_run_does_not_tell_what_was_in_the_row(tmp_path: Path) -> No
             partial(expired.send, late.url),
             partial(run, f'ulimit -f 400; exec "$0" {command}', cwd=full.cwd, shell=True),
         )
-    assert [each.code for each in ran] == [4, 4, 4]
+    assert [each.code for each in ran] == [1, 4, 4]
     for place, each, sentence in zip(
         (unknown, expired, full), ran, ("418", "ExpiredToken", "bulk-invite.db cannot be used"), strict=True
     ):
-        assert sentence in each.said
+        assert sentence in each.stderr
         place.check(each)
 
 

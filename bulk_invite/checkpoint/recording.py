@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Float, Integer, and_, bindparam, case, func, null, select, update
+from sqlalchemy import (
+    Connection,
+    Float,
+    Integer,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    null,
+    select,
+    update,
+)
 
-from bulk_invite.checkpoint import gaps
+from bulk_invite.checkpoint import gaps, indexes
 from bulk_invite.checkpoint.bulk import CHANGE, field, field_for, insert_each, parameters
 from bulk_invite.checkpoint.encoding import encode_errors, encode_evidence
 from bulk_invite.checkpoint.schema import findings, invitations, log, runs
@@ -54,12 +66,22 @@ _TURNED_UP: Final = select(invitations.c.client_token).where(
     invitations.c.client_token.in_(bindparam("tokens", expanding=True)),
     invitations.c.first_sent.is_(None),
 )
+_OWNERS: Final = select(invitations.c.invitation_id, invitations.c.client_token).where(
+    invitations.c.invitation_id == field_for(invitations.c.invitation_id),
+    invitations.c.invitation_id != literal_column("''"),  # or the index is of no use
+)
 _LOG: Final = insert_each(log, "client_token", "event", "at", "outcome", "request_id")
 _FINDINGS: Final = insert_each(findings, "client_token", "at", "evidence")
 
 
-def record(connection: Connection, events: Sequence[Event], *, run: int, change: int) -> bool:
-    """Note events of different rows; False where a row is not there that one of them is about."""
+def record(
+    connection: Connection, events: Sequence[Event], *, run: int, change: int
+) -> frozenset[str] | None:
+    """Note events of different rows; None where a row is not there that one of them is about.
+
+    The tokens of rows whose Id another row has already: their `instead` is written.
+    """
+    events, of_others = _with_ids_of_their_own(connection, events)
     sent = [event for event in events if isinstance(event, Sent)]
     answered = [event for event in events if isinstance(event, Answered)]
     changed = 0
@@ -71,13 +93,32 @@ def record(connection: Connection, events: Sequence[Event], *, run: int, change:
             _MARK_ANSWERED, parameters(map(_answered, answered), change=change)
         ).rowcount
     if changed != len(events):
-        return False
+        return None
     connection.execute(_LOG, parameters(map(_log_entry, events)))
     if evidence := [_evidence(event) for event in answered if event.finding is not None]:
         connection.execute(_FINDINGS, parameters(evidence))
     last = max(event.at for event in events)
     connection.execute(update(runs).where(runs.c.run == run).values(last_event=last))
-    return True
+    return of_others
+
+
+def _with_ids_of_their_own(
+    connection: Connection, events: Sequence[Event]
+) -> tuple[Sequence[Event], frozenset[str]]:
+    """The events as they are to be written, and the tokens of those that are others than they were."""
+    new = [event for event in events if isinstance(event, Answered) and event.instead is not None]
+    if not new:
+        return events, frozenset()
+    indexes.require(connection, "invitations_by_id")
+    wanted = parameters({"invitation_id": event.invitation_id} for event in new)
+    owners = {row.invitation_id: row.client_token for row in connection.execute(_OWNERS, wanted)}
+    of_others = {
+        event.client_token: event.instead
+        for event in new
+        # Of two rows of one batch the first one has it.
+        if owners.setdefault(event.invitation_id, event.client_token) != event.client_token
+    }
+    return [of_others.get(event.client_token) or event for event in events], frozenset(of_others)
 
 
 def _note_turned_up(connection: Connection, answered: Sequence[Answered], change: int) -> None:

@@ -252,14 +252,19 @@ class CheckpointWriter:
         with self._transaction() as connection:
             return lookup.count_in_doubt(connection)
 
-    def record(self, events: Sequence[Event]) -> None:
-        """Commit events of different rows in one transaction; they are on the disk when this returns."""
+    def record(self, events: Sequence[Event]) -> frozenset[str]:
+        """Commit events of different rows in one transaction; they are on the disk when this returns.
+
+        The tokens of rows whose Id another row has already: their `instead` is written.
+        """
         with self._generation(events) as connection:
-            if not recording.record(connection, events, run=self._run, change=self._next_change()):
+            of_others = recording.record(connection, events, run=self._run, change=self._next_change())
+            if of_others is None:
                 raise CheckpointError(
                     f"The checkpoint {self.name} was changed from outside: rows of this run are gone.",
                     hint="Restore it from a copy; do not start over, that would send again.",
                 )
+        return of_others
 
     def prove(self) -> None:
         """Raise CheckpointError where the lock, or what is written to, is not ours any more.

@@ -13,24 +13,36 @@ from typing import Any, Final
 
 from botocore.parsers import ResponseParserError
 
+from bulk_invite.classify import ODD_ID
 from bulk_invite.doubt import Content, Listed, Page
 from bulk_invite.invitation import RowError
 from bulk_invite.outcome import HttpAnswer, NoAnswer
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.$\[\]-]{1,200}")
-"""What a code, a request id or a FieldName of the service looks like; anything else might repeat a value of
-the row, or carry control characters to a terminal."""
+"""What a code or a FieldName of the service looks like; anything else might repeat a value of the row, or
+carry control characters to a terminal."""
+
+_IDENTIFIER: Final = re.compile(r"[!-~]{1,255}")
+_ARN: Final = re.compile(r"[!-~]{1,2048}")
+"""What can be kept and shown anywhere. The modelled patterns are narrower; real Arns do not match them."""
+
+_REQUEST_ID: Final = re.compile(r"[0-9A-Fa-f-]{4,64}")
+_WHOLE: Final = re.compile(r"[0-9]{1,15}")
+_MEDIA_TYPE: Final = re.compile(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,40}")
 
 _NOT_IT: Final = NoAnswer(("AnswerToNothingAsked", ResponseParserError.__name__))
 """A success that does not hold what was asked for, as of a proxy."""
 
 
 def success(response: Mapping[str, Any]) -> HttpAnswer:
-    """A parsed answer that was no error. An Id that is missing or no text is left out."""
+    """A parsed answer that was no error. An Id that is missing, no text or of no sane form is left out."""
+    said = response.get("Id")
+    invitation_id = identifier(said)
     return HttpAnswer(
         _status(response),
-        invitation_id=text(response.get("Id")),
-        arn=text(response.get("Arn")),
+        code=ODD_ID if isinstance(said, str) and said and not invitation_id else "",
+        invitation_id=invitation_id,
+        arn=_sane(_ARN, response.get("Arn")),
         request_id=_request_id(response),
     )
 
@@ -49,8 +61,8 @@ def page(response: Mapping[str, Any]) -> Page | NoAnswer:
 def _listed(summary: Mapping[str, Any]) -> Listed:
     invited_at = summary.get("InvitationDate")
     return Listed(
-        invitation_id=text(summary.get("Id")),
-        arn=text(summary.get("Arn")),
+        invitation_id=identifier(summary.get("Id")),
+        arn=_sane(_ARN, summary.get("Arn")),
         engagement=text(summary.get("EngagementId")),
         payload_type=text(summary.get("PayloadType")),
         receiver=text((summary.get("Receiver") or {}).get("Account", {}).get("AwsAccountId")),
@@ -78,6 +90,8 @@ def refusal(response: Mapping[str, Any]) -> HttpAnswer:
         reason=plain(response.get("Reason")),
         retry_after=_milliseconds(headers.get("x-amz-retry-after")),
         errors=tuple(_row_error(entry) for entry in response.get("ErrorList") or () if entry),
+        content_type=_sane(_MEDIA_TYPE, headers.get("content-type", "").partition(";")[0].strip().lower()),
+        length=_length(headers.get("content-length", "")),
     )
 
 
@@ -104,7 +118,7 @@ def _status(response: Mapping[str, Any]) -> int:
 
 
 def _request_id(response: Mapping[str, Any]) -> str:
-    return plain(response["ResponseMetadata"].get("RequestId"))
+    return _sane(_REQUEST_ID, response["ResponseMetadata"].get("RequestId"))
 
 
 def text(value: object) -> str:
@@ -113,7 +127,20 @@ def text(value: object) -> str:
 
 
 def plain(value: object) -> str:
-    return value if isinstance(value, str) and _PLAIN.fullmatch(value) else ""
+    return _sane(_PLAIN, value)
+
+
+def identifier(value: object) -> str:
+    """An Id that can be kept; "" for what is none."""
+    return _sane(_IDENTIFIER, value)
+
+
+def _sane(form: re.Pattern[str], value: object) -> str:
+    return value if isinstance(value, str) and form.fullmatch(value) else ""
+
+
+def _length(header: str) -> int | None:
+    return int(header) if _WHOLE.fullmatch(header) else None
 
 
 def _date(response: Mapping[str, Any]) -> float | None:

@@ -23,13 +23,22 @@ from bulk_invite.doubt import Content, Page
 from bulk_invite.errors import SenderError
 from bulk_invite.fault import Fault
 from bulk_invite.journal import Owner
+from bulk_invite.masking import Vocabulary, censored, without_words
 from bulk_invite.outcome import (
     Answer,
     NoAnswer,
     SenderRefused,
     Unreachable,
 )
-from bulk_invite.partner_central.answers import content, page, refusal, silence, success, text, unreadable
+from bulk_invite.partner_central.answers import (
+    content,
+    identifier,
+    page,
+    refusal,
+    silence,
+    success,
+    unreadable,
+)
 from bulk_invite.partner_central.faults import kept_back, unready
 from bulk_invite.partner_central.places import WORDS
 from bulk_invite.partner_central.precautions import fault_of_keys
@@ -64,7 +73,8 @@ _Returned = TypeVar("_Returned")
 class PartnerCentral:
     """Use `connect`.
 
-    deadline: seconds for one call. has_one_endpoint: STS is asked there too.
+    deadline: seconds for one call. has_one_endpoint: STS is asked there too. vocabulary: of the service
+    model.
     """
 
     def __init__(
@@ -78,6 +88,7 @@ class PartnerCentral:
         deadline: float,
         has_one_endpoint: bool,
         setup: Setup,
+        vocabulary: Vocabulary,
     ) -> None:
         self._client = client
         self._sts = sts
@@ -90,6 +101,7 @@ class PartnerCentral:
         self._waiting = False
         self._taken: object = None
         self._said = ""
+        self._vocabulary = vocabulary
 
     async def ready(self) -> NoAnswer | None:
         """Renew the credentials where they are about to expire; why that failed, if it did.
@@ -123,7 +135,8 @@ class PartnerCentral:
         response = await self._called(
             _CREATE, lambda: self._client.create_engagement_invitation(**request), clearance
         )
-        return success(response) if isinstance(response, Mapping) else response
+        answer = success(response) if isinstance(response, Mapping) else response
+        return censored(answer, request, self._vocabulary)
 
     async def list_invitations(self, engagements: Sequence[str], next_token: str) -> Page | Answer:
         """One page of the invitations that we have sent for up to ten engagements, oldest first."""
@@ -137,19 +150,19 @@ class PartnerCentral:
             **({"NextToken": next_token} if next_token else {}),
         }
         response = await self._called(_LIST, lambda: self._client.list_engagement_invitations(**request))
-        return page(response) if isinstance(response, Mapping) else response
+        return page(response) if isinstance(response, Mapping) else self._kept(response)
 
     async def list_one(self) -> Page | Answer:
         """Any one of the invitations that we have sent: to see whether they may be listed."""
         request = {"Catalog": self._catalog, "ParticipantType": "SENDER", "MaxResults": 1}
         response = await self._called(_LIST, lambda: self._client.list_engagement_invitations(**request))
-        return page(response) if isinstance(response, Mapping) else response
+        return page(response) if isinstance(response, Mapping) else self._kept(response)
 
     async def get_invitation(self, invitation_id: str) -> Content | Answer:
         """What an invitation says."""
         request = {"Catalog": self._catalog, "Identifier": invitation_id}
         response = await self._called(_GET, lambda: self._client.get_engagement_invitation(**request))
-        return content(response, invitation_id) if isinstance(response, Mapping) else response
+        return content(response, invitation_id) if isinstance(response, Mapping) else self._kept(response)
 
     async def identify(self) -> Owner | Unreachable:
         """Ask STS who we are; where it does not answer, the access key's hash stands in for the account.
@@ -183,12 +196,16 @@ class PartnerCentral:
             transmission = Transmission(None, started=True)
             identity = await self._tried(_IDENTIFY, self._sts.get_caller_identity, transmission)
         if isinstance(identity, Mapping):
-            return text(identity.get("Account")) or NoAnswer(("AnswerWithoutAccount",))
-        return identity
+            return identifier(identity.get("Account")) or NoAnswer(("AnswerWithoutAccount",))
+        return self._kept(identity)
 
     def owner(self, account: str) -> Owner:
         """Who we are, where STS says that account ("": it does not tell)."""
         return Owner(account, self._key_hash)
+
+    def _kept(self, answer: Answer) -> Answer:
+        """Of an answer that is about no row, or about many."""
+        return without_words(answer, self._vocabulary)
 
     @property
     def provenance(self) -> Provenance:

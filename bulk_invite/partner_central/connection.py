@@ -25,6 +25,7 @@ from botocore.utils import get_environ_proxies
 
 from bulk_invite import service_model
 from bulk_invite.errors import BulkInviteError
+from bulk_invite.masking import vocabulary_of
 from bulk_invite.partner_central.client import PartnerCentral
 from bulk_invite.partner_central.credentials import Search
 from bulk_invite.partner_central.faults import NONE_FOUND, fault_of
@@ -164,6 +165,7 @@ async def _opened(
         deadline=connection.deadline,
         has_one_endpoint=connection.endpoint_url is not None,
         setup=setup,
+        vocabulary=vocabulary_of(service_model.load(connection.model)),
     )
 
 

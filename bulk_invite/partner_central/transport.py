@@ -23,6 +23,7 @@ from aiohttp.http_writer import StreamWriter
 
 from bulk_invite.clearance import Clearance
 from bulk_invite.errors import CheckpointError
+from bulk_invite.partner_central.bounded import BoundedResponse
 from bulk_invite.partner_central.tls import checked
 
 
@@ -86,7 +87,8 @@ class PartnerCentralSession(CheckedSession):
         """Ask for a page, unsigned, by the way that calls go. Raises aiohttp's errors and OSError."""
         proxy, headers = self.proxy_for(url), self._proxy_config.proxy_headers_for(url)
         requests = await self._get_session(proxy)
-        return await requests.request("GET", url, data=b"", proxy=proxy, proxy_headers=headers)
+        answer = await requests.request("GET", url, data=b"", proxy=proxy, proxy_headers=headers)
+        return answer.response
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +98,12 @@ class _Requests:
     session: aiohttp.ClientSession
     transmission: Transmission | None = None
 
-    async def request(self, *arguments: Any, data: Any, **options: Any) -> aiohttp.ClientResponse:
+    async def request(self, *arguments: Any, data: Any, **options: Any) -> BoundedResponse:
         if self.transmission is not None:
             data = _Body(data, self.transmission)
-        return await self.session.request(*arguments, data=data, allow_redirects=False, **options)
+        return BoundedResponse(
+            await self.session.request(*arguments, data=data, allow_redirects=False, **options)
+        )
 
 
 class _Connector(aiohttp.TCPConnector):

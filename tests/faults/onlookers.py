@@ -129,10 +129,10 @@ class Journal:
         self._check()
         self._writer.prove()
 
-    def record(self, events: Sequence[Event]) -> None:
+    def record(self, events: Sequence[Event]) -> frozenset[str]:
         self._process.passes("writing")
         self._check()
-        self._writer.record(events)
+        of_others = self._writer.record(events)
         for event in events:
             self._seen.last[event.client_token] = event
             if isinstance(event, Sent):
@@ -141,6 +141,7 @@ class Journal:
                 self._seen.open_intents.discard(event.client_token)
         self._process.passes("written")
         self._check()
+        return of_others
 
     def _check(self) -> None:
         if not self._process.alive:

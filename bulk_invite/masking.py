@@ -1,0 +1,215 @@
+"""Words of the service that repeat what a row says. Pure.
+
+Rule: codes and field paths are kept everywhere where they are words of the service model or repeat no
+sensitive value of the row; else the code is the status or `unnamed`, and the path `$`. A sentence goes to
+`failed.ndjson` alone, beside its row, with the name of its member for every repeated value. Where a value may
+still stand in it after that, it is dropped.
+
+A value is found whatever its case, accents, spaces and punctuation are, and escaped for JSON, HTML or URLs;
+so are parts of it of twelve letters and digits, and each word of names and other short texts. What another
+row says cannot be told here.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final
+from urllib.parse import unquote
+
+from bulk_invite.classify import KNOWN_CODES, ODD_ID
+from bulk_invite.invitation import RowError
+from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer
+from bulk_invite.service_model import ServiceModel, sensitive_members
+
+_READ: Final = 2000
+_KEPT: Final = 1000
+"""Characters of a sentence that are looked at, and that are kept of it then."""
+
+_MOST_ERRORS: Final = 50
+
+_CONTAINED: Final = 4
+"""Letters and digits of a value from which on it is looked for within words; shorter ones are words."""
+
+_PART: Final = 12
+"""Letters and digits in a row that are no chance."""
+
+_IN_IDENTIFIER: Final = 8
+"""Letters and digits of a value that are no chance in an Id, an Arn or a request id."""
+
+_FEW_WORDS: Final = 5
+"""Up to so many words a text is a name or the like, of which each word tells something."""
+
+_ESCAPED: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\"\\/])|[bfnrt])")
+_ESCAPES: Final = frozenset("\\&%")
+_WORD: Final = re.compile(r"[^\W_]+")
+_NO_WORD: Final = re.compile(r"[\W_]+")
+_CODES: Final = ("ErrorCode", "Reason")
+"""How the enums of codes are called in the model."""
+
+_INDEX: Final = re.compile(r"\[[0-9]{1,3}\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The service model's words. sensitive: members whose values stay in the row; own: members and codes."""
+
+    sensitive: frozenset[str]
+    own: frozenset[str]
+
+    def has(self, code: str) -> bool:
+        return code in self.own or code in KNOWN_CODES
+
+
+def vocabulary_of(model: ServiceModel) -> Vocabulary:
+    own: set[str] = set()
+    for name, shape in model.shapes.items():
+        # Other enums are values of rows.
+        own |= {*shape.get("members", {}), *(shape.get("enum", ()) if name.endswith(_CODES) else ())}
+    return Vocabulary(sensitive_members(model), frozenset(own))
+
+
+def without_words(answer: Answer, vocabulary: Vocabulary) -> Answer:
+    """What is kept of an answer that is about many rows: nothing that is not a word of the service."""
+    if isinstance(answer, NoAnswer):
+        return answer
+    code = answer.code if vocabulary.has(answer.code) else str(answer.status)
+    return HttpAnswer(answer.status, code, reason=answer.reason, retry_after=answer.retry_after)
+
+
+def censored(answer: Answer, request: Mapping[str, Any], vocabulary: Vocabulary) -> Answer:
+    """What is kept of an answer to a request."""
+    if isinstance(answer, NoAnswer):
+        return answer
+    secrets = _Secrets(request, vocabulary.sensitive)
+    is_telling = secrets.stand_in_identifier(answer.invitation_id)
+    code = answer.code
+    if is_telling:
+        code = ODD_ID
+    elif secrets.stand_in(code) and not vocabulary.has(code):
+        code = str(answer.status)
+    return replace(
+        answer,
+        code=code,
+        invitation_id="" if is_telling else answer.invitation_id,
+        arn="" if secrets.stand_in_identifier(answer.arn) else answer.arn,
+        request_id="" if secrets.stand_in_identifier(answer.request_id) else answer.request_id,
+        content_type="" if secrets.stand_in(answer.content_type) else answer.content_type,
+        errors=tuple(_kept(error, secrets, vocabulary) for error in answer.errors[:_MOST_ERRORS]),
+    )
+
+
+def _kept(error: RowError, secrets: _Secrets, vocabulary: Vocabulary) -> RowError:
+    members = _INDEX.sub("", error.path).split(".")[1:]
+    is_own = all(member in vocabulary.own for member in members)
+    return RowError(
+        error.path if is_own or not secrets.stand_in(error.path) else "$",
+        error.code if vocabulary.has(error.code) or not secrets.stand_in(error.code) else "unnamed",
+        secrets.masked(error.message[:_READ])[:_KEPT],
+    )
+
+
+class _Secrets:
+    """The sensitive values of one row, folded, each with its member."""
+
+    def __init__(self, request: Mapping[str, Any], sensitive: frozenset[str]) -> None:
+        self._values = [(member, value, _folded(value)) for member, value in _sensitive(request, sensitive)]
+        self._whole = {folded: member for member, _, folded in self._values if len(folded) >= _CONTAINED}
+        self._all = "\n".join(self._whole)
+
+    @cached_property
+    def _words(self) -> dict[str, str]:
+        words = {folded: member for member, _, folded in self._values if 0 < len(folded) < _CONTAINED}
+        for member, value, _ in self._values:
+            if len(own := value.split()) <= _FEW_WORDS:
+                words |= {word: member for word in map(_folded, own) if len(word) >= _CONTAINED}
+        return words
+
+    def stand_in(self, text: str) -> bool:
+        return bool(text) and any(map(self._stand_in, {text, _unescaped(text)}))
+
+    def _stand_in(self, text: str) -> bool:
+        folded = _folded(text)
+        return (
+            any(value in folded for value in self._whole)
+            or any(_folded(word) in self._words for word in _WORD.findall(text))
+            or any(part in self._all for _, part in _parts(folded))
+        )
+
+    def stand_in_identifier(self, text: str) -> bool:
+        folded = _folded(text)
+        return any(len(value) >= _IN_IDENTIFIER and value in folded for value in self._whole)
+
+    def masked(self, text: str) -> str:
+        """The text with the names of members for their values; "" where that does not help."""
+        for written in (_unescaped(text), text):
+            if self._stand_in(written):
+                text = self._masked(unicodedata.normalize("NFKC", written))
+                break
+        return "" if self.stand_in(text) else text
+
+    def _masked(self, text: str) -> str:
+        shown, reached = [], 0
+        for start, end, member in sorted(self._spans(text)):
+            if start >= reached:
+                shown += [text[reached:start], f"«{member}»"]
+            reached = max(reached, end)
+        return "".join([*shown, text[reached:]])
+
+    def _spans(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """Where values stand: from, to, and of which member."""
+        stream, places = _stream(text)
+        for value, member in self._whole.items():
+            for found in re.finditer(re.escape(value), stream):
+                yield places[found.start()], places[found.end() - 1] + 1, member
+        for start, part in _parts(stream):
+            if part in self._all:
+                member = next(member for value, member in self._whole.items() if part in value)
+                yield places[start], places[start + _PART - 1] + 1, member
+        for found in _WORD.finditer(text):
+            if (word := self._words.get(_folded(found[0]))) is not None:
+                yield found.start(), found.end(), word
+
+
+def _sensitive(value: Any, sensitive: frozenset[str], under: str = "") -> Iterator[tuple[str, str]]:
+    """Texts under sensitive members, with the innermost of these."""
+    match value:
+        case dict():
+            for name, inner in value.items():
+                yield from _sensitive(inner, sensitive, name if name in sensitive else under)
+        case list():
+            for item in value:
+                yield from _sensitive(item, sensitive, under)
+        case str() if under:
+            yield under, value
+        case _:
+            pass
+
+
+def _folded(text: str) -> str:
+    """A text without all that a repetition may change."""
+    return _NO_WORD.sub("", unicodedata.normalize("NFKD", text).casefold())
+
+
+def _parts(folded: str) -> Iterator[tuple[int, str]]:
+    for start in range(len(folded) - _PART + 1):
+        yield start, folded[start : start + _PART]
+
+
+def _stream(text: str) -> tuple[str, list[int]]:
+    """The folded text, and where each of its characters stands in the text."""
+    folded = [(_folded(character), at) for at, character in enumerate(text)]
+    return "".join(part for part, _ in folded), [at for part, at in folded for _ in part]
+
+
+def _unescaped(text: str) -> str:
+    """As JSON, HTML and URLs would show it."""
+    if not _ESCAPES & set(text):
+        return text
+    plain = _ESCAPED.sub(lambda found: chr(int(found[1], 16)) if found[1] else found[2] or " ", text)
+    whole = plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return html.unescape(unquote(whole))

@@ -1,0 +1,156 @@
+"""An Id that another row has already says nothing of this one: in the checkpoint, and in whole runs."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+from checkpoints import NOW, Place, admit, overview_of, records_of, writing
+from fakes import Call, Reply, ScriptedSender, arrival, created, invitation
+from runs import EPOCH, Run
+from sqlalchemy.dialects import sqlite
+from virtual_time import VIRTUAL_TIME
+
+from bulk_invite.checkpoint.recording import _OWNERS
+from bulk_invite.classify import ID_OF_ANOTHER
+from bulk_invite.disposition import Disposition, Next
+from bulk_invite.doubt import Found, Listed, Unclear
+from bulk_invite.journal import Answered, Sent
+from bulk_invite.outcome import HttpAnswer, State
+
+SAME = "engi-0123456789abc"
+
+
+@pytest.fixture(params=["file", "database"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "file":
+        return Place(str(tmp_path / "checkpoint.db"))
+    return Place(request.getfixturevalue("db").url, "checkpoint")
+
+
+def yes(token: str, identifier: str = SAME) -> Answered:
+    disposition = Disposition(State.CREATED, Next.DONE, "created", invitation_id=identifier, arn="arn:x")
+    return disposition.answer(token, NOW + 1, since=NOW)
+
+
+def sent(writer: object, *tokens: str) -> None:
+    admit(writer, *(invitation(token, line=line) for line, token in enumerate(tokens, 1)))  # type: ignore[arg-type]
+    writer.record([Sent(token, NOW) for token in tokens])  # type: ignore[attr-defined]
+
+
+# In the checkpoint
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_the_first_row_keeps_its_id_and_the_second_is_in_doubt(place: Place, *, together: bool) -> None:
+    with writing(place) as writer:
+        sent(writer, "a", "b", "c")
+        if together:
+            others = writer.record([yes("a"), yes("b"), yes("c", "engi-c")])
+        else:
+            assert writer.record([yes("a")]) == frozenset()
+            others = writer.record([yes("b"), yes("c", "engi-c")])
+    assert others == {"b"}
+    kept = {each.client_token: each for each in records_of(place)}
+    assert {token: (each.state, each.invitation_id, each.code) for token, each in kept.items()} == {
+        "a": (State.CREATED, SAME, ""),
+        "b": (State.IN_DOUBT, "", ID_OF_ANOTHER),
+        "c": (State.CREATED, "engi-c", ""),
+    }
+    assert kept["b"].arn == ""
+    with place.reader() as reader:
+        figures = reader.proof(NOW + 2).figures
+    assert (figures.ids, figures.created_with_id) == (2, 2)
+
+
+def test_another_run_knows_it_too_and_a_replay_is_its_own(place: Place) -> None:
+    with writing(place) as writer:
+        sent(writer, "a")
+        writer.record([yes("a")])
+    with writing(place) as writer:
+        sent(writer, "b")
+        assert writer.record([yes("b")]) == {"b"}
+        writer.record([Sent("b", NOW)])
+        assert writer.record([yes("b", "engi-b")]) == frozenset()
+        assert writer.record([yes("b", "engi-b")]) == frozenset(), "the same token again"
+    assert overview_of(place).states == {State.CREATED: 2}
+
+
+def test_an_index_answers_it(tmp_path: Path) -> None:
+    """A table of a million rows must not be read for every answer."""
+    place = Place(str(tmp_path / "checkpoint.db"))
+    with writing(place) as writer:
+        sent(writer, "a")
+        writer.record([yes("a")])
+    query = str(_OWNERS.compile(dialect=sqlite.dialect()))
+    with closing(sqlite3.connect(place.name)) as file:
+        plan = str(file.execute(f"EXPLAIN QUERY PLAN {query}", ['{"0": {"invitation_id": "x"}}']).fetchall())
+    assert "INDEX invitations_by_id (invitation_id=?)" in plan
+
+
+def test_what_a_look_up_finds_of_another_row_is_unclear() -> None:
+    listed = Listed(SAME, "arn:x", "eng-1", "LeadInvitation", "1", NOW)
+    disposition = Disposition(State.CREATED, Next.DONE, "found", invitation_id=SAME)
+    event = disposition.answer("b", NOW, since=NOW - 5, finding=Found(listed, 1))
+    assert event.instead == replace(
+        event,
+        state=State.IN_DOUBT,
+        outcome="unclear",
+        code=ID_OF_ANOTHER,
+        invitation_id="",
+        doubt_since=NOW - 5,
+        finding=Unclear(ID_OF_ANOTHER, (SAME,)),
+        instead=None,
+    )
+
+
+# In a run
+
+
+@pytest.fixture
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
+
+
+def rows(count: int) -> list[str]:
+    return [f"t{number} eng-{number}" for number in range(count)]
+
+
+def cached(until: float) -> Callable[[Call], Reply]:
+    """A proxy that answers every call with the first answer it has seen, and passes the first one on."""
+    first = HttpAnswer(200, invitation_id="engi-t0", arn="arn:t0")
+    return lambda call: first if anyio.current_time() < until else created(call.token)
+
+
+def states(run: Run) -> Counter[State]:
+    return Counter(run.journal.states().values())
+
+
+@pytest.mark.anyio
+async def test_behind_a_proxy_that_answers_out_of_its_memory_one_row_is_created_and_none_lost() -> None:
+    sender = ScriptedSender(otherwise=cached(1e9), arrived=[arrival("t3 eng-3", EPOCH + 1.0)])
+    run = await Run(rows(8), sender, in_flight=4).go()
+    assert run.finished
+    assert states(run) == {State.CREATED: 2, State.IN_DOUBT: 6}
+    assert run.outlet.created_rows == {"t0": "engi-t0", "t3": "engi-t3-1"}
+    assert {entry.code for entry in run.journal.rows.values() if entry.state is State.IN_DOUBT} == {
+        ID_OF_ANOTHER
+    }
+    assert all(len(sender.calls_of(f"t{number}")) <= run.tries for number in range(8))
+    assert len(sender.lists) >= 7, "each of them was looked up"
+
+
+@pytest.mark.anyio
+async def test_all_wait_while_every_answer_is_another_rows_and_go_on_with_the_same_token() -> None:
+    run = await Run(rows(60), ScriptedSender(otherwise=cached(300.0)), in_flight=20).go()
+    assert states(run)[State.CREATED] >= 55
+    assert states(run)[State.FAILED] == 0
+    assert len(run.sender.calls) < 60 + 100
+    made = [entry.invitation_id for entry in run.journal.rows.values() if entry.invitation_id]
+    assert len(made) == len(set(made))

@@ -1,0 +1,204 @@
+"""Whose an answer is that nobody knows, the row's or the service's: by rule, and in whole runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import anyio
+import pytest
+from fakes import (
+    CONFLICT,
+    DENIED,
+    DOWN,
+    FULL,
+    REFUSED,
+    SERVER_ERROR,
+    THROTTLED,
+    UNKNOWN,
+    Call,
+    Entry,
+    MemoryJournal,
+    Reply,
+    ScriptedSender,
+    arrival,
+    created,
+    invitation,
+)
+from runs import EPOCH, HOUR, Run
+from structlog.testing import capture_logs
+from virtual_time import VIRTUAL_TIME
+
+from bulk_invite.classify import classify
+from bulk_invite.disposition import Next, dispose
+from bulk_invite.outcome import Answer, HttpAnswer, State
+from bulk_invite.unfamiliar import Strange, UnfamiliarGuard
+
+pytestmark = pytest.mark.anyio
+
+OK = created("t1")
+PAGE = HttpAnswer(403, "403", content_type="text/html", length=5123)
+CODE = "Unfamiliar.403.text-html"
+
+
+@pytest.fixture
+def anyio_backend() -> object:
+    return VIRTUAL_TIME
+
+
+def judge(
+    guard: UnfamiliarGuard, answer: Answer, before: Strange | None = None
+) -> tuple[Next, Strange | None]:
+    verdict = classify(answer)
+    disposition = dispose(verdict, doubt_since=None, sent_at=0.0, tries_left=5)
+    judged, strange = guard.judge(verdict, disposition, before)
+    return judged.next, strange
+
+
+# By rule
+
+
+@pytest.mark.parametrize(
+    ("between", "whose"),
+    [
+        ([OK], Next.LOOK_UP),
+        ([REFUSED], Next.LOOK_UP),
+        ([CONFLICT], Next.LOOK_UP),
+        ([FULL], Next.LOOK_UP),
+        ([SERVER_ERROR, OK, THROTTLED], Next.LOOK_UP),
+        ([], Next.AGAIN),
+        ([SERVER_ERROR], Next.AGAIN),
+        ([THROTTLED], Next.AGAIN),
+        ([DOWN], Next.AGAIN),
+        ([DENIED], Next.AGAIN),
+        ([UNKNOWN], Next.AGAIN),
+    ],
+)
+def test_the_same_answer_again_is_the_rows_only_when_others_were_answered_well(
+    between: list[Answer], whose: Next
+) -> None:
+    guard = UnfamiliarGuard()
+    judge(guard, OK)
+    first, strange = judge(guard, PAGE)
+    for answer in between:
+        judge(guard, answer)
+    again, _ = judge(guard, PAGE, strange)
+    assert (first, again) == (Next.AGAIN, whose)
+
+
+def test_another_unfamiliar_answer_is_a_first_one() -> None:
+    guard = UnfamiliarGuard()
+    _, strange = judge(guard, PAGE)
+    judge(guard, OK)
+    step, other = judge(guard, UNKNOWN, strange)
+    assert (step, other) == (Next.AGAIN, Strange("Unfamiliar.TeapotException", 1))
+
+
+def test_a_row_that_was_answered_well_meanwhile_begins_anew() -> None:
+    """Its own good answer says nothing about others."""
+    guard = UnfamiliarGuard()
+    _, strange = judge(guard, PAGE)
+    assert judge(guard, FULL, strange) == (Next.SET_ENGAGEMENT_ASIDE, None)
+    assert judge(guard, SERVER_ERROR, strange)[1] == strange
+
+
+# In a run
+
+
+def rows(count: int) -> list[str]:
+    return [f"t{number} eng-{number}" for number in range(count)]
+
+
+def poisoned(*numbers: int) -> dict[str, list[Reply]]:
+    return {f"t{number}": [PAGE] for number in numbers}
+
+
+def states(run: Run) -> Counter[State]:
+    return Counter(run.journal.states().values())
+
+
+@pytest.mark.parametrize("in_flight", [1, 8])
+@pytest.mark.parametrize("bad", [[0], [7, 8, 9, 60], [199]])
+async def test_rows_that_are_always_answered_so_hold_up_no_other(bad: list[int], in_flight: int) -> None:
+    run = await Run(rows(200), ScriptedSender(poisoned(*bad)), in_flight=in_flight).go()
+    assert run.finished
+    assert states(run) == {State.CREATED: 200 - len(bad), State.IN_DOUBT: len(bad)}
+    for number in bad:
+        entry = run.journal.rows[f"t{number}"]
+        assert (entry.state, entry.code, entry.doubt_since is not None) == (State.IN_DOUBT, CODE, True)
+        assert len(run.sender.calls_of(f"t{number}")) <= run.tries
+    assert len(run.sender.lists) == len(bad), "each of them was looked up"
+
+
+async def test_it_takes_two_calls_where_others_are_answered_well_meanwhile() -> None:
+    run = await Run(rows(50), ScriptedSender(poisoned(3)), rate=50.0).go()
+    assert len(run.sender.calls_of("t3")) == 2
+    assert run.journal.outcomes("t3") == ["sent", "unknown"] * 2
+
+
+async def test_one_that_has_arrived_all_the_same_is_found() -> None:
+    sender = ScriptedSender(poisoned(3), arrived=[arrival("t3 eng-3", EPOCH + 0.1)])
+    run = await Run(rows(50), sender).go()
+    assert states(run) == {State.CREATED: 50}
+    assert run.journal.rows["t3"].invitation_id == "engi-t3-1"
+
+
+async def test_what_came_is_told_without_its_text() -> None:
+    with capture_logs() as logs:
+        await Run(rows(20), ScriptedSender(poisoned(3))).go()
+    (first, *_) = [line for line in logs if line["event"] == "answer.unfamiliar"]
+    assert first == {
+        "event": "answer.unfamiliar",
+        "log_level": "warning",
+        "position": "rows:4",
+        "code": CODE,
+        "length": 5123,
+    }
+    assert [line["code"] for line in logs if line["event"] == "invitation.in_doubt"] == [CODE]
+
+
+def until(moment: float) -> Callable[[Call], Reply]:
+    return lambda call: PAGE if anyio.current_time() < moment else created(call.token)
+
+
+@pytest.mark.parametrize("begins", [0.0, 4.0])
+async def test_when_all_are_answered_so_all_wait_and_one_probes(begins: float) -> None:
+    """As long as a dead endpoint would be waited for, and as loudly; nobody's patience is used up by it."""
+
+    def reply(call: Call) -> Reply:
+        return PAGE if begins <= anyio.current_time() < begins + 600 else created(call.token)
+
+    with capture_logs() as logs:
+        run = await Run(rows(200), ScriptedSender(otherwise=reply), tries=8, in_flight=20).go()
+    assert run.finished
+    assert states(run) == {State.CREATED: 200}
+    meanwhile = [call for call in run.sender.calls if begins + 5 < call.began < begins + 600]
+    assert len(meanwhile) <= 50, "one call at a time, with a backoff of half a minute at most"
+    said = [line for line in logs if line["event"] == "endpoint.failing"]
+    assert len(said) >= 15
+    assert {line["reason"] for line in said} == {CODE}
+
+
+async def test_an_endpoint_that_is_none_is_waited_for_and_a_stop_ends_that_at_once() -> None:
+    run = Run(rows(500), ScriptedSender(otherwise=lambda _: PAGE), in_flight=20)
+    await run.when(HOUR, run.stop.drain)
+    assert run.took == pytest.approx(HOUR, abs=0.2)
+    assert State.FAILED not in states(run)
+    assert len(run.sender.calls) < 400, "an hour of probes"
+
+
+async def test_the_next_run_looks_first_and_calls_a_bounded_number_of_times() -> None:
+    journal = MemoryJournal()
+    journal.rows["t3"] = Entry(
+        invitation("t3", engagement="eng-3").body_hash,
+        State.IN_DOUBT,
+        doubt_since=EPOCH - HOUR,
+        last_sent=EPOCH - HOUR,
+        code=CODE,
+        engagement="eng-3",
+    )
+    run = await Run(rows(50), ScriptedSender(poisoned(3)), journal=journal).go()
+    assert journal.outcomes("t3")[0] == "absent"
+    assert len(run.sender.calls_of("t3")) == 2
+    assert states(run) == {State.CREATED: 49, State.IN_DOUBT: 1}
+    assert run.sender.lists[0][0] < run.sender.calls_of("t3")[0].began
