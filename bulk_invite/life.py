@@ -179,7 +179,7 @@ class Life:
 def _is_looked_up_first(code: str) -> bool:
     """Whether what an earlier run left in doubt with that code is not called again before a look.
 
-    A no after doubt, into which there was no time to look; an answer that nobody could make anything of; a call
-    that an older checkpoint may lack.
+    A no after doubt, into which there was no time to look; an answer that nobody could make anything of; a
+    call that an older checkpoint may lack.
     """
     return code in NOES or code in {ID_OF_ANOTHER, MAY_BE_MISSING} or is_unfamiliar(code)

@@ -147,7 +147,7 @@ def test_the_same_seed_draws_the_same_faults_and_another_seed_others() -> None:
 
 
 def test_ids_are_distinct_and_as_the_service_model_wants_them() -> None:
-    ids = [invitation_id(0, number) for number in range(1000)]
+    ids = [invitation_id(0, number, f"token-{token}") for number in range(500) for token in range(2)]
     assert len(set(ids)) == 1000
     validator = ShapeValidator(load(), "EngagementInvitationIdentifier")
     assert not any(validator.errors(each) for each in ids)

@@ -94,7 +94,8 @@ class CreateInvitation:
         self, call: Call, request: dict[str, Any], body_sha256: str, now: float
     ) -> InvitationEntry:
         number = self._book.next_invitation
-        catalog, identifier = request["Catalog"], invitation_id(self._options.seed, number)
+        catalog, token = request["Catalog"], request["ClientToken"]
+        identifier = invitation_id(self._options.seed, number, token)
         content = {name: value for name, value in request.items() if name != "ClientToken"}
         return InvitationEntry(
             number=number,
@@ -102,7 +103,7 @@ class CreateInvitation:
             call=call.number,
             account=call.account,
             catalog=catalog,
-            client_token=request["ClientToken"],
+            client_token=token,
             id=identifier,
             arn=invitation_arn(call.account, catalog, identifier),
             engagement=request["EngagementIdentifier"],

@@ -15,8 +15,9 @@ def seeded(seed: int, purpose: str, number: int) -> bytes:
     return blake2b(f"{seed}/{purpose}/{number}".encode(), digest_size=24).digest()
 
 
-def invitation_id(seed: int, number: int) -> str:
-    value = int.from_bytes(seeded(seed, "invitation", number), "big")
+def invitation_id(seed: int, number: int, client_token: str) -> str:
+    """Never another row's: an emulator that begins anew hands out no Id that a sender knows already."""
+    value = int.from_bytes(seeded(seed, f"invitation/{client_token}", number), "big")
     letters = []
     for _ in range(_ID_LENGTH):
         value, remainder = divmod(value, len(_LETTERS))
