@@ -87,6 +87,13 @@ def written(to: OutcomeTable, *records: Record) -> None:
 # What is written
 
 
+def test_keys_mean_what_they_were_read_as_whatever_the_role_says(db: Database) -> None:
+    rows(db, key="text[]")
+    db.run(f"ALTER ROLE {db.role} SET array_nulls = off")
+    written(made(db), record("{a,NULL}"))
+    assert db.run("SELECT key FROM outcomes") == [(["a", None],)]
+
+
 def test_what_became_of_a_row_stands_by_its_key(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     rows(db)
     outcomes = made(db, campaign="spring")
