@@ -240,13 +240,15 @@ SETTINGS: Final = {
 
 WAYS: Final = {
     "authorities missing": Wrong(
-        _set(**CREDENTIALS, AWS_CA_BUNDLE="/no/such.pem"), "AWS_CA_BUNDLE names cannot be used: No such file"
+        _set(**CREDENTIALS, AWS_CA_BUNDLE="/no/such.pem"),
+        "AWS_CA_BUNDLE names cannot be used: No such file",
+        _HAND,
     ),
     "authorities a directory": Wrong(
-        lambda folder: {**CREDENTIALS, "AWS_CA_BUNDLE": str(folder)}, "cannot be used: Is a directory"
+        lambda folder: {**CREDENTIALS, "AWS_CA_BUNDLE": str(folder)}, "cannot be used: Is a directory", _HAND
     ),
     "authorities no PEM": Wrong(
-        _file("AWS_CA_BUNDLE", SECRET.encode(), **CREDENTIALS), "there is no certificate (PEM) in it"
+        _file("AWS_CA_BUNDLE", SECRET.encode(), **CREDENTIALS), "there is no certificate (PEM) in it", _HAND
     ),
     "authorities of a profile": Wrong(
         lambda folder: {**CREDENTIALS, "AWS_CA_BUNDLE": "", **profile(folder, "ca_bundle = /no/such.pem")},

@@ -48,7 +48,6 @@ _OF_PLACE: Final[Mapping[str, Callable[[BaseException, Setup], Fault | None]]] =
 }
 
 _SETTINGS: Final[Mapping[type[Exception], str]] = {
-    sdk.InvalidDefaultsMode: "AWS_DEFAULTS_MODE",
     sdk.InvalidIMDSEndpointError: "AWS_EC2_METADATA_SERVICE_ENDPOINT",
     sdk.InvalidIMDSEndpointModeError: "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
     sdk.InvalidMaxRetryAttemptsError: "AWS_MAX_ATTEMPTS",

@@ -106,11 +106,10 @@ def require(fault: Fault | None) -> None:
 
 
 def _fault_of_authorities(error: OSError, member: str, setup: Setup) -> Fault:
-    told, heal = setup.named(f"AWS_{member.upper()}", member)
+    told, _ = setup.named(f"AWS_{member.upper()}", member)  # whose file may be mended beside us
     is_no_pem = isinstance(error, ssl.SSLError)
     said = "there is no certificate (PEM) in it" if is_no_pem else error.strerror or type(error).__name__
     return Fault(
         f"The file of authorities that {told} names cannot be used: {said}.",
         f"Let {told} name a file of certificates in PEM, or take it out.",
-        heal,
     )
