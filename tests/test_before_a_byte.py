@@ -255,7 +255,7 @@ def is_running(pid: int) -> bool:
 async def test_a_credential_process_that_nobody_waits_for_any_more_is_ended_with_its_children(
     wrongly: Setting, tmp_path: Path
 ) -> None:
-    script = f"sleep 600 & echo $! >{tmp_path}/child; echo $$ >{tmp_path}/pid; wait"
+    script = f"sleep 40 & echo $! >{tmp_path}/child; echo $$ >{tmp_path}/pid; wait"
     url = wrongly(Wrong(lambda folder: process(folder, script), ""))
     with anyio.move_on_after(0.5):
         async with connect(connection(url)):
@@ -283,7 +283,7 @@ async def test_a_credential_process_reads_no_rows(wrongly: Setting) -> None:
 
 @pytest.mark.parametrize("command", ["send", "serve", "reconcile"])
 def test_a_start_that_waits_says_for_what_and_ends_on_the_first_signal(tmp_path: Path, command: str) -> None:
-    env = process(tmp_path, f"echo $$ >{tmp_path}/pid; sleep 600")
+    env = process(tmp_path, f"echo $$ >{tmp_path}/pid; sleep 60")
     (tmp_path / "in").mkdir()
     source = write_rows(tmp_path / "rows.ndjson", make_rows(2))
     if command == "reconcile":
