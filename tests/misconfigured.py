@@ -203,6 +203,14 @@ SETTINGS: Final = {
     "configuration no INI": Wrong(
         _file("AWS_CONFIG_FILE", SECRET.encode(), **CREDENTIALS), "file cannot be read", _HAND
     ),
+    "configuration a directory": Wrong(
+        lambda folder: {"AWS_CONFIG_FILE": str(folder)}, "AWS_CONFIG_FILE names is a directory", _HAND
+    ),
+    "credentials file missing": Wrong(
+        _set(AWS_SHARED_CREDENTIALS_FILE="/no/such"),
+        "AWS_SHARED_CREDENTIALS_FILE names does not exist",
+        _HAND,
+    ),
     "secret key missing": Wrong(_set(AWS_ACCESS_KEY_ID="A"), "AWS_SECRET_ACCESS_KEY is not"),
     "expiration": Wrong(
         _set(**CREDENTIALS, AWS_SESSION_TOKEN=SECRET, AWS_CREDENTIAL_EXPIRATION="soon"),

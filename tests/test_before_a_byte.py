@@ -140,7 +140,7 @@ PASSING = Fault("A file is away.", "Put it there.", Heal.BY_ITSELF)
         (NoAnswer(("OSError",), started=False, fault=PASSING), Unreachable("OSError")),
         (NoAnswer(("ReadTimeoutError",)), Doubtful("ReadTimeoutError")),
         (NoAnswer(("HTTPClientError", "ValueError")), Doubtful("ValueError")),
-        (NoAnswer(("SomethingNew",)), Unknown("SomethingNew")),
+        (NoAnswer(("SomethingNew",)), Unknown("Unfamiliar.SomethingNew")),
     ],
 )
 def test_there_is_doubt_only_where_bytes_may_have_left(answer: NoAnswer, verdict: Verdict) -> None:

@@ -31,6 +31,7 @@ from bulk_invite.partner_central.credentials import Search
 from bulk_invite.partner_central.faults import NONE_FOUND, fault_of
 from bulk_invite.partner_central.places import WORDS
 from bulk_invite.partner_central.precautions import (
+    fault_of_files,
     fault_of_keys,
     fault_of_proxy,
     require,
@@ -142,7 +143,8 @@ def _session(connection: Connection, inner: Session) -> Iterator[aioboto3.Sessio
 async def _opened(
     connection: Connection, inner: Session, session: aioboto3.Session, stack: AsyncExitStack
 ) -> PartnerCentral:
-    credentials, setup = await _found(inner), _setup(connection, inner)
+    setup = _setup(connection, inner)
+    credentials = await _found(inner, setup)
     client = await stack.enter_async_context(
         session.client(SERVICE, endpoint_url=connection.endpoint_url, config=_config(connection))
     )
@@ -169,7 +171,7 @@ async def _opened(
     )
 
 
-async def _found(session: Session) -> Any:
+async def _found(session: Session, setup: Setup) -> Any:
     """Credentials, not asked for their keys yet."""
     place = "env"
 
@@ -182,7 +184,7 @@ async def _found(session: Session) -> Any:
     with told(lambda: f"credentials from {WORDS.get(place, place)}"):
         credentials = await session.get_credentials()
     if credentials is None:
-        raise NONE_FOUND.error()
+        require(fault_of_files(setup) or NONE_FOUND)
     return credentials
 
 

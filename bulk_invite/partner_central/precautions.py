@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -53,6 +55,19 @@ def _odd_text(value: object) -> str | None:
             return "has a space in it, or what else no key has"
         case _:
             return "is no text"
+
+
+def fault_of_files(setup: Setup) -> Fault | None:
+    """Where no credentials were found: the file that was named for them, if it is none."""
+    for variable in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        file = Path(setup.environment.get(variable, os.devnull)).expanduser()
+        if file.is_dir() or not file.exists():
+            is_what = "is a directory" if file.is_dir() else "does not exist"
+            return Fault(
+                f"The file that {variable} names {is_what}, and no credentials were found elsewhere.",
+                f"Let {variable} name the file with the profiles.",
+            )
+    return None
 
 
 def fault_of_proxy(url: str, proxies: Mapping[str, str], setup: Setup) -> Fault | None:
