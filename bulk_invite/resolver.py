@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import anyio
 import structlog
 
 from bulk_invite.aside import Aside
 from bulk_invite.disposition import Next, resolve
-from bulk_invite.doubt import Finding, Found, TooEarly
+from bulk_invite.doubt import MAY_BE_MISSING, Finding, Found, TooEarly
 from bulk_invite.life import Life
 from bulk_invite.lookup import LookUp
 from bulk_invite.stop import StopSwitch
@@ -18,11 +19,17 @@ _log = structlog.get_logger()
 
 
 class Resolver:
-    """Raises SenderError and CheckpointError. A drain ends every wait and leaves the row as it was."""
+    """Raises SenderError and CheckpointError. A drain ends every wait and leaves the row as it was.
 
-    def __init__(self, look_up: LookUp, stop: StopSwitch) -> None:
+    turned_up: told of a call that the checkpoint did not know of.
+    """
+
+    def __init__(
+        self, look_up: LookUp, stop: StopSwitch, turned_up: Callable[[], None] = lambda: None
+    ) -> None:
         self._look_up = look_up
         self._stop = stop
+        self._turned_up = turned_up
         self._aside = Aside()
         self._has_said = False
 
@@ -34,12 +41,15 @@ class Resolver:
         finding = await self._find(life, to_the_end=is_last)
         if finding is None:
             return None
-        disposition = resolve(finding, life.doubt())
+        row = life.doubt()
+        disposition = resolve(finding, row)
         if disposition.next is Next.LOOK_UP_LATER:
             if not is_last and self.put_off(life):
                 return None
             disposition = disposition.left()
         await life.settled(disposition, finding)
+        if isinstance(finding, Found) and row.code == MAY_BE_MISSING:
+            self._turned_up()
         return disposition.next
 
     async def find_or_leave(self, life: Life) -> None:

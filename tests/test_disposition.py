@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulk_invite.disposition import Disposition, Next, dispose, resolve
-from bulk_invite.doubt import Absent, DoubtfulRow, Finding, TooEarly, Unclear
+from bulk_invite.doubt import MAY_BE_MISSING, Absent, DoubtfulRow, Finding, TooEarly, Unclear
 from bulk_invite.invitation import RowError
 from bulk_invite.outcome import (
     Conflict,
@@ -159,6 +159,14 @@ def test_what_a_row_was_refused_for_stays_with_it_whatever_a_look_up_finds(findi
     row = DoubtfulRow("t", "h", "eng-1", "LeadInvitation", 1.0, 2.0, "ValidationException", errors)
     resolved = resolve(finding, row)
     assert (resolved.code, resolved.errors) == ("ValidationException", errors)
+
+
+@pytest.mark.parametrize("finding", [TooEarly(0, 1.0), Unclear("LookUpDenied")])
+def test_a_row_that_may_have_been_called_stays_one_until_it_is_found_out(finding: Finding) -> None:
+    row = DoubtfulRow("t", "h", "eng-1", "LeadInvitation", 1.0, 2.0, MAY_BE_MISSING)
+    resolved = resolve(finding, row)
+    assert (resolved.state, resolved.code, resolved.doubt_since) == (State.IN_DOUBT, MAY_BE_MISSING, 1.0)
+    assert resolve(Absent(0, 61.0), row).next is Next.AGAIN
 
 
 def test_full_engagement_defers_the_row_and_its_engagement() -> None:

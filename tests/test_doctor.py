@@ -822,3 +822,17 @@ def test_what_a_run_tells_of_itself_can_be_told(look: Look, tmp_path: Path) -> N
     found = look(only=only, **wrong)
     assert results(found, *told) == ["failed", "failed"]
     assert "16 characters" in found["control token"].mend
+
+
+def test_a_checkpoint_that_may_be_older_than_the_last_call(look: Look, tmp_path: Path) -> None:
+    with writing(Place(str(tmp_path / "a.db"))):
+        pass
+    told = f"{CHECKPOINT}|disk"
+    before = look(checkpoint=str(tmp_path / "a.db"), only=told)["checkpoint"]
+    assert "older" not in before.found
+    (tmp_path / "a.db.last").unlink()
+    after = look(checkpoint=str(tmp_path / "a.db"), only=told)["checkpoint"]
+    assert after.result == "warning"
+    assert "moved without a.db.last" in after.found
+    assert "looked up" in after.mend
+    assert not (tmp_path / "a.db.last").exists()

@@ -16,6 +16,7 @@ from database import Database
 from fakes import invitation
 
 from bulk_invite.checkpoint.cluster import Cluster, _judge, _risk
+from bulk_invite.checkpoint.gaps import Suspicion
 from bulk_invite.checkpoint.origin import FileOrigin
 from bulk_invite.checkpoint.recollection import Recollection
 from bulk_invite.checkpoint.writer import CheckpointWriter
@@ -101,7 +102,7 @@ def test_what_a_program_remembers_is_written_back_as_it_was(place: Place) -> Non
     assert len(records_of(place)) == 2
     with writing(place, known, _LATER) as writer:
         assert writer.suspicion is not None
-        assert (writer.suspicion.since, writer.suspicion.until) == (NOW, _LATER)
+        assert writer.suspicion == Suspicion(NOW, _LATER, is_counted=True)
         again = {each.client_token: each for each in records_of(place)}
         assert again == {each.client_token: each for each in before if each.client_token != "e"}
         assert calls_of_day(writer) == 4
@@ -133,6 +134,7 @@ def test_another_program_counts_what_is_missing_and_looks_the_open_rows_up(place
     with writing(place, at=_LATER + 9) as writer:
         assert calls_of_day(writer) == (4 if place.is_file else 1)  # noticed once
         assert writer.suspicion is not None
+        assert writer.suspicion.is_counted is place.is_file
         (row,) = admit(writer, invitation("f", line=9))
         assert isinstance(row, ToSend)
         assert (row.doubt_since, row.last_sent) == (NOW, _LATER)

@@ -16,6 +16,8 @@ import pytest
 from command import Emulator, Ran, emulator, run, running, wait_until
 from rows import make_rows, messages, write_rows
 
+from bulk_invite.checkpoint.reader import CheckpointReader
+
 OPTIONS = ("--settling-time", "300ms", "--daily-quota", "none", "--json", "--log-format", "json")
 ROWS = make_rows(16)
 _FILES = ("bulk-invite.db", "bulk-invite.db-wal")
@@ -68,22 +70,23 @@ def _report(folder: Path) -> dict[str, Any]:
     return told
 
 
-def _line_is_ok(folder: Path) -> bool:
-    """Whether the report says that no call was ever missing."""
-    told = json.loads(run("report", "--json", cwd=folder).stdout)
-    (line,) = [each for each in told["evidence"] if each["key"] == "whole"]
-    assert told["adds_up"] is all(each["ok"] for each in told["evidence"])
-    ok: bool = line["ok"]
-    return ok
+def _is_whole(folder: Path) -> bool:
+    """Whether the report says that no call was ever missing, and nothing else against the rows."""
+    with CheckpointReader(folder / "bulk-invite.db") as reader:
+        proof = reader.proof(time.time())
+    wrong = [line.key for line in proof.lines if not line.ok]
+    assert wrong in ([], ["whole"])
+    assert proof.adds_up is not bool(wrong)
+    return not wrong
 
 
 def test_an_older_copy_in_its_place_is_noticed_and_nobody_is_invited_twice(
     service: Emulator, tmp_path: Path
 ) -> None:
     _killed_later(service, tmp_path)
-    assert _line_is_ok(tmp_path)
+    assert _is_whole(tmp_path)
     _restored(tmp_path)
-    assert not _line_is_ok(tmp_path)  # though no sender has seen it yet
+    assert not _is_whole(tmp_path)  # though no sender has seen it yet
     before = len(service.invitations())
     ran = _sent(service, tmp_path)
     assert ran.code == 0, ran.stderr
@@ -91,7 +94,7 @@ def test_an_older_copy_in_its_place_is_noticed_and_nobody_is_invited_twice(
     told = _event(ran, "checkpoint.older")
     assert "bulk-invite.db.last" in told["why"]
     assert 4 <= told["missing_calls"] <= before
-    assert not _line_is_ok(tmp_path)
+    assert not _is_whole(tmp_path)
     status = run("status", "--json", cwd=tmp_path).json
     assert (status["created"], status["in_doubt"]) == (16, 0)
 
@@ -120,7 +123,7 @@ def test_both_files_moved_or_killed_and_gone_on_with_are_as_new_as_ever(
     ran = _sent(service, moved, "--no-look-up-first")
     assert ran.code == 0, ran.stderr
     assert [event["event"] for event in ran.events if "older" in event["event"]] == []
-    assert _line_is_ok(moved)
+    assert _is_whole(moved)
 
 
 def test_look_up_first_finds_what_a_checkpoint_that_is_gone_has_sent(
@@ -130,14 +133,20 @@ def test_look_up_first_finds_what_a_checkpoint_that_is_gone_has_sent(
     for path in tmp_path.glob("bulk-invite.db*"):
         path.unlink()
     lists = len(service.reads())
-    ran = _sent(service, tmp_path, "--look-up-first")
+    began = time.time()
+    ran = _sent(service, tmp_path, "--look-up-first", "--daily-quota", "20")
     assert ran.code == 0, ran.stderr
     assert service.messages() == Counter(messages(ROWS))
     assert len(service.reads()) > lists
+    assert min(each["time"] for each in service.reads()[lists:]) >= began + 0.3  # lists show it by then
+    with CheckpointReader(tmp_path / "bulk-invite.db") as reader:
+        pacing = reader.overview(time.time()).pacing
+        assert pacing is not None
+        assert pacing.counted == len(ROWS)  # those that were found, too
     found = [each for each in run("export", cwd=tmp_path).lines if each["evidence"]]
     assert len(found) == len(ROWS)
     assert {each["evidence"]["finding"] for each in found} == {"found", "absent"}
-    assert _line_is_ok(tmp_path)  # nothing says that it was older
+    assert _is_whole(tmp_path)  # nothing says that it was older
 
 
 def test_a_new_checkpoint_beside_the_file_of_another_is_older_than_its_calls(

@@ -29,10 +29,14 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """Rows whose last call is not known to be after `until` may have been called since `since`."""
+    """Rows whose last call is not known to be after `until` may have been called since `since`.
+
+    is_counted: it is known how many calls that is, and the day counts them already.
+    """
 
     since: float
     until: float
+    is_counted: bool = False
 
 
 def note(connection: Connection, gap: Gap) -> None:
@@ -52,8 +56,11 @@ def close(connection: Connection, now: float) -> list[Gap]:
 
 def suspicion(connection: Connection) -> Suspicion | None:
     """What follows from all of them; None where there are none."""
-    since, until = connection.execute(select(func.min(gaps.c.since), func.max(gaps.c.until))).one()
-    return None if until is None else Suspicion(since, until)
+    all_known = func.count(gaps.c.calls) == func.count()
+    since, until, is_counted = connection.execute(
+        select(func.min(gaps.c.since), func.max(gaps.c.until), all_known)
+    ).one()
+    return None if until is None else Suspicion(since, until, bool(is_counted))
 
 
 def found(connection: Connection, calls: int) -> None:

@@ -109,7 +109,7 @@ class Lineage:
         self._origin.keep(self._last)
 
     def _judged(self, connection: Connection, kept: Generation) -> _Examined:
-        remembered, beside, name = self._recollection.last, self._origin.known(), self._origin.beside
+        remembered, beside = self._recollection.last, self._origin.known()
         if remembered is not None and remembered.checkpoint != kept.checkpoint:
             return _Examined("it is not the one that this program has written to before", None)
         ahead = (each for each in (remembered, beside) if generation.is_later(each, kept))
@@ -117,13 +117,8 @@ class Lineage:
         if self._recollection.missing(connection):
             why = "this program remembers calls and answers that it does not know of"
             return _Examined(why, later or remembered)
-        if later is not None:
-            return _Examined(f"{name or 'this program'} knows of later transactions", later)
-        if beside is not None and beside.checkpoint != kept.checkpoint:
-            return _Examined(f"{name} beside it belongs to another one", None)
-        if beside is None and name and kept.number:
-            return _Examined(f"it was copied or moved without {name}, which was beside it", None)
-        return _Examined(self._origin.why_a_copy(connection), None)
+        why = why_older(connection, self._origin, beside, kept)
+        return _Examined(why or ("this program knows of later transactions" if later else ""), later)
 
     def _recovered(
         self, connection: Connection, kept: Generation, examined: _Examined, change: int
@@ -143,6 +138,18 @@ class Lineage:
         """Say where it stands now: what it is told from copies by."""
         self._stamp = self._origin.stamp(connection)
         self.advance(connection, written)
+
+
+def why_older(connection: Connection, origin: Origin, beside: Generation | None, kept: Generation) -> str:
+    """Why calls may be missing, "" where nothing says so. beside: what was kept there before it was read."""
+    name = origin.beside
+    if generation.is_later(beside, kept):
+        return f"{name} knows of later transactions"
+    if beside is not None and beside.checkpoint != kept.checkpoint:
+        return f"{name} beside it belongs to another one"
+    if beside is None and name and kept.number:
+        return f"it was copied or moved without {name}, which was beside it"
+    return origin.why_a_copy(connection)
 
 
 def _number(known: Generation | None) -> int:

@@ -10,7 +10,7 @@ from typing import Final, Self
 
 from sqlalchemy import ColumnElement, Connection, Table, func, inspect, literal, null, select, union_all
 
-from bulk_invite.checkpoint import generation, pacing, problems, proving
+from bulk_invite.checkpoint import generation, lineage, pacing, problems, proving
 from bulk_invite.checkpoint.database import read_about
 from bulk_invite.checkpoint.encoding import decode_errors
 from bulk_invite.checkpoint.place import database_at
@@ -139,13 +139,13 @@ class CheckpointReader:
             )
 
     def why_older(self) -> str:
-        """Why it may be older than the last call, where no sender has noticed it yet; "" where it is not."""
+        """Why calls may be missing that no sender has noticed yet, "" where nothing says so."""
         origin = self._database.origin()
         beside = origin.known()
         with self._database.translated(), self._engine.begin() as connection:
-            if generation.is_behind(connection, beside):
-                return f"{origin.beside} beside it knows of later transactions"
-            return origin.why_a_copy(connection) if inspect(connection).has_table("generation") else ""
+            has_one = inspect(connection).has_table("generation")  # an older program has made none
+            kept = generation.read(connection) if has_one else None
+            return "" if kept is None else lineage.why_older(connection, origin, beside, kept)
 
     def risk(self) -> str:
         """What may be lost of it that was committed; "" where nothing is known to be."""

@@ -6,6 +6,7 @@ import gc
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from anyio.to_thread import run_sync
@@ -74,7 +75,9 @@ async def make_deliverer(
         partner_central,
         committer,
         lasting.pacer,
-        Resolver(make_look_up(settings, partner_central, committer, clock), stop),
+        Resolver(
+            make_look_up(settings, partner_central, committer, clock), stop, partial(_count_missed, lasting)
+        ),
         report,
         stop,
         guard=PermissionGuard(proven=proven),
@@ -87,6 +90,13 @@ async def make_deliverer(
         ),
         surroundings=Surroundings(clock.wall, clock.steady, random.random, endpoint_of(settings)),
     )
+
+
+def _count_missed(lasting: Lasting) -> None:
+    """Count a call that has turned up, unless all that are missing are counted since the start."""
+    suspicion = lasting.writer.suspicion
+    if suspicion is not None and not suspicion.is_counted:
+        lasting.pacer.missed()
 
 
 async def bind_tokens(lasting: Lasting, sources: Sequence[MaybeKeyed], stop: Callable[[], bool]) -> None:

@@ -90,6 +90,10 @@ class Governor:
         """The call was not made after all."""
         self._parking.unused(permit)
 
+    def missed(self, now: float) -> None:
+        """A call was made that nobody had counted."""
+        self._parking.missed(now)
+
     def close(self, why: Why, now: float) -> None:
         """Stop all but probes."""
         self._parking.close(why, now)

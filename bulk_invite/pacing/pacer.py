@@ -140,6 +140,10 @@ class Pacer:
         self._limiter.follow(self._governor.rate)
         self._changed.set()
 
+    def missed(self) -> None:
+        """Count a call of the last day that was not known of."""
+        self._governor.missed(self.now())
+
     def pause(self) -> None:
         """Let no call leave until `resume`; those in flight are not touched."""
         self._paused = True

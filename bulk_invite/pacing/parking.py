@@ -162,6 +162,10 @@ class Parking:
         """Take up where another run was parked, by a clock that may have been wrong."""
         self._close(why, min(probe_at, now + LONGEST_RETRY_AFTER))
 
+    def missed(self, now: float) -> None:
+        """A call was made that nobody had counted."""
+        self._window.add(now)
+
     def observe(
         self,
         permit: Permit,

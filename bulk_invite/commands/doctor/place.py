@@ -41,6 +41,8 @@ class Place:
             database.try_out()
         self._is_there = database.exists()
         told = self._told() if self._is_there else f"{database.name} will be made"
+        if self._is_there and (doubt := self._doubt(told)):
+            return doubt
         if (folder := self.folder) is None:
             return ok(told)
         kind = kind_of(folder)
@@ -86,6 +88,23 @@ class Place:
                     f"Held by {database.holder()}",
                     "Leave it at work; another sender needs --wait-for-lock, or that one to end (SIGTERM).",
                 )
+
+    def _doubt(self, told: str) -> Found | None:
+        """What speaks against it though it can be used."""
+        with self._reader() as reader:
+            older, risk = reader.why_older(), reader.risk()
+        if older:
+            return warning(
+                f"{told}; it may be older than the last call: {older}",
+                "Put the latest one in its place, if there is another. If not, send as ever: open rows are "
+                "looked up before they are called.",
+            )
+        if risk:
+            return warning(
+                f"{told}; {risk}",
+                "Name standbys in synchronous_standby_names; after a failover a sender looks rows up first.",
+            )
+        return None
 
     def _told(self) -> str:
         with self._reader() as reader:
