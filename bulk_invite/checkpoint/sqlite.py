@@ -166,7 +166,8 @@ class SqliteFile:
         require_no_mount(self._path, self.name)
         require_whole(self._path, self.name)
         # The lock and SQLite's own companions are made in the folder.
-        require_writable((self._path.parent, self._hold.lock_file, self._path), self.name)
+        own = (self._hold.lock_file, self._path, beside(self._path.resolve()))
+        require_writable((self._path.parent, *own), self.name)
         if not self.exists():
             require_room(self._path.parent, self.name)
             return
