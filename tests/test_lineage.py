@@ -300,3 +300,11 @@ def test_what_is_kept_in_memory_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_
     for suffix in ("-wal", "-shm"):
         Path(f"{place.name}{suffix}").unlink(missing_ok=True)
     copy.restore()
+
+
+def test_killed_before_its_first_commit_is_over_it_is_no_copy(tmp_path: Path) -> None:
+    place = Place(str(tmp_path / "checkpoint.db"))
+    with place.writer():
+        assert Path(f"{place.name}.last").exists()
+    with writing(place) as writer:
+        assert writer.suspicion is None

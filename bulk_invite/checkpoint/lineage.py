@@ -37,7 +37,7 @@ class _Examined:
 class Lineage:
     """Of a checkpoint that is held. lost: calls that it was found to lack, and that are not noted there yet.
 
-    Every method is called inside of a transaction but for `admitted` and `keep`.
+    Every method is called inside of a transaction but for `admitted` and `keep`. Raises CheckpointError.
     """
 
     def __init__(self, name: str, origin: Origin, recollection: Recollection) -> None:
@@ -59,6 +59,9 @@ class Lineage:
         if later is not None and later.calls:
             why = "it is new, and calls were made by the one that was there before"
             gaps.note(connection, Gap(0.0, None, later.calls, why))
+        else:
+            # Before the first commit: where there is none after that, it was taken away.
+            self._origin.keep(self._last)
         self._mark(connection)
 
     def examine(self, connection: Connection) -> None:
@@ -72,7 +75,11 @@ class Lineage:
         if self._examined is None:
             return
         kept = self._last = generation.read(connection) or generation.begin(connection)
-        written = self._recovered(connection, kept, self._examined, change) if self._examined.why else ()
+        written: Sequence[Event] = ()
+        if self._examined.why:
+            written = self._recovered(connection, kept, self._examined, change)
+        elif self._origin.known() is None:
+            self._origin.keep(kept)  # as in `begin`
         self._examined, self.lost = None, 0
         self._mark(connection, written)
 
