@@ -66,7 +66,7 @@ class Recollection:
         written: list[Event] = []
         for run, events in batches:
             there = [event for event in events if event.client_token in known]
-            if there and recording.record(connection, there, run=run, change=change):
+            if there and recording.record(connection, there, run=run, change=change) is not None:
                 written += there
         return written
 
