@@ -516,7 +516,7 @@ def test_a_checkpoint_and_results_where_nothing_can_be_written(look: Look, other
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ("file/a.db", "The folder of the checkpoint file/a.db does not exist"),
+        ("file/a.db", "The checkpoint file/a.db cannot be used: what it calls its folder is a file"),
         ("file", "not a database"),
         ("folder", "cannot be used"),
         ("other.db", "a database of another program"),

@@ -37,6 +37,7 @@ from command import (
 )
 from rows import make_row, make_rows, message, messages, ndjson, read_rows, write_rows
 
+from bulk_invite.admitter import BATCH_ROWS
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.emulator.credentials import Credential
 from bulk_invite.emulator.options import FaultOptions
@@ -105,23 +106,23 @@ def test_a_source_that_cannot_be_read_is_said_before_anything_is_sent(tmp_path: 
 
 
 def test_a_truncated_source_ends_the_run_and_what_is_settled_stays(tmp_path: Path) -> None:
-    rows = make_rows(400)
+    rows = make_rows(3 * BATCH_ROWS + 100)  # its end is not read before the first of them have been sent
     whole = gzip.compress(ndjson(rows))
     source = tmp_path / "rows.ndjson.gz"
     with emulator() as service:
-        source.write_bytes(whole[: len(whole) // 2])
+        source.write_bytes(whole[: len(whole) - len(whole) // 20])
         torn = send(service.url, tmp_path, source, "--results", "out")
         sent = service.messages()
         assert torn.code == 4
         assert "stops before its end, after line" in torn.said
-        assert 0 < len(sent) < 400
+        assert 0 < len(sent) < len(rows)
         assert not sent - once(rows)
         assert counts(torn.json)["created"] == len(sent)
         source.write_bytes(whole)
         mended = send(service.url, tmp_path, source)
         assert (mended.code, counts(mended.json)) == (
             0,
-            {"created": 400 - len(sent), "already_created": len(sent)},
+            {"created": len(rows) - len(sent), "already_created": len(sent)},
         )
         assert service.messages() == once(rows)
 
