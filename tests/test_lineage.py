@@ -293,13 +293,9 @@ def test_what_is_kept_in_memory_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_
     place, known = Place(str(tmp_path / "checkpoint.db")), Recollection()
     with writing(place, known) as writer:
         admit(writer, *(invitation(each, line=line) for line, each in enumerate("abcdef", 1)))
-        copy = Copy(place)
         for number, each in enumerate("abcdef"):
             _sent(writer, each, at=NOW + number)
         assert (known._events, len(known._rows)) == (4, 4)
-    for suffix in ("-wal", "-shm"):
-        Path(f"{place.name}{suffix}").unlink(missing_ok=True)
-    copy.restore()
 
 
 def test_killed_before_its_first_commit_is_over_it_is_no_copy(tmp_path: Path) -> None:

@@ -275,23 +275,16 @@ class CheckpointWriter:
             self._database.prove(self._engine)
 
     def _prepare(self, catalog: str) -> None:
-        is_new = self._make_or_migrate(catalog)
-        self._database.settle(self._engine)
-        if is_new:  # also where nothing comes after that, it is no copy when it is opened again
-            self._lineage.keep(self._run)
-
-    def _make_or_migrate(self, catalog: str) -> bool:
-        """Whether it was made just now."""
         self._catalog = catalog
         with self._engine.begin() as connection:
             known = read_about(self._database, connection)
             if not known:
                 make(self._database, connection, catalog)
                 self._lineage.begin(connection)
-                return True
-            require_catalog(self._database, known["catalog"], catalog)
-            migrate(connection, int(known["version"]))
-            metadata.create_all(connection)  # what an older program did not know of
-            self._database.require_sound(connection)
-            self._lineage.examine(connection)
-            return False
+            else:
+                require_catalog(self._database, known["catalog"], catalog)
+                migrate(connection, int(known["version"]))
+                metadata.create_all(connection)  # what an older program did not know of
+                self._database.require_sound(connection)
+                self._lineage.examine(connection)
+        self._database.settle(self._engine)
