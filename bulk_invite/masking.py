@@ -17,7 +17,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -29,6 +29,9 @@ from bulk_invite.service_model import ServiceModel, sensitive_members
 _READ: Final = 2000
 _KEPT: Final = 1000
 """Characters of a sentence that are looked at, and that are kept of it then."""
+
+_MOST_FOLDED: Final = 4 * _READ
+"""Characters that no sentence is folded to: one that is has characters that become eighteen each."""
 
 _MOST_ERRORS: Final = 50
 
@@ -90,7 +93,7 @@ def censored(answer: Answer, request: Mapping[str, Any], vocabulary: Vocabulary)
     code = answer.code
     if is_telling:
         code = ODD_ID
-    elif secrets.stand_in(code) and not vocabulary.has(code):
+    elif not vocabulary.has(code) and secrets.stand_in(code):
         code = str(answer.status)
     return replace(
         answer,
@@ -119,7 +122,11 @@ class _Secrets:
     def __init__(self, request: Mapping[str, Any], sensitive: frozenset[str]) -> None:
         self._values = [(member, value, _folded(value)) for member, value in _sensitive(request, sensitive)]
         self._whole = {folded: member for member, _, folded in self._values if len(folded) >= _CONTAINED}
-        self._all = "\n".join(self._whole)
+
+    @cached_property
+    def _known_parts(self) -> dict[str, str]:
+        """Few answers ask for them, and many sentences of one answer."""
+        return {part: member for folded, member in self._whole.items() for _, part in _parts(folded)}
 
     @cached_property
     def _words(self) -> dict[str, str]:
@@ -137,7 +144,7 @@ class _Secrets:
         return (
             any(value in folded for value in self._whole)
             or any(_folded(word) in self._words for word in _WORD.findall(text))
-            or any(part in self._all for _, part in _parts(folded))
+            or any(part in self._known_parts for _, part in _parts(folded))
         )
 
     def stand_in_identifier(self, text: str) -> bool:
@@ -146,11 +153,13 @@ class _Secrets:
 
     def masked(self, text: str) -> str:
         """The text with the names of members for their values; "" where that does not help."""
-        for written in (_unescaped(text), text):
+        if len(_folded(text)) > _MOST_FOLDED:
+            return ""
+        for written in dict.fromkeys((_unescaped(text), text)):
             if self._stand_in(written):
                 text = self._masked(unicodedata.normalize("NFKC", written))
-                break
-        return "" if self.stand_in(text) else text
+                return "" if self.stand_in(text) else text
+        return text
 
     def _masked(self, text: str) -> str:
         shown, reached = [], 0
@@ -167,8 +176,7 @@ class _Secrets:
             for found in re.finditer(re.escape(value), stream):
                 yield places[found.start()], places[found.end() - 1] + 1, member
         for start, part in _parts(stream):
-            if part in self._all:
-                member = next(member for value, member in self._whole.items() if part in value)
+            if member := self._known_parts.get(part, ""):
                 yield places[start], places[start + _PART - 1] + 1, member
         for found in _WORD.finditer(text):
             if (word := self._words.get(_folded(found[0]))) is not None:
@@ -195,6 +203,10 @@ def _folded(text: str) -> str:
     return _NO_WORD.sub("", unicodedata.normalize("NFKD", text).casefold())
 
 
+_folded_alone: Final = lru_cache(maxsize=4096)(_folded)
+"""For characters."""
+
+
 def _parts(folded: str) -> Iterator[tuple[int, str]]:
     for start in range(len(folded) - _PART + 1):
         yield start, folded[start : start + _PART]
@@ -202,7 +214,7 @@ def _parts(folded: str) -> Iterator[tuple[int, str]]:
 
 def _stream(text: str) -> tuple[str, list[int]]:
     """The folded text, and where each of its characters stands in the text."""
-    folded = [(_folded(character), at) for at, character in enumerate(text)]
+    folded = [(_folded_alone(character), at) for at, character in enumerate(text)]
     return "".join(part for part, _ in folded), [at for part, at in folded for _ in part]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 from urllib.parse import quote
 
@@ -86,6 +87,17 @@ def test_long_sentences_and_lists_are_cut() -> None:
     errors = (RowError("$", "INVALID_VALUE", "Too long. " * 100_000),) * 1000
     answer = of_row(HttpAnswer(400, "ValidationException", errors=errors))
     assert [len(error.message) for error in answer.errors] == [1000] * 50
+
+
+@pytest.mark.parametrize(
+    "said", [MESSAGE[:-1] * 40, "x y z w " * 500, "&amp;%41\\u0041" * 200, "\ufdfa" * 2000]
+)
+def test_an_answer_full_of_long_sentences_holds_nobody_up(said: str) -> None:
+    errors = (RowError("$", "INVALID_VALUE", said),) * 50
+    began = time.process_time()
+    answer = of_row(HttpAnswer(400, "ValidationException", errors=errors), Message=MESSAGE * 300)
+    assert time.process_time() - began < 0.4
+    assert [bool(error.message) for error in answer.errors] == ["\ufdfa" not in said] * 50
 
 
 @given(
