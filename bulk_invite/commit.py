@@ -15,6 +15,7 @@ from typing import Final, Protocol, TypeVar, TypeVarTuple, Unpack
 import anyio
 from anyio import to_thread
 
+from bulk_invite.batch import Batch
 from bulk_invite.doubt import DoubtfulRow, SettledRow
 from bulk_invite.errors import CheckpointError
 from bulk_invite.invitation import Invitation, Position, Rejection
@@ -105,11 +106,11 @@ class Committer:
         self._observer = observer or Observers()
         self._admit = partial(journal.admit, campaign=campaign, retry_failed=retry_failed)
         self._one_thread = anyio.CapacityLimiter(1)
-        self._gathering = _Batch()
+        self._gathering = Batch()
+        self._asking = Batch()
         self._work = anyio.Event()
         self._elapsed = elapsed
         self._proven_at = -math.inf
-        self._proving = anyio.Lock()
         self._busy_since: float | None = None
         self._closing = False
         self._failure: CheckpointError | None = None
@@ -131,11 +132,11 @@ class Committer:
     async def prove(self, within: float) -> None:
         """Prove that the checkpoint is still ours, unless that was done `within` so many seconds.
 
-        Raises CheckpointError when it is not.
+        Raises CheckpointError when it is not. Who asks only waits, for it may be a task that somebody else
+        cancels without regard to the thread that has the journal.
         """
-        async with self._proving:  # one answer serves all who wait
-            if self.proof_age() > within:
-                await self._alone(self._proof(self._journal.prove))
+        if self.proof_age() > within:
+            await self._done(self._asking)  # one answer serves all who wait
 
     async def admit(
         self,
@@ -210,14 +211,12 @@ class Committer:
 
         return timed
 
-    def _proof(
-        self, write: Callable[[Unpack[_Arguments]], _Written]
-    ) -> Callable[[Unpack[_Arguments]], _Written]:
+    def _proof(self, write: Callable[[], frozenset[str] | None]) -> Callable[[], frozenset[str] | None]:
         """The same, where its success proves that the checkpoint is ours: as of its beginning."""
 
-        def proving(*values: *_Arguments) -> _Written:
+        def proving() -> frozenset[str] | None:
             began = self._elapsed()
-            written = write(*values)
+            written = write()
             self._proven_at = began
             return written
 
@@ -229,15 +228,15 @@ class Committer:
         Raises CheckpointError when it cannot be written. When the caller is cancelled meanwhile, the event is
         written all the same.
         """
+        self._gathering.events.append(event)
+        return event.client_token not in await self._done(self._gathering)
+
+    async def _done(self, batch: Batch) -> frozenset[str]:
         if self._failure is not None:
             raise self._failure
-        batch = self._gathering
-        batch.events.append(event)
+        batch.is_wanted = True
         self._work.set()
-        await batch.done.wait()
-        if batch.failure is not None:
-            raise batch.failure
-        return event.client_token not in batch.of_others
+        return await batch.settled()
 
     async def run(self) -> None:
         """Write until `close`; shielded, so that a cancelled run still keeps what it knows."""
@@ -252,8 +251,8 @@ class Committer:
             finally:
                 # Nobody must wait for a committer that is gone.
                 self._failure = self._failure or CheckpointError(_GONE)
-                self._gathering.failure = self._failure
-                self._gathering.done.set()
+                for batch in (self._gathering, self._asking):
+                    batch.settle(self._failure)
 
     def close(self) -> None:
         """No more events will come; `run` returns when the last one is written."""
@@ -261,36 +260,33 @@ class Committer:
         self._work.set()
 
     async def _write_gathered(self) -> None:
-        while self._gathering.events and self._failure is None:
+        while (self._gathering.is_wanted or self._asking.is_wanted) and self._failure is None:
             began = anyio.current_time()
-            batch, self._gathering = self._gathering, _Batch()
-            await self._write(batch)
+            # A proof counts from its beginning: it must not wait for what a slow disk takes after that.
+            if self._asking.is_wanted:
+                asked, self._asking = self._asking, Batch()
+                await self._through(asked, self._journal.prove)
+            if self._gathering.is_wanted and self._failure is None:
+                batch, self._gathering = self._gathering, Batch()
+                await self._write(batch)
             if not self._closing:
                 await anyio.sleep(max(0.0, began + _INTERVAL - anyio.current_time()))
 
-    async def _write(self, batch: _Batch) -> None:
+    async def _write(self, batch: Batch) -> None:
         began = anyio.current_time()
-        try:
-            batch.of_others = await self._alone(self._proof(self._journal.record), batch.events)
-            batch.failure = None
+        if await self._through(batch, partial(self._journal.record, batch.events)):
             self._observer.committed(anyio.current_time() - began, len(batch.events))
+
+    async def _through(self, batch: Batch, write: Callable[[], frozenset[str] | None]) -> bool:
+        """Whether the journal has done it; who waits for the batch goes on, or gets the error."""
+        # Where this is broken off, they count as not written.
+        failure: CheckpointError | None = CheckpointError(_GONE)
+        try:
+            written: frozenset[str] | None = await self._alone(self._proof(write))
+            batch.of_others, failure = written or frozenset(), None
         except CheckpointError as error:
-            batch.failure = error
+            failure = error
         finally:
-            self._failure = self._failure or batch.failure
-            batch.done.set()
-
-
-class _Batch:
-    """Events that share a transaction. They count as not written until the commit has returned.
-
-    of_others: tokens of rows for which their `instead` was written.
-    """
-
-    __slots__ = ("done", "events", "failure", "of_others")
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.done = anyio.Event()
-        self.failure: CheckpointError | None = CheckpointError(_GONE)
-        self.of_others: frozenset[str] = frozenset()
+            self._failure = self._failure or failure
+            batch.settle(failure)
+        return failure is None

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
@@ -12,7 +13,7 @@ from fakes import MemoryJournal, invitation
 
 from bulk_invite.commit import Committer
 from bulk_invite.errors import CheckpointError
-from bulk_invite.journal import Sent
+from bulk_invite.journal import Event, Sent
 
 pytestmark = pytest.mark.anyio
 
@@ -122,6 +123,50 @@ async def test_who_is_not_the_sender_any_more_writes_nothing_any_more() -> None:
         with pytest.raises(CheckpointError, match="somebody else's"):
             await committer.commit(_sent(1))
     assert journal.events == []
+
+
+async def test_who_is_cancelled_over_a_proof_leaves_the_journal_to_its_one_thread() -> None:
+    """As aiohttp cancels whoever writes a request: by asyncio, which no shield holds off."""
+    inside, most = 0, 0
+
+    class SlowJournal(MemoryJournal):
+        def prove(self) -> None:
+            nonlocal inside, most
+            inside += 1
+            begun.set()
+            time.sleep(0.1)
+            inside -= 1
+
+        def record(self, events: Sequence[Event]) -> frozenset[str]:
+            nonlocal most
+            most = max(most, inside + 1)
+            return super().record(events)
+
+    begun = threading.Event()
+    committer = _committer(SlowJournal())
+    async with _running(committer):
+        asking = asyncio.get_running_loop().create_task(committer.prove(0.0))
+        await _until(begun)
+        asking.cancel()
+        await committer.commit(_sent(1))
+        assert asking.cancelled()
+    assert most == 1
+
+
+async def test_a_proof_does_not_wait_for_the_commit_of_what_came_after_it() -> None:
+    """On a slow disk that would make it as old as the commit took."""
+    gate = threading.Event()
+    journal = MemoryJournal(gate=gate)
+    committer = _committer(journal)
+    async with anyio.create_task_group() as group:
+        group.start_soon(committer.commit, _sent(1))
+        group.start_soon(committer.prove, 0.0)
+        await anyio.wait_all_tasks_blocked()
+        async with _running(committer):
+            await _until(journal.entered)
+            assert (journal.proofs, journal.events) == (1, [])
+            gate.set()
+    assert len(journal.events) == 1
 
 
 async def test_the_event_of_a_cancelled_waiter_is_written_all_the_same() -> None:

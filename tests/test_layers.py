@@ -40,6 +40,7 @@ _LAYERS = [
             "deliver",
             "life",
             "commit",
+            "batch",
             "crew",
             "departure",
             "grounds",
