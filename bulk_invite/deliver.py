@@ -137,6 +137,7 @@ class Deliverer:
         while permit is not None:
             unready = await self._unready()
             if self._stop.draining:
+                self._departures.give_back(permit)
                 break
             if unready is not None:
                 permit = await self._recover(life, permit, unready)

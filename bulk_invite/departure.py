@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import anyio
+import structlog
 
 from bulk_invite.backoff import Backoff
 from bulk_invite.disposition import Disposition
@@ -14,6 +16,12 @@ from bulk_invite.outage import Outage
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import Permit
 from bulk_invite.stop import StopSwitch
+
+_log = structlog.get_logger()
+
+_SEE_TO: Final = (
+    "see to the disk or database of the checkpoint: it takes too long to prove what a call rests on"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,7 @@ class Departures:
         self._waits = waits
         self._random = random
         self._unwanted = unwanted
+        self._told = set[str]()
 
     async def first(self, life: Life) -> Permit | None:
         return await self._permit(life, retry=False)
@@ -79,7 +88,7 @@ class Departures:
     async def again(self, life: Life, disposition: Disposition) -> Permit | None:
         """After a throttle or a doubtful ending: a backoff, then another permit."""
         if disposition.outcome == "withheld":
-            return await self._permit(life, retry=True)
+            return await self._permit(life, retry=True, after=self._after_withheld(life, disposition.code))
         if disposition.outcome == "throttled":
             life.throttled += 1
             delay = self._waits.throttled.delay(life.throttled, self._random)
@@ -107,6 +116,17 @@ class Departures:
     def give_back(self, permit: Permit | None) -> None:
         if permit is not None:
             self._pacer.unused(permit)
+
+    def _after_withheld(self, life: Life, code: str) -> float:
+        """Seconds to wait: none where it comes once, as after a sleep of the machine."""
+        life.withheld += 1
+        if life.withheld == 1:
+            return 0.0
+        delay = self._waits.unreachable.delay(life.withheld, self._random)
+        if code not in self._told:
+            self._told.add(code)
+            _log.warning("call.withheld_again", reason=code, next=_SEE_TO, next_try_s=round(delay, 1))
+        return delay
 
     async def _permit(self, life: Life, *, retry: bool, after: float = 0.0) -> Permit | None:
         """Wait `after` seconds, for the endpoint and for the pacing."""

@@ -26,8 +26,8 @@ class Life:
     """A row on its way, as it was last committed. Every method raises CheckpointError when it cannot commit.
 
     doubt_since: epoch seconds of the earliest attempt of unknown fate, or None.
-    doubtful, throttled: such endings in this run so far; probes: doubtful ones while the service was down.
-    strange: the unfamiliar answer that it had last, if any.
+    doubtful, throttled, withheld: such endings in this run so far; probes: doubtful ones while the service
+    was down. strange: the unfamiliar answer that it had last, if any.
     is_to_be_found: it is looked up before it is called again. is_denied: the denial it met is its own.
     ended: this run is done with it.
     """
@@ -46,6 +46,7 @@ class Life:
         self.doubtful = 0
         self.probes = 0
         self.throttled = 0
+        self.withheld = 0
         self.strange: Strange | None = None
         self.is_to_be_found = to_send.doubt_since is not None and _is_looked_up_first(to_send.code)
         self.is_denied = False

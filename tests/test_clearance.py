@@ -176,6 +176,30 @@ async def test_a_probe_that_is_held_back_lets_another_one_probe() -> None:
     assert set(run.journal.states().values()) == {State.CREATED}
 
 
+async def test_what_is_held_back_again_and_again_is_told_and_tried_ever_more_rarely() -> None:
+    """Where every proof takes longer than it holds, no call can leave: nobody must have to guess why."""
+    sender = ScriptedSender(on_the_way=lambda _: (_at_once, _sleep(PROOF_HOLDS + 0.1)))
+    run = Run(["t1"], sender)
+    with capture_logs() as logs:
+        await run.when(600.0, run.stop.drain)
+    assert sender.calls == []
+    assert 20 < len(sender.withheld) < 60
+    told = [(log["event"], log["reason"]) for log in logs if log["log_level"] == "warning"]
+    assert told == [("call.withheld_again", "CheckpointNotProven")]
+
+
+async def test_a_drain_right_before_an_intent_gives_the_permit_back() -> None:
+    class Sender(ScriptedSender):
+        async def ready(self) -> None:
+            run.stop.drain()
+
+    run = Run(["t1"], Sender())
+    await run.go()
+    assert run.journal.states() == {"t1": State.PENDING}
+    assert run.journal.outcomes("t1") == [], "no intent"
+    assert run.governor_now.memory(1.0).counted == 0, "no call of the day"
+
+
 def test_how_long_a_row_may_be_called_again() -> None:
     def repeatable_for(token_lifetime: float, call_timeout: float) -> float:
         return Patience(1, token_lifetime, call_timeout, Waits(*[_BACKOFF] * 3)).repeatable_for
