@@ -231,13 +231,26 @@ async def _unanswered(url: str) -> NoAnswer:
     return answer
 
 
-async def test_a_word_that_cannot_be_given_is_a_no() -> None:
-    def broken() -> bool:
+@pytest.mark.parametrize("at", ["renewal", "word"])
+async def test_a_clearance_that_is_broken_is_a_defect_and_no_fault_of_the_connection(at: str) -> None:
+    async def renew() -> None:
+        if at == "renewal":
+            raise ZeroDivisionError
+
+    def objection() -> str:
         raise ZeroDivisionError
 
     with ScriptedServer(always(http(200, {}))) as server:
         async with connect(_connection(server.url)) as partner_central:
-            answer = await partner_central.create(_body(), cleared(broken))
-        assert isinstance(answer, NoAnswer)
-        assert not answer.started
+            with pytest.raises(ZeroDivisionError):
+                await partner_central.create(_body(), Clearance(renew, objection))
+        assert not server.heard
+
+
+async def test_a_call_whose_time_is_over_before_it_is_cleared_was_held_back() -> None:
+    """A slow disk is no endpoint that cannot be reached: nobody has to wait for that."""
+    with ScriptedServer(always(CREATED)) as server:
+        async with connect(_connection(server.url, deadline=0.3)) as partner_central:
+            answer = await partner_central.create(_body(), Clearance(lambda: anyio.sleep(5), lambda: ""))
+        assert answer == _KEPT_BACK
         assert not server.heard

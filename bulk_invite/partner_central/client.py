@@ -129,7 +129,8 @@ class PartnerCentral:
         """Call CreateEngagementInvitation once with the frozen request `body` (JSON).
 
         clearance: renewed when the connection stands and asked right before the first byte; where it does
-        not hold, nothing leaves, and the answer is `WITHHELD`.
+        not hold, or not in time, nothing leaves, and the answer is `WITHHELD`. What else it raises than
+        CheckpointError is raised.
         """
         request = orjson.loads(body)
         response = await self._called(
@@ -241,6 +242,8 @@ class PartnerCentral:
             # Where credentials have to be renewed for it, that must not be told as the call's own doubt.
             unready = await self.ready()
             answer = await self._tried(operation, call, transmission) if unready is None else unready
+        if transmission.defect is not None:
+            raise transmission.defect
         if not isinstance(answer, NoAnswer):
             return answer
         if transmission.withheld:

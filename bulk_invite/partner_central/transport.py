@@ -29,16 +29,17 @@ from bulk_invite.partner_central.tls import checked
 
 @dataclass(slots=True)
 class Transmission:
-    """One call on its way. started: its bytes may have left; withheld: it was told not to start.
+    """One call on its way. started: its bytes may have left; withheld: it was not told to start.
 
     clearance: None for a call that needs none, since it changes nothing. transport: what its bytes go by, as
-    soon as that stands.
+    soon as that stands. defect: what its clearance raised.
     """
 
     clearance: Clearance | None
     started: bool = False
     withheld: bool = False
     transport: asyncio.Transport | None = None
+    defect: Exception | None = None
 
 
 _under_way: ContextVar[Transmission] = ContextVar("transmission")
@@ -141,19 +142,27 @@ class _Body(aiohttp.BytesPayload):
 
     async def _start(self, writer: AbstractStreamWriter) -> None:
         """Raises where nothing may be written any more, or nothing can. Nothing waits after the last word."""
-        transmission, clearance = self._transmission, self._transmission.clearance
+        transmission = self._transmission
         transmission.transport = _standing(writer)
-        if clearance is not None:
-            try:
-                await clearance.renew()
-                transmission.withheld = not clearance.holds()
-            except CheckpointError as error:  # whoever waits for the call meets it at the next commit
-                transmission.withheld = True
-                raise _Withheld from error
+        if transmission.clearance is not None:
+            # Until it is: where the call's time is over before that, it is not the service that was slow.
+            transmission.withheld = True
+            transmission.withheld = not await self._is_cleared(transmission.clearance)
         if transmission.withheld:
             raise _Withheld
         _standing(writer)
         transmission.started = True
+
+    async def _is_cleared(self, clearance: Clearance) -> bool:
+        try:
+            await clearance.renew()
+            return clearance.holds()
+        except CheckpointError:  # whoever waits for the call meets it at the next commit
+            return False
+        except Exception as error:
+            # aiohttp would make an error of the connection of it.
+            self._transmission.defect = error
+            raise
 
 
 def _standing(writer: AbstractStreamWriter) -> asyncio.Transport:
