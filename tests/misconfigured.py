@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ _WEB: Final = {"AWS_ROLE_ARN": ROLE}
 _FULL_URI: Final = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 _ROLE: Final = f"role_arn = {ROLE}\nsource_profile = base\n"
 _BASE: Final = f"\n[profile base]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = {SECRET}"
+_WEB_BASE: Final = f"[profile base]\nrole_arn = {ROLE}\nweb_identity_token_file = {{file}}"
 _KEYS: Final = {"Version": 1, "AccessKeyId": "ASIA1", "SecretAccessKey": SECRET, "SessionToken": SECRET}
 
 
@@ -63,6 +65,11 @@ def _file(variable: str, data: bytes, **more: str) -> Callable[[Path], Environme
         return {variable: str(folder / "file"), **more}
 
     return environment
+
+
+def _pipe(variable: str, folder: Path) -> Environment:
+    os.mkfifo(folder / "pipe")
+    return {variable: f"{folder}/pipe"}
 
 
 def _set(**variables: str) -> Callable[[Path], Environment]:
@@ -122,6 +129,13 @@ PLACES: Final = {
     ),
     "token file a directory": Wrong(
         lambda folder: {**_WEB, _TOKEN_FILE: str(folder)}, "cannot be read: Is a directory", _ITSELF
+    ),
+    "token file a pipe": Wrong(
+        lambda folder: {**_WEB, **_pipe(_TOKEN_FILE, folder)}, "cannot be read: it is a pipe", _ITSELF
+    ),
+    "token file of a source profile a pipe": Wrong(
+        lambda folder: profile(folder, _ROLE + _WEB_BASE.format(**_pipe("file", folder))),
+        *("cannot be read: it is a pipe", _ITSELF),
     ),
     "token file binary": Wrong(
         _file(_TOKEN_FILE, b"\xff\xfe\0" + SECRET.encode(), **_WEB),
@@ -254,6 +268,11 @@ WAYS: Final = {
     ),
     "authorities a directory": Wrong(
         lambda folder: {**CREDENTIALS, "AWS_CA_BUNDLE": str(folder)}, "cannot be used: Is a directory", _HAND
+    ),
+    "authorities a pipe": Wrong(
+        lambda folder: {**CREDENTIALS, **_pipe("AWS_CA_BUNDLE", folder)},
+        "cannot be used: it is a pipe",
+        _HAND,
     ),
     "authorities no PEM": Wrong(
         _file("AWS_CA_BUNDLE", SECRET.encode(), **CREDENTIALS), "there is no certificate (PEM) in it", _HAND

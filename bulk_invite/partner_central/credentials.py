@@ -8,17 +8,21 @@ import signal
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, NoReturn
+from pathlib import Path
+from typing import Any, Final, NoReturn, TextIO
 
 import anyio
 from aiobotocore.credentials import (
     AioAssumeRoleProvider,
+    AioAssumeRoleWithWebIdentityProvider,
     AioCredentialResolver,
     AioProcessProvider,
     AioProfileProviderBuilder,
 )
+from botocore.utils import FileWebIdentityTokenLoader
 
 from bulk_invite.partner_central.places import MfaAskedError, ProcessFailedError
+from bulk_invite.partner_central.precautions import require_no_pipe
 
 _REAPED: Final = 2.0
 """Seconds that the system is given to end a process that was killed."""
@@ -27,7 +31,8 @@ _REAPED: Final = 2.0
 class Search(AioCredentialResolver):  # type: ignore[misc]  # aiobotocore has no types
     """One place after the other, as `found` would. looks_at: told the SDK's word for each.
 
-    Processes are not left behind, and codes of MFA are not asked for: that would stop the event loop.
+    Processes are not left behind. Codes of MFA are not asked for, and no pipe is read: that would stop the
+    event loop.
     """
 
     def __init__(self, found: AioCredentialResolver, session: Any, looks_at: Callable[[str], None]) -> None:
@@ -39,6 +44,8 @@ class Search(AioCredentialResolver):  # type: ignore[misc]  # aiobotocore has no
             elif isinstance(provider, AioAssumeRoleProvider):
                 provider._prompter = _refuse  # noqa: SLF001
                 provider._profile_provider_builder = _Builder(session, cache=provider.cache)  # noqa: SLF001
+            elif isinstance(provider, AioAssumeRoleWithWebIdentityProvider):
+                provider._token_loader_cls = _TokenFile  # noqa: SLF001
 
     async def load_credentials(self) -> Any:
         for provider in self.providers:
@@ -56,6 +63,26 @@ class _Builder(AioProfileProviderBuilder):  # type: ignore[misc]  # likewise
         provider = super()._create_process_provider(profile_name)
         provider._popen = _start  # noqa: SLF001
         return provider
+
+    def _create_web_identity_provider(
+        self, profile_name: str, *options: Any
+    ) -> AioAssumeRoleWithWebIdentityProvider:
+        provider = super()._create_web_identity_provider(profile_name, *options)
+        provider._token_loader_cls = _TokenFile  # noqa: SLF001
+        return provider
+
+
+class _TokenFile(FileWebIdentityTokenLoader):  # type: ignore[misc]  # likewise
+    """A token that is read at once, or not at all."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, _open=_open)
+
+
+def _open(path: str) -> TextIO:
+    """Raises OSError."""
+    require_no_pipe(path)
+    return Path(path).open()
 
 
 def _refuse(_prompt: str) -> NoReturn:

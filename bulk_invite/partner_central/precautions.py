@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import ssl
@@ -109,9 +110,16 @@ def require_authorities(session: Any, setup: Setup) -> None:
         if not file:
             continue
         try:
+            require_no_pipe(file)
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
         except OSError as error:
             raise _fault_of_authorities(error, member, setup).error() from error
+
+
+def require_no_pipe(file: str) -> None:
+    """Raises OSError for what would stop the event loop until somebody writes to it, and can be read once."""
+    if Path(file).is_fifo():
+        raise OSError(errno.ESPIPE, "it is a pipe", file)
 
 
 def require(fault: Fault | None) -> None:
