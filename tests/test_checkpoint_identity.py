@@ -144,6 +144,25 @@ def test_a_copy_at_another_place_is_used_without_ado(left: Path, tmp_path: Path,
     assert _states(moved) == {**_DONE, "c": "in_doubt"}
 
 
+def test_another_checkpoint_of_the_same_name_and_number_is_not_the_one_that_was_copied(
+    path: Path, tmp_path: Path
+) -> None:
+    """As on another machine, whose new volumes count their files from the same number on."""
+    with writing(Place(str(path))) as writer:
+        admit(writer, invitation("a"))
+    copy = path.with_name("copy.db")
+    for end in ("", ".last"):
+        shutil.copy(path.with_name(f"{path.name}{end}"), copy.with_name(f"{copy.name}{end}"))
+    other = tmp_path / "other" / path.name
+    other.parent.mkdir()
+    _leave(other)
+    for file in (path, _log(path)):
+        file.write_bytes(other.with_name(file.name).read_bytes())
+    with writing(Place(str(copy))):
+        pass
+    assert _states(copy) == {"a": "pending"}
+
+
 @contextmanager
 def _bound(source: Path, target: Path) -> Iterator[None]:
     made = subprocess.run(["mount", "--bind", source, target], capture_output=True, check=False)
@@ -279,6 +298,45 @@ def test_where_a_copy_was_saved_no_new_checkpoint_is_begun(path: Path) -> None:
             CheckpointError, match=r"--checkpoint \S+/c\.db\.saved-2\. .* is \S+/c\.db\.saved by"
         ):
             writer.prove()
+
+
+def test_a_copy_that_was_saved_where_the_program_was_started_is_found_by_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is gone; somebody makes it anew, and starts the same command in the same place."""
+    folder, started_in = tmp_path / "volume", tmp_path / "started in"
+    folder.mkdir()
+    started_in.mkdir()
+    monkeypatch.chdir(started_in)
+    path = folder / "c.db"
+    with writing(Place(str(path))) as writer:
+        admit(writer, invitation("a"))
+        settle(writer, "a")
+        shutil.rmtree(folder)
+        with pytest.raises(CheckpointError, match=r"started in/c\.db\.saved"):
+            writer.prove()
+    with pytest.raises(CheckpointError, match="would send again"):
+        Place(str(path)).writer()
+    folder.mkdir()
+    for opened in (Place(str(path)).writer, Place(str(path)).reader, SqliteFile(path).try_out):
+        with pytest.raises(CheckpointError, match=r"--checkpoint \S+ in/c\.db\.saved"):
+            opened()
+    with writing(Place(str(tmp_path / "c.db"))):
+        pass  # another one of that name
+
+
+def test_a_copy_is_kept_though_what_belongs_beside_it_cannot_be(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/proc")  # where no files can be made
+    saved = path.with_name("c.db.saved")
+    saved.with_name("c.db.saved.last").mkdir()
+    with writing(Place(str(path))) as writer:
+        admit(writer, invitation("a"))
+        path.unlink()
+        with pytest.raises(CheckpointError, match=f"--checkpoint {saved}"):
+            writer.prove()
+    assert _states(saved) == {"a": "pending"}
 
 
 def test_what_cannot_be_saved_anywhere_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from bulk_invite.checkpoint.database import RESTORE
 from bulk_invite.checkpoint.identity import has_content, log_of
-from bulk_invite.checkpoint.rescue import saved_beside
+from bulk_invite.checkpoint.rescue import saved_of
 from bulk_invite.errors import CheckpointError
 
 _LOCKS: Final = Path("/proc/locks")
@@ -72,7 +72,8 @@ def require_folder(path: Path, name: str) -> None:
     if not path.parent.is_dir():
         raise CheckpointError(
             f"The folder of the checkpoint {name} does not exist.",
-            hint="Make it, or name another file with --checkpoint.",
+            hint="Make it, or name another file with --checkpoint; where it was there before, find it first, "
+            "for a new one would send again.",
         )
 
 
@@ -83,7 +84,7 @@ def require_whole(path: Path, name: str) -> None:
     """
     if has_content(path):
         return
-    if saved := saved_beside(path):
+    if saved := saved_of(path):
         raise CheckpointError(
             f"The checkpoint {name} is empty or gone: it was lost during a run, which saved {saved[-1]}.",
             hint=f"Go on with --checkpoint {saved[-1]}, or move that away if you mean to start over: all "

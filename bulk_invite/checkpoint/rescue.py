@@ -6,23 +6,24 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import count
 from pathlib import Path
+from typing import Final
 
 from bulk_invite.checkpoint.generation import Generation
 from bulk_invite.checkpoint.origin import FileOrigin, beside
-from bulk_invite.checkpoint.standing import KEY
+from bulk_invite.checkpoint.standing import KEY, Standing
 from bulk_invite.errors import CheckpointError
 
+_FROM: Final = "saved_from"
+"""In the table `about` of a copy: what `KEY` was."""
 
-def saved_beside(path: Path) -> list[Path]:
-    """Copies that runs have saved when the file itself had gone."""
-    pattern = re.compile(re.escape(path.name) + r"\.saved(-\d+)?")
-    try:
-        return sorted(each for each in path.parent.iterdir() if pattern.fullmatch(each.name))
-    except OSError:
-        return []
+
+def saved_of(path: Path) -> list[Path]:
+    """Copies that runs have saved when the file itself had gone: beside it, and where this one is started."""
+    here = [each for each in _copies(path.name, Path()) if _came_from(each) == path]
+    return [*(each.absolute() for each in here), *_copies(path.name, path.parent)]
 
 
 def save(held: sqlite3.Connection, name: str, folders: Iterable[Path]) -> Path | None:
@@ -30,7 +31,7 @@ def save(held: sqlite3.Connection, name: str, folders: Iterable[Path]) -> Path |
     for folder in folders:
         try:
             return _saved(held, folder / f"{name}.saved")
-        except (OSError, sqlite3.Error, CheckpointError):
+        except (OSError, sqlite3.Error):
             continue
     return None
 
@@ -39,7 +40,7 @@ def copy(held: sqlite3.Connection, path: Path) -> None:
     """Copy a database; the copy has not been anywhere yet."""
     with closing(sqlite3.connect(path)) as target:
         held.backup(target)
-        target.execute("DELETE FROM about WHERE key = ?", (KEY,))
+        target.execute("UPDATE OR REPLACE about SET key = ? WHERE key = ?", (_FROM, KEY))
         target.commit()
 
 
@@ -47,11 +48,31 @@ def _saved(held: sqlite3.Connection, wanted: Path) -> Path:
     path = _made(wanted)
     try:
         copy(held, path)
-        _keep_beside(path)
-    except (sqlite3.Error, CheckpointError):
+    except sqlite3.Error:
         path.unlink()
         raise
+    # By the copy alone one can go on, too: rows are looked up first.
+    with suppress(CheckpointError):
+        _keep_beside(path)
     return path
+
+
+def _copies(name: str, folder: Path) -> list[Path]:
+    pattern = re.compile(re.escape(name) + r"\.saved(-\d+)?")
+    try:
+        return sorted(each for each in folder.iterdir() if pattern.fullmatch(each.name))
+    except OSError:
+        return []
+
+
+def _came_from(copy: Path) -> Path | None:
+    """Where the checkpoint stood that it is a copy of; None where that is not to be seen."""
+    try:
+        with closing(sqlite3.connect(f"{copy.absolute().as_uri()}?mode=ro", uri=True)) as saved:
+            (written,) = saved.execute("SELECT value FROM about WHERE key = ?", (_FROM,)).fetchone()
+        return Standing.read(written).path
+    except (OSError, sqlite3.Error, TypeError, ValueError):
+        return None
 
 
 def _keep_beside(path: Path) -> None:

@@ -11,6 +11,8 @@ import filecmp
 import json
 import os
 import shlex
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -65,7 +67,7 @@ def require_log_here(known: Standing | None, path: Path, name: str, *, only_same
         return
     left, here = log_of(known.path), log_of(path)
     moved = inode_of(known.path) is None
-    if not has_content(left) or not (moved or known.is_at(known.path)) or _is_same(left, here):
+    if not has_content(left) or not (moved or _is_still_at(known, path)) or _is_same(left, here):
         return
     if moved and not has_content(here):
         along = [(left, here), (beside(known.path), beside(path))]
@@ -102,6 +104,24 @@ def note_standing(connection: Connection, path: Path) -> bool:
 
 def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
+
+
+def _is_still_at(known: Standing, path: Path) -> bool:
+    """Whether the name means the same checkpoint: on another machine its file may have the same number."""
+    if not known.is_at(known.path):
+        return False
+    there, here = _which(known.path), _which(path)
+    return there is None or here is None or there == here
+
+
+def _which(path: Path) -> str | None:
+    """What tells a checkpoint from all others; None where it is of an older program, or cannot be read."""
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as looked_at:
+            (found,) = looked_at.execute("SELECT checkpoint FROM generation").fetchone()
+    except (sqlite3.Error, TypeError):
+        return None
+    return str(found)
 
 
 def _is_same(left: Path, here: Path) -> bool:
