@@ -48,6 +48,9 @@ CREDENTIALS_NOT_RENEWED: Final = "CredentialsNotRenewed"
 WITHHELD: Final = "Withheld"
 """The call was held back right before its first byte: see `clearance`."""
 
+UNASKED: Final = "AnswerBeforeRequest"
+"""What lay in the connection before a byte of the request was written: it answers nothing, or another one."""
+
 _THROTTLED: Final = frozenset(
     {
         "ThrottlingException",
@@ -117,6 +120,7 @@ _NOT_SENT: Final = frozenset(
         "SSLError",
         "ProxyConnectionError",
         CREDENTIALS_NOT_RENEWED,
+        UNASKED,
     }
 )
 _NO_CREDENTIALS: Final = frozenset(

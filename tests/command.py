@@ -291,11 +291,12 @@ class Then(Enum):
 
 @dataclass(frozen=True)
 class Reply:
-    """Bytes to answer with, as they go over the wire, `after` seconds."""
+    """Bytes to answer with, as they go over the wire, `after` seconds; unasked: what comes a moment later."""
 
     data: bytes = b""
     then: Then = Then.KEEP
     after: float = 0.0
+    unasked: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -441,6 +442,9 @@ class ScriptedServer:
         data = self._created(request) if reply.data == CREATED else reply.data
         self._stopped.wait(reply.after)
         connection.sendall(data)
+        if reply.unasked:
+            self._stopped.wait(0.02)
+            connection.sendall(reply.unasked)
         if reply.then is Then.RESET:
             # Lingering for no time makes close send RST in place of FIN.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

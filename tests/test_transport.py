@@ -19,7 +19,7 @@ from clearances import cleared
 from command import CREATED, CREDENTIALS, Reply, ScriptedServer, Then, always, free_port, http
 from rows import make_row
 
-from bulk_invite.classify import WITHHELD, classify
+from bulk_invite.classify import UNASKED, WITHHELD, classify
 from bulk_invite.clearance import Clearance
 from bulk_invite.errors import CheckpointError
 from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer, Unreachable, Withheld
@@ -229,6 +229,27 @@ async def _unanswered(url: str) -> NoAnswer:
         answer = await partner_central.create(_body(), cleared())
     assert isinstance(answer, NoAnswer)
     return answer
+
+
+@pytest.mark.parametrize("unasked", [CREATED, http(408, {})], ids=["created", "idle"])
+@pytest.mark.parametrize("reads", [False, True])
+async def test_what_lay_in_the_connection_before_a_call_is_no_answer_to_it(
+    unasked: bytes, *, reads: bool
+) -> None:
+    """Proxies send a 408 to who has been idle; one that loses count sends what it has for others."""
+    with ScriptedServer(always(Reply(CREATED, unasked=unasked), CREATED)) as server:
+        async with connect(_connection(server.url)) as partner_central:
+            assert isinstance(await partner_central.create(_body(), cleared()), HttpAnswer)
+            await anyio.sleep(0.1)  # it is in the pool by now
+            if reads:
+                answer = await partner_central.list_one()
+                assert isinstance(answer, NoAnswer)
+                assert classify(answer) == Unreachable(UNASKED)
+            else:
+                assert await partner_central.create(_body(), cleared()) == _KEPT_BACK
+            assert len(server.creates) == 1, "nothing of it has left"
+            assert isinstance(await partner_central.create(_body(), cleared()), HttpAnswer)
+    assert len(server.creates) == 2
 
 
 @pytest.mark.parametrize("at", ["renewal", "word"])

@@ -17,7 +17,7 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from bulk_invite.classify import CREDENTIALS_REFUSED, WITHHELD, classify
+from bulk_invite.classify import CREDENTIALS_REFUSED, UNASKED, WITHHELD, classify
 from bulk_invite.clearance import Clearance
 from bulk_invite.doubt import Content, Page
 from bulk_invite.errors import SenderError
@@ -245,7 +245,10 @@ class PartnerCentral:
         if transmission.defect is not None:
             raise transmission.defect
         if not isinstance(answer, NoAnswer):
-            return answer
+            if transmission.started:
+                return answer
+            # It lay in the connection already.
+            answer = NoAnswer((UNASKED if clearance is None else WITHHELD,))
         if transmission.withheld:
             answer = NoAnswer((WITHHELD,))
         return replace(answer, started=transmission.started)
