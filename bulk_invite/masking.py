@@ -51,6 +51,7 @@ _ESCAPED: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\"\\/])|[bfnrt])")
 _ESCAPES: Final = frozenset("\\&%")
 _WORD: Final = re.compile(r"[^\W_]+")
 _NO_WORD: Final = re.compile(r"[\W_]+")
+_NO_WORD_IN_ASCII: Final = dict.fromkeys(code for code in range(128) if not chr(code).isalnum())
 _CODES: Final = ("ErrorCode", "Reason")
 """How the enums of codes are called in the model."""
 
@@ -120,7 +121,9 @@ class _Secrets:
     """The sensitive values of one row, folded, each with its member."""
 
     def __init__(self, request: Mapping[str, Any], sensitive: frozenset[str]) -> None:
-        self._values = [(member, value, _folded(value)) for member, value in _sensitive(request, sensitive)]
+        found: list[tuple[str, str]] = []
+        _sensitive(request, sensitive, "", found)
+        self._values = [(member, value, _folded(value)) for member, value in found]
         self._whole = {folded: member for member, _, folded in self._values if len(folded) >= _CONTAINED}
 
     @cached_property
@@ -183,23 +186,23 @@ class _Secrets:
                 yield found.start(), found.end(), word
 
 
-def _sensitive(value: Any, sensitive: frozenset[str], under: str = "") -> Iterator[tuple[str, str]]:
-    """Texts under sensitive members, with the innermost of these."""
-    match value:
-        case dict():
-            for name, inner in value.items():
-                yield from _sensitive(inner, sensitive, name if name in sensitive else under)
-        case list():
-            for item in value:
-                yield from _sensitive(item, sensitive, under)
-        case str() if under:
-            yield under, value
-        case _:
-            pass
+def _sensitive(value: Any, sensitive: frozenset[str], under: str, found: list[tuple[str, str]]) -> None:
+    """Find the texts under sensitive members, with the innermost of these. Every row is gone through."""
+    if isinstance(value, str):
+        if under:
+            found.append((under, value))
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            _sensitive(inner, sensitive, name if name in sensitive else under, found)
+    elif isinstance(value, list):
+        for item in value:
+            _sensitive(item, sensitive, under, found)
 
 
 def _folded(text: str) -> str:
     """A text without all that a repetition may change."""
+    if text.isascii():
+        return text.translate(_NO_WORD_IN_ASCII).lower()
     return _NO_WORD.sub("", unicodedata.normalize("NFKD", text).casefold())
 
 

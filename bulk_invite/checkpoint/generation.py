@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, func, insert, inspect, select, update
+from sqlalchemy import Connection, Update, bindparam, func, insert, inspect, select, update
 
 from bulk_invite.checkpoint.schema import generation as table
 from bulk_invite.checkpoint.schema import log
@@ -53,14 +53,21 @@ def skip_to(connection: Connection, kept: Generation, number: int) -> Generation
     return replace(kept, number=number)
 
 
+def step(stamp: Stamp) -> Update:
+    """The statement for `advance`. It is made once: every commit pays for it."""
+    is_ours = (table.c.checkpoint == bindparam("ours"), table.c.number == bindparam("last"))
+    changed: dict[str, Any] = {name: bindparam(f"new_{name}") for name in ("number", "calls", "at")}
+    return update(table).where(*is_ours).values({**changed, **stamp})
+
+
 def advance(
-    connection: Connection, last: Generation, *, calls: int, at: float | None, stamp: Stamp
+    connection: Connection, last: Generation, *, calls: int, at: float | None, step: Update
 ) -> Generation | None:
-    """Make this transaction the next one; None where the last one was not ours."""
+    """Make this transaction the next one; None where the last one was not ours. step: see there."""
     new = Generation(last.checkpoint, last.number + 1, last.calls + calls, last.at if at is None else at)
-    is_ours = (table.c.checkpoint == last.checkpoint, table.c.number == last.number)
-    changed = connection.execute(update(table).where(*is_ours).values({**_values(new), **stamp}))
-    return new if changed.rowcount == 1 else None
+    ours = {"ours": last.checkpoint, "last": last.number}
+    values = {"new_number": new.number, "new_calls": new.calls, "new_at": new.at}
+    return new if connection.execute(step, ours | values).rowcount == 1 else None
 
 
 def is_behind(connection: Connection, known: Generation | None) -> bool:

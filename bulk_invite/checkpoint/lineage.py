@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from bulk_invite.checkpoint import gaps, generation
 from bulk_invite.checkpoint.gaps import Gap, Suspicion
-from bulk_invite.checkpoint.generation import Generation, Stamp
+from bulk_invite.checkpoint.generation import Generation
 from bulk_invite.checkpoint.origin import Origin
 from bulk_invite.checkpoint.recollection import Recollection, calls_of
 from bulk_invite.errors import CheckpointError
@@ -47,7 +47,7 @@ class Lineage:
         self._name = name
         self._origin = origin
         self._recollection = recollection
-        self._stamp: Stamp = {}
+        self._step = generation.step({})
         self._examined: _Examined | None = None
         self._asked_at: float | None = None
         self._last = Generation("", 0, 0, None)
@@ -100,7 +100,7 @@ class Lineage:
     def advance(self, connection: Connection, events: Sequence[Event] = ()) -> None:
         """At the end of a transaction. Raises CheckpointError where the last one was not ours."""
         at = max((event.at for event in events if isinstance(event, Sent)), default=None)
-        new = generation.advance(connection, self._last, calls=calls_of(events), at=at, stamp=self._stamp)
+        new = generation.advance(connection, self._last, calls=calls_of(events), at=at, step=self._step)
         if new is None:
             raise CheckpointError(
                 f"The checkpoint {self._name} is not as this program has left it: it was restored or "
@@ -143,7 +143,7 @@ class Lineage:
 
     def _mark(self, connection: Connection, written: Sequence[Event] = ()) -> None:
         """Say where it stands now: what it is told from copies by."""
-        self._stamp = self._origin.stamp(connection)
+        self._step = generation.step(self._origin.stamp(connection))
         self.advance(connection, written)
 
 
