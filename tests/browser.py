@@ -87,7 +87,9 @@ class Tab:
         self.page.goto(url)
 
     def may_lose_the_connection(self) -> None:
-        self.expected += ["net::ERR_CONNECTION_REFUSED", "net::ERR_INCOMPLETE_CHUNKED_ENCODING"]
+        # Each question has a connection of its own: one may be on its way when the server is killed.
+        lost = ("CONNECTION_REFUSED", "CONNECTION_RESET", "EMPTY_RESPONSE", "INCOMPLETE_CHUNKED_ENCODING")
+        self.expected += [f"net::ERR_{each}" for each in lost]
 
     def check(self) -> None:
         """Fail for what the page should not have done since the last look."""

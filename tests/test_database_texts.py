@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 import psycopg
 import pytest
+import structlog
 from database import PASSWORD, Database
 from structlog.testing import capture_logs
 from test_outcome_table import made, never, record, rows
@@ -78,8 +80,18 @@ def test_a_refused_login_is_told_without_its_context() -> None:
     assert said(error) == "OperationalError (its text may repeat a row, so it is not shown)"
 
 
-def test_what_libraries_warn_of_comes_without_what_they_put_in(capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def _logging() -> Iterator[None]:
+    """Other tests read events of every level."""
+    handlers = logging.getLogger().handlers[:]
     logs.configure("json", "info")
+    yield
+    structlog.reset_defaults()
+    logging.getLogger().handlers[:] = handlers
+
+
+@pytest.mark.usefixtures("_logging")
+def test_what_libraries_warn_of_comes_without_what_they_put_in(capfd: pytest.CaptureFixture[str]) -> None:
     with capture_logs() as logged:
         logging.getLogger("psycopg").warning("error ignored in rollback on %s: %s", "connection", SECRET)
         failed = ValueError(SECRET)
