@@ -201,7 +201,7 @@ def resolve(finding: Finding, row: DoubtfulRow) -> Disposition:
             )
         case Unclear(why):
             # What it was answered with decides when it can be told; the evidence has the other.
-            is_kept = row.code in NOES or row.code == MAY_BE_MISSING or is_unfamiliar(row.code)
+            is_kept = row.code in NOES | {MAY_BE_MISSING, ID_OF_ANOTHER} or is_unfamiliar(row.code)
             code = row.code if is_kept else why
             return Disposition(State.IN_DOUBT, Next.DONE, "unclear", code, row.doubt_since, errors=row.errors)
         case _:  # pragma: no cover

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import orjson
 
+from bulk_invite.classify import ID_OF_ANOTHER
 from bulk_invite.doubt import Absent, Content, DoubtfulRow, Finding, Found, Listed, TooEarly, Unclear
 from bulk_invite.tokens import body_hash, canonical_json
 
@@ -83,8 +84,11 @@ def candidates(
 ) -> list[Listed]:
     """The invitations that may be the row, by all that a list shows.
 
-    taken: Ids that other rows are known to have become.
+    taken: Ids that other rows are known to have become. Where an answer to this one has brought such an Id,
+    it may be the other one that got a wrong answer: what the invitation says has to tell.
     """
+    if row.code == ID_OF_ANOTHER:
+        taken = ()
     receiver = _receiver(row)
     earliest = times.earliest(row)
     return [

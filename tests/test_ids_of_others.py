@@ -12,15 +12,15 @@ from pathlib import Path
 import anyio
 import pytest
 from checkpoints import NOW, Place, admit, overview_of, records_of, writing
-from fakes import Call, Reply, ScriptedSender, arrival, created, invitation
-from runs import EPOCH, Run
+from fakes import Call, Entry, MemoryJournal, Reply, ScriptedSender, arrival, created, invitation
+from runs import EPOCH, HOUR, Run
 from sqlalchemy.dialects import sqlite
 from virtual_time import VIRTUAL_TIME
 
 from bulk_invite.checkpoint.recording import _OWNERS
 from bulk_invite.classify import ID_OF_ANOTHER
-from bulk_invite.disposition import Disposition, Next
-from bulk_invite.doubt import Found, Listed, Unclear
+from bulk_invite.disposition import Disposition, Next, resolve
+from bulk_invite.doubt import DoubtfulRow, Found, Listed, Unclear
 from bulk_invite.journal import Answered, Sent
 from bulk_invite.outcome import HttpAnswer, State
 
@@ -154,3 +154,43 @@ async def test_all_wait_while_every_answer_is_another_rows_and_go_on_with_the_sa
     assert len(run.sender.calls) < 60 + 100
     made = [entry.invitation_id for entry in run.journal.rows.values() if entry.invitation_id]
     assert len(made) == len(set(made))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("says", "calls", "outcomes", "state"),
+    [
+        ("t0 eng-0", 0, ["unclear"], State.IN_DOUBT),
+        ("t1 eng-0", 1, ["absent", "sent", "created"], State.CREATED),
+    ],
+)
+async def test_whose_it_really_is_tells_what_it_says(
+    says: str, calls: int, outcomes: list[str], state: State
+) -> None:
+    """t1 was told the Id of t0, whose answer was lost; or t0 was told that of t1. Tokens are forgotten."""
+    then = EPOCH - 9 * HOUR
+    listed, content = arrival(says, then)
+    journal = MemoryJournal()
+    journal.rows["t0"] = Entry(
+        invitation("t0", engagement="eng-0").body_hash,
+        State.IN_DOUBT,
+        doubt_since=then,
+        last_sent=then,
+        code=ID_OF_ANOTHER,
+        engagement="eng-0",
+    )
+    journal.rows["t1"] = Entry(
+        invitation("t1", engagement="eng-0").body_hash,
+        State.CREATED,
+        invitation_id=listed.invitation_id,
+        engagement="eng-0",
+    )
+    run = Run(["t0 eng-0", "t1 eng-0"], ScriptedSender(arrived=[(listed, content)]), journal=journal)
+    await run.go()
+    assert (journal.rows["t0"].state, journal.outcomes("t0")) == (state, outcomes)
+    assert len(run.sender.calls) == calls
+
+
+def test_a_look_up_that_fails_does_not_make_it_any_other_doubt() -> None:
+    row = DoubtfulRow("t0", "", "eng-0", "LeadInvitation", NOW, NOW, ID_OF_ANOTHER)
+    assert resolve(Unclear("LookUpFailed"), row).code == ID_OF_ANOTHER
