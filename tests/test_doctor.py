@@ -15,6 +15,7 @@ import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -42,6 +43,7 @@ from crm import filled, with_outcomes
 from database import PASSWORD, Database
 from rows import make_rows, write_rows
 
+from bulk_invite.checkpoint.origin import FileOrigin
 from bulk_invite.commands.doctor.checks import Check, Finding, Found, Result, blocking, examine, ok
 from bulk_invite.commands.doctor.examination import checks_of
 from bulk_invite.commands.doctor.filesystem import doubts_of, judged, kind_of, look_at_room, size_text
@@ -836,3 +838,20 @@ def test_a_checkpoint_that_may_be_older_than_the_last_call(look: Look, tmp_path:
     assert "moved without a.db.last" in after.found
     assert "looked up" in after.mend
     assert not (tmp_path / "a.db.last").exists()
+
+
+def test_a_checkpoint_that_is_older_than_the_last_call(look: Look, tmp_path: Path) -> None:
+    place = str(tmp_path / "a.db")
+    with writing(Place(place)):
+        pass
+    beside = FileOrigin(tmp_path / "a.db.last")
+    known = beside.known()
+    assert known is not None
+    beside.keep(replace(known, number=known.number + 1, calls=7))
+    beside.close()
+    found = look(checkpoint=place, only=f"{CHECKPOINT}|disk")["checkpoint"]
+    assert found.result == "warning"
+    assert (
+        "is older than the last call: a.db.last knows of later transactions, and 7 calls are" in found.found
+    )
+    assert "looked up" in found.mend

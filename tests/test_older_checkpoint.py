@@ -88,15 +88,24 @@ def test_an_older_copy_in_its_place_is_noticed_and_nobody_is_invited_twice(
     _restored(tmp_path)
     assert not _is_whole(tmp_path)  # though no sender has seen it yet
     before = len(service.invitations())
+    kept = {path.name: path.read_bytes() for path in tmp_path.glob("bulk-invite.db*")}
+    rehearsed = _sent(service, tmp_path, "--dry-run")
+    looked = run("status", "--json", cwd=tmp_path)
+    assert kept.items() <= {path.name: path.read_bytes() for path in tmp_path.glob("bulk-invite.db*")}.items()
     ran = _sent(service, tmp_path)
     assert ran.code == 0, ran.stderr
     assert service.messages() == Counter(messages(ROWS))
     told = _event(ran, "checkpoint.older")
     assert "bulk-invite.db.last" in told["why"]
     assert 1 <= told["missing_calls"] <= before
+    for ahead in (rehearsed, looked):  # a run's words, before it
+        same = _event(ahead, "checkpoint.older")
+        assert [same[key] for key in ("why", "since", "missing_calls")] == [
+            told[key] for key in ("why", "since", "missing_calls")
+        ]
     assert not _is_whole(tmp_path)
-    status = run("status", "--json", cwd=tmp_path).json
-    assert (status["created"], status["in_doubt"]) == (16, 0)
+    status = run("status", "--json", cwd=tmp_path)
+    assert (status.json["created"], status.json["in_doubt"], status.events) == (16, 0, [])
 
 
 def test_a_copy_that_was_taken_elsewhere_may_be_older(service: Emulator, tmp_path: Path) -> None:

@@ -159,6 +159,15 @@ def why_older(connection: Connection, origin: Origin, beside: Generation | None,
     return origin.why_a_copy(connection)
 
 
+def unnoticed(
+    connection: Connection, origin: Origin, beside: Generation | None, kept: Generation
+) -> Gap | None:
+    """What a sender would find to be missing; None where nothing says so. beside: as for `why_older`."""
+    why = why_older(connection, origin, beside, kept)
+    found = _Examined(why, beside if generation.is_later(beside, kept) else None)
+    return Gap(0.0 if kept.at is None else kept.at, None, found.lost(kept), why) if why else None
+
+
 def _number(known: Generation | None) -> int:
     return 0 if known is None else known.number
 

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Table, func, inspect, literal,
 from bulk_invite.checkpoint import generation, lineage, pacing, problems, proving
 from bulk_invite.checkpoint.database import read_about
 from bulk_invite.checkpoint.encoding import decode_errors
+from bulk_invite.checkpoint.gaps import Gap
 from bulk_invite.checkpoint.place import database_at
 from bulk_invite.checkpoint.schema import findings, invitations, log, runs, unsent_rows
 from bulk_invite.errors import CheckpointError
@@ -138,14 +139,14 @@ class CheckpointReader:
                 is_older=generation.is_behind(connection, beside),
             )
 
-    def why_older(self) -> str:
-        """Why calls may be missing that no sender has noticed yet, "" where nothing says so."""
+    def older(self) -> Gap | None:
+        """Calls that it lacks, or may lack, and that no sender has noticed; None where nothing says so."""
         origin = self._database.origin()
         beside = origin.known()
         with self._database.translated(), self._engine.begin() as connection:
             has_one = inspect(connection).has_table("generation")  # an older program has made none
             kept = generation.read(connection) if has_one else None
-            return "" if kept is None else lineage.why_older(connection, origin, beside, kept)
+            return None if kept is None else lineage.unnoticed(connection, origin, beside, kept)
 
     def risk(self) -> str:
         """What may be lost of it that was committed; "" where nothing is known to be."""

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from bulk_invite.clock import utc_text
 from bulk_invite.errors import BulkInviteError, CheckpointError, CheckpointHeldError
 from bulk_invite.settings import Settings
 from bulk_invite.sources.waiting import wait
 
 if TYPE_CHECKING:
     from bulk_invite.checkpoint.database import Database
+    from bulk_invite.checkpoint.gaps import Gap
     from bulk_invite.checkpoint.reader import CheckpointReader
     from bulk_invite.checkpoint.recollection import Recollection
     from bulk_invite.checkpoint.writer import CheckpointWriter
@@ -25,6 +27,12 @@ _log = structlog.get_logger()
 
 CHECKPOINT_SETTINGS: Final = ("checkpoint", "checkpoint_schema")
 """Settings that say where the checkpoint is."""
+
+LATEST_FIRST: Final = (
+    "Put the latest one in its place, if there is another. If not, send as ever: open rows are looked up "
+    "before they are called."
+)
+"""What to do about a checkpoint that is older than the last call, before a run."""
 
 _LOOK: Final = 1.0
 """Seconds between two tries of a sender that waits to take over; a dead one's lock is free at once, or within
@@ -82,6 +90,24 @@ def _tell(error: BulkInviteError) -> None:
         _log.info("checkpoint.standing_by", now="waits until the other sender ends, and takes over then")
     else:
         _log.warning("checkpoint.unreachable", reason=str(error))
+
+
+def tell_older(reader: CheckpointReader) -> None:
+    """Warn, as a run would, of calls that the checkpoint lacks: its figures are then older ones."""
+    if (gap := reader.older()) is not None:
+        tell_gap(gap, next=LATEST_FIRST)
+
+
+def tell_gap(gap: Gap, **more: str) -> None:
+    """Warn of calls that are missing. more: what is done about it, and what the operator can do."""
+    known = {} if gap.calls is None else {"missing_calls": gap.calls}
+    _log.warning(
+        "checkpoint.older" if gap.calls is not None else "checkpoint.perhaps_older",
+        why=gap.why,
+        since=utc_text(gap.since) if gap.since else "ever",
+        **known,
+        **more,
+    )
 
 
 def require_checkpoint(settings: Settings) -> None:

@@ -10,7 +10,7 @@ import anyio
 import structlog
 from anyio.to_thread import run_sync
 
-from bulk_invite.clock import utc_text
+from bulk_invite.commands.checkpoints import tell_gap
 from bulk_invite.commands.joining import Lasting
 
 if TYPE_CHECKING:
@@ -43,12 +43,8 @@ async def wait_for_lists(lasting: Lasting) -> None:
 
 
 def _tell(gap: Gap, *, is_heeded: bool) -> None:
-    known = {} if gap.calls is None else {"missing_calls": gap.calls}
-    _log.warning(
-        "checkpoint.older" if gap.calls is not None else "checkpoint.perhaps_older",
-        why=gap.why,
-        since=utc_text(gap.since) if gap.since else "ever",
-        **known,
+    tell_gap(
+        gap,
         now="open rows are looked up before they are called" if is_heeded else "--no-look-up-first: nothing",
         next="nothing, if it is the latest one that there is; else stop, and put that in its place",
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from bulk_invite.checkpoint.database import require_catalog
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.commands.binding import bind
-from bulk_invite.commands.checkpoints import database_of, open_reader
+from bulk_invite.commands.checkpoints import database_of, open_reader, tell_older
 from bulk_invite.commands.pacing import make_forecast
 from bulk_invite.commands.sources import Source
 from bulk_invite.commands.summary import Summary
@@ -42,6 +42,7 @@ def rehearse(
         if database.exists():
             with open_reader(settings) as reader:
                 require_catalog(database, reader.catalog, settings.catalog)
+                tell_older(reader)
                 reader.copy_to(copy)
         with CheckpointWriter.open(copy, catalog=settings.catalog) as writer:
             writer.begin_run(time.time(), look_up_first=False)  # a copy, and meant to be one

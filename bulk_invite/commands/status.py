@@ -12,8 +12,9 @@ from typing import Annotated, Any, Final, Literal
 import orjson
 import typer
 
+from bulk_invite import logs
 from bulk_invite.clock import utc_text
-from bulk_invite.commands.checkpoints import CHECKPOINT_SETTINGS, open_reader
+from bulk_invite.commands.checkpoints import CHECKPOINT_SETTINGS, open_reader, tell_older
 from bulk_invite.commands.summary import Summary, show_values
 from bulk_invite.commands.table_cells import cell
 from bulk_invite.commands.watch import watch_status
@@ -60,8 +61,12 @@ def status(
 
     Exit codes: 0 shown; 2 usage; 4 no checkpoint, or not readable.
     """
+    logs.configure(settings.log_format, settings.log_level)
+    seconds = _seconds(every)
+    with open_reader(settings) as checkpoint:
+        tell_older(checkpoint)
     if watch:
-        watch_status(lambda: _values(settings), _seconds(every), as_json=settings.json_output)
+        watch_status(lambda: _values(settings), seconds, as_json=settings.json_output)
         return
     show_values(_values(settings), as_json=settings.json_output)
 

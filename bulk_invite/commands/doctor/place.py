@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from bulk_invite.checkpoint.database import Database, require_catalog
+from bulk_invite.checkpoint.gaps import Gap
 from bulk_invite.checkpoint.place import database_at
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.schema import VERSION
+from bulk_invite.commands.checkpoints import LATEST_FIRST
 from bulk_invite.commands.descriptors import make_room
 from bulk_invite.commands.doctor.checks import Found, failed, ok, skipped, warning
 from bulk_invite.commands.doctor.filesystem import doubts_of, kind_of, size_text, total_size
@@ -92,13 +94,9 @@ class Place:
     def _doubt(self, told: str) -> Found | None:
         """What speaks against it though it can be used."""
         with self._reader() as reader:
-            older, risk = reader.why_older(), reader.risk()
-        if older:
-            return warning(
-                f"{told}; it may be older than the last call: {older}",
-                "Put the latest one in its place, if there is another. If not, send as ever: open rows are "
-                "looked up before they are called.",
-            )
+            older, risk = reader.older(), reader.risk()
+        if older is not None:
+            return warning(f"{told}; it {_told_older(older)}", LATEST_FIRST)
         if risk:
             return warning(
                 f"{told}; {risk}",
@@ -120,6 +118,12 @@ class Place:
 
     def _reader(self) -> CheckpointReader:
         return CheckpointReader(self._settings.checkpoint, self._settings.checkpoint_schema)
+
+
+def _told_older(gap: Gap) -> str:
+    if gap.calls is None:
+        return f"may be older than the last call: {gap.why}"
+    return f"is older than the last call: {gap.why}, and {gap.calls:,} calls are missing"
 
 
 def look_at_catalog(catalog: str) -> Found:
