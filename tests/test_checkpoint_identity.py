@@ -281,6 +281,67 @@ def test_the_commit_after_a_file_has_changed_is_the_last_one_and_all_is_kept(
         assert admit(again, invitation("b", line=2)) == [ToSend(invitation("b", line=2), NOW, NOW)]
 
 
+def test_a_file_that_is_emptied_in_place_ends_the_run_at_the_next_commit(path: Path) -> None:
+    with writing(Place(str(path))) as writer:
+        admit(writer, invitation("a"))
+        settle(writer, "a")
+        writer.prove()
+        os.truncate(path, 0)
+        with pytest.raises(CheckpointError, match="cut short"):
+            writer.prove()
+    kept = path.with_name("c.db.saved")
+    assert not kept.exists() or _states(kept) == {"a": "created"}, "what is not whole is not told as saved"
+
+
+@pytest.mark.parametrize("first", ["the file", "the copy"])
+def test_of_a_file_that_is_there_again_and_the_copy_that_was_saved_only_one_goes_on(
+    tmp_path: Path, first: str
+) -> None:
+    """A supervisor starts the same command again; the operator goes on with the copy, as he was told."""
+    path = tmp_path / "c.db"
+    saved = path.with_name("c.db.saved")
+    away = tmp_path / "away"
+    away.mkdir()
+    with writing(Place(str(path))) as writer:
+        admit(writer, invitation("a"), invitation("b", line=2))
+        settle(writer, "a")
+        for file in (path, _log(path)):
+            file.rename(away / file.name)
+        with pytest.raises(CheckpointError, match=f"go on with --checkpoint {saved}"):
+            writer.prove()
+    for file in away.iterdir():
+        file.rename(tmp_path / file.name)
+    path.with_name("c.db-shm").unlink()
+    if first == "the copy":
+        with writing(Place(str(saved))) as writer:
+            settle(writer, "b")
+    for opened in (Place(str(path)).writer, SqliteFile(path).try_out):
+        with pytest.raises(CheckpointError, match=f"Go on with --checkpoint {saved}"):
+            opened()
+    with writing(Place(str(saved))):
+        pass
+    saved.rename(tmp_path / "put away")
+    with writing(Place(str(path))) as writer:
+        assert [each.client_token for each in records_of(Place(str(path)))] == ["a", "b"]
+
+
+def test_a_saved_copy_is_not_gone_on_with_once_its_file_has_sent_more(path: Path) -> None:
+    with writing(Place(str(path))) as writer:
+        admit(writer, invitation("a"))
+        path.rename(path.with_name("elsewhere"))
+        with pytest.raises(CheckpointError, match="saved"):
+            writer.prove()
+    away = path.with_name("put away")
+    saved = path.with_name("c.db.saved")
+    saved.rename(away)
+    path.with_name("elsewhere").rename(path)
+    with writing(Place(str(path))) as writer:
+        settle(writer, "a")
+    away.rename(saved)
+    with pytest.raises(CheckpointError, match=f"Go on with --checkpoint {path}"):
+        Place(str(saved)).writer()
+
+
 def test_where_a_copy_was_saved_no_new_checkpoint_is_begun(path: Path) -> None:
     with writing(Place(str(path))) as writer:
         path.unlink()

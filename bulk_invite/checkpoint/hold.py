@@ -68,7 +68,7 @@ class Hold:
     def watch(self) -> None:
         """From now on the files are to stay what they are: SQLite has all of them open."""
         beside = (log_of(self._path), self._path.with_name(f"{self._path.name}-shm"))
-        self._files = Files((self._path, *beside, self.lock_file, self._named))
+        self._files = Files((self._path, *beside, self.lock_file, self._named), growing=self._path)
 
     def release(self) -> None:
         if self._itself:
@@ -116,7 +116,7 @@ class Hold:
         )
 
     def _told(self, changed: list[Path], held: sqlite3.Connection) -> CheckpointError:
-        what = f"{changed[0]} was moved, removed or replaced while it was in use"
+        what = f"{changed[0]} was moved, removed or replaced while it was in use, or cut short"
         if not {self._path, log_of(self._path)} & {*changed}:
             hint = (
                 f"Nothing is lost: {self._path} is complete. Leave what is beside it alone, and go on by it."

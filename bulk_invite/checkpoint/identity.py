@@ -37,18 +37,38 @@ def log_of(path: Path) -> Path:
 
 
 class Files:
-    """Files that have to stay what they were when this was made."""
+    """Files that have to stay what they were when this was made. growing: the one that only grows."""
 
-    def __init__(self, paths: Iterable[Path]) -> None:
-        self._known = {path: inode_of(path) for path in paths}
+    def __init__(self, paths: Iterable[Path], *, growing: Path | None = None) -> None:
+        self._growing = growing
+        self._known = {path: _look(path) for path in paths}
 
     def known(self, path: Path) -> Inode | None:
         """What it was."""
-        return self._known.get(path)
+        found = self._known.get(path)
+        return None if found is None else found[0]
 
     def changed(self) -> list[Path]:
-        """Those that are gone, or other files by now."""
-        return [path for path, known in self._known.items() if inode_of(path) != known]
+        """Those that are gone, other files by now, or smaller than they may be."""
+        return [path for path in self._known if not self._is_as_before(path)]
+
+    def _is_as_before(self, path: Path) -> bool:
+        known, now = self._known[path], _look(path)
+        if known is None or now is None:
+            return known is now
+        if path == self._growing and now[1] < known[1]:
+            return False
+        self._known[path] = (known[0], now[1])
+        return now[0] == known[0]
+
+
+def _look(path: Path) -> tuple[Inode, int] | None:
+    """What a file is, and its size in bytes."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino), found.st_size
 
 
 def require_one_name(path: Path, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing, suppress
@@ -24,6 +25,34 @@ def saved_of(path: Path) -> list[Path]:
     """Copies that runs have saved when the file itself had gone: beside it, and where this one is started."""
     here = [each for each in _copies(path.name, Path()) if _came_from(each) == path]
     return [*(each.absolute() for each in here), *_copies(path.name, path.parent)]
+
+
+def require_newest(path: Path, name: str) -> None:
+    """Raise CheckpointError where the same checkpoint has gone on, or may go on, as another file.
+
+    A run that lost this file has saved a copy that knows at least as much; or this is such a copy, and what
+    it was made of is there again and has gone on. What either sends the other knows nothing of.
+    """
+    ours = _generation(path)
+    if ours is None:
+        return
+    came_from = _came_from(path)
+    ahead = [each for each in saved_of(path) if not _is_behind(each, ours, equal=False)]
+    if came_from not in {None, path} and not _is_behind(came_from, ours, equal=True):
+        ahead.append(came_from)
+    for other in ahead:
+        raise CheckpointError(
+            f"The checkpoint {name} is not the only one of its kind: {other} has sent as much, or more. Who "
+            "goes on with both sends twice.",
+            hint=f"Go on with --checkpoint {shlex.quote(str(other))}. Where this one is a copy of it by now, "
+            "move that away.",
+        )
+
+
+def _is_behind(other: Path | None, ours: tuple[str, int], *, equal: bool) -> bool:
+    """Whether a file has seen less than ours has, or is of another checkpoint. equal: as much will do."""
+    theirs = None if other is None else _generation(other)
+    return theirs is None or theirs[0] != ours[0] or theirs[1] < ours[1] + equal
 
 
 def save(held: sqlite3.Connection, name: str, folders: Iterable[Path]) -> Path | None:
@@ -48,6 +77,7 @@ def _saved(held: sqlite3.Connection, wanted: Path) -> Path:
     path = _made(wanted)
     try:
         copy(held, path)
+        _require_sound(path)
     except sqlite3.Error:
         path.unlink()
         raise
@@ -55,6 +85,14 @@ def _saved(held: sqlite3.Connection, wanted: Path) -> Path:
     with suppress(CheckpointError):
         _keep_beside(path)
     return path
+
+
+def _require_sound(path: Path) -> None:
+    """Raise sqlite3.DatabaseError for a copy of a file that others have spoilt."""
+    with closing(sqlite3.connect(path)) as saved:
+        (health,) = saved.execute("PRAGMA quick_check(1)").fetchone()
+    if health != "ok":
+        raise sqlite3.DatabaseError("damaged")
 
 
 def _copies(name: str, folder: Path) -> list[Path]:
@@ -73,6 +111,16 @@ def _came_from(copy: Path) -> Path | None:
         return Standing.read(written).path
     except (OSError, sqlite3.Error, TypeError, ValueError):
         return None
+
+
+def _generation(path: Path) -> tuple[str, int] | None:
+    """Which checkpoint a file is, and how many changes it has seen; None where that cannot be read."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
+            checkpoint, number = file.execute("SELECT checkpoint, number FROM generation").fetchone()
+    except (sqlite3.Error, TypeError):
+        return None
+    return str(checkpoint), int(number)
 
 
 def _keep_beside(path: Path) -> None:

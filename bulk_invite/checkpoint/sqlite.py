@@ -224,6 +224,7 @@ class SqliteFile:
             with self.translated(), looking.begin() as connection:
                 if read_about(self, connection):
                     require_log_here(standing_of(connection), self._path, self.name)
+                    rescue.require_newest(self._path, self.name)
         finally:
             looking.dispose()
 

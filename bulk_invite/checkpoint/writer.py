@@ -42,6 +42,7 @@ class CheckpointWriter:
         self._lineage = lineage
         self._undo = ExitStack()
         self._run = 0
+        self._gone: CheckpointError | None = None
         self._changes = 0
         self._catalog = ""
 
@@ -88,11 +89,17 @@ class CheckpointWriter:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
+        if self._gone is not None:  # what was saved of it must stay the newest
+            raise self._gone
         with self._database.translated(), self._database.timing():
             with self._engine.begin() as connection:
                 yield connection
             # What is on the disk is of use only where it is found again.
-            self._database.require_in_place(self._engine)
+            try:
+                self._database.require_in_place(self._engine)
+            except CheckpointError as error:
+                self._gone = error
+                raise
 
     @contextmanager
     def _generation(self, events: Sequence[Event] = ()) -> Iterator[Connection]:
