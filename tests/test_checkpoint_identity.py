@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from checkpoints import NOW, Place, admit, first_line, overview_of, python, records_of, settle, writing
 from fakes import invitation
+from structlog.testing import capture_logs
 
 from bulk_invite.checkpoint.sqlite import SqliteFile
 from bulk_invite.errors import CheckpointError, CheckpointHeldError
@@ -119,10 +120,15 @@ def test_a_copy_without_the_log_is_refused_and_one_with_it_is_as_good_as_the_fil
     copy.parent.mkdir()
     shutil.copy(left, copy)
     _refused(copy, f"--checkpoint {left}", "with its log", reader=False)
+    with capture_logs() as logs, Place(str(copy)).reader():
+        pass
+    assert [log["event"] for log in logs] == ["checkpoint.incomplete"], "who looks at it is told"
     shutil.copy(_log(left), _log(copy))
     with writing(Place(str(copy))) as writer:
         assert admit(writer, invitation("b", line=2)) == [ToSend(invitation("b", line=2), NOW, NOW)]
-    assert _states(copy) == _DONE
+    with capture_logs() as logs:
+        assert _states(copy) == _DONE
+    assert logs == []
 
 
 @pytest.mark.parametrize("there", ["nothing", "another checkpoint"])

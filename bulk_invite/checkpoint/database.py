@@ -70,6 +70,9 @@ class Database(Protocol):
     def require_ours(self, connection: Connection) -> bool:
         """Whether there is anything yet. Raises CheckpointError for a database of something else."""
 
+    def tell_incomplete(self, connection: Connection) -> None:
+        """Log a warning where what is read lacks commits that stand elsewhere."""
+
     def mark_as_ours(self, connection: Connection) -> None:
         """Say what this is, where one looks into it without knowing."""
 

@@ -139,6 +139,9 @@ class PostgresSchema:
             )
         return True
 
+    def tell_incomplete(self, connection: Connection) -> None:
+        """The server sees to that by itself."""
+
     def mark_as_ours(self, connection: Connection) -> None:
         comment = sql.SQL("COMMENT ON SCHEMA {} IS 'Checkpoint of bulk-invite: what was sent to whom'")
         connection.exec_driver_sql(comment.format(sql.Identifier(self._schema)).as_string())

@@ -37,6 +37,8 @@ class CheckpointReader:
             undo.callback(self._engine.dispose)
             with self._engine.begin() as connection:
                 self._about = read_about(self._database, connection)
+                if self._about:
+                    self._database.tell_incomplete(connection)
             if not self._about:
                 raise CheckpointError(
                     f"The checkpoint {self._database.name} is empty.",

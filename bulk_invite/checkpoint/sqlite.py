@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import structlog
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
@@ -30,6 +31,8 @@ from bulk_invite.checkpoint.origin import FileOrigin, beside
 from bulk_invite.checkpoint.standing import note_standing, require_log_here, standing_of
 from bulk_invite.errors import CheckpointError
 from bulk_invite.journal import Owner
+
+_log = structlog.get_logger()
 
 _TRY: Final = 1.0
 """Seconds to wait for them where it is only tried whether one could write."""
@@ -142,6 +145,12 @@ class SqliteFile:
             )
         require_log_here(standing_of(connection), self._path, self.name, only_same=True)
         return True
+
+    def tell_incomplete(self, connection: Connection) -> None:
+        try:
+            require_log_here(standing_of(connection), self._path, self.name)
+        except CheckpointError as error:
+            _log.warning("checkpoint.incomplete", why=str(error))
 
     def mark_as_ours(self, connection: Connection) -> None:
         connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
