@@ -45,18 +45,19 @@ def _read(path: Path) -> str:
 
 
 def _require_private(path: Path, fd: int) -> None:
-    """Refuse a file that every user of the machine may read, or write another token into.
+    """Refuse a file into which every user of the machine may write another token.
 
-    A secret that is mounted into a container has such a mode by default. There nobody else is to read it, and
-    being mounted read-only it cannot be mended from within: so it is taken, with a warning.
+    One that all may only read is warned of: it is the default of secrets that are mounted into a container,
+    where nobody else is to read it.
     """
-    if not os.fstat(fd).st_mode & (stat.S_IROTH | stat.S_IWOTH):
+    mode = os.fstat(fd).st_mode
+    mend = f"chmod 600 {shlex.quote(str(path))}, and make a new token if others may have seen this one"
+    if mode & stat.S_IWOTH:
+        raise UsageError(
+            f"The file {path} with the control token can be changed by other users.", hint=f"{mend}."
+        )
+    if not mode & stat.S_IROTH:
         return
     if os.fstatvfs(fd).f_flag & os.ST_RDONLY:
         mend = "mount it with mode 0440 (defaultMode of a secret's volume), for the group of the program"
-        _log.warning("control.token_readable", file=str(path), mend=mend)
-        return
-    raise UsageError(
-        f"The file {path} with the control token can be read or changed by other users.",
-        hint=f"chmod 600 {shlex.quote(str(path))}, and make a new token if others may have seen this one.",
-    )
+    _log.warning("control.token_readable", file=str(path), mend=mend)
