@@ -48,6 +48,9 @@ CREDENTIALS_NOT_RENEWED: Final = "CredentialsNotRenewed"
 WITHHELD: Final = "Withheld"
 """The call was held back right before its first byte: see `clearance`."""
 
+PROXY_UNREACHABLE: Final = "ProxyNotReached"
+"""It was not the endpoint that could not be connected to."""
+
 UNASKED: Final = "AnswerBeforeRequest"
 """What lay in the connection before a byte of the request was written: it answers nothing, or another one."""
 
@@ -120,6 +123,7 @@ _NOT_SENT: Final = frozenset(
         "SSLError",
         "ProxyConnectionError",
         CREDENTIALS_NOT_RENEWED,
+        PROXY_UNREACHABLE,
         UNASKED,
     }
 )

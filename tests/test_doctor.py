@@ -426,6 +426,21 @@ def test_the_way_by_a_proxy_is_the_senders_and_its_password_is_not_told(
     assert "a-secret" not in text_of(found) + text_of(refused)
 
 
+@pytest.mark.parametrize(("service", "said"), [("http", "HTTP_PROXY"), ("https", "HTTPS_PROXY")])
+def test_a_proxy_that_is_not_found_is_blamed_not_the_endpoint(
+    look: Look, monkeypatch: pytest.MonkeyPatch, service: str, said: str
+) -> None:
+    monkeypatch.setenv(f"{service}_proxy", "http://crm:a-secret@proxy.invalid:3128")
+    found = look(endpoint_url=f"{service}://127.0.0.1:9", only="endpoint")["endpoint"]
+    assert (found.result, "--endpoint-url" in found.mend) == ("failed", False)
+    assert found.found.startswith("The name of the proxy http://proxy.invalid:3128 is not known here: ")
+    assert found.mend.endswith(f"what stands in {said}.")
+    without = look(endpoint_url="http://service.invalid", only="endpoint")["endpoint"]
+    if service == "https":  # the proxy is not for that one
+        assert without.found.startswith("The name of http://service.invalid is not known here: ")
+        assert "--endpoint-url" in without.mend
+
+
 @pytest.mark.parametrize(
     ("left", "result", "said"),
     [

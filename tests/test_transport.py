@@ -18,8 +18,9 @@ from authority import Authority
 from clearances import cleared
 from command import CREATED, CREDENTIALS, Reply, ScriptedServer, Then, always, free_port, http
 from rows import make_row
+from structlog.testing import capture_logs
 
-from bulk_invite.classify import UNASKED, WITHHELD, classify
+from bulk_invite.classify import PROXY_UNREACHABLE, UNASKED, WITHHELD, classify
 from bulk_invite.clearance import Clearance
 from bulk_invite.errors import CheckpointError
 from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer, Unreachable, Withheld
@@ -173,6 +174,44 @@ def _passed_on(source: socket.socket, sink: socket.socket) -> None:
         while data := source.recv(65536):
             sink.sendall(data)
         sink.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize(("service", "host"), [("http", "127.0.0.1"), ("https", "proxy.invalid")])
+async def test_a_proxy_that_is_not_reached_is_told_once_and_not_taken_for_the_endpoint(
+    monkeypatch: pytest.MonkeyPatch, service: str, host: str
+) -> None:
+    port = free_port()
+    monkeypatch.setenv(f"{service}_proxy", f"http://crm:a-secret@{host}:{port}")
+    async with connect(_connection(f"{service}://127.0.0.1:9")) as partner_central:
+        with capture_logs() as events:
+            answers = [await partner_central.create(_body(), cleared(_Word())) for _ in range(2)]
+            identified = await partner_central.identify()
+    assert [classify(answer) for answer in answers] == [Unreachable(PROXY_UNREACHABLE)] * 2
+    assert identified == Unreachable(PROXY_UNREACHABLE)
+    (told,) = (event for event in events if event["event"] == "proxy.unreachable")
+    assert (told["proxy"], told["next"]) == (f"{host}:{port}", f"look at {service.upper()}_PROXY")
+    assert "a-secret" not in repr((events, answers))
+
+
+async def test_an_endpoint_that_is_not_reached_is_no_fault_of_a_proxy_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    async with connect(_connection(f"https://127.0.0.1:{free_port()}")) as partner_central:
+        answer = await partner_central.create(_body(), cleared(_Word()))
+    assert classify(answer) == Unreachable("ClientConnectorError")
+
+
+async def test_behind_a_proxy_it_is_the_endpoint_that_is_not_in_order(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = ScriptedServer(always(CREATED), tls=authority.server("example.com"))
+    with stranger:
+        async with _slow_tunnel(0.0) as tunnel:
+            monkeypatch.setenv("HTTPS_PROXY", tunnel)
+            async with connect(_connection(stranger.url)) as partner_central:
+                answer = await partner_central.create(_body(), cleared(_Word()))
+    assert classify(answer) == Unreachable("ClientConnectorCertificateError")
 
 
 async def test_the_word_holds_after_a_wait_for_a_connection_of_the_pool() -> None:

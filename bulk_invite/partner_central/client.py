@@ -17,7 +17,7 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from bulk_invite.classify import CREDENTIALS_REFUSED, UNASKED, WITHHELD, classify
+from bulk_invite.classify import CREDENTIALS_REFUSED, PROXY_UNREACHABLE, UNASKED, WITHHELD, classify
 from bulk_invite.clearance import Clearance
 from bulk_invite.doubt import Content, Page
 from bulk_invite.errors import SenderError
@@ -43,6 +43,7 @@ from bulk_invite.partner_central.faults import kept_back, unready
 from bulk_invite.partner_central.places import WORDS
 from bulk_invite.partner_central.precautions import fault_of_keys
 from bulk_invite.partner_central.provenance import Provenance, provenance_of
+from bulk_invite.partner_central.proxy import setting_of, unreached_proxy
 from bulk_invite.partner_central.setup import Setup
 from bulk_invite.partner_central.transport import Transmission, under_way
 from bulk_invite.partner_central.waiting import told
@@ -101,6 +102,7 @@ class PartnerCentral:
         self._waiting = False
         self._taken: object = None
         self._said = ""
+        self._unreached = ""
         self._vocabulary = vocabulary
 
     async def ready(self) -> NoAnswer | None:
@@ -245,6 +247,7 @@ class PartnerCentral:
         if transmission.defect is not None:
             raise transmission.defect
         if not isinstance(answer, NoAnswer):
+            self._unreached = ""
             if transmission.started:
                 return answer
             # It lay in the connection already.
@@ -266,9 +269,19 @@ class PartnerCentral:
             return unready(error, self._setup)  # of another one, for new credentials
         except (BotoCoreError, aiohttp.ClientError, OSError, RuntimeError, *_UNREADABLE) as error:
             if not transmission.started:
-                return kept_back(error, self._setup)
+                return self._by_proxy(error, kept_back(error, self._setup))
             if isinstance(error, BotoCoreError | aiohttp.ClientError | OSError):
-                return silence(error)
+                return self._by_proxy(error, silence(error))
             if isinstance(error, _UNREADABLE):
                 return unreadable(error)
             raise
+
+    def _by_proxy(self, error: BaseException, answer: NoAnswer) -> NoAnswer:
+        """Where it was the proxy that was not reached, the answer says so; which one is told once."""
+        if not (proxy := unreached_proxy(error)):
+            return answer
+        if proxy != self._unreached:
+            self._unreached = proxy
+            setting = setting_of(self._client.meta.endpoint_url)
+            _log.warning("proxy.unreachable", proxy=proxy, reason=answer.code, next=f"look at {setting}")
+        return replace(answer, exceptions=(*answer.exceptions, PROXY_UNREACHABLE))

@@ -12,7 +12,6 @@ from asyncio import Transport
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 import aiohttp
@@ -22,9 +21,8 @@ from bulk_invite.clearance import Clearance
 from bulk_invite.errors import EndpointError
 from bulk_invite.partner_central.answers import epoch_of
 from bulk_invite.partner_central.connection import Connection, unsigned
+from bulk_invite.partner_central.proxy import NotConnected, is_of, port_of, setting_of
 from bulk_invite.partner_central.transport import PartnerCentralSession, Transmission, under_way
-
-_PORTS: Final = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +68,15 @@ class _Way:
         """Whom we connect to."""
         return _shown(self.target) if self.proxy is None else f"the proxy {_shown(self.proxy)}"
 
-    def whose(self, error: aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError) -> str:
-        """Of the two, the one that an error is about."""
-        if self.proxy is not None and (error.host, error.port) == (self.proxy.hostname, _port(self.proxy)):
-            return f"the proxy {_shown(self.proxy)}"
-        return _shown(self.target)
+    @property
+    def near_setting(self) -> str:
+        """What names it."""
+        return "--endpoint-url" if self.proxy is None else setting_of(self.target.geturl())
+
+    def of(self, error: NotConnected) -> _Way:
+        """Of the two, the one that an error is about: as if there were no other."""
+        is_near = self.proxy is not None and is_of(self.proxy, error)
+        return self if is_near else _Way(self.target, None)
 
 
 def _way(url: str, line: PartnerCentralSession) -> _Way:
@@ -103,7 +105,7 @@ async def _asked(way: _Way, line: PartnerCentralSession) -> Reached:
     return Reached(
         url=_shown(way.target),
         address=standing.address,
-        proxy="" if way.proxy is None else f"{way.proxy.hostname}:{_port(way.proxy)}",
+        proxy="" if way.proxy is None else f"{way.proxy.hostname}:{port_of(way.proxy)}",
         protocol=standing.protocol,
         certificate_ends=standing.certificate_ends,
         round_trip=took,
@@ -137,10 +139,6 @@ class _Standing:
         )
 
 
-def _port(parts: SplitResult) -> int:
-    return parts.port or _PORTS.get(parts.scheme, 80)
-
-
 def _shown(parts: SplitResult) -> str:
     host = parts.hostname or ""
     port = f":{parts.port}" if parts.port else ""
@@ -153,16 +151,18 @@ def _told(way: _Way) -> Iterator[None]:
     try:
         yield
     except aiohttp.ClientConnectorCertificateError as error:
-        raise _uncertified(way.whose(error), error) from error
+        raise _uncertified(way.of(error).near, error) from error
     except aiohttp.ClientConnectorSSLError as error:
         raise EndpointError(
-            f"There is no TLS with {way.whose(error)}: {_reason(error)}.",
-            hint="Check http or https in --endpoint-url, and what stands between here and there.",
+            f"There is no TLS with {way.of(error).near}: {_reason(error)}.",
+            hint=f"Check http or https in {way.of(error).near_setting}, and what stands between here and "
+            "there.",
         ) from error
     except aiohttp.ClientConnectorDNSError as error:
         raise EndpointError(
-            f"The name {error.host} is not known here: {_reason(error)}.",
-            hint="Check that this machine reaches a DNS server, and what stands in --endpoint-url.",
+            f"The name of {way.of(error).near} is not known here: {_reason(error)}.",
+            hint="Check that this machine reaches a DNS server, and what stands in "
+            f"{way.of(error).near_setting}.",
         ) from error
     except TimeoutError as error:
         raise EndpointError(
@@ -176,7 +176,7 @@ def _told(way: _Way) -> Iterator[None]:
     except aiohttp.ClientError as error:
         raise EndpointError(
             f"What answers at {way.near} does not speak HTTP: {type(error).__name__}.",
-            hint="Check --endpoint-url: host, port, and http or https.",
+            hint=f"Check {way.near_setting}: host, port, and http or https.",
         ) from error
 
 
