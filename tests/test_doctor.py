@@ -41,6 +41,7 @@ from command import (
 )
 from crm import filled, with_outcomes
 from database import PASSWORD, Database
+from misconfigured import process
 from rows import make_rows, write_rows
 
 from bulk_invite.checkpoint.origin import FileOrigin
@@ -870,3 +871,14 @@ def test_a_checkpoint_that_is_older_than_the_last_call(look: Look, tmp_path: Pat
         "is older than the last call: a.db.last knows of later transactions, and 7 calls are" in found.found
     )
     assert "looked up" in found.mend
+
+
+def test_a_check_that_takes_too_long_says_whom_it_waited_for(
+    look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    for name, value in process(tmp_path, "sleep 60").items():
+        monkeypatch.setenv(name, value)
+    found = look(only="credentials", deadline=0.5)["credentials"]
+    assert found.result == "failed"
+    assert found.found == "No answer within 0.5 s, waiting for credentials from credential_process."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final
 
 import structlog
@@ -16,6 +17,20 @@ _FIRST: Final = 2.0
 
 _AGAIN: Final = 10.0
 """Seconds after which it is said again."""
+
+
+_cut_off: ContextVar[list[str]] = ContextVar("cut_off")
+
+
+@contextmanager
+def cut_off() -> Iterator[list[str]]:
+    """What is waited for when a wait of this block is cancelled, the innermost first."""
+    waits: list[str] = []
+    token = _cut_off.set(waits)
+    try:
+        yield waits
+    finally:
+        _cut_off.reset(token)
 
 
 @contextmanager
@@ -33,5 +48,8 @@ def told(what: Callable[[], str]) -> Iterator[None]:
     timer = loop.call_later(_FIRST, tell)
     try:
         yield
+    except asyncio.CancelledError:
+        _cut_off.get([]).append(what())
+        raise
     finally:
         timer.cancel()

@@ -14,6 +14,7 @@ import anyio
 
 from bulk_invite.commands.detached import detached
 from bulk_invite.errors import BulkInviteError
+from bulk_invite.partner_central.waiting import cut_off
 
 _Seen = TypeVar("_Seen")
 
@@ -101,7 +102,7 @@ async def examine(checks: Sequence[Check], deadline: float, tell: Callable[[Find
 
 
 async def _found(check: Check, deadline: float) -> Found:
-    with anyio.move_on_after(deadline):
+    with cut_off() as waits, anyio.move_on_after(deadline):
         try:
             return await check.look()
         except BulkInviteError as error:
@@ -110,7 +111,8 @@ async def _found(check: Check, deadline: float) -> Found:
             return failed(
                 f"{error.strerror or type(error).__name__}.", "Look at the disk and the permissions."
             )
+    waited = f", waiting for {waits[0]}" if waits else ""
     return failed(
-        f"No answer within {deadline:g} s.",
+        f"No answer within {deadline:g} s{waited}.",
         "Look at what stands in between; --call-timeout is how long it may take.",
     )
