@@ -34,7 +34,7 @@ LOOK_UP_DENIED: Final = "LookUpDenied"
 LOOK_UP_FAILED: Final = "LookUpFailed"
 LOOK_UP_REFUSED: Final = "LookUpRefused"
 
-_PER_SECOND: Final = 10.0
+PER_SECOND: Final = 10.0
 """Published quota of read calls per account (List and Get together)."""
 
 _TRIES: Final = 6
@@ -75,7 +75,7 @@ class Reads:
         self._finder = finder
         self._retry = retry
         self._random = random
-        self._limiter = AsyncLimiter(1.0, 1.0 / _PER_SECOND)
+        self._limiter = AsyncLimiter(1.0, 1.0 / PER_SECOND)
         self._denials = 0
 
     async def listed(self, engagements: Sequence[str]) -> Listing:

@@ -147,6 +147,7 @@ def test_look_up_first_finds_what_a_checkpoint_that_is_gone_has_sent(
     assert service.messages() == Counter(messages(ROWS))
     assert len(service.reads()) > lists
     assert 0.0 < _event(ran, "lookup.settling")["seconds"] <= 0.3
+    assert _event(ran, "lookup.first")["reads_per_second"] == 10
     with CheckpointReader(tmp_path / "bulk-invite.db") as reader:
         pacing = reader.overview(time.time()).pacing
         assert pacing is not None

@@ -12,6 +12,7 @@ from anyio.to_thread import run_sync
 
 from bulk_invite.commands.checkpoints import tell_gap
 from bulk_invite.commands.joining import Lasting
+from bulk_invite.reads import PER_SECOND
 
 if TYPE_CHECKING:
     from bulk_invite.checkpoint.gaps import Gap
@@ -32,6 +33,12 @@ async def wait_for_lists(lasting: Lasting) -> None:
     suspicion = lasting.writer.suspicion
     if suspicion is None:
         return
+    _log.info(
+        "lookup.first",
+        why="calls may be missing here: open rows are looked up before they are called, and count as in doubt "
+        "until then",
+        reads_per_second=PER_SECOND,
+    )
     seconds = suspicion.until + lasting.settings.settling_time - time.time()
     if seconds > 0:
         _log.info(
