@@ -35,8 +35,8 @@ async def wait_for_lists(lasting: Lasting) -> None:
         return
     _log.info(
         "lookup.first",
-        why="calls may be missing here: open rows are looked up before they are called, and count as in doubt "
-        "until then",
+        why="calls may be missing here: open rows are looked up before they are called, and count as in "
+        "doubt until then",
         reads_per_second=PER_SECOND,
     )
     seconds = suspicion.until + lasting.settings.settling_time - time.time()
