@@ -105,6 +105,17 @@ async def test_it_is_one_sentence_that_names_the_setting(wrongly: Setting, name:
     assert error.heals is (wrong.heal is not Heal.BY_A_NEW_START)
 
 
+@pytest.mark.parametrize("variable", ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"])
+async def test_an_empty_name_of_a_profile_is_no_default_one(
+    wrongly: Setting, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    url = wrongly(Wrong(lambda _: CREDENTIALS, ""))
+    monkeypatch.setenv(variable, "")
+    error = await refusal_of(url)
+    assert isinstance(error, SettingError)
+    assert str(error).startswith(f"{variable} is empty")
+
+
 @pytest.mark.parametrize(
     "name",
     [*WAYS, "process unbalanced quotes", "token file missing", "MFA", "metadata timeout", "container null"],
@@ -305,6 +316,20 @@ def test_a_start_that_waits_says_for_what_and_ends_on_the_first_signal(tmp_path:
     assert 2 <= waiting["for_s"] < 10
     wait_until(lambda: not is_running(pid), within=5)
     assert "Traceback" not in ran.stderr
+
+
+def test_people_read_why_a_run_could_not_start_without_a_table_of_zeros(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(2))
+    to = ("--endpoint-url", "http://127.0.0.1:1")
+    unfit = {**CREDENTIALS, "AWS_CA_BUNDLE": "/no/such"}
+    for ran in (
+        run("send", source, *to, cwd=tmp_path, env=unfit),
+        run("send", source, *to, "--health-file", "no/such", cwd=tmp_path),
+    ):
+        assert (ran.code, ran.stdout) == (4, "")
+        assert "No such file" in ran.said
+    counted = run("send", source, *to, "--json", cwd=tmp_path, env=unfit)
+    assert (counted.code, counted.json["rows"]) == (4, 0)
 
 
 def test_authorities_that_vanish_between_start_and_call_end_the_run_with_every_row_pending(

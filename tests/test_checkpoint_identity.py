@@ -82,7 +82,7 @@ def left(path: Path) -> Path:
 def test_a_file_with_two_names_is_sent_by_under_neither(left: Path) -> None:
     other = left.with_name("d.db")
     other.hardlink_to(left)
-    _refused(other, "2 names", "-samefile", reader=False)
+    _refused(other, "2 names", "-samefile", "where none has", reader=False)
     _refused(left, "2 names", reader=False)
     with pytest.raises(CheckpointError, match=str(_log(left))):
         Place(str(other)).reader()

@@ -77,8 +77,8 @@ def require_one_name(path: Path, name: str) -> None:
         raise CheckpointError(
             f"The checkpoint {name} has {links} names (hard links). What was sent stands in a log beside "
             "one of them, and by another name it would be sent again.",
-            hint=f"Find them (find DIR -samefile {path}), keep the one with a -wal beside it, and remove the "
-            "others; or copy the file, and give the copy its name.",
+            hint=f"Find them (find DIR -samefile {path}), keep the one with a -wal beside it (any one where "
+            "none has), and remove the others; or copy the file, and give the copy its name.",
         )
 
 

@@ -120,6 +120,9 @@ class Run:
             return 0 if summary.complete else 1
         return EXIT_INTERRUPTED if self._stop.aborted else EXIT_STOPPED
 
+    def _could_not_start(self) -> bool:
+        return not self._claimed and (self._stop.reason is not None or not self._stop.draining)
+
     def _is_claimed(self) -> bool:
         return self._claimed
 
@@ -166,7 +169,9 @@ class Run:
                 raise
             _log.error("results.not_written", reason=str(error))
         finally:
-            show(summary, as_json=self._settings.json_output)
+            # Of a run that could not start, people are to read why, not a table of zeros before it.
+            if self._settings.json_output or summary.rows or not self._could_not_start():
+                show(summary, as_json=self._settings.json_output)
 
     def _publish(self, results: Results | None, *, finished: bool, rows: int) -> None:
         """Put the results in place, unless that would replace a source whose rows were not all read."""

@@ -109,6 +109,12 @@ def _nothing(_error: BaseException, _setup: Setup) -> Fault | None:
 def _of_files(error: BaseException, setup: Setup) -> Fault | None:
     """The SDK's own files."""
     match error:
+        case sdk.ProfileNotFound() if not error.kwargs.get("profile"):
+            return Fault(
+                f"{setup.empty_profile} is empty, and the SDK takes that for the name of a profile.",
+                "Let it name one, or unset it.",
+                Heal.BY_A_NEW_START,
+            )
         case sdk.ProfileNotFound():
             return Fault(
                 f"The profile {setup.profile_name} does not exist.",

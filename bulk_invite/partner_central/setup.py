@@ -26,6 +26,12 @@ class Setup:
     def profile_name(self) -> str:
         return self.profile or self.environment.get("AWS_PROFILE") or "default"
 
+    @property
+    def empty_profile(self) -> str:
+        """What names the profile where that name is empty."""
+        variables = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
+        return next((each for each in variables if self.environment.get(each) == ""), "--profile")
+
     def named(self, variable: str, member: str = "") -> tuple[str, Heal]:
         """How a setting is told, and how a mistake in it may be over.
 
