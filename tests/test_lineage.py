@@ -288,9 +288,8 @@ def test_commits_wait_for_standbys_whatever_the_role_says(db: Database, role: st
         assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == ours
 
 
-def test_what_is_kept_in_memory_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("bulk_invite.checkpoint.recollection._MOST", 4)
-    place, known = Place(str(tmp_path / "checkpoint.db")), Recollection()
+def test_what_is_kept_in_memory_is_bounded(tmp_path: Path) -> None:
+    place, known = Place(str(tmp_path / "checkpoint.db")), Recollection(most=4)
     with writing(place, known) as writer:
         admit(writer, *(invitation(each, line=line) for line, each in enumerate("abcdef", 1)))
         for number, each in enumerate("abcdef"):

@@ -26,9 +26,13 @@ Batch = tuple[int, Sequence[Event]]
 
 
 class Recollection:
-    """One for a program, whatever it opens again. last: what the checkpoint ended with."""
+    """One for a program, whatever it opens again. last: what the checkpoint ended with.
 
-    def __init__(self) -> None:
+    most: events, and rows, that are kept.
+    """
+
+    def __init__(self, most: int = _MOST) -> None:
+        self._most = most
         self.last: Generation | None = None
         self._rows: OrderedDict[str, dict[str, object]] = OrderedDict()
         self._batches: deque[Batch] = deque()
@@ -39,7 +43,7 @@ class Recollection:
         for row in rows:
             self._rows[row.client_token] = {**noting.values_of(row), "campaign": campaign}
             self._rows.move_to_end(row.client_token)
-            if len(self._rows) > _MOST:
+            if len(self._rows) > self._most:
                 self._rows.popitem(last=False)
 
     def wrote(self, generation: Generation, run: int, events: Sequence[Event]) -> None:
@@ -48,7 +52,7 @@ class Recollection:
         if events:
             self._batches.append((run, events))
             self._events += len(events)
-        while self._events > _MOST:
+        while self._events > self._most:
             self._events -= len(self._batches.popleft()[1])
 
     def missing(self, connection: Connection) -> list[Batch]:
