@@ -24,7 +24,7 @@ def test_the_policy_allows_what_is_called_in_the_catalog_of_the_default() -> Non
         for file in (ROOT / "bulk_invite" / "partner_central").glob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self._client"
-    }
+    } - {"meta"}  # what the client says of itself is no call
     operations = {xform_name(name): name for name in json.loads(SHIPPED.read_bytes())["operations"]}
     (statement,) = json.loads((ROOT / "config" / "iam-policy.json").read_text())["Statement"]
     assert len(called) == 3
