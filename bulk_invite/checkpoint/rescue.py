@@ -14,7 +14,7 @@ from typing import Final
 
 from bulk_invite.checkpoint.generation import Generation
 from bulk_invite.checkpoint.origin import FileOrigin, beside
-from bulk_invite.checkpoint.standing import KEY, Standing
+from bulk_invite.checkpoint.standing import KEY, Standing, generation_of
 from bulk_invite.errors import CheckpointError
 
 _FROM: Final = "saved_from"
@@ -33,7 +33,7 @@ def require_newest(path: Path, name: str) -> None:
     A run that lost this file has saved a copy that knows at least as much; or this is such a copy, and what
     it was made of is there again and has gone on. What either sends the other knows nothing of.
     """
-    ours = _generation(path)
+    ours = generation_of(path)
     if ours is None:
         return
     came_from = _came_from(path)
@@ -51,7 +51,7 @@ def require_newest(path: Path, name: str) -> None:
 
 def _is_behind(other: Path | None, ours: tuple[str, int], *, equal: bool) -> bool:
     """Whether a file has seen less than ours has, or is of another checkpoint. equal: as much will do."""
-    theirs = None if other is None else _generation(other)
+    theirs = None if other is None else generation_of(other)
     return theirs is None or theirs[0] != ours[0] or theirs[1] < ours[1] + equal
 
 
@@ -111,16 +111,6 @@ def _came_from(copy: Path) -> Path | None:
         return Standing.read(written).path
     except (OSError, sqlite3.Error, TypeError, ValueError):
         return None
-
-
-def _generation(path: Path) -> tuple[str, int] | None:
-    """Which checkpoint a file is, and how many changes it has seen; None where that cannot be read."""
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
-            checkpoint, number = file.execute("SELECT checkpoint, number FROM generation").fetchone()
-    except (sqlite3.Error, TypeError):
-        return None
-    return str(checkpoint), int(number)
 
 
 def _keep_beside(path: Path) -> None:

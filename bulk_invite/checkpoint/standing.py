@@ -92,6 +92,19 @@ def standing_of(connection: Connection) -> Standing | None:
     return None if found is None else Standing.read(found)
 
 
+def generation_of(path: Path) -> tuple[str, int] | None:
+    """Which checkpoint a file is, and how many changes it has seen.
+
+    None for one of an older program, and for what cannot be read.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
+            checkpoint, number = file.execute("SELECT checkpoint, number FROM generation").fetchone()
+    except (sqlite3.Error, TypeError):
+        return None
+    return str(checkpoint), int(number)
+
+
 def note_standing(connection: Connection, path: Path) -> bool:
     """Whether it had to be noted: it stood elsewhere before, or nowhere."""
     now = Standing.of(path)
@@ -110,18 +123,8 @@ def _is_still_at(known: Standing, path: Path) -> bool:
     """Whether the name means the same checkpoint: on another machine its file may have the same number."""
     if not known.is_at(known.path):
         return False
-    there, here = _which(known.path), _which(path)
-    return there is None or here is None or there == here
-
-
-def _which(path: Path) -> str | None:
-    """What tells a checkpoint from all others; None where it is of an older program, or cannot be read."""
-    try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as looked_at:
-            (found,) = looked_at.execute("SELECT checkpoint FROM generation").fetchone()
-    except (sqlite3.Error, TypeError):
-        return None
-    return str(found)
+    there, here = generation_of(known.path), generation_of(path)
+    return there is None or here is None or there[0] == here[0]
 
 
 def _is_same(left: Path, here: Path) -> bool:
