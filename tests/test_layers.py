@@ -1,4 +1,4 @@
-"""Imports point downwards only: program, then flow and edges, then decisions, then values."""
+"""Imports point downwards only, from folder to folder: `cli` joins `runs`, `domain` knows nobody."""
 
 from __future__ import annotations
 
@@ -11,124 +11,242 @@ import pytest
 
 _PACKAGE = Path(__file__).parent.parent / "bulk_invite"
 
-_LAYERS = [
-    # Who stands side by side in a layer does not import the other; within one of them everything goes.
-    {
-        "program": [
-            "",
-            "__main__",
-            "cli",
-            "settings",
-            "configuration",
-            "forms",
-            "options",
-            "grouped_help",
-            "logs",
-            "log_file",
-            "progress",
-            "commands",
-            "reporting",
-        ]
-    },
-    {"simulation": ["simulation"]},
-    {
-        "flow": [
-            "pipeline",
-            "intake",
-            "admitter",
-            "following",
-            "deliver",
-            "life",
-            "commit",
-            "batch",
-            "crew",
-            "departure",
-            "grounds",
-            "held",
-            "hearing",
-            "outage",
-            "lookup",
-            "reads",
-            "reconcile",
-            "resolver",
-            "aside",
-            "stop",
-            "report",
-            "engagements",
-            "health",
-            "history",
-            "observer",
-            "pacing",
-            "write_back",
-        ],
-        "sources": ["sources"],
-        "results": ["results"],
-        "checkpoint": ["checkpoint"],
-        "partner_central": ["partner_central"],
-        "emulator": ["emulator"],
-        "control": ["control", "health_file"],
-        "telemetry": ["telemetry"],
-    },
-    {"libpq": ["libpq"]},
-    {
-        "decisions": [
-            "validation",
-            "classify",
-            "disposition",
-            "permission",
-            "unfamiliar",
-            "masking",
-            "matching",
-            "mends",
-            "backoff",
-            "clock",
-            "tokens",
-            "service_model",
-        ]
-    },
-    {
-        "values": [
-            "invitation",
-            "outcome",
-            "clearance",
-            "doubt",
-            "journal",
-            "health_view",
-            "run_status",
-            "claims",
-            "proof",
-            "text_forms",
-            "addresses",
-            "errors",
-            "fault",
-            "durations",
-        ]
-    },
+_FLOORS = [
+    # Folders of a floor do not import each other; within a folder the floors are drawn further below.
+    {"cli"},
+    {"runs", "rehearsal"},
+    {"delivery"},
+    {"pacing", "sources", "checkpoint", "partner_central", "monitoring"},
+    {"libpq"},
+    {"validation"},
+    {"domain"},
 ]
+_DEPTH_OF = {folder: depth for depth, floor in enumerate(_FLOORS) for folder in floor}
 
-_GROUP_OF = {module: group for layer in _LAYERS for group, modules in layer.items() for module in modules}
-_DEPTH_OF = {group: depth for depth, layer in enumerate(_LAYERS) for group in layer}
+_LOOSE = {"__init__", "__main__", "libpq"}
+"""All files that may lie in the root of the package."""
+
+_NOT_YET: dict[str, str] = {
+    "addresses": "domain",
+    "admitter": "delivery",
+    "aside": "delivery",
+    "backoff": "domain",
+    "batch": "delivery",
+    "claims": "checkpoint",
+    "classify": "domain",
+    "clearance": "domain",
+    "cli": "cli",
+    "clock": "domain",
+    "commands": "cli",
+    "commands.binding": "runs",
+    "commands.checkpoints": "runs",
+    "commands.completion": "cli",
+    "commands.control_token": "runs",
+    "commands.controls": "runs",
+    "commands.demo": "cli",
+    "commands.demo_rows": "cli",
+    "commands.described": "runs",
+    "commands.descriptors": "runs",
+    "commands.detached": "runs",
+    "commands.doctor": "cli",
+    "commands.doctor.checks": "cli",
+    "commands.doctor.command": "cli",
+    "commands.doctor.configuration": "cli",
+    "commands.doctor.control": "cli",
+    "commands.doctor.examination": "cli",
+    "commands.doctor.filesystem": "cli",
+    "commands.doctor.place": "cli",
+    "commands.doctor.rows": "cli",
+    "commands.doctor.service": "cli",
+    "commands.doctor.shown": "cli",
+    "commands.health": "cli",
+    "commands.init_db": "cli",
+    "commands.joining": "runs",
+    "commands.logging": "runs",
+    "commands.look": "runs",
+    "commands.memory": "runs",
+    "commands.monitor": "runs",
+    "commands.older": "runs",
+    "commands.oversight": "runs",
+    "commands.pacing": "runs",
+    "commands.reconcile": "cli",
+    "commands.rehearse": "runs",
+    "commands.report": "cli",
+    "commands.run": "runs",
+    "commands.scenarios": "cli",
+    "commands.send": "cli",
+    "commands.serve": "cli",
+    "commands.service": "runs",
+    "commands.session": "runs",
+    "commands.settle": "runs",
+    "commands.signals": "runs",
+    "commands.simulate": "cli",
+    "commands.sources": "runs",
+    "commands.status": "cli",
+    "commands.summary": "runs",
+    "commands.supervisor": "runs",
+    "commands.table_cells": "cli",
+    "commands.validate": "cli",
+    "commands.validator": "runs",
+    "commands.waits": "runs",
+    "commands.watch": "cli",
+    "commands.watching": "runs",
+    "commit": "delivery",
+    "configuration": "runs",
+    "control": "monitoring",
+    "control.answers": "monitoring",
+    "control.api": "monitoring",
+    "control.changes": "monitoring",
+    "control.connection": "monitoring",
+    "control.connections": "monitoring",
+    "control.examination": "monitoring",
+    "control.guard": "monitoring",
+    "control.health": "monitoring",
+    "control.pages": "monitoring",
+    "control.server": "monitoring",
+    "crew": "delivery",
+    "deliver": "delivery",
+    "departure": "delivery",
+    "disposition": "domain",
+    "doubt": "domain",
+    "durations": "domain",
+    "emulator": "rehearsal",
+    "emulator.__main__": "rehearsal",
+    "emulator.answers": "rehearsal",
+    "emulator.audit": "rehearsal",
+    "emulator.book": "rehearsal",
+    "emulator.buckets": "rehearsal",
+    "emulator.calls": "rehearsal",
+    "emulator.checks": "rehearsal",
+    "emulator.command": "rehearsal",
+    "emulator.control": "rehearsal",
+    "emulator.create": "rehearsal",
+    "emulator.credentials": "rehearsal",
+    "emulator.door": "rehearsal",
+    "emulator.entries": "rehearsal",
+    "emulator.faults": "rehearsal",
+    "emulator.flag": "rehearsal",
+    "emulator.ledger": "rehearsal",
+    "emulator.limits": "rehearsal",
+    "emulator.memory": "rehearsal",
+    "emulator.names": "rehearsal",
+    "emulator.options": "rehearsal",
+    "emulator.partner_central": "rehearsal",
+    "emulator.rate_trace": "rehearsal",
+    "emulator.reads": "rehearsal",
+    "emulator.server": "rehearsal",
+    "emulator.signatures": "rehearsal",
+    "emulator.wire": "rehearsal",
+    "engagements": "delivery",
+    "errors": "domain",
+    "fault": "domain",
+    "following": "delivery",
+    "forms": "runs",
+    "grounds": "delivery",
+    "grouped_help": "cli",
+    "health": "monitoring",
+    "health_file": "monitoring",
+    "health_view": "monitoring",
+    "hearing": "delivery",
+    "held": "delivery",
+    "history": "monitoring",
+    "intake": "delivery",
+    "invitation": "domain",
+    "journal": "domain",
+    "life": "delivery",
+    "log_file": "runs",
+    "logs": "runs",
+    "lookup": "delivery",
+    "masking": "partner_central",
+    "matching": "domain",
+    "mends": "domain",
+    "observer": "delivery",
+    "options": "cli",
+    "outage": "delivery",
+    "outcome": "domain",
+    "permission": "domain",
+    "pipeline": "delivery",
+    "progress": "runs",
+    "proof": "checkpoint",
+    "reads": "delivery",
+    "reconcile": "delivery",
+    "report": "delivery",
+    "reporting": "cli",
+    "reporting.charts": "cli",
+    "reporting.file": "cli",
+    "reporting.markup": "cli",
+    "reporting.members": "cli",
+    "reporting.page": "cli",
+    "reporting.scales": "cli",
+    "reporting.sections": "cli",
+    "reporting.summary": "cli",
+    "reporting.tables": "cli",
+    "reporting.words": "cli",
+    "resolver": "delivery",
+    "results": "runs",
+    "run_status": "monitoring",
+    "service_model": "validation",
+    "settings": "runs",
+    "simulation": "rehearsal",
+    "simulation.comparison": "rehearsal",
+    "simulation.engine": "rehearsal",
+    "simulation.live": "rehearsal",
+    "simulation.live_sdk": "rehearsal",
+    "simulation.plot": "rehearsal",
+    "simulation.programs": "rehearsal",
+    "simulation.scenario": "rehearsal",
+    "simulation.sdk": "rehearsal",
+    "simulation.senders": "rehearsal",
+    "simulation.suite": "rehearsal",
+    "stop": "delivery",
+    "telemetry": "monitoring",
+    "telemetry.bounded": "monitoring",
+    "telemetry.delivery": "monitoring",
+    "telemetry.loop_delay": "monitoring",
+    "telemetry.metrics": "monitoring",
+    "telemetry.moment": "monitoring",
+    "telemetry.notifications": "monitoring",
+    "telemetry.spans": "monitoring",
+    "telemetry.tracing": "monitoring",
+    "text_forms": "domain",
+    "tokens": "domain",
+    "unfamiliar": "domain",
+    "write_back": "delivery",
+}
 
 _OUTSIDE = {
-    "flow": {"anyio", "aiolimiter", "structlog"},
-    "decisions": {"orjson", "pydantic_core"},
-    "values": set[str](),
+    "delivery": {"aiolimiter", "anyio", "structlog"},
+    "pacing": {"anyio", "aiolimiter", "structlog"},
+    "validation": {"orjson", "pydantic_core"},
+    "domain": {"orjson"},
 }
-"""What a group may import besides the standard library, where that is limited."""
+"""What a folder may import besides the standard library, where that is limited."""
 
 _ONLY_FROM = {
     "aioboto3": {"partner_central"},
-    "aiohttp": {"partner_central", "emulator", "control", "telemetry"},
     "aiobotocore": {"partner_central"},
-    "botocore": {"partner_central", "emulator", "simulation"},
-    "matplotlib": {"simulation"},
-    "opentelemetry": {"telemetry"},
-    "prometheus_client": {"telemetry"},
+    "aiohttp": {"partner_central", "rehearsal", "monitoring"},
+    "botocore": {"partner_central", "rehearsal"},
+    "matplotlib": {"rehearsal"},
+    "opentelemetry": {"monitoring"},
+    "prometheus_client": {"monitoring"},
     "psycopg": {"libpq", "sources", "checkpoint"},
+    "pydantic": {"cli", "runs", "rehearsal"},
+    "rich": {"cli", "runs"},
     "sqlalchemy": {"checkpoint"},
     "sqlite3": {"checkpoint"},
-    "rich": {"program"},
-    "pydantic": {"program", "simulation"},
+    "typer": {"cli", "rehearsal"},
+}
+"""Who meets what the outside has, where that is a matter of a few folders."""
+
+_WAITING = {"pacing.pacer", "pacing.limiter", "pacing.token_bucket"}
+"""Of the folders that decide, what waits."""
+
+_PURE_ELSEWHERE = {
+    "checkpoint.audit.invariants",
+    "checkpoint.audit.result",
+    "partner_central.masking",
+    "monitoring.status",
 }
 
 _FILES = sorted(_PACKAGE.rglob("*.py"))
@@ -139,24 +257,40 @@ def _name(file: Path) -> str:
     return ".".join(file.relative_to(_PACKAGE).with_suffix("").parts).removesuffix("__init__").rstrip(".")
 
 
-def _group(module: str) -> str:
-    return _GROUP_OF[module.partition(".")[0]]
+def _top(module: str) -> str:
+    """The folder in the root of the package that a module lies in."""
+    return _NOT_YET.get(module) or module.partition(".")[0]
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.Import(names=names):
+            yield from (each.name for each in names)
+        case ast.ImportFrom(module=str(module), level=0, names=names):
+            for each in names:
+                is_module = f"{module}.{each.name}" in _MODULES
+                yield f"{module}.{each.name}" if is_module else module
+        case ast.ImportFrom():
+            pytest.fail("relative import")
+        case _:
+            pass
+
+
+_MODULES = {f"bulk_invite.{_name(file)}".rstrip(".") for file in _FILES}
 
 
 def _imports(file: Path) -> Iterator[str]:
-    """Absolute names of all that a file imports, wherever in the file."""
+    """Absolute names of all modules that a file imports, wherever in the file."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        match node:
-            case ast.Import(names=names):
-                yield from (each.name for each in names)
-            case ast.ImportFrom(module="bulk_invite", names=names):
-                yield from (f"bulk_invite.{each.name}" for each in names)
-            case ast.ImportFrom(module=str(module), level=0):
-                yield module
-            case ast.ImportFrom():
-                pytest.fail(f"{file}: relative import")
-            case _:
-                pass
+        yield from _names(node)
+
+
+def _own_imports(file: Path) -> Iterator[str]:
+    """Modules of the package that a file imports, as `_name` gives them."""
+    for name in _imports(file):
+        package, _, module = name.partition(".")
+        if package == "bulk_invite":
+            yield module
 
 
 @pytest.fixture(params=_FILES, ids=_name)
@@ -165,41 +299,39 @@ def file(request: pytest.FixtureRequest) -> Path:
     return request.param
 
 
-def test_there_is_something_to_look_at() -> None:
-    assert len(_FILES) > len(_GROUP_OF)
+def test_the_tree_is_drawn() -> None:
+    tops = {_top(_name(file)) for file in _FILES} - {"", "__main__"}
+    assert tops == set(_DEPTH_OF)
 
 
-def test_every_module_has_its_layer(file: Path) -> None:
-    assert _name(file).partition(".")[0] in _GROUP_OF, "say in which layer it stands"
-
-
-def test_every_layer_has_its_modules() -> None:
-    assert {_name(file).partition(".")[0] for file in _FILES} == set(_GROUP_OF)
+def test_no_file_lies_loose() -> None:
+    loose = {file.stem for file in _FILES if file.parent == _PACKAGE}
+    assert loose - set(_NOT_YET) == _LOOSE, "give it a folder that says what it belongs to"
 
 
 def test_imports_point_downwards(file: Path) -> None:
-    group = _group(_name(file))
-    for name in _imports(file):
-        package, _, module = name.partition(".")
-        if package == "bulk_invite":
-            target = _group(module)
-            allowed = target == group or _DEPTH_OF[target] > _DEPTH_OF[group]
-            assert allowed, f"{group} imports {name} of {target}"
+    folder = _top(_name(file))
+    if folder in {"", "__main__"}:
+        return
+    for module in _own_imports(file):
+        target = _top(module)
+        if target:
+            assert target == folder or _DEPTH_OF[target] > _DEPTH_OF[folder], f"{folder} imports {module}"
 
 
 def test_the_outside_is_met_at_the_edges(file: Path) -> None:
-    group = _group(_name(file))
+    folder = _top(_name(file))
     for name in _imports(file):
         package = name.partition(".")[0]
-        assert group in _ONLY_FROM.get(package, {group}), f"{group} imports {name}"
-        if group in _OUTSIDE and package not in sys.stdlib_module_names | {"bulk_invite"}:
-            assert package in _OUTSIDE[group], f"{group} imports {name}"
+        assert folder in _ONLY_FROM.get(package, {folder}), f"{folder} imports {name}"
+        if folder in _OUTSIDE and package not in sys.stdlib_module_names | {"bulk_invite"}:
+            assert package in _OUTSIDE[folder], f"{folder} imports {name}"
 
 
 def test_decisions_and_values_wait_for_nothing(file: Path) -> None:
-    decides = _name(file).startswith("pacing.") and _name(file) not in {"pacing.pacer", "pacing.limiter"}
-    if decides or _group(_name(file)) in {"decisions", "values"}:
+    decides = _top(_name(file)) in {"domain", "validation", "pacing"} and _name(file) not in _WAITING
+    if decides or _name(file) in _PURE_ELSEWHERE:
         tree = ast.parse(file.read_text(encoding="utf-8"))
         assert not any(isinstance(node, ast.AsyncFunctionDef | ast.Await) for node in ast.walk(tree))
         outside = {"time", "random", "secrets", "asyncio", "threading", "anyio", "aiolimiter", "structlog"}
-        assert not outside & set(_imports(file))
+        assert not outside & {name.partition(".")[0] for name in _imports(file)}
