@@ -8,7 +8,7 @@ import signal
 import sys
 from types import FrameType
 
-from bulk_invite.errors import EXIT_STOPPED
+from bulk_invite.domain.errors import EXIT_STOPPED
 
 
 def _stop_before_start(_number: int, _frame: FrameType | None) -> None:

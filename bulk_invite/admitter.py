@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from bulk_invite.commit import Committer
+from bulk_invite.domain.events import AlreadySettled, Arrived, Mark, ToSend
+from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
+from bulk_invite.domain.verdicts import State
 from bulk_invite.engagements import Engagements
-from bulk_invite.invitation import Invitation, Position, Rejection, Row
-from bulk_invite.journal import AlreadySettled, Arrived, Mark, ToSend
-from bulk_invite.outcome import State
 from bulk_invite.report import Report
 
 BATCH_ROWS: Final = 200

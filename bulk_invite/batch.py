@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import anyio
 
-from bulk_invite.errors import CheckpointError
-from bulk_invite.journal import Event
+from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.events import Event
 
 
 class Batch:

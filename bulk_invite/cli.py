@@ -34,9 +34,9 @@ from bulk_invite.commands.validate import (
     schema,
     validate,
 )
+from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.emulator.command import EPILOG as EMULATOR_EPILOG
 from bulk_invite.emulator.command import emulator
-from bulk_invite.errors import BulkInviteError
 from bulk_invite.grouped_help import GroupedCommand
 from bulk_invite.logs import escaped
 

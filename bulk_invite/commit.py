@@ -16,10 +16,10 @@ import anyio
 from anyio import to_thread
 
 from bulk_invite.batch import Batch
-from bulk_invite.doubt import DoubtfulRow, SettledRow
-from bulk_invite.errors import CheckpointError
-from bulk_invite.invitation import Invitation, Position, Rejection
-from bulk_invite.journal import Admission, Arrived, Change, Event, Mark, PacingMemory, Record
+from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.events import Admission, Arrived, Change, Event, Mark, PacingMemory, Record
+from bulk_invite.domain.findings import DoubtfulRow, SettledRow
+from bulk_invite.domain.rows import Invitation, Position, Rejection
 from bulk_invite.observer import Observer, Observers
 
 _INTERVAL: Final = 0.01

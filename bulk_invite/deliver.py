@@ -15,19 +15,14 @@ from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 from bulk_invite.aside import Aside
-from bulk_invite.classify import classify, is_counted, signal
-from bulk_invite.clearance import Clearance
 from bulk_invite.commit import Committer
 from bulk_invite.departure import Departures, Patience
-from bulk_invite.disposition import Disposition, Next, reason_to_stop
-from bulk_invite.engagements import Engagements
-from bulk_invite.grounds import Grounds
-from bulk_invite.hearing import Hearing
-from bulk_invite.held import Held
-from bulk_invite.journal import ToSend
-from bulk_invite.life import Life
-from bulk_invite.outage import Outage
-from bulk_invite.outcome import (
+from bulk_invite.domain.classify import classify, is_counted, signal
+from bulk_invite.domain.clearance import Clearance
+from bulk_invite.domain.denials import PermissionGuard
+from bulk_invite.domain.events import ToSend
+from bulk_invite.domain.transitions import Disposition, Next, reason_to_stop
+from bulk_invite.domain.verdicts import (
     Answer,
     Created,
     Doubtful,
@@ -38,9 +33,14 @@ from bulk_invite.outcome import (
     Verdict,
     Withheld,
 )
+from bulk_invite.engagements import Engagements
+from bulk_invite.grounds import Grounds
+from bulk_invite.hearing import Hearing
+from bulk_invite.held import Held
+from bulk_invite.life import Life
+from bulk_invite.outage import Outage
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import Permit
-from bulk_invite.permission import PermissionGuard
 from bulk_invite.report import Report
 from bulk_invite.resolver import Resolver
 from bulk_invite.stop import StopSwitch

@@ -9,8 +9,8 @@ from typing import Final
 import anyio
 import structlog
 
-from bulk_invite.backoff import Backoff
-from bulk_invite.disposition import Disposition
+from bulk_invite.domain.backoff import Backoff
+from bulk_invite.domain.transitions import Disposition
 from bulk_invite.life import Life
 from bulk_invite.outage import Outage
 from bulk_invite.pacing.pacer import Pacer

@@ -15,8 +15,8 @@ from anyio.to_thread import run_sync
 
 from bulk_invite.admitter import BATCH_BYTES, BATCH_ROWS, Admitter, HandOver
 from bulk_invite.commit import Committer
-from bulk_invite.invitation import Row
-from bulk_invite.journal import Mark
+from bulk_invite.domain.events import Mark
+from bulk_invite.domain.rows import Row
 from bulk_invite.stop import StopSwitch
 
 

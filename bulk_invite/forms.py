@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-from bulk_invite.durations import format_duration, parse_duration
+from bulk_invite.domain.durations import format_duration, parse_duration
 
 _PERCENT: Final = re.compile(r"(\d+(?:\.\d+)?)%")
 _ADDRESS: Final = re.compile(

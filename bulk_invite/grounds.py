@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from bulk_invite.clearance import Clearance
 from bulk_invite.commit import Committer
 from bulk_invite.departure import Patience
-from bulk_invite.doubt import LATE
+from bulk_invite.domain.clearance import Clearance
+from bulk_invite.domain.findings import LATE
 from bulk_invite.engagements import Engagements
 from bulk_invite.life import Life
 from bulk_invite.stop import StopSwitch

@@ -17,8 +17,8 @@ import anyio
 import orjson
 import structlog
 
-from bulk_invite.clock import utc_text
-from bulk_invite.errors import ControlError
+from bulk_invite.domain.clock import utc_text
+from bulk_invite.domain.errors import ControlError
 from bulk_invite.health_view import HealthView
 
 _log = structlog.get_logger()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import structlog
 
-from bulk_invite.classify import ID_OF_ANOTHER
 from bulk_invite.departure import Patience
-from bulk_invite.disposition import Disposition, dispose
-from bulk_invite.engagements import Engagements
-from bulk_invite.life import Life
-from bulk_invite.outage import Outage
-from bulk_invite.outcome import (
+from bulk_invite.domain.classify import ID_OF_ANOTHER
+from bulk_invite.domain.denials import PermissionGuard
+from bulk_invite.domain.transitions import Disposition, dispose
+from bulk_invite.domain.unfamiliar import UnfamiliarGuard
+from bulk_invite.domain.verdicts import (
     Answer,
     Created,
     Doubtful,
@@ -20,10 +19,11 @@ from bulk_invite.outcome import (
     Unreachable,
     Verdict,
 )
+from bulk_invite.engagements import Engagements
+from bulk_invite.life import Life
+from bulk_invite.outage import Outage
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import Why
-from bulk_invite.permission import PermissionGuard
-from bulk_invite.unfamiliar import UnfamiliarGuard
 
 _log = structlog.get_logger()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from bulk_invite.disposition import Disposition
+from bulk_invite.domain.transitions import Disposition
 from bulk_invite.life import Life
 from bulk_invite.resolver import Resolver
 

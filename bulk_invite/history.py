@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from bulk_invite.clock import utc_text
-from bulk_invite.journal import Admission, Answered, ToSend
+from bulk_invite.domain.clock import utc_text
+from bulk_invite.domain.events import Admission, Answered, ToSend
 from bulk_invite.run_status import Past, Point
 
 _MOST: Final = 480

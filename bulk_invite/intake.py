@@ -15,7 +15,7 @@ from anyio import to_thread
 
 from bulk_invite.admitter import BATCH_BYTES, BATCH_ROWS, Admitter, HandOver
 from bulk_invite.commit import Committer, InThread
-from bulk_invite.invitation import Row
+from bulk_invite.domain.rows import Row
 from bulk_invite.stop import StopSwitch
 
 

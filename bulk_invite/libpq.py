@@ -13,7 +13,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import conninfo, errors
 
-from bulk_invite.errors import UsageError
+from bulk_invite.domain.errors import UsageError
 
 _DEFAULTS: Final = {
     "fallback_application_name": "bulk-invite",

@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 from structlog.typing import EventDict
 
-from bulk_invite.errors import ControlError
+from bulk_invite.domain.errors import ControlError
 
 _to_json = structlog.processors.JSONRenderer()
 

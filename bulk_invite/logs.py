@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TextIO, cast
 import structlog
 from structlog.typing import EventDict, Processor
 
-from bulk_invite.addresses import origins_only
+from bulk_invite.domain.urls import origins_only
 from bulk_invite.log_file import LogFile
 
 _BEYOND_ASCII: Final = re.compile(r"[^\0-~]")

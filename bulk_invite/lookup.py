@@ -11,8 +11,8 @@ from typing import Final, Protocol
 
 import anyio
 
-from bulk_invite.doubt import Content, DoubtfulRow, Finding, Listed, SettledRow, Unclear
-from bulk_invite.matching import Times, alone, candidates, conclude, engagement_id, likeness
+from bulk_invite.domain.findings import Content, DoubtfulRow, Finding, Listed, SettledRow, Unclear
+from bulk_invite.domain.matching import Times, alone, candidates, conclude, engagement_id, likeness
 from bulk_invite.reads import LOOK_UP_FAILED, NotToldError, Reads
 
 ENGAGEMENTS_AT_ONCE: Final = 10

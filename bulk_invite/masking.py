@@ -21,9 +21,9 @@ from functools import cached_property, lru_cache
 from typing import Any, Final
 from urllib.parse import unquote
 
-from bulk_invite.classify import KNOWN_CODES, ODD_ID
-from bulk_invite.invitation import RowError
-from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer
+from bulk_invite.domain.classify import KNOWN_CODES, ODD_ID
+from bulk_invite.domain.rows import RowError
+from bulk_invite.domain.verdicts import Answer, HttpAnswer, NoAnswer
 from bulk_invite.service_model import ServiceModel, sensitive_members
 
 _READ: Final = 2000

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from bulk_invite.journal import Admission, Answered, ToSend
+from bulk_invite.domain.events import Admission, Answered, ToSend
 
 
 class Observer(Protocol):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin
 import typer
 
 from bulk_invite.configuration import ENVIRONMENT_PREFIX, load
-from bulk_invite.errors import UsageError
+from bulk_invite.domain.errors import UsageError
 from bulk_invite.settings import Settings, flag, key, shown_default
 
 Sources = Annotated[

@@ -9,7 +9,7 @@ from typing import Final
 import anyio
 import structlog
 
-from bulk_invite.backoff import Backoff
+from bulk_invite.domain.backoff import Backoff
 
 _log = structlog.get_logger()
 

@@ -21,8 +21,8 @@ from bulk_invite.admitter import HandOver
 from bulk_invite.commit import Committer
 from bulk_invite.crew import Crew, InFlight
 from bulk_invite.deliver import Deliverer
-from bulk_invite.errors import BulkInviteError, CheckpointError, TooManyFailuresError
-from bulk_invite.journal import ToSend
+from bulk_invite.domain.errors import BulkInviteError, CheckpointError, TooManyFailuresError
+from bulk_invite.domain.events import ToSend
 from bulk_invite.life import Life
 from bulk_invite.report import Report, Tally
 from bulk_invite.stop import StopSwitch

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from bulk_invite.claims import Figures, Line, lines
-from bulk_invite.journal import Failure, Owner, PacingMemory, Problem
-from bulk_invite.outcome import State
+from bulk_invite.domain.events import Failure, Owner, PacingMemory, Problem
+from bulk_invite.domain.verdicts import State
 
 UNANSWERED: Final = "unanswered"
 """Why a call was repeated of which no answer is in the log: the sender was killed, or broken off."""

@@ -10,11 +10,11 @@ import anyio
 import structlog
 from aiolimiter import AsyncLimiter
 
-from bulk_invite.backoff import Backoff
-from bulk_invite.classify import classify
-from bulk_invite.disposition import dispose, reason_to_stop
-from bulk_invite.doubt import Content, Listed, Listing, Page
-from bulk_invite.outcome import (
+from bulk_invite.domain.backoff import Backoff
+from bulk_invite.domain.classify import classify
+from bulk_invite.domain.findings import Content, Listed, Listing, Page
+from bulk_invite.domain.transitions import dispose, reason_to_stop
+from bulk_invite.domain.verdicts import (
     Answer,
     Denied,
     Doubtful,

@@ -11,11 +11,11 @@ import anyio
 import structlog
 from anyio import to_thread
 
-from bulk_invite.disposition import resolve
-from bulk_invite.doubt import Absent, DoubtfulRow, Finding, Found, TooEarly, Unclear
-from bulk_invite.journal import Event
+from bulk_invite.domain.events import Event
+from bulk_invite.domain.findings import Absent, DoubtfulRow, Finding, Found, TooEarly, Unclear
+from bulk_invite.domain.transitions import resolve
+from bulk_invite.domain.verdicts import State
 from bulk_invite.lookup import ENGAGEMENTS_AT_ONCE, LookUp
-from bulk_invite.outcome import State
 from bulk_invite.stop import StopSwitch
 
 _log = structlog.get_logger()

@@ -8,10 +8,18 @@ from typing import Protocol, assert_never
 
 import structlog
 
-from bulk_invite.invitation import Position, Rejection, Row, RowError
-from bulk_invite.journal import Admission, AlreadySettled, Answered, Arrived, Duplicate, SeenAgain, ToSend
+from bulk_invite.domain.events import (
+    Admission,
+    AlreadySettled,
+    Answered,
+    Arrived,
+    Duplicate,
+    SeenAgain,
+    ToSend,
+)
+from bulk_invite.domain.rows import Position, Rejection, Row, RowError
+from bulk_invite.domain.verdicts import State
 from bulk_invite.observer import Observer, Observers
-from bulk_invite.outcome import State
 
 _log = structlog.get_logger()
 

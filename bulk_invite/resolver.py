@@ -9,8 +9,8 @@ import anyio
 import structlog
 
 from bulk_invite.aside import Aside
-from bulk_invite.disposition import Next, resolve
-from bulk_invite.doubt import MAY_BE_MISSING, Finding, Found, TooEarly
+from bulk_invite.domain.findings import MAY_BE_MISSING, Finding, Found, TooEarly
+from bulk_invite.domain.transitions import Next, resolve
 from bulk_invite.life import Life
 from bulk_invite.lookup import LookUp
 from bulk_invite.stop import StopSwitch

@@ -16,8 +16,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from bulk_invite.errors import ResultsError
-from bulk_invite.invitation import METADATA, Position, Row, RowError
+from bulk_invite.domain.errors import ResultsError
+from bulk_invite.domain.rows import METADATA, Position, Row, RowError
 
 _CREATED: Final = "created.ndjson"
 _FAILED: Final = "failed.ndjson"

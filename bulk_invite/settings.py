@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 
 from bulk_invite import forms
 from bulk_invite.crew import MOST
-from bulk_invite.durations import format_duration
+from bulk_invite.domain.durations import format_duration
 
 
 class Settings(BaseModel):

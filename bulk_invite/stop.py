@@ -10,7 +10,7 @@ from types import TracebackType
 
 from anyio import CancelScope
 
-from bulk_invite.errors import BulkInviteError
+from bulk_invite.domain.errors import BulkInviteError
 
 
 class StopSwitch:

@@ -15,7 +15,7 @@ import anyio
 import structlog
 from anyio.to_thread import run_sync
 
-from bulk_invite.journal import NO_CHANGE, Change, Record
+from bulk_invite.domain.events import NO_CHANGE, Change, Record
 from bulk_invite.stop import StopSwitch
 
 _log = structlog.get_logger()

@@ -15,9 +15,9 @@ import psycopg
 
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.invitation import Invitation, Rejection
-from bulk_invite.journal import Admission, Answered, Overview, Owner, Record, Sent
-from bulk_invite.outcome import State
+from bulk_invite.domain.events import Admission, Answered, Overview, Owner, Record, Sent
+from bulk_invite.domain.rows import Invitation, Rejection
+from bulk_invite.domain.verdicts import State
 
 
 @dataclass(frozen=True)

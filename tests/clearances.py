@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bulk_invite.clearance import Clearance
+from bulk_invite.domain.clearance import Clearance
 
 
 async def _nothing() -> None:

@@ -9,7 +9,7 @@ import orjson
 from database import Database
 from rows import make_rows
 
-from bulk_invite.backoff import Backoff
+from bulk_invite.domain.backoff import Backoff
 from bulk_invite.sources.postgres.outcomes import OutcomeTable
 from bulk_invite.sources.postgres.selection import Selection
 

@@ -11,12 +11,10 @@ import anyio
 import anyio.lowlevel
 import orjson
 
-from bulk_invite.classify import WITHHELD
-from bulk_invite.clearance import Clearance
-from bulk_invite.doubt import Content, DoubtfulRow, Listed, Page, SettledRow
-from bulk_invite.errors import BulkInviteError, CheckpointError, SourceError
-from bulk_invite.invitation import Invitation, Position, Rejection, Row, RowError
-from bulk_invite.journal import (
+from bulk_invite.domain.classify import WITHHELD
+from bulk_invite.domain.clearance import Clearance
+from bulk_invite.domain.errors import BulkInviteError, CheckpointError, SourceError
+from bulk_invite.domain.events import (
     Admission,
     AlreadySettled,
     Answered,
@@ -30,8 +28,10 @@ from bulk_invite.journal import (
     Sent,
     ToSend,
 )
-from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer, State
-from bulk_invite.tokens import body_hash, canonical_json
+from bulk_invite.domain.findings import Content, DoubtfulRow, Listed, Page, SettledRow
+from bulk_invite.domain.rows import Invitation, Position, Rejection, Row, RowError
+from bulk_invite.domain.tokens import body_hash, canonical_json
+from bulk_invite.domain.verdicts import Answer, HttpAnswer, NoAnswer, State
 
 THROTTLED = HttpAnswer(400, code="ThrottlingException")
 SERVER_ERROR = HttpAnswer(500, code="InternalServerException")

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Generator
 from typing import Protocol
 
-from bulk_invite.invitation import Row
+from bulk_invite.domain.rows import Row
 
 PATIENCE = 10.0
 

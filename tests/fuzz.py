@@ -30,8 +30,8 @@ import botocore.validate
 import orjson
 import zstandard
 
-from bulk_invite.errors import SourceError
-from bulk_invite.invitation import METADATA, Invitation, Position, Row
+from bulk_invite.domain.errors import SourceError
+from bulk_invite.domain.rows import METADATA, Invitation, Position, Row
 from bulk_invite.service_model import FOLDER, load
 from bulk_invite.sources.compressed import CompressedDataError, unpack
 from bulk_invite.sources.lines import MAX_LINE_BYTES, Lines

@@ -11,7 +11,7 @@ from typing import Final
 
 from command import CREDENTIALS, http
 
-from bulk_invite.fault import Heal
+from bulk_invite.domain.sender_fault import Heal
 
 SECRET: Final = "s3cr3t"
 """Stands in all that must not be repeated."""

@@ -7,11 +7,11 @@ from typing import Any
 
 from fakes import invitation
 
-from bulk_invite.classify import classify
-from bulk_invite.disposition import Disposition, dispose
-from bulk_invite.journal import Answered, ToSend
+from bulk_invite.domain.classify import classify
+from bulk_invite.domain.events import Answered, ToSend
+from bulk_invite.domain.transitions import Disposition, dispose
+from bulk_invite.domain.verdicts import Answer, HttpAnswer
 from bulk_invite.observer import Observer
-from bulk_invite.outcome import Answer, HttpAnswer
 from bulk_invite.run_status import RunState, RunStatus
 
 BEGAN = 1_800_000_000.0

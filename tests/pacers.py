@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from bulk_invite.clock import Clock
-from bulk_invite.journal import PacingMemory
-from bulk_invite.outcome import Signal
+from bulk_invite.domain.clock import Clock
+from bulk_invite.domain.events import PacingMemory
+from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor, Limits
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import DailyLimits, Permit

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from bulk_invite.invitation import Invitation, Position, Rejection, Row
+from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
 from bulk_invite.service_model import load
 from bulk_invite.validation import RowValidator, examples
 

@@ -13,17 +13,17 @@ from pacers import make_governor, make_pacer
 from virtual_time import running_loop
 
 from bulk_invite.admitter import Admitter
-from bulk_invite.backoff import Backoff
 from bulk_invite.commit import Committer
 from bulk_invite.crew import InFlight
 from bulk_invite.deliver import Deliverer, Surroundings
 from bulk_invite.departure import Patience, Waits
-from bulk_invite.errors import BulkInviteError
+from bulk_invite.domain.backoff import Backoff
+from bulk_invite.domain.denials import PermissionGuard
+from bulk_invite.domain.errors import BulkInviteError
+from bulk_invite.domain.verdicts import State
 from bulk_invite.intake import Intake
 from bulk_invite.lookup import LookUp
-from bulk_invite.outcome import State
 from bulk_invite.pacing.governor import Governor
-from bulk_invite.permission import PermissionGuard
 from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
 from bulk_invite.reads import Reads
 from bulk_invite.report import Report

@@ -11,7 +11,9 @@ import orjson
 import pytest
 from row_checks import LEAD, OPPORTUNITY, accepted, changed
 
-from bulk_invite.doubt import Content, DoubtfulRow, Finding, Listed, Page
+from bulk_invite.domain.findings import Content, DoubtfulRow, Finding, Listed, Page
+from bulk_invite.domain.matching import Times, candidates, conclude, likeness
+from bulk_invite.domain.rows import Invitation
 from bulk_invite.emulator.audit import CREATE
 from bulk_invite.emulator.book import Book
 from bulk_invite.emulator.calls import Call
@@ -19,8 +21,6 @@ from bulk_invite.emulator.faults import Luck
 from bulk_invite.emulator.ledger import Ledger
 from bulk_invite.emulator.options import Options
 from bulk_invite.emulator.partner_central import GET, LIST, PartnerCentral
-from bulk_invite.invitation import Invitation
-from bulk_invite.matching import Times, candidates, conclude, likeness
 from bulk_invite.partner_central.answers import content, page
 from bulk_invite.service_model import load
 

@@ -10,8 +10,8 @@ from typing import Final
 
 import zstandard
 
-from bulk_invite.errors import SourceError
-from bulk_invite.invitation import Row
+from bulk_invite.domain.errors import SourceError
+from bulk_invite.domain.rows import Row
 from bulk_invite.sources.ndjson import NdjsonSource, resolve
 
 MIB: Final = 1 << 20

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bulk_invite.addresses import origin, origins_only
 from bulk_invite.commands.service import endpoint_of
+from bulk_invite.domain.urls import origin, origins_only
 from bulk_invite.settings import Settings
 
 

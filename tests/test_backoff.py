@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulk_invite.backoff import Backoff
+from bulk_invite.domain.backoff import Backoff
 
 _UNIFORM = st.floats(min_value=0, max_value=1, exclude_max=True)
 

@@ -36,14 +36,14 @@ from misconfigured import ALL, ROLE, SECRET, WAYS, Wrong, process, profile
 from rows import make_rows, write_rows
 from test_partner_central import body, connection
 
-from bulk_invite.classify import classify, is_counted
 from bulk_invite.commands.doctor.checks import examine
 from bulk_invite.commands.doctor.examination import checks_of
-from bulk_invite.disposition import Next, dispose, reason_to_stop
-from bulk_invite.errors import BulkInviteError, SenderError, SettingError
-from bulk_invite.fault import Fault, Heal
-from bulk_invite.journal import Sent
-from bulk_invite.outcome import (
+from bulk_invite.domain.classify import classify, is_counted
+from bulk_invite.domain.errors import BulkInviteError, SenderError, SettingError
+from bulk_invite.domain.events import Sent
+from bulk_invite.domain.sender_fault import Fault, Heal
+from bulk_invite.domain.transitions import Next, dispose, reason_to_stop
+from bulk_invite.domain.verdicts import (
     Created,
     Doubtful,
     NoAnswer,

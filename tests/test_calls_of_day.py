@@ -10,10 +10,10 @@ from fakes import invitation
 from bulk_invite.checkpoint import pacing
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.classify import is_counted
-from bulk_invite.disposition import dispose
-from bulk_invite.journal import WITHOUT_CALL, Answered, Event, Owner, Sent
-from bulk_invite.outcome import (
+from bulk_invite.domain.classify import is_counted
+from bulk_invite.domain.events import WITHOUT_CALL, Answered, Event, Owner, Sent
+from bulk_invite.domain.transitions import dispose
+from bulk_invite.domain.verdicts import (
     Conflict,
     Created,
     Denied,

@@ -16,7 +16,7 @@ from following import Consumer
 from rows import make_rows, write_rows
 from source_files import rows
 
-from bulk_invite.errors import SourceError
+from bulk_invite.domain.errors import SourceError
 from bulk_invite.sources.change import ChangeWatch, FileChangedError
 from bulk_invite.sources.directory import FollowedDirectory
 from bulk_invite.sources.ndjson import NdjsonSource, resolve

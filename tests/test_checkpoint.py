@@ -35,9 +35,8 @@ from hypothesis.stateful import (
 
 from bulk_invite.checkpoint.schema import VERSION
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.errors import CheckpointError
-from bulk_invite.invitation import Invitation, Position, Rejection, RowError
-from bulk_invite.journal import (
+from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.events import (
     NO_CHANGE,
     NOT_SENT,
     Admission,
@@ -52,7 +51,8 @@ from bulk_invite.journal import (
     Sent,
     ToSend,
 )
-from bulk_invite.outcome import State
+from bulk_invite.domain.rows import Invitation, Position, Rejection, RowError
+from bulk_invite.domain.verdicts import State
 
 
 @pytest.fixture(params=["file", "database"])
@@ -653,8 +653,8 @@ _ENDLESS = """
     from pathlib import Path
     sys.path.insert(0, sys.argv[3])
     from fakes import invitation
-    from bulk_invite.outcome import State
-    from bulk_invite.journal import Answered, Owner, Sent
+    from bulk_invite.domain.verdicts import State
+    from bulk_invite.domain.events import Answered, Owner, Sent
     from bulk_invite.checkpoint.writer import CheckpointWriter
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with CheckpointWriter.open(sys.argv[1], schema=sys.argv[2], catalog="Sandbox") as writer:

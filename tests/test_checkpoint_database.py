@@ -18,9 +18,9 @@ from fakes import invitation
 
 from bulk_invite.checkpoint.schema import VERSION
 from bulk_invite.checkpoint.watchdog import Watchdog
-from bulk_invite.errors import CheckpointError, CheckpointHeldError, UsageError
-from bulk_invite.journal import NO_CHANGE, AlreadySettled, Owner, PacingMemory, Sent, ToSend
-from bulk_invite.outcome import State
+from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError, UsageError
+from bulk_invite.domain.events import NO_CHANGE, AlreadySettled, Owner, PacingMemory, Sent, ToSend
+from bulk_invite.domain.verdicts import State
 
 
 @pytest.fixture

@@ -23,14 +23,14 @@ from fakes import invitation, row
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.sqlite import SqliteFile
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.errors import CheckpointError
-from bulk_invite.invitation import Rejection, RowError
-from bulk_invite.journal import (
+from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.events import (
     AlreadySettled,
     Owner,
     ToSend,
 )
-from bulk_invite.outcome import State
+from bulk_invite.domain.rows import Rejection, RowError
+from bulk_invite.domain.verdicts import State
 
 
 @pytest.fixture
@@ -221,10 +221,10 @@ def test_a_commit_returns_when_it_is_flushed_to_the_disk(path: Path) -> None:
 _FULL = """
     import resource, sys
     from pathlib import Path
-    from bulk_invite.errors import CheckpointError
+    from bulk_invite.domain.errors import CheckpointError
     sys.path.insert(0, sys.argv[2])
     from fakes import invitation
-    from bulk_invite.journal import Owner, Sent
+    from bulk_invite.domain.events import Owner, Sent
     from bulk_invite.checkpoint.writer import CheckpointWriter
     with CheckpointWriter.open(Path(sys.argv[1]), catalog="Sandbox") as writer:
         writer.claim(Owner("1", "a"))

@@ -15,8 +15,8 @@ from fakes import invitation
 from structlog.testing import capture_logs
 
 from bulk_invite.checkpoint.sqlite import SqliteFile
-from bulk_invite.errors import CheckpointError, CheckpointHeldError
-from bulk_invite.journal import Sent, ToSend
+from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError
+from bulk_invite.domain.events import Sent, ToSend
 
 _HOLDING = """
     import sys, time

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bulk_invite.classify import NO_ID, ODD_ID, classify, is_unfamiliar, signal
-from bulk_invite.invitation import RowError
-from bulk_invite.outcome import (
+from bulk_invite.domain.classify import NO_ID, ODD_ID, classify, is_unfamiliar, signal
+from bulk_invite.domain.rows import RowError
+from bulk_invite.domain.verdicts import (
     Answer,
     Conflict,
     Created,

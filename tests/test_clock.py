@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulk_invite.clock import Clock, utc_text
+from bulk_invite.domain.clock import Clock, utc_text
 
 _EPOCH = 1_800_000_000.0
 

@@ -12,8 +12,8 @@ from anyio.abc import TaskGroup
 from fakes import MemoryJournal, invitation
 
 from bulk_invite.commit import Committer
-from bulk_invite.errors import CheckpointError
-from bulk_invite.journal import Event, Sent
+from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.events import Event, Sent
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,7 @@ from deployed import ROOT, image_settings, last, port
 from rows import make_rows
 
 from bulk_invite.configuration import CONTROL_TOKEN, ENVIRONMENT_PREFIX
-from bulk_invite.durations import parse_duration
+from bulk_invite.domain.durations import parse_duration
 from bulk_invite.settings import Settings, key
 
 COMPOSE = (ROOT / "config" / "compose.yaml").read_text()

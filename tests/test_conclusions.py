@@ -12,10 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import make_row
 
-from bulk_invite.doubt import Absent, Content, DoubtfulRow, Finding, Found, Listed, TooEarly, Unclear
-from bulk_invite.emulator.reads import _as_stored
-from bulk_invite.invitation import Invitation, Position, Row
-from bulk_invite.matching import (
+from bulk_invite.domain.findings import (
+    Absent,
+    Content,
+    DoubtfulRow,
+    Finding,
+    Found,
+    Listed,
+    TooEarly,
+    Unclear,
+)
+from bulk_invite.domain.matching import (
     CLOCK_SKEW,
     DATED_BEFORE,
     NOT_COMPARABLE,
@@ -27,6 +34,8 @@ from bulk_invite.matching import (
     conclude,
     likeness,
 )
+from bulk_invite.domain.rows import Invitation, Position, Row
+from bulk_invite.emulator.reads import _as_stored
 from bulk_invite.service_model import load
 from bulk_invite.validation import RowValidator
 

@@ -20,7 +20,7 @@ from bulk_invite import forms
 from bulk_invite.configuration import load
 from bulk_invite.control.health import health_routes
 from bulk_invite.control.server import serve
-from bulk_invite.errors import ControlError, UsageError
+from bulk_invite.domain.errors import ControlError, UsageError
 from bulk_invite.health import Health
 
 

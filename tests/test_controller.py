@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pacers import Service, Trial, make_governor, send_for
 
-from bulk_invite.outcome import Signal
+from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.controller import LONGEST_RETRY_AFTER, Phase, RateController, RateLimits
 
 _Attempt = tuple[Signal, float, float, float | None]

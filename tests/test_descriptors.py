@@ -13,7 +13,7 @@ from rows import make_rows, write_rows
 
 from bulk_invite.commands.controls import RunControls
 from bulk_invite.commands.descriptors import make_room
-from bulk_invite.errors import UsageError
+from bulk_invite.domain.errors import UsageError
 from bulk_invite.settings import Settings
 
 LIMIT = resource.RLIMIT_NOFILE

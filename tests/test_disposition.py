@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulk_invite.disposition import Disposition, Next, dispose, resolve
-from bulk_invite.doubt import MAY_BE_MISSING, Absent, DoubtfulRow, Finding, TooEarly, Unclear
-from bulk_invite.invitation import RowError
-from bulk_invite.outcome import (
+from bulk_invite.domain.denials import PermissionGuard
+from bulk_invite.domain.findings import MAY_BE_MISSING, Absent, DoubtfulRow, Finding, TooEarly, Unclear
+from bulk_invite.domain.rows import RowError
+from bulk_invite.domain.transitions import Disposition, Next, dispose, resolve
+from bulk_invite.domain.verdicts import (
     Conflict,
     Created,
     Denied,
@@ -24,7 +25,6 @@ from bulk_invite.outcome import (
     Verdict,
     Withheld,
 )
-from bulk_invite.permission import PermissionGuard
 
 _CREATED = Created("engi-1", "arn:1")
 _DENIED = Denied("AccessDeniedException", whole_account=False)

@@ -14,8 +14,8 @@ from command import run, start, together
 
 from bulk_invite.cli import app
 from bulk_invite.configuration import load
-from bulk_invite.errors import TooManyFailuresError
-from bulk_invite.outcome import State
+from bulk_invite.domain.errors import TooManyFailuresError
+from bulk_invite.domain.verdicts import State
 from bulk_invite.settings import SEND, SERVE_ONLY, Settings, flag, key, shown_default
 
 ROOT = Path(__file__).resolve().parent.parent

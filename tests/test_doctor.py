@@ -52,10 +52,10 @@ from bulk_invite.commands.doctor.service import Service, lasting
 from bulk_invite.configuration import load
 from bulk_invite.control.health import health_routes
 from bulk_invite.control.server import serve
+from bulk_invite.domain.errors import UsageError
+from bulk_invite.domain.events import Owner
 from bulk_invite.emulator.credentials import Credential
-from bulk_invite.errors import UsageError
 from bulk_invite.health_view import HealthView
-from bulk_invite.journal import Owner
 from bulk_invite.partner_central import Provenance
 from bulk_invite.settings import Settings
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from emulator_client import LEAD, aws_client, code, create_request, post, refused
 
+from bulk_invite.domain.tokens import body_hash, canonical_json
 from bulk_invite.emulator.options import FaultOptions, Options
 from bulk_invite.emulator.server import Server, serve
 from bulk_invite.service_model import load
-from bulk_invite.tokens import body_hash, canonical_json
 from bulk_invite.validation import ShapeValidator
 
 pytestmark = pytest.mark.anyio

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulk_invite.durations import format_duration, parse_duration
+from bulk_invite.domain.durations import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(

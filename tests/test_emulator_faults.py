@@ -12,9 +12,9 @@ import anyio
 import pytest
 from emulator_client import aws_client, create_request, eventually, post
 
+from bulk_invite.domain.errors import UsageError
 from bulk_invite.emulator.options import FaultOptions, Options
 from bulk_invite.emulator.server import Server, serve
-from bulk_invite.errors import UsageError
 
 pytestmark = pytest.mark.anyio
 

@@ -17,11 +17,11 @@ from emulator_process import emulator_process
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from bulk_invite.domain.errors import UsageError
 from bulk_invite.emulator.limits import OtherProgram, Quota, allowance, quota_of
 from bulk_invite.emulator.options import Options
 from bulk_invite.emulator.rate_trace import RateTrace
 from bulk_invite.emulator.server import serve
-from bulk_invite.errors import UsageError
 
 START = 1_700_000_000.0
 GAPS = st.lists(st.floats(min_value=0, max_value=5), min_size=1, max_size=60)

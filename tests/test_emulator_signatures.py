@@ -13,11 +13,11 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from emulator_client import aws_client, create_request, post, refused
 
+from bulk_invite.domain.errors import UsageError
+from bulk_invite.domain.tokens import canonical_json
 from bulk_invite.emulator.credentials import Credential
 from bulk_invite.emulator.options import Options
 from bulk_invite.emulator.server import serve
-from bulk_invite.errors import UsageError
-from bulk_invite.tokens import canonical_json
 
 pytestmark = pytest.mark.anyio
 

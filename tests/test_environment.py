@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from bulk_invite.commands.control_token import control_token
 from bulk_invite.configuration import load
-from bulk_invite.errors import UsageError
+from bulk_invite.domain.errors import UsageError
 from bulk_invite.settings import Settings
 
 TOKEN = "0123456789abcdef0123"

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
-from bulk_invite.errors import ServiceModelError
-from bulk_invite.invitation import Invitation, Position, Row
+from bulk_invite.domain.errors import ServiceModelError
+from bulk_invite.domain.rows import Invitation, Position, Row
 from bulk_invite.service_model import REQUEST, ServiceModel, load
 from bulk_invite.validation import RowValidator, examples
 

@@ -16,8 +16,8 @@ from database import PASSWORD, Database, Server
 from following import Consumer
 from structlog.testing import capture_logs
 
-from bulk_invite.backoff import Backoff
-from bulk_invite.errors import SourceError
+from bulk_invite.domain.backoff import Backoff
+from bulk_invite.domain.errors import SourceError
 from bulk_invite.sources.postgres.passes import Horizon, Progress, pause_after
 from bulk_invite.sources.postgres.selection import Selection
 from bulk_invite.sources.postgres.source import PostgresSource

@@ -14,8 +14,8 @@ from source_files import PACKERS
 from structlog.testing import capture_logs
 
 from bulk_invite.commands.sources import open_followed
-from bulk_invite.errors import SourceError, UsageError
-from bulk_invite.invitation import Row
+from bulk_invite.domain.errors import SourceError, UsageError
+from bulk_invite.domain.rows import Row
 from bulk_invite.settings import Settings, key
 from bulk_invite.sources.directory import FollowedDirectory
 from bulk_invite.sources.ndjson import NdjsonSource

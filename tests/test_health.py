@@ -24,7 +24,7 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
 from bulk_invite.cli import app
-from bulk_invite.errors import ControlError
+from bulk_invite.domain.errors import ControlError
 from bulk_invite.health import Health, Part
 from bulk_invite.health_file import LIVE_FOR, HealthFile, is_live, read
 

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from row_checks import LEAD, OPPORTUNITY, accepted, at, changed, places, rejected, validate, without
 
-from bulk_invite.invitation import Invitation, Position, Rejection, Row
+from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
 from bulk_invite.results import Results
 
 MIB = 1 << 20

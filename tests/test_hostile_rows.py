@@ -23,7 +23,7 @@ from row_checks import (
     validate,
 )
 
-from bulk_invite.invitation import Invitation, Rejection
+from bulk_invite.domain.rows import Invitation, Rejection
 from bulk_invite.service_model import sensitive_values
 from bulk_invite.validation.json_text import duplicate_keys, every_member, nothing_dropped
 

@@ -18,11 +18,11 @@ from sqlalchemy.dialects import sqlite
 from virtual_time import VIRTUAL_TIME
 
 from bulk_invite.checkpoint.recording import _OWNERS
-from bulk_invite.classify import ID_OF_ANOTHER
-from bulk_invite.disposition import Disposition, Next, resolve
-from bulk_invite.doubt import DoubtfulRow, Found, Listed, Unclear
-from bulk_invite.journal import Answered, Sent
-from bulk_invite.outcome import HttpAnswer, State
+from bulk_invite.domain.classify import ID_OF_ANOTHER
+from bulk_invite.domain.events import Answered, Sent
+from bulk_invite.domain.findings import DoubtfulRow, Found, Listed, Unclear
+from bulk_invite.domain.transitions import Disposition, Next, resolve
+from bulk_invite.domain.verdicts import HttpAnswer, State
 
 SAME = "engi-0123456789abc"
 

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from bulk_invite.invitation import Invitation, Position, Row
+from bulk_invite.domain.rows import Invitation, Position, Row
 from bulk_invite.service_model import load
 from bulk_invite.validation import RowValidator, examples, row_json_schema
 

@@ -26,7 +26,7 @@ from deployed import (
 from bulk_invite.configuration import ENVIRONMENT_PREFIX, load
 from bulk_invite.control.api import api_routes
 from bulk_invite.control.health import health_routes
-from bulk_invite.errors import EXIT_STOPPED, BulkInviteError, TooManyFailuresError, UsageError
+from bulk_invite.domain.errors import EXIT_STOPPED, BulkInviteError, TooManyFailuresError, UsageError
 from bulk_invite.settings import Settings, key
 
 _OLDEST: Final = "1.31"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from row_checks import LEAD, OPPORTUNITY, at, changed, places
 from shown import BOTH, SENT, doubtful, look, made, shown
 
-from bulk_invite.doubt import Absent, Content, Found, Listed, Unclear
-from bulk_invite.matching import (
+from bulk_invite.domain.findings import Absent, Content, Found, Listed, Unclear
+from bulk_invite.domain.matching import (
     NOT_COMPARABLE,
 )
 

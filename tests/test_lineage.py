@@ -20,10 +20,10 @@ from bulk_invite.checkpoint.gaps import Suspicion
 from bulk_invite.checkpoint.origin import FileOrigin
 from bulk_invite.checkpoint.recollection import Recollection
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.doubt import MAY_BE_MISSING, Absent, Found, Listed
-from bulk_invite.errors import CheckpointError
-from bulk_invite.journal import AlreadySettled, Sent, ToSend
-from bulk_invite.outcome import State
+from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.events import AlreadySettled, Sent, ToSend
+from bulk_invite.domain.findings import MAY_BE_MISSING, Absent, Found, Listed
+from bulk_invite.domain.verdicts import State
 
 _LATER = NOW + 3600
 TABLES = ("about", "runs", "invitations", "log", "findings", "unsent_rows", "generation", "gaps")

@@ -13,7 +13,7 @@ from command import run, together
 
 from bulk_invite import logs
 from bulk_invite.configuration import load
-from bulk_invite.errors import ControlError, UsageError
+from bulk_invite.domain.errors import ControlError, UsageError
 from bulk_invite.log_file import LogFile
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from command import Ran, Reply, Request, ScriptedServer, emulator, http, refusal, run, running, wait_until
 from rows import make_row, make_rows, messages, write_rows
 
-from bulk_invite.matching import SEVERAL_INVITATIONS
+from bulk_invite.domain.matching import SEVERAL_INVITATIONS
 from bulk_invite.reads import LOOK_UP_DENIED
 
 OPTIONS = ("--settling-time", "1s", "--json", "--log-format", "json")

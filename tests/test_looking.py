@@ -17,9 +17,9 @@ from checkpoints import NOW, Place, admit, records_of, settle, writing
 from fakes import invitation
 
 from bulk_invite.checkpoint.place import database_at
-from bulk_invite.errors import CheckpointError, UsageError
-from bulk_invite.journal import Sent
-from bulk_invite.outcome import State
+from bulk_invite.domain.errors import CheckpointError, UsageError
+from bulk_invite.domain.events import Sent
+from bulk_invite.domain.verdicts import State
 
 _NOBODY: Final = 65534
 

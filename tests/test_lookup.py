@@ -26,8 +26,9 @@ from shown import doubtful
 from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME, running_loop
 
-from bulk_invite.backoff import Backoff
-from bulk_invite.doubt import (
+from bulk_invite.domain.backoff import Backoff
+from bulk_invite.domain.errors import CheckpointError, SenderError
+from bulk_invite.domain.findings import (
     Absent,
     Content,
     DoubtfulRow,
@@ -38,12 +39,11 @@ from bulk_invite.doubt import (
     TooEarly,
     Unclear,
 )
-from bulk_invite.errors import CheckpointError, SenderError
+from bulk_invite.domain.matching import SEVERAL_ROWS
+from bulk_invite.domain.tokens import body_hash
+from bulk_invite.domain.verdicts import Answer, HttpAnswer, NoAnswer
 from bulk_invite.lookup import LookUp
-from bulk_invite.matching import SEVERAL_ROWS
-from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer
 from bulk_invite.reads import LOOK_UP_DENIED, LOOK_UP_FAILED, LOOK_UP_REFUSED, Reads
-from bulk_invite.tokens import body_hash
 
 pytestmark = pytest.mark.anyio
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulk_invite.classify import ODD_ID
-from bulk_invite.invitation import RowError
+from bulk_invite.domain.classify import ODD_ID
+from bulk_invite.domain.rows import RowError
+from bulk_invite.domain.verdicts import HttpAnswer
 from bulk_invite.masking import Vocabulary, censored, vocabulary_of, without_words
-from bulk_invite.outcome import HttpAnswer
 from bulk_invite.service_model import load
 
 WORDS = vocabulary_of(load())

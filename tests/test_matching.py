@@ -14,8 +14,17 @@ from row_checks import LEAD, OPPORTUNITY, accepted
 from rows import make_row
 from shown import BOTH, LATER, SENT, SETTLING, doubtful, look, made, shown
 
-from bulk_invite.doubt import Absent, Content, DoubtfulRow, Finding, Found, Listed, TooEarly, Unclear
-from bulk_invite.matching import (
+from bulk_invite.domain.findings import (
+    Absent,
+    Content,
+    DoubtfulRow,
+    Finding,
+    Found,
+    Listed,
+    TooEarly,
+    Unclear,
+)
+from bulk_invite.domain.matching import (
     CLOCK_SKEW,
     NOT_COMPARABLE,
     SEVERAL_INVITATIONS,
@@ -23,7 +32,7 @@ from bulk_invite.matching import (
     Likeness,
     likeness,
 )
-from bulk_invite.tokens import body_hash, canonical_json
+from bulk_invite.domain.tokens import body_hash, canonical_json
 
 
 def numbered(arrived: tuple[Listed, Content], number: int) -> tuple[Listed, Content]:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bulk_invite import classify, matching, reads
-from bulk_invite.mends import _FALL_BACK, mend_of
-from bulk_invite.outcome import State
+from bulk_invite import reads
+from bulk_invite.domain import classify, matching
+from bulk_invite.domain.remedies import _FALL_BACK, mend_of
+from bulk_invite.domain.verdicts import State
 from bulk_invite.service_model import load
 from bulk_invite.validation.shape_validator import _CODES
 

@@ -15,10 +15,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 from virtual_time import VIRTUAL_TIME, running_loop
 
-from bulk_invite.disposition import Disposition, Next
-from bulk_invite.invitation import Rejection, RowError
-from bulk_invite.journal import AlreadySettled, Duplicate
-from bulk_invite.outcome import HttpAnswer, State
+from bulk_invite.domain.events import AlreadySettled, Duplicate
+from bulk_invite.domain.rows import Rejection, RowError
+from bulk_invite.domain.transitions import Disposition, Next
+from bulk_invite.domain.verdicts import HttpAnswer, State
 from bulk_invite.run_status import RunState
 from bulk_invite.telemetry.bounded import MOST, OTHER, BoundedCodes
 from bulk_invite.telemetry.loop_delay import watch_loop

@@ -103,7 +103,7 @@ def test_a_bug_that_survives_is_told_with_exit_code_1(
         """
         [no-bug-at-all]
         hurts = "It does not."
-        file = "bulk_invite/tokens.py"
+        file = "bulk_invite/domain/tokens.py"
         old = "# Changing this, or what is hashed after it"
         new = "# Changing this"
         tests = ["tests/test_tokens.py"]

@@ -15,9 +15,9 @@ from runs import Run
 from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME, running_loop
 
-from bulk_invite.backoff import Backoff
+from bulk_invite.domain.backoff import Backoff
+from bulk_invite.domain.verdicts import HttpAnswer, State
 from bulk_invite.outage import Outage
-from bulk_invite.outcome import HttpAnswer, State
 
 pytestmark = pytest.mark.anyio
 

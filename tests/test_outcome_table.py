@@ -11,11 +11,11 @@ from command import free_port, wait_until
 from database import PASSWORD, Database, Server
 from structlog.testing import capture_logs
 
-from bulk_invite.backoff import Backoff
-from bulk_invite.errors import SourceError, UsageError
-from bulk_invite.invitation import Position, RowError
-from bulk_invite.journal import Record
-from bulk_invite.outcome import State
+from bulk_invite.domain.backoff import Backoff
+from bulk_invite.domain.errors import SourceError, UsageError
+from bulk_invite.domain.events import Record
+from bulk_invite.domain.rows import Position, RowError
+from bulk_invite.domain.verdicts import State
 from bulk_invite.sources.postgres.outcomes import OutcomeTable
 from bulk_invite.sources.postgres.selection import Selection
 

@@ -14,8 +14,8 @@ from pacers import make_governor, make_pacer
 from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME, VirtualTimeLoop, running_loop
 
-from bulk_invite.clock import Clock
-from bulk_invite.outcome import Signal
+from bulk_invite.domain.clock import Clock
+from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import Permit, Why
 from bulk_invite.pacing.window import DAY

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from pacers import Service, Trial, answer, make_governor, send_for
 
-from bulk_invite.journal import PacingMemory
-from bulk_invite.outcome import Signal
+from bulk_invite.domain.events import PacingMemory
+from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.parking import DailyLimits, Park, Parking, Permit, Why
 from bulk_invite.pacing.window import DAY, RollingWindow

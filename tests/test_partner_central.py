@@ -29,12 +29,11 @@ from command import (
 from rows import make_row
 
 from bulk_invite import service_model
-from bulk_invite.classify import NO_ID, ODD_ID, classify
-from bulk_invite.emulator.credentials import Credential
-from bulk_invite.errors import SenderError
-from bulk_invite.invitation import RowError
-from bulk_invite.journal import Owner
-from bulk_invite.outcome import (
+from bulk_invite.domain.classify import NO_ID, ODD_ID, classify
+from bulk_invite.domain.errors import SenderError
+from bulk_invite.domain.events import Owner
+from bulk_invite.domain.rows import RowError
+from bulk_invite.domain.verdicts import (
     Answer,
     Conflict,
     Created,
@@ -50,6 +49,7 @@ from bulk_invite.outcome import (
     Unreachable,
     Verdict,
 )
+from bulk_invite.emulator.credentials import Credential
 from bulk_invite.partner_central import Connection, PartnerCentral, connect
 from bulk_invite.partner_central.connection import SERVICE, loader
 

@@ -23,12 +23,12 @@ from hypothesis import strategies as st
 from runs import Run
 from virtual_time import VIRTUAL_TIME
 
-from bulk_invite.classify import classify
-from bulk_invite.clearance import Clearance
-from bulk_invite.disposition import Disposition, Next, dispose
-from bulk_invite.errors import SenderError
-from bulk_invite.outcome import Answer, HttpAnswer, State
-from bulk_invite.permission import PermissionGuard
+from bulk_invite.domain.classify import classify
+from bulk_invite.domain.clearance import Clearance
+from bulk_invite.domain.denials import PermissionGuard
+from bulk_invite.domain.errors import SenderError
+from bulk_invite.domain.transitions import Disposition, Next, dispose
+from bulk_invite.domain.verdicts import Answer, HttpAnswer, State
 
 pytestmark = pytest.mark.anyio
 

@@ -34,16 +34,16 @@ from runs import EPOCH, HOUR, Run
 from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME
 
-from bulk_invite.doubt import Page
-from bulk_invite.errors import (
+from bulk_invite.domain.errors import (
     CheckpointError,
     ResultsError,
     SenderError,
     SourceError,
     TooManyFailuresError,
 )
-from bulk_invite.invitation import Invitation, Row
-from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer, State
+from bulk_invite.domain.findings import Page
+from bulk_invite.domain.rows import Invitation, Row
+from bulk_invite.domain.verdicts import Answer, HttpAnswer, NoAnswer, State
 from bulk_invite.pipeline import FailureLimit
 from bulk_invite.reads import LOOK_UP_DENIED
 

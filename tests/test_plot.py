@@ -8,8 +8,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from bulk_invite.domain.errors import UsageError
 from bulk_invite.emulator.options import Options
-from bulk_invite.errors import UsageError
 from bulk_invite.simulation.engine import Trial, simulate
 from bulk_invite.simulation.plot import Panel, draw
 from bulk_invite.simulation.sdk import AdaptiveSender

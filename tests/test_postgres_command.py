@@ -17,7 +17,7 @@ from database import PASSWORD, Database, database, server
 from rows import messages
 
 from bulk_invite.commands.sources import open_sources
-from bulk_invite.errors import UsageError
+from bulk_invite.domain.errors import UsageError
 from bulk_invite.settings import Settings
 
 

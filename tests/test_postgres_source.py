@@ -18,8 +18,8 @@ from psycopg.types.json import Jsonb
 from rows import make_rows
 from structlog.testing import capture_logs
 
-from bulk_invite.backoff import Backoff
-from bulk_invite.errors import SourceError, UsageError
+from bulk_invite.domain.backoff import Backoff
+from bulk_invite.domain.errors import SourceError, UsageError
 from bulk_invite.sources.postgres.connection import connect
 from bulk_invite.sources.postgres.selection import Selection
 from bulk_invite.sources.postgres.source import PostgresSource

@@ -9,9 +9,9 @@ from checkpoints import NOW, Place, admit, answered, settle, writing
 from fakes import invitation, row
 
 from bulk_invite.checkpoint import problems
-from bulk_invite.invitation import Position, Rejection, RowError
-from bulk_invite.journal import Failure, Problem, Sent
-from bulk_invite.outcome import State
+from bulk_invite.domain.events import Failure, Problem, Sent
+from bulk_invite.domain.rows import Position, Rejection, RowError
+from bulk_invite.domain.verdicts import State
 
 
 @pytest.fixture(params=["file", "database"])

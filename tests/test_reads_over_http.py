@@ -18,13 +18,11 @@ from rows import make_rows
 from shown import doubtful
 from test_partner_central import _own_credentials, connection
 
-from bulk_invite.backoff import Backoff
-from bulk_invite.classify import classify
-from bulk_invite.doubt import Absent, Content, Found, Listed, Page
-from bulk_invite.emulator.options import FaultOptions
-from bulk_invite.invitation import Invitation
-from bulk_invite.lookup import LookUp
-from bulk_invite.outcome import (
+from bulk_invite.domain.backoff import Backoff
+from bulk_invite.domain.classify import classify
+from bulk_invite.domain.findings import Absent, Content, Found, Listed, Page
+from bulk_invite.domain.rows import Invitation
+from bulk_invite.domain.verdicts import (
     Answer,
     Created,
     Denied,
@@ -35,6 +33,8 @@ from bulk_invite.outcome import (
     Unreachable,
     Verdict,
 )
+from bulk_invite.emulator.options import FaultOptions
+from bulk_invite.lookup import LookUp
 from bulk_invite.partner_central import PartnerCentral, connect
 from bulk_invite.reads import Reads
 

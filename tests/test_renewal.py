@@ -33,10 +33,10 @@ from command import (
 from rows import make_rows, messages, write_rows
 from test_partner_central import _own_credentials, body, connection
 
-from bulk_invite.classify import classify
+from bulk_invite.domain.classify import classify
+from bulk_invite.domain.verdicts import Created, NoAnswer, SenderRefused, Unreachable
 from bulk_invite.emulator.credentials import Credential
 from bulk_invite.masking import Vocabulary
-from bulk_invite.outcome import Created, NoAnswer, SenderRefused, Unreachable
 from bulk_invite.partner_central import PartnerCentral, connect
 from bulk_invite.partner_central.setup import Setup
 

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from source_files import rows
 
-from bulk_invite.errors import ResultsError
-from bulk_invite.invitation import Position, Row, RowError
+from bulk_invite.domain.errors import ResultsError
+from bulk_invite.domain.rows import Position, Row, RowError
 from bulk_invite.results import Results
 from bulk_invite.sources.ndjson import resolve
 

@@ -13,11 +13,11 @@ from fakes import TinyValidator
 from bulk_invite.admitter import Admitter
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.commit import Committer
+from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.events import ToSend
+from bulk_invite.domain.rows import Position, Row
 from bulk_invite.engagements import Engagements
-from bulk_invite.errors import CheckpointError
 from bulk_invite.following import Following
-from bulk_invite.invitation import Position, Row
-from bulk_invite.journal import ToSend
 from bulk_invite.report import Report
 from bulk_invite.stop import StopSwitch
 

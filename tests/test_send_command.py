@@ -39,10 +39,10 @@ from rows import make_row, make_rows, message, messages, ndjson, read_rows, writ
 
 from bulk_invite.admitter import BATCH_ROWS
 from bulk_invite.checkpoint.reader import CheckpointReader
+from bulk_invite.domain.events import Record
+from bulk_invite.domain.verdicts import State
 from bulk_invite.emulator.credentials import Credential
 from bulk_invite.emulator.options import FaultOptions
-from bulk_invite.journal import Record
-from bulk_invite.outcome import State
 
 STATES = ("created", "already_created", "failed", "rejected", "duplicate", "in_doubt", "deferred", "pending")
 KEYS = {"rows", *STATES, "attempts", "throttled", "elapsed_s"}

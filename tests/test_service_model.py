@@ -9,7 +9,7 @@ import botocore.loaders
 import orjson
 import pytest
 
-from bulk_invite.errors import ServiceModelError
+from bulk_invite.domain.errors import ServiceModelError
 from bulk_invite.service_model import FOLDER, REQUEST, load, sensitive_members, sensitive_values
 from bulk_invite.validation import examples
 

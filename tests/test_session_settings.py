@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 from database import PASSWORD, Database
 
-from bulk_invite.backoff import Backoff
-from bulk_invite.errors import UsageError
+from bulk_invite.domain.backoff import Backoff
+from bulk_invite.domain.errors import UsageError
 from bulk_invite.sources.postgres.connection import connect
 from bulk_invite.sources.postgres.reading import Reading
 from bulk_invite.sources.postgres.selection import Selection

@@ -14,10 +14,10 @@ from row_checks import (
     without,
 )
 
-from bulk_invite.errors import ServiceModelError
-from bulk_invite.invitation import Rejection
+from bulk_invite.domain.errors import ServiceModelError
+from bulk_invite.domain.rows import Rejection
+from bulk_invite.domain.tokens import canonical_json, derive_token
 from bulk_invite.service_model import REQUEST, ServiceModel
-from bulk_invite.tokens import canonical_json, derive_token
 from bulk_invite.validation import RowValidator, ShapeValidator
 
 

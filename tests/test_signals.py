@@ -37,9 +37,9 @@ from command import (
 from rows import make_rows, messages, ndjson, write_rows
 
 from bulk_invite.checkpoint.reader import CheckpointReader
+from bulk_invite.domain.errors import BulkInviteError
+from bulk_invite.domain.verdicts import State
 from bulk_invite.emulator.options import FaultOptions
-from bulk_invite.errors import BulkInviteError
-from bulk_invite.outcome import State
 
 STOPPED, INTERRUPTED = 75, 130
 SOON = 4.0

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from source_files import rows
 
-from bulk_invite.errors import SourceError
-from bulk_invite.invitation import Position
+from bulk_invite.domain.errors import SourceError
+from bulk_invite.domain.rows import Position
 from bulk_invite.sources.ndjson import resolve
 
 

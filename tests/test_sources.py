@@ -21,7 +21,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from source_files import MIB, PACKERS, file, numbered, rows
 
-from bulk_invite.errors import SourceError
+from bulk_invite.domain.errors import SourceError
 from bulk_invite.sources.compressed import unpack
 from bulk_invite.sources.lines import MAX_LINE_BYTES, Lines
 from bulk_invite.sources.ndjson import resolve

@@ -19,9 +19,9 @@ from command import CREATED, CREDENTIALS, ScriptedServer, always
 from proxies import Proxy, http_proxy, tls_before
 from rows import make_row
 
-from bulk_invite.classify import classify
-from bulk_invite.errors import EndpointError
-from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer, Unreachable
+from bulk_invite.domain.classify import classify
+from bulk_invite.domain.errors import EndpointError
+from bulk_invite.domain.verdicts import Answer, HttpAnswer, NoAnswer, Unreachable
 from bulk_invite.partner_central import Connection, Reached, connect, reach
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulk_invite.tokens import NAMESPACE, body_hash, canonical_json, derive_token
+from bulk_invite.domain.tokens import NAMESPACE, body_hash, canonical_json, derive_token
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(),

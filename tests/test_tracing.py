@@ -14,10 +14,10 @@ from fakes import FULL, REFUSED, RESET, THROTTLED, invitation
 from observed import BEGAN, CREATED, ObservedRow
 from structlog.testing import capture_logs
 
-from bulk_invite.disposition import Disposition
-from bulk_invite.errors import UsageError
-from bulk_invite.invitation import Invitation, Position, Row
-from bulk_invite.journal import Duplicate, ToSend
+from bulk_invite.domain.errors import UsageError
+from bulk_invite.domain.events import Duplicate, ToSend
+from bulk_invite.domain.rows import Invitation, Position, Row
+from bulk_invite.domain.transitions import Disposition
 from bulk_invite.telemetry.spans import Tracing
 from bulk_invite.telemetry.tracing import open_tracing
 
@@ -52,7 +52,7 @@ def test_a_row_is_a_span_with_an_event_for_every_attempt() -> None:
         assert collector.resource["service.name"] == "bulk-invite"
         assert collector.resource["service.version"] == "0.1.0"
     assert (span.name, span.began, span.ended, span.error) == (
-        "bulk_invite.invitation",
+        "bulk_invite.domain.rows",
         BEGAN,
         BEGAN + 0.5,
         None,
@@ -70,7 +70,7 @@ def test_a_row_is_a_span_with_an_event_for_every_attempt() -> None:
             "attempt",
             BEGAN + 0.25,
             {
-                "bulk_invite.outcome": "throttled",
+                "bulk_invite.domain.verdicts": "throttled",
                 "bulk_invite.code": "ThrottlingException",
                 "bulk_invite.seconds": 0.25,
             },
@@ -79,7 +79,7 @@ def test_a_row_is_a_span_with_an_event_for_every_attempt() -> None:
             "attempt",
             BEGAN + 0.5,
             {
-                "bulk_invite.outcome": "created",
+                "bulk_invite.domain.verdicts": "created",
                 "aws.request_id": "request-1",
                 "bulk_invite.seconds": 0.25,
             },

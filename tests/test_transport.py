@@ -20,10 +20,10 @@ from command import CREATED, CREDENTIALS, Reply, ScriptedServer, Then, always, f
 from rows import make_row
 from structlog.testing import capture_logs
 
-from bulk_invite.classify import PROXY_UNREACHABLE, UNASKED, WITHHELD, classify
-from bulk_invite.clearance import Clearance
-from bulk_invite.errors import CheckpointError
-from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer, Unreachable, Withheld
+from bulk_invite.domain.classify import PROXY_UNREACHABLE, UNASKED, WITHHELD, classify
+from bulk_invite.domain.clearance import Clearance
+from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.verdicts import Answer, HttpAnswer, NoAnswer, Unreachable, Withheld
 from bulk_invite.partner_central import Connection, connect
 
 pytestmark = pytest.mark.anyio

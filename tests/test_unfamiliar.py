@@ -29,10 +29,10 @@ from runs import EPOCH, HOUR, Run
 from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME
 
-from bulk_invite.classify import classify
-from bulk_invite.disposition import Next, dispose
-from bulk_invite.outcome import Answer, HttpAnswer, State
-from bulk_invite.unfamiliar import Strange, UnfamiliarGuard
+from bulk_invite.domain.classify import classify
+from bulk_invite.domain.transitions import Next, dispose
+from bulk_invite.domain.unfamiliar import Strange, UnfamiliarGuard
+from bulk_invite.domain.verdicts import Answer, HttpAnswer, State
 
 pytestmark = pytest.mark.anyio
 

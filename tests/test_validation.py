@@ -25,8 +25,8 @@ from row_checks import (
     without,
 )
 
-from bulk_invite.invitation import Position, Rejection, Row
-from bulk_invite.tokens import body_hash, canonical_json, derive_token
+from bulk_invite.domain.rows import Position, Rejection, Row
+from bulk_invite.domain.tokens import body_hash, canonical_json, derive_token
 from bulk_invite.validation import RowValidator
 
 # Valid rows

@@ -13,8 +13,8 @@ from fakes import MemoryChanges, MemoryTable
 from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME, running_loop
 
-from bulk_invite.errors import BulkInviteError, SourceError
-from bulk_invite.outcome import State
+from bulk_invite.domain.errors import BulkInviteError, SourceError
+from bulk_invite.domain.verdicts import State
 from bulk_invite.stop import StopSwitch
 from bulk_invite.write_back import Target, WriteBack
 

@@ -12,11 +12,11 @@ from bulk_invite.checkpoint.encoding import decode_errors, encode_errors
 from bulk_invite.checkpoint.gaps import Suspicion
 from bulk_invite.checkpoint.noting import Known, note_invitations, note_unsent, row_of
 from bulk_invite.checkpoint.schema import invitations, unsent_rows
-from bulk_invite.classify import NOES
-from bulk_invite.doubt import MAY_BE_MISSING
-from bulk_invite.invitation import Invitation, Position, Rejection, RowError
-from bulk_invite.journal import Admission, AlreadySettled, Duplicate, SeenAgain, ToSend
-from bulk_invite.outcome import State
+from bulk_invite.domain.classify import NOES
+from bulk_invite.domain.events import Admission, AlreadySettled, Duplicate, SeenAgain, ToSend
+from bulk_invite.domain.findings import MAY_BE_MISSING
+from bulk_invite.domain.rows import Invitation, Position, Rejection, RowError
+from bulk_invite.domain.verdicts import State
 
 _KNOWN: Final = select(
     invitations.c.client_token,

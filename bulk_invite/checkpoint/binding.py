@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, insert
 
 from bulk_invite.checkpoint.schema import about
-from bulk_invite.errors import UsageError
-from bulk_invite.text_forms import TextForms
+from bulk_invite.domain.errors import UsageError
+from bulk_invite.domain.text_forms import TextForms
 
 
 def require_tokens(

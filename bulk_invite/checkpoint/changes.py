@@ -27,9 +27,9 @@ from sqlalchemy import (
 from bulk_invite.checkpoint import indexes
 from bulk_invite.checkpoint.encoding import decode_errors
 from bulk_invite.checkpoint.schema import invitations, unsent_rows
-from bulk_invite.invitation import Position
-from bulk_invite.journal import Change, Record
-from bulk_invite.outcome import State
+from bulk_invite.domain.events import Change, Record
+from bulk_invite.domain.rows import Position
+from bulk_invite.domain.verdicts import State
 
 _OF_SENT: Final = (
     "engagement",

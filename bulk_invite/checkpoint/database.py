@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine, insert, select
 
 from bulk_invite.checkpoint.origin import Origin
 from bulk_invite.checkpoint.schema import VERSION, about, metadata
-from bulk_invite.errors import CheckpointError
-from bulk_invite.journal import Owner
+from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.events import Owner
 
 RESTORE: Final = "Restore it from a copy; starting over with an empty one would send again."
 

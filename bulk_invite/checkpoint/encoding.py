@@ -11,8 +11,8 @@ from typing import assert_never
 
 import orjson
 
-from bulk_invite.doubt import Absent, Finding, Found, TooEarly, Unclear
-from bulk_invite.invitation import RowError
+from bulk_invite.domain.findings import Absent, Finding, Found, TooEarly, Unclear
+from bulk_invite.domain.rows import RowError
 
 
 def encode_errors(errors: Sequence[RowError]) -> str:

@@ -11,8 +11,8 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Executable, Subquery, and_, case, func, literal, or_, select
 
 from bulk_invite.checkpoint.schema import findings, invitations, log, unsent_rows
-from bulk_invite.journal import NOT_SENT, WITHOUT_CALL
-from bulk_invite.outcome import State
+from bulk_invite.domain.events import NOT_SENT, WITHOUT_CALL
+from bulk_invite.domain.verdicts import State
 from bulk_invite.proof import UNANSWERED, Repeats
 
 _YES: Final = ("created", "found")

@@ -14,7 +14,7 @@ from typing import Final
 from bulk_invite.checkpoint.database import RESTORE
 from bulk_invite.checkpoint.identity import has_content, log_of
 from bulk_invite.checkpoint.rescue import saved_of
-from bulk_invite.errors import CheckpointError
+from bulk_invite.domain.errors import CheckpointError
 
 _LOCKS: Final = Path("/proc/locks")
 

@@ -19,7 +19,7 @@ from bulk_invite.checkpoint.file_examination import holder_told
 from bulk_invite.checkpoint.identity import Files, inode_of, log_of
 from bulk_invite.checkpoint.inode_lock import InodeLock, is_locked, present_place
 from bulk_invite.checkpoint.rescue import save
-from bulk_invite.errors import CheckpointError, CheckpointHeldError
+from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError
 
 _PATIENCE: Final = 1.0
 """Seconds to wait for the lock: `status` takes it for an instant to see whether a sender is alive."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from bulk_invite.errors import CheckpointError
+from bulk_invite.domain.errors import CheckpointError
 
 Inode = tuple[int, int]
 """Device and number: what a file is, whatever it is called."""

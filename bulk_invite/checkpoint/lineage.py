@@ -17,9 +17,9 @@ from bulk_invite.checkpoint.gaps import Gap, Suspicion
 from bulk_invite.checkpoint.generation import Generation
 from bulk_invite.checkpoint.origin import Origin
 from bulk_invite.checkpoint.recollection import Recollection, calls_of
-from bulk_invite.errors import CheckpointError
-from bulk_invite.invitation import Invitation
-from bulk_invite.journal import Event, Sent
+from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.events import Event, Sent
+from bulk_invite.domain.rows import Invitation
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from typing import Final
 
 from bulk_invite.checkpoint.identity import inode_of, log_of
 from bulk_invite.checkpoint.inode_lock import descriptors_of
-from bulk_invite.errors import CheckpointError
+from bulk_invite.domain.errors import CheckpointError
 
 BUSY_TIMEOUT: Final = 10.0
 """Seconds to wait for SQLite's own locks; readers hold them for moments only."""

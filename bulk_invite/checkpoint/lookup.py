@@ -10,9 +10,9 @@ from sqlalchemy import Connection, bindparam, exists, func, select
 from bulk_invite.checkpoint import indexes
 from bulk_invite.checkpoint.encoding import decode_errors
 from bulk_invite.checkpoint.schema import invitations
-from bulk_invite.doubt import DoubtfulRow, SettledRow
-from bulk_invite.invitation import Position
-from bulk_invite.outcome import State
+from bulk_invite.domain.findings import DoubtfulRow, SettledRow
+from bulk_invite.domain.rows import Position
+from bulk_invite.domain.verdicts import State
 
 _COLUMNS: Final = (
     invitations.c.client_token,

@@ -12,9 +12,9 @@ from sqlalchemy import ColumnElement, Connection, and_, case, delete, or_, selec
 from bulk_invite.checkpoint.bulk import CHANGE, field_for, insert_each, parameters
 from bulk_invite.checkpoint.encoding import encode_errors
 from bulk_invite.checkpoint.schema import invitations, unsent_rows
-from bulk_invite.invitation import Invitation, Position, Rejection, Row
-from bulk_invite.journal import Admission, Duplicate, SeenAgain
-from bulk_invite.outcome import State
+from bulk_invite.domain.events import Admission, Duplicate, SeenAgain
+from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
+from bulk_invite.domain.verdicts import State
 
 _OF_THE_ROW: Final = ("source", "line", "row_key", "body_hash", "engagement", "payload_type")
 _NEW: Final = insert_each(

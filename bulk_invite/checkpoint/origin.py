@@ -17,7 +17,7 @@ import orjson
 from sqlalchemy import Connection
 
 from bulk_invite.checkpoint.generation import Generation, Stamp
-from bulk_invite.errors import CheckpointError
+from bulk_invite.domain.errors import CheckpointError
 
 _LENGTH: Final = 256
 """Bytes of the file, always: what is written over in place is within one sector, old or new."""

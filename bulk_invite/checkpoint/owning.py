@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, bindparam, insert, update
 
 from bulk_invite.checkpoint.schema import about
-from bulk_invite.errors import CheckpointError
-from bulk_invite.journal import Owner
+from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.events import Owner
 
 
 def merged(known: Mapping[str, str], owner: Owner, name: str) -> Owner | None:

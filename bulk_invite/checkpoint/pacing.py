@@ -11,8 +11,8 @@ from sqlalchemy import Column, ColumnElement, Connection, Select, case, delete, 
 
 from bulk_invite.checkpoint import gaps
 from bulk_invite.checkpoint.schema import log, pacing
-from bulk_invite.doubt import LATE
-from bulk_invite.journal import NOT_SENT, WITHOUT_CALL, PacingMemory
+from bulk_invite.domain.events import NOT_SENT, WITHOUT_CALL, PacingMemory
+from bulk_invite.domain.findings import LATE
 
 THROTTLED: Final = "throttled"
 

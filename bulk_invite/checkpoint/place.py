@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bulk_invite.checkpoint.database import Database
 from bulk_invite.checkpoint.sqlite import SqliteFile
-from bulk_invite.errors import CheckpointError, UsageError
+from bulk_invite.domain.errors import CheckpointError, UsageError
 
 
 def database_at(place: str | Path, schema: str) -> Database:

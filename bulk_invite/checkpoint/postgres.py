@@ -27,8 +27,8 @@ from bulk_invite.checkpoint.schema import about, metadata
 from bulk_invite.checkpoint.schema_examination import advisory_holders, require_rights, require_usable
 from bulk_invite.checkpoint.sqlite import SqliteFile
 from bulk_invite.checkpoint.watchdog import Watchdog
-from bulk_invite.errors import CheckpointError, CheckpointHeldError
-from bulk_invite.journal import Owner
+from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError
+from bulk_invite.domain.events import Owner
 
 _PAGE: Final = 1000
 """Rows copied at a time."""

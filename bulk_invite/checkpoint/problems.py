@@ -25,9 +25,9 @@ from sqlalchemy import (
 
 from bulk_invite.checkpoint.encoding import decode_errors
 from bulk_invite.checkpoint.schema import invitations, runs, unsent_rows
-from bulk_invite.invitation import Position
-from bulk_invite.journal import Failure, Problem
-from bulk_invite.outcome import State
+from bulk_invite.domain.events import Failure, Problem
+from bulk_invite.domain.rows import Position
+from bulk_invite.domain.verdicts import State
 
 MOST_PROBLEMS: Final = 200
 

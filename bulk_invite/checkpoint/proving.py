@@ -13,8 +13,8 @@ from bulk_invite.checkpoint import evidence, gaps, over_time, pacing, problems
 from bulk_invite.checkpoint.problems import OTHER, RowKeys
 from bulk_invite.checkpoint.schema import VERSION, findings, invitations, log, unsent_rows
 from bulk_invite.claims import Figures
-from bulk_invite.journal import Owner
-from bulk_invite.outcome import State
+from bulk_invite.domain.events import Owner
+from bulk_invite.domain.verdicts import State
 from bulk_invite.proof import Group, LookUps, Open, Proof
 
 _MOST_GROUPS: Final = 100

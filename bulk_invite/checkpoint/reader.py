@@ -16,10 +16,10 @@ from bulk_invite.checkpoint.encoding import decode_errors
 from bulk_invite.checkpoint.gaps import Gap
 from bulk_invite.checkpoint.place import database_at
 from bulk_invite.checkpoint.schema import findings, invitations, log, runs, unsent_rows
-from bulk_invite.errors import CheckpointError
-from bulk_invite.invitation import Position
-from bulk_invite.journal import Failure, Overview, Owner, Problem, Record
-from bulk_invite.outcome import State
+from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.events import Failure, Overview, Owner, Problem, Record
+from bulk_invite.domain.rows import Position
+from bulk_invite.domain.verdicts import State
 from bulk_invite.proof import Proof
 
 _PAGE: Final = 1000

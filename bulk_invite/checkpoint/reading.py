@@ -14,9 +14,9 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, s
 
 from bulk_invite.checkpoint import indexes
 from bulk_invite.checkpoint.schema import invitations, marks, unsent_rows, watermarks
-from bulk_invite.invitation import Position
-from bulk_invite.journal import Arrived, Mark
-from bulk_invite.outcome import State
+from bulk_invite.domain.events import Arrived, Mark
+from bulk_invite.domain.rows import Position
+from bulk_invite.domain.verdicts import State
 
 _TO_SEND: Final = [State.PENDING.value, State.IN_DOUBT.value, State.DEFERRED.value]
 

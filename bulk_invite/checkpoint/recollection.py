@@ -15,8 +15,8 @@ from sqlalchemy import Connection, exists, func, insert, select
 from bulk_invite.checkpoint import noting, recording
 from bulk_invite.checkpoint.generation import Generation
 from bulk_invite.checkpoint.schema import invitations, log, runs
-from bulk_invite.invitation import Invitation
-from bulk_invite.journal import Event, Sent
+from bulk_invite.domain.events import Event, Sent
+from bulk_invite.domain.rows import Invitation
 
 _MOST: Final = 20_000
 """Events, and rows, that are kept: some ten megabytes, and all of a day with the daily quota of 10,000."""

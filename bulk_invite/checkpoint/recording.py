@@ -23,9 +23,9 @@ from bulk_invite.checkpoint import gaps, indexes
 from bulk_invite.checkpoint.bulk import CHANGE, field, field_for, insert_each, parameters
 from bulk_invite.checkpoint.encoding import encode_errors, encode_evidence
 from bulk_invite.checkpoint.schema import findings, invitations, log, runs
-from bulk_invite.doubt import Found
-from bulk_invite.journal import Answered, Event, Sent
-from bulk_invite.outcome import State
+from bulk_invite.domain.events import Answered, Event, Sent
+from bulk_invite.domain.findings import Found
+from bulk_invite.domain.verdicts import State
 
 RECOVERED: Final = "recovered"
 """Outcome, in the log, of an intent that was lost with what an older checkpoint lacks."""

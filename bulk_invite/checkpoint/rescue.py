@@ -15,7 +15,7 @@ from typing import Final
 from bulk_invite.checkpoint.generation import Generation
 from bulk_invite.checkpoint.origin import FileOrigin, beside
 from bulk_invite.checkpoint.standing import KEY, Standing, generation_of
-from bulk_invite.errors import CheckpointError
+from bulk_invite.domain.errors import CheckpointError
 
 _FROM: Final = "saved_from"
 """In the table `about` of a copy: what `KEY` was."""

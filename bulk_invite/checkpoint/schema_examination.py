@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import psycopg
 
-from bulk_invite.clock import utc_text
-from bulk_invite.errors import CheckpointError
+from bulk_invite.domain.clock import utc_text
+from bulk_invite.domain.errors import CheckpointError
 
 _HOLDERS: Final = """
 SELECT pid, host(client_addr), application_name, extract(epoch FROM backend_start)::float8

@@ -29,8 +29,8 @@ from bulk_invite.checkpoint.identity import require_no_mount, require_one_name
 from bulk_invite.checkpoint.looking import BUSY_TIMEOUT, open_to_look
 from bulk_invite.checkpoint.origin import FileOrigin, beside
 from bulk_invite.checkpoint.standing import note_standing, require_log_here, standing_of
-from bulk_invite.errors import CheckpointError
-from bulk_invite.journal import Owner
+from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.events import Owner
 
 _log = structlog.get_logger()
 

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, delete, insert, select
 from bulk_invite.checkpoint.identity import Inode, has_content, inode_of, log_of
 from bulk_invite.checkpoint.origin import beside
 from bulk_invite.checkpoint.schema import about
-from bulk_invite.errors import CheckpointError
+from bulk_invite.domain.errors import CheckpointError
 
 KEY: Final = "file"
 """In the table `about`."""

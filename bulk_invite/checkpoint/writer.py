@@ -26,11 +26,21 @@ from bulk_invite.checkpoint.schema import (
     runs,
     unsent_rows,
 )
-from bulk_invite.doubt import DoubtfulRow, SettledRow
-from bulk_invite.errors import CheckpointError
-from bulk_invite.invitation import Invitation, Position, Rejection
-from bulk_invite.journal import Admission, Arrived, Change, Event, Mark, Owner, PacingMemory, Record, ToSend
-from bulk_invite.text_forms import TextForms
+from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.events import (
+    Admission,
+    Arrived,
+    Change,
+    Event,
+    Mark,
+    Owner,
+    PacingMemory,
+    Record,
+    ToSend,
+)
+from bulk_invite.domain.findings import DoubtfulRow, SettledRow
+from bulk_invite.domain.rows import Invitation, Position, Rejection
+from bulk_invite.domain.text_forms import TextForms
 
 
 class CheckpointWriter:

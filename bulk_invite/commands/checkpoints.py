@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from bulk_invite.clock import utc_text
-from bulk_invite.errors import BulkInviteError, CheckpointError, CheckpointHeldError
+from bulk_invite.domain.clock import utc_text
+from bulk_invite.domain.errors import BulkInviteError, CheckpointError, CheckpointHeldError
 from bulk_invite.settings import Settings
 from bulk_invite.sources.waiting import wait
 

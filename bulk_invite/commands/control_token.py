@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from bulk_invite.configuration import CONTROL_TOKEN
-from bulk_invite.errors import UsageError
+from bulk_invite.domain.errors import UsageError
 from bulk_invite.settings import Settings
 
 _log = structlog.get_logger()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from bulk_invite.commands.descriptors import make_room
 from bulk_invite.commands.pacing import limits_of
 from bulk_invite.crew import MOST, InFlight
-from bulk_invite.errors import UsageError
+from bulk_invite.domain.errors import UsageError
 from bulk_invite.forms import LEAST_RATE
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.run_status import Rate

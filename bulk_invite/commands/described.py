@@ -8,12 +8,12 @@ from typing import Final
 
 import anyio
 
-from bulk_invite.clock import utc_text
 from bulk_invite.commands.look import Seen
+from bulk_invite.domain.clock import utc_text
+from bulk_invite.domain.events import Failure, Problem
+from bulk_invite.domain.remedies import mend_of
+from bulk_invite.domain.verdicts import State
 from bulk_invite.health_view import HealthView
-from bulk_invite.journal import Failure, Problem
-from bulk_invite.mends import mend_of
-from bulk_invite.outcome import State
 from bulk_invite.pacing.pacer import PacingView
 from bulk_invite.progress import Progress, day_remaining, rounded
 from bulk_invite.report import Tally

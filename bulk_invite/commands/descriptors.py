@@ -10,7 +10,7 @@ import resource
 from typing import Final
 
 from bulk_invite.control.connections import MOST
-from bulk_invite.errors import UsageError
+from bulk_invite.domain.errors import UsageError
 from bulk_invite.settings import Settings
 
 _OTHERS: Final = 100

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import orjson
 import typer
 
-from bulk_invite.errors import ControlError, UsageError
+from bulk_invite.domain.errors import ControlError, UsageError
 from bulk_invite.health_file import is_live, read
 from bulk_invite.logs import escaped, escaped_json
 from bulk_invite.options import with_settings

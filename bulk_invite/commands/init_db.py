@@ -9,7 +9,7 @@ import typer
 
 from bulk_invite import logs
 from bulk_invite.commands.sources import outcome_table, require_databases
-from bulk_invite.errors import UsageError
+from bulk_invite.domain.errors import UsageError
 from bulk_invite.options import with_settings
 from bulk_invite.settings import Settings
 

@@ -12,7 +12,6 @@ import structlog
 from anyio.to_thread import run_sync
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.clock import Clock
 from bulk_invite.commands.binding import MaybeKeyed, bind
 from bulk_invite.commands.pacing import make_governor
 from bulk_invite.commands.service import WAITS, endpoint_of, make_look_up
@@ -20,12 +19,13 @@ from bulk_invite.commit import Committer
 from bulk_invite.crew import InFlight
 from bulk_invite.deliver import Deliverer, Surroundings
 from bulk_invite.departure import Patience
+from bulk_invite.domain.clock import Clock
+from bulk_invite.domain.denials import PermissionGuard
 from bulk_invite.observer import Observer
 from bulk_invite.outage import STREAK
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.partner_central import PartnerCentral
-from bulk_invite.permission import PermissionGuard
 from bulk_invite.report import Report
 from bulk_invite.resolver import Resolver
 from bulk_invite.settings import Settings

@@ -13,9 +13,9 @@ import anyio
 
 from bulk_invite.commands.checkpoints import open_reader
 from bulk_invite.commands.detached import detached
-from bulk_invite.errors import CheckpointError
-from bulk_invite.journal import Failure, Owner, Problem
-from bulk_invite.outcome import State
+from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.events import Failure, Owner, Problem
+from bulk_invite.domain.verdicts import State
 from bulk_invite.settings import Settings
 
 _EVERY: Final = 2.0

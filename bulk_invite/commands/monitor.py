@@ -10,16 +10,16 @@ from typing import Final, Literal
 
 import anyio
 
-from bulk_invite.clock import utc_text
 from bulk_invite.commands.checkpoints import database_of
 from bulk_invite.commands.controls import RunControls
 from bulk_invite.commands.described import with_all_rows, with_condition, with_pacing, with_rows, with_seen
 from bulk_invite.commands.look import Look
 from bulk_invite.commands.pacing import limits_of
 from bulk_invite.commands.service import endpoint_of
+from bulk_invite.domain.clock import utc_text
+from bulk_invite.domain.verdicts import State
 from bulk_invite.health import Health
 from bulk_invite.history import Calls, History
-from bulk_invite.outcome import State
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.progress import Progress
 from bulk_invite.report import Tally

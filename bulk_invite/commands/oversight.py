@@ -15,7 +15,7 @@ from anyio.to_thread import run_sync
 from bulk_invite.commands.control_token import control_token
 from bulk_invite.commands.controls import RunControls
 from bulk_invite.commands.monitor import Monitor
-from bulk_invite.errors import BulkInviteError
+from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.forms import host_and_port
 from bulk_invite.health import Health
 from bulk_invite.health_file import HealthFile

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from bulk_invite.clock import Clock
-from bulk_invite.errors import UsageError
-from bulk_invite.journal import PacingMemory
+from bulk_invite.domain.clock import Clock
+from bulk_invite.domain.errors import UsageError
+from bulk_invite.domain.events import PacingMemory
 from bulk_invite.pacing.forecast import Forecast, forecast
 from bulk_invite.pacing.governor import Governor, Limits
 from bulk_invite.pacing.parking import DailyLimits

@@ -11,7 +11,7 @@ import orjson
 import typer
 
 from bulk_invite.commands.checkpoints import CHECKPOINT_SETTINGS, open_reader
-from bulk_invite.errors import UsageError
+from bulk_invite.domain.errors import UsageError
 from bulk_invite.logs import escaped, escaped_json
 from bulk_invite.options import with_settings
 from bulk_invite.proof import Proof

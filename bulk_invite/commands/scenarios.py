@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bulk_invite.commands.pacing import limits_of
-from bulk_invite.errors import UsageError
+from bulk_invite.domain.errors import UsageError
 from bulk_invite.pacing.governor import Limits
 from bulk_invite.settings import Settings
 from bulk_invite.simulation import comparison

@@ -14,14 +14,14 @@ from rich.console import Console
 from rich.prompt import Confirm
 
 from bulk_invite import logs
-from bulk_invite.addresses import origin
 from bulk_invite.commands.checkpoints import database_of
 from bulk_invite.commands.descriptors import make_room
 from bulk_invite.commands.logging import configure_logs
 from bulk_invite.commands.pacing import limits_of
 from bulk_invite.commands.sources import open_outcomes, open_sources, require_databases, shown
 from bulk_invite.commands.validator import make_validator
-from bulk_invite.errors import EXIT_STOPPED, UsageError
+from bulk_invite.domain.errors import EXIT_STOPPED, UsageError
+from bulk_invite.domain.urls import origin
 from bulk_invite.options import Sources, with_settings
 from bulk_invite.settings import SEND, Settings
 from bulk_invite.sources.ndjson import STDIN

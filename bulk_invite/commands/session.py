@@ -34,9 +34,9 @@ from bulk_invite.commands.sources import open_followed, open_outcomes
 from bulk_invite.commands.validator import make_validator
 from bulk_invite.commands.watching import watch_health
 from bulk_invite.deliver import Deliverer
+from bulk_invite.domain.verdicts import State
 from bulk_invite.following import Followed, Following
 from bulk_invite.health import Health
-from bulk_invite.outcome import State
 from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
 from bulk_invite.progress import Progress
 from bulk_invite.report import Report, Tally

@@ -18,11 +18,11 @@ from bulk_invite.commands.service import claim, connected, endpoint_of, make_loo
 from bulk_invite.commands.signals import heeding_signals
 from bulk_invite.commands.sources import Source
 from bulk_invite.commands.validator import make_validator
-from bulk_invite.doubt import DoubtfulRow, SettledRow, may_have_left_by
-from bulk_invite.errors import BulkInviteError, SourceError
+from bulk_invite.domain.errors import BulkInviteError, SourceError
+from bulk_invite.domain.findings import DoubtfulRow, SettledRow, may_have_left_by
+from bulk_invite.domain.rows import Invitation, Position, Row
+from bulk_invite.domain.verdicts import State
 from bulk_invite.intake import KeyedSource
-from bulk_invite.invitation import Invitation, Position, Row
-from bulk_invite.outcome import State
 from bulk_invite.reconcile import Reconciliation
 from bulk_invite.settings import Settings
 from bulk_invite.sources.ndjson import STDIN, NdjsonSource

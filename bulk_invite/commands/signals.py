@@ -12,7 +12,7 @@ import anyio
 import anyio.lowlevel
 import structlog
 
-from bulk_invite.errors import EXIT_INTERRUPTED, BulkInviteError
+from bulk_invite.domain.errors import EXIT_INTERRUPTED, BulkInviteError
 from bulk_invite.stop import StopSwitch
 
 _log = structlog.get_logger()

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from bulk_invite.errors import UsageError
+from bulk_invite.domain.errors import UsageError
 
 EXAMPLES: Final = """
 Examples:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from bulk_invite.commands.waits import UNREACHABLE
-from bulk_invite.errors import UsageError
+from bulk_invite.domain.errors import UsageError
+from bulk_invite.domain.rows import Row
 from bulk_invite.following import Followed
 from bulk_invite.forms import is_database, may_be_address
-from bulk_invite.invitation import Row
 from bulk_invite.settings import Settings
 from bulk_invite.sources.directory import FollowedDirectory
 from bulk_invite.sources.files import printable

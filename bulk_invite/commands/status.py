@@ -13,17 +13,17 @@ import orjson
 import typer
 
 from bulk_invite import logs
-from bulk_invite.clock import utc_text
 from bulk_invite.commands.checkpoints import CHECKPOINT_SETTINGS, open_reader, tell_older
 from bulk_invite.commands.summary import Summary, show_values
 from bulk_invite.commands.table_cells import cell
 from bulk_invite.commands.watch import watch_status
-from bulk_invite.durations import parse_duration
-from bulk_invite.errors import UsageError
-from bulk_invite.journal import Overview, PacingMemory, Record
+from bulk_invite.domain.clock import utc_text
+from bulk_invite.domain.durations import parse_duration
+from bulk_invite.domain.errors import UsageError
+from bulk_invite.domain.events import Overview, PacingMemory, Record
+from bulk_invite.domain.verdicts import State
 from bulk_invite.logs import escaped_json
 from bulk_invite.options import with_settings
-from bulk_invite.outcome import State
 from bulk_invite.progress import day_remaining
 from bulk_invite.settings import Settings
 

@@ -12,7 +12,6 @@ import anyio
 import structlog
 
 from bulk_invite.checkpoint.recollection import Recollection
-from bulk_invite.clock import utc_text
 from bulk_invite.commands.descriptors import make_room
 from bulk_invite.commands.logging import configure_logs
 from bulk_invite.commands.oversight import Oversight
@@ -21,7 +20,8 @@ from bulk_invite.commands.session import Session
 from bulk_invite.commands.signals import break_off_for_sure
 from bulk_invite.commands.validator import make_validator
 from bulk_invite.commands.waits import UNREACHABLE
-from bulk_invite.errors import (
+from bulk_invite.domain.clock import utc_text
+from bulk_invite.domain.errors import (
     BulkInviteError,
     CheckpointError,
     CheckpointHeldError,

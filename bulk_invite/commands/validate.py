@@ -15,7 +15,7 @@ import typer
 from bulk_invite import logs, service_model
 from bulk_invite.commands.sources import SOURCE_SETTINGS, Source, open_sources
 from bulk_invite.commands.validator import make_validator
-from bulk_invite.invitation import Position, Rejection, Row, RowError
+from bulk_invite.domain.rows import Position, Rejection, Row, RowError
 from bulk_invite.options import Sources, with_settings
 from bulk_invite.results import Results
 from bulk_invite.settings import Settings

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from bulk_invite.commands.summary import show_values, table_of
-from bulk_invite.errors import CheckpointError
+from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.logs import escaped
 from bulk_invite.sources.waiting import wait
 

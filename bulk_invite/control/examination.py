@@ -8,7 +8,7 @@ from enum import Enum, auto
 from http.client import HTTPConnection, HTTPException
 from typing import Final
 
-from bulk_invite.errors import ControlError
+from bulk_invite.domain.errors import ControlError
 
 _PATIENCE: Final = 2.0
 

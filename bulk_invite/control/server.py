@@ -20,7 +20,7 @@ from bulk_invite.control.connection import Connection
 from bulk_invite.control.connections import Connections
 from bulk_invite.control.guard import Refusal, check_host
 from bulk_invite.control.pages import POLICY
-from bulk_invite.errors import ControlError
+from bulk_invite.domain.errors import ControlError
 
 _log = structlog.get_logger()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from bulk_invite.domain.rows import RowError
 from bulk_invite.emulator.answers import Answer, refusal
 from bulk_invite.emulator.calls import UNREADABLE
-from bulk_invite.invitation import RowError
 from bulk_invite.service_model import ServiceModel
 from bulk_invite.validation import ShapeValidator
 

@@ -14,12 +14,12 @@ import anyio
 import orjson
 import typer
 
-from bulk_invite.durations import format_duration, parse_duration
+from bulk_invite.domain.durations import format_duration, parse_duration
+from bulk_invite.domain.errors import BulkInviteError, UsageError
 from bulk_invite.emulator.credentials import Credential
 from bulk_invite.emulator.flag import Flag, Form, flags
 from bulk_invite.emulator.options import FaultOptions, Options
 from bulk_invite.emulator.rate_trace import RateTrace
-from bulk_invite.errors import BulkInviteError, UsageError
 
 EPILOG: Final = """\
 Rehearse a backfill at one call per second with a few broken connections:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 from typing import Any
 
+from bulk_invite.domain.tokens import body_hash, canonical_json
 from bulk_invite.emulator.answers import Answer, refusal, success, throttled
 from bulk_invite.emulator.book import Book
 from bulk_invite.emulator.calls import Call
@@ -29,7 +30,6 @@ from bulk_invite.emulator.checks import RequestCheck
 from bulk_invite.emulator.entries import InvitationEntry
 from bulk_invite.emulator.names import invitation_arn, invitation_id
 from bulk_invite.emulator.options import Options
-from bulk_invite.tokens import body_hash, canonical_json
 
 
 @dataclass(frozen=True, slots=True)

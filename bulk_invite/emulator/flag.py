@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from enum import Enum, auto
 from typing import Any
 
-from bulk_invite.errors import UsageError
+from bulk_invite.domain.errors import UsageError
 
 
 class Form(Enum):

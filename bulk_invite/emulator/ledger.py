@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.emulator.entries import HEADER, CallEntry, InvitationEntry, read_entry
-from bulk_invite.errors import BulkInviteError
 
 _BLOCK: Final = 1 << 20
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
+from bulk_invite.domain.errors import UsageError
 from bulk_invite.emulator.credentials import Credential
 from bulk_invite.emulator.flag import Form, check_all, told
 from bulk_invite.emulator.rate_trace import RateTrace
-from bulk_invite.errors import UsageError
 
 _LAST_PORT: Final = 65535
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from operator import itemgetter
 
-from bulk_invite.durations import parse_duration
-from bulk_invite.errors import UsageError
+from bulk_invite.domain.durations import parse_duration
+from bulk_invite.domain.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)

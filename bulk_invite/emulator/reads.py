@@ -13,6 +13,8 @@ from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from bulk_invite.domain.rows import RowError
+from bulk_invite.domain.tokens import body_hash, canonical_json
 from bulk_invite.emulator.answers import Answer, refusal, success, throttled
 from bulk_invite.emulator.book import Book, Invited
 from bulk_invite.emulator.buckets import TokenBucket
@@ -20,8 +22,6 @@ from bulk_invite.emulator.calls import Call
 from bulk_invite.emulator.checks import RequestCheck, invalid
 from bulk_invite.emulator.entries import InvitationEntry
 from bulk_invite.emulator.options import Options
-from bulk_invite.invitation import RowError
-from bulk_invite.tokens import body_hash, canonical_json
 
 _EXPIRES_AFTER: Final = 15 * 86400.0
 _PAGE: Final = 100

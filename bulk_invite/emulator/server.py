@@ -13,6 +13,7 @@ from typing import Any, Final
 import anyio
 from aiohttp import web
 
+from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.emulator.answers import refusal
 from bulk_invite.emulator.book import Book
 from bulk_invite.emulator.calls import Call
@@ -23,7 +24,6 @@ from bulk_invite.emulator.options import Options
 from bulk_invite.emulator.partner_central import PartnerCentral
 from bulk_invite.emulator.signatures import SignedRequest
 from bulk_invite.emulator.wire import hang_up, has_gone, response
-from bulk_invite.errors import BulkInviteError
 from bulk_invite.service_model import load
 
 # Slow answers are not waited for: a test server has to be gone at once when it is told to.

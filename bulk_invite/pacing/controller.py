@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from bulk_invite.outcome import Signal
+from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing import growth
 from bulk_invite.pacing.sample import Cluster, Sample
 

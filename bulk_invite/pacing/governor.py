@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bulk_invite.journal import PacingMemory
-from bulk_invite.outcome import Signal
+from bulk_invite.domain.events import PacingMemory
+from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.controller import REUSED, Phase, RateController, RateLimits
 from bulk_invite.pacing.forecast import forecast
 from bulk_invite.pacing.parking import DailyLimits, Park, Parking, Permit, Why

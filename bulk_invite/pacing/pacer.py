@@ -11,9 +11,9 @@ from typing import Final
 import anyio
 import structlog
 
-from bulk_invite.clock import Clock
-from bulk_invite.journal import PacingMemory
-from bulk_invite.outcome import Signal
+from bulk_invite.domain.clock import Clock
+from bulk_invite.domain.events import PacingMemory
+from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.limiter import Limiter
 from bulk_invite.pacing.parking import Park, Permit, Why

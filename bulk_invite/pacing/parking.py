@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from bulk_invite.outcome import Signal
+from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.controller import LONGEST_RETRY_AFTER, SILENCE
 from bulk_invite.pacing.window import RollingWindow
 

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from botocore.parsers import ResponseParserError
 
-from bulk_invite.classify import ODD_ID
-from bulk_invite.doubt import Content, Listed, Page
-from bulk_invite.invitation import RowError
-from bulk_invite.outcome import HttpAnswer, NoAnswer
+from bulk_invite.domain.classify import ODD_ID
+from bulk_invite.domain.findings import Content, Listed, Page
+from bulk_invite.domain.rows import RowError
+from bulk_invite.domain.verdicts import HttpAnswer, NoAnswer
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.$\[\]-]{1,200}")
 """What a code or a FieldName of the service looks like; anything else might repeat a value of the row, or

@@ -17,19 +17,19 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from bulk_invite.classify import CREDENTIALS_REFUSED, PROXY_UNREACHABLE, UNASKED, WITHHELD, classify
-from bulk_invite.clearance import Clearance
-from bulk_invite.doubt import Content, Page
-from bulk_invite.errors import SenderError
-from bulk_invite.fault import Fault
-from bulk_invite.journal import Owner
-from bulk_invite.masking import Vocabulary, censored, without_words
-from bulk_invite.outcome import (
+from bulk_invite.domain.classify import CREDENTIALS_REFUSED, PROXY_UNREACHABLE, UNASKED, WITHHELD, classify
+from bulk_invite.domain.clearance import Clearance
+from bulk_invite.domain.errors import SenderError
+from bulk_invite.domain.events import Owner
+from bulk_invite.domain.findings import Content, Page
+from bulk_invite.domain.sender_fault import Fault
+from bulk_invite.domain.verdicts import (
     Answer,
     NoAnswer,
     SenderRefused,
     Unreachable,
 )
+from bulk_invite.masking import Vocabulary, censored, without_words
 from bulk_invite.partner_central.answers import (
     content,
     identifier,

@@ -24,7 +24,7 @@ from botocore.loaders import Loader, create_loader
 from botocore.utils import get_environ_proxies
 
 from bulk_invite import service_model
-from bulk_invite.errors import BulkInviteError
+from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.masking import vocabulary_of
 from bulk_invite.partner_central.client import PartnerCentral
 from bulk_invite.partner_central.credentials import Search

@@ -15,9 +15,9 @@ from typing import Final
 from botocore import exceptions as sdk
 from botocore.credentials import CredentialProvider, Credentials
 
-from bulk_invite.classify import CREDENTIALS_NOT_RENEWED, CREDENTIALS_REFUSED, classify
-from bulk_invite.fault import Fault, Heal
-from bulk_invite.outcome import Denied, Doubtful, NoAnswer, Throttled, Unreachable
+from bulk_invite.domain.classify import CREDENTIALS_NOT_RENEWED, CREDENTIALS_REFUSED, classify
+from bulk_invite.domain.sender_fault import Fault, Heal
+from bulk_invite.domain.verdicts import Denied, Doubtful, NoAnswer, Throttled, Unreachable
 from bulk_invite.partner_central.answers import plain, refusal, silence
 from bulk_invite.partner_central.places import (
     WORDS,

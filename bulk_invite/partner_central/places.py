@@ -9,7 +9,7 @@ from typing import Final
 from botocore import exceptions as sdk
 from dateutil.parser import ParserError  # type: ignore[import-untyped]  # the SDK reads times by it
 
-from bulk_invite.fault import Fault, Heal
+from bulk_invite.domain.sender_fault import Fault, Heal
 from bulk_invite.partner_central.setup import CONFIGURATION, Setup
 
 _NOT_TEXT: Final = (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError, KeyError)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from botocore.httpsession import ProxyConfiguration
 
-from bulk_invite.fault import Fault, Heal
+from bulk_invite.domain.sender_fault import Fault, Heal
 from bulk_invite.partner_central.places import WORDS
 from bulk_invite.partner_central.setup import Setup
 

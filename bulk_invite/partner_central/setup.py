@@ -9,7 +9,7 @@ from typing import Final
 
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES as SDK_SETTINGS
 
-from bulk_invite.fault import Heal
+from bulk_invite.domain.sender_fault import Heal
 
 CONFIGURATION: Final = "the AWS configuration (AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE)"
 

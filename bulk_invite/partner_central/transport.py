@@ -21,8 +21,8 @@ from aiobotocore.httpsession import AIOHTTPSession
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_writer import StreamWriter
 
-from bulk_invite.clearance import Clearance
-from bulk_invite.errors import CheckpointError
+from bulk_invite.domain.clearance import Clearance
+from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.partner_central.bounded import BoundedResponse
 from bulk_invite.partner_central.tls import checked
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from bulk_invite.errors import ReportError, UsageError
+from bulk_invite.domain.errors import ReportError, UsageError
 from bulk_invite.reporting.page import GENERATOR
 
 _HEAD: Final = 2000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from bulk_invite.mends import mend_of
-from bulk_invite.outcome import State
+from bulk_invite.domain.remedies import mend_of
+from bulk_invite.domain.verdicts import State
 from bulk_invite.progress import clock_text
 from bulk_invite.proof import Group, Proof
 from bulk_invite.reporting.charts import calls_chart, created_chart, throttled_chart

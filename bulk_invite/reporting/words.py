@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from bulk_invite.outcome import State
+from bulk_invite.domain.verdicts import State
 from bulk_invite.proof import UNANSWERED, Proof
 
 MEANINGS: Final = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from bulk_invite.errors import ServiceModelError
+from bulk_invite.domain.errors import ServiceModelError
 
 FOLDER = Path(__file__).parent
 """Root in botocore's loader layout (`<service>/<version>/service-2.json`)."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from bulk_invite.errors import BulkInviteError
+from bulk_invite.domain.errors import BulkInviteError
 
 PATIENCE: Final = 120.0
 """Seconds until a program that should have ended is given up."""

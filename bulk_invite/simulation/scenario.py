@@ -23,12 +23,12 @@ from typing import Annotated, Any, Final
 import typer
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from bulk_invite.durations import parse_duration
+from bulk_invite.domain.durations import parse_duration
+from bulk_invite.domain.errors import UsageError
 from bulk_invite.emulator.command import options_of
 from bulk_invite.emulator.flag import flags
 from bulk_invite.emulator.limits import allowance
 from bulk_invite.emulator.options import Options
-from bulk_invite.errors import UsageError
 
 _SENDER: Final = frozenset({"rate", "max_rate", "daily_quota", "pace", "probe_interval"})
 """Settings of `send` that a simulated sender heeds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from bulk_invite.outcome import Signal
+from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor, Limits
 from bulk_invite.pacing.parking import Permit
 from bulk_invite.pacing.window import RollingWindow

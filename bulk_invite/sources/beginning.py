@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from bulk_invite.errors import SourceError
+from bulk_invite.domain.errors import SourceError
 from bulk_invite.sources.change import FileChangedError
 from bulk_invite.sources.compressed import CompressedDataError, packed_as
 from bulk_invite.sources.files import printable

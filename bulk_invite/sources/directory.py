@@ -18,8 +18,8 @@ from typing import Final
 
 import structlog
 
-from bulk_invite.errors import SourceError
-from bulk_invite.invitation import Row
+from bulk_invite.domain.errors import SourceError
+from bulk_invite.domain.rows import Row
 from bulk_invite.sources.files import printable, reason, unopened
 from bulk_invite.sources.ndjson import NdjsonSource
 from bulk_invite.sources.waiting import wait

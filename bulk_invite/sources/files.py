@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from bulk_invite.errors import SourceError
+from bulk_invite.domain.errors import SourceError
 
 BLOCK_BYTES: Final = 64 * 1024
 """How much is read at a time."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from bulk_invite.invitation import Position, Row
+from bulk_invite.domain.rows import Position, Row
 
 MAX_LINE_BYTES: Final = 1024 * 1024
 """The longest line that is read, without its line ending."""

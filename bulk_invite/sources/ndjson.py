@@ -19,8 +19,8 @@ from typing import Final
 
 import structlog
 
-from bulk_invite.errors import SourceError
-from bulk_invite.invitation import Row
+from bulk_invite.domain.errors import SourceError
+from bulk_invite.domain.rows import Row
 from bulk_invite.sources.beginning import DEFECTS, ForeignFormatError, only_rows, refusal
 from bulk_invite.sources.change import FileChangedError, unchanged_blocks
 from bulk_invite.sources.compressed import unpack

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable, Generator
 from typing import Final
 
-from bulk_invite.errors import SourceError
-from bulk_invite.invitation import Row
+from bulk_invite.domain.errors import SourceError
+from bulk_invite.domain.rows import Row
 from bulk_invite.sources.ndjson import NdjsonSource
 from bulk_invite.sources.waiting import STOP_CHECK
 

@@ -11,7 +11,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from bulk_invite.addresses import origins_only
+from bulk_invite.domain.urls import origins_only
 
 _log = structlog.get_logger()
 

@@ -16,9 +16,9 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from bulk_invite.invitation import Rejection
-from bulk_invite.journal import Admission, Answered, Duplicate, ToSend
-from bulk_invite.outcome import State
+from bulk_invite.domain.events import Admission, Answered, Duplicate, ToSend
+from bulk_invite.domain.rows import Rejection
+from bulk_invite.domain.verdicts import State
 from bulk_invite.run_status import RunStatus
 from bulk_invite.telemetry.bounded import BoundedCodes
 from bulk_invite.telemetry.moment import Moment

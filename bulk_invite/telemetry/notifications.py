@@ -13,7 +13,7 @@ import anyio
 import orjson
 import structlog
 
-from bulk_invite.backoff import Backoff
+from bulk_invite.domain.backoff import Backoff
 from bulk_invite.run_status import RunState, RunStatus
 
 _log = structlog.get_logger()

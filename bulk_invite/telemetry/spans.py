@@ -16,14 +16,14 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, Status, StatusCode
 
-from bulk_invite.invitation import Invitation
-from bulk_invite.journal import Admission, Answered, ToSend
-from bulk_invite.outcome import State
+from bulk_invite.domain.events import Admission, Answered, ToSend
+from bulk_invite.domain.rows import Invitation
+from bulk_invite.domain.verdicts import State
 from bulk_invite.telemetry.delivery import Delivery
 
 _log = structlog.get_logger()
 
-_NAME: Final = "bulk_invite.invitation"
+_NAME: Final = "bulk_invite.domain.rows"
 
 _MOST_OPEN: Final = 4096
 """A row that is put aside stays open for hours: then the oldest gives way. Some 4 KB each."""
@@ -89,7 +89,7 @@ class Tracing:
         if opened is None:
             return
         known = {
-            "bulk_invite.outcome": answered.outcome,
+            "bulk_invite.domain.verdicts": answered.outcome,
             "bulk_invite.code": answered.code,
             "aws.request_id": answered.request_id,
         }

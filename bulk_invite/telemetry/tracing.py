@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from bulk_invite.errors import UsageError
+from bulk_invite.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from bulk_invite.telemetry.spans import Tracing

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic_core import CoreConfig, CoreSchema, SchemaError, SchemaValidator, ValidationError, core_schema
 
-from bulk_invite.errors import ServiceModelError
+from bulk_invite.domain.errors import ServiceModelError
 from bulk_invite.validation.shapes import Choice, Listing, Record, Scalar, Shape, Text
 
 

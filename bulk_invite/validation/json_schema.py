@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from bulk_invite.invitation import METADATA
+from bulk_invite.domain.rows import METADATA
 from bulk_invite.service_model import REQUEST, ServiceModel
 from bulk_invite.validation.shapes import (
     MAY_BE_ABSENT,

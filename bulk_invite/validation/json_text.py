@@ -22,7 +22,7 @@ from itertools import islice
 
 import orjson
 
-from bulk_invite.invitation import RowError
+from bulk_invite.domain.rows import RowError
 from bulk_invite.validation.places import step
 from bulk_invite.validation.shapes import Shape
 

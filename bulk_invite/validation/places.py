@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from operator import itemgetter
 from typing import TypeAlias
 
-from bulk_invite.invitation import METADATA
+from bulk_invite.domain.rows import METADATA
 from bulk_invite.validation.shapes import Listing, Record, Shape
 
 Path: TypeAlias = tuple[str | int, ...]

@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from typing import TypedDict
 
-from bulk_invite.invitation import RowError
+from bulk_invite.domain.rows import RowError
 
 _PROJECT = ("Invitation", "Payload", "OpportunityInvitation", "Project")
 _DATE = (*_PROJECT, "TargetCompletionDate")

@@ -9,10 +9,10 @@ from typing import NamedTuple, NotRequired, TypedDict, cast
 
 import orjson
 
-from bulk_invite.errors import ServiceModelError
-from bulk_invite.invitation import METADATA, Invitation, Rejection, Row, RowError
+from bulk_invite.domain.errors import ServiceModelError
+from bulk_invite.domain.rows import METADATA, Invitation, Rejection, Row, RowError
+from bulk_invite.domain.tokens import body_hash, canonical_json, derive_key_token, derive_token
 from bulk_invite.service_model import REQUEST, ServiceModel
-from bulk_invite.tokens import body_hash, canonical_json, derive_key_token, derive_token
 from bulk_invite.validation.compiled import QuickCheck
 from bulk_invite.validation.json_text import (
     NotReadableError,

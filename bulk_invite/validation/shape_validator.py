@@ -8,7 +8,7 @@ from itertools import islice
 
 from pydantic_core import ErrorDetails, ValidationError
 
-from bulk_invite.invitation import RowError
+from bulk_invite.domain.rows import RowError
 from bulk_invite.service_model import ServiceModel
 from bulk_invite.validation.compiled import compile_shape
 from bulk_invite.validation.json_text import MAX_ERRORS

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from bulk_invite.errors import ServiceModelError
+from bulk_invite.domain.errors import ServiceModelError
 from bulk_invite.service_model import ServiceModel
 from bulk_invite.validation.patterns import TextPattern, read_pattern
 

@@ -24,7 +24,7 @@ import botocore.model
 import botocore.validate
 import orjson
 
-from bulk_invite.invitation import Rejection
+from bulk_invite.domain.rows import Rejection
 from bulk_invite.service_model import FOLDER, load
 from bulk_invite.sources.ndjson import resolve
 from bulk_invite.validation import RowValidator, examples

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer
+from bulk_invite.domain.verdicts import Answer, HttpAnswer, NoAnswer
 
 REFUSED: Final = NoAnswer(("EndpointConnectionError", "ClientConnectorError"))
 NOT_CONNECTED: Final = NoAnswer(("ConnectTimeoutError", "ConnectionTimeoutError"))

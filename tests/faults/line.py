@@ -12,14 +12,14 @@ from typing import Any
 import anyio
 import orjson
 
-from bulk_invite.classify import CREDENTIALS_NOT_RENEWED, CREDENTIALS_REFUSED, WITHHELD, classify
-from bulk_invite.clearance import Clearance
-from bulk_invite.doubt import Content, Page
+from bulk_invite.domain.classify import CREDENTIALS_NOT_RENEWED, CREDENTIALS_REFUSED, WITHHELD, classify
+from bulk_invite.domain.clearance import Clearance
+from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.findings import Content, Page
+from bulk_invite.domain.verdicts import Answer, HttpAnswer, NoAnswer
 from bulk_invite.emulator import answers as emulated
 from bulk_invite.emulator.audit import CREATE
 from bulk_invite.emulator.partner_central import GET, LIST
-from bulk_invite.errors import CheckpointError
-from bulk_invite.outcome import Answer, HttpAnswer, NoAnswer
 from bulk_invite.partner_central.answers import content, page, refusal, success
 from faults.courses import NOT_CONNECTED, REFUSED, SPOILT, Course
 from faults.virtual_service import EPOCH, Attempt, Process, VirtualService

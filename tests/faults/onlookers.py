@@ -13,11 +13,9 @@ from typing import TypeVar, TypeVarTuple
 import anyio
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.clearance import Clearance
-from bulk_invite.doubt import DoubtfulRow, SettledRow
-from bulk_invite.errors import CheckpointError
-from bulk_invite.invitation import Invitation, Position, Rejection, Row, RowError
-from bulk_invite.journal import (
+from bulk_invite.domain.clearance import Clearance
+from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.events import (
     Admission,
     Answered,
     Arrived,
@@ -28,7 +26,9 @@ from bulk_invite.journal import (
     Record,
     Sent,
 )
-from bulk_invite.outcome import Answer, State
+from bulk_invite.domain.findings import DoubtfulRow, SettledRow
+from bulk_invite.domain.rows import Invitation, Position, Rejection, Row, RowError
+from bulk_invite.domain.verdicts import Answer, State
 from faults.line import Line
 from faults.plans import Ending
 from faults.virtual_service import VirtualService

@@ -17,8 +17,8 @@ import aiohttp
 from sqlalchemy import Engine, event
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.clearance import Clearance
-from bulk_invite.journal import Answered, Sent
+from bulk_invite.domain.clearance import Clearance
+from bulk_invite.domain.events import Answered, Sent
 from bulk_invite.partner_central import PartnerCentral
 from bulk_invite.results import Results
 

@@ -14,23 +14,23 @@ from typing import Final
 import anyio
 
 from bulk_invite.admitter import Admitter
-from bulk_invite.backoff import Backoff
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.clock import Clock
 from bulk_invite.commit import Committer
 from bulk_invite.crew import InFlight
 from bulk_invite.deliver import Deliverer, Surroundings
 from bulk_invite.departure import Patience, Waits
-from bulk_invite.errors import BulkInviteError, CheckpointError
+from bulk_invite.domain.backoff import Backoff
+from bulk_invite.domain.clock import Clock
+from bulk_invite.domain.denials import PermissionGuard
+from bulk_invite.domain.errors import BulkInviteError, CheckpointError
+from bulk_invite.domain.events import Owner
+from bulk_invite.domain.rows import Invitation, Position, Row
 from bulk_invite.intake import Intake
-from bulk_invite.invitation import Invitation, Position, Row
-from bulk_invite.journal import Owner
 from bulk_invite.lookup import LookUp
 from bulk_invite.pacing.governor import Governor, Limits
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import DailyLimits
 from bulk_invite.pacing.window import DAY, RollingWindow
-from bulk_invite.permission import PermissionGuard
 from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
 from bulk_invite.reads import Reads
 from bulk_invite.report import Report

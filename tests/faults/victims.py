@@ -16,8 +16,8 @@ from checkpoints import Place
 from command import Emulator, running
 from rows import make_row, messages, read_rows, write_rows
 
-from bulk_invite.errors import BulkInviteError
-from bulk_invite.outcome import State
+from bulk_invite.domain.errors import BulkInviteError
+from bulk_invite.domain.verdicts import State
 from faults.launched import Ended, Launcher, Program, Stand
 
 ROWS = 30

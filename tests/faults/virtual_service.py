@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 import anyio
 import orjson
 
+from bulk_invite.domain.tokens import canonical_json
 from bulk_invite.emulator import answers as emulated
 from bulk_invite.emulator.audit import CREATE
 from bulk_invite.emulator.book import Book
@@ -24,7 +25,6 @@ from bulk_invite.emulator.names import request_id
 from bulk_invite.emulator.options import Options
 from bulk_invite.emulator.partner_central import PartnerCentral
 from bulk_invite.service_model import load
-from bulk_invite.tokens import canonical_json
 from faults.courses import Roads
 
 EPOCH: Final = 1_800_000_000.0

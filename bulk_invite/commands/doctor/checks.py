@@ -13,7 +13,7 @@ from typing import TypeVar
 import anyio
 
 from bulk_invite.commands.detached import detached
-from bulk_invite.errors import BulkInviteError
+from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.partner_central.waiting import cut_off
 
 _Seen = TypeVar("_Seen")

@@ -13,8 +13,8 @@ from bulk_invite.commands.checkpoints import LATEST_FIRST
 from bulk_invite.commands.descriptors import make_room
 from bulk_invite.commands.doctor.checks import Found, failed, ok, skipped, warning
 from bulk_invite.commands.doctor.filesystem import doubts_of, kind_of, size_text, total_size
+from bulk_invite.domain.events import Owner
 from bulk_invite.forms import is_database
-from bulk_invite.journal import Owner
 from bulk_invite.settings import Settings
 
 

@@ -17,8 +17,8 @@ from bulk_invite.commands.sources import (
     require_databases,
 )
 from bulk_invite.commands.validator import make_validator
+from bulk_invite.domain.rows import Rejection, Row
 from bulk_invite.forms import is_database, may_be_address
-from bulk_invite.invitation import Rejection, Row
 from bulk_invite.settings import Settings
 from bulk_invite.sources.directory import FollowedDirectory
 from bulk_invite.sources.files import printable

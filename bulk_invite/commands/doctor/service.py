@@ -6,13 +6,13 @@ import time
 from contextlib import AsyncExitStack
 from typing import Final
 
-from bulk_invite.classify import classify
-from bulk_invite.clock import utc_text
 from bulk_invite.commands.doctor.checks import Found, failed, ok, skipped, warning
 from bulk_invite.commands.service import connection_of
-from bulk_invite.doubt import Page
-from bulk_invite.journal import Owner
-from bulk_invite.outcome import Answer, Denied, NoAnswer, SenderRefused, Throttled, Unreachable
+from bulk_invite.domain.classify import classify
+from bulk_invite.domain.clock import utc_text
+from bulk_invite.domain.events import Owner
+from bulk_invite.domain.findings import Page
+from bulk_invite.domain.verdicts import Answer, Denied, NoAnswer, SenderRefused, Throttled, Unreachable
 from bulk_invite.partner_central import PartnerCentral, Provenance, Reached, connect, reach
 from bulk_invite.progress import clock_text
 from bulk_invite.settings import Settings

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import errors
 
 from bulk_invite import libpq
-from bulk_invite.errors import SourceError
+from bulk_invite.domain.errors import SourceError
 from bulk_invite.libpq import is_passing, said
 
 _TIMEOUTS: Final = {

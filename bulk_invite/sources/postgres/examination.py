@@ -8,7 +8,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import errors, sql
 
-from bulk_invite.invitation import Row
+from bulk_invite.domain.rows import Row
 from bulk_invite.libpq import check_address
 from bulk_invite.sources.postgres.connection import connect, refusal
 from bulk_invite.sources.postgres.reading import row_of

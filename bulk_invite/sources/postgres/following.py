@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import psycopg
 
-from bulk_invite.invitation import Row
+from bulk_invite.domain.rows import Row
 from bulk_invite.sources.postgres.connection import cancelled_by, connect
 from bulk_invite.sources.postgres.listening import Bell
 from bulk_invite.sources.postgres.passes import Horizon, Progress, look, pause_after

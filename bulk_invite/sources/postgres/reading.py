@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import psycopg
 
-from bulk_invite.invitation import Position, Row
+from bulk_invite.domain.rows import Position, Row
 from bulk_invite.sources.postgres.connection import cancelled_by, connect
 from bulk_invite.sources.postgres.selection import Found, no_key, not_unique
 

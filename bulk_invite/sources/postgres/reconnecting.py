@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import psycopg
 import structlog
 
-from bulk_invite.backoff import Backoff
-from bulk_invite.errors import SourceError
+from bulk_invite.domain.backoff import Backoff
+from bulk_invite.domain.errors import SourceError
 from bulk_invite.libpq import is_passing, said
 from bulk_invite.sources.waiting import wait
 

@@ -15,7 +15,7 @@ import orjson
 import psycopg
 from psycopg import sql
 
-from bulk_invite.errors import SourceError, UsageError
+from bulk_invite.domain.errors import SourceError, UsageError
 from bulk_invite.sources.lines import MAX_LINE_BYTES
 from bulk_invite.sources.postgres import columns as columns_of
 from bulk_invite.sources.postgres.columns import Kind

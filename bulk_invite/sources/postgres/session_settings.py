@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 import orjson
 import psycopg
 
-from bulk_invite.errors import UsageError
+from bulk_invite.domain.errors import UsageError
 from bulk_invite.libpq import PINNED, pin
 
 _KNOWN: Final = {name.lower(): name for name in PINNED}

@@ -13,9 +13,10 @@ from functools import partial
 
 import psycopg
 
-from bulk_invite.backoff import Backoff
-from bulk_invite.errors import UsageError
-from bulk_invite.invitation import Row
+from bulk_invite.domain.backoff import Backoff
+from bulk_invite.domain.errors import UsageError
+from bulk_invite.domain.rows import Row
+from bulk_invite.domain.text_forms import TextForms
 from bulk_invite.libpq import check_address
 from bulk_invite.sources.postgres.connection import cancelled_by, connect, refusal
 from bulk_invite.sources.postgres.following import WHOLE_EVERY, Follower, Pace
@@ -23,7 +24,6 @@ from bulk_invite.sources.postgres.listening import Bell
 from bulk_invite.sources.postgres.reading import Reading, row_of
 from bulk_invite.sources.postgres.reconnecting import Reconnecting
 from bulk_invite.sources.postgres.selection import Selection
-from bulk_invite.text_forms import TextForms
 
 
 class PostgresSource:

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from bulk_invite.doubt import Finding
-from bulk_invite.invitation import Invitation, Position, Rejection, Row, RowError
-from bulk_invite.outcome import State
+from bulk_invite.domain.findings import Finding
+from bulk_invite.domain.rows import Invitation, Position, Rejection, Row, RowError
+from bulk_invite.domain.verdicts import State
 
 
 @dataclass(frozen=True, slots=True)

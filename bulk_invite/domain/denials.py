@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from bulk_invite.disposition import Disposition, Next
-from bulk_invite.outcome import Conflict, Created, Denied, EngagementFull, Refused, Verdict
+from bulk_invite.domain.transitions import Disposition, Next
+from bulk_invite.domain.verdicts import Conflict, Created, Denied, EngagementFull, Refused, Verdict
 
 
 class PermissionGuard:

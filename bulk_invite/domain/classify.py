@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, assert_never
 
-from bulk_invite.outcome import (
+from bulk_invite.domain.verdicts import (
     Answer,
     Conflict,
     Created,

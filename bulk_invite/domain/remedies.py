@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from bulk_invite.classify import FULL, ID_OF_ANOTHER, NO_ID, NOES, ODD_ID, classify, is_unfamiliar
-from bulk_invite.doubt import MAY_BE_MISSING
-from bulk_invite.matching import DATED_BEFORE, NOT_COMPARABLE, SEVERAL_INVITATIONS, SEVERAL_ROWS
-from bulk_invite.outcome import (
+from bulk_invite.domain.classify import FULL, ID_OF_ANOTHER, NO_ID, NOES, ODD_ID, classify, is_unfamiliar
+from bulk_invite.domain.findings import MAY_BE_MISSING
+from bulk_invite.domain.matching import DATED_BEFORE, NOT_COMPARABLE, SEVERAL_INVITATIONS, SEVERAL_ROWS
+from bulk_invite.domain.verdicts import (
     Denied,
     Doubtful,
     HttpAnswer,

@@ -17,9 +17,18 @@ from typing import Any, Final
 
 import orjson
 
-from bulk_invite.classify import ID_OF_ANOTHER
-from bulk_invite.doubt import Absent, Content, DoubtfulRow, Finding, Found, Listed, TooEarly, Unclear
-from bulk_invite.tokens import body_hash, canonical_json
+from bulk_invite.domain.classify import ID_OF_ANOTHER
+from bulk_invite.domain.findings import (
+    Absent,
+    Content,
+    DoubtfulRow,
+    Finding,
+    Found,
+    Listed,
+    TooEarly,
+    Unclear,
+)
+from bulk_invite.domain.tokens import body_hash, canonical_json
 
 SEVERAL_INVITATIONS: Final = "SeveralInvitationsMatch"
 SEVERAL_ROWS: Final = "SeveralRowsMatch"

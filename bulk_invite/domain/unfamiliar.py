@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from bulk_invite.disposition import Disposition, Next
-from bulk_invite.outcome import Unknown, Verdict
-from bulk_invite.permission import PermissionGuard
+from bulk_invite.domain.denials import PermissionGuard
+from bulk_invite.domain.transitions import Disposition, Next
+from bulk_invite.domain.verdicts import Unknown, Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
-from bulk_invite.fault import Fault
-from bulk_invite.invitation import RowError
+from bulk_invite.domain.rows import RowError
+from bulk_invite.domain.sender_fault import Fault
 
 
 class State(StrEnum):

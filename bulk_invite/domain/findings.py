@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from bulk_invite.invitation import RowError
+from bulk_invite.domain.rows import RowError
 
 
 @dataclass(frozen=True, slots=True)

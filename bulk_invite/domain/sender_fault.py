@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from bulk_invite.errors import BulkInviteError, SenderError, SettingError
+from bulk_invite.domain.errors import BulkInviteError, SenderError, SettingError
 
 
 class Heal(Enum):

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import assert_never
 
-from bulk_invite.classify import FULL, ID_OF_ANOTHER, NOES, REFUSALS, is_unfamiliar
-from bulk_invite.doubt import MAY_BE_MISSING, Absent, DoubtfulRow, Finding, Found, TooEarly, Unclear
-from bulk_invite.errors import BulkInviteError, SenderError
-from bulk_invite.fault import Fault
-from bulk_invite.invitation import RowError
-from bulk_invite.journal import Answered
-from bulk_invite.outcome import (
+from bulk_invite.domain.classify import FULL, ID_OF_ANOTHER, NOES, REFUSALS, is_unfamiliar
+from bulk_invite.domain.errors import BulkInviteError, SenderError
+from bulk_invite.domain.events import Answered
+from bulk_invite.domain.findings import MAY_BE_MISSING, Absent, DoubtfulRow, Finding, Found, TooEarly, Unclear
+from bulk_invite.domain.rows import RowError
+from bulk_invite.domain.sender_fault import Fault
+from bulk_invite.domain.verdicts import (
     Conflict,
     Created,
     Denied,
