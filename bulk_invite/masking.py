@@ -24,7 +24,7 @@ from urllib.parse import unquote
 from bulk_invite.domain.classify import KNOWN_CODES, ODD_ID
 from bulk_invite.domain.rows import RowError
 from bulk_invite.domain.verdicts import Answer, HttpAnswer, NoAnswer
-from bulk_invite.service_model import ServiceModel, sensitive_members
+from bulk_invite.validation.service_model import ServiceModel, sensitive_members
 
 _READ: Final = 2000
 _KEPT: Final = 1000

@@ -14,8 +14,8 @@ import anyio
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from bulk_invite.service_model import FOLDER, load
 from bulk_invite.validation import examples
+from bulk_invite.validation.service_model import FOLDER, load
 
 OPPORTUNITY, LEAD = examples(load())
 

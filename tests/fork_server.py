@@ -21,7 +21,7 @@ from faults.under_watch import listen
 
 from bulk_invite.__main__ import main
 from bulk_invite.partner_central.connection import SERVICE, STS, loader
-from bulk_invite.service_model import FOLDER
+from bulk_invite.validation.service_model import FOLDER
 
 IMPORTED: Final = (
     "aioboto3",

@@ -32,11 +32,11 @@ import zstandard
 
 from bulk_invite.domain.errors import SourceError
 from bulk_invite.domain.rows import METADATA, Invitation, Position, Row
-from bulk_invite.service_model import FOLDER, load
 from bulk_invite.sources.compressed import CompressedDataError, unpack
 from bulk_invite.sources.lines import MAX_LINE_BYTES, Lines
 from bulk_invite.validation import RowValidator, examples
 from bulk_invite.validation.json_text import MAX_ERRORS
+from bulk_invite.validation.service_model import FOLDER, load
 
 MODEL = load()
 EXAMPLES = examples(MODEL)

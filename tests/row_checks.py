@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
-from bulk_invite.service_model import load
 from bulk_invite.validation import RowValidator, examples
+from bulk_invite.validation.service_model import load
 
 MODEL = load()
 TODAY = dt.date(2026, 5, 1)

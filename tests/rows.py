@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bulk_invite.service_model import load
 from bulk_invite.validation import examples
+from bulk_invite.validation.service_model import load
 
 _EXAMPLES = examples(load())
 

@@ -22,7 +22,7 @@ from bulk_invite.emulator.ledger import Ledger
 from bulk_invite.emulator.options import Options
 from bulk_invite.emulator.partner_central import GET, LIST, PartnerCentral
 from bulk_invite.partner_central.answers import content, page
-from bulk_invite.service_model import load
+from bulk_invite.validation.service_model import load
 
 SENT = 1_800_000_000.0
 LATER = SENT + 3600

@@ -36,8 +36,8 @@ from bulk_invite.domain.matching import (
 )
 from bulk_invite.domain.rows import Invitation, Position, Row
 from bulk_invite.emulator.reads import _as_stored
-from bulk_invite.service_model import load
 from bulk_invite.validation import RowValidator
+from bulk_invite.validation.service_model import load
 
 NOW = 1_800_000_000.0
 SETTLING = 60.0

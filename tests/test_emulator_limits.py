@@ -14,8 +14,8 @@ from bulk_invite.emulator.limits import Quota
 from bulk_invite.emulator.memory import Remembered, TokenMemory
 from bulk_invite.emulator.names import invitation_id
 from bulk_invite.emulator.options import FaultOptions, Options
-from bulk_invite.service_model import load
 from bulk_invite.validation import ShapeValidator
+from bulk_invite.validation.service_model import load
 
 GAPS = st.lists(st.floats(min_value=0, max_value=5, allow_nan=False), min_size=1, max_size=80)
 

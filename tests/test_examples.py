@@ -11,8 +11,8 @@ import pytest
 
 from bulk_invite.domain.errors import ServiceModelError
 from bulk_invite.domain.rows import Invitation, Position, Row
-from bulk_invite.service_model import REQUEST, ServiceModel, load
 from bulk_invite.validation import RowValidator, examples
+from bulk_invite.validation.service_model import REQUEST, ServiceModel, load
 
 MODEL = load()
 Path = tuple[str, ...]

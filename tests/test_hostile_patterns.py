@@ -13,9 +13,9 @@ from pydantic_core import SchemaValidator, core_schema
 from row_checks import LEAD, OPPORTUNITY, VALIDATOR, at, changed, places
 
 from bulk_invite.domain.rows import Position, Rejection, Row, RowError
-from bulk_invite.service_model import load
 from bulk_invite.sources.lines import MAX_LINE_BYTES
 from bulk_invite.validation.patterns import read_pattern
+from bulk_invite.validation.service_model import load
 
 T = TypeVar("T")
 PATTERNS = sorted({shape["pattern"] for shape in load().shapes.values() if "pattern" in shape})

@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from bulk_invite.domain.rows import Invitation, Position, Row
-from bulk_invite.service_model import load
 from bulk_invite.validation import RowValidator, examples, row_json_schema
+from bulk_invite.validation.service_model import load
 
 MODEL = load()
 SCHEMA = row_json_schema(MODEL)

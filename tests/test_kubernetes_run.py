@@ -14,8 +14,8 @@ from database import Database
 from deployed import ROOT, configuration_file, container, manifests, set_for
 from rows import make_rows
 
-from bulk_invite.service_model import SHIPPED
 from bulk_invite.settings import Settings
+from bulk_invite.validation.service_model import SHIPPED
 
 
 def test_the_policy_allows_what_is_called_in_the_catalog_of_the_default() -> None:

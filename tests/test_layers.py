@@ -169,7 +169,6 @@ _NOT_YET: dict[str, str] = {
     "resolver": "delivery",
     "results": "runs",
     "run_status": "monitoring",
-    "service_model": "validation",
     "settings": "runs",
     "simulation": "rehearsal",
     "simulation.comparison": "rehearsal",

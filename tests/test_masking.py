@@ -15,7 +15,7 @@ from bulk_invite.domain.classify import ODD_ID
 from bulk_invite.domain.rows import RowError
 from bulk_invite.domain.verdicts import HttpAnswer
 from bulk_invite.masking import Vocabulary, censored, vocabulary_of, without_words
-from bulk_invite.service_model import load
+from bulk_invite.validation.service_model import load
 
 WORDS = vocabulary_of(load())
 MESSAGE = "We would like to invite you to Project Nightingale, as agreed in Oslo."

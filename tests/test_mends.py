@@ -12,7 +12,7 @@ from bulk_invite import reads
 from bulk_invite.domain import classify, matching
 from bulk_invite.domain.remedies import _FALL_BACK, mend_of
 from bulk_invite.domain.verdicts import State
-from bulk_invite.service_model import load
+from bulk_invite.validation.service_model import load
 from bulk_invite.validation.shape_validator import _CODES
 
 _PACKAGE = Path(__file__).parent.parent / "bulk_invite"

@@ -28,7 +28,6 @@ from command import (
 )
 from rows import make_row
 
-from bulk_invite import service_model
 from bulk_invite.domain.classify import NO_ID, ODD_ID, classify
 from bulk_invite.domain.errors import SenderError
 from bulk_invite.domain.events import Owner
@@ -52,6 +51,7 @@ from bulk_invite.domain.verdicts import (
 from bulk_invite.emulator.credentials import Credential
 from bulk_invite.partner_central import Connection, PartnerCentral, connect
 from bulk_invite.partner_central.connection import SERVICE, loader
+from bulk_invite.validation import service_model
 
 pytestmark = pytest.mark.anyio
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_core import SchemaValidator, core_schema
 
-from bulk_invite.service_model import load
 from bulk_invite.validation.patterns import TextPattern, read_pattern
+from bulk_invite.validation.service_model import load
 
 PATTERNS = sorted({shape["pattern"] for shape in load().shapes.values() if "pattern" in shape})
 EMAIL = load().shapes["SenderContactEmail"]["pattern"]

@@ -31,7 +31,7 @@ from command import (
 from controlled import controlled
 from rows import make_row, write_rows
 
-from bulk_invite.service_model import load, sensitive_members, sensitive_values
+from bulk_invite.validation.service_model import load, sensitive_members, sensitive_values
 
 MODEL = load()
 SENSITIVE = sensitive_members(MODEL)

@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from bulk_invite.domain.errors import ServiceModelError
-from bulk_invite.service_model import FOLDER, REQUEST, load, sensitive_members, sensitive_values
 from bulk_invite.validation import examples
+from bulk_invite.validation.service_model import FOLDER, REQUEST, load, sensitive_members, sensitive_values
 
 
 def test_botocore_finds_the_shipped_model_in_the_folder() -> None:

@@ -17,8 +17,8 @@ from row_checks import (
 from bulk_invite.domain.errors import ServiceModelError
 from bulk_invite.domain.rows import Rejection
 from bulk_invite.domain.tokens import canonical_json, derive_token
-from bulk_invite.service_model import REQUEST, ServiceModel
 from bulk_invite.validation import RowValidator, ShapeValidator
+from bulk_invite.validation.service_model import REQUEST, ServiceModel
 
 
 @pytest.mark.parametrize("name", sorted(MODEL.shapes))

@@ -9,8 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from bulk_invite import service_model
-from bulk_invite.validation import examples
+from bulk_invite.validation import examples, service_model
 
 PER_ENGAGEMENT: Final = 9
 """Partners that can be invited to one engagement."""

@@ -12,14 +12,14 @@ from typing import Any, Final
 import orjson
 import typer
 
-from bulk_invite import logs, service_model
+from bulk_invite import logs
 from bulk_invite.commands.sources import SOURCE_SETTINGS, Source, open_sources
 from bulk_invite.commands.validator import make_validator
 from bulk_invite.domain.rows import Position, Rejection, Row, RowError
 from bulk_invite.options import Sources, with_settings
 from bulk_invite.results import Results
 from bulk_invite.settings import Settings
-from bulk_invite.validation import examples, row_json_schema
+from bulk_invite.validation import examples, row_json_schema, service_model
 
 VALIDATE_EXAMPLES: Final = """
 Examples:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from bulk_invite import service_model
 from bulk_invite.settings import Settings
-from bulk_invite.validation import RowValidator
+from bulk_invite.validation import RowValidator, service_model
 
 
 def make_validator(settings: Settings) -> RowValidator:

@@ -7,8 +7,8 @@ from typing import Any, Final
 from bulk_invite.domain.rows import RowError
 from bulk_invite.emulator.answers import Answer, refusal
 from bulk_invite.emulator.calls import UNREADABLE
-from bulk_invite.service_model import ServiceModel
 from bulk_invite.validation import ShapeValidator
+from bulk_invite.validation.service_model import ServiceModel
 
 # The validator's codes in the words of the model's ValidationExceptionErrorCode; for any other INVALID_VALUE.
 _CODES: Final = {

@@ -19,7 +19,7 @@ from bulk_invite.emulator.faults import Fault, Faults, Luck
 from bulk_invite.emulator.options import Options
 from bulk_invite.emulator.reads import GetInvitation, ListInvitations, ReadLimits, throttle_read
 from bulk_invite.emulator.signatures import SignedRequest
-from bulk_invite.service_model import ServiceModel
+from bulk_invite.validation.service_model import ServiceModel
 
 LIST: Final = "ListEngagementInvitations"
 GET: Final = "GetEngagementInvitation"

@@ -24,7 +24,7 @@ from bulk_invite.emulator.options import Options
 from bulk_invite.emulator.partner_central import PartnerCentral
 from bulk_invite.emulator.signatures import SignedRequest
 from bulk_invite.emulator.wire import hang_up, has_gone, response
-from bulk_invite.service_model import load
+from bulk_invite.validation.service_model import load
 
 # Slow answers are not waited for: a test server has to be gone at once when it is told to.
 _PATIENCE_AT_END: Final = 0.1

@@ -23,7 +23,6 @@ from botocore.exceptions import BotoCoreError
 from botocore.loaders import Loader, create_loader
 from botocore.utils import get_environ_proxies
 
-from bulk_invite import service_model
 from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.masking import vocabulary_of
 from bulk_invite.partner_central.client import PartnerCentral
@@ -41,6 +40,7 @@ from bulk_invite.partner_central.session import Session
 from bulk_invite.partner_central.setup import Setup
 from bulk_invite.partner_central.transport import PartnerCentralSession
 from bulk_invite.partner_central.waiting import told
+from bulk_invite.validation import service_model
 
 SERVICE: Final = "partnercentral-selling"
 STS: Final = "sts"

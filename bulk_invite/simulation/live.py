@@ -19,7 +19,6 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from bulk_invite import service_model
 from bulk_invite.emulator.flag import flags
 from bulk_invite.emulator.limits import allowance
 from bulk_invite.emulator.options import Options
@@ -27,7 +26,7 @@ from bulk_invite.simulation.engine import Moment, Trial
 from bulk_invite.simulation.live_sdk import run_sdk
 from bulk_invite.simulation.programs import PATIENCE, ProgramError, started_emulator, started_sender
 from bulk_invite.simulation.scenario import Scenario
-from bulk_invite.validation import examples
+from bulk_invite.validation import examples, service_model
 
 _AT_THE_EDGES: Final = 2.0
 """Seconds that a sender gets to start, and to stop."""

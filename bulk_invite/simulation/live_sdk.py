@@ -24,7 +24,7 @@ from botocore.retries.bucket import TokenBucket
 from botocore.retries.standard import RetryEventAdapter, ThrottlingErrorDetector
 from botocore.retries.throttling import CubicCalculator
 
-from bulk_invite import service_model
+from bulk_invite.validation import service_model
 
 _ATTEMPTS: Final = 3
 """Calls for one row at most: botocore's `DEFAULT_MAX_ATTEMPTS`, which the environment could change."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from bulk_invite.domain.errors import ServiceModelError
 from bulk_invite.domain.tokens import canonical_json, derive_token
-from bulk_invite.service_model import REQUEST, ServiceModel
+from bulk_invite.validation.service_model import REQUEST, ServiceModel
 from bulk_invite.validation.shape_validator import ShapeValidator
 from bulk_invite.validation.shapes import Choice, Listing, Record, Scalar, Shape, Text, resolve
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from bulk_invite.domain.rows import METADATA
-from bulk_invite.service_model import REQUEST, ServiceModel
+from bulk_invite.validation.service_model import REQUEST, ServiceModel
 from bulk_invite.validation.shapes import (
     MAY_BE_ABSENT,
     Choice,

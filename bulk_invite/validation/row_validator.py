@@ -12,7 +12,6 @@ import orjson
 from bulk_invite.domain.errors import ServiceModelError
 from bulk_invite.domain.rows import METADATA, Invitation, Rejection, Row, RowError
 from bulk_invite.domain.tokens import body_hash, canonical_json, derive_key_token, derive_token
-from bulk_invite.service_model import REQUEST, ServiceModel
 from bulk_invite.validation.compiled import QuickCheck
 from bulk_invite.validation.json_text import (
     NotReadableError,
@@ -28,6 +27,7 @@ from bulk_invite.validation.row_rules import (
     token_errors,
     token_warnings,
 )
+from bulk_invite.validation.service_model import REQUEST, ServiceModel
 from bulk_invite.validation.shape_validator import ShapeValidator, bounded
 from bulk_invite.validation.shapes import MAY_BE_ABSENT, Record, Shape
 

@@ -9,11 +9,11 @@ from itertools import islice
 from pydantic_core import ErrorDetails, ValidationError
 
 from bulk_invite.domain.rows import RowError
-from bulk_invite.service_model import ServiceModel
 from bulk_invite.validation.compiled import compile_shape
 from bulk_invite.validation.json_text import MAX_ERRORS
 from bulk_invite.validation.patterns import TextPattern
 from bulk_invite.validation.places import Path, meant, path_text, shape_at
+from bulk_invite.validation.service_model import ServiceModel
 from bulk_invite.validation.shapes import Choice, Listing, Record, Scalar, Shape, Text, resolve
 
 _SHOWN_CHOICES = 12

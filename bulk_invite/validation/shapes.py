@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from bulk_invite.domain.errors import ServiceModelError
-from bulk_invite.service_model import ServiceModel
 from bulk_invite.validation.patterns import TextPattern, read_pattern
+from bulk_invite.validation.service_model import ServiceModel
 
 # A row is a request, but for these: the run has a catalog, a token can be derived, and metadata is dropped.
 MAY_BE_ABSENT = frozenset({"Catalog", "ClientToken"})

@@ -25,8 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from bulk_invite import service_model
-from bulk_invite.validation import examples
+from bulk_invite.validation import examples, service_model
 
 _IN_FLIGHT: Final = 64
 

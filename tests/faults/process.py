@@ -35,9 +35,9 @@ from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
 from bulk_invite.reads import Reads
 from bulk_invite.report import Report
 from bulk_invite.resolver import Resolver
-from bulk_invite.service_model import load
 from bulk_invite.stop import StopSwitch
 from bulk_invite.validation import RowValidator
+from bulk_invite.validation.service_model import load
 from faults.onlookers import Disk, Journal, Lines, Outlet, Process, Seen, WitnessedLine
 from faults.plans import DEADLINE, SETTLING, Ending, Plan
 from faults.virtual_service import ACCOUNT, EPOCH, VirtualService

@@ -24,7 +24,7 @@ from bulk_invite.emulator.ledger import Ledger
 from bulk_invite.emulator.names import request_id
 from bulk_invite.emulator.options import Options
 from bulk_invite.emulator.partner_central import PartnerCentral
-from bulk_invite.service_model import load
+from bulk_invite.validation.service_model import load
 from faults.courses import Roads
 
 EPOCH: Final = 1_800_000_000.0
