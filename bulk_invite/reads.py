@@ -26,7 +26,7 @@ from bulk_invite.domain.verdicts import (
     Unreachable,
     Verdict,
 )
-from bulk_invite.pacing.controller import LONGEST_RETRY_AFTER
+from bulk_invite.pacing.rate_controller import LONGEST_RETRY_AFTER
 
 _log = structlog.get_logger()
 

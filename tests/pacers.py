@@ -16,7 +16,7 @@ from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor, Limits
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import DailyLimits, Permit
-from bulk_invite.pacing.window import DAY, RollingWindow
+from bulk_invite.pacing.rolling_window import DAY, RollingWindow
 
 
 def make_governor(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pacers import Service, Trial, make_governor, send_for
 
 from bulk_invite.domain.verdicts import Signal
-from bulk_invite.pacing.controller import LONGEST_RETRY_AFTER, Phase, RateController, RateLimits
+from bulk_invite.pacing.rate_controller import LONGEST_RETRY_AFTER, Phase, RateController, RateLimits
 
 _Attempt = tuple[Signal, float, float, float | None]
 """What it brought, seconds since the attempt before, how long it took, `retry_after`."""

@@ -13,8 +13,8 @@ from bulk_invite.domain.events import PacingMemory
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.parking import Park, Why
-from bulk_invite.pacing.shares import HOUR, MINUTE, Shares
-from bulk_invite.pacing.window import DAY
+from bulk_invite.pacing.rolling_window import DAY
+from bulk_invite.pacing.throttle_share import HOUR, MINUTE, Shares
 
 
 def _paced(seconds: float = 600.0, rate: float = 10.0) -> Governor:

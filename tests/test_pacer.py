@@ -18,7 +18,7 @@ from bulk_invite.domain.clock import Clock
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import Permit, Why
-from bulk_invite.pacing.window import DAY
+from bulk_invite.pacing.rolling_window import DAY
 
 pytestmark = pytest.mark.anyio
 

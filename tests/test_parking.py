@@ -16,7 +16,7 @@ from bulk_invite.domain.events import PacingMemory
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.parking import DailyLimits, Park, Parking, Permit, Why
-from bulk_invite.pacing.window import DAY, RollingWindow
+from bulk_invite.pacing.rolling_window import DAY, RollingWindow
 
 _HOUR = 3600.0
 

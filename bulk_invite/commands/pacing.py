@@ -11,7 +11,7 @@ from bulk_invite.domain.events import PacingMemory
 from bulk_invite.pacing.forecast import Forecast, forecast
 from bulk_invite.pacing.governor import Governor, Limits
 from bulk_invite.pacing.parking import DailyLimits
-from bulk_invite.pacing.window import DAY, RollingWindow
+from bulk_invite.pacing.rolling_window import DAY, RollingWindow
 from bulk_invite.settings import Settings
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bulk_invite.pacing.window import DAY, RollingWindow
+from bulk_invite.pacing.rolling_window import DAY, RollingWindow
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from typing import Final
 
 from bulk_invite.domain.events import PacingMemory
 from bulk_invite.domain.verdicts import Signal
-from bulk_invite.pacing.controller import REUSED, Phase, RateController, RateLimits
 from bulk_invite.pacing.forecast import forecast
 from bulk_invite.pacing.parking import DailyLimits, Park, Parking, Permit, Why
-from bulk_invite.pacing.window import RollingWindow
+from bulk_invite.pacing.rate_controller import REUSED, Phase, RateController, RateLimits
+from bulk_invite.pacing.rolling_window import RollingWindow
 
 _NEAR: Final = 0.5
 """Share of the measured quota from which a remembered rate was found, and not ordered."""

@@ -15,9 +15,9 @@ from bulk_invite.domain.clock import Clock
 from bulk_invite.domain.events import PacingMemory
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor
-from bulk_invite.pacing.limiter import Limiter
 from bulk_invite.pacing.parking import Park, Permit, Why
-from bulk_invite.pacing.shares import HOUR, MINUTE, Shares
+from bulk_invite.pacing.throttle_share import HOUR, MINUTE, Shares
+from bulk_invite.pacing.token_bucket import Limiter
 
 _log = structlog.get_logger()
 

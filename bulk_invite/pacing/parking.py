@@ -22,8 +22,8 @@ from enum import StrEnum
 from typing import Final
 
 from bulk_invite.domain.verdicts import Signal
-from bulk_invite.pacing.controller import LONGEST_RETRY_AFTER, SILENCE
-from bulk_invite.pacing.window import RollingWindow
+from bulk_invite.pacing.rate_controller import LONGEST_RETRY_AFTER, SILENCE
+from bulk_invite.pacing.rolling_window import RollingWindow
 
 _LEAST_SILENCE: Final = 4.0
 """Seconds that a silence takes at least: at 50 calls per second a hiccup of the service is no cap."""

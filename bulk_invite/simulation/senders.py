@@ -8,7 +8,7 @@ from typing import Final
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor, Limits
 from bulk_invite.pacing.parking import Permit
-from bulk_invite.pacing.window import RollingWindow
+from bulk_invite.pacing.rolling_window import RollingWindow
 
 _IN_FLIGHT: Final = 64
 """Calls under way at once, at most: the default of `send`."""

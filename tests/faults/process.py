@@ -30,7 +30,7 @@ from bulk_invite.lookup import LookUp
 from bulk_invite.pacing.governor import Governor, Limits
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import DailyLimits
-from bulk_invite.pacing.window import DAY, RollingWindow
+from bulk_invite.pacing.rolling_window import DAY, RollingWindow
 from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
 from bulk_invite.reads import Reads
 from bulk_invite.report import Report

@@ -26,7 +26,7 @@ from typing import Final
 
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing import growth
-from bulk_invite.pacing.sample import Cluster, Sample
+from bulk_invite.pacing.quota_sample import Cluster, Sample
 
 _START_CUT: Final = 0.5
 
