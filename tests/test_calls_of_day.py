@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from fakes import invitation
 
-from bulk_invite.checkpoint import pacing
 from bulk_invite.checkpoint.reader import CheckpointReader
+from bulk_invite.checkpoint.tables import pacing_memory
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.domain.classify import is_counted
 from bulk_invite.domain.events import WITHOUT_CALL, Answered, Event, Owner, Sent
@@ -73,7 +73,7 @@ def test_the_log_and_the_pacing_agree_on_what_is_counted(tmp_path: Path, verdict
     disposition = dispose(verdict, doubt_since=None, sent_at=_NOW, tries_left=1)
     events: list[Event] = [Sent("a", _NOW - 10), _answer(_NOW - 9, disposition.outcome, disposition.state)]
     assert (_times(tmp_path, events) == [-9.0]) is is_counted(verdict)
-    assert (disposition.outcome not in pacing.NOT_COUNTED) is is_counted(verdict)
+    assert (disposition.outcome not in pacing_memory.NOT_COUNTED) is is_counted(verdict)
 
 
 def test_a_call_counts_from_its_answer_to_a_day_later(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from command import free_port, wait_until
 from database import PASSWORD, Database, database, server
 from fakes import invitation
 
-from bulk_invite.checkpoint.schema import VERSION
-from bulk_invite.checkpoint.watchdog import Watchdog
+from bulk_invite.checkpoint.storage.watchdog import Watchdog
+from bulk_invite.checkpoint.tables.schema import VERSION
 from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError, UsageError
 from bulk_invite.domain.events import NO_CHANGE, AlreadySettled, Owner, PacingMemory, Sent, ToSend
 from bulk_invite.domain.verdicts import State

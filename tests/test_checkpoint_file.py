@@ -21,7 +21,7 @@ from checkpoints import (
 from fakes import invitation, row
 
 from bulk_invite.checkpoint.reader import CheckpointReader
-from bulk_invite.checkpoint.sqlite import SqliteFile
+from bulk_invite.checkpoint.storage.sqlite import SqliteFile
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import (

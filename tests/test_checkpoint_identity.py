@@ -14,7 +14,7 @@ from checkpoints import NOW, Place, admit, first_line, overview_of, python, reco
 from fakes import invitation
 from structlog.testing import capture_logs
 
-from bulk_invite.checkpoint.sqlite import SqliteFile
+from bulk_invite.checkpoint.storage.sqlite import SqliteFile
 from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError
 from bulk_invite.domain.events import Sent, ToSend
 

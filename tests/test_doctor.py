@@ -44,7 +44,7 @@ from database import PASSWORD, Database
 from misconfigured import process
 from rows import make_rows, write_rows
 
-from bulk_invite.checkpoint.origin import FileOrigin
+from bulk_invite.checkpoint.storage.last_transaction import FileOrigin
 from bulk_invite.commands.doctor.checks import Check, Finding, Found, Result, blocking, examine, ok
 from bulk_invite.commands.doctor.examination import checks_of
 from bulk_invite.commands.doctor.filesystem import doubts_of, judged, kind_of, look_at_room, size_text

@@ -14,14 +14,14 @@ from checkpoints import NOW, Place, admit, answered, created, writing
 from database import Database
 from fakes import invitation, row
 
+from bulk_invite.checkpoint.audit.invariants import Figures, lines
+from bulk_invite.checkpoint.audit.result import UNANSWERED, LookUps, Open, Proof
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.claims import Figures, lines
 from bulk_invite.domain.events import Answered, Event, Sent
 from bulk_invite.domain.findings import Absent, Found, Listed, TooEarly, Unclear
 from bulk_invite.domain.rows import Rejection, RowError
 from bulk_invite.domain.verdicts import State
-from bulk_invite.proof import UNANSWERED, LookUps, Open, Proof
 
 FULL = "ServiceQuotaExceededException"
 

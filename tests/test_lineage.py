@@ -15,10 +15,10 @@ from checkpoints import NOW, OWNER, Place, admit, answered, created, records_of
 from database import Database
 from fakes import invitation
 
-from bulk_invite.checkpoint.cluster import Cluster, _judge, _risk
-from bulk_invite.checkpoint.gaps import Suspicion
-from bulk_invite.checkpoint.origin import FileOrigin
-from bulk_invite.checkpoint.recollection import Recollection
+from bulk_invite.checkpoint.recent_writes import Recollection
+from bulk_invite.checkpoint.storage.last_transaction import FileOrigin
+from bulk_invite.checkpoint.storage.postgres_cluster import Cluster, _judge, _risk
+from bulk_invite.checkpoint.tables.gaps import Suspicion
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import AlreadySettled, Sent, ToSend

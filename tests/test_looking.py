@@ -16,7 +16,7 @@ import pytest
 from checkpoints import NOW, Place, admit, records_of, settle, writing
 from fakes import invitation
 
-from bulk_invite.checkpoint.place import database_at
+from bulk_invite.checkpoint.open import database_at
 from bulk_invite.domain.errors import CheckpointError, UsageError
 from bulk_invite.domain.events import Sent
 from bulk_invite.domain.verdicts import State

@@ -19,11 +19,11 @@ from fakes import invitation, row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bulk_invite.checkpoint.over_time import MOST_BUCKETS, width_of
+from bulk_invite.checkpoint.audit.result import Proof, Run, Silence
+from bulk_invite.checkpoint.audit.timeline import MOST_BUCKETS, width_of
 from bulk_invite.domain.events import PacingMemory, Sent
 from bulk_invite.domain.rows import Rejection, RowError
 from bulk_invite.domain.verdicts import State
-from bulk_invite.proof import Proof, Run, Silence
 from bulk_invite.reporting.charts import calls_chart, created_chart, throttled_chart
 from bulk_invite.reporting.markup import element
 from bulk_invite.reporting.members import members

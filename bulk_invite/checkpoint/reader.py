@@ -10,17 +10,19 @@ from typing import Final, Self
 
 from sqlalchemy import ColumnElement, Connection, Table, func, inspect, literal, null, select, union_all
 
-from bulk_invite.checkpoint import generation, lineage, pacing, problems, proving
-from bulk_invite.checkpoint.database import read_about
-from bulk_invite.checkpoint.encoding import decode_errors
-from bulk_invite.checkpoint.gaps import Gap
-from bulk_invite.checkpoint.place import database_at
-from bulk_invite.checkpoint.schema import findings, invitations, log, runs, unsent_rows
+from bulk_invite.checkpoint import latest_check
+from bulk_invite.checkpoint.audit import collect
+from bulk_invite.checkpoint.audit.result import Proof
+from bulk_invite.checkpoint.open import database_at
+from bulk_invite.checkpoint.storage.base import read_about
+from bulk_invite.checkpoint.tables import generation, pacing_memory, problems
+from bulk_invite.checkpoint.tables.encoding import decode_errors
+from bulk_invite.checkpoint.tables.gaps import Gap
+from bulk_invite.checkpoint.tables.schema import findings, invitations, log, runs, unsent_rows
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import Failure, Overview, Owner, Problem, Record
 from bulk_invite.domain.rows import Position
 from bulk_invite.domain.verdicts import State
-from bulk_invite.proof import Proof
 
 _PAGE: Final = 1000
 """Rows fetched at a time, so that an export needs the same memory for a million rows as for a thousand."""
@@ -88,8 +90,8 @@ class CheckpointReader:
                     func.max(runs.c.last_event),
                 )
             ).one()
-            sent_minute, throttled_minute = pacing.shares(connection, now, 60.0)
-            sent_hour, throttled_hour = pacing.shares(connection, now, 3600.0)
+            sent_minute, throttled_minute = pacing_memory.shares(connection, now, 60.0)
+            sent_hour, throttled_hour = pacing_memory.shares(connection, now, 3600.0)
             return Overview(
                 owner=self.owner,
                 catalog=self._about["catalog"],
@@ -98,7 +100,7 @@ class CheckpointReader:
                     select(func.coalesce(func.sum(invitations.c.attempts), 0))
                 ).scalar_one(),
                 throttled=connection.execute(
-                    select(func.count()).select_from(log).where(log.c.outcome == pacing.THROTTLED)
+                    select(func.count()).select_from(log).where(log.c.outcome == pacing_memory.THROTTLED)
                 ).scalar_one(),
                 elapsed=elapsed,
                 last_event=last_event,
@@ -106,8 +108,8 @@ class CheckpointReader:
                 throttled_last_minute=throttled_minute,
                 sent_last_hour=sent_hour,
                 throttled_last_hour=throttled_hour,
-                counted=pacing.count_of_day(connection, now),
-                pacing=pacing.recall(connection),
+                counted=pacing_memory.count_of_day(connection, now),
+                pacing=pacing_memory.recall(connection),
                 active=self._database.has_sender(),
             )
 
@@ -130,7 +132,7 @@ class CheckpointReader:
         """All that a report says; `now` in epoch seconds. A million rows take a minute or more."""
         beside = self._database.origin().known()  # before: a run may be writing both
         with self._database.translated(), self._engine.begin() as connection:
-            return proving.proof(
+            return collect.proof(
                 connection,
                 self._row_key,
                 now=now,
@@ -148,7 +150,7 @@ class CheckpointReader:
         with self._database.translated(), self._engine.begin() as connection:
             has_one = inspect(connection).has_table("generation")  # an older program has made none
             kept = generation.read(connection) if has_one else None
-            return None if kept is None else lineage.unnoticed(connection, origin, beside, kept)
+            return None if kept is None else latest_check.unnoticed(connection, origin, beside, kept)
 
     def risk(self) -> str:
         """What may be lost of it that was committed; "" where nothing is known to be."""

@@ -14,14 +14,23 @@ from typing import Self
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select
 
-from bulk_invite.checkpoint import admission, binding, changes, lookup, owning, pacing, reading, recording
-from bulk_invite.checkpoint.database import Database, make, read_about, require_catalog
-from bulk_invite.checkpoint.gaps import Gap, Suspicion
-from bulk_invite.checkpoint.lineage import Lineage
-from bulk_invite.checkpoint.migration import migrate
-from bulk_invite.checkpoint.place import database_at
-from bulk_invite.checkpoint.recollection import Recollection
-from bulk_invite.checkpoint.schema import (
+from bulk_invite.checkpoint.latest_check import Lineage
+from bulk_invite.checkpoint.open import database_at
+from bulk_invite.checkpoint.recent_writes import Recollection
+from bulk_invite.checkpoint.storage.base import Database, make, read_about, require_catalog
+from bulk_invite.checkpoint.tables import (
+    admit_rows,
+    changed_rows,
+    doubtful_rows,
+    owner_row,
+    pacing_memory,
+    read_position,
+    recorded_events,
+    token_basis,
+)
+from bulk_invite.checkpoint.tables.gaps import Gap, Suspicion
+from bulk_invite.checkpoint.tables.migration import migrate
+from bulk_invite.checkpoint.tables.schema import (
     metadata,
     runs,
     unsent_rows,
@@ -132,27 +141,27 @@ class CheckpointWriter:
         """
         with self._transaction() as connection:
             known = read_about(self._database, connection)
-            if (first := owning.merged(known, owner, self.name)) is not None:
+            if (first := owner_row.merged(known, owner, self.name)) is not None:
                 self._database.reserve(connection, first, self._catalog)
-                owning.note(connection, known, first)
+                owner_row.note(connection, known, first)
 
     def require_tokens(self, source: str, campaign: str, token_from: str, forms: TextForms) -> None:
         """See `binding.require_tokens`."""
         with self._transaction() as connection:
             known = read_about(self._database, connection)
-        binding.require_tokens(known, source, campaign, token_from, forms)
+        token_basis.require_tokens(known, source, campaign, token_from, forms)
 
     def bind_tokens(self, source: str, campaign: str, token_from: str, forms: TextForms) -> None:
         """Note what the tokens of a source's rows are made from; raise UsageError where it was another."""
         with self._transaction() as connection:
             known = read_about(self._database, connection)
-            binding.require_tokens(known, source, campaign, token_from, forms)
-            binding.note_tokens(connection, known, source, campaign, token_from, forms)
+            token_basis.require_tokens(known, source, campaign, token_from, forms)
+            token_basis.note_tokens(connection, known, source, campaign, token_from, forms)
 
     def known_keys(self, source: str, campaign: str, limit: int) -> list[str]:
         """See `reading.known_keys`."""
         with self._transaction() as connection:
-            return reading.known_keys(connection, source, campaign, limit)
+            return read_position.known_keys(connection, source, campaign, limit)
 
     def begin_run(self, now: float, *, look_up_first: bool | None = None) -> list[Gap]:
         """Start counting duplicates and time afresh; `now` in epoch seconds. Says where calls may be missing.
@@ -169,7 +178,7 @@ class CheckpointWriter:
     def has_created(self) -> bool:
         """Whether any invitation was ever created from this checkpoint."""
         with self._transaction() as connection:
-            return lookup.has_created(connection)
+            return doubtful_rows.has_created(connection)
 
     def admit(
         self,
@@ -187,8 +196,8 @@ class CheckpointWriter:
         """
         with self._generation() as connection:
             if reached is not None:
-                reading.note(connection, reached, campaign)
-            admitted = admission.admit(
+                read_position.note(connection, reached, campaign)
+            admitted = admit_rows.admit(
                 connection,
                 batch,
                 run=self._run,
@@ -206,50 +215,50 @@ class CheckpointWriter:
         """Forget rejected rows and duplicates that a source, now read to its end, has no more."""
         stale = delete(unsent_rows).where(unsent_rows.c.source == source, unsent_rows.c.run < self._run)
         with self._transaction() as connection:
-            reading.forget(connection, source, campaign)
+            read_position.forget(connection, source, campaign)
             connection.execute(stale)
 
     def watermark(self, source: str, campaign: str) -> str | None:
         """The key up to which a reading that was broken off has come."""
         with self._transaction() as connection:
-            return reading.watermark(connection, source, campaign)
+            return read_position.watermark(connection, source, campaign)
 
     def mark(self, source: str, campaign: str) -> str | None:
         """How far the following of a source has come, in its own words."""
         with self._transaction() as connection:
-            return reading.mark(connection, source, campaign)
+            return read_position.mark(connection, source, campaign)
 
     def open_keys(
         self, source: str, campaign: str, after: str, limit: int, *, to_send: bool = False
     ) -> list[str]:
         """See `reading.open_keys`."""
         with self._transaction() as connection:
-            return reading.open_keys(connection, source, campaign, after, limit, to_send=to_send)
+            return read_position.open_keys(connection, source, campaign, after, limit, to_send=to_send)
 
     def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[Arrived]:
         """See `reading.arrived`."""
         with self._transaction() as connection:
-            return reading.arrived(connection, source, campaign, after, limit)
+            return read_position.arrived(connection, source, campaign, after, limit)
 
     def changes(self, source: str, campaign: str, after: Change, limit: int) -> tuple[Change, list[Record]]:
         """See `changes.changes`."""
         with self._transaction() as connection:
-            return changes.changes(connection, source, campaign, after, limit)
+            return changed_rows.changes(connection, source, campaign, after, limit)
 
     def remember(self, memory: PacingMemory) -> None:
         """Keep what the pacing knows for another run, and for `status`."""
         with self._transaction() as connection:
-            pacing.remember(connection, memory)
+            pacing_memory.remember(connection, memory)
 
     def recall(self) -> PacingMemory | None:
         """What the pacing of an earlier run knew."""
         with self._transaction() as connection:
-            return pacing.recall(connection)
+            return pacing_memory.recall(connection)
 
     def count_calls(self, now: float, *, grace: float, into: Callable[[float], None]) -> None:
         """Hand over when each call of the last day was answered, oldest first (see `pacing.calls_of_day`)."""
         with self._transaction() as connection:
-            for time in pacing.calls_of_day(connection, now, grace=grace):
+            for time in pacing_memory.calls_of_day(connection, now, grace=grace):
                 into(time)
         for _ in range(self._lineage.lost):
             into(now)
@@ -257,17 +266,17 @@ class CheckpointWriter:
     def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
         """The rows in doubt, and those with an invitation, of some engagements."""
         with self._transaction() as connection:
-            return lookup.rows_of(connection, engagements)
+            return doubtful_rows.rows_of(connection, engagements)
 
     def in_doubt(self, after: str, limit: int) -> list[tuple[DoubtfulRow, Position, str]]:
         """Rows in doubt with their positions and campaigns (see `lookup.in_doubt`)."""
         with self._transaction() as connection:
-            return lookup.in_doubt(connection, after, limit)
+            return doubtful_rows.in_doubt(connection, after, limit)
 
     def count_in_doubt(self) -> int:
         """How many rows are in doubt."""
         with self._transaction() as connection:
-            return lookup.count_in_doubt(connection)
+            return doubtful_rows.count_in_doubt(connection)
 
     def record(self, events: Sequence[Event]) -> frozenset[str]:
         """Commit events of different rows in one transaction; they are on the disk when this returns.
@@ -275,7 +284,7 @@ class CheckpointWriter:
         The tokens of rows whose Id another row has already: their `instead` is written.
         """
         with self._generation(events) as connection:
-            of_others = recording.record(connection, events, run=self._run, change=self._next_change())
+            of_others = recorded_events.record(connection, events, run=self._run, change=self._next_change())
             if of_others is None:
                 raise CheckpointError(
                     f"The checkpoint {self.name} was changed from outside: rows of this run are gone.",

@@ -17,10 +17,10 @@ from bulk_invite.settings import Settings
 from bulk_invite.sources.waiting import wait
 
 if TYPE_CHECKING:
-    from bulk_invite.checkpoint.database import Database
-    from bulk_invite.checkpoint.gaps import Gap
     from bulk_invite.checkpoint.reader import CheckpointReader
-    from bulk_invite.checkpoint.recollection import Recollection
+    from bulk_invite.checkpoint.recent_writes import Recollection
+    from bulk_invite.checkpoint.storage.base import Database
+    from bulk_invite.checkpoint.tables.gaps import Gap
     from bulk_invite.checkpoint.writer import CheckpointWriter
 
 _log = structlog.get_logger()
@@ -40,7 +40,7 @@ some ten seconds where its machine died."""
 
 
 def database_of(settings: Settings) -> Database:
-    from bulk_invite.checkpoint.place import database_at  # noqa: PLC0415
+    from bulk_invite.checkpoint.open import database_at  # noqa: PLC0415
 
     return database_at(settings.checkpoint, settings.checkpoint_schema)
 

@@ -15,7 +15,7 @@ from bulk_invite.commands.joining import Lasting
 from bulk_invite.reads import PER_SECOND
 
 if TYPE_CHECKING:
-    from bulk_invite.checkpoint.gaps import Gap
+    from bulk_invite.checkpoint.tables.gaps import Gap
 
 _log = structlog.get_logger()
 

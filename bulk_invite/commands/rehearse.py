@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bulk_invite.checkpoint.database import require_catalog
+from bulk_invite.checkpoint.storage.base import require_catalog
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.commands.binding import bind
 from bulk_invite.commands.checkpoints import database_of, open_reader, tell_older

@@ -10,11 +10,11 @@ from typing import Annotated, Final
 import orjson
 import typer
 
+from bulk_invite.checkpoint.audit.result import Proof
 from bulk_invite.commands.checkpoints import CHECKPOINT_SETTINGS, open_reader
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.logs import escaped, escaped_json
 from bulk_invite.options import with_settings
-from bulk_invite.proof import Proof
 from bulk_invite.reporting import file
 from bulk_invite.reporting.members import members
 from bulk_invite.reporting.page import page

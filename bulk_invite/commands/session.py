@@ -14,7 +14,7 @@ import structlog
 from anyio.to_thread import run_sync
 
 from bulk_invite.admitter import Admitter
-from bulk_invite.checkpoint.recollection import Recollection
+from bulk_invite.checkpoint.recent_writes import Recollection
 from bulk_invite.commands.checkpoints import open_writer
 from bulk_invite.commands.joining import (
     Lasting,

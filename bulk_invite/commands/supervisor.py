@@ -11,7 +11,7 @@ from typing import Final
 import anyio
 import structlog
 
-from bulk_invite.checkpoint.recollection import Recollection
+from bulk_invite.checkpoint.recent_writes import Recollection
 from bulk_invite.commands.descriptors import make_room
 from bulk_invite.commands.logging import configure_logs
 from bulk_invite.commands.oversight import Oversight

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Final
 
-from bulk_invite.proof import Bucket, Course
+from bulk_invite.checkpoint.audit.result import Bucket, Course
 from bulk_invite.reporting.markup import Markup, element, join
 from bulk_invite.reporting.scales import Scale, number, round_times, round_values
 from bulk_invite.reporting.words import day, moment, share, width

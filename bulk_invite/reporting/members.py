@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from bulk_invite.claims import Line
+from bulk_invite.checkpoint.audit.invariants import Line
+from bulk_invite.checkpoint.audit.result import Bucket, Course, Group, Open, Proof
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.events import Failure, PacingMemory, Problem
 from bulk_invite.domain.remedies import mend_of
 from bulk_invite.domain.verdicts import State
-from bulk_invite.proof import Bucket, Course, Group, Open, Proof
 
 
 def members(proof: Proof) -> dict[str, Any]:

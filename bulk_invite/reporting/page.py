@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from bulk_invite.proof import Proof
+from bulk_invite.checkpoint.audit.result import Proof
 from bulk_invite.reporting.markup import Markup, element, join, prose
 from bulk_invite.reporting.sections import SECTIONS
 from bulk_invite.reporting.words import moment, verdict

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bulk_invite.checkpoint.audit.result import Proof
 from bulk_invite.domain.verdicts import State
 from bulk_invite.logs import escaped
-from bulk_invite.proof import Proof
 from bulk_invite.reporting.words import moment, share, verdict
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+from bulk_invite.checkpoint.audit.result import UNANSWERED, Proof
 from bulk_invite.domain.verdicts import State
-from bulk_invite.proof import UNANSWERED, Proof
 
 MEANINGS: Final = {
     State.CREATED: "invited; the Id is known",

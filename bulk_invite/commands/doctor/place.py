@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bulk_invite.checkpoint.database import Database, require_catalog
-from bulk_invite.checkpoint.gaps import Gap
-from bulk_invite.checkpoint.place import database_at
+from bulk_invite.checkpoint.open import database_at
 from bulk_invite.checkpoint.reader import CheckpointReader
-from bulk_invite.checkpoint.schema import VERSION
+from bulk_invite.checkpoint.storage.base import Database, require_catalog
+from bulk_invite.checkpoint.tables.gaps import Gap
+from bulk_invite.checkpoint.tables.schema import VERSION
 from bulk_invite.commands.checkpoints import LATEST_FIRST
 from bulk_invite.commands.descriptors import make_room
 from bulk_invite.commands.doctor.checks import Found, failed, ok, skipped, warning

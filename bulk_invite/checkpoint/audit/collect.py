@@ -1,0 +1,165 @@
+"""Everything that a report says, read off a checkpoint in one transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import Connection, case, func, inspect, literal, select, union_all
+
+from bulk_invite.checkpoint.audit import counts, timeline
+from bulk_invite.checkpoint.audit.invariants import Figures
+from bulk_invite.checkpoint.audit.result import Group, LookUps, Open, Proof
+from bulk_invite.checkpoint.tables import gaps, pacing_memory, problems
+from bulk_invite.checkpoint.tables.problems import OTHER, RowKeys
+from bulk_invite.checkpoint.tables.schema import VERSION, findings, invitations, log, unsent_rows
+from bulk_invite.domain.events import Owner
+from bulk_invite.domain.verdicts import State
+
+_MOST_GROUPS: Final = 100
+_MOST_FAILURES: Final = 50
+_MOST_OPEN: Final = 50
+_PAGE: Final = 1000
+
+_OPEN: Final = [State.PENDING.value, State.IN_DOUBT.value, State.DEFERRED.value]
+
+
+def proof(
+    connection: Connection,
+    row_keys: RowKeys,
+    *,
+    now: float,
+    name: str,
+    about: dict[str, str],
+    owner: Owner | None,
+    active: bool | None,
+    is_older: bool,
+) -> Proof:
+    """is_older: what is known beside it says so, and no sender has noticed it yet."""
+    has_findings = inspect(connection).has_table(findings.name)
+    look_ups, of_look_ups = _look_ups(connection) if has_findings else ((), {})
+    sources, sources_in_all = _by_source(connection)
+    campaigns, campaigns_in_all = _by_campaign(connection)
+    older, doubts = gaps.count(connection)
+    throttled = select(func.count()).select_from(log).where(log.c.outcome == pacing_memory.THROTTLED)
+    return Proof(
+        at=now,
+        checkpoint=name,
+        catalog=about["catalog"],
+        version=int(about["version"]),
+        owner=owner,
+        active=active,
+        states=_states(connection),
+        sources=sources,
+        sources_in_all=sources_in_all,
+        campaigns=campaigns,
+        campaigns_in_all=campaigns_in_all,
+        figures=Figures(
+            **counts.figures(connection, has_findings=has_findings), **of_look_ups, older=older + is_older
+        ),
+        throttled=int(connection.execute(throttled).scalar_one()),
+        repeats=counts.repeats(connection),
+        look_ups=look_ups,
+        open=_open(connection),
+        problems=tuple(problems.problems(connection)),
+        failures=tuple(problems.last_failures(connection, _MOST_FAILURES, row_keys)),
+        course=timeline.course(connection),
+        pacing=pacing_memory.recall(connection),
+        notes=_notes(int(about["version"]), doubts, has_findings=has_findings),
+    )
+
+
+def _notes(version: int, doubts: Sequence[str], *, has_findings: bool) -> tuple[str, ...]:
+    notes = [f"It may once have been older than the last call: {why}." for why in dict.fromkeys(doubts)]
+    if version < VERSION:
+        notes.append(
+            f"The checkpoint has version {version}, of an older program; this one writes version {VERSION}."
+        )
+    if not has_findings:
+        notes.append(
+            "It was written by a program that kept no findings of look-ups: they prove nothing here."
+        )
+    return tuple(notes)
+
+
+def _known(states: Counter[str]) -> dict[State, int]:
+    """Without what is no state; there a line of the evidence does not add up."""
+    return {state: states[state.value] for state in State if states[state.value]}
+
+
+def _states(connection: Connection) -> dict[State, int]:
+    counts = (
+        select(table.c.state, func.count()).group_by(table.c.state) for table in (invitations, unsent_rows)
+    )
+    found: Counter[str] = Counter()
+    for state, rows in connection.execute(union_all(*counts)):
+        found[state] += rows
+    return _known(found)
+
+
+def _by_source(connection: Connection) -> tuple[tuple[Group, ...], int]:
+    both = union_all(*(select(table.c.source, table.c.state) for table in (invitations, unsent_rows)))
+    rows = both.subquery()
+    return _groups(connection, rows.c.source, rows.c.state)
+
+
+def _by_campaign(connection: Connection) -> tuple[tuple[Group, ...], int]:
+    """Of rows that are or were to be sent; the others are rejected whatever the campaign."""
+    return _groups(connection, invitations.c.campaign, invitations.c.state)
+
+
+def _groups(connection: Connection, name: Any, state: Any) -> tuple[tuple[Group, ...], int]:
+    """The largest groups, and how many there are."""
+    counts = [func.sum(case((state == each.value, 1), else_=0)) for each in State]
+    largest = select(name, *counts).group_by(name).order_by(func.count().desc(), name).limit(_MOST_GROUPS)
+    groups = tuple(
+        Group(row[0], {each: int(rows) for each, rows in zip(State, row[1:], strict=True) if rows})
+        for row in connection.execute(largest)
+    )
+    in_all = connection.execute(select(func.count(name.distinct()))).scalar_one()
+    return groups, int(in_all)
+
+
+def _open(connection: Connection) -> tuple[Open, ...]:
+    row = invitations.c
+    rows = func.count().label("rows")
+    counts = select(row.state, row.code, rows).where(row.state.in_(_OPEN)).group_by(row.state, row.code)
+    found = connection.execute(counts.order_by(rows.desc(), row.state, row.code)).all()
+    others: Counter[str] = Counter()
+    for each in found[_MOST_OPEN:]:
+        others[each.state] += each.rows
+    return (
+        *(Open(State(each.state), each.code, each.rows) for each in found[:_MOST_OPEN]),
+        *(Open(State(state), OTHER, count) for state, count in sorted(others.items())),
+    )
+
+
+def _look_ups(connection: Connection) -> tuple[tuple[LookUps, ...], dict[str, int]]:
+    """By finding, and how many rows have the Id that was found last of them."""
+    last = func.max(findings.c.entry).over(partition_by=findings.c.client_token)
+    row = invitations.c
+    wanted = select(
+        findings.c.evidence,
+        (last == findings.c.entry).label("is_last"),
+        func.coalesce(row.state, literal("")).label("state"),
+        func.coalesce(row.invitation_id, literal("")).label("invitation_id"),
+    ).outerjoin_from(findings, invitations, row.client_token == findings.c.client_token)
+    all_of_them: Counter[tuple[str, str]] = Counter()
+    became: dict[tuple[str, str], Counter[str]] = {}
+    found = Counter[str]()
+    with connection.execution_options(yield_per=_PAGE).execute(wanted) as rows:
+        for each in rows:
+            said = orjson.loads(each.evidence)
+            key = (said["finding"], said.get("why", ""))
+            all_of_them[key] += 1
+            if not each.is_last:
+                continue
+            became.setdefault(key, Counter())[each.state] += 1
+            if key[0] == "found":
+                found["ids_found"] += 1
+                found["ids_found_kept"] += said["invitation_id"] == each.invitation_id
+    ordered = sorted(all_of_them.items(), key=lambda each: (-each[1], each[0]))
+    look_ups = (LookUps(*key, count, _known(became.get(key, Counter()))) for key, count in ordered)
+    return tuple(look_ups), dict(found)

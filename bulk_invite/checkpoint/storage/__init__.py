@@ -1,0 +1,1 @@
+"""SQLite files and PostgreSQL schemas: opened, locked, checked."""

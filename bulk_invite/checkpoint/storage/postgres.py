@@ -1,0 +1,293 @@
+"""A checkpoint in a schema of a PostgreSQL, shared by several machines, one of which sends.
+
+Who sends holds an advisory lock of its session, and it is on that very session that it commits. So an intent
+that is on the disk was written by the holder of the lock: a sender that is cut off from the database loses
+the lock and with it every means to begin another call. What it has in flight then the next one finds in
+doubt, and repeats with the same token. A session that is gone is therefore never replaced by another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+from psycopg import errors, sql
+from sqlalchemy import Connection, Engine, create_engine, insert, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from bulk_invite import libpq
+from bulk_invite.checkpoint.storage.base import damaged
+from bulk_invite.checkpoint.storage.postgres_checks import advisory_holders, require_rights, require_usable
+from bulk_invite.checkpoint.storage.postgres_cluster import ClusterOrigin, require_durable
+from bulk_invite.checkpoint.storage.sqlite import SqliteFile
+from bulk_invite.checkpoint.storage.watchdog import Watchdog
+from bulk_invite.checkpoint.tables.schema import about, metadata
+from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError
+from bulk_invite.domain.events import Owner
+
+_PAGE: Final = 1000
+"""Rows copied at a time."""
+
+_PATIENCE: Final = "1s"
+"""How long to wait for the lock: a server takes a moment to see that a sender was killed."""
+
+_CONNECTION: Final = {
+    "fallback_application_name": "bulk-invite checkpoint",
+    "connect_timeout": "5",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",
+}
+"""A server that is gone without a word is noticed within some ten seconds."""
+
+_SESSION: Final = {
+    # The server's side of the same: a machine that dies must lose its lock while another one waits for it.
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+    # The lock's session has nothing to do while a run is parked for hours.
+    "idle_session_timeout": "0",
+    # Others may set these for the sake of queries; here they would end a run.
+    "statement_timeout": "0",
+    "lock_timeout": "30s",
+    "idle_in_transaction_session_timeout": "0",
+    "transaction_timeout": "0",
+    # A plan that was made while the tables were empty would read them through for every batch.
+    "plan_cache_mode": "force_custom_plan",
+}
+
+
+class PostgresSchema:
+    """A checkpoint in one schema of a database; `url` by libpq's conventions."""
+
+    def __init__(self, url: str, schema: str) -> None:
+        """Raises UsageError where the address cannot be read."""
+        libpq.check_address(url)
+        self._url = url
+        self._schema = schema
+        self.name = f"in schema {schema} of a database"
+        self.timing: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    def exists(self) -> bool:
+        with self.translated(), self._connect() as connection:
+            ((tables, _),) = connection.execute(_TABLES, (self._schema,))
+        return bool(tables)
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        # Without the driver's error: its text may carry the parameters of a statement.
+        try:
+            yield
+        except (DBAPIError, psycopg.Error) as error:
+            raise self._refusal(error.orig if isinstance(error, DBAPIError) else error) from None
+        except (ValueError, KeyError):
+            raise damaged(self.name) from None
+
+    @contextmanager
+    def held(self) -> Iterator[Engine]:
+        with ExitStack() as undo:
+            with self.translated():
+                session = self._connect()
+                undo.callback(session.close)
+                self._lock(session)
+                require_usable(session, self.name)
+                self._make_schema(session)
+                require_durable(session)
+                session.commit()
+            watchdog = Watchdog(session.fileno())
+            undo.enter_context(watchdog.watching())
+            self.timing = watchdog.timing
+            engine = self._engine(session)
+            undo.callback(engine.dispose)
+            yield engine
+
+    def settle(self, engine: Engine) -> None:
+        """The names of a server mean one thing."""
+
+    require_in_place = settle
+
+    def prove(self, engine: Engine) -> None:
+        # The lock is the session's: as long as that answers, it is ours.
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("SELECT 1")
+
+    def origin(self) -> ClusterOrigin:
+        return ClusterOrigin()
+
+    def reading(self) -> Engine:
+        with self.translated():
+            connection = self._connect()
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.read_only = True
+        return self._engine(connection)
+
+    def require_ours(self, connection: Connection) -> bool:
+        found = connection.exec_driver_sql(_TABLES.as_string(), (self._schema,)).one()
+        if not found.tables:
+            return False
+        if not found.ours:
+            raise CheckpointError(
+                f"Schema {self._schema} of that database has tables of something else.",
+                hint="Name another one with --checkpoint-schema; this one is left as it is.",
+            )
+        return True
+
+    def tell_incomplete(self, connection: Connection) -> None:
+        """The server sees to that by itself."""
+
+    def mark_as_ours(self, connection: Connection) -> None:
+        comment = sql.SQL("COMMENT ON SCHEMA {} IS 'Checkpoint of bulk-invite: what was sent to whom'")
+        connection.exec_driver_sql(comment.format(sql.Identifier(self._schema)).as_string())
+
+    def require_sound(self, connection: Connection) -> None:
+        """The server sees to that by itself."""
+
+    def reserve(self, connection: Connection, owner: Owner, catalog: str) -> None:
+        # Somebody may be known by the one here and by the other there; who is not known may be anybody.
+        names = [name for name in (owner.account, owner.key_hash) if name] or [""]
+        for name in names:
+            key = _lock_key("sender", name, catalog)
+            taken = connection.exec_driver_sql("SELECT pg_catalog.pg_try_advisory_lock(%s)", (key,))
+            if not taken.scalar_one():
+                raise CheckpointHeldError(
+                    f"of the same database, for {owner} and catalog {catalog}",
+                    "Another sender is working on another checkpoint",
+                )
+
+    def has_sender(self) -> bool | None:
+        holders = self._holders()
+        return None if holders is None else bool(holders)
+
+    def holder(self) -> str:
+        return ", ".join(self._holders() or ())
+
+    def _holders(self) -> list[str] | None:
+        with self.translated(), self._connect() as connection:
+            return advisory_holders(connection, _lock_key("checkpoint", self._schema))
+
+    def try_out(self) -> None:
+        engine = self.reading()
+        try:
+            with self.translated(), engine.connect() as connection:
+                self.require_ours(connection)
+        finally:
+            engine.dispose()
+        with self.translated(), self._connect() as session:
+            require_usable(session, self.name)
+            require_rights(session, self._schema, self.name)
+
+    def describe(self, connection: Connection) -> str:
+        version = connection.exec_driver_sql("SHOW server_version").scalar_one()
+        durable = connection.exec_driver_sql("SHOW fsync").scalar_one() == "on"
+        return f"PostgreSQL {version}{'' if durable else ' with fsync = off: a crash may lose what was sent'}"
+
+    def copy_to(self, connection: Connection, path: Path) -> None:
+        target = SqliteFile(path)
+        with target.held() as engine, engine.begin() as into:
+            metadata.create_all(into)
+            target.mark_as_ours(into)
+            for table in metadata.sorted_tables:
+                rows = connection.execution_options(yield_per=_PAGE).execute(select(table))
+                for page in rows.mappings().partitions():
+                    into.execute(insert(table), [dict(row) for row in page])
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        """A session that sees the schema of the checkpoint and nothing else. Raises psycopg.Error."""
+        session = libpq.connect(self._url, _CONNECTION, client_encoding="utf8")
+        with ExitStack() as undo:
+            undo.callback(session.close)
+            for name, value in _SESSION.items():
+                # Older servers do not know all of them.
+                session.execute(
+                    "SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s", (value, name)
+                )
+            libpq.pin(session, for_session=True)  # times are read as texts, too
+            session.execute(sql.SQL("SET search_path TO {}, pg_temp").format(sql.Identifier(self._schema)))
+            session.commit()
+            self.name = f"postgresql:{session.info.dbname}/{self._schema}"
+            undo.pop_all()
+        return session
+
+    def _engine(self, session: psycopg.Connection[Any]) -> Engine:
+        """An engine that has this session and never another one."""
+        left = [session]
+
+        def take() -> psycopg.Connection[Any]:
+            if not left:
+                raise CheckpointError(
+                    f"The connection to the checkpoint {self.name} broke, and the lock went with it.",
+                    hint="Run the same command again; what is settled stays settled.",
+                    heals=True,
+                )
+            return left.pop()
+
+        return create_engine(
+            "postgresql+psycopg://",
+            creator=take,
+            poolclass=QueuePool,
+            pool_size=1,
+            max_overflow=0,
+            hide_parameters=True,
+        )
+
+    def _lock(self, session: psycopg.Connection[Any]) -> None:
+        key = _lock_key("checkpoint", self._schema)
+        session.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}'")
+        try:
+            session.execute("SELECT pg_catalog.pg_advisory_lock(%s)", (key,))
+        except errors.LockNotAvailable:
+            raise CheckpointHeldError(self.name) from None
+        session.commit()
+
+    def _make_schema(self, session: psycopg.Connection[Any]) -> None:
+        # IF NOT EXISTS asks for the privilege to create one even where it exists.
+        there = session.execute(
+            "SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s", (self._schema,)
+        ).fetchone()
+        if there is None:
+            session.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(self._schema)))
+
+    def _refusal(self, error: BaseException | None) -> CheckpointError:
+        if not isinstance(error, psycopg.Error):
+            return CheckpointError(f"The checkpoint {self.name} cannot be used: {type(error).__name__}.")
+        match error:
+            case errors.InsufficientPrivilege():
+                hint = (
+                    f"Grant the user of the address CREATE on the database, or make schema {self._schema} "
+                    "for it and let it own that."
+                )
+            case errors.ReadOnlySqlTransaction():
+                hint = "It is a standby: name the primary, or all hosts and target_session_attrs=primary."
+            case errors.DiskFull():
+                hint = "Make room for the database and run the same command again."
+            case _ if isinstance(error, psycopg.OperationalError) and not libpq.is_passing(error):
+                hint = "Check the address, user and password (PGPASSWORD, pgpass or service file)."
+            case _ if libpq.is_passing(error):
+                hint = "Check that the server runs and lets you in; then run the same command again."
+            case _:
+                hint = "Nothing was changed by it."
+        return CheckpointError(
+            f"The checkpoint {self.name} cannot be used: {libpq.said(error)}.",
+            hint=hint,
+            heals=libpq.is_passing(error) or isinstance(error, errors.ReadOnlySqlTransaction),
+        )
+
+
+_TABLES: Final = sql.SQL(
+    "SELECT count(*) AS tables, count(*) FILTER (WHERE relname = {}) > 0 AS ours"
+    " FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON relnamespace = pg_namespace.oid"
+    " WHERE nspname = %s"
+).format(sql.Literal(about.name))
+
+
+def _lock_key(*of: str) -> int:
+    """The number of an advisory lock: they are a database's, and all who use one share them."""
+    digest = hashlib.sha256("\0".join(("bulk-invite", *of)).encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)

@@ -1,0 +1,127 @@
+"""Which PostgreSQL a checkpoint was written in, by what any role may ask, and what its failover may cost.
+
+Told from the one that was written: a dump that was restored and a logical replica (the row of the generation
+was written by another transaction than the one it names), another cluster, a standby that was promoted since
+(another timeline) unless every commit waited for one. Not told: files that were put back under the server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+import structlog
+from sqlalchemy import Connection, literal_column, text
+
+from bulk_invite.checkpoint.tables.generation import Generation, Stamp
+
+_log = structlog.get_logger()
+
+_PLACE: Final = """
+SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN
+    ('x' || left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8))::bit(32)::bigint END
+"""
+_MAY_ASK: Final = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')"
+_SYSTEM: Final = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"
+
+# Transaction numbers wrap around; what a row shows of its own is the lower half.
+_STAMPED: Final[Stamp] = {
+    "wrote": literal_column("pg_catalog.txid_current() & 4294967295"),
+    "replicated": literal_column(
+        "CASE WHEN pg_catalog.current_setting('synchronous_standby_names') = '' THEN 0 ELSE 1 END"
+    ),
+}
+_KEPT: Final = "SELECT xmin::text::bigint AS writer, wrote, system, timeline, replicated FROM generation"
+
+_REPLICATION: Final = """
+SELECT pg_catalog.current_setting('synchronous_standby_names') <> '',
+    (SELECT count(*) FROM pg_catalog.pg_stat_replication)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """system: what initdb has called it; timeline: raised by each promotion. None where it is not told."""
+
+    system: str | None
+    timeline: int | None
+
+
+class ClusterOrigin:
+    """See `origin.Origin`: nobody can keep something beside a database, but that tells more by itself."""
+
+    beside = ""
+
+    def known(self) -> Generation | None:
+        return None
+
+    def keep(self, generation: Generation) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def stamp(self, connection: Connection) -> Stamp:
+        here = _here(connection)  # a session stays with its cluster and timeline
+        return {**_STAMPED, "system": here.system, "timeline": here.timeline}
+
+    def why_a_copy(self, connection: Connection) -> str:
+        kept = connection.execute(text(_KEPT)).first()
+        if kept is None or kept.wrote is None:  # an older program has written this one
+            return ""
+        return _judge(kept, _here(connection))
+
+    def risk(self, connection: Connection) -> str:
+        return _risk(*connection.execute(text(_REPLICATION)).one())
+
+
+def require_durable(session: psycopg.Connection[Any]) -> None:
+    """A commit is on the disk when it returns, and with the standbys that are to have it by then.
+
+    Whatever the role or the database say; what the server itself is short of is logged.
+    """
+    session.execute(
+        "SELECT set_config(name, 'on', false) FROM pg_settings"
+        " WHERE name = 'synchronous_commit' AND setting NOT IN ('on', 'remote_apply')"
+    )
+    if session.execute("SHOW fsync").fetchone() == ("off",):
+        _log.warning(
+            "checkpoint.not_durable", why="the server runs with fsync = off: a crash may lose what was sent"
+        )
+    if risk := _risk(*session.execute(_REPLICATION).fetchone() or (True, 0)):
+        _log.warning(
+            "checkpoint.not_replicated",
+            why=risk,
+            next="name standbys in synchronous_standby_names; after a failover: --look-up-first",
+        )
+
+
+def _risk(waits: bool, receivers: int) -> str:  # noqa: FBT001 - the columns of a row
+    if waits or not receivers:
+        return ""
+    standbys = f"{receivers} standbys or other receivers" if receivers > 1 else "a standby or other receiver"
+    return (
+        f"its server has {standbys}, and no commit waits for them (synchronous_standby_names is empty): "
+        "a failover may lose the last calls"
+    )
+
+
+def _judge(kept: Any, here: Cluster) -> str:
+    if kept.writer != kept.wrote:
+        return "it was restored from a dump, or copied row by row"
+    if None not in {kept.system, here.system} and kept.system != here.system:
+        return "it is in another database cluster than it was written in"
+    moved = None not in {kept.timeline, here.timeline} and kept.timeline != here.timeline
+    if moved and not kept.replicated:
+        return (
+            f"a standby was promoted since it was written (timeline {kept.timeline}, now {here.timeline}), "
+            "and its commits had not waited for one"
+        )
+    return ""
+
+
+def _here(connection: Connection) -> Cluster:
+    timeline = connection.execute(text(_PLACE)).scalar_one()
+    may_ask = connection.execute(text(_MAY_ASK)).scalar_one()
+    return Cluster(connection.execute(text(_SYSTEM)).scalar_one() if may_ask else None, timeline)

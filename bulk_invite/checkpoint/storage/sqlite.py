@@ -1,0 +1,259 @@
+"""A checkpoint in an SQLite file, and what its driver says as sentences."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from bulk_invite.checkpoint.storage import saved_copy
+from bulk_invite.checkpoint.storage.base import RESTORE, damaged, read_about
+from bulk_invite.checkpoint.storage.file_identity import require_no_mount, require_one_name
+from bulk_invite.checkpoint.storage.file_location import note_standing, require_log_here, standing_of
+from bulk_invite.checkpoint.storage.file_lock import Hold
+from bulk_invite.checkpoint.storage.last_transaction import FileOrigin, beside
+from bulk_invite.checkpoint.storage.read_only_copy import BUSY_TIMEOUT, open_to_look
+from bulk_invite.checkpoint.storage.sqlite_checks import (
+    create_private,
+    require_folder,
+    require_room,
+    require_whole,
+    require_writable,
+)
+from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.events import Owner
+
+_log = structlog.get_logger()
+
+_TRY: Final = 1.0
+"""Seconds to wait for them where it is only tried whether one could write."""
+
+APPLICATION_ID: Final = 0x62_69_6E_76
+"""SQLite's own mark for "what kind of file is this" (PRAGMA application_id): "binv"."""
+
+_HINTS: Final = (
+    ("disk is full", "Make room on that disk and run the same command again; what is settled stays settled."),
+    ("disk i/o error", "Check that disk and run the same command again; what is settled stays settled."),
+    ("readonly", "Make the file and its folder writable, or name another one with --checkpoint."),
+    ("read-only", "Make the file and its folder writable, or name another one with --checkpoint."),
+    ("unable to open", "Make sure that the folder exists and is writable, or name another --checkpoint."),
+    (
+        "not a database",
+        (
+            "Name the right file with --checkpoint; this one is left as it is. If it was your checkpoint it "
+            "is damaged: restore a copy, for a new one would send again."
+        ),
+    ),
+    ("malformed", RESTORE),
+    ("could not decode", RESTORE),
+    ("locked", "Another program holds the file; end it and run the same command again."),
+)
+
+_PASSING: Final = ("disk is full", "database is locked")
+
+
+class SqliteFile:
+    """A checkpoint in a file of its own; its locks are freed by the system."""
+
+    def __init__(self, path: Path) -> None:
+        # SQLite's log is beside the file itself, whichever links lead to it.
+        self._path = Path(os.path.realpath(path))
+        self.name = str(path)
+        self._hold = Hold(self._path, path.absolute(), self.name)
+        self.timing: Callable[[], AbstractContextManager[None]] = nullcontext  # a disk cannot be torn from
+
+    def exists(self) -> bool:
+        return self._path.exists() and self._path.stat().st_size > 0
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        # The driver's error is cut off (`from None`): its text may carry the parameters of a statement.
+        try:
+            yield
+        except (DBAPIError, sqlite3.Error) as error:
+            said = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
+            hint = next((hint for key, hint in _HINTS if key in said.lower()), "Nothing was changed by it.")
+            raise CheckpointError(
+                f"The checkpoint {self.name} cannot be used: {said}.",
+                hint=hint,
+                heals=any(key in said.lower() for key in _PASSING),
+            ) from None
+        except (ValueError, KeyError):
+            raise damaged(self.name) from None
+
+    @contextmanager
+    def held(self) -> Iterator[Engine]:
+        require_folder(self._path, self.name)  # FileLock would make it
+        with ExitStack() as undo:
+            undo.enter_context(self._hold.locked())
+            engine = self._writing()
+            undo.callback(engine.dispose)
+            undo.callback(self._hold.release)
+            with self.translated(), engine.begin():
+                pass  # by the first transaction all files are there
+            self._hold.watch()
+            yield engine
+
+    def settle(self, engine: Engine) -> None:
+        with engine.begin() as connection:
+            if not note_standing(connection, self._path):
+                return
+        # What would tell that the log was left behind must not itself be in the log.
+        with closing(engine.raw_connection()) as raw:
+            busy, *_ = raw.cursor().execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        if busy:
+            raise CheckpointError(
+                f"The checkpoint {self.name} is being read by another program, and must be written anew.",
+                hint="Run the same command again when that has ended.",
+                heals=True,
+            )
+
+    def prove(self, engine: Engine) -> None:
+        self.require_in_place(engine)
+
+    def require_in_place(self, engine: Engine) -> None:
+        if not self._hold.is_in_place():
+            with closing(engine.raw_connection()) as raw:
+                raise self._hold.lost(_driver(raw))
+
+    def reading(self) -> Engine:
+        require_no_mount(self._path, self.name)
+        require_whole(self._path, self.name)
+        if not self._path.is_file():
+            raise CheckpointError(
+                f"There is no checkpoint at {self.name}.",
+                hint="Name it with --checkpoint, or send something first.",
+            )
+        return _engine(partial(open_to_look, self._path, self.name), begin="BEGIN")
+
+    def require_ours(self, connection: Connection) -> bool:
+        if not connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one():
+            return False
+        if connection.exec_driver_sql("PRAGMA application_id").scalar_one() != APPLICATION_ID:
+            raise CheckpointError(
+                f"{self.name} is a database of another program, not a checkpoint.",
+                hint="Name the right file with --checkpoint; this one is left as it is.",
+            )
+        require_log_here(standing_of(connection), self._path, self.name, only_same=True)
+        return True
+
+    def tell_incomplete(self, connection: Connection) -> None:
+        try:
+            require_log_here(standing_of(connection), self._path, self.name)
+        except CheckpointError as error:
+            _log.warning("checkpoint.incomplete", why=str(error))
+
+    def mark_as_ours(self, connection: Connection) -> None:
+        connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+
+    def require_sound(self, connection: Connection) -> None:
+        if (health := connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()) != "ok":
+            raise CheckpointError(
+                f"The checkpoint {self.name} is damaged: {' '.join(health.split())}.", hint=RESTORE
+            )
+
+    def reserve(self, connection: Connection, owner: Owner, catalog: str) -> None:
+        """Nobody knows of other files."""
+
+    def has_sender(self) -> bool | None:
+        return self._hold.is_taken()
+
+    def holder(self) -> str:
+        return self._hold.holder()
+
+    def try_out(self) -> None:
+        require_folder(self._path, self.name)
+        require_no_mount(self._path, self.name)
+        require_whole(self._path, self.name)
+        # The lock and SQLite's own companions are made in the folder.
+        own = (self._hold.lock_file, self._path, beside(self._path.resolve()))
+        require_writable((self._path.parent, *own), self.name)
+        if not self.exists():
+            require_room(self._path.parent, self.name)
+            return
+        self._look()
+        uri = f"file:{self._quoted()}?mode=rw"
+        with (
+            self.translated(),
+            closing(sqlite3.connect(uri, _TRY, uri=True, isolation_level=None)) as connection,
+        ):
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+
+    def origin(self) -> FileOrigin:
+        return FileOrigin(beside(self._path.resolve()))
+
+    def describe(self, connection: Connection) -> str:
+        return f"journal mode {connection.exec_driver_sql('PRAGMA journal_mode').scalar_one()}"
+
+    def copy_to(self, connection: Connection, path: Path) -> None:
+        saved_copy.copy(_driver(connection.connection), path)
+
+    def _writing(self) -> Engine:
+        def connect() -> sqlite3.Connection:
+            # Calls come from worker threads, one at a time. isolation_level None: BEGIN is ours (below),
+            # because sqlite3's implicit transactions leave DDL and reads outside of them.
+            connection = sqlite3.connect(
+                f"file:{self._quoted()}?mode=rw",
+                uri=True,
+                timeout=BUSY_TIMEOUT,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            with ExitStack() as undo:
+                undo.callback(connection.close)
+                self._hold.lock_itself()
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA foreign_keys = ON")
+                undo.pop_all()
+            return connection
+
+        require_whole(self._path, self.name)
+        create_private(self._path, self.name)
+        self._hold.expect()
+        # Before the journal mode is set: a database of something else stays as it is.
+        self._look()
+        return _engine(connect, begin="BEGIN IMMEDIATE")
+
+    def _look(self) -> None:
+        """Raise CheckpointError for what is not ours, and for a file whose log is beside another name."""
+        require_one_name(self._path, self.name)
+        looking = self.reading()
+        try:
+            with self.translated(), looking.begin() as connection:
+                if read_about(self, connection):
+                    require_log_here(standing_of(connection), self._path, self.name)
+                    saved_copy.require_newest(self._path, self.name)
+        finally:
+            looking.dispose()
+
+    def _quoted(self) -> str:
+        return self._path.as_uri().removeprefix("file://")
+
+
+def _engine(connect: Callable[[], sqlite3.Connection], *, begin: str) -> Engine:
+    engine = create_engine(
+        "sqlite://", creator=connect, poolclass=QueuePool, pool_size=1, max_overflow=0, hide_parameters=True
+    )
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _driver(raw: PoolProxiedConnection) -> sqlite3.Connection:
+    driver = raw.driver_connection
+    assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - tells the type checker
+    return driver

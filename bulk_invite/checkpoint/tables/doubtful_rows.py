@@ -1,0 +1,98 @@
+"""What a look-up asks of the checkpoint: rows in doubt, and which invitations belong to other rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, exists, func, select
+
+from bulk_invite.checkpoint.tables import indexes
+from bulk_invite.checkpoint.tables.encoding import decode_errors
+from bulk_invite.checkpoint.tables.schema import invitations
+from bulk_invite.domain.findings import DoubtfulRow, SettledRow
+from bulk_invite.domain.rows import Position
+from bulk_invite.domain.verdicts import State
+
+_COLUMNS: Final = (
+    invitations.c.client_token,
+    invitations.c.body_hash,
+    invitations.c.engagement,
+    invitations.c.payload_type,
+    invitations.c.doubt_since,
+    invitations.c.last_sent,
+    invitations.c.code,
+    invitations.c.errors,
+)
+_DOUBTFUL: Final = select(*_COLUMNS).where(invitations.c.state == State.IN_DOUBT.value)
+
+# Older programs failed a row that was refused after an attempt of unknown fate: it may have arrived by that.
+_MAY_BE_THERE: Final = select(*_COLUMNS).where(
+    invitations.c.state.in_([State.IN_DOUBT.value, State.FAILED.value]),
+    invitations.c.doubt_since.is_not(None),
+)
+
+_OF_ENGAGEMENTS: Final = invitations.c.engagement.in_(bindparam("engagements", expanding=True))
+
+
+def rows_of(connection: Connection, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
+    """The rows that may have arrived, and those that have, of some engagements."""
+    indexes.require(connection, "invitations_by_engagement")
+    parameters = {"engagements": engagements}
+    created = select(invitations.c.client_token, invitations.c.invitation_id).where(
+        invitations.c.state == State.CREATED.value, _OF_ENGAGEMENTS
+    )
+    doubtful = connection.execute(_MAY_BE_THERE.where(_OF_ENGAGEMENTS), parameters)
+    return (
+        [_doubtful(row) for row in doubtful],
+        [SettledRow(*row) for row in connection.execute(created, parameters)],
+    )
+
+
+def in_doubt(connection: Connection, after: str, limit: int) -> list[tuple[DoubtfulRow, Position, str]]:
+    """Rows in doubt whose engagements come after one by name, with their positions and campaigns.
+
+    All rows of an engagement come together: as many engagements as it takes for `limit` rows.
+    """
+    indexes.require(connection, "invitations_by_engagement")
+    more = invitations.c.engagement > after
+    column = invitations.c.engagement
+    doubtful = _DOUBTFUL.add_columns(
+        invitations.c.source, invitations.c.line, invitations.c.row_key, invitations.c.campaign
+    ).where(more)
+    last = connection.execute(
+        select(column)
+        .where(invitations.c.state == State.IN_DOUBT.value, more)
+        .order_by(column)
+        .offset(limit - 1)
+        .limit(1)
+    ).scalar_one_or_none()
+    if last is not None:
+        doubtful = doubtful.where(column <= last)
+    return [
+        (_doubtful(row), Position(row.source, row.line, row.row_key), row.campaign)
+        for row in connection.execute(doubtful.order_by(column, invitations.c.client_token))
+    ]
+
+
+def has_created(connection: Connection) -> bool:
+    created = select(exists().where(invitations.c.state == State.CREATED.value))
+    return bool(connection.execute(created).scalar_one())
+
+
+def count_in_doubt(connection: Connection) -> int:
+    count = select(func.count()).select_from(invitations)
+    return int(connection.execute(count.where(invitations.c.state == State.IN_DOUBT.value)).scalar_one())
+
+
+def _doubtful(row: Any) -> DoubtfulRow:
+    return DoubtfulRow(
+        row.client_token,
+        row.body_hash,
+        row.engagement,
+        row.payload_type,
+        row.doubt_since,
+        row.last_sent,
+        row.code,
+        decode_errors(row.errors),
+    )

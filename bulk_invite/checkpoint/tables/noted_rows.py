@@ -1,0 +1,170 @@
+"""What admission has decided, noted: rows under their tokens, and by position those that are not sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, or_, select, update
+
+from bulk_invite.checkpoint.tables.batch_sql import CHANGE, field_for, insert_each, parameters
+from bulk_invite.checkpoint.tables.encoding import encode_errors
+from bulk_invite.checkpoint.tables.schema import invitations, unsent_rows
+from bulk_invite.domain.events import Admission, Duplicate, SeenAgain
+from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
+from bulk_invite.domain.verdicts import State
+
+_OF_THE_ROW: Final = ("source", "line", "row_key", "body_hash", "engagement", "payload_type")
+_NEW: Final = insert_each(
+    invitations, "client_token", "run", "campaign", "state", *_OF_THE_ROW, changed=CHANGE
+)
+# A row that was never sent may have been changed since.
+_MAY_CHANGE: Final = ("run", "state", "code", "errors", "doubt_since", "last_sent", *_OF_THE_ROW)
+_AGAIN: Final = {name: field_for(invitations.c[name]) for name in _MAY_CHANGE}
+# Most of what is read once more is as it was: that is no change to tell of.
+_IS_OTHER: Final = or_(*(invitations.c[name] != _AGAIN[name] for name in ("state", "source", "row_key")))
+_SEEN_AGAIN: Final = (
+    update(invitations)
+    .where(invitations.c.client_token == field_for(invitations.c.client_token))
+    .values({**_AGAIN, "changed": case((_IS_OTHER, CHANGE), else_=invitations.c.changed)})
+)
+_UNSENT: Final = insert_each(
+    unsent_rows, "source", "line", "row_key", "run", "state", "client_token", "errors", changed=CHANGE
+)
+
+
+@dataclass(slots=True)
+class Known:
+    """What the checkpoint holds under a token, as far as admission asks."""
+
+    run: int
+    position: Position
+    body_hash: str
+    state: State
+    invitation_id: str = ""
+    arn: str = ""
+    code: str = ""
+    errors: str = "[]"
+    doubt_since: float | None = None
+    last_sent: float | None = None
+
+
+def note_invitations(
+    connection: Connection,
+    new: Sequence[Invitation],
+    again: Sequence[tuple[Invitation, Known]],
+    *,
+    run: int,
+    change: int,
+    campaign: str,
+) -> None:
+    if new:
+        note_rows(
+            connection, ({**values_of(row), "campaign": campaign} for row in new), run=run, change=change
+        )
+    if again:
+        rows = (
+            {
+                **values_of(row),
+                "run": run,
+                "state": entry.state.value,
+                "code": entry.code,
+                "errors": entry.errors,
+                "doubt_since": entry.doubt_since,
+                "last_sent": entry.last_sent,
+            }
+            for row, entry in again
+        )
+        connection.execute(_SEEN_AGAIN, parameters(rows, change=change))
+
+
+def note_rows(connection: Connection, rows: Iterable[Mapping[str, object]], *, run: int, change: int) -> None:
+    """Note new rows, of which `values_of` and the campaign are given."""
+    once = {"run": run, "state": State.PENDING.value}
+    connection.execute(_NEW, parameters(({**row, **once} for row in rows), change=change))
+
+
+def values_of(row: Invitation) -> dict[str, object]:
+    """What is kept of a row beside what becomes of it."""
+    return {
+        "client_token": row.client_token,
+        "source": row.position.source,
+        "line": row.position.line,
+        "row_key": row.position.key,
+        "body_hash": row.body_hash,
+        "engagement": row.engagement,
+        "payload_type": row.payload_type,
+    }
+
+
+def note_unsent(
+    connection: Connection, admissions: Iterable[Admission], *, run: int, change: int, follows: bool
+) -> None:
+    """Note rejected rows and duplicates by position, in place of what was found there before."""
+    for source, of_source in groupby(admissions, lambda admission: row_of(admission).position.source):
+        group = [each for each in of_source if not isinstance(each, SeenAgain)]
+        if not group:
+            continue
+        positions = [row_of(admission).position for admission in group]
+        lines, keys = [each.line for each in positions], [each.key for each in positions if each.key]
+        if keys:
+            read_again = unsent_rows.c.row_key.in_(keys)
+            _note_mended(connection, and_(unsent_rows.c.source == source, read_again), change)
+        elif follows:  # between them may be rows that came before, and are left as they were
+            read_again = unsent_rows.c.line.in_(lines)
+        else:
+            read_again = unsent_rows.c.line.between(lines[0], lines[-1])
+        connection.execute(delete(unsent_rows).where(unsent_rows.c.source == source, read_again))
+        # By position: what comes last of it stands.
+        unsent = {
+            row_of(admission).position: values
+            for admission in group
+            if (values := _unsent_values(admission)) is not None
+        }
+        if unsent:
+            rows = ({**values, "run": run} for values in unsent.values())
+            connection.execute(_UNSENT, parameters(rows, change=change))
+
+
+def _note_mended(connection: Connection, read_again: ColumnElement[bool], change: int) -> None:
+    """Rows that were told of as changed since they were sent, and may be as they were again."""
+    told = select(unsent_rows.c.client_token).where(read_again, unsent_rows.c.client_token != "")
+    if tokens := connection.execute(told).scalars().all():
+        of_them = invitations.c.client_token.in_(tokens)
+        connection.execute(update(invitations).where(of_them).values(changed=change))
+
+
+def row_of(admission: Admission | Invitation) -> Row:
+    return (
+        admission.row
+        if isinstance(admission, Rejection | SeenAgain | Invitation)
+        else admission.invitation.row
+    )
+
+
+def _unsent_values(admission: Admission) -> dict[str, object] | None:
+    row = row_of(admission)
+    values: dict[str, object] = {
+        "source": row.position.source,
+        "line": row.position.line,
+        "row_key": row.position.key,
+    }
+    match admission:
+        case Rejection(errors=errors, sent_as=token):
+            return {
+                **values,
+                "state": State.REJECTED.value,
+                "client_token": token,
+                "errors": encode_errors(errors),
+            }
+        case Duplicate(invitation=invitation):
+            return {
+                **values,
+                "state": State.DUPLICATE.value,
+                "client_token": invitation.client_token,
+                "errors": "[]",
+            }
+        case _:
+            return None

@@ -1,0 +1,140 @@
+"""Why rows have no invitation: by code and place of their errors, and the latest of them one by one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    Select,
+    Table,
+    and_,
+    cast,
+    func,
+    literal,
+    not_,
+    null,
+    select,
+    text,
+    union_all,
+)
+
+from bulk_invite.checkpoint.tables.encoding import decode_errors
+from bulk_invite.checkpoint.tables.schema import invitations, runs, unsent_rows
+from bulk_invite.domain.events import Failure, Problem
+from bulk_invite.domain.rows import Position
+from bulk_invite.domain.verdicts import State
+
+MOST_PROBLEMS: Final = 200
+
+RowKeys = Callable[[Table], ColumnElement[str]]
+"""The column of a table that has the keys of its rows; older versions have none."""
+
+OTHER: Final = "other"
+"""Code of the rows that stand in no group of their own; counted once for each of their errors."""
+
+_MOST_COUNTED: Final = 10_000
+"""Groups that are told apart while they are counted: a hostile source can have one for every row."""
+
+_PAGE: Final = 1000
+_ALL_OF_IT: Final = "$"
+"""Path of what is said of the row as a whole."""
+
+_PLACE: Final = (text("source"), text("line"), text("row_key"))
+_SENT: Final = [State.FAILED.value, State.IN_DOUBT.value]
+
+
+def problems(connection: Connection) -> list[Problem]:
+    """Rows that failed, are in doubt, deferred or rejected, by state, code and path; most rows first.
+
+    A row with several errors counts in the group of each. What is beyond the largest groups is summed up
+    under `OTHER`, by state, at the end.
+    """
+    counts: Counter[tuple[str, str, str]] = Counter()
+    others: Counter[str] = Counter()
+    with connection.execution_options(yield_per=_PAGE).execute(_groups()) as groups:
+        for state, code, errors, rows in groups:
+            for group in {(state, *each) for each in _told(code, errors)}:
+                if group in counts or len(counts) < _MOST_COUNTED:
+                    counts[group] += rows
+                else:
+                    others[state] += rows
+    largest = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+    for (state, _, _), rows in largest[MOST_PROBLEMS:]:
+        others[state] += rows
+    shown = [Problem(State(state), code, path, rows) for (state, code, path), rows in largest[:MOST_PROBLEMS]]
+    return shown + [Problem(State(state), OTHER, "", rows) for state, rows in sorted(others.items())]
+
+
+def last_failures(connection: Connection, limit: int, keys: RowKeys) -> list[Failure]:
+    """The rows that failed, were left in doubt or rejected last, latest first, by the first of their errors.
+
+    keys: the column of a table that has the keys of its rows. A row in doubt of which no answer is known may
+    be on its way, and is left out. A rejected row was not sent at any time: it stands among the others by
+    the beginning of the run that has read it.
+    """
+    pages = (select(each.limit(limit).subquery()) for each in (_sent(keys), _rejected(keys)))
+    both = union_all(*pages).subquery()
+    latest = select(both).order_by(both.c.since.desc(), *_PLACE).limit(limit)
+    return [
+        Failure(Position(row.source, row.line, row.row_key), State(row.state), *_first(row), row.at)
+        for row in connection.execute(latest)
+    ]
+
+
+def _sent(keys: RowKeys) -> Select[Any]:
+    last = invitations.c.last_sent
+    no_answer = and_(invitations.c.state == State.IN_DOUBT.value, invitations.c.code == "")
+    return (
+        select(*_common(invitations, keys), invitations.c.code, last.label("at"), last.label("since"))
+        .where(invitations.c.state.in_(_SENT), not_(no_answer))
+        .order_by(last.desc(), *_PLACE)
+    )
+
+
+def _rejected(keys: RowKeys) -> Select[Any]:
+    never = cast(null(), Float)
+    return (
+        select(
+            *_common(unsent_rows, keys),
+            literal("").label("code"),
+            never.label("at"),
+            runs.c.started.label("since"),
+        )
+        .join(runs, runs.c.run == unsent_rows.c.run)
+        .where(unsent_rows.c.state == State.REJECTED.value)
+        .order_by(unsent_rows.c.run.desc(), *_PLACE)
+    )
+
+
+def _common(table: Table, keys: RowKeys) -> list[ColumnElement[Any]]:
+    return [table.c.source, table.c.line, keys(table).label("row_key"), table.c.state, table.c.errors]
+
+
+def _groups() -> Select[Any]:
+    """(state, code, errors as JSON, rows), most rows first."""
+    sent = (
+        select(invitations.c.state, invitations.c.code, invitations.c.errors, func.count().label("rows"))
+        .where(invitations.c.state.in_([*_SENT, State.DEFERRED.value]))
+        .group_by(invitations.c.state, invitations.c.code, invitations.c.errors)
+    )
+    rejected = (
+        select(unsent_rows.c.state, literal(""), unsent_rows.c.errors, func.count())
+        .where(unsent_rows.c.state == State.REJECTED.value)
+        .group_by(unsent_rows.c.state, unsent_rows.c.errors)
+    )
+    return select(union_all(sent, rejected).subquery()).order_by(text("rows DESC"))
+
+
+def _told(code: str, errors: str) -> list[tuple[str, str]]:
+    """(code, path) of all that is said of a row; of its last answer where the errors are not told apart."""
+    decoded = decode_errors(errors)
+    return [(each.code, each.path) for each in decoded] or [(code, _ALL_OF_IT)]
+
+
+def _first(row: Any) -> tuple[str, str]:
+    return _told(row.code, row.errors)[0]

@@ -1,0 +1,115 @@
+"""How far the reading of a source with keys has come, and which of its rows are to be read again.
+
+Invariant: a watermark is committed together with the rows up to it. So what stands below it is known here by
+key, and a reading that was broken off goes on above it; below it only the rows that are not settled are
+asked for, by their keys. All of that is one campaign's: another one invites the same rows once more, and
+reads them from the beginning.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, select, union
+
+from bulk_invite.checkpoint.tables import indexes
+from bulk_invite.checkpoint.tables.schema import invitations, marks, unsent_rows, watermarks
+from bulk_invite.domain.events import Arrived, Mark
+from bulk_invite.domain.rows import Position
+from bulk_invite.domain.verdicts import State
+
+_TO_SEND: Final = [State.PENDING.value, State.IN_DOUBT.value, State.DEFERRED.value]
+
+
+def watermark(connection: Connection, source: str, campaign: str) -> str | None:
+    """The key up to which a reading that was broken off has come."""
+    wanted = select(watermarks.c.row_key).where(_mark(watermarks, source, campaign))
+    return connection.execute(wanted).scalar_one_or_none()
+
+
+def note(connection: Connection, reached: Position | Mark, campaign: str) -> None:
+    if isinstance(reached, Mark):
+        connection.execute(delete(marks).where(_mark(marks, reached.source, campaign)))
+        text = {"source": reached.source, "campaign": campaign, "mark": reached.text}
+        connection.execute(insert(marks).values(text))
+        return
+    forget(connection, reached.source, campaign)
+    mark = {"source": reached.source, "campaign": campaign, "row_key": reached.key}
+    connection.execute(insert(watermarks).values(mark))
+
+
+def mark(connection: Connection, source: str, campaign: str) -> str | None:
+    """How far the following of a source has come, in its own words."""
+    wanted = select(marks.c.mark).where(_mark(marks, source, campaign))
+    return connection.execute(wanted).scalar_one_or_none()
+
+
+def forget(connection: Connection, source: str, campaign: str) -> None:
+    connection.execute(delete(watermarks).where(_mark(watermarks, source, campaign)))
+
+
+def open_keys(
+    connection: Connection, source: str, campaign: str, after: str, limit: int, *, to_send: bool
+) -> list[str]:
+    """Keys of rows that have no invitation, in the order of their text, after one of them.
+
+    to_send: only of those that are to be sent as they are; neither refused rows nor rejected ones.
+    """
+    indexes.require(connection, "invitations_by_key")
+    if to_send:
+        wanted = select(invitations.c.row_key).where(
+            _of(invitations, source, after),
+            invitations.c.campaign == campaign,
+            invitations.c.state.in_(_TO_SEND),
+        )
+        return list(connection.execute(wanted.order_by(invitations.c.row_key).limit(limit)).scalars())
+    sent = select(invitations.c.row_key).where(
+        _of(invitations, source, after),
+        invitations.c.campaign == campaign,
+        invitations.c.state != State.CREATED.value,
+    )
+    rejected = select(unsent_rows.c.row_key).where(_of(unsent_rows, source, after))
+    both = union(sent, rejected).order_by("row_key").limit(limit)
+    return list(connection.execute(both).scalars())
+
+
+def known_keys(connection: Connection, source: str, campaign: str, limit: int) -> list[str]:
+    """Keys of some rows that have a token, whatever became of them."""
+    indexes.require(connection, "invitations_by_key")
+    wanted = select(invitations.c.row_key).where(
+        _of(invitations, source, ""), invitations.c.campaign == campaign
+    )
+    return list(connection.execute(wanted.order_by(invitations.c.row_key).limit(limit)).scalars())
+
+
+def arrived(connection: Connection, source: str, campaign: str, after: str, limit: int) -> list[Arrived]:
+    """Rows that have an invitation, likewise."""
+    indexes.require(connection, "invitations_by_key")
+    wanted = (
+        select(
+            invitations.c.row_key,
+            invitations.c.client_token,
+            invitations.c.engagement,
+            invitations.c.invitation_id,
+            invitations.c.arn,
+        )
+        .where(
+            _of(invitations, source, after),
+            invitations.c.campaign == campaign,
+            invitations.c.state == State.CREATED.value,
+        )
+        .order_by(invitations.c.row_key)
+        .limit(limit)
+    )
+    return [
+        Arrived(Position(source, key=key), token, engagement, invitation_id, arn)
+        for key, token, engagement, invitation_id, arn in connection.execute(wanted)
+    ]
+
+
+def _mark(table: Table, source: str, campaign: str) -> ColumnElement[bool]:
+    return and_(table.c.source == source, table.c.campaign == campaign)
+
+
+def _of(table: Table, source: str, after: str) -> ColumnElement[bool]:
+    return and_(table.c.source == source, table.c.row_key > after)
