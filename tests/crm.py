@@ -10,7 +10,7 @@ from database import Database
 from rows import make_rows
 
 from bulk_invite.domain.backoff import Backoff
-from bulk_invite.sources.postgres.outcomes import OutcomeTable
+from bulk_invite.sources.postgres.outcomes_table import OutcomeTable
 from bulk_invite.sources.postgres.selection import Selection
 
 READ = ("--table", "invitations", "--key", "id")

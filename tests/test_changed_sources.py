@@ -17,8 +17,8 @@ from rows import make_rows, write_rows
 from source_files import rows
 
 from bulk_invite.domain.errors import SourceError
-from bulk_invite.sources.change import ChangeWatch, FileChangedError
 from bulk_invite.sources.directory import FollowedDirectory
+from bulk_invite.sources.file_changes import ChangeWatch, FileChangedError
 from bulk_invite.sources.ndjson import NdjsonSource, resolve
 
 COUNT = 600

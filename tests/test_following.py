@@ -18,9 +18,9 @@ from structlog.testing import capture_logs
 
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.errors import SourceError
-from bulk_invite.sources.postgres.passes import Horizon, Progress, pause_after
 from bulk_invite.sources.postgres.selection import Selection
 from bulk_invite.sources.postgres.source import PostgresSource
+from bulk_invite.sources.postgres.xmin_passes import Horizon, Progress, pause_after
 
 TABLE = Selection("invitations", None, "id")
 

@@ -27,8 +27,8 @@ from rows import make_rows, ndjson, write_rows
 from source_files import PACKERS, file, numbered, rows
 
 from bulk_invite.domain.errors import SourceError
-from bulk_invite.sources.beginning import only_rows
-from bulk_invite.sources.formats import MOST_HEAD_BYTES, Format, Verdict, recognize
+from bulk_invite.sources.first_bytes import only_rows
+from bulk_invite.sources.format_detection import MOST_HEAD_BYTES, Format, Verdict, recognize
 from bulk_invite.sources.ndjson import NdjsonSource, resolve
 
 ROWS = make_rows(300)

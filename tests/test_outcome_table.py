@@ -16,7 +16,7 @@ from bulk_invite.domain.errors import SourceError, UsageError
 from bulk_invite.domain.events import Record
 from bulk_invite.domain.rows import Position, RowError
 from bulk_invite.domain.verdicts import State
-from bulk_invite.sources.postgres.outcomes import OutcomeTable
+from bulk_invite.sources.postgres.outcomes_table import OutcomeTable
 from bulk_invite.sources.postgres.selection import Selection
 
 EVERY_COLUMN = (

@@ -13,7 +13,7 @@ from database import PASSWORD, Database
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.sources.postgres.connection import connect
-from bulk_invite.sources.postgres.reading import Reading
+from bulk_invite.sources.postgres.pages import Reading
 from bulk_invite.sources.postgres.selection import Selection
 from bulk_invite.sources.postgres.session_settings import SessionSettings
 from bulk_invite.sources.postgres.source import PostgresSource

@@ -14,7 +14,7 @@ import structlog
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.errors import BulkInviteError, CheckpointError, CheckpointHeldError
 from bulk_invite.settings import Settings
-from bulk_invite.sources.waiting import wait
+from bulk_invite.sources.interruptible_wait import wait
 
 if TYPE_CHECKING:
     from bulk_invite.checkpoint.reader import CheckpointReader

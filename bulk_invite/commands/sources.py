@@ -16,14 +16,14 @@ from bulk_invite.following import Followed
 from bulk_invite.forms import is_database, may_be_address
 from bulk_invite.settings import Settings
 from bulk_invite.sources.directory import FollowedDirectory
-from bulk_invite.sources.files import printable
+from bulk_invite.sources.file_errors import printable
 from bulk_invite.sources.ndjson import STDIN, NdjsonSource, resolve
 from bulk_invite.sources.pipe import Pipe
 from bulk_invite.write_back import Target
 
 if TYPE_CHECKING:
-    from bulk_invite.sources.postgres.examination import Examined
-    from bulk_invite.sources.postgres.outcomes import OutcomeTable
+    from bulk_invite.sources.postgres.checks import Examined
+    from bulk_invite.sources.postgres.outcomes_table import OutcomeTable
     from bulk_invite.sources.postgres.selection import Selection
     from bulk_invite.sources.postgres.source import PostgresSource
 
@@ -176,7 +176,7 @@ def require_databases(names: Sequence[str]) -> None:
 
 def outcome_table(url: str, table: str, settings: Settings) -> OutcomeTable:
     # As below.
-    from bulk_invite.sources.postgres.outcomes import OutcomeTable  # noqa: PLC0415
+    from bulk_invite.sources.postgres.outcomes_table import OutcomeTable  # noqa: PLC0415
 
     return OutcomeTable(url, table, _selection(settings), settings.campaign, UNREACHABLE, random.random)
 
@@ -184,7 +184,7 @@ def outcome_table(url: str, table: str, settings: Settings) -> OutcomeTable:
 def examine_database(url: str, settings: Settings, seconds: float) -> Examined:
     """See `sources.postgres.examination.examine`."""
     # As below.
-    from bulk_invite.sources.postgres.examination import examine  # noqa: PLC0415
+    from bulk_invite.sources.postgres.checks import examine  # noqa: PLC0415
 
     return examine(url, _selection(settings), seconds)
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from bulk_invite.commands.summary import show_values, table_of
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.logs import escaped
-from bulk_invite.sources.waiting import wait
+from bulk_invite.sources.interruptible_wait import wait
 
 _ALWAYS: Final = frozenset({"rows", "created", "pending", "sending"})
 """Told also where it is nothing; the rest has to fit into a small terminal."""

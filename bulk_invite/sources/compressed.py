@@ -16,8 +16,8 @@ from typing import Protocol
 
 import zstandard
 
-from bulk_invite.sources.files import BLOCK_BYTES
-from bulk_invite.sources.formats import by_magic
+from bulk_invite.sources.file_errors import BLOCK_BYTES
+from bulk_invite.sources.format_detection import by_magic
 
 _TOO_LARGE_WINDOW = "requires too much memory"
 

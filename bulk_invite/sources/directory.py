@@ -20,9 +20,9 @@ import structlog
 
 from bulk_invite.domain.errors import SourceError
 from bulk_invite.domain.rows import Row
-from bulk_invite.sources.files import printable, reason, unopened
+from bulk_invite.sources.file_errors import printable, reason, unopened
+from bulk_invite.sources.interruptible_wait import wait
 from bulk_invite.sources.ndjson import NdjsonSource
-from bulk_invite.sources.waiting import wait
 
 _log = structlog.get_logger()
 

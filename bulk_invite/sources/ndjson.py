@@ -21,11 +21,11 @@ import structlog
 
 from bulk_invite.domain.errors import SourceError
 from bulk_invite.domain.rows import Row
-from bulk_invite.sources.beginning import DEFECTS, ForeignFormatError, only_rows, refusal
-from bulk_invite.sources.change import FileChangedError, unchanged_blocks
 from bulk_invite.sources.compressed import unpack
-from bulk_invite.sources.files import BLOCK_BYTES, printable, reason, unopened
-from bulk_invite.sources.formats import MOST_HEAD_BYTES
+from bulk_invite.sources.file_changes import FileChangedError, unchanged_blocks
+from bulk_invite.sources.file_errors import BLOCK_BYTES, printable, reason, unopened
+from bulk_invite.sources.first_bytes import DEFECTS, ForeignFormatError, only_rows, refusal
+from bulk_invite.sources.format_detection import MOST_HEAD_BYTES
 from bulk_invite.sources.lines import Lines
 
 _log = structlog.get_logger()

@@ -14,8 +14,8 @@ from typing import Final
 
 from bulk_invite.domain.errors import SourceError
 from bulk_invite.domain.rows import Row
+from bulk_invite.sources.interruptible_wait import STOP_CHECK
 from bulk_invite.sources.ndjson import NdjsonSource
-from bulk_invite.sources.waiting import STOP_CHECK
 
 _MOST_BYTES: Final = 16 << 20
 """Size of the rows that are kept; of more, the oldest are given up: those are settled, or wait for long."""

@@ -21,7 +21,7 @@ from bulk_invite.domain.rows import Rejection, Row
 from bulk_invite.forms import is_database, may_be_address
 from bulk_invite.settings import Settings
 from bulk_invite.sources.directory import FollowedDirectory
-from bulk_invite.sources.files import printable
+from bulk_invite.sources.file_errors import printable
 from bulk_invite.sources.ndjson import STDIN
 
 

@@ -12,7 +12,7 @@ import structlog
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.errors import SourceError
 from bulk_invite.libpq import is_passing, said
-from bulk_invite.sources.waiting import wait
+from bulk_invite.sources.interruptible_wait import wait
 
 _log = structlog.get_logger()
 

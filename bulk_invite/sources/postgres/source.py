@@ -19,9 +19,9 @@ from bulk_invite.domain.rows import Row
 from bulk_invite.domain.text_forms import TextForms
 from bulk_invite.libpq import check_address
 from bulk_invite.sources.postgres.connection import cancelled_by, connect, refusal
-from bulk_invite.sources.postgres.following import WHOLE_EVERY, Follower, Pace
-from bulk_invite.sources.postgres.listening import Bell
-from bulk_invite.sources.postgres.reading import Reading, row_of
+from bulk_invite.sources.postgres.follower import WHOLE_EVERY, Follower, Pace
+from bulk_invite.sources.postgres.notify import Bell
+from bulk_invite.sources.postgres.pages import Reading, row_of
 from bulk_invite.sources.postgres.reconnecting import Reconnecting
 from bulk_invite.sources.postgres.selection import Selection
 

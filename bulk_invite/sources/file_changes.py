@@ -24,9 +24,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from bulk_invite.sources.files import BLOCK_BYTES
+from bulk_invite.sources.file_errors import BLOCK_BYTES
+from bulk_invite.sources.interruptible_wait import STOP_CHECK
 from bulk_invite.sources.lines import MAX_LINE_BYTES
-from bulk_invite.sources.waiting import STOP_CHECK
 
 _IS_LINUX: Final = sys.platform == "linux"
 

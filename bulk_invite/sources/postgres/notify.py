@@ -17,8 +17,8 @@ import structlog
 from psycopg import sql
 
 from bulk_invite.libpq import is_passing, said
+from bulk_invite.sources.interruptible_wait import STOP_CHECK
 from bulk_invite.sources.postgres.connection import connect
-from bulk_invite.sources.waiting import STOP_CHECK
 
 _log = structlog.get_logger()
 

@@ -16,12 +16,12 @@ from typing import Any, Final, Protocol, TypeVar
 import psycopg
 
 from bulk_invite.domain.rows import Row
+from bulk_invite.sources.interruptible_wait import wait
 from bulk_invite.sources.postgres.connection import cancelled_by, connect
-from bulk_invite.sources.postgres.listening import Bell
-from bulk_invite.sources.postgres.passes import Horizon, Progress, look, pause_after
-from bulk_invite.sources.postgres.reading import Reading
+from bulk_invite.sources.postgres.notify import Bell
+from bulk_invite.sources.postgres.pages import Reading
 from bulk_invite.sources.postgres.selection import Found
-from bulk_invite.sources.waiting import wait
+from bulk_invite.sources.postgres.xmin_passes import Horizon, Progress, look, pause_after
 
 _T = TypeVar("_T")
 

@@ -20,7 +20,7 @@ from bulk_invite.domain.events import Record
 from bulk_invite.libpq import check_address
 from bulk_invite.sources.postgres.columns import of_table
 from bulk_invite.sources.postgres.connection import cancelled_by, connect, connect_to_write, refusal
-from bulk_invite.sources.postgres.outcome_sql import (
+from bulk_invite.sources.postgres.outcomes_sql import (
     Place,
     is_passing_for_a_writer,
     made_by,

@@ -11,7 +11,7 @@ from psycopg import errors, sql
 from bulk_invite.domain.rows import Row
 from bulk_invite.libpq import check_address
 from bulk_invite.sources.postgres.connection import connect, refusal
-from bulk_invite.sources.postgres.reading import row_of
+from bulk_invite.sources.postgres.pages import row_of
 from bulk_invite.sources.postgres.selection import Found, Selection
 
 _UNIQUE: Final = """

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from bulk_invite.domain.errors import SourceError
-from bulk_invite.sources.change import FileChangedError
 from bulk_invite.sources.compressed import CompressedDataError, packed_as
-from bulk_invite.sources.files import printable
-from bulk_invite.sources.formats import Format, Verdict, recognize
+from bulk_invite.sources.file_changes import FileChangedError
+from bulk_invite.sources.file_errors import printable
+from bulk_invite.sources.format_detection import Format, Verdict, recognize
 
 DEFECTS: Final = (OSError, CompressedDataError, FileChangedError)
 """What ends the reading of a source that has begun."""
