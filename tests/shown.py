@@ -21,7 +21,7 @@ from bulk_invite.emulator.faults import Luck
 from bulk_invite.emulator.ledger import Ledger
 from bulk_invite.emulator.options import Options
 from bulk_invite.emulator.partner_central import GET, LIST, PartnerCentral
-from bulk_invite.partner_central.answers import content, page
+from bulk_invite.partner_central.responses import content, page
 from bulk_invite.validation.service_model import load
 
 SENT = 1_800_000_000.0

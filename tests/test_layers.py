@@ -144,7 +144,6 @@ _NOT_YET: dict[str, str] = {
     "log_file": "runs",
     "logs": "runs",
     "lookup": "delivery",
-    "masking": "partner_central",
     "observer": "delivery",
     "options": "cli",
     "outage": "delivery",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bulk_invite.domain.classify import ODD_ID
 from bulk_invite.domain.rows import RowError
 from bulk_invite.domain.verdicts import HttpAnswer
-from bulk_invite.masking import Vocabulary, censored, vocabulary_of, without_words
+from bulk_invite.partner_central.masking import Vocabulary, censored, vocabulary_of, without_words
 from bulk_invite.validation.service_model import load
 
 WORDS = vocabulary_of(load())

@@ -2,7 +2,7 @@
 
 from bulk_invite.partner_central.client import PartnerCentral
 from bulk_invite.partner_central.connection import Connection, connect
-from bulk_invite.partner_central.endpoint import Reached, reach
-from bulk_invite.partner_central.provenance import Provenance
+from bulk_invite.partner_central.credentials_origin import Provenance
+from bulk_invite.partner_central.endpoint_check import Reached, reach
 
 __all__ = ["Connection", "PartnerCentral", "Provenance", "Reached", "connect", "reach"]

@@ -29,8 +29,13 @@ from bulk_invite.domain.verdicts import (
     SenderRefused,
     Unreachable,
 )
-from bulk_invite.masking import Vocabulary, censored, without_words
-from bulk_invite.partner_central.answers import (
+from bulk_invite.partner_central.aws_settings import Setup
+from bulk_invite.partner_central.credential_sources import WORDS
+from bulk_invite.partner_central.credentials_origin import Provenance, provenance_of
+from bulk_invite.partner_central.masking import Vocabulary, censored, without_words
+from bulk_invite.partner_central.preflight import fault_of_keys
+from bulk_invite.partner_central.proxy import setting_of, unreached_proxy
+from bulk_invite.partner_central.responses import (
     content,
     identifier,
     page,
@@ -39,14 +44,9 @@ from bulk_invite.partner_central.answers import (
     success,
     unreadable,
 )
-from bulk_invite.partner_central.faults import kept_back, unready
-from bulk_invite.partner_central.places import WORDS
-from bulk_invite.partner_central.precautions import fault_of_keys
-from bulk_invite.partner_central.provenance import Provenance, provenance_of
-from bulk_invite.partner_central.proxy import setting_of, unreached_proxy
-from bulk_invite.partner_central.setup import Setup
+from bulk_invite.partner_central.sender_faults import kept_back, unready
+from bulk_invite.partner_central.slow_start import told
 from bulk_invite.partner_central.transport import Transmission, under_way
-from bulk_invite.partner_central.waiting import told
 
 _log = structlog.get_logger()
 

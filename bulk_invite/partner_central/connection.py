@@ -24,22 +24,22 @@ from botocore.loaders import Loader, create_loader
 from botocore.utils import get_environ_proxies
 
 from bulk_invite.domain.errors import BulkInviteError
-from bulk_invite.masking import vocabulary_of
+from bulk_invite.partner_central.aws_settings import Setup
 from bulk_invite.partner_central.client import PartnerCentral
+from bulk_invite.partner_central.credential_sources import WORDS
 from bulk_invite.partner_central.credentials import Search
-from bulk_invite.partner_central.faults import NONE_FOUND, fault_of
-from bulk_invite.partner_central.places import WORDS
-from bulk_invite.partner_central.precautions import (
+from bulk_invite.partner_central.masking import vocabulary_of
+from bulk_invite.partner_central.preflight import (
     fault_of_files,
     fault_of_keys,
     fault_of_proxy,
     require,
     require_authorities,
 )
+from bulk_invite.partner_central.sender_faults import NONE_FOUND, fault_of
 from bulk_invite.partner_central.session import Session
-from bulk_invite.partner_central.setup import Setup
+from bulk_invite.partner_central.slow_start import told
 from bulk_invite.partner_central.transport import PartnerCentralSession
-from bulk_invite.partner_central.waiting import told
 from bulk_invite.validation import service_model
 
 SERVICE: Final = "partnercentral-selling"

@@ -21,8 +21,8 @@ from aiobotocore.credentials import (
 )
 from botocore.utils import FileWebIdentityTokenLoader
 
-from bulk_invite.partner_central.places import MfaAskedError, ProcessFailedError
-from bulk_invite.partner_central.precautions import require_no_pipe
+from bulk_invite.partner_central.credential_sources import MfaAskedError, ProcessFailedError
+from bulk_invite.partner_central.preflight import require_no_pipe
 
 _REAPED: Final = 2.0
 """Seconds that the system is given to end a process that was killed."""

@@ -23,7 +23,7 @@ from aiohttp.http_writer import StreamWriter
 
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.partner_central.bounded import BoundedResponse
+from bulk_invite.partner_central.bounded_body import BoundedResponse
 from bulk_invite.partner_central.tls import checked
 
 

@@ -20,7 +20,7 @@ from bulk_invite.domain.verdicts import Answer, HttpAnswer, NoAnswer
 from bulk_invite.emulator import answers as emulated
 from bulk_invite.emulator.audit import CREATE
 from bulk_invite.emulator.partner_central import GET, LIST
-from bulk_invite.partner_central.answers import content, page, refusal, success
+from bulk_invite.partner_central.responses import content, page, refusal, success
 from faults.courses import NOT_CONNECTED, REFUSED, SPOILT, Course
 from faults.virtual_service import EPOCH, Attempt, Process, VirtualService
 

@@ -14,7 +14,7 @@ import anyio
 
 from bulk_invite.commands.detached import detached
 from bulk_invite.domain.errors import BulkInviteError
-from bulk_invite.partner_central.waiting import cut_off
+from bulk_invite.partner_central.slow_start import cut_off
 
 _Seen = TypeVar("_Seen")
 

@@ -19,9 +19,9 @@ import anyio
 
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.errors import EndpointError
-from bulk_invite.partner_central.answers import epoch_of
 from bulk_invite.partner_central.connection import Connection, unsigned
 from bulk_invite.partner_central.proxy import NotConnected, is_of, port_of, setting_of
+from bulk_invite.partner_central.responses import epoch_of
 from bulk_invite.partner_central.transport import PartnerCentralSession, Transmission, under_way
 
 

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from botocore.httpsession import ProxyConfiguration
 
 from bulk_invite.domain.sender_fault import Fault, Heal
-from bulk_invite.partner_central.places import WORDS
-from bulk_invite.partner_central.setup import Setup
+from bulk_invite.partner_central.aws_settings import Setup
+from bulk_invite.partner_central.credential_sources import WORDS
 
 _FIT: Final = re.compile(r"[!-~]+")
 """What keys and tokens are made of: anything else is no part of a header, or of a signature that is taken."""

@@ -18,8 +18,8 @@ from botocore.credentials import CredentialProvider, Credentials
 from bulk_invite.domain.classify import CREDENTIALS_NOT_RENEWED, CREDENTIALS_REFUSED, classify
 from bulk_invite.domain.sender_fault import Fault, Heal
 from bulk_invite.domain.verdicts import Denied, Doubtful, NoAnswer, Throttled, Unreachable
-from bulk_invite.partner_central.answers import plain, refusal, silence
-from bulk_invite.partner_central.places import (
+from bulk_invite.partner_central.aws_settings import CONFIGURATION, Setup, setting_in
+from bulk_invite.partner_central.credential_sources import (
     WORDS,
     of_container,
     of_environment,
@@ -29,7 +29,7 @@ from bulk_invite.partner_central.places import (
     of_role,
     of_web_identity,
 )
-from bulk_invite.partner_central.setup import CONFIGURATION, Setup, setting_in
+from bulk_invite.partner_central.responses import plain, refusal, silence
 
 NONE_FOUND: Final = Fault(
     "There are no AWS credentials to send with: none were found.",

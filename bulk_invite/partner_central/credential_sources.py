@@ -10,7 +10,7 @@ from botocore import exceptions as sdk
 from dateutil.parser import ParserError  # type: ignore[import-untyped]  # the SDK reads times by it
 
 from bulk_invite.domain.sender_fault import Fault, Heal
-from bulk_invite.partner_central.setup import CONFIGURATION, Setup
+from bulk_invite.partner_central.aws_settings import CONFIGURATION, Setup
 
 _NOT_TEXT: Final = (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError, KeyError)
 """What comes of taking something for JSON with certain members that is not."""
