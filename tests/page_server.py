@@ -15,11 +15,11 @@ import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from command import free_port, wait_until
 
-from bulk_invite.control.api import api_routes
-from bulk_invite.control.changes import change_routes
-from bulk_invite.control.pages import page_routes
-from bulk_invite.control.server import serve
-from bulk_invite.run_status import FailureStatus, Past, Point, ProblemStatus, Rate, RunState, RunStatus
+from bulk_invite.monitoring.http.api import api_routes
+from bulk_invite.monitoring.http.changes import change_routes
+from bulk_invite.monitoring.http.pages import page_routes
+from bulk_invite.monitoring.http.server import serve
+from bulk_invite.monitoring.status import FailureStatus, Past, Point, ProblemStatus, Rate, RunState, RunStatus
 
 TOKEN: Final = "a-token-of-some-length"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from bulk_invite.run_status import RunState
+from bulk_invite.monitoring.status import RunState
 
 _NONE_OPEN: Final = {"rows": 50_000, "pending": 0, "in_flight": 0, "left_s": None}
 ALL_GOOD: Final[dict[str, Any]] = {**_NONE_OPEN, "failed": 0, "rejected": 0, "deferred": 0, "in_doubt": 0}

@@ -18,10 +18,10 @@ from structlog.testing import capture_logs
 
 from bulk_invite import forms
 from bulk_invite.configuration import load
-from bulk_invite.control.health import health_routes
-from bulk_invite.control.server import serve
 from bulk_invite.domain.errors import ControlError, UsageError
-from bulk_invite.health import Health
+from bulk_invite.monitoring.health import Health
+from bulk_invite.monitoring.http.probes import health_routes
+from bulk_invite.monitoring.http.server import serve
 
 
 @pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])

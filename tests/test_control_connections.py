@@ -16,15 +16,15 @@ from anyio.abc import SocketStream
 from page_server import TOKEN, ScriptedRun
 from structlog.testing import capture_logs
 
-from bulk_invite.control.api import api_routes
-from bulk_invite.control.changes import change_routes
-from bulk_invite.control.connections import Connections
-from bulk_invite.control.guard import Refused
-from bulk_invite.control.health import health_routes
-from bulk_invite.control.pages import page_routes
-from bulk_invite.control.server import serve
-from bulk_invite.health import Health
-from bulk_invite.run_status import RunState
+from bulk_invite.monitoring.health import Health
+from bulk_invite.monitoring.http.api import api_routes
+from bulk_invite.monitoring.http.changes import change_routes
+from bulk_invite.monitoring.http.connections import Connections
+from bulk_invite.monitoring.http.guard import Refused
+from bulk_invite.monitoring.http.pages import page_routes
+from bulk_invite.monitoring.http.probes import health_routes
+from bulk_invite.monitoring.http.server import serve
+from bulk_invite.monitoring.status import RunState
 
 Address = tuple[str, int]
 

@@ -50,12 +50,12 @@ from bulk_invite.commands.doctor.examination import checks_of
 from bulk_invite.commands.doctor.filesystem import doubts_of, judged, kind_of, look_at_room, size_text
 from bulk_invite.commands.doctor.service import Service, lasting
 from bulk_invite.configuration import load
-from bulk_invite.control.health import health_routes
-from bulk_invite.control.server import serve
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.events import Owner
 from bulk_invite.emulator.credentials import Credential
-from bulk_invite.health_view import HealthView
+from bulk_invite.monitoring.health_view import HealthView
+from bulk_invite.monitoring.http.probes import health_routes
+from bulk_invite.monitoring.http.server import serve
 from bulk_invite.partner_central import Provenance
 from bulk_invite.settings import Settings
 

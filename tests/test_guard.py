@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bulk_invite.control.guard import Refusal, check_change, check_host, check_site
+from bulk_invite.monitoring.http.guard import Refusal, check_change, check_host, check_site
 
 TOKEN = "0123456789abcdef"
 CHANGE = {

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulk_invite.history import History
-from bulk_invite.run_status import Past
+from bulk_invite.monitoring.speed_history import History
+from bulk_invite.monitoring.status import Past
 
 
 def looked_at(seconds: int, *, rate: float = 10.0, calls: int = 9, throttled: int = 1) -> Past:

@@ -24,9 +24,9 @@ from deployed import (
 )
 
 from bulk_invite.configuration import ENVIRONMENT_PREFIX, load
-from bulk_invite.control.api import api_routes
-from bulk_invite.control.health import health_routes
 from bulk_invite.domain.errors import EXIT_STOPPED, BulkInviteError, TooManyFailuresError, UsageError
+from bulk_invite.monitoring.http.api import api_routes
+from bulk_invite.monitoring.http.probes import health_routes
 from bulk_invite.settings import Settings, key
 
 _OLDEST: Final = "1.31"

@@ -19,10 +19,10 @@ from bulk_invite.domain.events import AlreadySettled, Duplicate
 from bulk_invite.domain.rows import Rejection, RowError
 from bulk_invite.domain.transitions import Disposition, Next
 from bulk_invite.domain.verdicts import HttpAnswer, State
-from bulk_invite.run_status import RunState
-from bulk_invite.telemetry.bounded import MOST, OTHER, BoundedCodes
-from bulk_invite.telemetry.loop_delay import watch_loop
-from bulk_invite.telemetry.metrics import Metrics
+from bulk_invite.monitoring.metrics.label_limit import MOST, OTHER, BoundedCodes
+from bulk_invite.monitoring.metrics.loop_delay import watch_loop
+from bulk_invite.monitoring.metrics.prometheus import Metrics
+from bulk_invite.monitoring.status import RunState
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

@@ -17,7 +17,7 @@ from observed import CREATED, ObservedRow, moment
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from bulk_invite.telemetry.metrics import Metrics
+from bulk_invite.monitoring.metrics.prometheus import Metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 PROMETHEUS = ROOT / "config" / "prometheus"

@@ -15,8 +15,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
-from bulk_invite.run_status import RunState, RunStatus
-from bulk_invite.telemetry.notifications import Notifications
+from bulk_invite.monitoring.status import RunState, RunStatus
+from bulk_invite.monitoring.webhook import Notifications
 
 pytestmark = pytest.mark.anyio
 

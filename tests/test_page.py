@@ -20,7 +20,7 @@ from page_states import ALL_GOOD, ENDS, STATES
 from playwright.sync_api import Page, expect
 from rows import make_rows, messages, write_rows
 
-from bulk_invite.run_status import FailureStatus, Past, ProblemStatus, RunState
+from bulk_invite.monitoring.status import FailureStatus, Past, ProblemStatus, RunState
 
 DASH = "\N{EN DASH}"
 HOSTILE = '<img src=x onerror="document.title=1">\u202etxt.\u0007'

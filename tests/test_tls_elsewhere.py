@@ -27,9 +27,9 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from proxies import http_proxy
 from rows import make_rows, write_rows
 
+from bulk_invite.monitoring.tracing.otlp_exporter import Delivery
 from bulk_invite.partner_central.session import Session
 from bulk_invite.partner_central.transport import CheckedSession
-from bulk_invite.telemetry.delivery import Delivery
 
 pytestmark = pytest.mark.anyio
 
@@ -242,7 +242,7 @@ def test_a_collector_is_checked(
 _TELL = """
 import sys, anyio
 from test_notifications import DONE
-from bulk_invite.telemetry.notifications import Notifications
+from bulk_invite.monitoring.webhook import Notifications
 
 async def told(url):
     notifications = Notifications(url, lambda: 0.0, lambda: 0.0)

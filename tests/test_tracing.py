@@ -18,8 +18,8 @@ from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.events import Duplicate, ToSend
 from bulk_invite.domain.rows import Invitation, Position, Row
 from bulk_invite.domain.transitions import Disposition
-from bulk_invite.telemetry.spans import Tracing
-from bulk_invite.telemetry.tracing import open_tracing
+from bulk_invite.monitoring.tracing.setup import open_tracing
+from bulk_invite.monitoring.tracing.spans import Tracing
 
 TROUBLES = {"traces.warning", "traces.delivered", "traces.left"}
 
@@ -288,14 +288,14 @@ def test_the_environment_names_the_service_and_its_spans_can_be_left_out() -> No
 )
 def test_without_opentelemetry_it_says_what_to_install(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("spans", "delivery"):
-        monkeypatch.delitem(sys.modules, f"bulk_invite.telemetry.{module}")
+        monkeypatch.delitem(sys.modules, f"bulk_invite.monitoring.{module}")
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(UsageError, match=r"pip install 'bulk-invite\[tracing\]'"):
         open_tracing("0.1.0")
 
 
 def test_a_defect_of_ours_is_not_taken_for_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "bulk_invite.telemetry.spans")
-    monkeypatch.setitem(sys.modules, "bulk_invite.telemetry.delivery", None)
+    monkeypatch.delitem(sys.modules, "bulk_invite.monitoring.tracing.spans")
+    monkeypatch.setitem(sys.modules, "bulk_invite.monitoring.tracing.otlp_exporter", None)
     with pytest.raises(ImportError, match=r"bulk_invite\.telemetry\.delivery"):
         open_tracing("0.1.0")

@@ -9,8 +9,8 @@ from bulk_invite.commands.pacing import limits_of
 from bulk_invite.crew import MOST, InFlight
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.forms import LEAST_RATE
+from bulk_invite.monitoring.status import Rate
 from bulk_invite.pacing.pacer import Pacer
-from bulk_invite.run_status import Rate
 from bulk_invite.settings import Settings
 
 _OF_PACING = ("rate", "max_rate", "pace", "daily_quota")

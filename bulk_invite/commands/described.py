@@ -13,11 +13,11 @@ from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.events import Failure, Problem
 from bulk_invite.domain.remedies import mend_of
 from bulk_invite.domain.verdicts import State
-from bulk_invite.health_view import HealthView
+from bulk_invite.monitoring.health_view import HealthView
+from bulk_invite.monitoring.status import FailureStatus, ProblemStatus, RunState, RunStatus
 from bulk_invite.pacing.pacer import PacingView
 from bulk_invite.progress import Progress, day_remaining, rounded
 from bulk_invite.report import Tally
-from bulk_invite.run_status import FailureStatus, ProblemStatus, RunState, RunStatus
 
 _PROBLEMS: Final = 50
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import resource
 from typing import Final
 
-from bulk_invite.control.connections import MOST
 from bulk_invite.domain.errors import UsageError
+from bulk_invite.monitoring.http.connections import MOST
 from bulk_invite.settings import Settings
 
 _OTHERS: Final = 100

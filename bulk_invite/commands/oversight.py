@@ -17,14 +17,14 @@ from bulk_invite.commands.controls import RunControls
 from bulk_invite.commands.monitor import Monitor
 from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.forms import host_and_port
-from bulk_invite.health import Health
-from bulk_invite.health_file import HealthFile
+from bulk_invite.monitoring.health import Health
+from bulk_invite.monitoring.health_file import HealthFile
 from bulk_invite.observer import Observer, Observers
 from bulk_invite.settings import Settings
 
 if TYPE_CHECKING:
-    from bulk_invite.telemetry.notifications import Notifications
-    from bulk_invite.telemetry.spans import Tracing
+    from bulk_invite.monitoring.tracing.spans import Tracing
+    from bulk_invite.monitoring.webhook import Notifications
 
 Watch = Callable[[], Awaitable[None]]
 
@@ -59,7 +59,7 @@ class Oversight:
         if settings.notify_url is not None:
             self._notify(settings.notify_url)
         if settings.tracing:
-            from bulk_invite.telemetry.tracing import open_tracing  # noqa: PLC0415 - likewise
+            from bulk_invite.monitoring.tracing.setup import open_tracing  # noqa: PLC0415 - likewise
 
             self._tracing = open_tracing(version("bulk-invite"))
             observers.append(self._tracing)
@@ -106,13 +106,13 @@ class Oversight:
 
     def _listen(self, address: str) -> Observer:
         """Answer there; a web server that most do not ask for is imported by who does."""
-        from bulk_invite.control.api import api_routes  # noqa: PLC0415
-        from bulk_invite.control.changes import change_routes  # noqa: PLC0415
-        from bulk_invite.control.health import health_routes  # noqa: PLC0415
-        from bulk_invite.control.pages import page_routes  # noqa: PLC0415
-        from bulk_invite.control.server import serve  # noqa: PLC0415
-        from bulk_invite.telemetry.loop_delay import watch_loop  # noqa: PLC0415
-        from bulk_invite.telemetry.metrics import Metrics  # noqa: PLC0415
+        from bulk_invite.monitoring.http.api import api_routes  # noqa: PLC0415
+        from bulk_invite.monitoring.http.changes import change_routes  # noqa: PLC0415
+        from bulk_invite.monitoring.http.pages import page_routes  # noqa: PLC0415
+        from bulk_invite.monitoring.http.probes import health_routes  # noqa: PLC0415
+        from bulk_invite.monitoring.http.server import serve  # noqa: PLC0415
+        from bulk_invite.monitoring.metrics.loop_delay import watch_loop  # noqa: PLC0415
+        from bulk_invite.monitoring.metrics.prometheus import Metrics  # noqa: PLC0415
 
         monitor, metrics = self.monitor, Metrics(self.monitor.view)
 
@@ -132,7 +132,7 @@ class Oversight:
         return metrics
 
     def _notify(self, url: str) -> None:
-        from bulk_invite.telemetry.notifications import Notifications  # noqa: PLC0415 - likewise
+        from bulk_invite.monitoring.webhook import Notifications  # noqa: PLC0415 - likewise
 
         self._notifications = Notifications(url, random.random, time.monotonic)
         self._watches.append(self._notifications.run)

@@ -38,8 +38,8 @@ from bulk_invite.commands.summary import Summary, show
 from bulk_invite.commands.watching import watch_health
 from bulk_invite.domain.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CheckpointError, ResultsError
 from bulk_invite.domain.verdicts import State
-from bulk_invite.health import Health
 from bulk_invite.intake import Intake
+from bulk_invite.monitoring.health import Health
 from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
 from bulk_invite.progress import Progress
 from bulk_invite.report import Report, Tally

@@ -20,7 +20,7 @@ from bulk_invite.commands.send import confirm
 from bulk_invite.commands.sources import shown
 from bulk_invite.commands.summary import Summary, show
 from bulk_invite.domain.errors import EXIT_INTERRUPTED, EXIT_STOPPED, BulkInviteError, CheckpointError
-from bulk_invite.health import Health
+from bulk_invite.monitoring.health import Health
 from bulk_invite.options import with_settings
 from bulk_invite.settings import SEND_ONLY, SERVE, Settings
 

@@ -36,7 +36,7 @@ from bulk_invite.commands.watching import watch_health
 from bulk_invite.deliver import Deliverer
 from bulk_invite.domain.verdicts import State
 from bulk_invite.following import Followed, Following
-from bulk_invite.health import Health
+from bulk_invite.monitoring.health import Health
 from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
 from bulk_invite.progress import Progress
 from bulk_invite.report import Report, Tally

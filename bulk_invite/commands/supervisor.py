@@ -29,7 +29,7 @@ from bulk_invite.domain.errors import (
     SourceError,
     UsageError,
 )
-from bulk_invite.health import Health, Part
+from bulk_invite.monitoring.health import Health, Part
 from bulk_invite.settings import Settings
 from bulk_invite.sources.pipe import Pipe
 from bulk_invite.stop import StopSwitch

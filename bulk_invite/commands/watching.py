@@ -9,7 +9,7 @@ import anyio
 
 from bulk_invite.commit import Committer
 from bulk_invite.deliver import Deliverer
-from bulk_invite.health import Health
+from bulk_invite.monitoring.health import Health
 
 _LOOK: Final = 0.5
 """Seconds between two looks."""

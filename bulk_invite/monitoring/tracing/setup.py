@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from bulk_invite.domain.errors import UsageError
 
 if TYPE_CHECKING:
-    from bulk_invite.telemetry.spans import Tracing
+    from bulk_invite.monitoring.tracing.spans import Tracing
 
 _ONE_OF: Final = {
     "OTEL_TRACES_EXPORTER": {"otlp"},
@@ -30,7 +30,7 @@ def open_tracing(version: str) -> Tracing:
                 hint=f"Take it out of the environment, or set it to {' or '.join(sorted(possible))}.",
             )
     try:
-        from bulk_invite.telemetry.spans import Tracing  # noqa: PLC0415 - an extra: only who traces needs it
+        from bulk_invite.monitoring.tracing.spans import Tracing  # noqa: PLC0415 - an extra: only who traces needs it
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "opentelemetry":
             raise

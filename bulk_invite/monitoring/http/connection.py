@@ -16,8 +16,8 @@ from typing import Final, cast
 
 from aiohttp import web
 
-from bulk_invite.control.answers import in_json, refused, written
-from bulk_invite.control.connections import Connections
+from bulk_invite.monitoring.http.answers import in_json, refused, written
+from bulk_invite.monitoring.http.connections import Connections
 
 _HEADERS: Final = 5.0
 """Seconds from the connection to the end of the headers."""

@@ -12,7 +12,7 @@ from threading import Lock
 
 import structlog
 
-from bulk_invite.health_view import HealthView
+from bulk_invite.monitoring.health_view import HealthView
 
 _log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from bulk_invite.run_status import RunState, RunStatus
+from bulk_invite.monitoring.status import RunState, RunStatus
 
 _ROW_STATES: Final = (
     "created",

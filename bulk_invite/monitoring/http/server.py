@@ -15,12 +15,12 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
-from bulk_invite.control.answers import refused
-from bulk_invite.control.connection import Connection
-from bulk_invite.control.connections import Connections
-from bulk_invite.control.guard import Refusal, check_host
-from bulk_invite.control.pages import POLICY
 from bulk_invite.domain.errors import ControlError
+from bulk_invite.monitoring.http.answers import refused
+from bulk_invite.monitoring.http.connection import Connection
+from bulk_invite.monitoring.http.connections import Connections
+from bulk_invite.monitoring.http.guard import Refusal, check_host
+from bulk_invite.monitoring.http.pages import POLICY
 
 _log = structlog.get_logger()
 
@@ -124,6 +124,6 @@ class _Complaints(logging.Handler):
 
 
 def _complaints() -> logging.Logger:
-    logger = logging.getLogger("bulk_invite.control")
+    logger = logging.getLogger("bulk_invite.monitoring.http")
     logger.handlers, logger.propagate = [_Complaints(logging.WARNING)], False
     return logger

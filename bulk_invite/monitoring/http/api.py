@@ -9,8 +9,8 @@ import anyio
 import orjson
 from aiohttp import hdrs, web
 
-from bulk_invite.control.answers import answer, refused
-from bulk_invite.run_status import Past, RunState, RunStatus
+from bulk_invite.monitoring.http.answers import answer, refused
+from bulk_invite.monitoring.status import Past, RunState, RunStatus
 
 _EVERY: Final = 1.0
 """Seconds between two events."""

@@ -19,7 +19,7 @@ from opentelemetry.trace import Span, Status, StatusCode
 from bulk_invite.domain.events import Admission, Answered, ToSend
 from bulk_invite.domain.rows import Invitation
 from bulk_invite.domain.verdicts import State
-from bulk_invite.telemetry.delivery import Delivery
+from bulk_invite.monitoring.tracing.otlp_exporter import Delivery
 
 _log = structlog.get_logger()
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from bulk_invite.control.answers import answer
-from bulk_invite.health_view import HealthView
+from bulk_invite.monitoring.health_view import HealthView
+from bulk_invite.monitoring.http.answers import answer
 
 
 def health_routes(view: Callable[[], HealthView]) -> list[web.RouteDef]:

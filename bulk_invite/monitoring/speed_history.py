@@ -7,7 +7,7 @@ from typing import Final
 
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.events import Admission, Answered, ToSend
-from bulk_invite.run_status import Past, Point
+from bulk_invite.monitoring.status import Past, Point
 
 _MOST: Final = 480
 """Steps that are kept: a chart has no more columns. When there are more, each takes twice as long."""

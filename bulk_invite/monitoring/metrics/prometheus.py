@@ -19,9 +19,9 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from bulk_invite.domain.events import Admission, Answered, Duplicate, ToSend
 from bulk_invite.domain.rows import Rejection
 from bulk_invite.domain.verdicts import State
-from bulk_invite.run_status import RunStatus
-from bulk_invite.telemetry.bounded import BoundedCodes
-from bulk_invite.telemetry.moment import Moment
+from bulk_invite.monitoring.metrics.gauges import Moment
+from bulk_invite.monitoring.metrics.label_limit import BoundedCodes
+from bulk_invite.monitoring.status import RunStatus
 
 _CALLS: Final = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0)
 """Seconds. A call takes 0.1 to 0.5: buckets are narrow there. An emulator answers in 20 ms, and after 30 s

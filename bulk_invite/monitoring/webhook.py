@@ -14,7 +14,7 @@ import orjson
 import structlog
 
 from bulk_invite.domain.backoff import Backoff
-from bulk_invite.run_status import RunState, RunStatus
+from bulk_invite.monitoring.status import RunState, RunStatus
 
 _log = structlog.get_logger()
 

@@ -22,7 +22,7 @@ _TYPES: Final = {
 
 
 def page_routes() -> list[web.RouteDef]:
-    folder = files("bulk_invite.control") / "page"
+    folder = files("bulk_invite.monitoring.http") / "page"
     routes = []
     for file in folder.iterdir():
         suffix = file.name[file.name.rfind(".") :]

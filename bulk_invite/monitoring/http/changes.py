@@ -12,10 +12,10 @@ import orjson
 import structlog
 from aiohttp import web
 
-from bulk_invite.control.answers import answer
-from bulk_invite.control.api import Told
-from bulk_invite.control.guard import Refusal, Refused, check_change
-from bulk_invite.run_status import Rate
+from bulk_invite.monitoring.http.answers import answer
+from bulk_invite.monitoring.http.api import Told
+from bulk_invite.monitoring.http.guard import Refusal, Refused, check_change
+from bulk_invite.monitoring.status import Rate
 
 _log = structlog.get_logger()
 
