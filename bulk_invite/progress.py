@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.verdicts import State
 from bulk_invite.pacing.pacer import Pacer, PacingView
 from bulk_invite.pacing.parking import Why
-from bulk_invite.report import Tally
 
 _log = structlog.get_logger()
 

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from bulk_invite import forms
-from bulk_invite.crew import MOST
+from bulk_invite.delivery.worker_pool import MOST
 from bulk_invite.domain.durations import format_duration
 
 

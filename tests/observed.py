@@ -7,12 +7,12 @@ from typing import Any
 
 from fakes import invitation
 
+from bulk_invite.delivery.tracking.observers import Observer
 from bulk_invite.domain.classify import classify
 from bulk_invite.domain.events import Answered, ToSend
 from bulk_invite.domain.transitions import Disposition, dispose
 from bulk_invite.domain.verdicts import Answer, HttpAnswer
 from bulk_invite.monitoring.status import RunState, RunStatus
-from bulk_invite.observer import Observer
 
 BEGAN = 1_800_000_000.0
 CREATED = HttpAnswer(200, invitation_id="engi-1", arn="arn:x", request_id="request-1")

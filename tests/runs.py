@@ -12,23 +12,23 @@ from fakes import ListSource, MemoryJournal, MemoryOutlet, ScriptedSender, TinyV
 from pacers import make_governor, make_pacer
 from virtual_time import running_loop
 
-from bulk_invite.admitter import Admitter
-from bulk_invite.commit import Committer
-from bulk_invite.crew import InFlight
-from bulk_invite.deliver import Deliverer, Surroundings
-from bulk_invite.departure import Patience, Waits
+from bulk_invite.delivery.intake.admit_batch import Admitter
+from bulk_invite.delivery.intake.one_pass import Intake
+from bulk_invite.delivery.lookup.finder import LookUp
+from bulk_invite.delivery.lookup.queries import Reads
+from bulk_invite.delivery.lookup.resolver import Resolver
+from bulk_invite.delivery.pipeline import Bounds, FailureLimit, Pipeline
+from bulk_invite.delivery.sending.deliverer import Deliverer, Surroundings
+from bulk_invite.delivery.sending.permits import Patience, Waits
+from bulk_invite.delivery.tracking.committer import Committer
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
+from bulk_invite.delivery.tracking.tally import Report
+from bulk_invite.delivery.worker_pool import InFlight
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.denials import PermissionGuard
 from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.domain.verdicts import State
-from bulk_invite.intake import Intake
-from bulk_invite.lookup import LookUp
 from bulk_invite.pacing.governor import Governor
-from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
-from bulk_invite.reads import Reads
-from bulk_invite.report import Report
-from bulk_invite.resolver import Resolver
-from bulk_invite.stop import StopSwitch
 
 EPOCH = 1_800_000_000.0
 HOUR = 3600.0

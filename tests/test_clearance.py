@@ -12,13 +12,13 @@ from runs import EPOCH, HOUR, Run
 from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME
 
-from bulk_invite.commit import Committer
-from bulk_invite.departure import Patience, Waits
+from bulk_invite.delivery.sending.may_call import PROOF_HOLDS
+from bulk_invite.delivery.sending.permits import Patience, Waits
+from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import Sent
 from bulk_invite.domain.verdicts import State
-from bulk_invite.grounds import PROOF_HOLDS
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ import pytest
 from anyio.abc import TaskGroup
 from fakes import MemoryJournal, invitation
 
-from bulk_invite.commit import Committer
+from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import Event, Sent
 

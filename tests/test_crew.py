@@ -8,7 +8,7 @@ import anyio
 import pytest
 from virtual_time import VIRTUAL_TIME
 
-from bulk_invite.crew import Crew, InFlight
+from bulk_invite.delivery.worker_pool import Crew, InFlight
 
 pytestmark = pytest.mark.anyio
 

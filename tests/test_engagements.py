@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulk_invite.engagements import Engagements
+from bulk_invite.delivery.sending.full_engagements import Engagements
 
 _NAMES = st.sampled_from([f"eng-{number}" for number in range(8)])
 

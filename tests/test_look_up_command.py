@@ -12,8 +12,8 @@ from typing import Any
 from command import Ran, Reply, Request, ScriptedServer, emulator, http, refusal, run, running, wait_until
 from rows import make_row, make_rows, messages, write_rows
 
+from bulk_invite.delivery.lookup.queries import LOOK_UP_DENIED
 from bulk_invite.domain.matching import SEVERAL_INVITATIONS
-from bulk_invite.reads import LOOK_UP_DENIED
 
 OPTIONS = ("--settling-time", "1s", "--json", "--log-format", "json")
 BROKEN = refusal("InternalServerException", status=500)

@@ -26,6 +26,8 @@ from shown import doubtful
 from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME, running_loop
 
+from bulk_invite.delivery.lookup.finder import LookUp
+from bulk_invite.delivery.lookup.queries import LOOK_UP_DENIED, LOOK_UP_FAILED, LOOK_UP_REFUSED, Reads
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.errors import CheckpointError, SenderError
 from bulk_invite.domain.findings import (
@@ -42,8 +44,6 @@ from bulk_invite.domain.findings import (
 from bulk_invite.domain.matching import SEVERAL_ROWS
 from bulk_invite.domain.tokens import body_hash
 from bulk_invite.domain.verdicts import Answer, HttpAnswer, NoAnswer
-from bulk_invite.lookup import LookUp
-from bulk_invite.reads import LOOK_UP_DENIED, LOOK_UP_FAILED, LOOK_UP_REFUSED, Reads
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bulk_invite import reads
+from bulk_invite.delivery.lookup import queries
 from bulk_invite.domain import classify, matching
 from bulk_invite.domain.remedies import _FALL_BACK, mend_of
 from bulk_invite.domain.verdicts import State
@@ -25,9 +25,9 @@ _LOOK_UPS = {
     matching.SEVERAL_ROWS,
     matching.NOT_COMPARABLE,
     matching.DATED_BEFORE,
-    reads.LOOK_UP_DENIED,
-    reads.LOOK_UP_FAILED,
-    reads.LOOK_UP_REFUSED,
+    queries.LOOK_UP_DENIED,
+    queries.LOOK_UP_FAILED,
+    queries.LOOK_UP_REFUSED,
 }
 
 _NO_CODE = {"HTTPClientError"}

@@ -15,9 +15,9 @@ from runs import Run
 from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME, running_loop
 
+from bulk_invite.delivery.sending.circuit_breaker import Outage
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.verdicts import HttpAnswer, State
-from bulk_invite.outage import Outage
 
 pytestmark = pytest.mark.anyio
 

@@ -34,6 +34,8 @@ from runs import EPOCH, HOUR, Run
 from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME
 
+from bulk_invite.delivery.lookup.queries import LOOK_UP_DENIED
+from bulk_invite.delivery.pipeline import FailureLimit
 from bulk_invite.domain.errors import (
     CheckpointError,
     ResultsError,
@@ -44,8 +46,6 @@ from bulk_invite.domain.errors import (
 from bulk_invite.domain.findings import Page
 from bulk_invite.domain.rows import Invitation, Row
 from bulk_invite.domain.verdicts import Answer, HttpAnswer, NoAnswer, State
-from bulk_invite.pipeline import FailureLimit
-from bulk_invite.reads import LOOK_UP_DENIED
 
 pytestmark = pytest.mark.anyio
 

@@ -18,6 +18,8 @@ from rows import make_rows
 from shown import doubtful
 from test_partner_central import _own_credentials, connection
 
+from bulk_invite.delivery.lookup.finder import LookUp
+from bulk_invite.delivery.lookup.queries import Reads
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.classify import classify
 from bulk_invite.domain.findings import Absent, Content, Found, Listed, Page
@@ -34,9 +36,7 @@ from bulk_invite.domain.verdicts import (
     Verdict,
 )
 from bulk_invite.emulator.options import FaultOptions
-from bulk_invite.lookup import LookUp
 from bulk_invite.partner_central import PartnerCentral, connect
-from bulk_invite.reads import Reads
 
 pytestmark = pytest.mark.anyio
 

@@ -10,16 +10,16 @@ import pytest
 from checkpoints import OWNER
 from fakes import TinyValidator
 
-from bulk_invite.admitter import Admitter
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.commit import Committer
+from bulk_invite.delivery.intake.admit_batch import Admitter
+from bulk_invite.delivery.intake.follow import Following
+from bulk_invite.delivery.sending.full_engagements import Engagements
+from bulk_invite.delivery.tracking.committer import Committer
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
+from bulk_invite.delivery.tracking.tally import Report
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import ToSend
 from bulk_invite.domain.rows import Position, Row
-from bulk_invite.engagements import Engagements
-from bulk_invite.following import Following
-from bulk_invite.report import Report
-from bulk_invite.stop import StopSwitch
 
 pytestmark = pytest.mark.anyio
 

@@ -37,8 +37,8 @@ from command import (
 )
 from rows import make_row, make_rows, message, messages, ndjson, read_rows, write_rows
 
-from bulk_invite.admitter import BATCH_ROWS
 from bulk_invite.checkpoint.reader import CheckpointReader
+from bulk_invite.delivery.intake.admit_batch import BATCH_ROWS
 from bulk_invite.domain.events import Record
 from bulk_invite.domain.verdicts import State
 from bulk_invite.emulator.credentials import Credential

@@ -13,10 +13,10 @@ from fakes import MemoryChanges, MemoryTable
 from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME, running_loop
 
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
+from bulk_invite.delivery.write_back import Target, WriteBack
 from bulk_invite.domain.errors import BulkInviteError, SourceError
 from bulk_invite.domain.verdicts import State
-from bulk_invite.stop import StopSwitch
-from bulk_invite.write_back import Target, WriteBack
 
 pytestmark = pytest.mark.anyio
 

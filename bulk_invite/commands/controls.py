@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bulk_invite.commands.descriptors import make_room
 from bulk_invite.commands.pacing import limits_of
-from bulk_invite.crew import MOST, InFlight
+from bulk_invite.delivery.worker_pool import MOST, InFlight
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.forms import LEAST_RATE
 from bulk_invite.monitoring.status import Rate

@@ -9,6 +9,7 @@ from typing import Final
 import anyio
 
 from bulk_invite.commands.look import Seen
+from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.events import Failure, Problem
 from bulk_invite.domain.remedies import mend_of
@@ -17,7 +18,6 @@ from bulk_invite.monitoring.health_view import HealthView
 from bulk_invite.monitoring.status import FailureStatus, ProblemStatus, RunState, RunStatus
 from bulk_invite.pacing.pacer import PacingView
 from bulk_invite.progress import Progress, day_remaining, rounded
-from bulk_invite.report import Tally
 
 _PROBLEMS: Final = 50
 

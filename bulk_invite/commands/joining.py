@@ -15,21 +15,21 @@ from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.commands.binding import MaybeKeyed, bind
 from bulk_invite.commands.pacing import make_governor
 from bulk_invite.commands.service import WAITS, endpoint_of, make_look_up
-from bulk_invite.commit import Committer
-from bulk_invite.crew import InFlight
-from bulk_invite.deliver import Deliverer, Surroundings
-from bulk_invite.departure import Patience
+from bulk_invite.delivery.lookup.resolver import Resolver
+from bulk_invite.delivery.sending.circuit_breaker import STREAK
+from bulk_invite.delivery.sending.deliverer import Deliverer, Surroundings
+from bulk_invite.delivery.sending.permits import Patience
+from bulk_invite.delivery.tracking.committer import Committer
+from bulk_invite.delivery.tracking.observers import Observer
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
+from bulk_invite.delivery.tracking.tally import Report
+from bulk_invite.delivery.worker_pool import InFlight
 from bulk_invite.domain.clock import Clock
 from bulk_invite.domain.denials import PermissionGuard
-from bulk_invite.observer import Observer
-from bulk_invite.outage import STREAK
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.partner_central import PartnerCentral
-from bulk_invite.report import Report
-from bulk_invite.resolver import Resolver
 from bulk_invite.settings import Settings
-from bulk_invite.stop import StopSwitch
 
 _log = structlog.get_logger()
 

@@ -9,12 +9,12 @@ import anyio
 import structlog
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.commit import Committer
+from bulk_invite.delivery.tracking.committer import Committer
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import PacingMemory
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.progress import Progress
-from bulk_invite.stop import StopSwitch
 
 _log = structlog.get_logger()
 

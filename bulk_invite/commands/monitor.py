@@ -16,6 +16,7 @@ from bulk_invite.commands.described import with_all_rows, with_condition, with_p
 from bulk_invite.commands.look import Look
 from bulk_invite.commands.pacing import limits_of
 from bulk_invite.commands.service import endpoint_of
+from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.health import Health
@@ -23,7 +24,6 @@ from bulk_invite.monitoring.speed_history import Calls, History
 from bulk_invite.monitoring.status import Past, RunState, RunStatus
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.progress import Progress
-from bulk_invite.report import Tally
 from bulk_invite.settings import Settings
 
 _EVERY: Final = 1.0

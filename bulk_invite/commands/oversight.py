@@ -15,11 +15,11 @@ from anyio.to_thread import run_sync
 from bulk_invite.commands.control_token import control_token
 from bulk_invite.commands.controls import RunControls
 from bulk_invite.commands.monitor import Monitor
+from bulk_invite.delivery.tracking.observers import Observer, Observers
 from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.forms import host_and_port
 from bulk_invite.monitoring.health import Health
 from bulk_invite.monitoring.health_file import HealthFile
-from bulk_invite.observer import Observer, Observers
 from bulk_invite.settings import Settings
 
 if TYPE_CHECKING:

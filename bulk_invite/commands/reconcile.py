@@ -15,11 +15,11 @@ from bulk_invite import logs
 from bulk_invite.commands.checkpoints import CHECKPOINT_SETTINGS, open_writer, require_checkpoint
 from bulk_invite.commands.sources import SOURCE_SETTINGS, open_sources
 from bulk_invite.commands.summary import show_reconciliation
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.errors import EXIT_INTERRUPTED, EXIT_STOPPED, UsageError
 from bulk_invite.domain.verdicts import State
 from bulk_invite.options import with_settings
 from bulk_invite.settings import Settings
-from bulk_invite.stop import StopSwitch
 
 _log = structlog.get_logger()
 

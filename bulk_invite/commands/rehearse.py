@@ -14,9 +14,9 @@ from bulk_invite.commands.checkpoints import database_of, open_reader, tell_olde
 from bulk_invite.commands.pacing import make_forecast
 from bulk_invite.commands.sources import Source
 from bulk_invite.commands.summary import Summary
+from bulk_invite.delivery.tracking.tally import Report
 from bulk_invite.domain.verdicts import State
 from bulk_invite.pacing.forecast import Forecast
-from bulk_invite.report import Report
 from bulk_invite.settings import Settings
 from bulk_invite.validation import RowValidator
 

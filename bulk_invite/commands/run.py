@@ -13,7 +13,6 @@ import anyio
 import structlog
 from anyio.to_thread import run_sync
 
-from bulk_invite.admitter import Admitter
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.commands.checkpoints import open_writer
 from bulk_invite.commands.controls import RunControls
@@ -36,19 +35,20 @@ from bulk_invite.commands.signals import heeding_signals
 from bulk_invite.commands.sources import Source
 from bulk_invite.commands.summary import Summary, show
 from bulk_invite.commands.watching import watch_health
+from bulk_invite.delivery.intake.admit_batch import Admitter
+from bulk_invite.delivery.intake.one_pass import Intake
+from bulk_invite.delivery.pipeline import Bounds, FailureLimit, Pipeline
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
+from bulk_invite.delivery.tracking.tally import Report, Tally
+from bulk_invite.delivery.write_back import Target, WriteBack
 from bulk_invite.domain.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CheckpointError, ResultsError
 from bulk_invite.domain.verdicts import State
-from bulk_invite.intake import Intake
 from bulk_invite.monitoring.health import Health
-from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
 from bulk_invite.progress import Progress
-from bulk_invite.report import Report, Tally
 from bulk_invite.results import Results
 from bulk_invite.settings import Settings
 from bulk_invite.sources.ndjson import STDIN
-from bulk_invite.stop import StopSwitch
 from bulk_invite.validation import RowValidator
-from bulk_invite.write_back import Target, WriteBack
 
 _log = structlog.get_logger()
 

@@ -12,18 +12,18 @@ import structlog
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.commands.waits import UNREACHABLE
-from bulk_invite.crew import MOST
-from bulk_invite.departure import Waits
+from bulk_invite.delivery.lookup.finder import Known, LookUp
+from bulk_invite.delivery.lookup.queries import Finder, Reads
+from bulk_invite.delivery.sending.permits import Waits
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
+from bulk_invite.delivery.worker_pool import MOST
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.clock import Clock
 from bulk_invite.domain.errors import CheckpointHeldError
 from bulk_invite.domain.urls import origin
 from bulk_invite.domain.verdicts import Unreachable
-from bulk_invite.lookup import Known, LookUp
 from bulk_invite.partner_central import Connection, PartnerCentral, connect
-from bulk_invite.reads import Finder, Reads
 from bulk_invite.settings import Settings
-from bulk_invite.stop import StopSwitch
 
 _log = structlog.get_logger()
 

@@ -13,7 +13,6 @@ from typing import Final
 import structlog
 from anyio.to_thread import run_sync
 
-from bulk_invite.admitter import Admitter
 from bulk_invite.checkpoint.recent_writes import Recollection
 from bulk_invite.commands.checkpoints import open_writer
 from bulk_invite.commands.joining import (
@@ -33,18 +32,19 @@ from bulk_invite.commands.service import claim, connected, endpoint_of
 from bulk_invite.commands.sources import open_followed, open_outcomes
 from bulk_invite.commands.validator import make_validator
 from bulk_invite.commands.watching import watch_health
-from bulk_invite.deliver import Deliverer
+from bulk_invite.delivery.intake.admit_batch import Admitter
+from bulk_invite.delivery.intake.follow import Followed, Following
+from bulk_invite.delivery.pipeline import Bounds, FailureLimit, Pipeline
+from bulk_invite.delivery.sending.deliverer import Deliverer
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
+from bulk_invite.delivery.tracking.tally import Report, Tally
+from bulk_invite.delivery.write_back import Target, WriteBack
 from bulk_invite.domain.verdicts import State
-from bulk_invite.following import Followed, Following
 from bulk_invite.monitoring.health import Health
-from bulk_invite.pipeline import Bounds, FailureLimit, Pipeline
 from bulk_invite.progress import Progress
-from bulk_invite.report import Report, Tally
 from bulk_invite.settings import Settings
 from bulk_invite.sources.pipe import Pipe
-from bulk_invite.stop import StopSwitch
 from bulk_invite.validation import RowValidator
-from bulk_invite.write_back import Target, WriteBack
 
 _log = structlog.get_logger()
 

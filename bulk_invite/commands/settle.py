@@ -18,15 +18,15 @@ from bulk_invite.commands.service import claim, connected, endpoint_of, make_loo
 from bulk_invite.commands.signals import heeding_signals
 from bulk_invite.commands.sources import Source
 from bulk_invite.commands.validator import make_validator
+from bulk_invite.delivery.intake.one_pass import KeyedSource
+from bulk_invite.delivery.lookup.bulk_lookup import Reconciliation
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.errors import BulkInviteError, SourceError
 from bulk_invite.domain.findings import DoubtfulRow, SettledRow, may_have_left_by
 from bulk_invite.domain.rows import Invitation, Position, Row
 from bulk_invite.domain.verdicts import State
-from bulk_invite.intake import KeyedSource
-from bulk_invite.reconcile import Reconciliation
 from bulk_invite.settings import Settings
 from bulk_invite.sources.ndjson import STDIN, NdjsonSource
-from bulk_invite.stop import StopSwitch
 from bulk_invite.validation import RowValidator
 
 _log = structlog.get_logger()

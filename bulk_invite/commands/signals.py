@@ -12,8 +12,8 @@ import anyio
 import anyio.lowlevel
 import structlog
 
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.errors import EXIT_INTERRUPTED, BulkInviteError
-from bulk_invite.stop import StopSwitch
 
 _log = structlog.get_logger()
 

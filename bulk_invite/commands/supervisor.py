@@ -20,6 +20,7 @@ from bulk_invite.commands.session import Session
 from bulk_invite.commands.signals import break_off_for_sure
 from bulk_invite.commands.validator import make_validator
 from bulk_invite.commands.waits import UNREACHABLE
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.errors import (
     BulkInviteError,
@@ -32,7 +33,6 @@ from bulk_invite.domain.errors import (
 from bulk_invite.monitoring.health import Health, Part
 from bulk_invite.settings import Settings
 from bulk_invite.sources.pipe import Pipe
-from bulk_invite.stop import StopSwitch
 
 _log = structlog.get_logger()
 

@@ -7,8 +7,8 @@ from typing import Final, Protocol
 
 import anyio
 
-from bulk_invite.commit import Committer
-from bulk_invite.deliver import Deliverer
+from bulk_invite.delivery.sending.deliverer import Deliverer
+from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.monitoring.health import Health
 
 _LOOK: Final = 0.5

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 import orjson
 
+from bulk_invite.delivery.lookup.queries import LOOK_UP_DENIED
 from bulk_invite.domain.classify import NOES
 from bulk_invite.domain.matching import DATED_BEFORE, SEVERAL_INVITATIONS, SEVERAL_ROWS
 from bulk_invite.domain.rows import Invitation
 from bulk_invite.domain.verdicts import State
 from bulk_invite.emulator.entries import CallEntry, InvitationEntry
 from bulk_invite.emulator.ledger import Ledger
-from bulk_invite.reads import LOOK_UP_DENIED
 from faults.plans import FORBIDDEN, UNKNOWN, Plan
 from faults.process import validated
 from faults.virtual_service import Attempt

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
+from bulk_invite.delivery.lookup.resolver import Resolver
+from bulk_invite.delivery.tracking.tracked_row import Life
 from bulk_invite.domain.transitions import Disposition
-from bulk_invite.life import Life
-from bulk_invite.resolver import Resolver
 
 
 class Held:

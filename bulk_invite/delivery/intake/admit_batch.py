@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
-from bulk_invite.commit import Committer
+from bulk_invite.delivery.sending.full_engagements import Engagements
+from bulk_invite.delivery.tracking.committer import Committer
+from bulk_invite.delivery.tracking.tally import Report
 from bulk_invite.domain.events import AlreadySettled, Arrived, Mark, ToSend
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
 from bulk_invite.domain.verdicts import State
-from bulk_invite.engagements import Engagements
-from bulk_invite.report import Report
 
 BATCH_ROWS: Final = 200
 """Rows validated and looked up at a time: a few milliseconds of work between two looks at the network."""

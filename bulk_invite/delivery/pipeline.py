@@ -17,15 +17,15 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from bulk_invite.admitter import HandOver
-from bulk_invite.commit import Committer
-from bulk_invite.crew import Crew, InFlight
-from bulk_invite.deliver import Deliverer
+from bulk_invite.delivery.intake.admit_batch import HandOver
+from bulk_invite.delivery.sending.deliverer import Deliverer
+from bulk_invite.delivery.tracking.committer import Committer
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
+from bulk_invite.delivery.tracking.tally import Report, Tally
+from bulk_invite.delivery.tracking.tracked_row import Life
+from bulk_invite.delivery.worker_pool import Crew, InFlight
 from bulk_invite.domain.errors import BulkInviteError, CheckpointError, TooManyFailuresError
 from bulk_invite.domain.events import ToSend
-from bulk_invite.life import Life
-from bulk_invite.report import Report, Tally
-from bulk_invite.stop import StopSwitch
 
 Opening = Callable[[], Awaitable[None]]
 """What has to succeed before the first row is read, such as learning who we are."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import structlog
 
-from bulk_invite.departure import Patience
+from bulk_invite.delivery.sending.circuit_breaker import Outage
+from bulk_invite.delivery.sending.full_engagements import Engagements
+from bulk_invite.delivery.sending.permits import Patience
+from bulk_invite.delivery.tracking.tracked_row import Life
 from bulk_invite.domain.classify import ID_OF_ANOTHER
 from bulk_invite.domain.denials import PermissionGuard
 from bulk_invite.domain.transitions import Disposition, dispose
@@ -19,9 +22,6 @@ from bulk_invite.domain.verdicts import (
     Unreachable,
     Verdict,
 )
-from bulk_invite.engagements import Engagements
-from bulk_invite.life import Life
-from bulk_invite.outage import Outage
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import Why
 

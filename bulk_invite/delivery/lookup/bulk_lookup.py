@@ -11,12 +11,12 @@ import anyio
 import structlog
 from anyio import to_thread
 
+from bulk_invite.delivery.lookup.finder import ENGAGEMENTS_AT_ONCE, LookUp
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.events import Event
 from bulk_invite.domain.findings import Absent, DoubtfulRow, Finding, Found, TooEarly, Unclear
 from bulk_invite.domain.transitions import resolve
 from bulk_invite.domain.verdicts import State
-from bulk_invite.lookup import ENGAGEMENTS_AT_ONCE, LookUp
-from bulk_invite.stop import StopSwitch
 
 _log = structlog.get_logger()
 

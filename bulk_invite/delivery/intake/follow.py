@@ -13,11 +13,11 @@ from typing import Protocol, cast
 from anyio import CancelScope
 from anyio.to_thread import run_sync
 
-from bulk_invite.admitter import BATCH_BYTES, BATCH_ROWS, Admitter, HandOver
-from bulk_invite.commit import Committer
+from bulk_invite.delivery.intake.admit_batch import BATCH_BYTES, BATCH_ROWS, Admitter, HandOver
+from bulk_invite.delivery.tracking.committer import Committer
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.events import Mark
 from bulk_invite.domain.rows import Row
-from bulk_invite.stop import StopSwitch
 
 
 class Followed(Protocol):

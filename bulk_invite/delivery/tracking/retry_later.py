@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from bulk_invite.life import Life
+from bulk_invite.delivery.tracking.tracked_row import Life
 
 _MOST_BYTES: Final = 16 << 20
 """Size of the rows that are kept; others wait for a later run, so that memory does not grow with them."""

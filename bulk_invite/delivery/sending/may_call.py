@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from bulk_invite.commit import Committer
-from bulk_invite.departure import Patience
+from bulk_invite.delivery.sending.full_engagements import Engagements
+from bulk_invite.delivery.sending.permits import Patience
+from bulk_invite.delivery.tracking.committer import Committer
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
+from bulk_invite.delivery.tracking.tracked_row import Life
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.findings import LATE
-from bulk_invite.engagements import Engagements
-from bulk_invite.life import Life
-from bulk_invite.stop import StopSwitch
 
 PROOF_HOLDS: Final = 2.0
 """Seconds for which a proof that the checkpoint is ours is relied on, on a clock that counts sleep.

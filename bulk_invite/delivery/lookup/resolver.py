@@ -8,12 +8,12 @@ from collections.abc import Callable
 import anyio
 import structlog
 
-from bulk_invite.aside import Aside
+from bulk_invite.delivery.lookup.finder import LookUp
+from bulk_invite.delivery.tracking.retry_later import Aside
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
+from bulk_invite.delivery.tracking.tracked_row import Life
 from bulk_invite.domain.findings import MAY_BE_MISSING, Finding, Found, TooEarly
 from bulk_invite.domain.transitions import Next, resolve
-from bulk_invite.life import Life
-from bulk_invite.lookup import LookUp
-from bulk_invite.stop import StopSwitch
 
 _log = structlog.get_logger()
 

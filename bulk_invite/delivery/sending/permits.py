@@ -9,13 +9,13 @@ from typing import Final
 import anyio
 import structlog
 
+from bulk_invite.delivery.sending.circuit_breaker import Outage
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
+from bulk_invite.delivery.tracking.tracked_row import Life
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.transitions import Disposition
-from bulk_invite.life import Life
-from bulk_invite.outage import Outage
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import Permit
-from bulk_invite.stop import StopSwitch
 
 _log = structlog.get_logger()
 

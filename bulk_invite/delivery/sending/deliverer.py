@@ -14,9 +14,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
-from bulk_invite.aside import Aside
-from bulk_invite.commit import Committer
-from bulk_invite.departure import Departures, Patience
+from bulk_invite.delivery.lookup.resolver import Resolver
+from bulk_invite.delivery.sending.answer_effects import Hearing
+from bulk_invite.delivery.sending.circuit_breaker import Outage
+from bulk_invite.delivery.sending.denied_rows import Held
+from bulk_invite.delivery.sending.full_engagements import Engagements
+from bulk_invite.delivery.sending.may_call import Grounds
+from bulk_invite.delivery.sending.permits import Departures, Patience
+from bulk_invite.delivery.tracking.committer import Committer
+from bulk_invite.delivery.tracking.retry_later import Aside
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
+from bulk_invite.delivery.tracking.tally import Report
+from bulk_invite.delivery.tracking.tracked_row import Life
 from bulk_invite.domain.classify import classify, is_counted, signal
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.denials import PermissionGuard
@@ -33,17 +42,8 @@ from bulk_invite.domain.verdicts import (
     Verdict,
     Withheld,
 )
-from bulk_invite.engagements import Engagements
-from bulk_invite.grounds import Grounds
-from bulk_invite.hearing import Hearing
-from bulk_invite.held import Held
-from bulk_invite.life import Life
-from bulk_invite.outage import Outage
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import Permit
-from bulk_invite.report import Report
-from bulk_invite.resolver import Resolver
-from bulk_invite.stop import StopSwitch
 
 
 class Sender(Protocol):

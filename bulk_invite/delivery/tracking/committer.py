@@ -15,12 +15,12 @@ from typing import Final, Protocol, TypeVar, TypeVarTuple, Unpack
 import anyio
 from anyio import to_thread
 
-from bulk_invite.batch import Batch
+from bulk_invite.delivery.tracking.batch import Batch
+from bulk_invite.delivery.tracking.observers import Observer, Observers
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import Admission, Arrived, Change, Event, Mark, PacingMemory, Record
 from bulk_invite.domain.findings import DoubtfulRow, SettledRow
 from bulk_invite.domain.rows import Invitation, Position, Rejection
-from bulk_invite.observer import Observer, Observers
 
 _INTERVAL: Final = 0.01
 """Seconds from one commit to the next, at least. A lone event is written at once; under load the events of

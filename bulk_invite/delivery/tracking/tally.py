@@ -8,6 +8,7 @@ from typing import Protocol, assert_never
 
 import structlog
 
+from bulk_invite.delivery.tracking.observers import Observer, Observers
 from bulk_invite.domain.events import (
     Admission,
     AlreadySettled,
@@ -19,7 +20,6 @@ from bulk_invite.domain.events import (
 )
 from bulk_invite.domain.rows import Position, Rejection, Row, RowError
 from bulk_invite.domain.verdicts import State
-from bulk_invite.observer import Observer, Observers
 
 _log = structlog.get_logger()
 

@@ -13,10 +13,10 @@ from typing import Protocol, cast
 
 from anyio import to_thread
 
-from bulk_invite.admitter import BATCH_BYTES, BATCH_ROWS, Admitter, HandOver
-from bulk_invite.commit import Committer, InThread
+from bulk_invite.delivery.intake.admit_batch import BATCH_BYTES, BATCH_ROWS, Admitter, HandOver
+from bulk_invite.delivery.tracking.committer import Committer, InThread
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.rows import Row
-from bulk_invite.stop import StopSwitch
 
 
 class Source(Protocol):

@@ -11,9 +11,9 @@ from typing import Final, Protocol
 
 import anyio
 
+from bulk_invite.delivery.lookup.queries import LOOK_UP_FAILED, NotToldError, Reads
 from bulk_invite.domain.findings import Content, DoubtfulRow, Finding, Listed, SettledRow, Unclear
 from bulk_invite.domain.matching import Times, alone, candidates, conclude, engagement_id, likeness
-from bulk_invite.reads import LOOK_UP_FAILED, NotToldError, Reads
 
 ENGAGEMENTS_AT_ONCE: Final = 10
 """The most that one list may be asked for (the service model)."""

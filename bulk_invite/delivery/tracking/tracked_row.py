@@ -9,14 +9,14 @@ from typing import Final
 
 import anyio
 
-from bulk_invite.commit import Committer
+from bulk_invite.delivery.tracking.committer import Committer
+from bulk_invite.delivery.tracking.tally import Report
 from bulk_invite.domain.classify import ID_OF_ANOTHER, NOES, is_unfamiliar
 from bulk_invite.domain.events import NOT_SENT, Answered, Sent, ToSend
 from bulk_invite.domain.findings import MAY_BE_MISSING, DoubtfulRow, Finding, may_have_left_by
 from bulk_invite.domain.transitions import Disposition, Next
 from bulk_invite.domain.unfamiliar import Strange
 from bulk_invite.domain.verdicts import State
-from bulk_invite.report import Report
 
 _SET_BACK: Final = 1.0
 """Seconds by which clocks may disagree without anybody having set one."""

@@ -1,0 +1,1 @@
+"""Rows whose outcome is unknown are looked up in the lists of the service."""

@@ -1,0 +1,1 @@
+"""One row, one call: permit, intent, call, answer."""

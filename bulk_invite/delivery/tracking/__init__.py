@@ -1,0 +1,1 @@
+"""What the run knows of its rows: commits, counts, observers, the way to stop."""
