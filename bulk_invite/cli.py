@@ -35,10 +35,10 @@ from bulk_invite.commands.validate import (
     validate,
 )
 from bulk_invite.domain.errors import BulkInviteError
-from bulk_invite.emulator.command import EPILOG as EMULATOR_EPILOG
-from bulk_invite.emulator.command import emulator
 from bulk_invite.grouped_help import GroupedCommand
 from bulk_invite.logs import escaped
+from bulk_invite.rehearsal.emulator.command import EPILOG as EMULATOR_EPILOG
+from bulk_invite.rehearsal.emulator.command import emulator
 
 _BROKEN_PIPE: Final = 141
 

@@ -32,8 +32,8 @@ from anyio.from_thread import start_blocking_portal
 from certificates import CERTIFICATES
 from forked import Forked, ForkServer
 
-from bulk_invite.emulator.options import Options
-from bulk_invite.emulator.server import serve
+from bulk_invite.rehearsal.emulator.options import Options
+from bulk_invite.rehearsal.emulator.server import serve
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "bulk-invite"
 PATIENCE = 40.0

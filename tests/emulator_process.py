@@ -63,7 +63,16 @@ def start_emulator(*arguments: str, ledger: Path | None = None, port: int = 0) -
     """
     where = [] if ledger is None else ["--ledger", str(ledger)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "bulk_invite.emulator", "--json", "--port", str(port), *where, *arguments],
+        [
+            sys.executable,
+            "-m",
+            "bulk_invite.rehearsal.emulator",
+            "--json",
+            "--port",
+            str(port),
+            *where,
+            *arguments,
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

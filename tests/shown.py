@@ -14,14 +14,14 @@ from row_checks import LEAD, OPPORTUNITY, accepted, changed
 from bulk_invite.domain.findings import Content, DoubtfulRow, Finding, Listed, Page
 from bulk_invite.domain.matching import Times, candidates, conclude, likeness
 from bulk_invite.domain.rows import Invitation
-from bulk_invite.emulator.audit import CREATE
-from bulk_invite.emulator.book import Book
-from bulk_invite.emulator.calls import Call
-from bulk_invite.emulator.faults import Luck
-from bulk_invite.emulator.ledger import Ledger
-from bulk_invite.emulator.options import Options
-from bulk_invite.emulator.partner_central import GET, LIST, PartnerCentral
 from bulk_invite.partner_central.responses import content, page
+from bulk_invite.rehearsal.emulator.audit import CREATE
+from bulk_invite.rehearsal.emulator.call import Call
+from bulk_invite.rehearsal.emulator.faults import Luck
+from bulk_invite.rehearsal.emulator.ledger import Ledger
+from bulk_invite.rehearsal.emulator.options import Options
+from bulk_invite.rehearsal.emulator.service import GET, LIST, PartnerCentral
+from bulk_invite.rehearsal.emulator.state import Book
 from bulk_invite.validation.service_model import load
 
 SENT = 1_800_000_000.0

@@ -35,7 +35,7 @@ from bulk_invite.domain.matching import (
     likeness,
 )
 from bulk_invite.domain.rows import Invitation, Position, Row
-from bulk_invite.emulator.reads import _as_stored
+from bulk_invite.rehearsal.emulator.list_and_get import _as_stored
 from bulk_invite.validation import RowValidator
 from bulk_invite.validation.service_model import load
 

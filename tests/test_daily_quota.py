@@ -27,7 +27,7 @@ from command import (
 )
 from rows import make_row, make_rows, write_rows
 
-from bulk_invite.emulator.options import FaultOptions
+from bulk_invite.rehearsal.emulator.options import FaultOptions
 
 DAY = 86_400.0
 

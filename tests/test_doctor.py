@@ -52,11 +52,11 @@ from bulk_invite.commands.doctor.service import Service, lasting
 from bulk_invite.configuration import load
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.events import Owner
-from bulk_invite.emulator.credentials import Credential
 from bulk_invite.monitoring.health_view import HealthView
 from bulk_invite.monitoring.http.probes import health_routes
 from bulk_invite.monitoring.http.server import serve
 from bulk_invite.partner_central import Provenance
+from bulk_invite.rehearsal.emulator.credentials import Credential
 from bulk_invite.settings import Settings
 
 KEYS = (Credential("AKIDEXAMPLE", "example"),)

@@ -18,11 +18,11 @@ from emulator_client import create_request, post
 from emulator_process import emulator_process, start_emulator
 from typer.testing import CliRunner
 
-from bulk_invite.emulator.__main__ import app
-from bulk_invite.emulator.flag import flags
-from bulk_invite.emulator.options import FaultOptions, Options
+from bulk_invite.rehearsal.emulator.__main__ import app
+from bulk_invite.rehearsal.emulator.option_fields import flags
+from bulk_invite.rehearsal.emulator.options import FaultOptions, Options
 
-COMMAND = [sys.executable, "-m", "bulk_invite.emulator"]
+COMMAND = [sys.executable, "-m", "bulk_invite.rehearsal.emulator"]
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:

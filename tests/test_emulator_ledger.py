@@ -15,10 +15,10 @@ import pytest
 from emulator_client import create_request, post
 from emulator_process import emulator_process, start_emulator
 
-from bulk_invite.emulator.book import Book
-from bulk_invite.emulator.ledger import Ledger, LedgerError
-from bulk_invite.emulator.options import FaultOptions, Options
-from bulk_invite.emulator.server import serve
+from bulk_invite.rehearsal.emulator.ledger import Ledger, LedgerError
+from bulk_invite.rehearsal.emulator.options import FaultOptions, Options
+from bulk_invite.rehearsal.emulator.server import serve
+from bulk_invite.rehearsal.emulator.state import Book
 
 pytestmark = pytest.mark.anyio
 

@@ -18,10 +18,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.emulator.limits import OtherProgram, Quota, allowance, quota_of
-from bulk_invite.emulator.options import Options
-from bulk_invite.emulator.rate_trace import RateTrace
-from bulk_invite.emulator.server import serve
+from bulk_invite.rehearsal.emulator.options import Options
+from bulk_invite.rehearsal.emulator.quotas import OtherProgram, Quota, allowance, quota_of
+from bulk_invite.rehearsal.emulator.rate_trace import RateTrace
+from bulk_invite.rehearsal.emulator.server import serve
 
 START = 1_700_000_000.0
 GAPS = st.lists(st.floats(min_value=0, max_value=5), min_size=1, max_size=60)

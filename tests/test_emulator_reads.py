@@ -9,9 +9,9 @@ import pytest
 from botocore.parsers import ResponseParserError
 from emulator_client import LEAD, aws_client, code, create_request, eventually
 
-from bulk_invite.emulator.credentials import Credential
-from bulk_invite.emulator.options import Options
-from bulk_invite.emulator.server import serve
+from bulk_invite.rehearsal.emulator.credentials import Credential
+from bulk_invite.rehearsal.emulator.options import Options
+from bulk_invite.rehearsal.emulator.server import serve
 
 pytestmark = pytest.mark.anyio
 

@@ -15,9 +15,9 @@ from emulator_client import aws_client, create_request, post, refused
 
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.tokens import canonical_json
-from bulk_invite.emulator.credentials import Credential
-from bulk_invite.emulator.options import Options
-from bulk_invite.emulator.server import serve
+from bulk_invite.rehearsal.emulator.credentials import Credential
+from bulk_invite.rehearsal.emulator.options import Options
+from bulk_invite.rehearsal.emulator.server import serve
 
 pytestmark = pytest.mark.anyio
 

@@ -48,9 +48,9 @@ from bulk_invite.domain.verdicts import (
     Unreachable,
     Verdict,
 )
-from bulk_invite.emulator.credentials import Credential
 from bulk_invite.partner_central import Connection, PartnerCentral, connect
 from bulk_invite.partner_central.connection import SERVICE, loader
+from bulk_invite.rehearsal.emulator.credentials import Credential
 from bulk_invite.validation import service_model
 
 pytestmark = pytest.mark.anyio

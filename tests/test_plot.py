@@ -9,11 +9,11 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.emulator.options import Options
-from bulk_invite.simulation.engine import Trial, simulate
-from bulk_invite.simulation.plot import Panel, draw
-from bulk_invite.simulation.sdk import AdaptiveSender
-from bulk_invite.simulation.senders import FixedSender
+from bulk_invite.rehearsal.emulator.options import Options
+from bulk_invite.rehearsal.simulation.our_senders import FixedSender
+from bulk_invite.rehearsal.simulation.plot import Panel, draw
+from bulk_invite.rehearsal.simulation.sdk_models import AdaptiveSender
+from bulk_invite.rehearsal.simulation.virtual_run import Trial, simulate
 
 _SVG = "{http://www.w3.org/2000/svg}"
 

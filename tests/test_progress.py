@@ -10,7 +10,7 @@ from pathlib import Path
 from command import FAST, emulator, run, run_on_terminal, together
 from rows import make_row, make_rows, write_rows
 
-from bulk_invite.emulator.options import FaultOptions
+from bulk_invite.rehearsal.emulator.options import FaultOptions
 
 ESCAPE = "\x1b[2J"
 """Clears the screen, where it gets through."""

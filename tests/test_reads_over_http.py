@@ -35,8 +35,8 @@ from bulk_invite.domain.verdicts import (
     Unreachable,
     Verdict,
 )
-from bulk_invite.emulator.options import FaultOptions
 from bulk_invite.partner_central import PartnerCentral, connect
+from bulk_invite.rehearsal.emulator.options import FaultOptions
 
 pytestmark = pytest.mark.anyio
 

@@ -35,10 +35,10 @@ from test_partner_central import _own_credentials, body, connection
 
 from bulk_invite.domain.classify import classify
 from bulk_invite.domain.verdicts import Created, NoAnswer, SenderRefused, Unreachable
-from bulk_invite.emulator.credentials import Credential
 from bulk_invite.partner_central import PartnerCentral, connect
 from bulk_invite.partner_central.aws_settings import Setup
 from bulk_invite.partner_central.masking import Vocabulary
+from bulk_invite.rehearsal.emulator.credentials import Credential
 
 pytestmark = pytest.mark.anyio
 

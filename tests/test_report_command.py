@@ -20,7 +20,7 @@ from rows import make_rows, write_rows
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.commands.summary import Summary
 from bulk_invite.domain.errors import ReportError, UsageError
-from bulk_invite.emulator.options import FaultOptions
+from bulk_invite.rehearsal.emulator.options import FaultOptions
 from bulk_invite.reporting.file import check, write
 from bulk_invite.reporting.members import members
 from bulk_invite.reporting.page import page

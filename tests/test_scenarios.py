@@ -11,10 +11,10 @@ import pytest
 from command import Ran, run
 
 from bulk_invite.commands import scenarios
-from bulk_invite.simulation import comparison
-from bulk_invite.simulation.comparison import DESIGN, Figures, Outcome, figures_of
-from bulk_invite.simulation.engine import Moment, Trial, most_possible
-from bulk_invite.simulation.scenario import Scenario, Target, load, names
+from bulk_invite.rehearsal.simulation import comparison
+from bulk_invite.rehearsal.simulation.comparison import DESIGN, Figures, Outcome, figures_of
+from bulk_invite.rehearsal.simulation.scenario import Scenario, Target, load, names
+from bulk_invite.rehearsal.simulation.virtual_run import Moment, Trial, most_possible
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
 
@@ -168,7 +168,7 @@ def test_only_one_scenario_is_drawn_at_a_time(tmp_path: Path) -> None:
 
 
 def _scenario(**options: Any) -> Scenario:
-    from bulk_invite.emulator.options import Options  # noqa: PLC0415
+    from bulk_invite.rehearsal.emulator.options import Options  # noqa: PLC0415
 
     return Scenario("own", "own", 10.0, 0.0, 1.0, None, Options(**options), {}, {}, Target())
 

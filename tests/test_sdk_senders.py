@@ -15,10 +15,10 @@ import pytest
 from emulator_client import create_request
 from emulator_process import emulator_process
 
-from bulk_invite.emulator.options import Options
-from bulk_invite.simulation.engine import Sender, Trial, most_possible, simulate
-from bulk_invite.simulation.live_sdk import run_sdk
-from bulk_invite.simulation.sdk import AdaptiveSender, Call, StandardSender
+from bulk_invite.rehearsal.emulator.options import Options
+from bulk_invite.rehearsal.simulation.sdk_live import run_sdk
+from bulk_invite.rehearsal.simulation.sdk_models import AdaptiveSender, Call, StandardSender
+from bulk_invite.rehearsal.simulation.virtual_run import Sender, Trial, most_possible, simulate
 
 _MODES = pytest.mark.parametrize("make", [StandardSender, AdaptiveSender])
 

@@ -23,7 +23,7 @@ from crm import READ, filled, insert, with_outcomes
 from database import Database, database, server
 from rows import make_rows, messages, ndjson, write_rows
 
-from bulk_invite.emulator.credentials import Credential
+from bulk_invite.rehearsal.emulator.credentials import Credential
 
 FOLLOW = ("--rate", "200", "--burst", "20", "--json", "--poll-interval", "500ms", "--daily-quota", "none")
 

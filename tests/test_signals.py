@@ -39,7 +39,7 @@ from rows import make_rows, messages, ndjson, write_rows
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.domain.verdicts import State
-from bulk_invite.emulator.options import FaultOptions
+from bulk_invite.rehearsal.emulator.options import FaultOptions
 
 STOPPED, INTERRUPTED = 75, 130
 SOON = 4.0

@@ -28,7 +28,7 @@ from bulk_invite.commands.demo_rows import (
     make_rows,
     message_of,
 )
-from bulk_invite.simulation.programs import (
+from bulk_invite.rehearsal.simulation.subprocesses import (
     PATIENCE,
     ProgramError,
     clean_environment,

@@ -17,12 +17,12 @@ from rich.table import Table
 from bulk_invite.commands.pacing import limits_of
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.pacing.governor import Limits
+from bulk_invite.rehearsal.simulation import comparison
+from bulk_invite.rehearsal.simulation.comparison import Outcome
+from bulk_invite.rehearsal.simulation.plot import Panel, check, draw
+from bulk_invite.rehearsal.simulation.scenario import Scenario, load, names
+from bulk_invite.rehearsal.simulation.suite import LIVE_SENDERS, Result, run_all_live, simulate_all
 from bulk_invite.settings import Settings
-from bulk_invite.simulation import comparison
-from bulk_invite.simulation.comparison import Outcome
-from bulk_invite.simulation.plot import Panel, check, draw
-from bulk_invite.simulation.scenario import Scenario, load, names
-from bulk_invite.simulation.suite import LIVE_SENDERS, Result, run_all_live, simulate_all
 
 _DRAWN: Final = (comparison.DESIGN, comparison.ADAPTIVE)
 

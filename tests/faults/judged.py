@@ -16,8 +16,8 @@ from bulk_invite.domain.classify import NOES
 from bulk_invite.domain.matching import DATED_BEFORE, SEVERAL_INVITATIONS, SEVERAL_ROWS
 from bulk_invite.domain.rows import Invitation
 from bulk_invite.domain.verdicts import State
-from bulk_invite.emulator.entries import CallEntry, InvitationEntry
-from bulk_invite.emulator.ledger import Ledger
+from bulk_invite.rehearsal.emulator.ledger import Ledger
+from bulk_invite.rehearsal.emulator.ledger_entries import CallEntry, InvitationEntry
 from faults.plans import FORBIDDEN, UNKNOWN, Plan
 from faults.process import validated
 from faults.virtual_service import Attempt

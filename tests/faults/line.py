@@ -17,10 +17,10 @@ from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.findings import Content, Page
 from bulk_invite.domain.verdicts import Answer, HttpAnswer, NoAnswer
-from bulk_invite.emulator import answers as emulated
-from bulk_invite.emulator.audit import CREATE
-from bulk_invite.emulator.partner_central import GET, LIST
 from bulk_invite.partner_central.responses import content, page, refusal, success
+from bulk_invite.rehearsal.emulator import responses as emulated
+from bulk_invite.rehearsal.emulator.audit import CREATE
+from bulk_invite.rehearsal.emulator.service import GET, LIST
 from faults.courses import NOT_CONNECTED, REFUSED, SPOILT, Course
 from faults.virtual_service import EPOCH, Attempt, Process, VirtualService
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 from rows import make_row
 
-from bulk_invite.emulator.options import Options
+from bulk_invite.rehearsal.emulator.options import Options
 from faults.courses import KINDS, Roads
 from faults.virtual_service import Manners, Trouble
 

@@ -15,15 +15,15 @@ import anyio
 import orjson
 
 from bulk_invite.domain.tokens import canonical_json
-from bulk_invite.emulator import answers as emulated
-from bulk_invite.emulator.audit import CREATE
-from bulk_invite.emulator.book import Book
-from bulk_invite.emulator.calls import Call
-from bulk_invite.emulator.faults import Luck
-from bulk_invite.emulator.ledger import Ledger
-from bulk_invite.emulator.names import request_id
-from bulk_invite.emulator.options import Options
-from bulk_invite.emulator.partner_central import PartnerCentral
+from bulk_invite.rehearsal.emulator import responses as emulated
+from bulk_invite.rehearsal.emulator.audit import CREATE
+from bulk_invite.rehearsal.emulator.call import Call
+from bulk_invite.rehearsal.emulator.faults import Luck
+from bulk_invite.rehearsal.emulator.ids import request_id
+from bulk_invite.rehearsal.emulator.ledger import Ledger
+from bulk_invite.rehearsal.emulator.options import Options
+from bulk_invite.rehearsal.emulator.service import PartnerCentral
+from bulk_invite.rehearsal.emulator.state import Book
 from bulk_invite.validation.service_model import load
 from faults.courses import Roads
 

@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from bulk_invite.domain.rows import RowError
 from bulk_invite.domain.tokens import body_hash, canonical_json
-from bulk_invite.emulator.answers import Answer, refusal, success, throttled
-from bulk_invite.emulator.book import Book, Invited
-from bulk_invite.emulator.buckets import TokenBucket
-from bulk_invite.emulator.calls import Call
-from bulk_invite.emulator.checks import RequestCheck, invalid
-from bulk_invite.emulator.entries import InvitationEntry
-from bulk_invite.emulator.options import Options
+from bulk_invite.rehearsal.emulator.buckets import TokenBucket
+from bulk_invite.rehearsal.emulator.call import Call
+from bulk_invite.rehearsal.emulator.ledger_entries import InvitationEntry
+from bulk_invite.rehearsal.emulator.model_check import RequestCheck, invalid
+from bulk_invite.rehearsal.emulator.options import Options
+from bulk_invite.rehearsal.emulator.responses import Answer, refusal, success, throttled
+from bulk_invite.rehearsal.emulator.state import Book, Invited
 
 _EXPIRES_AFTER: Final = 15 * 86400.0
 _PAGE: Final = 100

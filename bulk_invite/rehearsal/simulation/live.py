@@ -19,13 +19,18 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from bulk_invite.emulator.flag import flags
-from bulk_invite.emulator.limits import allowance
-from bulk_invite.emulator.options import Options
-from bulk_invite.simulation.engine import Moment, Trial
-from bulk_invite.simulation.live_sdk import run_sdk
-from bulk_invite.simulation.programs import PATIENCE, ProgramError, started_emulator, started_sender
-from bulk_invite.simulation.scenario import Scenario
+from bulk_invite.rehearsal.emulator.option_fields import flags
+from bulk_invite.rehearsal.emulator.options import Options
+from bulk_invite.rehearsal.emulator.quotas import allowance
+from bulk_invite.rehearsal.simulation.scenario import Scenario
+from bulk_invite.rehearsal.simulation.sdk_live import run_sdk
+from bulk_invite.rehearsal.simulation.subprocesses import (
+    PATIENCE,
+    ProgramError,
+    started_emulator,
+    started_sender,
+)
+from bulk_invite.rehearsal.simulation.virtual_run import Moment, Trial
 from bulk_invite.validation import examples, service_model
 
 _AT_THE_EDGES: Final = 2.0

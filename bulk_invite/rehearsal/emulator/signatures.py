@@ -18,8 +18,8 @@ from botocore.auth import SIGV4_TIMESTAMP, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from bulk_invite.emulator.credentials import DEFAULT_ACCOUNT, Credential
-from bulk_invite.emulator.options import Options
+from bulk_invite.rehearsal.emulator.credentials import DEFAULT_ACCOUNT, Credential
+from bulk_invite.rehearsal.emulator.options import Options
 
 PARTNER_CENTRAL: Final = "partnercentral-selling"
 STS: Final = "sts"

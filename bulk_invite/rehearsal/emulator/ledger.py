@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from bulk_invite.domain.errors import BulkInviteError
-from bulk_invite.emulator.entries import HEADER, CallEntry, InvitationEntry, read_entry
+from bulk_invite.rehearsal.emulator.ledger_entries import HEADER, CallEntry, InvitationEntry, read_entry
 
 _BLOCK: Final = 1 << 20
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from bulk_invite.emulator.names import seeded
-from bulk_invite.emulator.options import Options
+from bulk_invite.rehearsal.emulator.ids import seeded
+from bulk_invite.rehearsal.emulator.options import Options
 
 
 class Fault(StrEnum):

@@ -8,11 +8,18 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from bulk_invite.emulator.answers import Answer, identity, refusal, sts_refusal
-from bulk_invite.emulator.calls import UNREADABLE, Call
-from bulk_invite.emulator.names import request_id
-from bulk_invite.emulator.options import Options
-from bulk_invite.emulator.signatures import PARTNER_CENTRAL, STS, Caller, Refused, Signatures, SignedRequest
+from bulk_invite.rehearsal.emulator.call import UNREADABLE, Call
+from bulk_invite.rehearsal.emulator.ids import request_id
+from bulk_invite.rehearsal.emulator.options import Options
+from bulk_invite.rehearsal.emulator.responses import Answer, identity, refusal, sts_refusal
+from bulk_invite.rehearsal.emulator.signatures import (
+    PARTNER_CENTRAL,
+    STS,
+    Caller,
+    Refused,
+    Signatures,
+    SignedRequest,
+)
 
 GET_CALLER_IDENTITY: Final = "GetCallerIdentity"
 UNKNOWN: Final = "unknown"

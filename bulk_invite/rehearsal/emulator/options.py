@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.emulator.credentials import Credential
-from bulk_invite.emulator.flag import Form, check_all, told
-from bulk_invite.emulator.rate_trace import RateTrace
+from bulk_invite.rehearsal.emulator.credentials import Credential
+from bulk_invite.rehearsal.emulator.option_fields import Form, check_all, told
+from bulk_invite.rehearsal.emulator.rate_trace import RateTrace
 
 _LAST_PORT: Final = 65535
 

@@ -1,10 +1,10 @@
-"""`python -m bulk_invite.emulator`: the command by itself."""
+"""`python -m bulk_invite.rehearsal.emulator`: the command by itself."""
 
 from __future__ import annotations
 
 import typer
 
-from bulk_invite.emulator.command import EPILOG, emulator
+from bulk_invite.rehearsal.emulator.command import EPILOG, emulator
 
 app = typer.Typer(add_completion=False)
 app.command(epilog=EPILOG)(emulator)

@@ -19,9 +19,9 @@ import anyio.lowlevel
 import orjson
 from aiohttp import web
 
-from bulk_invite.emulator.book import Book
-from bulk_invite.emulator.entries import CALL_MARK, INVITATION_MARK
-from bulk_invite.emulator.ledger import Ledger
+from bulk_invite.rehearsal.emulator.ledger import Ledger
+from bulk_invite.rehearsal.emulator.ledger_entries import CALL_MARK, INVITATION_MARK
+from bulk_invite.rehearsal.emulator.state import Book
 
 _NDJSON: Final = "application/x-ndjson"
 _BATCH: Final = 256

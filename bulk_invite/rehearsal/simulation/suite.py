@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 from bulk_invite.pacing.governor import Limits
-from bulk_invite.simulation.comparison import (
+from bulk_invite.rehearsal.simulation.comparison import (
     ADAPTIVE,
     ADAPTIVE_WORKERS,
     DESIGN,
@@ -18,9 +18,9 @@ from bulk_invite.simulation.comparison import (
     figures_of,
     run,
 )
-from bulk_invite.simulation.engine import Trial
-from bulk_invite.simulation.live import send_by_sdk, send_live
-from bulk_invite.simulation.scenario import Scenario
+from bulk_invite.rehearsal.simulation.live import send_by_sdk, send_live
+from bulk_invite.rehearsal.simulation.scenario import Scenario
+from bulk_invite.rehearsal.simulation.virtual_run import Trial
 
 LIVE_SENDERS = (DESIGN, STANDARD, ADAPTIVE)
 

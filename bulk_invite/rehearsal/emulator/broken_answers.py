@@ -8,8 +8,8 @@ from typing import Final
 
 from aiohttp import web
 
-from bulk_invite.emulator.answers import HTML, JSON, Answer, refusal
-from bulk_invite.emulator.faults import Fault
+from bulk_invite.rehearsal.emulator.faults import Fault
+from bulk_invite.rehearsal.emulator.responses import HTML, JSON, Answer, refusal
 
 _REPLACED: Final = {
     Fault.ERROR_500: refusal("InternalServerException", "The emulator was told to fail."),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from bulk_invite.emulator.entries import CallEntry
-from bulk_invite.emulator.faults import Fault
+from bulk_invite.rehearsal.emulator.faults import Fault
+from bulk_invite.rehearsal.emulator.ledger_entries import CallEntry
 
 UNREADABLE: Final = object()
 """Stands for a request body that is not JSON."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.simulation.engine import Trial
+from bulk_invite.rehearsal.simulation.virtual_run import Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

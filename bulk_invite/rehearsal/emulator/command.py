@@ -16,10 +16,10 @@ import typer
 
 from bulk_invite.domain.durations import format_duration, parse_duration
 from bulk_invite.domain.errors import BulkInviteError, UsageError
-from bulk_invite.emulator.credentials import Credential
-from bulk_invite.emulator.flag import Flag, Form, flags
-from bulk_invite.emulator.options import FaultOptions, Options
-from bulk_invite.emulator.rate_trace import RateTrace
+from bulk_invite.rehearsal.emulator.credentials import Credential
+from bulk_invite.rehearsal.emulator.option_fields import Flag, Form, flags
+from bulk_invite.rehearsal.emulator.options import FaultOptions, Options
+from bulk_invite.rehearsal.emulator.rate_trace import RateTrace
 
 EPILOG: Final = """\
 Rehearse a backfill at one call per second with a few broken connections:
@@ -56,7 +56,7 @@ def emulator(*, as_json: bool, **given: Any) -> None:
 
 async def _run(options: Options, *, as_json: bool) -> None:
     # Server and signatures take long to import; the other commands' --help does not wait for them.
-    from bulk_invite.emulator.server import serve  # noqa: PLC0415
+    from bulk_invite.rehearsal.emulator.server import serve  # noqa: PLC0415
 
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with serve(options) as server:

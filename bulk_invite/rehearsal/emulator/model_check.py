@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from bulk_invite.domain.rows import RowError
-from bulk_invite.emulator.answers import Answer, refusal
-from bulk_invite.emulator.calls import UNREADABLE
+from bulk_invite.rehearsal.emulator.call import UNREADABLE
+from bulk_invite.rehearsal.emulator.responses import Answer, refusal
 from bulk_invite.validation import ShapeValidator
 from bulk_invite.validation.service_model import ServiceModel
 

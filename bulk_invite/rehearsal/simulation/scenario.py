@@ -25,10 +25,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from bulk_invite.domain.durations import parse_duration
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.emulator.command import options_of
-from bulk_invite.emulator.flag import flags
-from bulk_invite.emulator.limits import allowance
-from bulk_invite.emulator.options import Options
+from bulk_invite.rehearsal.emulator.command import options_of
+from bulk_invite.rehearsal.emulator.option_fields import flags
+from bulk_invite.rehearsal.emulator.options import Options
+from bulk_invite.rehearsal.emulator.quotas import allowance
 
 _SENDER: Final = frozenset({"rate", "max_rate", "daily_quota", "pace", "probe_interval"})
 """Settings of `send` that a simulated sender heeds."""
@@ -36,7 +36,7 @@ _SENDER: Final = frozenset({"rate", "max_rate", "daily_quota", "pace", "probe_in
 _FIXED_RATE: Final = 10.0
 """Calls per second of the fixed rate beside it where only the day is limited."""
 
-_FOLDER: Final = Path(str(files("bulk_invite.simulation"))) / "scenarios"
+_FOLDER: Final = Path(str(files("bulk_invite.rehearsal.simulation"))) / "scenarios"
 
 
 def _length(value: object) -> float:

@@ -23,13 +23,13 @@ from fnmatch import translate
 from typing import Any
 
 from bulk_invite.domain.tokens import body_hash, canonical_json
-from bulk_invite.emulator.answers import Answer, refusal, success, throttled
-from bulk_invite.emulator.book import Book
-from bulk_invite.emulator.calls import Call
-from bulk_invite.emulator.checks import RequestCheck
-from bulk_invite.emulator.entries import InvitationEntry
-from bulk_invite.emulator.names import invitation_arn, invitation_id
-from bulk_invite.emulator.options import Options
+from bulk_invite.rehearsal.emulator.call import Call
+from bulk_invite.rehearsal.emulator.ids import invitation_arn, invitation_id
+from bulk_invite.rehearsal.emulator.ledger_entries import InvitationEntry
+from bulk_invite.rehearsal.emulator.model_check import RequestCheck
+from bulk_invite.rehearsal.emulator.options import Options
+from bulk_invite.rehearsal.emulator.responses import Answer, refusal, success, throttled
+from bulk_invite.rehearsal.emulator.state import Book
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bulk_invite.emulator.limits import allowance
 from bulk_invite.pacing.governor import Limits
-from bulk_invite.simulation.engine import Sender, Trial, most_possible, simulate
-from bulk_invite.simulation.scenario import Scenario, Target
-from bulk_invite.simulation.sdk import AdaptiveSender, StandardSender
-from bulk_invite.simulation.senders import FixedSender, GovernedSender
+from bulk_invite.rehearsal.emulator.quotas import allowance
+from bulk_invite.rehearsal.simulation.our_senders import FixedSender, GovernedSender
+from bulk_invite.rehearsal.simulation.scenario import Scenario, Target
+from bulk_invite.rehearsal.simulation.sdk_models import AdaptiveSender, StandardSender
+from bulk_invite.rehearsal.simulation.virtual_run import Sender, Trial, most_possible, simulate
 
 DESIGN: Final = "bulk-invite"
 FIXED: Final = "fixed rate"

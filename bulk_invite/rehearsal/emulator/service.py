@@ -8,17 +8,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from bulk_invite.emulator.answers import Answer, throttled
-from bulk_invite.emulator.audit import CREATE
-from bulk_invite.emulator.book import Book
-from bulk_invite.emulator.calls import Call
-from bulk_invite.emulator.checks import RequestCheck
-from bulk_invite.emulator.create import CreateInvitation, Decision
-from bulk_invite.emulator.door import Door
-from bulk_invite.emulator.faults import Fault, Faults, Luck
-from bulk_invite.emulator.options import Options
-from bulk_invite.emulator.reads import GetInvitation, ListInvitations, ReadLimits, throttle_read
-from bulk_invite.emulator.signatures import SignedRequest
+from bulk_invite.rehearsal.emulator.audit import CREATE
+from bulk_invite.rehearsal.emulator.call import Call
+from bulk_invite.rehearsal.emulator.create_invitation import CreateInvitation, Decision
+from bulk_invite.rehearsal.emulator.faults import Fault, Faults, Luck
+from bulk_invite.rehearsal.emulator.list_and_get import (
+    GetInvitation,
+    ListInvitations,
+    ReadLimits,
+    throttle_read,
+)
+from bulk_invite.rehearsal.emulator.model_check import RequestCheck
+from bulk_invite.rehearsal.emulator.options import Options
+from bulk_invite.rehearsal.emulator.request_parsing import Door
+from bulk_invite.rehearsal.emulator.responses import Answer, throttled
+from bulk_invite.rehearsal.emulator.signatures import SignedRequest
+from bulk_invite.rehearsal.emulator.state import Book
 from bulk_invite.validation.service_model import ServiceModel
 
 LIST: Final = "ListEngagementInvitations"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import Any
 
-from bulk_invite.emulator.entries import CallEntry, InvitationEntry
+from bulk_invite.rehearsal.emulator.ledger_entries import CallEntry, InvitationEntry
 
 CREATE = "CreateEngagementInvitation"
 

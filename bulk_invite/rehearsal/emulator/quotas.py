@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bulk_invite.emulator.buckets import (
+from bulk_invite.rehearsal.emulator.buckets import (
     FixedWindow,
     Limit,
     RollingWindow,
@@ -18,7 +18,7 @@ from bulk_invite.emulator.buckets import (
     TracedBucket,
     calls_per_window,
 )
-from bulk_invite.emulator.options import Options
+from bulk_invite.rehearsal.emulator.options import Options
 
 
 class Quota:

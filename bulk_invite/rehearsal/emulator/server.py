@@ -14,16 +14,16 @@ import anyio
 from aiohttp import web
 
 from bulk_invite.domain.errors import BulkInviteError
-from bulk_invite.emulator.answers import refusal
-from bulk_invite.emulator.book import Book
-from bulk_invite.emulator.calls import Call
-from bulk_invite.emulator.control import control_routes
-from bulk_invite.emulator.faults import Fault
-from bulk_invite.emulator.ledger import Ledger, LedgerError
-from bulk_invite.emulator.options import Options
-from bulk_invite.emulator.partner_central import PartnerCentral
-from bulk_invite.emulator.signatures import SignedRequest
-from bulk_invite.emulator.wire import hang_up, has_gone, response
+from bulk_invite.rehearsal.emulator.audit_pages import control_routes
+from bulk_invite.rehearsal.emulator.broken_answers import hang_up, has_gone, response
+from bulk_invite.rehearsal.emulator.call import Call
+from bulk_invite.rehearsal.emulator.faults import Fault
+from bulk_invite.rehearsal.emulator.ledger import Ledger, LedgerError
+from bulk_invite.rehearsal.emulator.options import Options
+from bulk_invite.rehearsal.emulator.responses import refusal
+from bulk_invite.rehearsal.emulator.service import PartnerCentral
+from bulk_invite.rehearsal.emulator.signatures import SignedRequest
+from bulk_invite.rehearsal.emulator.state import Book
 from bulk_invite.validation.service_model import load
 
 # Slow answers are not waited for: a test server has to be gone at once when it is told to.

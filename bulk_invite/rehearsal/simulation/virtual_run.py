@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Final, Protocol
 
-from bulk_invite.emulator.limits import quota_of
-from bulk_invite.emulator.options import Options
+from bulk_invite.rehearsal.emulator.options import Options
+from bulk_invite.rehearsal.emulator.quotas import quota_of
 
 _MOST_CALLS: Final = 300_000
 """Calls after which a trial ends: enough to see what becomes of a sender that is refused all day."""

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bulk_invite.emulator.audit import Audit
-from bulk_invite.emulator.entries import CallEntry, InvitationEntry
-from bulk_invite.emulator.ledger import Ledger
-from bulk_invite.emulator.limits import Quota, quota_of
-from bulk_invite.emulator.memory import Remembered, TokenMemory
-from bulk_invite.emulator.options import Options
+from bulk_invite.rehearsal.emulator.audit import Audit
+from bulk_invite.rehearsal.emulator.ledger import Ledger
+from bulk_invite.rehearsal.emulator.ledger_entries import CallEntry, InvitationEntry
+from bulk_invite.rehearsal.emulator.options import Options
+from bulk_invite.rehearsal.emulator.quotas import Quota, quota_of
+from bulk_invite.rehearsal.emulator.token_memory import Remembered, TokenMemory
 
 
 @dataclass(frozen=True, slots=True)

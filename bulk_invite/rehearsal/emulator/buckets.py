@@ -10,7 +10,7 @@ import math
 from collections import deque
 from typing import Final, Protocol
 
-from bulk_invite.emulator.rate_trace import RateTrace
+from bulk_invite.rehearsal.emulator.rate_trace import RateTrace
 
 # Epoch seconds as floats are 0.2 microseconds apart: a bucket may hold 0.999999 where paper says 1.
 _ROUNDING: Final = 1e-5

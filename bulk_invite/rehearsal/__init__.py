@@ -1,0 +1,1 @@
+"""Rehearsals without AWS: an emulator of Partner Central, and simulated runs."""
