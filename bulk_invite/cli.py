@@ -36,9 +36,9 @@ from bulk_invite.commands.validate import (
 )
 from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.grouped_help import GroupedCommand
-from bulk_invite.logs import escaped
 from bulk_invite.rehearsal.emulator.command import EPILOG as EMULATOR_EPILOG
 from bulk_invite.rehearsal.emulator.command import emulator
+from bulk_invite.runs.output.logs import escaped
 
 _BROKEN_PIPE: Final = 141
 

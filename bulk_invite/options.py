@@ -10,9 +10,9 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import typer
 
-from bulk_invite.configuration import ENVIRONMENT_PREFIX, load
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.settings import Settings, flag, key, shown_default
+from bulk_invite.runs.settings.loading import ENVIRONMENT_PREFIX, load
+from bulk_invite.runs.settings.model import Settings, flag, key, shown_default
 
 Sources = Annotated[
     list[str],

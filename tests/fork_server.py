@@ -27,7 +27,7 @@ IMPORTED: Final = (
     "aioboto3",
     "anyio._backends._asyncio",
     "bulk_invite.cli",
-    "bulk_invite.commands.run",
+    "bulk_invite.runs.send",
     "botocore.retryhandler",
     "email.parser",
     "encodings.idna",
@@ -132,7 +132,7 @@ def _serve(asks: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    prepare("bulk_invite.commands.supervisor", "bulk_invite.commands.settle", "psycopg")
+    prepare("bulk_invite.runs.serve_supervisor", "bulk_invite.runs.reconcile", "psycopg")
     with socket.socket(fileno=int(sys.argv[1])) as _asks:
         _serve(_asks)
     run_and_leave()

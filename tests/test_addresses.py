@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bulk_invite.commands.service import endpoint_of
 from bulk_invite.domain.urls import origin, origins_only
-from bulk_invite.settings import Settings
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.partner_central import endpoint_of
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ from bulk_invite.domain.verdicts import (
     Verdict,
 )
 from bulk_invite.partner_central import connect
-from bulk_invite.settings import Settings
+from bulk_invite.runs.settings.model import Settings
 
 pytestmark = pytest.mark.anyio
 

@@ -14,9 +14,9 @@ from database import Database
 from deployed import ROOT, image_settings, last, port
 from rows import make_rows
 
-from bulk_invite.configuration import CONTROL_TOKEN, ENVIRONMENT_PREFIX
 from bulk_invite.domain.durations import parse_duration
-from bulk_invite.settings import Settings, key
+from bulk_invite.runs.settings.loading import CONTROL_TOKEN, ENVIRONMENT_PREFIX
+from bulk_invite.runs.settings.model import Settings, key
 
 COMPOSE = (ROOT / "config" / "compose.yaml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]

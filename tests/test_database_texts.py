@@ -12,10 +12,10 @@ from database import PASSWORD, Database
 from structlog.testing import capture_logs
 from test_outcome_table import made, never, record, rows
 
-from bulk_invite import logs
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.errors import SourceError
 from bulk_invite.libpq import said
+from bulk_invite.runs.output import logs
 from bulk_invite.sources.postgres.selection import Selection
 from bulk_invite.sources.postgres.source import PostgresSource
 

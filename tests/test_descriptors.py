@@ -11,10 +11,10 @@ import pytest
 from command import FAST, emulator, run, together
 from rows import make_rows, write_rows
 
-from bulk_invite.commands.controls import RunControls
-from bulk_invite.commands.descriptors import make_room
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.settings import Settings
+from bulk_invite.runs.live_status.controls import RunControls
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.open_files import make_room
 
 LIMIT = resource.RLIMIT_NOFILE
 

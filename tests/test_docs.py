@@ -13,10 +13,10 @@ import pytest
 from command import run, start, together
 
 from bulk_invite.cli import app
-from bulk_invite.configuration import load
 from bulk_invite.domain.errors import TooManyFailuresError
 from bulk_invite.domain.verdicts import State
-from bulk_invite.settings import SEND, SERVE_ONLY, Settings, flag, key, shown_default
+from bulk_invite.runs.settings.loading import load
+from bulk_invite.runs.settings.model import SEND, SERVE_ONLY, Settings, flag, key, shown_default
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

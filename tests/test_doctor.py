@@ -49,7 +49,6 @@ from bulk_invite.commands.doctor.checks import Check, Finding, Found, Result, bl
 from bulk_invite.commands.doctor.examination import checks_of
 from bulk_invite.commands.doctor.filesystem import doubts_of, judged, kind_of, look_at_room, size_text
 from bulk_invite.commands.doctor.service import Service, lasting
-from bulk_invite.configuration import load
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.events import Owner
 from bulk_invite.monitoring.health_view import HealthView
@@ -57,7 +56,8 @@ from bulk_invite.monitoring.http.probes import health_routes
 from bulk_invite.monitoring.http.server import serve
 from bulk_invite.partner_central import Provenance
 from bulk_invite.rehearsal.emulator.credentials import Credential
-from bulk_invite.settings import Settings
+from bulk_invite.runs.settings.loading import load
+from bulk_invite.runs.settings.model import Settings
 
 KEYS = (Credential("AKIDEXAMPLE", "example"),)
 

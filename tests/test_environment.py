@@ -10,10 +10,10 @@ import pytest
 from command import CREDENTIALS, run
 from structlog.testing import capture_logs
 
-from bulk_invite.commands.control_token import control_token
-from bulk_invite.configuration import load
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.settings import Settings
+from bulk_invite.runs.live_status.control_token import control_token
+from bulk_invite.runs.settings.loading import load
+from bulk_invite.runs.settings.model import Settings
 
 TOKEN = "0123456789abcdef0123"
 
@@ -109,8 +109,8 @@ def test_a_mounted_secret_that_everybody_can_read_comes_with_a_mend_that_is_poss
         'mount -t tmpfs none "$0" && echo "$1" > "$0/token" && mount -o remount,ro "$0" && exec "$2" -c "$3"'
     )
     asked = f"""
-from bulk_invite.commands.control_token import control_token
-from bulk_invite.settings import Settings
+from bulk_invite.runs.live_status.control_token import control_token
+from bulk_invite.runs.settings.model import Settings
 print(control_token(Settings.model_validate({{"control_token_file": "{tmp_path}/token"}})))
 """
     shell = ("unshare", "--mount", "sh", "-c", mounted, tmp_path, TOKEN, sys.executable, asked)

@@ -13,10 +13,10 @@ from following import Consumer
 from source_files import PACKERS
 from structlog.testing import capture_logs
 
-from bulk_invite.commands.sources import open_followed
 from bulk_invite.domain.errors import SourceError, UsageError
 from bulk_invite.domain.rows import Row
-from bulk_invite.settings import Settings, key
+from bulk_invite.runs.settings.model import Settings, key
+from bulk_invite.runs.wiring.sources import open_followed
 from bulk_invite.sources.directory import FollowedDirectory
 from bulk_invite.sources.ndjson import NdjsonSource
 from bulk_invite.sources.pipe import Pipe

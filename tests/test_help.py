@@ -10,7 +10,7 @@ from command import Ran, run, together
 
 from bulk_invite.cli import app
 from bulk_invite.grouped_help import GROUPS
-from bulk_invite.settings import SEND, SERVE_ONLY, Settings, flag, key, shown_default
+from bulk_invite.runs.settings.model import SEND, SERVE_ONLY, Settings, flag, key, shown_default
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from row_checks import LEAD, OPPORTUNITY, accepted, at, changed, places, rejected, validate, without
 
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
-from bulk_invite.results import Results
+from bulk_invite.runs.output.results_folder import Results
 
 MIB = 1 << 20
 PLACES = [

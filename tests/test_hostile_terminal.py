@@ -28,7 +28,7 @@ from command import (
 from rows import make_row, write_rows
 
 from bulk_invite.commands.table_cells import cell
-from bulk_invite.logs import escaped_json
+from bulk_invite.runs.output.logs import escaped_json
 from bulk_invite.validation.service_model import load, sensitive_values
 
 EVIL = "\x1b]0;owned\x07\x1b[6n\x9b2J\x7f\x08\r\n\x85\N{RIGHT-TO-LEFT OVERRIDE}\N{LINE SEPARATOR}\x1bc"

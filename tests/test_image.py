@@ -17,9 +17,9 @@ from deployed import ROOT, health_check, image_environment, image_settings, inst
 from packaging.requirements import Requirement
 from rows import make_rows, write_rows
 
-from bulk_invite.configuration import load
-from bulk_invite.forms import host_and_port
-from bulk_invite.settings import Settings
+from bulk_invite.runs.settings.loading import load
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.value_formats import host_and_port
 
 _DEFAULTS = Settings.model_validate({})
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

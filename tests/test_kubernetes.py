@@ -23,11 +23,11 @@ from deployed import (
     set_for,
 )
 
-from bulk_invite.configuration import ENVIRONMENT_PREFIX, load
 from bulk_invite.domain.errors import EXIT_STOPPED, BulkInviteError, TooManyFailuresError, UsageError
 from bulk_invite.monitoring.http.api import api_routes
 from bulk_invite.monitoring.http.probes import health_routes
-from bulk_invite.settings import Settings, key
+from bulk_invite.runs.settings.loading import ENVIRONMENT_PREFIX, load
+from bulk_invite.runs.settings.model import Settings, key
 
 _OLDEST: Final = "1.31"
 """Of Kubernetes: the first in which all that is used is there to stay."""

@@ -14,7 +14,7 @@ from database import Database
 from deployed import ROOT, configuration_file, container, manifests, set_for
 from rows import make_rows
 
-from bulk_invite.settings import Settings
+from bulk_invite.runs.settings.model import Settings
 from bulk_invite.validation.service_model import SHIPPED
 
 

@@ -11,10 +11,10 @@ import pytest
 import structlog
 from command import run, together
 
-from bulk_invite import logs
-from bulk_invite.configuration import load
 from bulk_invite.domain.errors import ControlError, UsageError
-from bulk_invite.log_file import LogFile
+from bulk_invite.runs.output import logs
+from bulk_invite.runs.output.log_file import LogFile
+from bulk_invite.runs.settings.loading import load
 
 
 def say(file: LogFile, count: int, *, level: str = "info") -> None:

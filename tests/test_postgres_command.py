@@ -16,9 +16,9 @@ from crm import READ, filled
 from database import PASSWORD, Database, database, server
 from rows import messages
 
-from bulk_invite.commands.sources import open_sources
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.settings import Settings
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.sources import open_sources
 
 
 def arguments(db: Database, url: str, *more: str) -> tuple[str, ...]:

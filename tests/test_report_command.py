@@ -18,13 +18,13 @@ from command import FAST, Emulator, emulator, run, running, wait_until
 from rows import make_rows, write_rows
 
 from bulk_invite.checkpoint.reader import CheckpointReader
-from bulk_invite.commands.summary import Summary
 from bulk_invite.domain.errors import ReportError, UsageError
 from bulk_invite.rehearsal.emulator.options import FaultOptions
 from bulk_invite.reporting.file import check, write
 from bulk_invite.reporting.members import members
 from bulk_invite.reporting.page import page
 from bulk_invite.reporting.summary import summary
+from bulk_invite.runs.output.summary import Summary
 
 ROWS = 120
 

@@ -12,10 +12,10 @@ import orjson
 import typer
 
 from bulk_invite.domain.errors import ControlError, UsageError
-from bulk_invite.logs import escaped, escaped_json
 from bulk_invite.monitoring.health_file import is_live, read
 from bulk_invite.options import with_settings
-from bulk_invite.settings import Settings
+from bulk_invite.runs.output.logs import escaped, escaped_json
+from bulk_invite.runs.settings.model import Settings
 
 HEALTH_EXAMPLES: Final = """
 Examples:

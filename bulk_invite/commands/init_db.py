@@ -7,11 +7,11 @@ from typing import Annotated, Final
 
 import typer
 
-from bulk_invite import logs
-from bulk_invite.commands.sources import outcome_table, require_databases
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.options import with_settings
-from bulk_invite.settings import Settings
+from bulk_invite.runs.output import logs
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.sources import outcome_table, require_databases
 
 EXAMPLES: Final = """
 Examples:

@@ -11,15 +11,15 @@ import anyio
 import structlog
 import typer
 
-from bulk_invite import logs
-from bulk_invite.commands.checkpoints import CHECKPOINT_SETTINGS, open_writer, require_checkpoint
-from bulk_invite.commands.sources import SOURCE_SETTINGS, open_sources
-from bulk_invite.commands.summary import show_reconciliation
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.errors import EXIT_INTERRUPTED, EXIT_STOPPED, UsageError
 from bulk_invite.domain.verdicts import State
 from bulk_invite.options import with_settings
-from bulk_invite.settings import Settings
+from bulk_invite.runs.output import logs
+from bulk_invite.runs.output.summary import show_reconciliation
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS, open_writer, require_checkpoint
+from bulk_invite.runs.wiring.sources import SOURCE_SETTINGS, open_sources
 
 _log = structlog.get_logger()
 
@@ -75,7 +75,7 @@ def reconcile(
     stop = StopSwitch()
     require_checkpoint(settings)
     # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.
-    from bulk_invite.commands.settle import settle_doubt  # noqa: PLC0415
+    from bulk_invite.runs.reconcile import settle_doubt  # noqa: PLC0415
 
     began = time.monotonic()
     with open_writer(settings) as writer:

@@ -11,16 +11,16 @@ import orjson
 import typer
 
 from bulk_invite.checkpoint.audit.result import Proof
-from bulk_invite.commands.checkpoints import CHECKPOINT_SETTINGS, open_reader
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.logs import escaped, escaped_json
 from bulk_invite.options import with_settings
 from bulk_invite.reporting import file
 from bulk_invite.reporting.members import members
 from bulk_invite.reporting.page import page
 from bulk_invite.reporting.summary import summary
 from bulk_invite.reporting.words import verdict
-from bulk_invite.settings import Settings
+from bulk_invite.runs.output.logs import escaped, escaped_json
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS, open_reader
 
 REPORT_EXAMPLES: Final = """
 Examples:

@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from bulk_invite.commands.pacing import limits_of
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.pacing.governor import Limits
 from bulk_invite.rehearsal.simulation import comparison
@@ -22,7 +21,8 @@ from bulk_invite.rehearsal.simulation.comparison import Outcome
 from bulk_invite.rehearsal.simulation.plot import Panel, check, draw
 from bulk_invite.rehearsal.simulation.scenario import Scenario, load, names
 from bulk_invite.rehearsal.simulation.suite import LIVE_SENDERS, Result, run_all_live, simulate_all
-from bulk_invite.settings import Settings
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.pacing import limits_of
 
 _DRAWN: Final = (comparison.DESIGN, comparison.ADAPTIVE)
 

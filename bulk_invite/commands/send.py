@@ -13,17 +13,17 @@ import typer
 from rich.console import Console
 from rich.prompt import Confirm
 
-from bulk_invite import logs
-from bulk_invite.commands.checkpoints import database_of
-from bulk_invite.commands.descriptors import make_room
-from bulk_invite.commands.logging import configure_logs
-from bulk_invite.commands.pacing import limits_of
-from bulk_invite.commands.sources import open_outcomes, open_sources, require_databases, shown
-from bulk_invite.commands.validator import make_validator
 from bulk_invite.domain.errors import EXIT_STOPPED, UsageError
 from bulk_invite.domain.urls import origin
 from bulk_invite.options import Sources, with_settings
-from bulk_invite.settings import SEND, Settings
+from bulk_invite.runs.output import logs
+from bulk_invite.runs.output.log_setup import configure_logs
+from bulk_invite.runs.settings.model import SEND, Settings
+from bulk_invite.runs.wiring.checkpoint import database_of
+from bulk_invite.runs.wiring.open_files import make_room
+from bulk_invite.runs.wiring.pacing import limits_of
+from bulk_invite.runs.wiring.sources import open_outcomes, open_sources, require_databases, shown
+from bulk_invite.runs.wiring.validator import make_validator
 from bulk_invite.sources.ndjson import STDIN
 
 EXAMPLES: Final = """
@@ -66,8 +66,8 @@ def send(
         stopped = Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
-        from bulk_invite.commands.rehearse import rehearse  # noqa: PLC0415
-        from bulk_invite.commands.summary import show_rehearsal  # noqa: PLC0415
+        from bulk_invite.runs.dry_run import rehearse  # noqa: PLC0415
+        from bulk_invite.runs.output.summary import show_rehearsal  # noqa: PLC0415
 
         summary, forecast = rehearse(resolved, validator, settings, stopped.is_set)
         if stopped.is_set():
@@ -79,7 +79,7 @@ def send(
     outcomes = open_outcomes(sources, resolved, settings)
     confirm(settings, sources)
     # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.
-    from bulk_invite.commands.run import Run  # noqa: PLC0415
+    from bulk_invite.runs.send import Run  # noqa: PLC0415
 
     raise typer.Exit(Run(settings, resolved, validator, outcomes).run())
 

@@ -12,21 +12,21 @@ import structlog
 import typer
 from anyio.to_thread import run_sync
 
-from bulk_invite.commands.checkpoints import open_reader
-from bulk_invite.commands.descriptors import make_room
-from bulk_invite.commands.logging import configure_logs
-from bulk_invite.commands.pacing import limits_of
 from bulk_invite.commands.send import confirm
-from bulk_invite.commands.sources import shown
-from bulk_invite.commands.summary import Summary, show
 from bulk_invite.domain.errors import EXIT_INTERRUPTED, EXIT_STOPPED, BulkInviteError, CheckpointError
 from bulk_invite.monitoring.health import Health
 from bulk_invite.options import with_settings
-from bulk_invite.settings import SEND_ONLY, SERVE, Settings
+from bulk_invite.runs.output.log_setup import configure_logs
+from bulk_invite.runs.output.summary import Summary, show
+from bulk_invite.runs.settings.model import SEND_ONLY, SERVE, Settings
+from bulk_invite.runs.wiring.checkpoint import open_reader
+from bulk_invite.runs.wiring.open_files import make_room
+from bulk_invite.runs.wiring.pacing import limits_of
+from bulk_invite.runs.wiring.sources import shown
 
 if TYPE_CHECKING:
-    from bulk_invite.commands.oversight import Oversight
-    from bulk_invite.commands.supervisor import Supervisor
+    from bulk_invite.runs.live_status.watchers import Oversight
+    from bulk_invite.runs.serve_supervisor import Supervisor
 
 _log = structlog.get_logger()
 
@@ -68,10 +68,10 @@ def serve(
     make_room(settings)
     confirm(settings, sources)
     # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.
-    from bulk_invite.commands.controls import RunControls  # noqa: PLC0415
-    from bulk_invite.commands.joining import collect_less  # noqa: PLC0415
-    from bulk_invite.commands.oversight import Oversight  # noqa: PLC0415
-    from bulk_invite.commands.supervisor import Supervisor  # noqa: PLC0415
+    from bulk_invite.runs.live_status.controls import RunControls  # noqa: PLC0415
+    from bulk_invite.runs.live_status.watchers import Oversight  # noqa: PLC0415
+    from bulk_invite.runs.serve_supervisor import Supervisor  # noqa: PLC0415
+    from bulk_invite.runs.wiring.delivery import collect_less  # noqa: PLC0415
 
     collect_less()
     health = Health(time.time)

@@ -12,9 +12,6 @@ from typing import Annotated, Any, Final, Literal
 import orjson
 import typer
 
-from bulk_invite import logs
-from bulk_invite.commands.checkpoints import CHECKPOINT_SETTINGS, open_reader, tell_older
-from bulk_invite.commands.summary import Summary, show_values
 from bulk_invite.commands.table_cells import cell
 from bulk_invite.commands.watch import watch_status
 from bulk_invite.domain.clock import utc_text
@@ -22,10 +19,13 @@ from bulk_invite.domain.durations import parse_duration
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.events import Overview, PacingMemory, Record
 from bulk_invite.domain.verdicts import State
-from bulk_invite.logs import escaped_json
 from bulk_invite.options import with_settings
-from bulk_invite.progress import day_remaining
-from bulk_invite.settings import Settings
+from bulk_invite.runs.output import logs
+from bulk_invite.runs.output.logs import escaped_json
+from bulk_invite.runs.output.progress import day_remaining
+from bulk_invite.runs.output.summary import Summary, show_values
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS, open_reader, tell_older
 
 STATUS_EXAMPLES: Final = """
 Examples:

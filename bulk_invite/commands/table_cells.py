@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from bulk_invite.logs import escaped
+from bulk_invite.runs.output.logs import escaped
 
 _FORMULA: Final = re.compile(r"(?:^|(?<=;))(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 """Also in full width, which some spreadsheets take for the same."""

@@ -12,13 +12,13 @@ from typing import Any, Final
 import orjson
 import typer
 
-from bulk_invite import logs
-from bulk_invite.commands.sources import SOURCE_SETTINGS, Source, open_sources
-from bulk_invite.commands.validator import make_validator
 from bulk_invite.domain.rows import Position, Rejection, Row, RowError
 from bulk_invite.options import Sources, with_settings
-from bulk_invite.results import Results
-from bulk_invite.settings import Settings
+from bulk_invite.runs.output import logs
+from bulk_invite.runs.output.results_folder import Results
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.sources import SOURCE_SETTINGS, Source, open_sources
+from bulk_invite.runs.wiring.validator import make_validator
 from bulk_invite.validation import examples, row_json_schema, service_model
 
 VALIDATE_EXAMPLES: Final = """

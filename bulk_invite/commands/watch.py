@@ -11,9 +11,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from bulk_invite.commands.summary import show_values, table_of
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.logs import escaped
+from bulk_invite.runs.output.logs import escaped
+from bulk_invite.runs.output.summary import show_values, table_of
 from bulk_invite.sources.interruptible_wait import wait
 
 _ALWAYS: Final = frozenset({"rows", "created", "pending", "sending"})

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Final
 
-from bulk_invite.logs import escaped
+from bulk_invite.runs.output.logs import escaped
 
 _EMPTY: Final = frozenset({"meta", "path", "rect", "line", "br"})
 """Elements that hold nothing and are not closed by a tag of their own."""

@@ -8,7 +8,6 @@ from typing import Final
 from bulk_invite.checkpoint.audit.result import Group, Proof
 from bulk_invite.domain.remedies import mend_of
 from bulk_invite.domain.verdicts import State
-from bulk_invite.progress import clock_text
 from bulk_invite.reporting.charts import calls_chart, created_chart, throttled_chart
 from bulk_invite.reporting.markup import Markup, element, join, prose
 from bulk_invite.reporting.tables import Cell, facts, table
@@ -22,6 +21,7 @@ from bulk_invite.reporting.words import (
     share,
     width,
 )
+from bulk_invite.runs.output.progress import clock_text
 
 
 def _asked(proof: Proof) -> Markup:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from bulk_invite.checkpoint.audit.result import Proof
 from bulk_invite.domain.verdicts import State
-from bulk_invite.logs import escaped
 from bulk_invite.reporting.words import moment, share, verdict
+from bulk_invite.runs.output.logs import escaped
 
 
 def summary(proof: Proof) -> str:

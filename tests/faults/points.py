@@ -20,7 +20,7 @@ from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.events import Answered, Sent
 from bulk_invite.partner_central import PartnerCentral
-from bulk_invite.results import Results
+from bulk_invite.runs.output.results_folder import Results
 
 STEPS: Final = (
     "open",

@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import anyio
 
-from bulk_invite.commands.detached import detached
 from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.partner_central.slow_start import cut_off
+from bulk_invite.runs.wiring.daemon_threads import detached
 
 _Seen = TypeVar("_Seen")
 

@@ -9,9 +9,9 @@ from typing import Annotated, Final
 import anyio
 import typer
 
-from bulk_invite import logs
 from bulk_invite.options import with_settings
-from bulk_invite.settings import Settings
+from bulk_invite.runs.output import logs
+from bulk_invite.runs.settings.model import Settings
 
 DOCTOR_EXAMPLES: Final = """
 Examples:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from bulk_invite.commands.doctor.checks import Found, ok
-from bulk_invite.commands.validator import make_validator
-from bulk_invite.configuration import ENVIRONMENT_PREFIX
-from bulk_invite.settings import Settings, key
+from bulk_invite.runs.settings.loading import ENVIRONMENT_PREFIX
+from bulk_invite.runs.settings.model import Settings, key
+from bulk_invite.runs.wiring.validator import make_validator
 
 _KNOWN: Final = [f"{ENVIRONMENT_PREFIX}{key(name).upper()}" for name in Settings.model_fields]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from bulk_invite.commands.control_token import control_token
 from bulk_invite.commands.doctor.checks import Found, failed, ok, warning
 from bulk_invite.commands.doctor.filesystem import is_writable
-from bulk_invite.forms import host_and_port
 from bulk_invite.monitoring.health_file import is_live, read
 from bulk_invite.monitoring.http.port_check import Use, examine
-from bulk_invite.settings import Settings
+from bulk_invite.runs.live_status.control_token import control_token
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.value_formats import host_and_port
 
 
 def look_at_port(address: str) -> Found:

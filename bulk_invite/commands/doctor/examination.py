@@ -20,7 +20,7 @@ from bulk_invite.commands.doctor.filesystem import look_at_results, look_at_room
 from bulk_invite.commands.doctor.place import Place, look_at_catalog, look_at_files
 from bulk_invite.commands.doctor.rows import look_at_outcomes, look_at_source, told_name
 from bulk_invite.commands.doctor.service import Service
-from bulk_invite.settings import Settings
+from bulk_invite.runs.settings.model import Settings
 
 
 async def run_checks(

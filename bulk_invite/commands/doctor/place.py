@@ -9,13 +9,13 @@ from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.storage.base import Database, require_catalog
 from bulk_invite.checkpoint.tables.gaps import Gap
 from bulk_invite.checkpoint.tables.schema import VERSION
-from bulk_invite.commands.checkpoints import LATEST_FIRST
-from bulk_invite.commands.descriptors import make_room
 from bulk_invite.commands.doctor.checks import Found, failed, ok, skipped, warning
 from bulk_invite.commands.doctor.filesystem import doubts_of, kind_of, size_text, total_size
 from bulk_invite.domain.events import Owner
-from bulk_invite.forms import is_database
-from bulk_invite.settings import Settings
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.value_formats import is_database
+from bulk_invite.runs.wiring.checkpoint import LATEST_FIRST
+from bulk_invite.runs.wiring.open_files import make_room
 
 
 def look_at_files(settings: Settings) -> Found:

@@ -9,17 +9,17 @@ from contextlib import closing
 
 from bulk_invite.commands.doctor.checks import Found, ok, warning
 from bulk_invite.commands.doctor.filesystem import size_text
-from bulk_invite.commands.sources import (
+from bulk_invite.domain.rows import Rejection, Row
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.value_formats import is_database, may_be_address
+from bulk_invite.runs.wiring.sources import (
     Source,
     examine_database,
     open_sources,
     outcome_table,
     require_databases,
 )
-from bulk_invite.commands.validator import make_validator
-from bulk_invite.domain.rows import Rejection, Row
-from bulk_invite.forms import is_database, may_be_address
-from bulk_invite.settings import Settings
+from bulk_invite.runs.wiring.validator import make_validator
 from bulk_invite.sources.directory import FollowedDirectory
 from bulk_invite.sources.file_errors import printable
 from bulk_invite.sources.ndjson import STDIN

@@ -7,15 +7,15 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from bulk_invite.commands.doctor.checks import Found, failed, ok, skipped, warning
-from bulk_invite.commands.service import connection_of
 from bulk_invite.domain.classify import classify
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.events import Owner
 from bulk_invite.domain.findings import Page
 from bulk_invite.domain.verdicts import Answer, Denied, NoAnswer, SenderRefused, Throttled, Unreachable
 from bulk_invite.partner_central import PartnerCentral, Provenance, Reached, connect, reach
-from bulk_invite.progress import clock_text
-from bulk_invite.settings import Settings
+from bulk_invite.runs.output.progress import clock_text
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.partner_central import connection_of
 
 _DAY: Final = 86400.0
 

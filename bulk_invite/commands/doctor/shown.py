@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bulk_invite.commands.doctor.checks import Finding, Result
-from bulk_invite.logs import escaped, escaped_json
+from bulk_invite.runs.output.logs import escaped, escaped_json
 
 _STYLES: Final = {
     Result.OK: "green",

@@ -14,7 +14,7 @@ from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import PacingMemory
 from bulk_invite.pacing.pacer import Pacer
-from bulk_invite.progress import Progress
+from bulk_invite.runs.output.progress import Progress
 
 _log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ from typing import Final, Protocol, cast
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.domain.text_forms import TextForms
-from bulk_invite.settings import Settings
+from bulk_invite.runs.settings.model import Settings
 
 _KEYS: Final = 20
 """Keys that are looked at: a type that has changed shows in nearly all of them."""

@@ -11,12 +11,12 @@ from typing import Final
 
 import anyio
 
-from bulk_invite.commands.checkpoints import open_reader
-from bulk_invite.commands.detached import detached
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import Failure, Owner, Problem
 from bulk_invite.domain.verdicts import State
-from bulk_invite.settings import Settings
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.checkpoint import open_reader
+from bulk_invite.runs.wiring.daemon_threads import detached
 
 _EVERY: Final = 2.0
 """Seconds between two looks, at least."""

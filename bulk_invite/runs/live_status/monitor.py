@@ -10,12 +10,6 @@ from typing import Final, Literal
 
 import anyio
 
-from bulk_invite.commands.checkpoints import database_of
-from bulk_invite.commands.controls import RunControls
-from bulk_invite.commands.described import with_all_rows, with_condition, with_pacing, with_rows, with_seen
-from bulk_invite.commands.look import Look
-from bulk_invite.commands.pacing import limits_of
-from bulk_invite.commands.service import endpoint_of
 from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.verdicts import State
@@ -23,8 +17,20 @@ from bulk_invite.monitoring.health import Health
 from bulk_invite.monitoring.speed_history import Calls, History
 from bulk_invite.monitoring.status import Past, RunState, RunStatus
 from bulk_invite.pacing.pacer import Pacer
-from bulk_invite.progress import Progress
-from bulk_invite.settings import Settings
+from bulk_invite.runs.live_status.checkpoint_view import Look
+from bulk_invite.runs.live_status.controls import RunControls
+from bulk_invite.runs.live_status.status_fields import (
+    with_all_rows,
+    with_condition,
+    with_pacing,
+    with_rows,
+    with_seen,
+)
+from bulk_invite.runs.output.progress import Progress
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.checkpoint import database_of
+from bulk_invite.runs.wiring.pacing import limits_of
+from bulk_invite.runs.wiring.partner_central import endpoint_of
 
 _EVERY: Final = 1.0
 """Seconds between two looks at how fast it goes."""

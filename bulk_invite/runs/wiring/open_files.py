@@ -11,7 +11,7 @@ from typing import Final
 
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.monitoring.http.connections import MOST
-from bulk_invite.settings import Settings
+from bulk_invite.runs.settings.model import Settings
 
 _OTHERS: Final = 100
 """Checkpoint, sources, results, logs, databases, traces, and what Python itself has open."""

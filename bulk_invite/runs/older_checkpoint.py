@@ -10,9 +10,9 @@ import anyio
 import structlog
 from anyio.to_thread import run_sync
 
-from bulk_invite.commands.checkpoints import tell_gap
-from bulk_invite.commands.joining import Lasting
 from bulk_invite.delivery.lookup.queries import PER_SECOND
+from bulk_invite.runs.wiring.checkpoint import tell_gap
+from bulk_invite.runs.wiring.delivery import Lasting
 
 if TYPE_CHECKING:
     from bulk_invite.checkpoint.tables.gaps import Gap

@@ -14,24 +14,6 @@ import structlog
 from anyio.to_thread import run_sync
 
 from bulk_invite.checkpoint.recent_writes import Recollection
-from bulk_invite.commands.checkpoints import open_writer
-from bulk_invite.commands.joining import (
-    Lasting,
-    bind_tokens,
-    make_committer,
-    make_deliverer,
-    make_lasting,
-    tell_start,
-)
-from bulk_invite.commands.memory import Memory
-from bulk_invite.commands.monitor import Round
-from bulk_invite.commands.older import begin_run, wait_for_lists
-from bulk_invite.commands.oversight import Oversight
-from bulk_invite.commands.pacing import limits_of, make_clock
-from bulk_invite.commands.service import claim, connected, endpoint_of
-from bulk_invite.commands.sources import open_followed, open_outcomes
-from bulk_invite.commands.validator import make_validator
-from bulk_invite.commands.watching import watch_health
 from bulk_invite.delivery.intake.admit_batch import Admitter
 from bulk_invite.delivery.intake.follow import Followed, Following
 from bulk_invite.delivery.pipeline import Bounds, FailureLimit, Pipeline
@@ -41,8 +23,26 @@ from bulk_invite.delivery.tracking.tally import Report, Tally
 from bulk_invite.delivery.write_back import Target, WriteBack
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.health import Health
-from bulk_invite.progress import Progress
-from bulk_invite.settings import Settings
+from bulk_invite.runs.live_status.health_watch import watch_health
+from bulk_invite.runs.live_status.monitor import Round
+from bulk_invite.runs.live_status.watchers import Oversight
+from bulk_invite.runs.older_checkpoint import begin_run, wait_for_lists
+from bulk_invite.runs.output.progress import Progress
+from bulk_invite.runs.save_pacing import Memory
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.checkpoint import open_writer
+from bulk_invite.runs.wiring.delivery import (
+    Lasting,
+    bind_tokens,
+    make_committer,
+    make_deliverer,
+    make_lasting,
+    tell_start,
+)
+from bulk_invite.runs.wiring.pacing import limits_of, make_clock
+from bulk_invite.runs.wiring.partner_central import claim, connected, endpoint_of
+from bulk_invite.runs.wiring.sources import open_followed, open_outcomes
+from bulk_invite.runs.wiring.validator import make_validator
 from bulk_invite.sources.pipe import Pipe
 from bulk_invite.validation import RowValidator
 

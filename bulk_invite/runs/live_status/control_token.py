@@ -11,9 +11,9 @@ from typing import Final
 
 import structlog
 
-from bulk_invite.configuration import CONTROL_TOKEN
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.settings import Settings
+from bulk_invite.runs.settings.loading import CONTROL_TOKEN
+from bulk_invite.runs.settings.model import Settings
 
 _log = structlog.get_logger()
 

@@ -8,7 +8,6 @@ from typing import Final
 
 import anyio
 
-from bulk_invite.commands.look import Seen
 from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.events import Failure, Problem
@@ -17,7 +16,8 @@ from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.health_view import HealthView
 from bulk_invite.monitoring.status import FailureStatus, ProblemStatus, RunState, RunStatus
 from bulk_invite.pacing.pacer import PacingView
-from bulk_invite.progress import Progress, day_remaining, rounded
+from bulk_invite.runs.live_status.checkpoint_view import Seen
+from bulk_invite.runs.output.progress import Progress, day_remaining, rounded
 
 _PROBLEMS: Final = 50
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.settings import SERVE_ONLY, Settings, key
+from bulk_invite.runs.settings.model import SERVE_ONLY, Settings, key
 
 ENVIRONMENT_PREFIX: Final = "BULK_INVITE_"
 

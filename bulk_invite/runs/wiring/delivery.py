@@ -12,9 +12,6 @@ import structlog
 from anyio.to_thread import run_sync
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.commands.binding import MaybeKeyed, bind
-from bulk_invite.commands.pacing import make_governor
-from bulk_invite.commands.service import WAITS, endpoint_of, make_look_up
 from bulk_invite.delivery.lookup.resolver import Resolver
 from bulk_invite.delivery.sending.circuit_breaker import STREAK
 from bulk_invite.delivery.sending.deliverer import Deliverer, Surroundings
@@ -29,7 +26,10 @@ from bulk_invite.domain.denials import PermissionGuard
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.partner_central import PartnerCentral
-from bulk_invite.settings import Settings
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.pacing import make_governor
+from bulk_invite.runs.wiring.partner_central import WAITS, endpoint_of, make_look_up
+from bulk_invite.runs.wiring.token_check import MaybeKeyed, bind
 
 _log = structlog.get_logger()
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bulk_invite import logs
-from bulk_invite.log_file import LogFile
-from bulk_invite.settings import Settings
+from bulk_invite.runs.output import logs
+from bulk_invite.runs.output.log_file import LogFile
+from bulk_invite.runs.settings.model import Settings
 
 _open: list[LogFile] = []
 

@@ -12,7 +12,7 @@ from bulk_invite.pacing.forecast import Forecast, forecast
 from bulk_invite.pacing.governor import Governor, Limits
 from bulk_invite.pacing.parking import DailyLimits
 from bulk_invite.pacing.rolling_window import DAY, RollingWindow
-from bulk_invite.settings import Settings
+from bulk_invite.runs.settings.model import Settings
 
 if TYPE_CHECKING:
     from bulk_invite.checkpoint.writer import CheckpointWriter

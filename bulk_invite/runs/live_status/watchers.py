@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Literal
 import anyio
 from anyio.to_thread import run_sync
 
-from bulk_invite.commands.control_token import control_token
-from bulk_invite.commands.controls import RunControls
-from bulk_invite.commands.monitor import Monitor
 from bulk_invite.delivery.tracking.observers import Observer, Observers
 from bulk_invite.domain.errors import BulkInviteError
-from bulk_invite.forms import host_and_port
 from bulk_invite.monitoring.health import Health
 from bulk_invite.monitoring.health_file import HealthFile
-from bulk_invite.settings import Settings
+from bulk_invite.runs.live_status.control_token import control_token
+from bulk_invite.runs.live_status.controls import RunControls
+from bulk_invite.runs.live_status.monitor import Monitor
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.value_formats import host_and_port
 
 if TYPE_CHECKING:
     from bulk_invite.monitoring.tracing.spans import Tracing

@@ -11,7 +11,6 @@ import anyio
 import structlog
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.commands.waits import UNREACHABLE
 from bulk_invite.delivery.lookup.finder import Known, LookUp
 from bulk_invite.delivery.lookup.queries import Finder, Reads
 from bulk_invite.delivery.sending.permits import Waits
@@ -23,7 +22,8 @@ from bulk_invite.domain.errors import CheckpointHeldError
 from bulk_invite.domain.urls import origin
 from bulk_invite.domain.verdicts import Unreachable
 from bulk_invite.partner_central import Connection, PartnerCentral, connect
-from bulk_invite.settings import Settings
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.waits import UNREACHABLE
 
 _log = structlog.get_logger()
 

@@ -18,9 +18,9 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from bulk_invite import forms
 from bulk_invite.delivery.worker_pool import MOST
 from bulk_invite.domain.durations import format_duration
+from bulk_invite.runs.settings import value_formats
 
 
 class Settings(BaseModel):
@@ -28,7 +28,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    checkpoint: Annotated[str, AfterValidator(forms.file_or_database)] = Field(
+    checkpoint: Annotated[str, AfterValidator(value_formats.file_or_database)] = Field(
         "bulk-invite.db",
         min_length=1,
         description="The checkpoint, what makes a run resumable: a file, or postgresql://... to share it.",
@@ -52,7 +52,7 @@ class Settings(BaseModel):
     catalog: Literal["Sandbox", "AWS"] = Field(
         "Sandbox", description="Catalog of every row; AWS is the live one and asks for confirmation."
     )
-    endpoint_url: Annotated[str, AfterValidator(forms.endpoint)] | None = Field(
+    endpoint_url: Annotated[str, AfterValidator(value_formats.endpoint)] | None = Field(
         None,
         description="Send every AWS call there, such as to an emulator. Default: Partner Central's own.",
     )
@@ -61,12 +61,14 @@ class Settings(BaseModel):
     )
     profile: str | None = Field(None, description="Profile of the AWS configuration. Default: the AWS chain.")
     rate: Annotated[
-        Literal["auto"] | float, BeforeValidator(forms.rate), AfterValidator(forms.finite_rate)
+        Literal["auto"] | float,
+        BeforeValidator(value_formats.rate),
+        AfterValidator(value_formats.finite_rate),
     ] = Field(
         "auto",
         description="Calls per second, never exceeded; auto starts at 1 and climbs until throttled.",
     )
-    max_rate: forms.Rate = Field(15.0, description="Ceiling of --rate auto, in calls per second.")
+    max_rate: value_formats.Rate = Field(15.0, description="Ceiling of --rate auto, in calls per second.")
     burst: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = Field(
         None, description="Calls that may leave at once. Default: what 50 ms of the rate come to, at least 1."
     )
@@ -84,15 +86,15 @@ class Settings(BaseModel):
         min_length=1,
         description="Column of a database that holds a row's request (json, jsonb or text).",
     )
-    columns: Annotated[dict[str, str], BeforeValidator(forms.mapping)] = Field(
+    columns: Annotated[dict[str, str], BeforeValidator(value_formats.mapping)] = Field(
         {},
         description="Members of a request by the column of a database that each comes from, such as "
         "{Invitation.Message: text}: a table in the file, else JSON.",
     )
-    constants: Annotated[dict[str, Any], BeforeValidator(forms.mapping)] = Field(
+    constants: Annotated[dict[str, Any], BeforeValidator(value_formats.mapping)] = Field(
         {}, description="Members that are the same in every row of a database, likewise."
     )
-    session_settings: Annotated[dict[str, str], BeforeValidator(forms.mapping)] = Field(
+    session_settings: Annotated[dict[str, str], BeforeValidator(value_formats.mapping)] = Field(
         {},
         description="Settings of the session that a database is read in, such as {TimeZone: Europe/Berlin}, "
         "likewise: only to go on where an earlier version began.",
@@ -109,7 +111,7 @@ class Settings(BaseModel):
         "init-db makes it.",
     )
     daily_quota: Annotated[
-        Literal["none"] | Annotated[int, Field(ge=1)], BeforeValidator(forms.count_or_none)
+        Literal["none"] | Annotated[int, Field(ge=1)], BeforeValidator(value_formats.count_or_none)
     ] = Field(
         10_000,
         description="Calls in any 24 hours, of all runs with this checkpoint, never exceeded; "
@@ -119,7 +121,7 @@ class Settings(BaseModel):
         "sprint",
         description="sprint uses the daily quota up, then waits; spread sends evenly over the 24 hours.",
     )
-    probe_interval: forms.Duration = Field(
+    probe_interval: value_formats.Duration = Field(
         900.0,
         description="While an unknown limit parks the run: time between single calls that ask if it is over.",
     )
@@ -128,7 +130,7 @@ class Settings(BaseModel):
         None,
         description="Folder for created.ndjson, failed.ndjson and rejected.ndjson. Default: none written.",
     )
-    max_failures: Annotated[str, BeforeValidator(forms.failure_limit)] | None = Field(
+    max_failures: Annotated[str, BeforeValidator(value_formats.failure_limit)] | None = Field(
         None,
         description="End the run (exit 3) when so many rows failed in it: 20, or 5% of those that ended, "
         "once 20 have. Default: never.",
@@ -143,7 +145,7 @@ class Settings(BaseModel):
     progress: Literal["auto", "on", "off"] = Field(
         "auto", description="Show progress: a bar on a terminal, else a line now and then."
     )
-    progress_interval: forms.Duration = Field(
+    progress_interval: value_formats.Duration = Field(
         10.0, description="Time between progress lines where there is no bar."
     )
     log_format: Literal["auto", "console", "json"] = Field(
@@ -152,7 +154,7 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged; debug has a line for every created invitation."
     )
-    listen: Annotated[str, AfterValidator(forms.address)] | None = Field(
+    listen: Annotated[str, AfterValidator(value_formats.address)] | None = Field(
         None,
         description="Host and port of the live page, the metrics and the pages for probes, such as 8081 "
         "(of this machine only), 0.0.0.0:8081 or [::1]:0 (0: any port that is free). Default: none.",
@@ -165,7 +167,7 @@ class Settings(BaseModel):
     health_file: Path | None = Field(
         None, description="File that tells probes whether the run is alive and ready. Default: none."
     )
-    notify_url: Annotated[str, AfterValidator(forms.http_url)] | None = Field(
+    notify_url: Annotated[str, AfterValidator(value_formats.http_url)] | None = Field(
         None,
         description="Address that is told by POST, in JSON, when a run is done, parked or broken off. "
         "Default: none.",
@@ -179,18 +181,18 @@ class Settings(BaseModel):
         None,
         description="File for the log as well, in JSON; old ones are kept as FILE.1, FILE.2. Default: none.",
     )
-    log_file_size: Annotated[int, BeforeValidator(forms.size), Field(ge=1000)] = Field(
+    log_file_size: Annotated[int, BeforeValidator(value_formats.size), Field(ge=1000)] = Field(
         50_000_000, description="Size from which a new log file is begun, such as 500kB, 50MB or 1GB."
     )
     log_files: int = Field(
         5, ge=2, le=1000, description="Log files that are kept, the one that is written to among them."
     )
-    token_lifetime: forms.Duration = Field(
+    token_lifetime: value_formats.Duration = Field(
         8 * 3600.0,
         description="How long the service is trusted to remember a client token. A row in doubt for longer "
         "is looked up before it is sent again.",
     )
-    settling_time: forms.Duration = Field(
+    settling_time: value_formats.Duration = Field(
         60.0,
         description="How long after a call the lists of the service may not show its invitation. A row that "
         "is looked up counts as not arrived only after that.",
@@ -200,7 +202,7 @@ class Settings(BaseModel):
         description="Look every open row up before its first call, as if it may have been sent before. "
         "Default: where the checkpoint is, or may be, older than the last call. --no-look-up-first: never.",
     )
-    call_timeout: forms.Duration = Field(
+    call_timeout: value_formats.Duration = Field(
         30.0, description="Deadline of one call, from connecting to the last byte."
     )
     max_attempts: int = Field(
@@ -212,7 +214,7 @@ class Settings(BaseModel):
     service_model: Path | None = Field(
         None, description="Another service-2.json to validate and send by. Default: the shipped one."
     )
-    poll_interval: forms.Duration = Field(
+    poll_interval: value_formats.Duration = Field(
         5.0,
         description="How often a source that goes on is looked at for new rows. A database can also ring: "
         "see notify_channel.",
@@ -224,7 +226,7 @@ class Settings(BaseModel):
         pattern=r"\A[^\x00]*\z",
         description="NOTIFY on it, in a database that is followed, has it looked at at once.",
     )
-    retry_interval: forms.Duration = Field(
+    retry_interval: value_formats.Duration = Field(
         300.0,
         description="Time after which rows are tried once more that were left open: in doubt, or of an "
         "engagement that was full.",
@@ -269,5 +271,5 @@ def shown_default(field: FieldInfo) -> str | None:
     if field.annotation is float and any(isinstance(m, PlainSerializer) for m in field.metadata):
         return format_duration(default)
     if field.annotation is int and any(isinstance(m, BeforeValidator) for m in field.metadata):
-        return forms.size_text(default)
+        return value_formats.size_text(default)
     return f"{default:g}" if isinstance(default, float) else str(default)

@@ -16,7 +16,7 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 from bulk_invite.domain.urls import origins_only
-from bulk_invite.log_file import LogFile
+from bulk_invite.runs.output.log_file import LogFile
 
 _BEYOND_ASCII: Final = re.compile(r"[^\0-~]")
 _SDK: Final = ("aiobotocore", "botocore")

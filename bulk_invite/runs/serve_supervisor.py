@@ -12,14 +12,6 @@ import anyio
 import structlog
 
 from bulk_invite.checkpoint.recent_writes import Recollection
-from bulk_invite.commands.descriptors import make_room
-from bulk_invite.commands.logging import configure_logs
-from bulk_invite.commands.oversight import Oversight
-from bulk_invite.commands.pacing import limits_of
-from bulk_invite.commands.session import Session
-from bulk_invite.commands.signals import break_off_for_sure
-from bulk_invite.commands.validator import make_validator
-from bulk_invite.commands.waits import UNREACHABLE
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.errors import (
@@ -31,7 +23,15 @@ from bulk_invite.domain.errors import (
     UsageError,
 )
 from bulk_invite.monitoring.health import Health, Part
-from bulk_invite.settings import Settings
+from bulk_invite.runs.live_status.watchers import Oversight
+from bulk_invite.runs.output.log_setup import configure_logs
+from bulk_invite.runs.serve_session import Session
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.open_files import make_room
+from bulk_invite.runs.wiring.pacing import limits_of
+from bulk_invite.runs.wiring.signals import break_off_for_sure
+from bulk_invite.runs.wiring.validator import make_validator
+from bulk_invite.runs.wiring.waits import UNREACHABLE
 from bulk_invite.sources.pipe import Pipe
 
 _log = structlog.get_logger()

@@ -15,9 +15,9 @@ from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.events import Overview
 from bulk_invite.domain.verdicts import State
-from bulk_invite.logs import escaped, escaped_json
 from bulk_invite.pacing.forecast import Forecast
-from bulk_invite.progress import clock_text
+from bulk_invite.runs.output.logs import escaped, escaped_json
+from bulk_invite.runs.output.progress import clock_text
 
 
 @dataclass(frozen=True, slots=True)

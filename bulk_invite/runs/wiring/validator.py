@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from bulk_invite.settings import Settings
+from bulk_invite.runs.settings.model import Settings
 from bulk_invite.validation import RowValidator, service_model
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bulk_invite.commands.descriptors import make_room
-from bulk_invite.commands.pacing import limits_of
 from bulk_invite.delivery.worker_pool import MOST, InFlight
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.forms import LEAST_RATE
 from bulk_invite.monitoring.status import Rate
 from bulk_invite.pacing.pacer import Pacer
-from bulk_invite.settings import Settings
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.value_formats import LEAST_RATE
+from bulk_invite.runs.wiring.open_files import make_room
+from bulk_invite.runs.wiring.pacing import limits_of
 
 _OF_PACING = ("rate", "max_rate", "pace", "daily_quota")
 

@@ -13,11 +13,6 @@ import structlog
 from anyio.to_thread import run_sync
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.commands.pacing import make_clock
-from bulk_invite.commands.service import claim, connected, endpoint_of, make_look_up
-from bulk_invite.commands.signals import heeding_signals
-from bulk_invite.commands.sources import Source
-from bulk_invite.commands.validator import make_validator
 from bulk_invite.delivery.intake.one_pass import KeyedSource
 from bulk_invite.delivery.lookup.bulk_lookup import Reconciliation
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
@@ -25,7 +20,12 @@ from bulk_invite.domain.errors import BulkInviteError, SourceError
 from bulk_invite.domain.findings import DoubtfulRow, SettledRow, may_have_left_by
 from bulk_invite.domain.rows import Invitation, Position, Row
 from bulk_invite.domain.verdicts import State
-from bulk_invite.settings import Settings
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.pacing import make_clock
+from bulk_invite.runs.wiring.partner_central import claim, connected, endpoint_of, make_look_up
+from bulk_invite.runs.wiring.signals import heeding_signals
+from bulk_invite.runs.wiring.sources import Source
+from bulk_invite.runs.wiring.validator import make_validator
 from bulk_invite.sources.ndjson import STDIN, NdjsonSource
 from bulk_invite.validation import RowValidator
 

@@ -1,0 +1,1 @@
+"""A run joined from its parts: send, serve, reconcile, dry run."""

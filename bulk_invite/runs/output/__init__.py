@@ -1,0 +1,1 @@
+"""Logs, progress, results and the summary of a run."""

@@ -1,0 +1,1 @@
+"""Parts of a run, each made from the settings."""
