@@ -25,7 +25,7 @@ def main() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # Importing makes many objects and hardly any garbage: the collector looks at none of them, now or later.
     gc.disable()
-    from bulk_invite.cli import run  # noqa: PLC0415 - importing takes long enough to be interrupted
+    from bulk_invite.cli.app import run  # noqa: PLC0415 - importing takes long enough to be interrupted
 
     gc.freeze()
     gc.enable()

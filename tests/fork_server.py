@@ -26,7 +26,7 @@ from bulk_invite.validation.service_model import FOLDER
 IMPORTED: Final = (
     "aioboto3",
     "anyio._backends._asyncio",
-    "bulk_invite.cli",
+    "bulk_invite.cli.app",
     "bulk_invite.runs.send",
     "botocore.retryhandler",
     "email.parser",
@@ -46,7 +46,7 @@ def prepare(*more: str) -> None:
     """Spend once what every run spends before it does anything of its own."""
     for name in (*IMPORTED, *more):
         importlib.import_module(name)
-    group: Any = importlib.import_module("bulk_invite.cli").command
+    group: Any = importlib.import_module("bulk_invite.cli.app").command
     for name in _OFTEN:
         for parameter in group.commands[name].params:
             parameter.get_runtime_param()

@@ -36,8 +36,8 @@ from misconfigured import ALL, ROLE, SECRET, WAYS, Wrong, process, profile
 from rows import make_rows, write_rows
 from test_partner_central import body, connection
 
-from bulk_invite.commands.doctor.checks import examine
-from bulk_invite.commands.doctor.examination import checks_of
+from bulk_invite.cli.doctor.all_checks import checks_of
+from bulk_invite.cli.doctor.check import examine
 from bulk_invite.domain.classify import classify, is_counted
 from bulk_invite.domain.errors import BulkInviteError, SenderError, SettingError
 from bulk_invite.domain.events import Sent

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from command import run, start, together
 
-from bulk_invite.cli import app
+from bulk_invite.cli.app import app
 from bulk_invite.domain.errors import TooManyFailuresError
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.settings.loading import load

@@ -45,10 +45,10 @@ from misconfigured import process
 from rows import make_rows, write_rows
 
 from bulk_invite.checkpoint.storage.last_transaction import FileOrigin
-from bulk_invite.commands.doctor.checks import Check, Finding, Found, Result, blocking, examine, ok
-from bulk_invite.commands.doctor.examination import checks_of
-from bulk_invite.commands.doctor.filesystem import doubts_of, judged, kind_of, look_at_room, size_text
-from bulk_invite.commands.doctor.service import Service, lasting
+from bulk_invite.cli.doctor.all_checks import checks_of
+from bulk_invite.cli.doctor.check import Check, Finding, Found, Result, blocking, examine, ok
+from bulk_invite.cli.doctor.filesystem import doubts_of, judged, kind_of, look_at_room, size_text
+from bulk_invite.cli.doctor.partner_central import Service, lasting
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.events import Owner
 from bulk_invite.monitoring.health_view import HealthView

@@ -23,7 +23,7 @@ from command import run, together, wait_until
 from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
-from bulk_invite.cli import app
+from bulk_invite.cli.app import app
 from bulk_invite.domain.errors import ControlError
 from bulk_invite.monitoring.health import Health, Part
 from bulk_invite.monitoring.health_file import LIVE_FOR, HealthFile, is_live, read

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from command import Ran, run, together
 
-from bulk_invite.cli import app
-from bulk_invite.grouped_help import GROUPS
+from bulk_invite.cli.app import app
+from bulk_invite.cli.options.grouped_help import GROUPS
 from bulk_invite.runs.settings.model import SEND, SERVE_ONLY, Settings, flag, key, shown_default
 
 

@@ -27,7 +27,7 @@ from command import (
 )
 from rows import make_row, write_rows
 
-from bulk_invite.commands.table_cells import cell
+from bulk_invite.cli.csv_cells import cell
 from bulk_invite.runs.output.logs import escaped_json
 from bulk_invite.validation.service_model import load, sensitive_values
 

@@ -18,12 +18,12 @@ from command import FAST, Emulator, emulator, run, running, wait_until
 from rows import make_rows, write_rows
 
 from bulk_invite.checkpoint.reader import CheckpointReader
+from bulk_invite.cli.report.as_json import members
+from bulk_invite.cli.report.as_text import summary
+from bulk_invite.cli.report.html_file import check, write
+from bulk_invite.cli.report.page import page
 from bulk_invite.domain.errors import ReportError, UsageError
 from bulk_invite.rehearsal.emulator.options import FaultOptions
-from bulk_invite.reporting.file import check, write
-from bulk_invite.reporting.members import members
-from bulk_invite.reporting.page import page
-from bulk_invite.reporting.summary import summary
 from bulk_invite.runs.output.summary import Summary
 
 ROWS = 120

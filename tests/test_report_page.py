@@ -21,15 +21,15 @@ from hypothesis import strategies as st
 
 from bulk_invite.checkpoint.audit.result import Proof, Run, Silence
 from bulk_invite.checkpoint.audit.timeline import MOST_BUCKETS, width_of
+from bulk_invite.cli.report.as_json import members
+from bulk_invite.cli.report.as_text import summary
+from bulk_invite.cli.report.axis import round_times, round_values
+from bulk_invite.cli.report.charts import calls_chart, created_chart, throttled_chart
+from bulk_invite.cli.report.html import element
+from bulk_invite.cli.report.page import page
 from bulk_invite.domain.events import PacingMemory, Sent
 from bulk_invite.domain.rows import Rejection, RowError
 from bulk_invite.domain.verdicts import State
-from bulk_invite.reporting.charts import calls_chart, created_chart, throttled_chart
-from bulk_invite.reporting.markup import element
-from bulk_invite.reporting.members import members
-from bulk_invite.reporting.page import page
-from bulk_invite.reporting.scales import round_times, round_values
-from bulk_invite.reporting.summary import summary
 
 HOSTILE = "<script>alert(1)</script>\"'&\u202e\n--><style>*{}</style>"
 VOID = {"meta"}

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bulk_invite.cli.simulate import run_scenarios
 from command import Ran, run
 
-from bulk_invite.commands import scenarios
 from bulk_invite.rehearsal.simulation import comparison
 from bulk_invite.rehearsal.simulation.comparison import DESIGN, Figures, Outcome, figures_of
 from bulk_invite.rehearsal.simulation.scenario import Scenario, Target, load, names
@@ -52,8 +52,8 @@ def _refused(*arguments: str | Path, cwd: Path) -> Ran:
 @pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("seed", [11])
 def test_every_target_is_reached(name: str, seed: int) -> None:
-    [scenario] = scenarios.chosen([name])
-    trial = comparison.run(scenario, scenarios.limits(scenario), DESIGN, seed)
+    [scenario] = run_scenarios.chosen([name])
+    trial = comparison.run(scenario, run_scenarios.limits(scenario), DESIGN, seed)
     assert Outcome(DESIGN, (figures_of(scenario, trial),)).missed(scenario.target) == []
 
 
@@ -106,9 +106,9 @@ def test_the_command_shows_what_others_waste_and_says_what_was_missed(tmp_path: 
 
 
 def test_the_same_seed_gives_the_same_figures_and_another_one_others() -> None:
-    [scenario] = scenarios.chosen(["bucket-10-far"])
+    [scenario] = run_scenarios.chosen(["bucket-10-far"])
     first, again, other = (
-        comparison.run(scenario, scenarios.limits(scenario), DESIGN, seed).moments for seed in (1, 1, 2)
+        comparison.run(scenario, run_scenarios.limits(scenario), DESIGN, seed).moments for seed in (1, 1, 2)
     )
     assert first == again
     assert first != other

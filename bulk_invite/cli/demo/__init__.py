@@ -1,0 +1,1 @@
+"""`bulk-invite demo`."""

@@ -1,0 +1,220 @@
+"""`demo`: a crash in the middle of a run, on an emulator, judged by the emulator's own ledger."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bulk_invite.cli.demo.rows import (
+    FORBIDDEN_ENGAGEMENT,
+    PER_ENGAGEMENT,
+    UNKNOWN_ENGAGEMENT,
+    DemoRows,
+    make_rows,
+    message_of,
+)
+from bulk_invite.rehearsal.simulation.subprocesses import (
+    PATIENCE,
+    ProgramError,
+    clean_environment,
+    program,
+    started_emulator,
+    started_sender,
+)
+
+EXAMPLES: Final = """
+Examples:
+
+  bulk-invite demo
+"""
+
+_QUOTA: Final = 25
+"""Calls per second that the emulator allows; some 500 rows take about twenty seconds of it."""
+
+_RATE: Final = 28
+"""Calls per second that the sender starts with: a little too fast, so that it has to slow down."""
+
+_FAULTS: Final = (
+    "--fault-500",
+    "--fault-reset-before",
+    "--fault-reset-after",
+    "--fault-close",
+    "--fault-empty",
+)
+_FAULT_SHARE: Final = 0.01
+
+
+def demo() -> None:
+    """Show on an emulator that a killed run loses nothing and sends nothing twice.
+
+    Starts a local Partner Central with a quota and faults, sends some 500 rows, kills the sender with SIGKILL
+    half way, starts it again and counts the invitations in the emulator's ledger. Needs no AWS account and
+    takes about half a minute. Exit codes: 0 nothing lost and nothing twice; 1 otherwise.
+    """
+    console = Console(highlight=False)
+    rows = make_rows(random.Random(2022))  # noqa: S311 - the same demo every time
+    with tempfile.TemporaryDirectory(prefix="bulk-invite-demo-") as folder:
+        source = Path(folder) / "invitations.ndjson"
+        source.write_bytes(b"\n".join(rows.lines) + b"\n")
+        with _emulator(Path(folder) / "ledger.ndjson") as ledger:
+            sender = _Sender(ledger.url, source, Path(folder) / "checkpoint.db")
+            console.print(
+                f"A local Partner Central allows {_QUOTA} calls per second and breaks some of them."
+            )
+            console.print(f"Sending {len(rows.lines)} rows to it, until the sender is killed half way:\n")
+            sender.run_and_kill(ledger, at=len(rows.to_arrive) // 2)
+            known = sender.status()
+            console.print(
+                f"\nKilled (SIGKILL). The ledger has {len(ledger.messages())} invitations; the checkpoint "
+                f"knows {known['created']} of them and {known['in_doubt']} rows in doubt.\n"
+                "The same command again:\n"
+            )
+            verdict = _Verdict.reached(rows, ledger, sender.run(), sender.status())
+    _show(console, rows, verdict)
+    raise typer.Exit(0 if verdict.clean else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ledger:
+    """The emulator's own book, read over HTTP."""
+
+    url: str
+
+    def audit(self) -> dict[str, Any]:
+        audit: dict[str, Any] = json.loads(self._get("/_emulator/audit"))
+        return audit
+
+    def messages(self) -> Counter[str]:
+        """How often every message was invited."""
+        lines = self._get("/_emulator/ledger?full=1").splitlines()
+        return Counter(message_of(json.loads(line)["request"]) for line in lines)
+
+    def _get(self, path: str) -> bytes:
+        with urllib.request.urlopen(self.url + path, timeout=PATIENCE) as answer:  # noqa: S310 - our own URL
+            body: bytes = answer.read()
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    """The installed program, as an operator would run it."""
+
+    url: str
+    source: Path
+    checkpoint: Path
+
+    def run(self) -> int:
+        """Send until the end; the exit code."""
+        with self._started() as process:
+            return process.wait(PATIENCE)
+
+    def run_and_kill(self, ledger: _Ledger, *, at: int) -> None:
+        """Send, and kill the sender as soon as the ledger has `at` invitations."""
+        with self._started() as process:
+            deadline = time.monotonic() + PATIENCE
+            while ledger.audit()["invitations"] < at:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise ProgramError("The sender ended or stalled before it could be killed.")
+                time.sleep(0.05)
+            process.kill()
+            process.wait(PATIENCE)
+
+    def status(self) -> dict[str, Any]:
+        command = [*program("status"), "--checkpoint", str(self.checkpoint), "--json"]
+        ran = subprocess.run(  # noqa: S603 - ours
+            command, env=clean_environment(), capture_output=True, timeout=PATIENCE, check=True
+        )
+        status: dict[str, Any] = json.loads(ran.stdout)
+        return status
+
+    def _started(self) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        level = "info" if not sys.stderr.isatty() else "error"
+        options = ["--checkpoint", str(self.checkpoint), "--endpoint-url", self.url, "--rate", str(_RATE)]
+        options += ["--json", "--log-level", level, "--progress-interval", "2s"]
+        return started_sender([str(self.source)], *options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What the ledger says, and what the checkpoint says about it."""
+
+    lost: int
+    twice: int
+    unasked: int
+    exit_code: int
+    audit: dict[str, Any]
+    status: dict[str, Any]
+    as_expected: bool
+
+    @classmethod
+    def reached(cls, rows: DemoRows, ledger: _Ledger, exit_code: int, status: dict[str, Any]) -> _Verdict:
+        messages = ledger.messages()
+        filled = sum(1 for message in rows.at_will if messages[message])
+        return cls(
+            lost=sum(1 for message in rows.to_arrive if not messages[message])
+            + max(0, PER_ENGAGEMENT - filled),
+            twice=sum(1 for count in messages.values() if count > 1),
+            unasked=len(messages.keys() - rows.to_arrive - rows.at_will),
+            exit_code=exit_code,
+            audit=ledger.audit(),
+            status=status,
+            as_expected=all(status[state] == count for state, count in rows.expected.items()),
+        )
+
+    @property
+    def clean(self) -> bool:
+        # Exit code 1: the demo has rows that are rejected, refused and deferred on purpose.
+        return not (self.lost or self.twice or self.unasked) and self.as_expected and self.exit_code == 1
+
+
+@contextmanager
+def _emulator(path: Path) -> Iterator[_Ledger]:
+    options = ["--ledger", str(path), "--latency", "30ms", "--rate", str(_QUOTA), "--burst", "5"]
+    options += ["--invitations-per-engagement", str(PER_ENGAGEMENT)]
+    options += ["--unknown-engagement", UNKNOWN_ENGAGEMENT, "--forbidden-engagement", FORBIDDEN_ENGAGEMENT]
+    for fault in _FAULTS:
+        options += [fault, str(_FAULT_SHARE)]
+    with started_emulator(*options) as url:
+        yield _Ledger(url)
+
+
+def _show(console: Console, rows: DemoRows, verdict: _Verdict) -> None:
+    table = Table(title="The ledger against the rows", title_justify="left")
+    for name in ("", "expected", "found"):
+        table.add_column(name, justify="left" if not name else "right")
+    for state, count in rows.expected.items():
+        table.add_row(f"rows {state}", str(count), str(verdict.status[state]))
+    table.add_section()
+    table.add_row(
+        "invitations in the ledger", str(rows.expected["created"]), str(verdict.audit["invitations"])
+    )
+    table.add_row("lost", "0", str(verdict.lost))
+    table.add_row("sent twice", "0", str(verdict.twice))
+    table.add_row("never asked for", "0", str(verdict.unasked))
+    table.add_section()
+    audit = verdict.audit
+    table.add_row("calls", "", str(audit["operations"]["CreateEngagementInvitation"]))
+    table.add_row("  throttled", "", str(audit["throttled"]))
+    table.add_row("  broken by a fault", "", str(sum(audit["faults"].values())))
+    table.add_row("  repeated and recognised by their token", "", str(audit["replayed"]))
+    console.print()
+    console.print(table)
+    if verdict.clean:
+        console.print("[bold green]Verdict: nothing lost, nothing sent twice.[/]")
+    else:
+        console.print("[bold red]Verdict: something went wrong; the figures above say what.[/]")

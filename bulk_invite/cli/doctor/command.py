@@ -1,0 +1,61 @@
+"""`doctor`: which checks there are, and what their end is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import anyio
+import typer
+
+from bulk_invite.cli.options.command_options import with_settings
+from bulk_invite.runs.output import logs
+from bulk_invite.runs.settings.model import Settings
+
+DOCTOR_EXAMPLES: Final = """
+Examples:
+
+  bulk-invite doctor
+
+  bulk-invite doctor invitations.ndjson --catalog AWS --checkpoint live.db
+
+  bulk-invite doctor postgresql://crm@db.example.com/crm --table invitations --key id --json
+"""
+
+_LONGEST: Final = 10.0
+"""Seconds that a check has at most, however long a call may take."""
+
+
+@with_settings(*Settings.model_fields)
+def doctor(
+    context: typer.Context,
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SOURCE...]", help="What would be sent: looked at, and a first row validated."
+        ),
+    ] = None,
+    *,
+    settings: Settings,
+) -> None:
+    """Look at everything that a run needs, before it starts. Nothing is changed, and nobody invited.
+
+    A line for each check: ok, warning, failed or skipped, what was found, and how to mend it. Give it the
+    options that the run will have.
+
+    Exit codes: 0 nothing failed; 2 usage, or a setting that is not possible; 4 a run would fail.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.
+    from bulk_invite.cli.doctor.all_checks import run_checks  # noqa: PLC0415
+    from bulk_invite.cli.doctor.output import as_json, is_ok, silent, summary, teller  # noqa: PLC0415
+
+    deadline = min(settings.call_timeout, _LONGEST)
+    config = context.params.get("config")
+    tell = silent if settings.json_output else teller
+    findings = anyio.run(
+        run_checks, settings, sources or [], Path(config) if config else None, deadline, tell
+    )
+    sys.stdout.write(f"{as_json(findings) if settings.json_output else summary(findings)}\n")
+    raise typer.Exit(0 if is_ok(findings) else 4)

@@ -1,0 +1,85 @@
+"""Findings as people and programs read them."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Final
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bulk_invite.cli.doctor.check import Finding, Result
+from bulk_invite.runs.output.logs import escaped, escaped_json
+
+_STYLES: Final = {
+    Result.OK: "green",
+    Result.WARNING: "yellow",
+    Result.FAILED: "bold red",
+    Result.SKIPPED: "dim",
+}
+
+_WIDTH: Final = max(len(result) for result in Result)
+
+
+def as_json(findings: Sequence[Finding]) -> str:
+    value = {"ok": is_ok(findings), "checks": [asdict(finding) for finding in findings]}
+    return str(escaped_json(orjson.dumps(value).decode()))
+
+
+def is_ok(findings: Sequence[Finding]) -> bool:
+    return not any(finding.result is Result.FAILED for finding in findings)
+
+
+def teller(names: Sequence[str]) -> Callable[[Finding], None]:
+    """Prints a finding as it comes: aligned on a terminal, else one line."""
+    names = [escaped(name) for name in names]
+    widest = max(map(len, names), default=0)
+    return _to_terminal(widest) if sys.stdout.isatty() else _as_line
+
+
+def silent(_: Sequence[str]) -> Callable[[Finding], None]:
+    """In place of `teller`, where all is told at the end."""
+    return lambda _: None
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    counts = Counter(finding.result for finding in findings)
+    told = ", ".join(f"{counts[result]} {result}" for result in Result if counts[result])
+    return f"{len(findings)} checks: {told}."
+
+
+def _as_line(finding: Finding) -> None:
+    said = f"{finding.result}: {finding.name}: {_sentence(finding.found)}"
+    _write(f"{said} {finding.mend}" if finding.mend else said)
+
+
+def _write(line: str) -> None:
+    sys.stdout.write(f"{escaped(line)}\n")
+    sys.stdout.flush()
+
+
+def _to_terminal(widest: int) -> Callable[[Finding], None]:
+    console = Console(highlight=False, markup=False)
+
+    def tell(finding: Finding) -> None:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(width=_WIDTH)
+        table.add_column(width=widest)
+        table.add_column()
+        style = _STYLES[finding.result]
+        text = Text(escaped(_sentence(finding.found)))
+        if finding.mend:
+            text.append(f" {escaped(finding.mend)}", style="bold")
+        table.add_row(Text(finding.result, style=style), Text(escaped(finding.name)), text)
+        console.print(table)
+
+    return tell
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."

@@ -1,0 +1,82 @@
+"""`health`: what the health file of a run says, as the exit code of a probe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Final
+
+import orjson
+import typer
+
+from bulk_invite.cli.options.command_options import with_settings
+from bulk_invite.domain.errors import ControlError, UsageError
+from bulk_invite.monitoring.health_file import is_live, read
+from bulk_invite.runs.output.logs import escaped, escaped_json
+from bulk_invite.runs.settings.model import Settings
+
+HEALTH_EXAMPLES: Final = """
+Examples:
+
+  bulk-invite health --health-file /run/bulk-invite/health.json
+
+  bulk-invite health --health-file /run/bulk-invite/health.json --live --json
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """The JSON has these keys. age_s: seconds since the file was renewed; why: what is wrong with it."""
+
+    live: bool
+    ready: bool
+    age_s: float | None = None
+    reasons: dict[str, str] = field(default_factory=dict)
+    why: str | None = None
+
+    def __str__(self) -> str:
+        if not self.live:
+            return f"not alive: {self.why}"
+        if self.ready:
+            return "ready"
+        return "alive, not ready: " + "; ".join(f"{part}: {reason}" for part, reason in self.reasons.items())
+
+
+@with_settings("health_file", "json_output")
+def health(
+    *,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask only whether it is alive, not whether it is ready.")
+    ] = False,
+    settings: Settings,
+) -> None:
+    """Say whether a run that keeps a health file is alive and ready; for the probes of an orchestrator.
+
+    It is alive while the file is renewed, and ready while source, checkpoint and endpoint answer.
+
+    Exit codes: 0 it is (with --live: it is alive); 1 it is not, or there is no file; 2 usage.
+    """
+    if settings.health_file is None:
+        raise UsageError("There is no telling which health file.", hint="Name it with --health-file.")
+    finding = _look(settings.health_file, time.time())
+    text = (
+        escaped_json(orjson.dumps(asdict(finding)).decode())
+        if settings.json_output
+        else escaped(str(finding))
+    )
+    sys.stdout.write(f"{text}\n")
+    raise typer.Exit(0 if finding.ready or (live and finding.live) else 1)
+
+
+def _look(path: Path, now: float) -> _Finding:
+    try:
+        view = read(path)
+    except ControlError as error:
+        return _Finding(live=False, ready=False, why=str(error))
+    age = round(now - view.at, 1)
+    if not is_live(view, now):
+        why = f"{path} is {age:g} s old: what keeps it hangs, or was killed."
+        return _Finding(live=False, ready=False, age_s=age, reasons=dict(view.reasons), why=why)
+    return _Finding(live=True, ready=view.ready, age_s=age, reasons=dict(view.reasons))

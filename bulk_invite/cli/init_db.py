@@ -1,0 +1,64 @@
+"""`init-db`: the table into which `send --write-back` writes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from bulk_invite.cli.options.command_options import with_settings
+from bulk_invite.domain.errors import UsageError
+from bulk_invite.runs.output import logs
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.sources import outcome_table, require_databases
+
+EXAMPLES: Final = """
+Examples:
+
+  bulk-invite init-db postgresql://crm@db.example.com/crm --table invitations --key id --write-back outcomes
+
+  bulk-invite init-db postgresql://crm@db.example.com/crm --table invitations --key id --write-back outcomes
+  --print > outcomes.sql   (for somebody who may create tables)
+"""
+
+
+@with_settings(
+    "write_back",
+    "table",
+    "query",
+    "key",
+    "request_column",
+    "columns",
+    "constants",
+    "session_settings",
+    "log_format",
+    "log_level",
+)
+def init_db(
+    source: Annotated[str, typer.Argument(help="The database: postgresql://...")],
+    *,
+    settings: Settings,
+    print_: Annotated[
+        bool, typer.Option("--print", help="Print the SQL, and run none of it; it grants what send needs.")
+    ] = False,
+) -> None:
+    """Make the table that send --write-back keeps up to date, where it is not there yet.
+
+    Its key has the type that the source's key has. A table that is there is checked and left as it is.
+
+    Exit codes: 0 the table is there and can be written to (with --print: printed); 2 usage; 4 it cannot be
+    made or written to.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    if settings.write_back is None:
+        raise UsageError("Which table is to be made?", hint="Name it with --write-back TABLE.")
+    require_databases([source])
+    table = outcome_table(source, settings.write_back, settings)
+    if print_:
+        sys.stdout.write(table.statements())
+        return
+    made = table.create()
+    table.check()
+    done = "The table was made" if made else "The table was there already"
+    sys.stdout.write(logs.escaped(f"{done}, and can be written to: {settings.write_back}") + "\n")

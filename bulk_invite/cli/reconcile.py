@@ -1,0 +1,100 @@
+"""`reconcile`: what is in doubt is looked up in the service, and nothing is sent."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+import anyio
+import structlog
+import typer
+
+from bulk_invite.cli.options.command_options import with_settings
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
+from bulk_invite.domain.errors import EXIT_INTERRUPTED, EXIT_STOPPED, UsageError
+from bulk_invite.domain.verdicts import State
+from bulk_invite.runs.output import logs
+from bulk_invite.runs.output.summary import show_reconciliation
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS, open_writer, require_checkpoint
+from bulk_invite.runs.wiring.sources import SOURCE_SETTINGS, open_sources
+
+_log = structlog.get_logger()
+
+RECONCILE_EXAMPLES: Final = """
+Examples:
+
+  bulk-invite reconcile
+
+  bulk-invite reconcile moved/invitations.ndjson --checkpoint spring.db --catalog AWS
+"""
+
+
+@with_settings(
+    *CHECKPOINT_SETTINGS,
+    "wait_for_lock",
+    "catalog",
+    *SOURCE_SETTINGS,
+    "endpoint_url",
+    "region",
+    "profile",
+    "settling_time",
+    "call_timeout",
+    "service_model",
+    "json_output",
+    "log_format",
+    "log_level",
+)
+def reconcile(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SOURCE...]",
+            help="Where the rows stand now. Default: where they were read from, if it is still there.",
+        ),
+    ] = None,
+    *,
+    settings: Settings,
+) -> None:
+    """Find out what has become of the rows in doubt, from the lists of the service. Nothing is sent.
+
+    A row that is found is created; one that has not arrived is pending, and the next send sends it, or it is
+    what a later no of the service made of it (failed, deferred). Exit codes: 0 nothing is in doubt any more;
+    1 some rows still are; 2 usage; 4 cannot start or go on; 75 stopped by a signal; 130 second interrupt.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    named = open_sources(sources or [], settings)
+    for source in named:
+        if source.size is None and not source.has_keys:
+            raise UsageError(
+                f"{source.name}: can be read only once, and reconcile may have to read it more often.",
+                hint="Put the rows into a file and name that.",
+            )
+    stop = StopSwitch()
+    require_checkpoint(settings)
+    # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.
+    from bulk_invite.runs.reconcile import settle_doubt  # noqa: PLC0415
+
+    began = time.monotonic()
+    with open_writer(settings) as writer:
+        states = Counter[State]()
+        if writer.count_in_doubt():  # else nobody has to be asked
+            options = {"use_uvloop": True}
+            states = anyio.run(settle_doubt, settings, writer, named, stop, backend_options=options)
+        left = writer.count_in_doubt()
+    show_reconciliation(states, left, time.monotonic() - began, as_json=settings.json_output)
+    _say_how_to_go_on(states, left)
+    if stop.reason is not None:
+        raise stop.reason
+    if stop.draining and left:
+        raise typer.Exit(EXIT_INTERRUPTED if stop.aborted else EXIT_STOPPED)
+    raise typer.Exit(1 if left else 0)
+
+
+def _say_how_to_go_on(states: Mapping[State, int], left: int) -> None:
+    if left:
+        _log.warning("reconcile.left", in_doubt=left, next="bulk-invite export --state in_doubt says why")
+    if pending := states.get(State.PENDING, 0):
+        _log.info("reconcile.pending", rows=pending, next="bulk-invite send: they have not arrived")

@@ -1,0 +1,174 @@
+"""Pictures of calls and rows over time, as SVG that stands in a page and takes its colours from there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import Final
+
+from bulk_invite.checkpoint.audit.result import Bucket, Course
+from bulk_invite.cli.report.axis import Scale, number, round_times, round_values
+from bulk_invite.cli.report.html import Markup, element, join
+from bulk_invite.cli.report.wording import day, moment, share, width
+
+_WIDTH: Final = 720.0
+_HEIGHT: Final = 230.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 74.0, 704.0, 14.0, 180.0
+"""Borders of what is drawn, in points of the picture."""
+
+Chart = tuple[str, Markup]
+"""Its title, and the picture."""
+
+_PER: Final = (("second", 1.0), ("minute", 60.0), ("hour", 3600.0))
+
+
+def calls_chart(course: Course) -> Chart:
+    """Calls per second (or what else fits) of every stretch of time, the throttled ones on top."""
+    over_time = course.over_time
+    highest = max(bucket.calls for bucket in over_time.buckets) / over_time.width
+    unit, seconds = next((each for each in _PER if highest * each[1] >= 1), _PER[-1])
+    factor = seconds / over_time.width
+    calls = sum(bucket.calls for bucket in over_time.buckets)
+    throttled = sum(bucket.throttled for bucket in over_time.buckets)
+    frame = _Frame(course, highest * seconds)
+    bars = [
+        frame.bars("granted", ((each, 0.0, each.calls * factor) for each in over_time.buckets)),
+        frame.bars("throttled", ((each, 0.0, _refused(each) * factor) for each in over_time.buckets)),
+    ]
+    return frame.drawn(
+        "calls",
+        f"Calls per {unit}",
+        f"In stretches of {width(over_time.width)}: at most {number(highest * seconds)} calls per {unit}; "
+        f"{calls:,} calls in all, {throttled:,} of them throttled ({share(throttled, calls)}).",
+        f"calls per {unit}",
+        bars,
+    )
+
+
+def throttled_chart(course: Course) -> Chart:
+    """The share of the calls of every stretch that was throttled, in per cent."""
+    over_time = course.over_time
+    shares = [(each, 100 * _refused(each) / max(1, each.calls)) for each in over_time.buckets]
+    highest = max(percent for _, percent in shares)
+    frame = _Frame(course, max(1.0, highest))
+    bars = [frame.bars("throttled", ((each, 0.0, percent) for each, percent in shares))]
+    return frame.drawn(
+        "shares",
+        "Throttled share of the calls",
+        f"In stretches of {width(over_time.width)}: at most {number(highest)} per cent of the calls of one.",
+        "throttled, %",
+        bars,
+    )
+
+
+def created_chart(course: Course, rows: int) -> Chart:
+    """Rows that had their invitation by then, up to all that have one. rows: to be invited in all."""
+    over_time = course.over_time
+    sums = list(accumulate(bucket.created for bucket in over_time.buckets))
+    frame = _Frame(course, max(rows, sums[-1]))
+    points = [(frame.first, 0.0)]
+    for bucket, created in zip(over_time.buckets, sums, strict=True):
+        points += [(bucket.at, points[-1][1]), (bucket.at + over_time.width, float(created))]
+    points.append((frame.last, points[-1][1]))
+    return frame.drawn(
+        "created",
+        "Rows with an invitation",
+        f"{sums[-1]:,} invitations from {moment(frame.first)} to {moment(frame.last)} UTC, "
+        f"of {rows:,} valid rows.",
+        "rows",
+        [frame.limit(float(rows)), frame.curve("created", points)],
+    )
+
+
+def _refused(bucket: Bucket) -> int:
+    """Throttled calls: their answers, of which some may belong to calls of the stretch before."""
+    return min(bucket.throttled, bucket.calls)
+
+
+class _Frame:
+    """Axes with their labels, and what is drawn between them. highest: the greatest value that is shown."""
+
+    def __init__(self, course: Course, highest: float) -> None:
+        over_time = course.over_time
+        self.first = over_time.buckets[0].at
+        self.last = over_time.buckets[-1].at + over_time.width
+        self._width = over_time.width
+        self._course = course
+        self._values = round_values(highest)
+        self._x = Scale(self.first, self.last, _LEFT, _RIGHT)
+        self._y = Scale(0.0, self._values[-1], _BOTTOM, _TOP)
+
+    def bars(self, kind: str, bars: Iterable[tuple[Bucket, float, float]]) -> Markup:
+        """One for each bucket from a value to another."""
+        path = []
+        for bucket, low, high in bars:
+            if high > low:
+                left, right = self._x.place(bucket.at), self._x.place(bucket.at + self._width)
+                # Nothing that was must be too thin to be seen.
+                top = min(self._y.place(high), self._y.place(low) - 1.0)
+                path.append(
+                    f"M{left:.1f} {self._y.place(low):.1f}V{top:.1f}H{right:.1f}V{self._y.place(low):.1f}Z"
+                )
+        return element("path", class_=kind, d="".join(path) or "M0 0")
+
+    def curve(self, kind: str, points: Sequence[tuple[float, float]]) -> Markup:
+        places = " ".join(f"{self._x.place(at):.1f},{self._y.place(value):.1f}" for at, value in points)
+        return element("path", class_=f"curve {kind}", d=f"M{places}")
+
+    def limit(self, value: float) -> Markup:
+        height = self._y.place(value)
+        return element("line", class_="limit", x1=_LEFT, x2=_RIGHT, y1=height, y2=height)
+
+    def drawn(self, name: str, title: str, desc: str, unit: str, content: Iterable[Markup]) -> Chart:
+        return title, element(
+            "svg",
+            element("title", title, id=f"{name}-title"),
+            element("desc", desc, id=f"{name}-desc"),
+            self._silences(),
+            self._values_axis(unit),
+            content,
+            self._times_axis(),
+            xmlns="http://www.w3.org/2000/svg",
+            viewBox=f"0 0 {_WIDTH:.0f} {_HEIGHT:.0f}",
+            role="img",
+            aria_labelledby=f"{name}-title {name}-desc",
+        )
+
+    def _silences(self) -> Markup:
+        """Grey where a run made no call for longer than a bar; a mark where a run began."""
+        marks = []
+        for each in self._course.silences:
+            if each.until - each.since < self._width:
+                continue
+            left, right = self._x.place(each.since), self._x.place(each.until)
+            size = {"x": left, "y": _TOP, "width": max(0.5, right - left), "height": _BOTTOM - _TOP}
+            marks.append(element("rect", class_="silence", **size))
+        for run in self._course.runs:
+            if self.first <= run.started <= self.last:
+                at = self._x.place(run.started)
+                marks.append(element("line", class_="start", x1=at, x2=at, y1=_TOP - 8, y2=_BOTTOM))
+        return join(marks)
+
+    def _values_axis(self, unit: str) -> Markup:
+        parts = []
+        for value in self._values:
+            height = self._y.place(value)
+            parts.append(element("line", class_="grid", x1=_LEFT, x2=_RIGHT, y1=height, y2=height))
+            parts.append(element("text", number(value), class_="label end", x=_LEFT - 8, y=height + 4))
+        middle = (_TOP + _BOTTOM) / 2
+        parts.append(
+            element("text", unit, class_="name", transform=f"translate(14 {middle:.0f}) rotate(-90)")
+        )
+        return join(parts)
+
+    def _times_axis(self) -> Markup:
+        parts = [element("line", class_="axis", x1=_LEFT, x2=_RIGHT, y1=_BOTTOM, y2=_BOTTOM)]
+        for at, called in round_times(self.first, self.last):
+            place = self._x.place(at)
+            parts.append(element("line", class_="axis", x1=place, x2=place, y1=_BOTTOM, y2=_BOTTOM + 5))
+            parts.append(element("text", called, class_="label", x=place, y=_BOTTOM + 19))
+        middle = (_LEFT + _RIGHT) / 2
+        begins, ends = day(self.first), day(self.last)
+        span = begins if begins == ends else f"{begins} to {ends}"
+        parts.append(element("text", f"time (UTC), {span}", class_="name", x=middle, y=_BOTTOM + 40))
+        return join(parts)

@@ -1,0 +1,80 @@
+"""`report`: what the checkpoint proves of a whole backfill, as a page to hand in, as JSON or as text."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Final
+
+import orjson
+import typer
+
+from bulk_invite.checkpoint.audit.result import Proof
+from bulk_invite.cli.report import html_file
+from bulk_invite.cli.options.command_options import with_settings
+from bulk_invite.cli.report.as_json import members
+from bulk_invite.cli.report.as_text import summary
+from bulk_invite.cli.report.page import page
+from bulk_invite.cli.report.wording import verdict
+from bulk_invite.domain.errors import UsageError
+from bulk_invite.runs.output.logs import escaped, escaped_json
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS, open_reader
+
+REPORT_EXAMPLES: Final = """
+Examples:
+
+  bulk-invite report
+
+  bulk-invite report --html backfill.html
+
+  bulk-invite report --checkpoint spring.db --json
+"""
+
+_STANDARD_OUTPUT: Final = "-"
+
+
+@with_settings(*CHECKPOINT_SETTINGS, "json_output")
+def report(
+    *,
+    html: Annotated[
+        str | None,
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help="Write it as one page of HTML, readable by you only; - for standard output.",
+        ),
+    ] = None,
+    settings: Settings,
+) -> None:
+    """Say what became of all rows and prove by the checkpoint that each was sent once; also during a run.
+
+    Exit codes: 0 everything adds up (rows may still be open: it says so); 1 something does not; 2 usage;
+    4 no checkpoint, or not readable.
+    """
+    if html == _STANDARD_OUTPUT and settings.json_output:
+        raise UsageError("--json and --html - both want standard output.")
+    path = Path(html) if html not in {None, _STANDARD_OUTPUT} and html is not None else None
+    if path is not None:
+        html_file.check(path)
+    with open_reader(settings) as checkpoint:
+        proof = checkpoint.proof(time.time())
+    if path is not None:
+        html_file.write(path, page(proof))
+    sys.stdout.write(_told(proof, html, as_json=settings.json_output))
+    sys.stdout.flush()
+    if not proof.adds_up:
+        raise typer.Exit(1)
+
+
+def _told(proof: Proof, html: str | None, *, as_json: bool) -> str:
+    if as_json:
+        return escaped_json(orjson.dumps(members(proof)).decode()) + "\n"
+    match html:
+        case None:
+            return summary(proof)
+        case "-":
+            return page(proof)
+        case _:
+            return f"{escaped(html)}: {verdict(proof)}\n"

@@ -1,0 +1,57 @@
+"""Where a page is written: whole or not at all, and over nothing but a page of ours."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from bulk_invite.cli.report.page import GENERATOR
+from bulk_invite.domain.errors import ReportError, UsageError
+
+_HEAD: Final = 2000
+"""Bytes at the beginning of a page, among which it says who made it."""
+
+
+def check(path: Path) -> None:
+    """Raise UsageError where no page can be written, or something else would be lost by it."""
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"The folder of the report {path} does not exist.")
+    if not path.exists():
+        return
+    if not path.is_file() or not _is_ours(path):
+        raise UsageError(
+            f"{path} is there already, and it is no report of bulk-invite; it was left as it is.",
+            hint="Name another file with --html.",
+        )
+
+
+def write(path: Path, text: str) -> None:
+    """Put a page in place, readable by its owner only. Raises ReportError when the disk does not take it."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.unlink(missing_ok=True)
+        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(text.encode())
+                file.flush()
+                os.fsync(fd)
+            partial.replace(path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ReportError(
+            f"The report {path} cannot be written: {error.strerror or type(error).__name__}.",
+            hint="Name a file in a folder that can be written to with --html.",
+        ) from error
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise ReportError(f"The report {path} cannot be read: {error.strerror}.") from error
+    return not head or f'<meta name="generator" content="{GENERATOR}">'.encode() in head

@@ -1,0 +1,54 @@
+"""Tables and lists of a page: captions, scopes, and figures that stand one below the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bulk_invite.cli.report.html import Markup, element, join
+
+Cell = str | int | Markup
+
+
+def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Cell]], *, more: str = "") -> Markup:
+    """A table whose first column names its rows; whole numbers stand to the right.
+
+    more: what is not shown. The box around it can be moved sideways where the screen is narrow.
+    """
+    shown = [list(row) for row in rows]
+    numbers = [bool(shown) and all(_is_number(row[at]) for row in shown) for at in range(len(heads))]
+    head = [
+        element("th", name, scope="col", class_="number" if is_number else "text")
+        for name, is_number in zip(heads, numbers, strict=True)
+    ]
+    inner = element(
+        "table",
+        element("caption", caption),
+        element("thead", element("tr", head)),
+        element("tbody", [_row(row) for row in shown]),
+    )
+    box = element("div", inner, class_="box", tabindex=0, role="region", aria_label=caption)
+    return join([box, element("p", more, class_="more")]) if more else box
+
+
+def facts(pairs: Iterable[tuple[str, Cell]]) -> Markup:
+    """Names and what they are."""
+    return element(
+        "dl", [element("div", element("dt", name), element("dd", _shown(value))) for name, value in pairs]
+    )
+
+
+def _row(row: Sequence[Cell]) -> Markup:
+    first, *others = row
+    return element("tr", element("th", _shown(first), scope="row"), [_cell(value) for value in others])
+
+
+def _cell(value: Cell) -> Markup:
+    return element("td", _shown(value), class_="number" if _is_number(value) else "text")
+
+
+def _is_number(value: Cell) -> bool:
+    return isinstance(value, int) or value.endswith(" %")
+
+
+def _shown(value: Cell) -> str:
+    return f"{value:,}" if isinstance(value, int) else value

@@ -1,0 +1,109 @@
+"""`send`: the command; what it does is joined in `run`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from threading import Event
+from typing import Final
+
+import typer
+from rich.console import Console
+from rich.prompt import Confirm
+
+from bulk_invite.cli.options.command_options import Sources, with_settings
+from bulk_invite.domain.errors import EXIT_STOPPED, UsageError
+from bulk_invite.domain.urls import origin
+from bulk_invite.runs.output import logs
+from bulk_invite.runs.output.log_setup import configure_logs
+from bulk_invite.runs.settings.model import SEND, Settings
+from bulk_invite.runs.wiring.checkpoint import database_of
+from bulk_invite.runs.wiring.open_files import make_room
+from bulk_invite.runs.wiring.pacing import limits_of
+from bulk_invite.runs.wiring.sources import open_outcomes, open_sources, require_databases, shown
+from bulk_invite.runs.wiring.validator import make_validator
+from bulk_invite.sources.ndjson import STDIN
+
+EXAMPLES: Final = """
+Examples:
+
+  bulk-invite send invitations.ndjson
+
+  bulk-invite send 'exports/*.ndjson.gz' --rate 5 --results out
+
+  bulk-invite send invitations.ndjson --catalog AWS --limit 20
+
+  crm-export | bulk-invite send - --campaign spring
+
+  bulk-invite send postgresql://crm@db.example.com/crm --table invitations --key id
+
+  bulk-invite send postgresql://crm@db.example.com/crm --table invitations --key id --write-back outcomes
+"""
+
+
+@with_settings(*SEND)
+def send(
+    sources: Sources,
+    *,
+    settings: Settings,
+) -> None:
+    """Send every row of the sources as an invitation, each exactly once.
+
+    Killed or stopped, the same command goes on where it was. Exit codes: 0 every row has its invitation;
+    1 some rows rejected, failed, deferred or in doubt; 2 usage or configuration; 3 stopped by --max-failures;
+    4 cannot start or go on; 75 stopped by a signal, run the same command to go on; 130 second interrupt.
+    """
+    configure_logs(settings)
+    if settings.write_back is not None:
+        require_databases(sources)
+    resolved = open_sources(sources, settings)
+    validator = make_validator(settings)
+    if settings.dry_run:
+        # The rehearsal has a temporary folder to take away. A handler that raised would be lost where it
+        # happens to interrupt a callback.
+        stopped = Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopped.set())
+        from bulk_invite.runs.dry_run import rehearse  # noqa: PLC0415
+        from bulk_invite.runs.output.summary import show_rehearsal  # noqa: PLC0415
+
+        summary, forecast = rehearse(resolved, validator, settings, stopped.is_set)
+        if stopped.is_set():
+            raise typer.Exit(EXIT_STOPPED)
+        show_rehearsal(summary, forecast, as_json=settings.json_output, now=time.time())
+        raise typer.Exit(1 if summary.rejected or summary.failed else 0)
+    limits_of(settings)  # what cannot be asked for is said before anything is asked
+    make_room(settings)
+    outcomes = open_outcomes(sources, resolved, settings)
+    confirm(settings, sources)
+    # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.
+    from bulk_invite.runs.send import Run  # noqa: PLC0415
+
+    raise typer.Exit(Run(settings, resolved, validator, outcomes).run())
+
+
+def confirm(settings: Settings, sources: Sequence[str]) -> None:
+    """Ask before the live catalog is reached; there is no way to take an invitation back."""
+    if settings.catalog != "AWS" or settings.yes:
+        return
+    if STDIN in sources or not sys.stdin.isatty():
+        raise UsageError(
+            "Sending to the live catalog AWS needs a yes, and there is no terminal to ask on.",
+            hint="Add --yes when you are sure: an invitation cannot be taken back.",
+        )
+    named = logs.escaped(", ".join(map(shown, sources)))
+    catalog_at = origin(settings.endpoint_url) if settings.endpoint_url else "Partner Central"
+    checkpoint = logs.escaped(database_of(settings).name)
+    console = Console(stderr=True, highlight=False)
+    console.print(
+        f"About to invite partners for real: sources {named}; catalog AWS at "
+        f"{catalog_at}; checkpoint {checkpoint}; "
+        f"campaign {settings.campaign or 'none'}; "
+        f"{f'at most {settings.limit} invitations' if settings.limit else 'every row'}.",
+        markup=False,
+    )
+    question = "Send to the live catalog AWS? An invitation cannot be taken back."
+    if not Confirm.ask(question, default=False, console=console):
+        raise UsageError("Nothing was sent: the live catalog was not confirmed.")

@@ -1,0 +1,114 @@
+"""`serve`: what a container runs; how it is kept going is told in `supervisor`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Final
+
+import anyio
+import structlog
+import typer
+from anyio.to_thread import run_sync
+
+from bulk_invite.cli.options.command_options import with_settings
+from bulk_invite.cli.send import confirm
+from bulk_invite.domain.errors import EXIT_INTERRUPTED, EXIT_STOPPED, BulkInviteError, CheckpointError
+from bulk_invite.monitoring.health import Health
+from bulk_invite.runs.output.log_setup import configure_logs
+from bulk_invite.runs.output.summary import Summary, show
+from bulk_invite.runs.settings.model import SEND_ONLY, SERVE, Settings
+from bulk_invite.runs.wiring.checkpoint import open_reader
+from bulk_invite.runs.wiring.open_files import make_room
+from bulk_invite.runs.wiring.pacing import limits_of
+from bulk_invite.runs.wiring.sources import shown
+
+if TYPE_CHECKING:
+    from bulk_invite.runs.live_status.watchers import Oversight
+    from bulk_invite.runs.serve_supervisor import Supervisor
+
+_log = structlog.get_logger()
+
+SERVE_EXAMPLES: Final = """
+Examples:
+
+  bulk-invite serve postgresql://crm@db.example.com/crm --table invitations --key id
+
+  bulk-invite serve /incoming --checkpoint /state/bulk-invite.db --listen 0.0.0.0:8081
+
+  bulk-invite serve postgresql://crm@db.example.com/crm --table invitations --key id --wait-for-lock
+    --checkpoint postgresql://crm@db.example.com/crm --write-back outcomes
+"""
+
+
+@with_settings(*SERVE, refused=SEND_ONLY)
+def serve(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="What goes on: postgresql://..., a directory of NDJSON files, a FIFO, - for standard input.",
+        ),
+    ],
+    *,
+    settings: Settings,
+    reload: Callable[[], Settings],
+) -> None:
+    """Send new rows as they come, and go on doing so.
+
+    Credentials that have expired, a database or an endpoint that is down and quotas that are used up are
+    waited for. The first SIGINT or SIGTERM drains, the second breaks off; SIGHUP reads the configuration file
+    again. Exit codes: 0 stopped (or standard input has ended) with nothing left undone; 75 stopped with rows
+    pending or in doubt, which the same command goes on with; 2 usage; 4 cannot start or go on; 130 second
+    interrupt.
+    """
+    configure_logs(settings)
+    limits_of(settings)  # what cannot be asked for is said before anything is asked
+    make_room(settings)
+    confirm(settings, sources)
+    # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.
+    from bulk_invite.runs.live_status.controls import RunControls  # noqa: PLC0415
+    from bulk_invite.runs.live_status.watchers import Oversight  # noqa: PLC0415
+    from bulk_invite.runs.serve_supervisor import Supervisor  # noqa: PLC0415
+    from bulk_invite.runs.wiring.delivery import collect_less  # noqa: PLC0415
+
+    collect_less()
+    health = Health(time.time)
+    supervisor = Supervisor(sources, settings, reload, health)
+    controls = RunControls(settings, supervisor.end, supervisor.is_ending)
+    oversight = Oversight("serve", settings, list(map(shown, sources)), health, controls)
+    body = partial(_body, supervisor, oversight)
+    raise typer.Exit(
+        anyio.run(oversight.run, body, lambda _: supervisor.end(), backend_options={"use_uvloop": True})
+    )
+
+
+async def _body(supervisor: Supervisor, oversight: Oversight) -> int:
+    """Go on until the supervisor has ended; the exit code. Raises BulkInviteError."""
+    failure: BulkInviteError | None = None
+    async with anyio.create_task_group() as group:
+        group.start_soon(supervisor.watch_signals)
+        try:
+            await supervisor.run(oversight)
+        except BulkInviteError as error:
+            failure = error
+        group.cancel_scope.cancel()
+    left = await run_sync(_told, supervisor.settings) if supervisor.begun else 0
+    if failure is not None:
+        raise failure
+    if supervisor.interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_STOPPED if left else 0
+
+
+def _told(settings: Settings) -> int:
+    """Show the counts of the whole checkpoint; how many rows are left undone, as far as it can be told."""
+    try:
+        with open_reader(settings) as reader:
+            summary = Summary.of_checkpoint(reader.overview(time.time()))
+    except CheckpointError as error:
+        _log.warning("serve.no_summary", reason=str(error))
+        return 1
+    show(summary, as_json=settings.json_output)
+    return summary.pending + summary.in_doubt

@@ -1,0 +1,184 @@
+"""`status` and `export`: what the checkpoint knows, also while a run is writing it."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated, Any, Final, Literal
+
+import orjson
+import typer
+
+from bulk_invite.cli.csv_cells import cell
+from bulk_invite.cli.live_table import watch_status
+from bulk_invite.cli.options.command_options import with_settings
+from bulk_invite.domain.clock import utc_text
+from bulk_invite.domain.durations import parse_duration
+from bulk_invite.domain.errors import UsageError
+from bulk_invite.domain.events import Overview, PacingMemory, Record
+from bulk_invite.domain.verdicts import State
+from bulk_invite.runs.output import logs
+from bulk_invite.runs.output.logs import escaped_json
+from bulk_invite.runs.output.progress import day_remaining
+from bulk_invite.runs.output.summary import Summary, show_values
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS, open_reader, tell_older
+
+STATUS_EXAMPLES: Final = """
+Examples:
+
+  bulk-invite status
+
+  bulk-invite status --checkpoint spring.db --json
+
+  bulk-invite status --watch --every 5s
+"""
+
+EXPORT_EXAMPLES: Final = """
+Examples:
+
+  bulk-invite export --state failed
+
+  bulk-invite export --state in_doubt --state deferred --format csv > open.csv
+"""
+
+
+@with_settings(*CHECKPOINT_SETTINGS, "json_output")
+def status(
+    *,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again and again, until Ctrl-C; with --json a line each.")
+    ] = False,
+    every: Annotated[
+        str, typer.Option("--every", metavar="DURATION", help="Time between two looks of --watch.")
+    ] = "2s",
+    settings: Settings,
+) -> None:
+    """Show counts of the whole checkpoint, and what is known of the account's quotas.
+
+    Exit codes: 0 shown; 2 usage; 4 no checkpoint, or not readable.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    seconds = _seconds(every)
+    with open_reader(settings) as checkpoint:
+        tell_older(checkpoint)
+    if watch:
+        watch_status(lambda: _values(settings), seconds, as_json=settings.json_output)
+        return
+    show_values(_values(settings), as_json=settings.json_output)
+
+
+def _values(settings: Settings) -> dict[str, Any]:
+    """All that is shown, by the names it has in JSON. Raises CheckpointError."""
+    with open_reader(settings) as checkpoint:
+        now = time.time()
+        overview = checkpoint.overview(now)
+    summary = asdict(Summary.of_checkpoint(overview))
+    return {**summary, "checkpoint": checkpoint.name, **_more(overview, now)}
+
+
+def _seconds(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"The value of --every is not possible: {error}.") from None
+
+
+def _more(overview: Overview, now: float) -> dict[str, Any]:
+    """What the checkpoint says besides counts of rows."""
+    owner, pacing = overview.owner, overview.pacing
+    return {
+        "catalog": overview.catalog,
+        "account": owner.account or None if owner is not None else None,
+        "sending": overview.active,
+        "sent_last_minute": overview.sent_last_minute,
+        "throttled_last_minute": overview.throttled_last_minute,
+        "throttled_share_minute": _share(overview.throttled_last_minute, overview.sent_last_minute),
+        "throttled_share_hour": _share(overview.throttled_last_hour, overview.sent_last_hour),
+        "sent_last_day": overview.counted,
+        **(_no_pacing() if pacing is None else _pacing(pacing, overview.counted, now)),
+    }
+
+
+def _pacing(memory: PacingMemory, counted: int, now: float) -> dict[str, Any]:
+    """What the last run wrote down: up to ten seconds old while it goes on."""
+    return {
+        "rate": round(memory.rate, 3),
+        "estimated_quota": None if memory.estimate is None else round(memory.estimate, 3),
+        "daily_quota": memory.daily_quota,
+        "learned_quota": memory.learned_quota,
+        "day_remaining": day_remaining(memory.daily_quota, counted),
+        "parked": memory.parked or None,
+        "parked_until": None if memory.parked_until is None else utc_text(memory.parked_until),
+        "next_call": None if memory.next_call is None else utc_text(memory.next_call),
+        "left_s": None if memory.left is None else round(max(0.0, memory.left - (now - memory.at)), 1),
+    }
+
+
+def _no_pacing() -> dict[str, None]:
+    return dict.fromkeys(_pacing(PacingMemory(0.0, 0.0), 0, 0.0))
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None
+
+
+@with_settings(*CHECKPOINT_SETTINGS)
+def export(
+    *,
+    state: Annotated[
+        list[State] | None,
+        typer.Option("--state", help="Only rows in this state; may be given several times."),
+    ] = None,
+    output_format: Annotated[
+        Literal["ndjson", "csv"], typer.Option("--format", help="NDJSON or CSV with a header.")
+    ] = "ndjson",
+    settings: Settings,
+) -> None:
+    """Write the rows of the checkpoint to standard output, without any sensitive member.
+
+    Exit codes: 0 written; 4 no checkpoint, or not readable.
+    """
+    with open_reader(settings) as checkpoint:
+        records = checkpoint.records(state or [])
+        if output_format == "csv":
+            _write_csv(records)
+        else:
+            for record in records:
+                sys.stdout.write(escaped_json(orjson.dumps(_as_object(record)).decode()) + "\n")
+    sys.stdout.flush()
+
+
+def _as_object(record: Record) -> dict[str, Any]:
+    return {
+        "token": record.client_token or None,
+        "state": record.state,
+        "position": record.position.members(),
+        "EngagementIdentifier": record.engagement or None,
+        "payload_type": record.payload_type or None,
+        "Id": record.invitation_id or None,
+        "Arn": record.arn or None,
+        "code": record.code or None,
+        "errors": [{"path": error.path, "code": error.code} for error in record.errors],
+        "attempts": record.attempts,
+        "first_sent": record.first_sent,
+        "last_sent": record.last_sent,
+        "evidence": orjson.loads(record.evidence) if record.evidence else None,
+    }
+
+
+def _write_csv(records: Iterator[Record]) -> None:
+    writer: csv.DictWriter[str] | None = None
+    for record in records:
+        values = _as_object(record)
+        position, errors = values.pop("position"), values.pop("errors")
+        values |= {"source": "", "line": "", "key": "", **position}
+        values["evidence"] = record.evidence
+        values["errors"] = "; ".join(f"{error['code']} at {error['path']}" for error in errors)
+        if writer is None:
+            writer = csv.DictWriter(sys.stdout, list(values), lineterminator="\n")
+            writer.writeheader()
+        writer.writerow({name: cell(value) for name, value in values.items()})
