@@ -1,4 +1,4 @@
-"""Imports point downwards only, from folder to folder: `cli` joins `runs`, `domain` knows nobody."""
+"""Imports point downwards only, from folder to folder, and folders form no circle."""
 
 from __future__ import annotations
 
@@ -26,8 +26,6 @@ _DEPTH_OF = {folder: depth for depth, floor in enumerate(_FLOORS) for folder in 
 _LOOSE = {"__init__", "__main__", "libpq"}
 """All files that may lie in the root of the package."""
 
-_NOT_YET: dict[str, str] = {}
-
 _OUTSIDE = {
     "delivery": {"aiolimiter", "anyio", "structlog"},
     "pacing": {"anyio", "aiolimiter", "structlog"},
@@ -53,7 +51,7 @@ _ONLY_FROM = {
 }
 """Who meets what the outside has, where that is a matter of a few folders."""
 
-_WAITING = {"pacing.pacer", "pacing.limiter", "pacing.token_bucket"}
+_WAITING = {"pacing.pacer", "pacing.token_bucket"}
 """Of the folders that decide, what waits."""
 
 _PURE_ELSEWHERE = {
@@ -73,7 +71,7 @@ def _name(file: Path) -> str:
 
 def _top(module: str) -> str:
     """The folder in the root of the package that a module lies in."""
-    return _NOT_YET.get(module) or module.partition(".")[0]
+    return module.partition(".")[0]
 
 
 def _names(node: ast.AST) -> Iterator[str]:
@@ -120,7 +118,7 @@ def test_the_tree_is_drawn() -> None:
 
 def test_no_file_lies_loose() -> None:
     loose = {file.stem for file in _FILES if file.parent == _PACKAGE}
-    assert loose - set(_NOT_YET) == _LOOSE, "give it a folder that says what it belongs to"
+    assert loose == _LOOSE, "give it a folder that says what it belongs to"
 
 
 def test_imports_point_downwards(file: Path) -> None:
@@ -131,6 +129,20 @@ def test_imports_point_downwards(file: Path) -> None:
         target = _top(module)
         if target:
             assert target == folder or _DEPTH_OF[target] > _DEPTH_OF[folder], f"{folder} imports {module}"
+
+
+def test_folders_form_no_circle() -> None:
+    """Wherever it lies: a folder that imports another one, however far around, is not imported by it."""
+    arrows: dict[str, set[str]] = {}
+    for file in _FILES:
+        here = _name(file) if file.name == "__init__.py" else _name(file).rpartition(".")[0]
+        for module in _own_imports(file):
+            there = module if (_PACKAGE / module.replace(".", "/")).is_dir() else module.rpartition(".")[0]
+            if there not in {here, ""} and here:
+                arrows.setdefault(here, set()).add(there)
+    while leaves := {there for all_of_it in arrows.values() for there in all_of_it} - set(arrows):
+        arrows = {here: rest for here, targets in arrows.items() if (rest := targets - leaves)}
+    assert not arrows, f"these folders import each other in a circle, or lead into one: {sorted(arrows)}"
 
 
 def test_the_outside_is_met_at_the_edges(file: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk_invite.cli.simulate import run_scenarios
 from command import Ran, run
 
+from bulk_invite.cli.simulate import run_scenarios
 from bulk_invite.rehearsal.simulation import comparison
 from bulk_invite.rehearsal.simulation.comparison import DESIGN, Figures, Outcome, figures_of
 from bulk_invite.rehearsal.simulation.scenario import Scenario, Target, load, names

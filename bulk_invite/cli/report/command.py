@@ -11,8 +11,8 @@ import orjson
 import typer
 
 from bulk_invite.checkpoint.audit.result import Proof
-from bulk_invite.cli.report import html_file
 from bulk_invite.cli.options.command_options import with_settings
+from bulk_invite.cli.report import html_file
 from bulk_invite.cli.report.as_json import members
 from bulk_invite.cli.report.as_text import summary
 from bulk_invite.cli.report.page import page
