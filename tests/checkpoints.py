@@ -15,7 +15,9 @@ import psycopg
 
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.domain.events import Admission, Answered, Overview, Owner, Record, Sent
+from bulk_invite.domain.admissions import Admission
+from bulk_invite.domain.events import Answered, Sent
+from bulk_invite.domain.records import Overview, Owner, Record
 from bulk_invite.domain.rows import Invitation, Rejection
 from bulk_invite.domain.verdicts import State
 

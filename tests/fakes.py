@@ -11,24 +11,13 @@ import anyio
 import anyio.lowlevel
 import orjson
 
+from bulk_invite.domain.admissions import Admission, AlreadySettled, Arrived, Duplicate, ToSend
 from bulk_invite.domain.classify import WITHHELD
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.errors import BulkInviteError, CheckpointError, SourceError
-from bulk_invite.domain.events import (
-    Admission,
-    AlreadySettled,
-    Answered,
-    Arrived,
-    Change,
-    Duplicate,
-    Event,
-    Mark,
-    PacingMemory,
-    Record,
-    Sent,
-    ToSend,
-)
+from bulk_invite.domain.events import Answered, Event, Sent
 from bulk_invite.domain.findings import Content, DoubtfulRow, Listed, Page, SettledRow
+from bulk_invite.domain.records import Change, Mark, PacingMemory, Record
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row, RowError
 from bulk_invite.domain.tokens import body_hash, canonical_json
 from bulk_invite.domain.verdicts import Answer, HttpAnswer, NoAnswer, State

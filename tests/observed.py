@@ -8,8 +8,9 @@ from typing import Any
 from fakes import invitation
 
 from bulk_invite.delivery.tracking.observers import Observer
+from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.classify import classify
-from bulk_invite.domain.events import Answered, ToSend
+from bulk_invite.domain.events import Answered
 from bulk_invite.domain.transitions import Disposition, dispose
 from bulk_invite.domain.verdicts import Answer, HttpAnswer
 from bulk_invite.monitoring.status import RunState, RunStatus

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from bulk_invite.domain.clock import Clock
-from bulk_invite.domain.events import PacingMemory
+from bulk_invite.domain.records import PacingMemory
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor, Limits
 from bulk_invite.pacing.pacer import Pacer

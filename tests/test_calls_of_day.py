@@ -11,7 +11,8 @@ from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.tables import pacing_memory
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.domain.classify import is_counted
-from bulk_invite.domain.events import WITHOUT_CALL, Answered, Event, Owner, Sent
+from bulk_invite.domain.events import WITHOUT_CALL, Answered, Event, Sent
+from bulk_invite.domain.records import Owner
 from bulk_invite.domain.transitions import dispose
 from bulk_invite.domain.verdicts import (
     Conflict,

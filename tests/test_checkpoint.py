@@ -35,22 +35,10 @@ from hypothesis.stateful import (
 
 from bulk_invite.checkpoint.tables.schema import VERSION
 from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.domain.admissions import Admission, AlreadySettled, Duplicate, SeenAgain, ToSend
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.domain.events import (
-    NO_CHANGE,
-    NOT_SENT,
-    Admission,
-    AlreadySettled,
-    Answered,
-    Change,
-    Duplicate,
-    Mark,
-    Owner,
-    Record,
-    SeenAgain,
-    Sent,
-    ToSend,
-)
+from bulk_invite.domain.events import NOT_SENT, Answered, Sent
+from bulk_invite.domain.records import NO_CHANGE, Change, Mark, Owner, Record
 from bulk_invite.domain.rows import Invitation, Position, Rejection, RowError
 from bulk_invite.domain.verdicts import State
 
@@ -654,7 +642,8 @@ _ENDLESS = """
     sys.path.insert(0, sys.argv[3])
     from fakes import invitation
     from bulk_invite.domain.verdicts import State
-    from bulk_invite.domain.events import Answered, Owner, Sent
+    from bulk_invite.domain.events import Answered, Sent
+    from bulk_invite.domain.records import Owner
     from bulk_invite.checkpoint.writer import CheckpointWriter
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with CheckpointWriter.open(sys.argv[1], schema=sys.argv[2], catalog="Sandbox") as writer:

@@ -18,8 +18,10 @@ from fakes import invitation
 
 from bulk_invite.checkpoint.storage.watchdog import Watchdog
 from bulk_invite.checkpoint.tables.schema import VERSION
+from bulk_invite.domain.admissions import AlreadySettled, ToSend
 from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError, UsageError
-from bulk_invite.domain.events import NO_CHANGE, AlreadySettled, Owner, PacingMemory, Sent, ToSend
+from bulk_invite.domain.events import Sent
+from bulk_invite.domain.records import NO_CHANGE, Owner, PacingMemory
 from bulk_invite.domain.verdicts import State
 
 

@@ -23,12 +23,9 @@ from fakes import invitation, row
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.storage.sqlite import SqliteFile
 from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.domain.admissions import AlreadySettled, ToSend
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.domain.events import (
-    AlreadySettled,
-    Owner,
-    ToSend,
-)
+from bulk_invite.domain.records import Owner
 from bulk_invite.domain.rows import Rejection, RowError
 from bulk_invite.domain.verdicts import State
 
@@ -224,7 +221,8 @@ _FULL = """
     from bulk_invite.domain.errors import CheckpointError
     sys.path.insert(0, sys.argv[2])
     from fakes import invitation
-    from bulk_invite.domain.events import Owner, Sent
+    from bulk_invite.domain.events import Sent
+    from bulk_invite.domain.records import Owner
     from bulk_invite.checkpoint.writer import CheckpointWriter
     with CheckpointWriter.open(Path(sys.argv[1]), catalog="Sandbox") as writer:
         writer.claim(Owner("1", "a"))

@@ -15,8 +15,9 @@ from fakes import invitation
 from structlog.testing import capture_logs
 
 from bulk_invite.checkpoint.storage.sqlite import SqliteFile
+from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError
-from bulk_invite.domain.events import Sent, ToSend
+from bulk_invite.domain.events import Sent
 
 _HOLDING = """
     import sys, time

@@ -50,8 +50,8 @@ from bulk_invite.cli.doctor.check import Check, Finding, Found, Result, blocking
 from bulk_invite.cli.doctor.filesystem import doubts_of, judged, kind_of, look_at_room, size_text
 from bulk_invite.cli.doctor.partner_central import Service, lasting
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.domain.events import Owner
-from bulk_invite.monitoring.health_view import HealthView
+from bulk_invite.domain.records import Owner
+from bulk_invite.monitoring.health import HealthView
 from bulk_invite.monitoring.http.probes import health_routes
 from bulk_invite.monitoring.http.server import serve
 from bulk_invite.partner_central import Provenance

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pacers import Service, answer, make_governor, send_for
 
-from bulk_invite.domain.events import PacingMemory
+from bulk_invite.domain.records import PacingMemory
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.parking import Park, Why

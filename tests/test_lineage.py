@@ -20,8 +20,9 @@ from bulk_invite.checkpoint.storage.last_transaction import FileOrigin
 from bulk_invite.checkpoint.storage.postgres_cluster import Cluster, _judge, _risk
 from bulk_invite.checkpoint.tables.gaps import Suspicion
 from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.domain.admissions import AlreadySettled, ToSend
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.domain.events import AlreadySettled, Sent, ToSend
+from bulk_invite.domain.events import Sent
 from bulk_invite.domain.findings import MAY_BE_MISSING, Absent, Found, Listed
 from bulk_invite.domain.verdicts import State
 

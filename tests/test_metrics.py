@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 from virtual_time import VIRTUAL_TIME, running_loop
 
-from bulk_invite.domain.events import AlreadySettled, Duplicate
+from bulk_invite.domain.admissions import AlreadySettled, Duplicate
 from bulk_invite.domain.rows import Rejection, RowError
 from bulk_invite.domain.transitions import Disposition, Next
 from bulk_invite.domain.verdicts import HttpAnswer, State

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.errors import SourceError, UsageError
-from bulk_invite.domain.events import Record
+from bulk_invite.domain.records import Record
 from bulk_invite.domain.rows import Position, RowError
 from bulk_invite.domain.verdicts import State
 from bulk_invite.sources.postgres.outcomes_table import OutcomeTable

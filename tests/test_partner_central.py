@@ -30,7 +30,7 @@ from rows import make_row
 
 from bulk_invite.domain.classify import NO_ID, ODD_ID, classify
 from bulk_invite.domain.errors import SenderError
-from bulk_invite.domain.events import Owner
+from bulk_invite.domain.records import Owner
 from bulk_invite.domain.rows import RowError
 from bulk_invite.domain.verdicts import (
     Answer,

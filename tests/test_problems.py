@@ -9,7 +9,8 @@ from checkpoints import NOW, Place, admit, answered, settle, writing
 from fakes import invitation, row
 
 from bulk_invite.checkpoint.tables import problems
-from bulk_invite.domain.events import Failure, Problem, Sent
+from bulk_invite.domain.events import Sent
+from bulk_invite.domain.records import Failure, Problem
 from bulk_invite.domain.rows import Position, Rejection, RowError
 from bulk_invite.domain.verdicts import State
 

@@ -27,7 +27,8 @@ from bulk_invite.cli.report.axis import round_times, round_values
 from bulk_invite.cli.report.charts import calls_chart, created_chart, throttled_chart
 from bulk_invite.cli.report.html import element
 from bulk_invite.cli.report.page import page
-from bulk_invite.domain.events import PacingMemory, Sent
+from bulk_invite.domain.events import Sent
+from bulk_invite.domain.records import PacingMemory
 from bulk_invite.domain.rows import Rejection, RowError
 from bulk_invite.domain.verdicts import State
 

@@ -17,8 +17,8 @@ from bulk_invite.delivery.sending.full_engagements import Engagements
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.tracking.tally import Report
+from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.domain.events import ToSend
 from bulk_invite.domain.rows import Position, Row
 
 pytestmark = pytest.mark.anyio

@@ -39,7 +39,7 @@ from rows import make_row, make_rows, message, messages, ndjson, read_rows, writ
 
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.delivery.intake.admit_batch import BATCH_ROWS
-from bulk_invite.domain.events import Record
+from bulk_invite.domain.records import Record
 from bulk_invite.domain.verdicts import State
 from bulk_invite.rehearsal.emulator.credentials import Credential
 from bulk_invite.rehearsal.emulator.options import FaultOptions

@@ -14,8 +14,8 @@ from fakes import FULL, REFUSED, RESET, THROTTLED, invitation
 from observed import BEGAN, CREATED, ObservedRow
 from structlog.testing import capture_logs
 
+from bulk_invite.domain.admissions import Duplicate, ToSend
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.domain.events import Duplicate, ToSend
 from bulk_invite.domain.rows import Invitation, Position, Row
 from bulk_invite.domain.transitions import Disposition
 from bulk_invite.monitoring.tracing.setup import open_tracing

@@ -20,7 +20,7 @@ from bulk_invite.checkpoint.tables.encoding import decode_errors
 from bulk_invite.checkpoint.tables.gaps import Gap
 from bulk_invite.checkpoint.tables.schema import findings, invitations, log, runs, unsent_rows
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.domain.events import Failure, Overview, Owner, Problem, Record
+from bulk_invite.domain.records import Failure, Overview, Owner, Problem, Record
 from bulk_invite.domain.rows import Position
 from bulk_invite.domain.verdicts import State
 

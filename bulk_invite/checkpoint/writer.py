@@ -35,19 +35,11 @@ from bulk_invite.checkpoint.tables.schema import (
     runs,
     unsent_rows,
 )
+from bulk_invite.domain.admissions import Admission, Arrived, ToSend
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.domain.events import (
-    Admission,
-    Arrived,
-    Change,
-    Event,
-    Mark,
-    Owner,
-    PacingMemory,
-    Record,
-    ToSend,
-)
+from bulk_invite.domain.events import Event
 from bulk_invite.domain.findings import DoubtfulRow, SettledRow
+from bulk_invite.domain.records import Change, Mark, Owner, PacingMemory, Record
 from bulk_invite.domain.rows import Invitation, Position, Rejection
 from bulk_invite.domain.text_forms import TextForms
 

@@ -16,7 +16,7 @@ from bulk_invite.cli.options.command_options import with_settings
 from bulk_invite.cli.send import confirm
 from bulk_invite.domain.errors import EXIT_INTERRUPTED, EXIT_STOPPED, BulkInviteError, CheckpointError
 from bulk_invite.monitoring.health import Health
-from bulk_invite.runs.output.log_setup import configure_logs
+from bulk_invite.runs.output.logs import configure_logs
 from bulk_invite.runs.output.summary import Summary, show
 from bulk_invite.runs.settings.model import SEND_ONLY, SERVE, Settings
 from bulk_invite.runs.wiring.checkpoint import open_reader

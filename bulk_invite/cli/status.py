@@ -18,7 +18,7 @@ from bulk_invite.cli.options.command_options import with_settings
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.durations import parse_duration
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.domain.events import Overview, PacingMemory, Record
+from bulk_invite.domain.records import Overview, PacingMemory, Record
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output import logs
 from bulk_invite.runs.output.logs import escaped_json

@@ -24,8 +24,8 @@ from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.tracking.tally import Report, Tally
 from bulk_invite.delivery.tracking.tracked_row import Life
 from bulk_invite.delivery.worker_pool import Crew, InFlight
+from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.errors import BulkInviteError, CheckpointError, TooManyFailuresError
-from bulk_invite.domain.events import ToSend
 
 Opening = Callable[[], Awaitable[None]]
 """What has to succeed before the first row is read, such as learning who we are."""

@@ -16,7 +16,7 @@ import structlog
 from anyio.to_thread import run_sync
 
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
-from bulk_invite.domain.events import NO_CHANGE, Change, Record
+from bulk_invite.domain.records import NO_CHANGE, Change, Record
 
 _log = structlog.get_logger()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +23,7 @@ class Backoff:
         # 2**tries overflows a float long before a row has been tried that often; the cap comes first.
         ceiling = min(self.cap, self.base * 2.0 ** min(tries - 1, 60))
         return random() * ceiling
+
+
+UNREACHABLE: Final = Backoff(base=0.5, cap=30.0)
+"""For an endpoint or a database that is unreachable: it is found again within half a minute."""

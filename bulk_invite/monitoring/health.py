@@ -7,14 +7,30 @@ Whether it is alive is not decided here: that shows in somebody being there to a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from threading import Lock
+from typing import ClassVar
 
 import structlog
 
-from bulk_invite.monitoring.health_view import HealthView
-
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class HealthView:
+    """One moment, `at` in epoch seconds. reasons: why a part does not answer, by the part's name."""
+
+    NOT_ASKED: ClassVar[str] = "not asked yet"
+
+    ready: bool
+    reasons: Mapping[str, str]
+    at: float
+
+    @property
+    def told(self) -> Mapping[str, str]:
+        """Reasons of parts that were asked."""
+        return {part: reason for part, reason in self.reasons.items() if reason != self.NOT_ASKED}
 
 
 class Part:

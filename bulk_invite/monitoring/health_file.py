@@ -19,7 +19,7 @@ import structlog
 
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.errors import ControlError
-from bulk_invite.monitoring.health_view import HealthView
+from bulk_invite.monitoring.health import HealthView
 
 _log = structlog.get_logger()
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from bulk_invite.domain.admissions import Admission, ToSend
 from bulk_invite.domain.clock import utc_text
-from bulk_invite.domain.events import Admission, Answered, ToSend
+from bulk_invite.domain.events import Answered
 from bulk_invite.monitoring.status import Past, Point
 
 _MOST: Final = 480

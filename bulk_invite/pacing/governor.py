@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bulk_invite.domain.events import PacingMemory
+from bulk_invite.domain.records import PacingMemory
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.forecast import forecast
 from bulk_invite.pacing.parking import DailyLimits, Park, Parking, Permit, Why

@@ -12,7 +12,7 @@ import anyio
 import structlog
 
 from bulk_invite.domain.clock import Clock
-from bulk_invite.domain.events import PacingMemory
+from bulk_invite.domain.records import PacingMemory
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.parking import Park, Permit, Why

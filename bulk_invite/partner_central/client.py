@@ -20,8 +20,8 @@ from botocore.parsers import ResponseParserError
 from bulk_invite.domain.classify import CREDENTIALS_REFUSED, PROXY_UNREACHABLE, UNASKED, WITHHELD, classify
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.errors import SenderError
-from bulk_invite.domain.events import Owner
 from bulk_invite.domain.findings import Content, Page
+from bulk_invite.domain.records import Owner
 from bulk_invite.domain.sender_fault import Fault
 from bulk_invite.domain.verdicts import (
     Answer,

@@ -12,7 +12,7 @@ from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.domain.events import PacingMemory
+from bulk_invite.domain.records import PacingMemory
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.runs.output.progress import Progress
 

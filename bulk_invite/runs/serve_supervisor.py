@@ -13,6 +13,7 @@ import structlog
 
 from bulk_invite.checkpoint.recent_writes import Recollection
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
+from bulk_invite.domain.backoff import UNREACHABLE
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.errors import (
     BulkInviteError,
@@ -24,14 +25,13 @@ from bulk_invite.domain.errors import (
 )
 from bulk_invite.monitoring.health import Health, Part
 from bulk_invite.runs.live_status.watchers import Oversight
-from bulk_invite.runs.output.log_setup import configure_logs
+from bulk_invite.runs.output.logs import configure_logs
 from bulk_invite.runs.serve_session import Session
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.open_files import make_room
 from bulk_invite.runs.wiring.pacing import limits_of
 from bulk_invite.runs.wiring.signals import break_off_for_sure
 from bulk_invite.runs.wiring.validator import make_validator
-from bulk_invite.runs.wiring.waits import UNREACHABLE
 from bulk_invite.sources.pipe import Pipe
 
 _log = structlog.get_logger()

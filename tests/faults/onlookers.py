@@ -13,20 +13,12 @@ from typing import TypeVar, TypeVarTuple
 import anyio
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.domain.admissions import Admission, Arrived
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.domain.events import (
-    Admission,
-    Answered,
-    Arrived,
-    Change,
-    Event,
-    Mark,
-    PacingMemory,
-    Record,
-    Sent,
-)
+from bulk_invite.domain.events import Answered, Event, Sent
 from bulk_invite.domain.findings import DoubtfulRow, SettledRow
+from bulk_invite.domain.records import Change, Mark, PacingMemory, Record
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row, RowError
 from bulk_invite.domain.verdicts import Answer, State
 from faults.line import Line

@@ -30,7 +30,7 @@ from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.clock import Clock
 from bulk_invite.domain.denials import PermissionGuard
 from bulk_invite.domain.errors import BulkInviteError, CheckpointError
-from bulk_invite.domain.events import Owner
+from bulk_invite.domain.records import Owner
 from bulk_invite.domain.rows import Invitation, Position, Row
 from bulk_invite.pacing.governor import Governor, Limits
 from bulk_invite.pacing.pacer import Pacer

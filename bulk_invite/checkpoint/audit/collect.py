@@ -15,7 +15,7 @@ from bulk_invite.checkpoint.audit.result import Group, LookUps, Open, Proof
 from bulk_invite.checkpoint.tables import gaps, pacing_memory, problems
 from bulk_invite.checkpoint.tables.problems import OTHER, RowKeys
 from bulk_invite.checkpoint.tables.schema import VERSION, findings, invitations, log, unsent_rows
-from bulk_invite.domain.events import Owner
+from bulk_invite.domain.records import Owner
 from bulk_invite.domain.verdicts import State
 
 _MOST_GROUPS: Final = 100

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bulk_invite.checkpoint.audit.invariants import Figures, Line, lines
-from bulk_invite.domain.events import Failure, Owner, PacingMemory, Problem
+from bulk_invite.domain.records import Failure, Owner, PacingMemory, Problem
 from bulk_invite.domain.verdicts import State
 
 UNANSWERED: Final = "unanswered"

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, insert, select
 from bulk_invite.checkpoint.storage.last_transaction import Origin
 from bulk_invite.checkpoint.tables.schema import VERSION, about, metadata
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.domain.events import Owner
+from bulk_invite.domain.records import Owner
 
 RESTORE: Final = "Restore it from a copy; starting over with an empty one would send again."
 

@@ -28,7 +28,7 @@ from bulk_invite.checkpoint.storage.sqlite import SqliteFile
 from bulk_invite.checkpoint.storage.watchdog import Watchdog
 from bulk_invite.checkpoint.tables.schema import about, metadata
 from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError
-from bulk_invite.domain.events import Owner
+from bulk_invite.domain.records import Owner
 
 _PAGE: Final = 1000
 """Rows copied at a time."""

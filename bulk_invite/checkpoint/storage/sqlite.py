@@ -30,7 +30,7 @@ from bulk_invite.checkpoint.storage.sqlite_checks import (
     require_writable,
 )
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.domain.events import Owner
+from bulk_invite.domain.records import Owner
 
 _log = structlog.get_logger()
 

@@ -12,8 +12,8 @@ from bulk_invite.checkpoint.tables.encoding import decode_errors, encode_errors
 from bulk_invite.checkpoint.tables.gaps import Suspicion
 from bulk_invite.checkpoint.tables.noted_rows import Known, note_invitations, note_unsent, row_of
 from bulk_invite.checkpoint.tables.schema import invitations, unsent_rows
+from bulk_invite.domain.admissions import Admission, AlreadySettled, Duplicate, SeenAgain, ToSend
 from bulk_invite.domain.classify import NOES
-from bulk_invite.domain.events import Admission, AlreadySettled, Duplicate, SeenAgain, ToSend
 from bulk_invite.domain.findings import MAY_BE_MISSING
 from bulk_invite.domain.rows import Invitation, Position, Rejection, RowError
 from bulk_invite.domain.verdicts import State

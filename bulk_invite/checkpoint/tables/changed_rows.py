@@ -27,7 +27,7 @@ from sqlalchemy import (
 from bulk_invite.checkpoint.tables import indexes
 from bulk_invite.checkpoint.tables.encoding import decode_errors
 from bulk_invite.checkpoint.tables.schema import invitations, unsent_rows
-from bulk_invite.domain.events import Change, Record
+from bulk_invite.domain.records import Change, Record
 from bulk_invite.domain.rows import Position
 from bulk_invite.domain.verdicts import State
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, delete, or_, selec
 from bulk_invite.checkpoint.tables.batch_sql import CHANGE, field_for, insert_each, parameters
 from bulk_invite.checkpoint.tables.encoding import encode_errors
 from bulk_invite.checkpoint.tables.schema import invitations, unsent_rows
-from bulk_invite.domain.events import Admission, Duplicate, SeenAgain
+from bulk_invite.domain.admissions import Admission, Duplicate, SeenAgain
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
 from bulk_invite.domain.verdicts import State
 

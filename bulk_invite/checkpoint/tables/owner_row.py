@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, insert, update
 
 from bulk_invite.checkpoint.tables.schema import about
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.domain.events import Owner
+from bulk_invite.domain.records import Owner
 
 
 def merged(known: Mapping[str, str], owner: Owner, name: str) -> Owner | None:

@@ -11,8 +11,9 @@ from sqlalchemy import Column, ColumnElement, Connection, Select, case, delete, 
 
 from bulk_invite.checkpoint.tables import gaps
 from bulk_invite.checkpoint.tables.schema import log, pacing
-from bulk_invite.domain.events import NOT_SENT, WITHOUT_CALL, PacingMemory
+from bulk_invite.domain.events import NOT_SENT, WITHOUT_CALL
 from bulk_invite.domain.findings import LATE
+from bulk_invite.domain.records import PacingMemory
 
 THROTTLED: Final = "throttled"
 

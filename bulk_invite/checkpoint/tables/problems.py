@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from bulk_invite.checkpoint.tables.encoding import decode_errors
 from bulk_invite.checkpoint.tables.schema import invitations, runs, unsent_rows
-from bulk_invite.domain.events import Failure, Problem
+from bulk_invite.domain.records import Failure, Problem
 from bulk_invite.domain.rows import Position
 from bulk_invite.domain.verdicts import State
 

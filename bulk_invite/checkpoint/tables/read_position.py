@@ -14,7 +14,8 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, s
 
 from bulk_invite.checkpoint.tables import indexes
 from bulk_invite.checkpoint.tables.schema import invitations, marks, unsent_rows, watermarks
-from bulk_invite.domain.events import Arrived, Mark
+from bulk_invite.domain.admissions import Arrived
+from bulk_invite.domain.records import Mark
 from bulk_invite.domain.rows import Position
 from bulk_invite.domain.verdicts import State
 

@@ -7,7 +7,7 @@ from typing import Any
 from bulk_invite.checkpoint.audit.invariants import Line
 from bulk_invite.checkpoint.audit.result import Bucket, Course, Group, Open, Proof
 from bulk_invite.domain.clock import utc_text
-from bulk_invite.domain.events import Failure, PacingMemory, Problem
+from bulk_invite.domain.records import Failure, PacingMemory, Problem
 from bulk_invite.domain.remedies import mend_of
 from bulk_invite.domain.verdicts import State
 

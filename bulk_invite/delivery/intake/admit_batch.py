@@ -8,7 +8,8 @@ from typing import Final, Protocol
 from bulk_invite.delivery.sending.full_engagements import Engagements
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.tally import Report
-from bulk_invite.domain.events import AlreadySettled, Arrived, Mark, ToSend
+from bulk_invite.domain.admissions import AlreadySettled, Arrived, ToSend
+from bulk_invite.domain.records import Mark
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
 from bulk_invite.domain.verdicts import State
 

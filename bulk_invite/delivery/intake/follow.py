@@ -16,7 +16,7 @@ from anyio.to_thread import run_sync
 from bulk_invite.delivery.intake.admit_batch import BATCH_BYTES, BATCH_ROWS, Admitter, HandOver
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
-from bulk_invite.domain.events import Mark
+from bulk_invite.domain.records import Mark
 from bulk_invite.domain.rows import Row
 
 

@@ -26,10 +26,10 @@ from bulk_invite.delivery.tracking.retry_later import Aside
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.tracking.tally import Report
 from bulk_invite.delivery.tracking.tracked_row import Life
+from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.classify import classify, is_counted, signal
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.denials import PermissionGuard
-from bulk_invite.domain.events import ToSend
 from bulk_invite.domain.transitions import Disposition, Next, reason_to_stop
 from bulk_invite.domain.verdicts import (
     Answer,

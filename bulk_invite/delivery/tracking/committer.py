@@ -17,9 +17,11 @@ from anyio import to_thread
 
 from bulk_invite.delivery.tracking.batch import Batch
 from bulk_invite.delivery.tracking.observers import Observer, Observers
+from bulk_invite.domain.admissions import Admission, Arrived
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.domain.events import Admission, Arrived, Change, Event, Mark, PacingMemory, Record
+from bulk_invite.domain.events import Event
 from bulk_invite.domain.findings import DoubtfulRow, SettledRow
+from bulk_invite.domain.records import Change, Mark, PacingMemory, Record
 from bulk_invite.domain.rows import Invitation, Position, Rejection
 
 _INTERVAL: Final = 0.01

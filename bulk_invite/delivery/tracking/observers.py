@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from bulk_invite.domain.events import Admission, Answered, ToSend
+from bulk_invite.domain.admissions import Admission, ToSend
+from bulk_invite.domain.events import Answered
 
 
 class Observer(Protocol):

@@ -9,15 +9,8 @@ from typing import Protocol, assert_never
 import structlog
 
 from bulk_invite.delivery.tracking.observers import Observer, Observers
-from bulk_invite.domain.events import (
-    Admission,
-    AlreadySettled,
-    Answered,
-    Arrived,
-    Duplicate,
-    SeenAgain,
-    ToSend,
-)
+from bulk_invite.domain.admissions import Admission, AlreadySettled, Arrived, Duplicate, SeenAgain, ToSend
+from bulk_invite.domain.events import Answered
 from bulk_invite.domain.rows import Position, Rejection, Row, RowError
 from bulk_invite.domain.verdicts import State
 

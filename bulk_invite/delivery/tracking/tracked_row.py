@@ -11,8 +11,9 @@ import anyio
 
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.tally import Report
+from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.classify import ID_OF_ANOTHER, NOES, is_unfamiliar
-from bulk_invite.domain.events import NOT_SENT, Answered, Sent, ToSend
+from bulk_invite.domain.events import NOT_SENT, Answered, Sent
 from bulk_invite.domain.findings import MAY_BE_MISSING, DoubtfulRow, Finding, may_have_left_by
 from bulk_invite.domain.transitions import Disposition, Next
 from bulk_invite.domain.unfamiliar import Strange

@@ -16,7 +16,8 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from bulk_invite.domain.events import Admission, Answered, Duplicate, ToSend
+from bulk_invite.domain.admissions import Admission, Duplicate, ToSend
+from bulk_invite.domain.events import Answered
 from bulk_invite.domain.rows import Rejection
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.metrics.gauges import Moment

@@ -16,7 +16,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, Status, StatusCode
 
-from bulk_invite.domain.events import Admission, Answered, ToSend
+from bulk_invite.domain.admissions import Admission, ToSend
+from bulk_invite.domain.events import Answered
 from bulk_invite.domain.rows import Invitation
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.tracing.otlp_exporter import Delivery

@@ -12,7 +12,7 @@ from typing import Final
 import anyio
 
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.domain.events import Failure, Owner, Problem
+from bulk_invite.domain.records import Failure, Owner, Problem
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.checkpoint import open_reader

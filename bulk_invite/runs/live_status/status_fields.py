@@ -10,10 +10,10 @@ import anyio
 
 from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.clock import utc_text
-from bulk_invite.domain.events import Failure, Problem
+from bulk_invite.domain.records import Failure, Problem
 from bulk_invite.domain.remedies import mend_of
 from bulk_invite.domain.verdicts import State
-from bulk_invite.monitoring.health_view import HealthView
+from bulk_invite.monitoring.health import HealthView
 from bulk_invite.monitoring.status import FailureStatus, ProblemStatus, RunState, RunStatus
 from bulk_invite.pacing.pacer import PacingView
 from bulk_invite.runs.live_status.checkpoint_view import Seen

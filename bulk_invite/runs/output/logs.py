@@ -17,9 +17,22 @@ from structlog.typing import EventDict, Processor
 
 from bulk_invite.domain.urls import origins_only
 from bulk_invite.runs.output.log_file import LogFile
+from bulk_invite.runs.settings.model import Settings
 
 _BEYOND_ASCII: Final = re.compile(r"[^\0-~]")
 _SDK: Final = ("aiobotocore", "botocore")
+_open: list[LogFile] = []
+
+
+def configure_logs(settings: Settings) -> None:
+    """Begin the log, or go on with it as it is configured by now. Raises ControlError."""
+    file = None
+    if settings.log_file is not None:
+        file = LogFile(settings.log_file, settings.log_file_size, settings.log_files)
+    configure(settings.log_format, settings.log_level, file)
+    for each in _open:
+        each.close()
+    _open[:] = [] if file is None else [file]
 
 
 def configure(

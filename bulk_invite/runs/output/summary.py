@@ -13,7 +13,7 @@ from rich.table import Table
 
 from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.clock import utc_text
-from bulk_invite.domain.events import Overview
+from bulk_invite.domain.records import Overview
 from bulk_invite.domain.verdicts import State
 from bulk_invite.pacing.forecast import Forecast
 from bulk_invite.runs.output.logs import escaped, escaped_json

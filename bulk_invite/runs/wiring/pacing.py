@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from bulk_invite.domain.clock import Clock
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.domain.events import PacingMemory
+from bulk_invite.domain.records import PacingMemory
 from bulk_invite.pacing.forecast import Forecast, forecast
 from bulk_invite.pacing.governor import Governor, Limits
 from bulk_invite.pacing.parking import DailyLimits

@@ -16,14 +16,13 @@ from bulk_invite.delivery.lookup.queries import Finder, Reads
 from bulk_invite.delivery.sending.permits import Waits
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.worker_pool import MOST
-from bulk_invite.domain.backoff import Backoff
+from bulk_invite.domain.backoff import UNREACHABLE, Backoff
 from bulk_invite.domain.clock import Clock
 from bulk_invite.domain.errors import CheckpointHeldError
 from bulk_invite.domain.urls import origin
 from bulk_invite.domain.verdicts import Unreachable
 from bulk_invite.partner_central import Connection, PartnerCentral, connect
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.wiring.waits import UNREACHABLE
 
 _log = structlog.get_logger()
 

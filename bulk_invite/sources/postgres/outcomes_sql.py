@@ -11,7 +11,7 @@ import psycopg
 from psycopg import errors, sql
 
 from bulk_invite.domain.errors import SourceError
-from bulk_invite.domain.events import Record
+from bulk_invite.domain.records import Record
 from bulk_invite.libpq import is_passing, said
 from bulk_invite.sources.postgres.connection import refusal
 

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.errors import SourceError, UsageError
-from bulk_invite.domain.events import Record
+from bulk_invite.domain.records import Record
 from bulk_invite.libpq import check_address
 from bulk_invite.sources.postgres.columns import of_table
 from bulk_invite.sources.postgres.connection import cancelled_by, connect, connect_to_write, refusal
