@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent.parent))
+    _TESTS = Path(__file__).parents[1]
+    sys.path[:0] = [str(_TESTS / "support"), str(_TESTS)]
 
 from fork_server import prepare, run_and_leave
 

@@ -1,6 +1,6 @@
 """Whole campaigns in virtual time: the real parts, crash after crash, everything drawn from one seed.
 
-The same seed gives the same log. `python tests/simulate.py SEED` runs one and shows it.
+The same seed gives the same log. `python tests/support/simulate.py SEED` runs one and shows it.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ class _Line:
     @classmethod
     def of(cls, outcome: Outcome) -> _Line:
         found = outcome.judgement
-        again = f"python tests/simulate.py {outcome.seed}"
+        again = f"python tests/support/simulate.py {outcome.seed}"
         problems = tuple(f"seed {outcome.seed}: {each} ({again})" for each in outcome.problems)
         deaths = sum(end != "finished" for end in outcome.ends)
         return cls(deaths, len(found.lost), len(found.twice), found.repeated, outcome.allowed, problems)

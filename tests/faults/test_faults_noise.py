@@ -1,0 +1,16 @@
+"""A damaged checkpoint is noticed and nothing is sent, or the damage was harmless."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from faults import noise
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_invites_nobody_twice_and_forgets_nobody(tmp_path: Path) -> None:
+    tried = noise.campaign(1, tmp_path, seed=1)
+    assert len(tried) == len(noise.DAMAGES)
+    assert [line for line in tried if not line.clean] == []

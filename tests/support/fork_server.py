@@ -1,0 +1,142 @@
+"""Starts the command again and again, by fork: what its imports cost is spent once.
+
+A program of its own, with a single thread. A message on its socket is a run to start and comes with the three
+streams of that run; the answer is the process id. A run is started as an orphan, so that it becomes the child
+of who asked (see `forked`). When the socket ends, so does this, but none of the runs.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from faults.under_watch import listen
+
+from bulk_invite.__main__ import main
+from bulk_invite.partner_central.connection import SERVICE, STS, loader
+from bulk_invite.validation.service_model import FOLDER
+
+IMPORTED: Final = (
+    "aioboto3",
+    "anyio._backends._asyncio",
+    "bulk_invite.cli.app",
+    "bulk_invite.runs.send",
+    "botocore.retryhandler",
+    "email.parser",
+    "encodings.idna",
+    "typer._adapters",
+    "uvloop",
+)
+"""What a run imports sooner or later."""
+
+_LARGEST: Final = 1 << 17
+
+
+_OFTEN: Final = ("send", "serve", "status", "validate")
+
+
+def prepare(*more: str) -> None:
+    """Spend once what every run spends before it does anything of its own."""
+    for name in (*IMPORTED, *more):
+        importlib.import_module(name)
+    group: Any = importlib.import_module("bulk_invite.cli.app").command
+    for name in _OFTEN:
+        for parameter in group.commands[name].params:
+            parameter.get_runtime_param()
+    _read_models()
+    gc.freeze()
+
+
+def _read_models() -> None:
+    """What botocore reads for a client, and keeps with the loader."""
+    models = loader(FOLDER)
+    for service in (SERVICE, STS):
+        for kind in ("service-2", "endpoint-rule-set-1"):
+            models.load_service_model(service, kind)
+    for name in ("endpoints", "partitions", "sdk-default-configuration", "_retry"):
+        models.load_data(name)
+
+
+def run_and_leave() -> None:
+    """Run the command and end as it does, except that the interpreter is not taken apart.
+
+    That would touch, and by that copy, nearly all of the memory that a run shares with who started it.
+    """
+    try:
+        main()
+        code = 0
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        code = end.code or 0
+    gc.collect()  # what was left lying about complains now
+    threading._shutdown()  # type: ignore[attr-defined]  # the steps of the interpreter's own end
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _started() -> int | None:
+    """The id of a new orphan; None in the orphan itself."""
+    told, tells = os.pipe()
+    if parent := os.fork():
+        os.close(tells)
+        with os.fdopen(told) as answer:
+            os.waitpid(parent, 0)
+            return int(answer.read())
+    if pid := os.fork():
+        os.write(tells, str(pid).encode())
+        os._exit(0)
+    os.close(told)
+    os.close(tells)
+    return None
+
+
+def _become(run: dict[str, Any], streams: list[int], watcher: list[int]) -> None:
+    os.chdir(run["cwd"])
+    os.environ.clear()
+    os.environ.update(run["env"])
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    sys.argv = run["argv"]
+    for number in watcher:
+        with socket.socket(fileno=number) as supervisor:
+            listener = listen()
+            socket.send_fds(supervisor, [b"\0"], [listener])
+            os.close(listener)
+
+
+def _serve(asks: socket.socket) -> None:
+    """Start what is asked for; returns in the runs only."""
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(asks, _LARGEST, 4)
+        if not message:
+            sys.exit(0)
+        pid = _started()
+        if pid is None:
+            asks.close()
+            _become(json.loads(message), descriptors[:3], descriptors[3:])
+        for descriptor in descriptors[:3] if pid is None else descriptors:
+            os.close(descriptor)
+        if pid is None:
+            return
+        asks.send(str(pid).encode())
+
+
+if __name__ == "__main__":
+    prepare("bulk_invite.runs.serve_supervisor", "bulk_invite.runs.reconcile", "psycopg")
+    with socket.socket(fileno=int(sys.argv[1])) as _asks:
+        _serve(_asks)
+    run_and_leave()
