@@ -20,7 +20,7 @@ from typing import Any, Final
 import aioboto3
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError
-from botocore.loaders import Loader, create_loader
+from botocore.loaders import Loader, create_loader, instance_cache
 from botocore.utils import get_environ_proxies
 
 from bulk_invite.domain.errors import BulkInviteError
@@ -214,6 +214,7 @@ def loader(folder: Path, data_path: str | None = None) -> Loader:
 class _Loader(Loader):  # type: ignore[misc]  # botocore has no types
     """Takes each folder for a service: a look into some four hundred of them takes long at a start."""
 
+    @instance_cache  # type: ignore[untyped-decorator]  # likewise
     def list_available_services(self, type_name: str) -> list[str]:
         del type_name
         folders = (Path(path) for path in self.search_paths)

@@ -51,8 +51,8 @@ def prepare(*more: str) -> None:
     for name in (*IMPORTED, *more):
         importlib.import_module(name)
     group: Any = importlib.import_module("bulk_invite.cli.app").command
-    for name in _OFTEN:
-        for parameter in group.commands[name].params:
+    for command in (group, *(group.commands[name] for name in _OFTEN)):
+        for parameter in command.params:
             parameter.get_runtime_param()
     _read_models()
     gc.freeze()
@@ -60,7 +60,7 @@ def prepare(*more: str) -> None:
 
 def _read_models() -> None:
     """What botocore reads for a client, and keeps with the loader."""
-    models = loader(FOLDER)
+    models = loader(FOLDER, None)  # called as a run calls it: it keeps a loader for each way of calling
     for service in (SERVICE, STS):
         for kind in ("service-2", "endpoint-rule-set-1"):
             models.load_service_model(service, kind)
