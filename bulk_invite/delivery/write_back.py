@@ -8,7 +8,7 @@ or be written to twice, and memory does not grow with it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 import anyio
@@ -36,16 +36,11 @@ _COUNTED: Final = 20
 """Pages counted, at most, of what is left: to count millions takes longer than anybody waits."""
 
 
-class Changes(Protocol):
-    """The flow's view of the checkpoint."""
+Changes = Callable[[str, Change, int], Awaitable[tuple[Change, list[Record]]]]
+"""So many rows of a source (this campaign) that were changed after a change, oldest change first.
 
-    async def changes(self, source: str, after: Change, limit: int) -> tuple[Change, list[Record]]:
-        """Rows of a source (this campaign) that were changed after a change, oldest change first.
-
-        They are as they are now; the change is the one up to which they are complete, `after` when nothing is
-        new.
-        """
-        ...
+They are as they are now; the change is the one up to which they are complete, the same when nothing is new.
+"""
 
 
 class OutcomeWriter(Protocol):
@@ -140,7 +135,7 @@ class WriteBack:
     async def _catch_up(self, target: Target, stop: Callable[[], bool]) -> bool:
         """Whether everything is written; else `stop()` came first."""
         while not stop():
-            reached, records = await self._changes.changes(target.source, target.reached, _PAGE)
+            reached, records = await self._changes(target.source, target.reached, _PAGE)
             if reached == target.reached:
                 return True
             if records and not await run_sync(target.writer.write, records, stop):
@@ -153,7 +148,7 @@ class WriteBack:
         rows, reached = 0, target.reached
         for _ in range(_COUNTED):
             after = reached
-            reached, records = await self._changes.changes(target.source, after, _PAGE)
+            reached, records = await self._changes(target.source, after, _PAGE)
             if reached == after:
                 return rows, True
             rows += len(records)

@@ -68,7 +68,7 @@ async def _settle(
     async with connected(settings, stop) as partner_central:
         if partner_central is None:
             return
-        look_up = make_look_up(settings, partner_central, _Known(writer), clock)
+        look_up = make_look_up(settings, partner_central, partial(_rows_of, writer), clock)
         reconciliation = Reconciliation(look_up, writer, stop, clock.wall, states)
         with stop.until_drain():
             await claim(writer, partner_central, endpoint_of(settings))
@@ -89,14 +89,10 @@ async def _settle(
         await reconciliation.settle_later()
 
 
-class _Known:
-    """The checkpoint as a look-up asks it."""
-
-    def __init__(self, writer: CheckpointWriter) -> None:
-        self._writer = writer
-
-    async def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
-        return await run_sync(self._writer.rows_of, engagements)
+async def _rows_of(
+    writer: CheckpointWriter, engagements: Sequence[str]
+) -> tuple[list[DoubtfulRow], list[SettledRow]]:
+    return await run_sync(writer.rows_of, engagements)
 
 
 def _bodies(

@@ -45,9 +45,12 @@ class Memory:
             memory = self._now()
             moved = last is None or (memory.parked, memory.next_call) != (last.parked, last.next_call)
             if last is None or moved or abs(memory.at - last.at) >= _EVERY:
-                await self._committer.remember(memory)
+                await self._write(memory)
                 last = memory
             await anyio.sleep(1.0)
+
+    async def _write(self, memory: PacingMemory) -> None:
+        await self._committer.ask(lambda journal: journal.remember(memory))
 
     async def keep_last(self, stop: StopSwitch) -> None:
         """Write once more, when nobody else writes any more.

@@ -215,7 +215,7 @@ class Run:
             progress = self._progress(lasting, report.tally)
             monitor.watch(settings, Round(report.tally, progress, lasting.pacer))
             memory = Memory(lasting.pacer, progress, committer, writer)
-            write_back = WriteBack(committer, self._outcomes, self._stop)
+            write_back = WriteBack(committer.changes, self._outcomes, self._stop)
             opening = partial(self._open, lasting, memory, write_back)
             announce = partial(progress.announce, limits_of(settings).rate)
             watch = partial(watch_health, self._health, self._sources, deliverer, committer, self._is_claimed)

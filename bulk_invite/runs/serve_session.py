@@ -163,7 +163,7 @@ class Session:
         progress = self._progress(lasting, report.tally)
         oversight.monitor.watch(settings, Round(report.tally, progress, lasting.pacer))
         memory = Memory(lasting.pacer, progress, committer, lasting.writer)
-        write_back = WriteBack(committer, self._outcomes, stop)
+        write_back = WriteBack(committer.changes, self._outcomes, stop)
         opening = partial(self._open, lasting, memory, write_back)
         is_trusted = partial(self._is_trusted, report.tally)
         watch = partial(watch_health, self._health, sources, deliverer, committer, is_trusted)

@@ -78,7 +78,7 @@ class Desk:
     def __post_init__(self) -> None:
         reads = Reads(self.finder, Backoff(0.2, 20.0), lambda: 0.5)
         self.look_up = LookUp(
-            reads, self.known, settling_time=SETTLING, clock=lambda: EPOCH + anyio.current_time()
+            reads, self.known.rows_of, settling_time=SETTLING, clock=lambda: EPOCH + anyio.current_time()
         )
 
     async def find(self, row: DoubtfulRow) -> None:

@@ -32,7 +32,7 @@ class Around:
         self.stop = StopSwitch()
         self.tables = {source: MemoryTable(f"table of {source}") for source in ("rows", *more)}
         self.write_back = WriteBack(
-            self.changes,
+            self.changes.page,
             [Target(*each) for each in self.tables.items()],
             self.stop,
             clock=lambda: HASTE * time.monotonic(),
@@ -85,7 +85,7 @@ async def test_before_the_checkpoint_is_ours_nothing_is_written() -> None:
 
 
 async def test_nothing_to_write_to_is_nothing_to_do() -> None:
-    write_back = WriteBack(MemoryChanges(), [], StopSwitch())
+    write_back = WriteBack(MemoryChanges().page, [], StopSwitch())
     write_back.begin()
     await write_back.run()
     await write_back.finish()

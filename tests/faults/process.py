@@ -60,7 +60,7 @@ async def _keep(pacer: Pacer, committer: Committer) -> None:
     """Write the pacing down, far more seldom than the program does: most days here go by in parks."""
     while True:
         await anyio.sleep(600.0)
-        await committer.remember(pacer.memory())
+        await committer.ask(lambda journal: journal.remember(pacer.memory()))
 
 
 @dataclass(slots=True)
@@ -156,7 +156,7 @@ class Run:
 
     def _deliverer(self, parts: _Parts, clock: Clock, random: Callable[[], float]) -> Deliverer:
         reads = Reads(parts.line, _WAITS.doubtful, random)
-        look_up = LookUp(reads, parts.committer, settling_time=SETTLING, clock=clock.steady)
+        look_up = LookUp(reads, parts.committer.rows_of, settling_time=SETTLING, clock=clock.steady)
         return Deliverer(
             parts.line,
             parts.committer,

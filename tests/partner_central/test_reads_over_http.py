@@ -263,7 +263,7 @@ async def test_every_row_finds_its_own_invitation_through_throttles_and_faults(t
     with emulator(ledger=ledger, faults=faults, faults_on_reads=True, retry_after=0.01) as server:
         async with connect(connection(server.url)) as finder:
             reads = Reads(finder, Backoff(0.01, 0.05), lambda: 0.5)
-            look_up = LookUp(reads, KnownRows(wanted), settling_time=1.0, clock=time.time)
+            look_up = LookUp(reads, KnownRows(wanted).rows_of, settling_time=1.0, clock=time.time)
             findings = await look_up.find_all(wanted)
         assert sum(call["fault"] is not None for call in server.reads()) > 2
     found = [each.invitation.invitation_id for each in findings if isinstance(each, Found)]

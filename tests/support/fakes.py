@@ -527,7 +527,7 @@ class MemoryChanges:
     def states(self, source: str = "rows") -> dict[str, State]:
         return {key: record.state for (of, key), (_, record) in self._rows.items() if of == source}
 
-    async def changes(self, source: str, after: Change, limit: int) -> tuple[Change, list[Record]]:
+    async def page(self, source: str, after: Change, limit: int) -> tuple[Change, list[Record]]:
         self.pages.append((source, after))
         await anyio.lowlevel.checkpoint()
         newer = sorted(

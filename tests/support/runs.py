@@ -111,7 +111,10 @@ class Run:
     def _look_up(self, committer: Committer, now: Callable[[], float]) -> LookUp:
         reads = Reads(self.sender, WAITS.doubtful, lambda: 0.5)
         return LookUp(
-            reads, committer, settling_time=self.settling_time, clock=lambda: EPOCH + now() + self.ahead
+            reads,
+            committer.rows_of,
+            settling_time=self.settling_time,
+            clock=lambda: EPOCH + now() + self.ahead,
         )
 
     async def fails(self, kind: type[BulkInviteError]) -> Run:

@@ -74,7 +74,8 @@ class Following:
 
     async def run(self, hand_over: HandOver) -> None:
         """Read until the round is over, the run drains or the source ends."""
-        mark = await self._committer.mark(self._source.name)
+        name, campaign = self._source.name, self._committer.campaign
+        mark = await self._committer.ask(lambda journal: journal.mark(name, campaign))
         if mark is not None and self._source.has_keys:
             await self._take_up(hand_over)
         batches = self._source.follow(BATCH_ROWS, BATCH_BYTES, self._ends, mark=mark)
@@ -107,7 +108,7 @@ class Following:
     async def _take_up(self, hand_over: HandOver) -> None:
         """What earlier runs have left open, by its keys."""
         last = ""
-        while keys := await self._committer.open_keys(self._source.name, last, BATCH_ROWS, to_send=True):
+        while keys := await self._keys_to_send(last):
             if self._stop.draining:
                 return
             keyed = cast("Keyed", self._source)
@@ -115,6 +116,12 @@ class Following:
             if rows:
                 await self._admitter.let_in(rows, hand_over, follows=True)
             last = keys[-1]
+
+    async def _keys_to_send(self, after: str) -> list[str]:
+        name, campaign = self._source.name, self._committer.campaign
+        return await self._committer.ask(
+            lambda journal: journal.open_keys(name, campaign, after, BATCH_ROWS, to_send=True)
+        )
 
     def _draining(self) -> bool:
         return self._stop.draining

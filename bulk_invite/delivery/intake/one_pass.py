@@ -16,6 +16,7 @@ from anyio import to_thread
 from bulk_invite.delivery.intake.admit_batch import BATCH_BYTES, BATCH_ROWS, Admitter, HandOver
 from bulk_invite.delivery.tracking.committer import Committer, InThread
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
+from bulk_invite.domain.admissions import Arrived
 from bulk_invite.domain.rows import Row
 
 
@@ -62,6 +63,7 @@ class Intake:
         self._sources = sources
         self._admitter = admitter
         self._committer = committer
+        self._ask = committer.ask
         self._stop = stop
         self._remaining = limit
         self._in_thread = in_thread
@@ -86,25 +88,33 @@ class Intake:
             while self._remaining != 0 and (batch := await self._in_thread(next, batches, None)):
                 await self._take_in_batch(batch, hand_over, marks=source.has_keys)
         if self._remaining is None and not self._stop.draining:
-            await self._committer.end_source(source.name)
+            await self._ask(lambda journal: journal.end_source(source.name, self._committer.campaign))
 
     async def _taken_up(self, source: KeyedSource, hand_over: HandOver) -> str | None:
         """The key after which a reading that was broken off goes on; before that, what it has left open."""
-        after = await self._committer.watermark(source.name)
+        after = await self._ask(lambda journal: journal.watermark(source.name, self._committer.campaign))
         if after is None:
             return None
         last = ""
-        while arrived := await self._committer.arrived(source.name, last, BATCH_ROWS):
+        while arrived := await self._arrived(source.name, last):
             self._admitter.arrived(arrived)
             last = arrived[-1].position.key
         last = ""
-        while keys := await self._committer.open_keys(source.name, last, BATCH_ROWS):
+        while keys := await self._open_keys(source.name, last):
             if self._remaining == 0 or self._stop.draining:
                 break
             rows = await self._in_thread(source.rows, keys, self._drains)
             await self._take_in_batch(rows, hand_over, marks=False)
             last = keys[-1]
         return after
+
+    async def _arrived(self, source: str, after: str) -> list[Arrived]:
+        campaign = self._committer.campaign
+        return await self._ask(lambda journal: journal.arrived(source, campaign, after, BATCH_ROWS))
+
+    async def _open_keys(self, source: str, after: str) -> list[str]:
+        campaign = self._committer.campaign
+        return await self._ask(lambda journal: journal.open_keys(source, campaign, after, BATCH_ROWS))
 
     async def _take_in_batch(self, batch: Sequence[Row], hand_over: HandOver, *, marks: bool) -> None:
         """Validate and look up a batch; with a limit, never more rows at a time than may still be sent.

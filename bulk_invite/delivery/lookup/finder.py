@@ -6,8 +6,8 @@ follows from that is decided in `matching`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final
 
 import anyio
 
@@ -18,15 +18,11 @@ from bulk_invite.domain.matching import Times, alone, candidates, conclude, enga
 ENGAGEMENTS_AT_ONCE: Final = 10
 """The most that one list may be asked for (the service model)."""
 
+Known = Callable[[Sequence[str]], Awaitable[tuple[list[DoubtfulRow], list[SettledRow]]]]
+"""What the checkpoint has of some engagements: rows in doubt, and rows with an invitation."""
 
 _FAILURES: Final = 3
 """Questions in a row that were given up, after which the others are not asked: the service is to blame."""
-
-
-class Known(Protocol):
-    """What the checkpoint has of some engagements."""
-
-    async def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]: ...
 
 
 class LookUp:
@@ -90,10 +86,10 @@ class LookUp:
         now = self._clock()  # what comes after this moment need not be in the lists
         listing = await self._reads.listed(engagements)
         times = Times(now, 0.0 if listing.date is None else self._clock() - listing.date)
-        _, settled = await self._known.rows_of(engagements)
+        _, settled = await self._known(engagements)
         contents = await self._contents(rows, listing.invitations, settled, times)
         # Asked again, and last: by now another row may have turned out to be one of them.
-        doubtful, settled = await self._known.rows_of(engagements)
+        doubtful, settled = await self._known(engagements)
         return alone(
             rows,
             [self._conclusion(row, listing.invitations, contents, doubtful, settled, times) for row in rows],

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final, Protocol, TypeVar, TypeVarTuple, Unpack
 
 import anyio
@@ -32,7 +31,7 @@ ten milliseconds share one fsync, which costs a call less than a tenth of a roun
 _GONE: Final = "The program ended before it could write to the checkpoint."
 
 
-_Written = TypeVar("_Written")
+_Answer = TypeVar("_Answer")
 _Arguments = TypeVarTuple("_Arguments")
 
 
@@ -41,11 +40,11 @@ class InThread(Protocol):
 
     async def __call__(
         self,
-        call: Callable[[Unpack[_Arguments]], _Written],
+        call: Callable[[Unpack[_Arguments]], _Answer],
         /,
         *values: *_Arguments,
         limiter: anyio.CapacityLimiter | None = None,
-    ) -> _Written: ...
+    ) -> _Answer: ...
 
 
 class Journal(Protocol):
@@ -102,11 +101,11 @@ class Committer:
         in_thread: InThread = to_thread.run_sync,
         observer: Observer | None = None,
     ) -> None:
+        self.campaign = campaign
         self._journal = journal
-        self._campaign = campaign
         self._in_thread = in_thread
         self._observer = observer or Observers()
-        self._admit = partial(journal.admit, campaign=campaign, retry_failed=retry_failed)
+        self._retry_failed = retry_failed
         self._one_thread = anyio.CapacityLimiter(1)
         self._gathering = Batch()
         self._asking = Batch()
@@ -152,73 +151,48 @@ class Committer:
         reached: how far its source is read by that, where a reading or a following can go on from it.
         follows: the same row may come again, since its source is read again and again.
         """
-        return await self._alone(partial(self._admit, reached=reached, follows=follows), batch)
-
-    async def watermark(self, source: str) -> str | None:
-        """The key up to which a reading that was broken off has come. Raises CheckpointError."""
-        return await self._alone(self._journal.watermark, source, self._campaign)
-
-    async def mark(self, source: str) -> str | None:
-        """How far the following of a source has come, in its own words. Raises CheckpointError."""
-        return await self._alone(self._journal.mark, source, self._campaign)
+        return await self.ask(
+            lambda journal: journal.admit(
+                batch,
+                campaign=self.campaign,
+                retry_failed=self._retry_failed,
+                reached=reached,
+                follows=follows,
+            )
+        )
 
     async def changes(self, source: str, after: Change, limit: int) -> tuple[Change, list[Record]]:
-        """Rows of a source that were changed since, as they are now. Raises CheckpointError."""
-        return await self._alone(self._journal.changes, source, self._campaign, after, limit)
-
-    async def open_keys(self, source: str, after: str, limit: int, *, to_send: bool = False) -> list[str]:
-        """Keys of rows without an invitation, in the order of their text. Raises CheckpointError.
-
-        to_send: not of those that were refused or rejected.
-        """
-        read = partial(self._journal.open_keys, to_send=to_send)
-        return await self._alone(read, source, self._campaign, after, limit)
-
-    async def arrived(self, source: str, after: str, limit: int) -> list[Arrived]:
-        """Rows with an invitation, likewise. Raises CheckpointError."""
-        return await self._alone(self._journal.arrived, source, self._campaign, after, limit)
-
-    async def end_source(self, source: str) -> None:
-        """Forget what earlier runs found wrong on lines that are gone. Raises CheckpointError."""
-        await self._alone(self._journal.end_source, source, self._campaign)
-
-    async def remember(self, memory: PacingMemory) -> None:
-        """Keep what the pacing knows. Raises CheckpointError."""
-        await self._alone(self._journal.remember, memory)
+        """See `write_back.Changes`. Raises CheckpointError."""
+        return await self.ask(lambda journal: journal.changes(source, self.campaign, after, limit))
 
     async def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
         """The rows in doubt, and those with an invitation, of some engagements. Raises CheckpointError."""
-        return await self._alone(self._journal.rows_of, engagements)
+        return await self.ask(lambda journal: journal.rows_of(engagements))
 
-    async def _alone(self, write: Callable[[Unpack[_Arguments]], _Written], *values: *_Arguments) -> _Written:
-        """Use the journal on its thread; after a failure nobody does any more."""
+    async def ask(self, question: Callable[[Journal], _Answer]) -> _Answer:
+        """Use the checkpoint on its thread, between two commits. Raises CheckpointError, once and for all."""
         if self._failure is not None:
             raise self._failure
         try:
-            return await self._in_thread(self._timed(write), *values, limiter=self._one_thread)
+            return await self._in_thread(self._answer, question, limiter=self._one_thread)
         except CheckpointError as error:
             self._failure = error
             self._work.set()
             raise
 
-    def _timed(
-        self, write: Callable[[Unpack[_Arguments]], _Written]
-    ) -> Callable[[Unpack[_Arguments]], _Written]:
-        def timed(*values: *_Arguments) -> _Written:
-            self._busy_since = time.monotonic()
-            try:
-                return write(*values)
-            finally:
-                self._busy_since = None
+    def _answer(self, question: Callable[[Journal], _Answer]) -> _Answer:
+        self._busy_since = time.monotonic()
+        try:
+            return question(self._journal)
+        finally:
+            self._busy_since = None
 
-        return timed
-
-    def _proof(self, write: Callable[[], frozenset[str] | None]) -> Callable[[], frozenset[str] | None]:
+    def _proof(self, write: Callable[[Journal], _Answer]) -> Callable[[Journal], _Answer]:
         """The same, where its success proves that the checkpoint is ours: as of its beginning."""
 
-        def proving() -> frozenset[str] | None:
+        def proving(journal: Journal) -> _Answer:
             began = self._elapsed()
-            written = write()
+            written = write(journal)
             self._proven_at = began
             return written
 
@@ -267,7 +241,7 @@ class Committer:
             # A proof counts from its beginning: it must not wait for what a slow disk takes after that.
             if self._asking.is_wanted:
                 asked, self._asking = self._asking, Batch()
-                await self._through(asked, self._journal.prove)
+                await self._through(asked, lambda journal: journal.prove())
             if self._gathering.is_wanted and self._failure is None:
                 batch, self._gathering = self._gathering, Batch()
                 await self._write(batch)
@@ -276,15 +250,15 @@ class Committer:
 
     async def _write(self, batch: Batch) -> None:
         began = anyio.current_time()
-        if await self._through(batch, partial(self._journal.record, batch.events)):
+        if await self._through(batch, lambda journal: journal.record(batch.events)):
             self._observer.committed(anyio.current_time() - began, len(batch.events))
 
-    async def _through(self, batch: Batch, write: Callable[[], frozenset[str] | None]) -> bool:
+    async def _through(self, batch: Batch, write: Callable[[Journal], frozenset[str] | None]) -> bool:
         """Whether the journal has done it; who waits for the batch goes on, or gets the error."""
         # Where this is broken off, they count as not written.
         failure: CheckpointError | None = CheckpointError(_GONE)
         try:
-            written: frozenset[str] | None = await self._alone(self._proof(write))
+            written: frozenset[str] | None = await self.ask(self._proof(write))
             batch.of_others, failure = written or frozenset(), None
         except CheckpointError as error:
             failure = error

@@ -76,7 +76,9 @@ async def make_deliverer(
         committer,
         lasting.pacer,
         Resolver(
-            make_look_up(settings, partner_central, committer, clock), stop, partial(_count_missed, lasting)
+            make_look_up(settings, partner_central, committer.rows_of, clock),
+            stop,
+            partial(_count_missed, lasting),
         ),
         report,
         stop,
