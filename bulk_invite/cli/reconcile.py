@@ -95,6 +95,12 @@ def reconcile(
 
 def _say_how_to_go_on(states: Mapping[State, int], left: int) -> None:
     if left:
-        _log.warning("reconcile.left", in_doubt=left, next="bulk-invite export --state in_doubt says why")
+        _log.warning(
+            "reconcile.unresolved", in_doubt=left, next="to see why: bulk-invite export --state in_doubt"
+        )
     if pending := states.get(State.PENDING, 0):
-        _log.info("reconcile.pending", rows=pending, next="bulk-invite send: they have not arrived")
+        _log.info(
+            "reconcile.pending",
+            rows=pending,
+            next="these rows have no invitation; send them: bulk-invite send",
+        )

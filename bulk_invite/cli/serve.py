@@ -108,7 +108,7 @@ def _told(settings: Settings) -> int:
         with open_reader(settings) as reader:
             summary = Summary.of_checkpoint(reader.overview(time.time()))
     except CheckpointError as error:
-        _log.warning("serve.no_summary", reason=str(error))
+        _log.warning("serve.summary_failed", reason=str(error))
         return 1
     show(summary, as_json=settings.json_output)
     return summary.pending + summary.in_doubt

@@ -126,7 +126,7 @@ class WriteBack:
         self.complete = False
         rows, all_counted = await self._count_left(target)
         _log.warning(
-            "write_back.left",
+            "write_back.incomplete",
             table=target.writer.name,
             rows=rows if all_counted else f"{rows} or more",
             next="the next run writes them",

@@ -81,7 +81,7 @@ class HealthFile:
             self._replace(view)
         except OSError as error:
             if not self._is_failing:
-                _log.warning("health.file_not_written", path=str(self._path), reason=_reason(error))
+                _log.warning("health.file_write_failed", path=str(self._path), reason=_reason(error))
             self._is_failing = True
         else:
             self._is_failing = False

@@ -78,14 +78,14 @@ class Notifications:
         with anyio.move_on_after(_PATIENCE) as scope:
             await self._gone.wait()
         if scope.cancelled_caught:
-            _log.warning("notify.given_up", reason="the run is over")
+            _log.warning("notify.dropped", reason="the run ended before it was delivered")
 
     def _tell(self, occasion: Occasion, status: RunStatus) -> None:
         words = {"event": occasion, "text": _sentence(occasion, status), "status": status}
         try:
             self._send.send_nowait(orjson.dumps(words))
         except anyio.WouldBlock:
-            _log.warning("notify.given_up", what=occasion, reason="too many wait to be sent")
+            _log.warning("notify.dropped", occasion=occasion, reason="the queue is full")
 
     async def _arrive(self, session: aiohttp.ClientSession, words: bytes) -> None:
         for tries in range(1, _TRIES + 1):
@@ -93,9 +93,9 @@ class Notifications:
                 return
             if tries == _TRIES:
                 break
-            _log.info("notify.again", reason=reason, tries=tries)
+            _log.info("notify.retrying", reason=reason, tries=tries)
             await anyio.sleep(_WAITS.delay(tries, self._random))
-        _log.warning("notify.given_up", reason=reason, tries=_TRIES)
+        _log.warning("notify.dropped", reason=reason, tries=_TRIES)
 
     async def _post(self, session: aiohttp.ClientSession, words: bytes) -> str | None:
         """Why it has not arrived; None where it has."""

@@ -186,8 +186,8 @@ class PartnerCentral:
             )
         if isinstance(verdict, Unreachable) and self._has_one_endpoint:
             return verdict
-        stand_in = "hash of the access key" if self._key_hash else "none, the key is a temporary one"
-        _log.warning("sender.account_unknown", reason=answer.code, stand_in=stand_in)
+        fallback = "hash of the access key" if self._key_hash else "none: the access key is temporary"
+        _log.warning("sender.account_unknown", reason=answer.code, fallback=fallback)
         return self.owner("")
 
     async def account(self) -> str | Answer:
@@ -218,7 +218,7 @@ class PartnerCentral:
         """Tell what is waited for, once; what ends a run is told by its end."""
         if fault is not None and fault.passes and fault.what != self._said:
             self._said = fault.what
-            _log.warning("sender.unready", reason=fault.what, next=fault.mend)
+            _log.warning("sender.not_ready", reason=fault.what, next=fault.mend)
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
@@ -283,5 +283,5 @@ class PartnerCentral:
         if proxy != self._unreached:
             self._unreached = proxy
             setting = setting_of(self._client.meta.endpoint_url)
-            _log.warning("proxy.unreachable", proxy=proxy, reason=answer.code, next=f"look at {setting}")
+            _log.warning("proxy.unreachable", proxy=proxy, reason=answer.code, next=f"check {setting}")
         return replace(answer, exceptions=(*answer.exceptions, PROXY_UNREACHABLE))

@@ -42,7 +42,7 @@ def told(what: Callable[[], str]) -> Iterator[None]:
 
     def tell() -> None:
         nonlocal timer
-        _log.warning("sender.waiting", waits_for=what(), for_s=round(loop.time() - began))
+        _log.warning("sender.waiting", waiting_for=what(), elapsed_s=round(loop.time() - began))
         timer = loop.call_later(_AGAIN, tell)
 
     timer = loop.call_later(_FIRST, tell)

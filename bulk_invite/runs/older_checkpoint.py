@@ -25,7 +25,7 @@ async def begin_run(lasting: Lasting) -> None:
     look_up_first = lasting.settings.look_up_first
     begin = partial(lasting.writer.begin_run, time.time(), look_up_first=look_up_first)
     for gap in await run_sync(begin):
-        _tell(gap, is_heeded=look_up_first is not False)
+        _tell(gap, looks_up=look_up_first is not False)
 
 
 async def wait_for_lists(lasting: Lasting) -> None:
@@ -34,9 +34,9 @@ async def wait_for_lists(lasting: Lasting) -> None:
     if suspicion is None:
         return
     _log.info(
-        "lookup.first",
-        why="calls may be missing here: open rows are looked up before they are called, and count as in "
-        "doubt until then",
+        "lookup.before_sending",
+        why="the checkpoint may lack calls: open rows are looked up before they are sent, and are in doubt "
+        "until then",
         reads_per_second=PER_SECOND,
     )
     seconds = suspicion.until + lasting.settings.settling_time - time.time()
@@ -44,14 +44,14 @@ async def wait_for_lists(lasting: Lasting) -> None:
         _log.info(
             "lookup.settling",
             seconds=round(seconds, 1),
-            why="rows are looked up before their first call, and lists may not show yet what was sent last",
+            why="rows are looked up before they are sent; lists may not show the latest invitations yet",
         )
         await anyio.sleep(min(seconds, lasting.settings.settling_time))
 
 
-def _tell(gap: Gap, *, is_heeded: bool) -> None:
+def _tell(gap: Gap, *, looks_up: bool) -> None:
     tell_gap(
         gap,
-        now="open rows are looked up before they are called" if is_heeded else "--no-look-up-first: nothing",
-        next="nothing, if it is the latest one that there is; else stop, and put that in its place",
+        now="looking up open rows before they are sent" if looks_up else "none (--no-look-up-first)",
+        next="none if this is the latest checkpoint; otherwise stop and restore the latest one",
     )

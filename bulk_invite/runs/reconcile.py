@@ -117,7 +117,7 @@ def _bodies(
         except SourceError as error:
             if named:
                 raise
-            _log.warning("source.not_at_hand", source=source.name, reason=str(error))
+            _log.warning("source.unavailable", source=source.name, reason=str(error))
     return found
 
 
@@ -151,9 +151,14 @@ def _sources(rows: Sequence[_Doubtful], named: Sequence[Source]) -> Iterator[tup
         places.setdefault(position.source, set()).add(position.line)
     for name, lines in places.items():
         if name == STDIN or not Path(name).is_file():
-            _log.warning("source.not_at_hand", source=name, rows=len(lines), next="name it, if it has moved")
+            _log.warning(
+                "source.unavailable",
+                source=name,
+                rows=len(lines),
+                next="if it has moved, name it on the command line",
+            )
             continue
         try:
             yield NdjsonSource(name), lines
         except SourceError as error:
-            _log.warning("source.not_at_hand", source=name, rows=len(lines), reason=str(error))
+            _log.warning("source.unavailable", source=name, rows=len(lines), reason=str(error))

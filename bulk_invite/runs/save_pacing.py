@@ -65,7 +65,7 @@ class Memory:
         except CheckpointError as error:
             if stop.reason is None:
                 raise
-            _log.error("pacing.not_remembered", reason=str(error))
+            _log.error("pacing.save_failed", reason=str(error))
 
     def _now(self) -> PacingMemory:
         return replace(self._pacer.memory(), left=self._progress.view(anyio.current_time()).left)

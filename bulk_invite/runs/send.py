@@ -127,36 +127,42 @@ class Run:
         return self._claimed
 
     def _drain(self) -> None:
-        _log.warning("run.draining", now="calls in flight are finished")
+        _log.warning("run.draining", now="finishing calls in flight")
         self._stop.drain()
 
     def _say_how_to_go_on(self, tally: Tally, summary: Summary, *, finished: bool) -> None:
         if not finished:
             _log.warning(
-                "run.stopped", pending=summary.pending, in_doubt=summary.in_doubt, next="run the same command"
+                "run.stopped",
+                pending=summary.pending,
+                in_doubt=summary.in_doubt,
+                next="run the same command to continue",
             )
         elif self._limited:
             _log.warning(
-                "run.limited", limit=self._settings.limit, next="run the same command to send as many more"
+                "run.limit_reached",
+                limit=self._settings.limit,
+                next="run the same command to send that many more",
             )
         if deferred := tally.states[State.DEFERRED]:
             _log.warning(
                 "run.deferred",
                 rows=deferred,
-                why="their engagements have all the invitations that they may have",
-                next="run the same command later, or look at them: bulk-invite export --state deferred",
+                why="their engagements have reached their limit of invitations",
+                next="run the same command later; to list them: bulk-invite export --state deferred",
             )
         if finished and (in_doubt := tally.states[State.IN_DOUBT]):
             _log.warning(
                 "run.in_doubt",
                 rows=in_doubt,
-                next="run the same command later, or bulk-invite reconcile; export --state in_doubt says why",
+                next="run the same command later, or bulk-invite reconcile; to see why: "
+                "bulk-invite export --state in_doubt",
             )
         if earlier := tally.states[State.FAILED] - tally.failed_now:
             _log.warning(
-                "run.failed_earlier",
+                "run.previously_failed",
                 rows=earlier,
-                next="they are left alone; --retry-failed sends them again",
+                next="not sent again; to retry them: --retry-failed",
             )
 
     @contextmanager
@@ -167,7 +173,7 @@ class Run:
         except ResultsError as error:
             if self._stop.reason is None:
                 raise
-            _log.error("results.not_written", reason=str(error))
+            _log.error("results.write_failed", reason=str(error))
         finally:
             # Of a run that could not start, people are to read why, not a table of zeros before it.
             if self._settings.json_output or summary.rows or not self._could_not_start():
@@ -189,7 +195,9 @@ class Run:
             results.close(keep_previous=True)
         else:
             _log.warning(
-                "results.kept_back", folder=str(folder), why="rows of a source there were not all read"
+                "results.not_published",
+                folder=str(folder),
+                why="not every row of a source in that folder was read",
             )
 
     async def _send(self, writer: CheckpointWriter, report: Report) -> None:

@@ -141,17 +141,19 @@ class Supervisor:
 
     def _heed(self, number: signal.Signals) -> None:
         if number == signal.SIGHUP:
-            _log.info("serve.reloading", now="calls in flight are finished, then it goes on as configured")
+            _log.info(
+                "serve.reloading", now="finishing calls in flight, then continuing with the new configuration"
+            )
             self._reloading = True
             self._at_hand.drain()
         elif self._ending:
-            _log.warning("run.interrupted", signal=number.name)
+            _log.warning("run.aborting", signal=number.name)
             self.interrupted = True
             self._at_hand.abort()
             break_off_for_sure()
         else:
             _log.warning(
-                "run.draining", signal=number.name, now="calls in flight are finished, again: cut off"
+                "run.draining", signal=number.name, now="finishing calls in flight; signal again to abort"
             )
             self.end()
 
@@ -165,7 +167,11 @@ class Supervisor:
             return False
         assert self._proven is not None  # noqa: S101 - tells the type checker
         self.settings = self._proven
-        _log.error("serve.configuration_refused", reason=str(error), now="it goes on as before")
+        _log.error(
+            "serve.configuration_rejected",
+            reason=str(error),
+            now="continuing with the previous configuration",
+        )
         return True
 
     def _heals(self, error: BulkInviteError) -> bool:
@@ -179,7 +185,7 @@ class Supervisor:
         delay = UNREACHABLE.delay(failures, random.random)
         self._part_of(error).fails(str(error))
         _log.warning(
-            "serve.waiting", reason=str(error), next_try=utc_text(time.time() + delay), tries=failures
+            "serve.retrying", reason=str(error), next_try=utc_text(time.time() + delay), tries=failures
         )
         stop = self._at_hand = StopSwitch()
         with stop.until_drain():
@@ -205,8 +211,12 @@ class Supervisor:
                 raise UsageError(f"Only a new start changes {', '.join(fixed)}.")
             configure_logs(settings)  # the last of what may be refused: it changes something
         except BulkInviteError as error:
-            _log.error("serve.configuration_refused", reason=str(error), now="it goes on as before")
+            _log.error(
+                "serve.configuration_rejected",
+                reason=str(error),
+                now="continuing with the previous configuration",
+            )
             return
         old, new = self.settings.model_dump(), settings.model_dump()
-        _log.info("serve.configuration_read", changed=[name for name in new if new[name] != old[name]])
+        _log.info("serve.configuration_reloaded", changed=[name for name in new if new[name] != old[name]])
         self.settings = settings

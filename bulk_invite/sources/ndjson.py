@@ -221,7 +221,7 @@ class NdjsonSource:
         return only_rows(unpack(self._blocks(fd), suffix, self._tell_trailing), goes_on=self._goes_on)
 
     def _tell_trailing(self) -> None:
-        now = "they are left out, as gzip does; all before them is read"
+        now = "ignored, as gzip does; everything before them is read"
         _log.warning("source.trailing_bytes", source=self.name, now=now)
 
     def _look_at_beginning(self) -> None:

@@ -95,11 +95,11 @@ def test_an_older_copy_in_its_place_is_noticed_and_nobody_is_invited_twice(
     ran = _sent(service, tmp_path)
     assert ran.code == 0, ran.stderr
     assert service.messages() == Counter(messages(ROWS))
-    told = _event(ran, "checkpoint.older")
+    told = _event(ran, "checkpoint.stale")
     assert "bulk-invite.db.last" in told["why"]
     assert 1 <= told["missing_calls"] <= before
     for ahead in (rehearsed, looked):  # a run's words, before it
-        same = _event(ahead, "checkpoint.older")
+        same = _event(ahead, "checkpoint.stale")
         assert [same[key] for key in ("why", "since", "missing_calls")] == [
             told[key] for key in ("why", "since", "missing_calls")
         ]
@@ -116,7 +116,7 @@ def test_a_copy_that_was_taken_elsewhere_may_be_older(service: Emulator, tmp_pat
     ran = _sent(service, tmp_path / "copy")
     assert ran.code == 0, ran.stderr
     assert service.messages() == Counter(messages(ROWS))
-    assert "bulk-invite.db.last" in _event(ran, "checkpoint.perhaps_older")["why"]
+    assert "bulk-invite.db.last" in _event(ran, "checkpoint.possibly_stale")["why"]
     again = _sent(service, tmp_path / "copy")
     assert [event["event"] for event in again.events if "older" in event["event"]] == []
 
@@ -147,7 +147,7 @@ def test_look_up_first_finds_what_a_checkpoint_that_is_gone_has_sent(
     assert service.messages() == Counter(messages(ROWS))
     assert len(service.reads()) > lists
     assert 0.0 < _event(ran, "lookup.settling")["seconds"] <= 0.3
-    assert _event(ran, "lookup.first")["reads_per_second"] == 10
+    assert _event(ran, "lookup.before_sending")["reads_per_second"] == 10
     with CheckpointReader(tmp_path / "bulk-invite.db") as reader:
         pacing = reader.overview(time.time()).pacing
         assert pacing is not None
@@ -167,4 +167,4 @@ def test_a_new_checkpoint_beside_the_file_of_another_is_older_than_its_calls(
     ran = _sent(service, tmp_path)
     assert ran.code == 0, ran.stderr
     assert service.messages() == Counter(messages(ROWS))
-    assert _event(ran, "checkpoint.older")["missing_calls"] >= 10
+    assert _event(ran, "checkpoint.stale")["missing_calls"] >= 10

@@ -48,7 +48,7 @@ def test_a_standby_gets_back_the_commits_that_it_lacks_and_nobody_is_invited_twi
             ended = sender.ended()
         assert service.messages() == Counter(messages(_ROWS))
         assert (ended.code, ended.json["created"], ended.json["in_doubt"]) == (0, 40, 0), ended.stderr
-        older = [each for each in ended.events if each["event"] == "checkpoint.older"]
+        older = [each for each in ended.events if each["event"] == "checkpoint.stale"]
         assert ["remembers" in each["why"] for each in older] == [True]
         told = run("report", "--json", *checkpoint, cwd=tmp_path, env=CREDENTIALS)
         assert [each["key"] for each in told.json["evidence"] if not each["ok"]] == ["whole"]

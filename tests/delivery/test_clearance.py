@@ -185,7 +185,7 @@ async def test_what_is_held_back_again_and_again_is_told_and_tried_ever_more_rar
     assert sender.calls == []
     assert 20 < len(sender.withheld) < 60
     told = [(log["event"], log["reason"]) for log in logs if log["log_level"] == "warning"]
-    assert told == [("call.withheld_again", "CheckpointNotProven")]
+    assert told == [("call.withheld", "CheckpointNotProven")]
 
 
 async def test_a_drain_right_before_an_intent_gives_the_permit_back() -> None:

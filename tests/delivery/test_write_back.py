@@ -133,7 +133,7 @@ async def test_a_stop_while_it_is_waited_for_says_what_is_left() -> None:
             around.stop.drain()
     assert around.table.rows == around.changes.states()
     assert [(each["event"], each["table"], each["rows"]) for each in logs] == [
-        ("write_back.left", "table of others", 1100)
+        ("write_back.incomplete", "table of others", 1100)
     ]
     assert not around.write_back.complete
 
@@ -169,7 +169,7 @@ async def test_a_run_that_was_broken_off_waits_for_nobody() -> None:
     around.stop.abort()
     with capture_logs() as logs, anyio.fail_after(1):
         await around.write_back.finish()
-    assert [each["event"] for each in logs] == ["write_back.left"]
+    assert [each["event"] for each in logs] == ["write_back.incomplete"]
     assert not around.table.waiting.is_set()
 
 

@@ -146,9 +146,9 @@ async def test_one_that_has_arrived_all_the_same_is_found() -> None:
 async def test_what_came_is_told_without_its_text() -> None:
     with capture_logs() as logs:
         await Run(rows(20), ScriptedSender(poisoned(3))).go()
-    (first, *_) = [line for line in logs if line["event"] == "answer.unfamiliar"]
+    (first, *_) = [line for line in logs if line["event"] == "response.unrecognized"]
     assert first == {
-        "event": "answer.unfamiliar",
+        "event": "response.unrecognized",
         "log_level": "warning",
         "position": "rows:4",
         "code": CODE,

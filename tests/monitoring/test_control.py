@@ -53,7 +53,7 @@ async def serving(health: Health, address: str = "127.0.0.1:0") -> AsyncIterator
             group.cancel_scope.cancel()
     assert time.monotonic() - began < 1
     assert {each["event"] for each in logged} <= {
-        *("control.listening", "control.not_http"),
+        *("control.listening", "control.bad_request"),
         *("health.ready", "health.not_ready"),
     }
 
@@ -159,7 +159,7 @@ async def test_a_page_with_a_defect_is_told_without_what_is_in_it() -> None:
             answer = await exchange((said[0]["host"], said[0]["port"]), request("GET", "/page"))
             group.cancel_scope.cancel()
     assert answer[0] == 500
-    (defect,) = (each for each in logged if each["event"] == "control.defect")
+    (defect,) = (each for each in logged if each["event"] == "control.internal_error")
     assert (defect["kind"], Path(__file__).name in defect["where"]) == ("ValueError", True)
     assert "secret" not in str(logged) + str(answer)
 

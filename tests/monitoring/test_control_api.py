@@ -79,7 +79,9 @@ def test_a_run_is_paused_changed_and_resumed_and_tells_its_end(tmp_path: Path) -
     assert (last["state"], last["exit_code"], last["created"]) == ("finished", ran.code, 200)
     assert (ran.code, ran.json["created"], ran.json["rejected"]) == (1, 200, 1)
     changes = [
-        (each["what"], each["was"], each["now"]) for each in ran.events if each["event"] == "control.changed"
+        (each["action"], each["was"], each["now"])
+        for each in ran.events
+        if each["event"] == "control.changed"
     ]
     assert changes[:4] == [
         ("pause", "sending", "paused"),
@@ -169,7 +171,7 @@ def test_only_who_may_changes_anything(tmp_path: Path) -> None:
         assert sender.change("pause")[0] in {409, 0}
         ran = sender.command.ended()
     assert ran.code == 75
-    assert [each["what"] for each in ran.events if each["event"] == "control.changed"] == ["drain"]
+    assert [each["action"] for each in ran.events if each["event"] == "control.changed"] == ["drain"]
 
 
 def test_without_a_token_nobody_may_and_a_bad_one_is_told(tmp_path: Path) -> None:

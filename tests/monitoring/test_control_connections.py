@@ -111,7 +111,7 @@ async def test_probes_are_answered_whatever_one_peer_has_open(begun: bytes) -> N
         for _ in range(3):
             assert (await asked(at, get("/livez")))[::2] == (200, b'{"live":true}')
             assert (await asked(at, get("/readyz")))[0] == 503
-    assert not [each for each in logged if each["event"] == "control.defect"]
+    assert not [each for each in logged if each["event"] == "control.internal_error"]
 
 
 async def _rest(stream: SocketStream) -> bytes:
@@ -158,7 +158,7 @@ async def test_whoever_is_slow_is_ended_within_seconds() -> None:
     for answer in others:
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert list(json.loads(answer.partition(b"\r\n\r\n")[2])) == ["error"]
-    assert not [each for each in logged if each["event"] == "control.defect"]
+    assert not [each for each in logged if each["event"] == "control.internal_error"]
 
 
 @pytest.mark.anyio
@@ -212,7 +212,7 @@ async def test_every_error_has_one_form(request_: bytes, status: int) -> None:
     assert said["error"].endswith(".")
     assert ("allow" in headers) == (status == 405)
     assert "aiohttp" not in str(headers)
-    assert not [each for each in logged if each["event"] == "control.defect"]
+    assert not [each for each in logged if each["event"] == "control.internal_error"]
 
 
 @pytest.mark.anyio
@@ -244,7 +244,7 @@ async def test_refused_changes_are_in_the_log_without_their_token_and_do_not_fil
             assert (await asked(at, wrong))[0] == 401
     refused = [each for each in logged if each["event"] == "control.refused"]
     assert [each["times"] for each in refused] == [1, 10]
-    assert (refused[0]["what"], refused[0]["by"], refused[0]["log_level"]) == (
+    assert (refused[0]["action"], refused[0]["remote"], refused[0]["log_level"]) == (
         "pause",
         "127.0.0.1",
         "warning",

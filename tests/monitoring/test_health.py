@@ -259,7 +259,7 @@ def test_a_disk_that_fails_later_is_told_once_and_ends_nothing(tmp_path: Path) -
         (folder / "health.json").unlink()
         wait_until(path.exists, within=5)
     assert [each["event"] for each in logged if each["event"] != "health.ready"] == [
-        "health.file_not_written"
+        "health.file_write_failed"
     ]
 
 

@@ -101,7 +101,7 @@ async def test_it_is_told_again_until_it_arrives(answers: list[int]) -> None:
             await notifications.finish(DONE)
     assert len(receiver.got) == 1
     assert [(each["event"], each["reason"]) for each in logged] == [
-        ("notify.again", f"HTTP {answer}") for answer in answers
+        ("notify.retrying", f"HTTP {answer}") for answer in answers
     ]
 
 
@@ -111,7 +111,7 @@ async def test_it_is_given_up_in_the_end() -> None:
         async with told_to(receiver) as notifications:
             await notifications.finish(DONE)
     assert (receiver.tries, receiver.got) == (6, [])
-    assert logged[-1]["event"] == "notify.given_up"
+    assert logged[-1]["event"] == "notify.dropped"
     assert "hook" not in json.dumps(logged), "the address is a secret"
 
 

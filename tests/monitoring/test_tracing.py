@@ -21,7 +21,7 @@ from bulk_invite.domain.transitions import Disposition
 from bulk_invite.monitoring.tracing.setup import open_tracing
 from bulk_invite.monitoring.tracing.spans import Tracing
 
-TROUBLES = {"traces.warning", "traces.delivered", "traces.left"}
+TROUBLES = {"traces.warning", "traces.recovered", "traces.dropped"}
 
 
 @pytest.fixture(autouse=True)
@@ -228,7 +228,7 @@ def test_a_collector_that_takes_spans_again_is_told_of_and_its_next_trouble_too(
     assert _logged(act) == [
         ("warning", "traces.warning"),
         ("debug", "traces.warning"),
-        ("info", "traces.delivered"),
+        ("info", "traces.recovered"),
         ("warning", "traces.warning"),
     ]
 
@@ -249,7 +249,7 @@ def test_a_collector_that_hangs_holds_nobody_up() -> None:
         # No batch has been answered, and what had no room was dropped.
         assert len(collector.batches) == 1
         hangs.set()
-    assert ("warning", "traces.left") in logged
+    assert ("warning", "traces.dropped") in logged
 
 
 @pytest.mark.parametrize(

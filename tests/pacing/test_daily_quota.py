@@ -327,6 +327,6 @@ def test_a_pacing_that_cannot_be_written_down_ends_the_run_and_hides_no_other_en
         _fail_to_remember(tmp_path / "bulk-invite.db", after=1)
         again = run(*command, "--max-failures", "2", "--retry-failed", cwd=tmp_path)
         assert (again.code, "--max-failures" in again.said) == (3, True)
-        assert "pacing.not_remembered" in {event["event"] for event in again.events}
+        assert "pacing.save_failed" in {event["event"] for event in again.events}
         full = run(*command, cwd=tmp_path)
     assert (full.code, "disk is full" in full.said) == (4, True)

@@ -312,8 +312,8 @@ def test_a_start_that_waits_says_for_what_and_ends_on_the_first_signal(tmp_path:
         started.signal(signal.SIGTERM)
         ran = started.ended(within=5)
     assert ran.code == (0 if command == "serve" else 75), ran.stderr
-    assert waiting["waits_for"] == "credentials from credential_process"
-    assert 2 <= waiting["for_s"] < 10
+    assert waiting["waiting_for"] == "credentials from credential_process"
+    assert 2 <= waiting["elapsed_s"] < 10
     wait_until(lambda: not is_running(pid), within=5)
     assert "Traceback" not in ran.stderr
 
@@ -369,12 +369,12 @@ def test_serve_waits_for_what_somebody_can_mend_beside_it_and_for_nothing_else(t
         assert "Traceback" not in never.stderr
         with running("serve", inbox, *options, cwd=tmp_path, env=env) as serving:
             assert serving.process.stderr is not None
-            while (waiting := json.loads(serving.process.stderr.readline()))["event"] != "serve.waiting":
+            while (waiting := json.loads(serving.process.stderr.readline()))["event"] != "serve.retrying":
                 pass
             profile(tmp_path, "aws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = example")
             wait_until(lambda: len(service.invitations()) == 3)
             serving.signal(signal.SIGTERM)
             ran = serving.ended()
     assert ran.code == 0, ran.stderr
-    assert "checkpoint.perhaps_older" not in {each["event"] for each in ran.events}
+    assert "checkpoint.possibly_stale" not in {each["event"] for each in ran.events}
     assert "has a quote without its other half" in waiting["reason"]

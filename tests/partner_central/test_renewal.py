@@ -280,7 +280,7 @@ def test_a_run_whose_credentials_cannot_be_renewed_goes_on_while_they_are_good_a
     assert ran.code == 0, ran.stderr
     assert (ran.json["created"], ran.json["attempts"]) == (90, 90)
     events = [event["event"] for event in ran.events]
-    assert {"sdk.warning", "sender.unready"} <= set(events)
+    assert {"sdk.warning", "sender.not_ready"} <= set(events)
     assert {line[0] for line in ran.stderr.splitlines()} == {"{"}, "events alone"
 
 

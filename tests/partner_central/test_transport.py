@@ -189,7 +189,7 @@ async def test_a_proxy_that_is_not_reached_is_told_once_and_not_taken_for_the_en
     assert [classify(answer) for answer in answers] == [Unreachable(PROXY_UNREACHABLE)] * 2
     assert identified == Unreachable(PROXY_UNREACHABLE)
     (told,) = (event for event in events if event["event"] == "proxy.unreachable")
-    assert (told["proxy"], told["next"]) == (f"{host}:{port}", f"look at {service.upper()}_PROXY")
+    assert (told["proxy"], told["next"]) == (f"{host}:{port}", f"check {service.upper()}_PROXY")
     assert "a-secret" not in repr((events, answers))
 
 

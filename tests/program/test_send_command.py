@@ -623,9 +623,9 @@ def test_what_was_left_undone_is_said_with_the_way_on(tmp_path: Path) -> None:
         limited = send(service.url, tmp_path, source, "--limit", "3")
         again = send(service.url, tmp_path, source)
     assert (limited.code, counts(limited.json)) == (1, {"created": 2, "failed": 1})
-    [event] = [event for event in limited.events if event["event"] == "run.limited"]
+    [event] = [event for event in limited.events if event["event"] == "run.limit_reached"]
     assert event["limit"] == 3
-    [event] = [event for event in again.events if event["event"] == "run.failed_earlier"]
+    [event] = [event for event in again.events if event["event"] == "run.previously_failed"]
     assert event["rows"] == 1
     assert "--retry-failed" in event["next"]
 

@@ -195,7 +195,7 @@ def test_expired_credentials_are_waited_for_and_those_of_the_file_taken_up(
             _invited(service, 5)
             ran = _stopped(serving)
     assert ran.code == 0
-    assert [each["event"] for each in ran.events].count("serve.waiting") >= 1
+    assert [each["event"] for each in ran.events].count("serve.retrying") >= 1
 
 
 def test_what_is_wrong_from_the_start_is_exit_4_or_2_and_not_waited_for(
@@ -245,12 +245,12 @@ def test_sighup_reads_the_configuration_again_and_keeps_it_where_it_is_not_possi
         ran = _stopped(serving)
     assert ran.code == 0
     events = {each["event"]: each for each in ran.events}
-    refused_for = [each["reason"] for each in ran.events if each["event"] == "serve.configuration_refused"]
+    refused_for = [each["reason"] for each in ran.events if each["event"] == "serve.configuration_rejected"]
     assert len(refused_for) == 5
     assert "a new start changes catalog" in refused_for[1]
     assert "The log file /nowhere/log cannot be written" in refused_for[3]
     assert "no table nothing" in refused_for[4]
-    assert events["serve.configuration_read"]["changed"] == ["rate", "poll_interval"]
+    assert events["serve.configuration_reloaded"]["changed"] == ["rate", "poll_interval"]
     assert service.messages() == Counter(messages(make_rows(60)))
 
 

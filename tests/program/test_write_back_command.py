@@ -77,7 +77,7 @@ def test_a_run_that_is_stopped_before_the_table_has_everything_says_so(db: Datab
             sender.signal(signal.SIGTERM)  # it would try once more for some seconds
             ran = sender.ended()
         assert (ran.code, ran.json["created"]) == (130, 20), ran.stderr
-        (left,) = (each for each in ran.events if each["event"] == "write_back.left")
+        (left,) = (each for each in ran.events if each["event"] == "write_back.incomplete")
         assert 0 < left["rows"] <= 20
 
 

@@ -80,7 +80,7 @@ def test_a_token_that_everybody_can_read_is_warned_of(tmp_path: Path, mode: int)
         assert control_token(token_file(tmp_path / "to ken", mode)) == TOKEN
     (warning,) = logs
     assert (warning["event"], warning["log_level"]) == ("control.token_readable", "warning")
-    assert f"chmod 600 '{tmp_path}/to ken'" in warning["mend"]
+    assert f"chmod 600 '{tmp_path}/to ken'" in warning["next"]
     assert TOKEN not in str(warning)
 
 

@@ -87,23 +87,26 @@ def require_durable(session: psycopg.Connection[Any]) -> None:
     )
     if session.execute("SHOW fsync").fetchone() == ("off",):
         _log.warning(
-            "checkpoint.not_durable", why="the server runs with fsync = off: a crash may lose what was sent"
+            "checkpoint.not_durable",
+            why="the server runs with fsync = off: a crash can lose the record of calls",
         )
     if risk := _risk(*session.execute(_REPLICATION).fetchone() or (True, 0)):
         _log.warning(
             "checkpoint.not_replicated",
             why=risk,
-            next="name standbys in synchronous_standby_names; after a failover: --look-up-first",
+            next="set synchronous_standby_names; after a failover, use --look-up-first",
         )
 
 
 def _risk(waits: bool, receivers: int) -> str:  # noqa: FBT001 - the columns of a row
     if waits or not receivers:
         return ""
-    standbys = f"{receivers} standbys or other receivers" if receivers > 1 else "a standby or other receiver"
+    standbys = (
+        f"{receivers} standbys or other receivers" if receivers > 1 else "a standby or another receiver"
+    )
     return (
-        f"its server has {standbys}, and no commit waits for them (synchronous_standby_names is empty): "
-        "a failover may lose the last calls"
+        f"its server has {standbys}, but commits do not wait for them (synchronous_standby_names is empty): "
+        "a failover can lose the record of the last calls"
     )
 
 

@@ -129,7 +129,7 @@ class Reads:
                     _log.warning(
                         "lookup.denied",
                         reason=code,
-                        now="rows in doubt are left so",
+                        now="rows in doubt stay in doubt",
                         next="allow partnercentral:ListEngagementInvitations and GetEngagementInvitation",
                     )
                 raise NotToldError(LOOK_UP_DENIED)

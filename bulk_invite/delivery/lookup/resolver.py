@@ -85,5 +85,5 @@ class Resolver:
         """Once a run: all the rows that it waits for wait at the same time."""
         if not self._has_said:
             self._has_said = True
-            why = "rows in doubt are not listed; after the settling time they have not arrived"
+            why = "rows in doubt that are not listed after the settling time were not created"
             _log.info("lookup.waiting", seconds=round(seconds, 1), why=why)

@@ -109,7 +109,7 @@ class Hearing:
             else {}
         )
         _log.warning(
-            "answer.unfamiliar",
+            "response.unrecognized",
             position=str(life.to_send.invitation.position),
             code=verdict.code,
             **{name: value for name, value in came.items() if value not in {None, ""}},

@@ -19,8 +19,8 @@ from bulk_invite.pacing.parking import Permit
 
 _log = structlog.get_logger()
 
-_SEE_TO: Final = (
-    "see to the disk or database of the checkpoint: it takes too long to prove what a call rests on"
+_CHECK_CHECKPOINT: Final = (
+    "check the disk or database of the checkpoint: it is too slow to confirm intents before their calls"
 )
 
 
@@ -125,7 +125,7 @@ class Departures:
         delay = self._waits.unreachable.delay(life.withheld, self._random)
         if code not in self._told:
             self._told.add(code)
-            _log.warning("call.withheld_again", reason=code, next=_SEE_TO, next_try_s=round(delay, 1))
+            _log.warning("call.withheld", reason=code, next=_CHECK_CHECKPOINT, next_try_s=round(delay, 1))
         return delay
 
     async def _permit(self, life: Life, *, retry: bool, after: float = 0.0) -> Permit | None:

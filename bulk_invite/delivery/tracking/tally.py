@@ -113,7 +113,7 @@ class Report:
         self.tally.states[_state_before(to_send)] += 1
         for warning in to_send.invitation.warnings:
             _log.warning(
-                "row.suspicious",
+                "row.warning",
                 position=str(to_send.invitation.position),
                 code=warning.code,
                 path=warning.path,

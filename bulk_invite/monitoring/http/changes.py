@@ -56,7 +56,7 @@ def change_routes(run: Told, controls: Controls, token: str | None) -> list[web.
         except Refusal as refusal:
             if times := refused.note(time.monotonic()):
                 _log.warning(
-                    "control.refused", what=what, by=request.remote, reason=str(refusal), times=times
+                    "control.refused", action=what, remote=request.remote, reason=str(refusal), times=times
                 )
             raise
 
@@ -70,7 +70,7 @@ def change_routes(run: Told, controls: Controls, token: str | None) -> list[web.
                 told = change(controls, body)
             except ValueError as error:
                 raise Refusal(400, str(error)) from error
-            _log.warning("control.changed", what=what, by=request.remote, **told)
+            _log.warning("control.changed", action=what, remote=request.remote, **told)
             return answer(await run.status())
 
         return web.post(f"/api/{what}", changed)
@@ -100,7 +100,7 @@ def _change_max_in_flight(controls: Controls, body: _Body) -> _Said:
 
 def _drain(controls: Controls, _: _Body) -> _Said:
     controls.drain()
-    return {"now": "calls in flight are finished"}
+    return {"now": "finishing calls in flight"}
 
 
 _CHANGES: Final[Mapping[str, _Change]] = {

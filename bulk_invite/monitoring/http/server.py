@@ -111,14 +111,14 @@ class _Complaints(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, HttpProcessingError):
-            _log.debug("control.not_http", kind=type(error).__name__)
+            _log.debug("control.bad_request", kind=type(error).__name__)
         elif isinstance(error, ConnectionError):
-            _log.debug("control.left", kind=type(error).__name__)
+            _log.debug("control.disconnected", kind=type(error).__name__)
         elif error is not None:
             # A defect of ours. Its text may hold anything, its place does not.
             *_, last = traceback.extract_tb(error.__traceback__)
             where = f"{last.filename}:{last.lineno}"
-            _log.error("control.defect", kind=type(error).__name__, where=where)
+            _log.error("control.internal_error", kind=type(error).__name__, where=where)
         else:
             _log.warning("control.warning", reason=record.getMessage())
 

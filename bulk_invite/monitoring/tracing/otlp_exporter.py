@@ -32,7 +32,7 @@ class Delivery(SpanExporter):
         result = self._exporter.export(spans)
         if result is SpanExportResult.SUCCESS and self._in_trouble:
             self._in_trouble = False
-            _log.info("traces.delivered")
+            _log.info("traces.recovered")
         return result
 
     def shutdown(self) -> None:
@@ -58,7 +58,7 @@ class _Complaints(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.name.startswith("opentelemetry.util"):
             # It repeats what it cannot read: headers with a token in them.
-            self._tell("an OTEL_* variable has not the form that it should have")
+            self._tell("an OTEL_* variable is malformed")
             return
         error = record.exc_info[1] if record.exc_info else None
         kind = f" {type(error).__name__}" if error is not None else ""

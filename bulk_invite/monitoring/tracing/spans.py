@@ -126,7 +126,7 @@ class Tracing:
         flushing.start()
         flushing.join(patience)
         if flushing.is_alive():
-            _log.warning("traces.left", reason="the collector did not take the last spans in time")
+            _log.warning("traces.dropped", reason="the collector did not accept the last spans in time")
             self._delivery.shutdown()
 
     def _flush(self) -> None:

@@ -51,7 +51,7 @@ def _require_private(path: Path, fd: int) -> None:
     where nobody else is to read it.
     """
     mode = os.fstat(fd).st_mode
-    mend = f"chmod 600 {shlex.quote(str(path))}, and make a new token if others may have seen this one"
+    mend = f"chmod 600 {shlex.quote(str(path))}, and create a new token if other users may have read this one"
     if mode & stat.S_IWOTH:
         raise UsageError(
             f"The file {path} with the control token can be changed by other users.", hint=f"{mend}."
@@ -59,5 +59,5 @@ def _require_private(path: Path, fd: int) -> None:
     if not mode & stat.S_IROTH:
         return
     if os.fstatvfs(fd).f_flag & os.ST_RDONLY:
-        mend = "mount it with mode 0440 (defaultMode of a secret's volume), for the group of the program"
-    _log.warning("control.token_readable", file=str(path), mend=mend)
+        mend = "mount it with mode 0440 (the secret volume's defaultMode), readable by the program's group"
+    _log.warning("control.token_readable", file=str(path), next=mend)

@@ -29,8 +29,8 @@ CHECKPOINT_SETTINGS: Final = ("checkpoint", "checkpoint_schema")
 """Settings that say where the checkpoint is."""
 
 LATEST_FIRST: Final = (
-    "Put the latest one in its place, if there is another. If not, send as ever: open rows are looked up "
-    "before they are called."
+    "Restore the latest checkpoint, if there is a newer one. If not, send as usual: open rows are looked up "
+    "before they are sent."
 )
 """What to do about a checkpoint that is older than the last call, before a run."""
 
@@ -87,7 +87,7 @@ def open_writer(
 
 def _tell(error: BulkInviteError) -> None:
     if isinstance(error, CheckpointHeldError):
-        _log.info("checkpoint.standing_by", now="waits until the other sender ends, and takes over then")
+        _log.info("checkpoint.standing_by", now="waiting for the other sender to end, then taking over")
     else:
         _log.warning("checkpoint.unreachable", reason=str(error))
 
@@ -102,9 +102,9 @@ def tell_gap(gap: Gap, **more: str) -> None:
     """Warn of calls that are missing. more: what is done about it, and what the operator can do."""
     known = {} if gap.calls is None else {"missing_calls": gap.calls}
     _log.warning(
-        "checkpoint.older" if gap.calls is not None else "checkpoint.perhaps_older",
+        "checkpoint.stale" if gap.calls is not None else "checkpoint.possibly_stale",
         why=gap.why,
-        since=utc_text(gap.since) if gap.since else "ever",
+        since=utc_text(gap.since) if gap.since else "the beginning",
         **known,
         **more,
     )

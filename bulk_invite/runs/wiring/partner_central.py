@@ -97,5 +97,5 @@ async def claim(
         except CheckpointHeldError as error:
             if not waits:
                 raise
-            _log.info("checkpoint.standing_by", now=str(error))
+            _log.info("checkpoint.standing_by", reason=str(error))
         await anyio.sleep(_LOOK)

@@ -62,9 +62,11 @@ def break_off_for_sure() -> None:
 
 def _heed(number: signal.Signals, stop: StopSwitch) -> None:
     if stop.draining:
-        _log.warning("run.interrupted", signal=number.name)
+        _log.warning("run.aborting", signal=number.name)
         stop.abort()
         break_off_for_sure()
     else:
-        _log.warning("run.draining", signal=number.name, now="calls in flight are finished, again: cut off")
+        _log.warning(
+            "run.draining", signal=number.name, now="finishing calls in flight; signal again to abort"
+        )
         stop.drain()

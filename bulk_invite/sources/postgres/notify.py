@@ -76,7 +76,7 @@ class Bell:
             except psycopg.Error as error:
                 if not is_passing(error):
                     again = _AGAIN_REFUSED
-                    _log.debug("source.not_notified", channel=self._channel, reason=said(error))
+                    _log.debug("source.notify_unavailable", channel=self._channel, reason=said(error))
             self._tried.set()
             self._over.wait(again)
 
