@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Annotated, Final
 
@@ -18,7 +19,7 @@ from bulk_invite.cli.doctor.command import DOCTOR_EXAMPLES, doctor
 from bulk_invite.cli.health import HEALTH_EXAMPLES, health
 from bulk_invite.cli.init_db import EXAMPLES as INIT_DB_EXAMPLES
 from bulk_invite.cli.init_db import init_db
-from bulk_invite.cli.options.grouped_help import GroupedCommand
+from bulk_invite.cli.options.grouped_help import WIDEST, GroupedCommand, GroupedProgram
 from bulk_invite.cli.reconcile import RECONCILE_EXAMPLES, reconcile
 from bulk_invite.cli.report.command import REPORT_EXAMPLES, report
 from bulk_invite.cli.send import EXAMPLES as SEND_EXAMPLES
@@ -42,30 +43,48 @@ from bulk_invite.runs.output.logs import escaped
 
 _BROKEN_PIPE: Final = 141
 
+COMMANDS: Final[Mapping[str, Mapping[str, tuple[Callable[..., None], str]]]] = {
+    "Send": {
+        "send": (send, SEND_EXAMPLES),
+        "serve": (serve, SERVE_EXAMPLES),
+        "reconcile": (reconcile, RECONCILE_EXAMPLES),
+    },
+    "Prepare": {
+        "validate": (validate, VALIDATE_EXAMPLES),
+        "schema": (schema, SCHEMA_EXAMPLES),
+        "example": (example, EXAMPLE_EXAMPLES),
+        "init-db": (init_db, INIT_DB_EXAMPLES),
+        "doctor": (doctor, DOCTOR_EXAMPLES),
+    },
+    "Inspect": {
+        "status": (status, STATUS_EXAMPLES),
+        "report": (report, REPORT_EXAMPLES),
+        "export": (export, EXPORT_EXAMPLES),
+    },
+    "Rehearse": {
+        "demo": (demo, DEMO_EXAMPLES),
+        "emulator": (emulator, EMULATOR_EPILOG),
+        "simulate": (simulate, SIMULATE_EXAMPLES),
+    },
+    "Operate": {
+        "health": (health, HEALTH_EXAMPLES),
+        "completion": (completion, COMPLETION_EXAMPLES),
+    },
+}
+"""Every command with its examples, by the heading in the help."""
+
 app = typer.Typer(
     name="bulk-invite",
     help="Send Partner Central engagement invitations in bulk, each exactly once.",
+    cls=GroupedProgram,
     no_args_is_help=True,
     # Plain help wraps long words where the boxed one cuts them off.
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
 )
-app.command(epilog=SEND_EXAMPLES, cls=GroupedCommand)(send)
-app.command(epilog=SERVE_EXAMPLES, cls=GroupedCommand)(serve)
-app.command(epilog=VALIDATE_EXAMPLES, cls=GroupedCommand)(validate)
-app.command(epilog=STATUS_EXAMPLES, cls=GroupedCommand)(status)
-app.command(epilog=EXPORT_EXAMPLES, cls=GroupedCommand)(export)
-app.command(epilog=REPORT_EXAMPLES, cls=GroupedCommand)(report)
-app.command("init-db", epilog=INIT_DB_EXAMPLES, cls=GroupedCommand)(init_db)
-app.command(epilog=RECONCILE_EXAMPLES, cls=GroupedCommand)(reconcile)
-app.command(epilog=DOCTOR_EXAMPLES, cls=GroupedCommand)(doctor)
-app.command(epilog=HEALTH_EXAMPLES, cls=GroupedCommand)(health)
-app.command(epilog=SCHEMA_EXAMPLES, cls=GroupedCommand)(schema)
-app.command(epilog=EXAMPLE_EXAMPLES, cls=GroupedCommand)(example)
-app.command(epilog=EMULATOR_EPILOG, cls=GroupedCommand)(emulator)
-app.command(epilog=DEMO_EXAMPLES, cls=GroupedCommand)(demo)
-app.command(epilog=SIMULATE_EXAMPLES, cls=GroupedCommand)(simulate)
-app.command(epilog=COMPLETION_EXAMPLES, cls=GroupedCommand)(completion)
+for _heading, _commands in COMMANDS.items():
+    for _name, (_command, _examples) in _commands.items():
+        app.command(_name, epilog=_examples, cls=GroupedCommand, rich_help_panel=_heading)(_command)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -79,7 +98,8 @@ def _main(
     context: typer.Context,
     *,
     _version: Annotated[
-        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
     if context.invoked_subcommand not in {"send", "serve", "reconcile"}:

@@ -1,4 +1,4 @@
-"""`completion`: what a shell needs to complete commands and options."""
+"""`completion`: a script that lets a shell complete commands and options."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ Examples:
 
 
 def completion(
-    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="The shell that is to be taught.")],
+    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="Shell that runs the script.")],
 ) -> None:
-    """Print a completion script, for a package or an image; --install-completion installs it for one user.
+    """Print a shell completion script.
 
-    Exit codes: 0 printed; 2 usage.
+    Use it to build a package or an image. To install completion for yourself only, run
+    bulk-invite --install-completion.
+
+    Exit codes: 0 printed; 2 usage error.
     """
-    # For this command only; where it stands is told in no stub.
+    # No other command needs this import, and no stub declares it.
     from typer.completion import get_completion_script  # type: ignore[attr-defined] # noqa: PLC0415
 
     script = get_completion_script(prog_name="bulk-invite", complete_var="_BULK_INVITE_COMPLETE", shell=shell)

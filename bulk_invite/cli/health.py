@@ -48,18 +48,20 @@ class _Finding:
 def health(
     *,
     live: Annotated[
-        bool, typer.Option("--live", help="Ask only whether it is alive, not whether it is ready.")
+        bool, typer.Option("--live", help="Check only whether the run is alive, not whether it is ready.")
     ] = False,
     settings: Settings,
 ) -> None:
-    """Say whether a run that keeps a health file is alive and ready; for the probes of an orchestrator.
+    """Check whether a run is alive and ready, for probes.
 
-    It is alive while the file is renewed, and ready while source, checkpoint and endpoint answer.
+    Reads the health file of the run. The run is alive while it keeps renewing the file, and ready while
+    source, checkpoint and endpoint respond.
 
-    Exit codes: 0 it is (with --live: it is alive); 1 it is not, or there is no file; 2 usage.
+    Exit codes: 0 ready (with --live: alive); 1 not ready (with --live: not alive), or no health file;
+    2 usage or configuration error.
     """
     if settings.health_file is None:
-        raise UsageError("There is no telling which health file.", hint="Name it with --health-file.")
+        raise UsageError("No health file is named.", hint="Name it with --health-file FILE.")
     finding = _look(settings.health_file, time.time())
     text = (
         escaped_json(orjson.dumps(asdict(finding)).decode())

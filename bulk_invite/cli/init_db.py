@@ -19,7 +19,7 @@ Examples:
   bulk-invite init-db postgresql://crm@db.example.com/crm --table invitations --key id --write-back outcomes
 
   bulk-invite init-db postgresql://crm@db.example.com/crm --table invitations --key id --write-back outcomes
-  --print > outcomes.sql   (for somebody who may create tables)
+  --print > outcomes.sql   (for a database administrator)
 """
 
 
@@ -36,23 +36,25 @@ Examples:
     "log_level",
 )
 def init_db(
-    source: Annotated[str, typer.Argument(help="The database: postgresql://...")],
+    source: Annotated[str, typer.Argument(help="Database URL: postgresql://...")],
     *,
     settings: Settings,
     print_: Annotated[
-        bool, typer.Option("--print", help="Print the SQL, and run none of it; it grants what send needs.")
+        bool,
+        typer.Option("--print", help="Print the SQL instead of running it, with the grants that send needs."),
     ] = False,
 ) -> None:
-    """Make the table that send --write-back keeps up to date, where it is not there yet.
+    """Create the table for --write-back in a database.
 
-    Its key has the type that the source's key has. A table that is there is checked and left as it is.
+    The key of the table has the same type as the key of the source. An existing table is checked and left
+    unchanged.
 
-    Exit codes: 0 the table is there and can be written to (with --print: printed); 2 usage; 4 it cannot be
-    made or written to.
+    Exit codes: 0 the table exists and can be written to (with --print: printed); 2 usage or configuration
+    error; 4 the table cannot be created or written to.
     """
     logs.configure(settings.log_format, settings.log_level)
     if settings.write_back is None:
-        raise UsageError("Which table is to be made?", hint="Name it with --write-back TABLE.")
+        raise UsageError("No table is named.", hint="Name the table to create with --write-back TABLE.")
     require_databases([source])
     table = outcome_table(source, settings.write_back, settings)
     if print_:

@@ -52,17 +52,19 @@ def reconcile(
         list[str] | None,
         typer.Argument(
             metavar="[SOURCE...]",
-            help="Where the rows stand now. Default: where they were read from, if it is still there.",
+            help="Where the rows are now. Default: the sources they were read from, if still available.",
         ),
     ] = None,
     *,
     settings: Settings,
 ) -> None:
-    """Find out what has become of the rows in doubt, from the lists of the service. Nothing is sent.
+    """Look up the rows in doubt in the service; send nothing.
 
-    A row that is found is created; one that has not arrived is pending, and the next send sends it, or it is
-    what a later no of the service made of it (failed, deferred). Exit codes: 0 nothing is in doubt any more;
-    1 some rows still are; 2 usage; 4 cannot start or go on; 75 stopped by a signal; 130 second interrupt.
+    A row that is found becomes created. A row that has not arrived becomes pending, and the next send sends
+    it; if the service refused a later attempt, it becomes failed or deferred instead.
+
+    Exit codes: 0 no row is in doubt; 1 some rows are still in doubt; 2 usage or configuration error;
+    4 cannot start or continue; 75 stopped by a signal; 130 second interrupt.
     """
     logs.configure(settings.log_format, settings.log_level)
     named = open_sources(sources or [], settings)

@@ -49,11 +49,14 @@ def send(
     *,
     settings: Settings,
 ) -> None:
-    """Send every row of the sources as an invitation, each exactly once.
+    """Send one invitation for every row of the sources, exactly once.
 
-    Killed or stopped, the same command goes on where it was. Exit codes: 0 every row has its invitation;
-    1 some rows rejected, failed, deferred or in doubt; 2 usage or configuration; 3 stopped by --max-failures;
-    4 cannot start or go on; 75 stopped by a signal, run the same command to go on; 130 second interrupt.
+    If a run is stopped or killed, run the same command again: it continues where it left off. The first
+    SIGINT or SIGTERM finishes the calls in flight and stops; the second aborts them.
+
+    Exit codes: 0 every row has its invitation; 1 some rows are rejected, failed, deferred or in doubt;
+    2 usage or configuration error; 3 stopped by --max-failures; 4 cannot start or continue; 75 stopped by a
+    signal, run the same command to continue; 130 second interrupt.
     """
     configure_logs(settings)
     if settings.write_back is not None:

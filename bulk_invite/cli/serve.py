@@ -48,20 +48,22 @@ def serve(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="What goes on: postgresql://..., a directory of NDJSON files, a FIFO, - for standard input.",
+            help="Source to follow: postgresql://..., a directory of NDJSON files, a FIFO, or -.",
         ),
     ],
     *,
     settings: Settings,
     reload: Callable[[], Settings],
 ) -> None:
-    """Send new rows as they come, and go on doing so.
+    """Send new rows as they arrive, until stopped.
 
-    Credentials that have expired, a database or an endpoint that is down and quotas that are used up are
-    waited for. The first SIGINT or SIGTERM drains, the second breaks off; SIGHUP reads the configuration file
-    again. Exit codes: 0 stopped (or standard input has ended) with nothing left undone; 75 stopped with rows
-    pending or in doubt, which the same command goes on with; 2 usage; 4 cannot start or go on; 130 second
-    interrupt.
+    The run survives transient failures: it waits while credentials have expired, a database or an endpoint
+    is down, or a quota is used up. The first SIGINT or SIGTERM finishes the calls in flight and stops; the
+    second aborts them. SIGHUP reloads the configuration file.
+
+    Exit codes: 0 stopped, or standard input ended, with no row pending or in doubt; 75 stopped with rows
+    pending or in doubt, run the same command to continue; 2 usage or configuration error; 4 cannot start or
+    continue; 130 second interrupt.
     """
     configure_logs(settings)
     limits_of(settings)  # what cannot be asked for is said before anything is asked

@@ -50,16 +50,19 @@ Examples:
 def status(
     *,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Show it again and again, until Ctrl-C; with --json a line each.")
+        bool, typer.Option("--watch", help="Refresh until Ctrl-C; with --json, print one line each time.")
     ] = False,
     every: Annotated[
-        str, typer.Option("--every", metavar="DURATION", help="Time between two looks of --watch.")
+        str, typer.Option("--every", metavar="DURATION", help="Refresh interval of --watch.")
     ] = "2s",
     settings: Settings,
 ) -> None:
-    """Show counts of the whole checkpoint, and what is known of the account's quotas.
+    """Show the counts of a checkpoint, also during a run.
 
-    Exit codes: 0 shown; 2 usage; 4 no checkpoint, or not readable.
+    The counts cover the whole checkpoint. The command also shows what is known about the quotas of the
+    account.
+
+    Exit codes: 0 shown; 2 usage or configuration error; 4 the checkpoint is missing or cannot be read.
     """
     logs.configure(settings.log_format, settings.log_level)
     seconds = _seconds(every)
@@ -84,7 +87,7 @@ def _seconds(text: str) -> float:
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise UsageError(f"The value of --every is not possible: {error}.") from None
+        raise UsageError(f"Invalid value for --every: {error}") from None
 
 
 def _more(overview: Overview, now: float) -> dict[str, Any]:
@@ -131,16 +134,18 @@ def export(
     *,
     state: Annotated[
         list[State] | None,
-        typer.Option("--state", help="Only rows in this state; may be given several times."),
+        typer.Option("--state", help="Only rows in this state; repeatable."),
     ] = None,
     output_format: Annotated[
-        Literal["ndjson", "csv"], typer.Option("--format", help="NDJSON or CSV with a header.")
+        Literal["ndjson", "csv"], typer.Option("--format", help="Output format; CSV has a header.")
     ] = "ndjson",
     settings: Settings,
 ) -> None:
-    """Write the rows of the checkpoint to standard output, without any sensitive member.
+    """Write the rows of a checkpoint to standard output.
 
-    Exit codes: 0 written; 4 no checkpoint, or not readable.
+    The output has states, positions and Ids, but no sensitive member of a row.
+
+    Exit codes: 0 written; 2 usage or configuration error; 4 the checkpoint is missing or cannot be read.
     """
     with open_reader(settings) as checkpoint:
         records = checkpoint.records(state or [])

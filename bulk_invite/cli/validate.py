@@ -28,7 +28,7 @@ Examples:
 
   bulk-invite validate 'exports/*.ndjson.zst' --json
 
-  bulk-invite validate invitations.ndjson --results out   (out/rejected.ndjson has the rows to mend)
+  bulk-invite validate invitations.ndjson --results out   (writes rows to correct into out/rejected.ndjson)
 """
 
 SCHEMA_EXAMPLES: Final = """
@@ -62,11 +62,12 @@ def validate(
     *,
     settings: Settings,
 ) -> None:
-    """Check every row of the sources and send nothing.
+    """Check every row of the sources; send nothing.
 
-    Prints a line for everything that is wrong, with file, line and JSON path.
+    Prints one line for each problem, with file, line and JSON path.
 
-    Exit codes: 0 every row is valid; 1 some are not; 2 usage; 4 a source cannot be read.
+    Exit codes: 0 every row is valid; 1 some rows are rejected; 2 usage or configuration error; 4 a source
+    cannot be read.
     """
     logs.configure(settings.log_format, settings.log_level)
     resolved = open_sources(sources, settings)
@@ -90,7 +91,9 @@ def validate(
 
 @with_settings("service_model")
 def schema(*, settings: Settings) -> None:
-    """Print the JSON Schema of a row, for an editor or another validator.
+    """Print the JSON Schema of a row.
+
+    Use it in an editor or in another validator.
 
     Exit codes: 0 printed; 4 the service model cannot be read.
     """
@@ -99,13 +102,15 @@ def schema(*, settings: Settings) -> None:
 
 @with_settings("service_model")
 def example(*, settings: Settings) -> None:
-    """Print a valid row of each payload type with every optional member, as NDJSON.
+    """Print valid example rows as NDJSON.
+
+    There is one row for each payload type, with every optional member.
 
     Exit codes: 0 printed; 4 the service model cannot be read.
     """
     for row in examples(service_model.load(settings.service_model)):
         _print_json(row)
-    sys.stderr.write("Take ClientToken away from what you copy: every row needs one of its own, or none.\n")
+    sys.stderr.write("Remove ClientToken from rows that you copy: each row needs its own, or none.\n")
 
 
 def _rows(sources: Sequence[Source]) -> Iterator[Row]:

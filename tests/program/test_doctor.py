@@ -300,7 +300,7 @@ def test_without_sts_the_account_is_not_known(look: Look) -> None:
 
 
 def test_an_endpoint_with_a_password_is_refused_and_not_told() -> None:
-    with pytest.raises(UsageError, match="leave user and password out") as caught:
+    with pytest.raises(UsageError, match="remove the user and password") as caught:
         load({"endpoint_url": "http://crm:a-secret@127.0.0.1:9"}, None, {})
     assert "a-secret" not in str(caught.value)
 

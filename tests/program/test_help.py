@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 
 import pytest
 from command import Ran, run, together
 
-from bulk_invite.cli.app import app
+from bulk_invite.cli.app import COMMANDS, app
 from bulk_invite.cli.options.grouped_help import GROUPS
 from bulk_invite.runs.settings.model import SEND, SERVE_ONLY, Settings, flag, key, shown_default
 
@@ -33,13 +34,31 @@ def test_every_command_explains_itself(helps: dict[str, Ran]) -> None:
     for name, ran in helps.items():
         text = words(ran.stdout)
         assert (ran.code, ran.stderr) == (0, "")
-        assert (name or "Commands") in text
+        assert (name or "Send:") in text
         # Escapes of a markup that nobody renders.
         assert "\\[" not in text, name
         if name:
             assert f"bulk-invite {name}" in text.partition("Options:")[2], f"{name} has no example"
             assert "xit codes: 0 " in text, f"{name} does not name its exit codes"
             assert name in helps[""].stdout
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "120"])
+def test_no_line_about_a_command_is_cut_off(tmp_path: Path, columns: str) -> None:
+    ran = run("--help", cwd=tmp_path, env={"COLUMNS": columns})
+    positions = [ran.stdout.index(f"\n{heading}:\n") for heading in COMMANDS]
+    assert positions == sorted(positions)
+    assert "..." not in ran.stdout.partition("Options:")[2]
+    for commands in COMMANDS.values():
+        for name, (command, _) in commands.items():
+            sentence = words(command.__doc__ or "").partition(".")[0]
+            assert f" {name} {sentence}. " in words(ran.stdout) + " "
+
+
+def test_in_a_terminal_of_usual_width_every_command_has_one_line(helps: dict[str, Ran]) -> None:
+    listed = re.findall(r"^  ([a-z][a-z-]+) +[A-Z].*\.$", helps[""].stdout, re.MULTILINE)
+    assert listed == [name for commands in COMMANDS.values() for name in commands]
+    assert max(map(len, helps[""].stdout.splitlines())) <= 80
 
 
 def test_every_setting_is_an_option_of_send_with_its_variable_and_default(helps: dict[str, Ran]) -> None:
@@ -62,7 +81,7 @@ def test_every_setting_stands_under_one_heading(helps: dict[str, Ran]) -> None:
     text = helps["send"].stdout
     headings = [f"\n{heading}:\n" for heading in GROUPS]
     assert [heading for heading in headings if heading in text] == headings
-    assert text.index("\nPacing:") < text.index("--max-rate") < text.index("\nCalls in doubt:")
+    assert text.index("\nPacing:") < text.index("--max-rate") < text.index("\nUnknown outcomes:")
 
 
 def test_a_completion_script_can_be_printed(tmp_path: Path) -> None:
@@ -99,5 +118,5 @@ def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
 
 def test_without_a_command_there_is_help_and_with_a_wrong_one_a_sentence(tmp_path: Path) -> None:
     nothing, wrong = together(partial(run, cwd=tmp_path), partial(run, "sned", cwd=tmp_path))
-    assert "Commands" in nothing.stdout + nothing.stderr
+    assert "Prepare:" in nothing.stdout + nothing.stderr
     assert (wrong.code, "sned" in wrong.stderr) == (2, True)

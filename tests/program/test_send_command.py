@@ -491,7 +491,7 @@ def config(folder: Path, text: str) -> Path:
 
 def test_what_is_impossible_is_refused_with_the_place_where_it_was_said(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(1))
-    flag, env, file = "on the command line is not", "in the environment (BULK_INVITE_", ".toml is not"
+    flag, env, file = "on the command line:", "in the environment (BULK_INVITE_", ".toml:"
     mixed = config(tmp_path, "limit = 2\nrate = [5]\nmax_attempts = 0\nburst = 1\n")
     cases: list[tuple[list[str | Path], dict[str, str], tuple[str, ...]]] = [
         (["--colour", "red"], {}, ("--colour",)),

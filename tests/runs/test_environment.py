@@ -34,8 +34,8 @@ TOKEN = "0123456789abcdef0123"
 def test_what_is_no_setting_is_refused_with_what_may_be_meant(name: str, meant: str | None) -> None:
     with pytest.raises(UsageError) as raised:
         load({}, None, {name: "1", "BULK_INVITE_RATE": "2"})
-    assert f"is no setting: {name}." in str(raised.value)
-    assert meant is None or f"Is {meant} meant?" in str(raised.value)
+    assert f"Unknown environment variables: {name}." in str(raised.value)
+    assert meant is None or f"Did you mean {meant}?" in str(raised.value)
     assert raised.value.exit_code == 2
 
 
@@ -50,7 +50,7 @@ def test_what_others_set_is_let_be() -> None:
 
 def test_a_misspelt_key_of_the_file_is_told_with_what_may_be_meant(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text("ratte = 2\n")
-    with pytest.raises(UsageError, match=r"unknown keys: 'ratte'\. Is rate meant\? Known are: "):
+    with pytest.raises(UsageError, match=r"unknown keys: 'ratte'\. Did you mean rate\? Known keys: "):
         load({}, tmp_path / "own.toml", {})
 
 
@@ -58,7 +58,7 @@ def test_a_misspelt_key_of_the_file_is_told_with_what_may_be_meant(tmp_path: Pat
 def test_every_command_that_takes_settings_refuses_them(tmp_path: Path, command: tuple[str, ...]) -> None:
     ran = run(*command, cwd=tmp_path, env={**CREDENTIALS, "BULK_INVITE_RATTE": "2"})
     assert (ran.code, ran.stdout) == (2, "")
-    assert ran.said.endswith("BULK_INVITE_RATTE. Is BULK_INVITE_RATE meant? Else take it out.")
+    assert ran.said.endswith("BULK_INVITE_RATTE. Did you mean BULK_INVITE_RATE? Otherwise unset it.")
 
 
 def token_file(path: Path, mode: int) -> Settings:

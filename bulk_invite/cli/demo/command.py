@@ -60,11 +60,13 @@ _FAULT_SHARE: Final = 0.01
 
 
 def demo() -> None:
-    """Show on an emulator that a killed run loses nothing and sends nothing twice.
+    """Show that a killed run loses nothing and sends nothing twice.
 
     Starts a local Partner Central with a quota and faults, sends some 500 rows, kills the sender with SIGKILL
-    half way, starts it again and counts the invitations in the emulator's ledger. Needs no AWS account and
-    takes about half a minute. Exit codes: 0 nothing lost and nothing twice; 1 otherwise.
+    halfway, starts it again and counts the invitations in the emulator's ledger. Needs no AWS account and
+    takes about half a minute.
+
+    Exit codes: 0 nothing was lost or sent twice; 1 otherwise.
     """
     console = Console(highlight=False)
     rows = make_rows(random.Random(2022))  # noqa: S311 - the same demo every time

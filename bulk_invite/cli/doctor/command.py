@@ -33,18 +33,18 @@ def doctor(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SOURCE...]", help="What would be sent: looked at, and a first row validated."
+            metavar="[SOURCE...]", help="Sources of the planned run: opened, and their first row validated."
         ),
     ] = None,
     *,
     settings: Settings,
 ) -> None:
-    """Look at everything that a run needs, before it starts. Nothing is changed, and nobody invited.
+    """Check everything that a run needs before it starts.
 
-    A line for each check: ok, warning, failed or skipped, what was found, and how to mend it. Give it the
-    options that the run will have.
+    Sends nothing and changes nothing. Use the same options as for the run. Prints one line for each check:
+    ok, warning, failed or skipped, what was found, and how to fix it.
 
-    Exit codes: 0 nothing failed; 2 usage, or a setting that is not possible; 4 a run would fail.
+    Exit codes: 0 no check failed; 2 usage or configuration error; 4 a run would fail.
     """
     logs.configure(settings.log_format, settings.log_level)
     # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.

@@ -18,7 +18,7 @@ Sources = Annotated[
     list[str],
     typer.Argument(
         metavar="SOURCE...",
-        help="NDJSON: a path, a glob, .gz, .zst, or - for standard input. Or a database: postgresql://...",
+        help="NDJSON file or glob (also .gz, .zst), - for standard input, or a database: postgresql://...",
     ),
 ]
 
@@ -27,7 +27,7 @@ _GIVEN: Final = {"settings", "reload"}
 _CONFIG: Final = typer.Option(
     "--config",
     metavar="FILE",
-    help=f"TOML file with any of these settings. [env: {ENVIRONMENT_PREFIX}CONFIG]",
+    help=f"TOML file with any of these options. [env: {ENVIRONMENT_PREFIX}CONFIG]",
 )
 
 
@@ -65,9 +65,10 @@ def with_settings(
 def _read(flags: Mapping[str, Any], config: Path | None, refused: Sequence[str]) -> Settings:
     settings = load(flags, config)
     if given := [name for name in refused if getattr(settings, name) != Settings.model_fields[name].default]:
+        have = "has" if len(given) == 1 else "have"
         raise UsageError(
-            f"This command does not heed {', '.join(map(flag, given))}.",
-            hint="Take it out of the configuration file or the environment of this one.",
+            f"{', '.join(map(flag, given))} {have} no effect on this command.",
+            hint="Remove it from the configuration file or the environment of this command.",
         )
     return settings
 

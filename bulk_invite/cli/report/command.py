@@ -43,15 +43,17 @@ def report(
         typer.Option(
             "--html",
             metavar="FILE",
-            help="Write it as one page of HTML, readable by you only; - for standard output.",
+            help="Write an HTML page that only you can read; - for standard output.",
         ),
     ] = None,
     settings: Settings,
 ) -> None:
-    """Say what became of all rows and prove by the checkpoint that each was sent once; also during a run.
+    """Report the outcome of every row and audit the checkpoint.
 
-    Exit codes: 0 everything adds up (rows may still be open: it says so); 1 something does not; 2 usage;
-    4 no checkpoint, or not readable.
+    The audit checks that each row was sent exactly once. The report can be made during a run, too.
+
+    Exit codes: 0 all audit checks pass (the report says whether rows are still open); 1 an audit check fails;
+    2 usage or configuration error; 4 the checkpoint is missing or cannot be read.
     """
     if html == _STANDARD_OUTPUT and settings.json_output:
         raise UsageError("--json and --html - both want standard output.")

@@ -27,36 +27,37 @@ def simulate(
         list[str] | None,
         typer.Argument(
             metavar="[SCENARIO]...",
-            help="Shipped scenarios by name, or .toml files of your own. Default: all that are shipped.",
+            help="Names of shipped scenarios, or your own .toml files. Default: all shipped scenarios.",
         ),
     ] = None,
     *,
     seeds: Annotated[
-        int, typer.Option("--seeds", metavar="N", min=1, help="How often, each time with other jitter.")
+        int,
+        typer.Option("--seeds", metavar="N", min=1, help="Runs of each scenario, with different jitter."),
     ] = 3,
     live: Annotated[
-        bool, typer.Option("--live", help="Over real HTTP against the emulator, where a scenario is short.")
+        bool, typer.Option("--live", help="Run short scenarios over real HTTP against the emulator.")
     ] = False,
     only_ours: Annotated[
-        bool, typer.Option("--only-ours", help="Without the fixed rate and the SDK's modes beside it.")
+        bool, typer.Option("--only-ours", help="Leave out the fixed rate and the retry modes of the SDK.")
     ] = False,
     plot: Annotated[
         Path | None,
         typer.Option(
-            "--plot", metavar="FILE", help="Draw one scenario, as .png or .svg, in place of figures."
+            "--plot", metavar="FILE", help="Plot one scenario as .png or .svg instead of printing figures."
         ),
     ] = None,
     output_format: Annotated[
-        Literal["table", "markdown", "json"], typer.Option("--format", help="How the figures are printed.")
+        Literal["table", "markdown", "json"], typer.Option("--format", help="Output format of the figures.")
     ] = "table",
 ) -> None:
-    """Send to simulated servers whose quota nobody publishes, and see what is reached.
+    """Measure the pacing on simulated servers with unknown quotas.
 
-    Shows for each scenario the share of the allowed calls that were granted and the share of the calls that
-    were throttled: for this program (the worst seed decides), a fixed rate that happens to be right, and the
-    SDK's retry modes, on the same server.
+    Shows, for each scenario, the share of the quota that was used and the share of the calls that were
+    throttled. It compares this program (the worst seed counts), a fixed rate that happens to be right, and
+    the retry modes of the SDK on the same server.
 
-    Exit codes: 0 every target is reached; 1 some are missed; 2 usage.
+    Exit codes: 0 every target is met; 1 a target is missed; 2 usage error.
     """
     # The SDK takes long to import: --help does not wait for it.
     from bulk_invite.cli.simulate import run_scenarios as run  # noqa: PLC0415
@@ -64,11 +65,11 @@ def simulate(
     chosen = run.chosen(scenarios or [])
     if plot is not None:
         if live or only_ours or output_format != "table":
-            raise UsageError("--plot draws in place of figures.", hint="Leave the other options away.")
+            raise UsageError("--plot replaces the figures.", hint="Remove --live, --only-ours and --format.")
         run.draw_one(chosen, plot)
         return
     if live:
-        typer.echo("This takes as long as the scenarios say: some minutes each.", err=True)
+        typer.echo("Each scenario runs in real time and takes some minutes.", err=True)
     results = (
         run.run_live(chosen, only_ours=only_ours) if live else run.run(chosen, seeds, only_ours=only_ours)
     )

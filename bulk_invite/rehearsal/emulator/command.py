@@ -26,22 +26,22 @@ Rehearse a backfill at one call per second with a few broken connections:
 
 bulk-invite emulator --port 8080 --ledger rehearsal.ndjson --rate 1 --burst 5 --fault-reset-after 0.02
 
-Then send to it with --endpoint-url http://127.0.0.1:8080, and see what has happened:
+Then send to it with --endpoint-url http://127.0.0.1:8080, and see what arrived:
 
 curl http://127.0.0.1:8080/_emulator/audit
 
-The pages are /_emulator/audit, /_emulator/ledger, /_emulator/calls and /_emulator/health.
+Pages: /_emulator/audit, /_emulator/ledger, /_emulator/calls and /_emulator/health.
 """
 
 
 def emulator(*, as_json: bool, **given: Any) -> None:
-    """Run a local Partner Central that invites nobody, to rehearse on.
+    """Run a local Partner Central that invites nobody.
 
-    It serves CreateEngagementInvitation, ListEngagementInvitations, GetEngagementInvitation and STS
-    GetCallerIdentity over HTTP, with quotas and faults as told, and keeps a ledger of its own that says what
-    was invited, whatever the sender believes. It prints its URL once it listens, and runs until a signal.
+    Serves CreateEngagementInvitation, ListEngagementInvitations, GetEngagementInvitation and STS
+    GetCallerIdentity over HTTP, with the quotas and faults that you choose. Its own ledger records what was
+    invited, independently of the sender. Prints its URL when it is ready, and runs until a signal.
 
-    Exit codes: 0 ended by a signal; 2 usage; 4 it cannot listen there or use its ledger.
+    Exit codes: 0 stopped by a signal; 2 usage error; 4 cannot listen on the address or use the ledger.
     """
     options = options_of(given)
     try:
@@ -133,7 +133,7 @@ _SHOWN: Final = {
 
 def _parameters() -> list[inspect.Parameter]:
     """What typer is to see in place of `**given`: one parameter for each flag of the options."""
-    as_json = typer.Option("--json", help="Print one JSON object, url and ledger, instead of a line.")
+    as_json = typer.Option("--json", help="Print the URL and the ledger as one JSON object.")
     parameters = [_parameter("as_json", Annotated[bool, as_json], default=False)]
     for kind in (Options, FaultOptions):
         defaults = {each.name: each.default for each in fields(kind)}

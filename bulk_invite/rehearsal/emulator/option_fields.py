@@ -30,7 +30,7 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """An option on the command line, how its value is written, and the panel of the help it stands in."""
+    """An option on the command line, how its value is written, and its heading in the help."""
 
     name: str
     form: Form
@@ -41,13 +41,13 @@ class Flag:
         """Raise UsageError for a value out of range; None is "no limit" where there can be one."""
         match self.form:
             case Form.PROBABILITY if not 0 <= value <= 1:
-                raise UsageError(f"{self.name} is a probability, between 0 and 1, and not {value:g}.")
+                raise UsageError(f"{self.name} must be a probability between 0 and 1, not {value:g}.")
             case Form.RATE | Form.COUNT if value is not None and not 0 < value < math.inf:
-                raise UsageError(f"{self.name} has to be more than 0, or none for no limit.")
+                raise UsageError(f"{self.name} must be more than 0, or none for no limit.")
             case Form.DURATION | Form.INTEGER | Form.AMOUNT if (
                 value is not None and not 0 <= value < math.inf
             ):
-                raise UsageError(f"{self.name} cannot be less than 0.")
+                raise UsageError(f"{self.name} must be 0 or more.")
             case _:
                 pass
 

@@ -1,4 +1,4 @@
-"""What the emulator can be told. The command line is made of these names, defaults and help texts."""
+"""The options of the emulator. The command line is generated from these names, defaults and help texts."""
 
 from __future__ import annotations
 
@@ -24,24 +24,40 @@ def _fault(name: str, help_text: str) -> float:
 class FaultOptions:
     """Probability of each fault per call. They exclude each other, so that their sum is at most 1."""
 
-    error_500: float = _fault("--fault-500", "InternalServerException; committed or not.")
-    error_503: float = _fault("--fault-503", "503 with HTML, as from a load balancer; committed or not.")
-    reset_before: float = _fault("--fault-reset-before", "Connection reset (RST), nothing committed.")
-    reset_after: float = _fault("--fault-reset-after", "Connection reset (RST) after the commit.")
-    close: float = _fault("--fault-close", "Connection closed without an answer; committed or not.")
-    truncate: float = _fault("--fault-truncate", "Answer cut off in the middle; committed or not.")
-    empty: float = _fault("--fault-empty", "200 with {} and no Id; committed or not.")
-    html: float = _fault("--fault-html", "200 with an HTML page, as from a proxy; committed or not.")
-    slow: float = _fault(
-        "--fault-slow", "Answer late by --slow-for; committed before or after the pause, or not."
+    error_500: float = _fault(
+        "--fault-500", "Probability of InternalServerException, with or without a commit."
     )
-    throttle: float = _fault("--fault-throttle", "ThrottlingException with x-amz-retry-after.")
+    error_503: float = _fault(
+        "--fault-503", "Probability of a 503 HTML page, as from a load balancer, with or without a commit."
+    )
+    reset_before: float = _fault(
+        "--fault-reset-before", "Probability of a connection reset (RST) before the commit."
+    )
+    reset_after: float = _fault(
+        "--fault-reset-after", "Probability of a connection reset (RST) after the commit."
+    )
+    close: float = _fault(
+        "--fault-close", "Probability of a connection closed without a response, with or without a commit."
+    )
+    truncate: float = _fault(
+        "--fault-truncate", "Probability of a truncated response, with or without a commit."
+    )
+    empty: float = _fault(
+        "--fault-empty", "Probability of a 200 with {} and no Id, with or without a commit."
+    )
+    html: float = _fault(
+        "--fault-html", "Probability of a 200 HTML page, as from a proxy, with or without a commit."
+    )
+    slow: float = _fault(
+        "--fault-slow", "Probability of a response that is late by --slow-for, with or without a commit."
+    )
+    throttle: float = _fault("--fault-throttle", "Probability of ThrottlingException with x-amz-retry-after.")
 
     def __post_init__(self) -> None:
         check_all(self)
         # A sum such as 0.7 + 0.2 + 0.1 may exceed 1 by a rounding error.
         if math.fsum(self.probabilities().values()) > 1 + 1e-9:
-            raise UsageError("The probabilities of all faults add up to more than 1.")
+            raise UsageError("The probabilities of the faults add up to more than 1.")
 
     def probabilities(self) -> dict[str, float]:
         return {kind.name: getattr(self, kind.name) for kind in fields(self)}
@@ -52,7 +68,7 @@ _PLACE, _WHO, _QUOTA, _WORLD, _FAULTS = "Server", "Credentials", "Quotas", "Enga
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Everything the emulator can be told. Durations are seconds, rates per second; None is "no limit".
+    """All options of the emulator. Durations are seconds, rates per second; None is "no limit".
 
     Raises UsageError for values that make no sense.
     """
@@ -64,55 +80,57 @@ class Options:
         "--ledger",
         Form.PATH,
         _PLACE,
-        "File with every call and invitation, as NDJSON; an emulator started again on it goes on from it. "
-        "Without it the ledger goes with the process.",
+        "NDJSON file that records every call and invitation. An emulator restarted with it continues. "
+        "Without it, the ledger is lost when the process ends.",
     )
     seed: int = told(
         0,
         "--seed",
         Form.INTEGER,
         _PLACE,
-        "The same seed and the same order of calls: the same faults and Ids.",
+        "Seed: the same seed and order of calls give the same faults and Ids.",
     )
     latency: float = told(
         0.0,
         "--latency",
         Form.DURATION,
         _PLACE,
-        "Time of every call, half before the decision and half after it.",
+        "Duration of every call, half before and half after the decision.",
     )
-    jitter: float = told(0.0, "--jitter", Form.DURATION, _PLACE, "Up to so much more, before the decision.")
+    jitter: float = told(
+        0.0, "--jitter", Form.DURATION, _PLACE, "Maximum random extra latency before the decision."
+    )
 
     credentials: tuple[Credential, ...] = told(
         (),
         "--credentials",
         Form.CREDENTIALS,
         _WHO,
-        "Access key to accept; repeatable. Signatures are checked as soon as there is one, "
-        "else every caller is let in as account 111122223333.",
+        "Access key to accept; repeatable. With at least one key, signatures are checked. "
+        "Without keys, every caller is accepted as account 111122223333.",
     )
     expired_credentials: tuple[str, ...] = told(
         (),
         "--expired-credentials",
         Form.TEXTS,
         _WHO,
-        "One of the --credentials that has expired: ExpiredTokenException; repeatable.",
+        "Access key among --credentials that has expired (ExpiredTokenException); repeatable.",
     )
     clock_ahead: float = told(
         0.0,
         "--clock-ahead",
         Form.DURATION,
         _WHO,
-        "Have a clock that is ahead by that much, for signatures and Date; over 5m all expire.",
+        "How far the clock is ahead, for signatures and Date. Above 5m, every signature has expired.",
     )
     deny_accounts: tuple[str, ...] = told(
         (),
         "--deny-account",
         Form.TEXTS,
         _WHO,
-        "Account whose every Create is AccessDeniedException; repeatable.",
+        "Account that gets AccessDeniedException on every Create call; repeatable.",
     )
-    no_sts: bool = told(False, "--no-sts", Form.SWITCH, _WHO, "Answer GetCallerIdentity with 404.")
+    no_sts: bool = told(False, "--no-sts", Form.SWITCH, _WHO, "Respond to GetCallerIdentity with 404.")
 
     rate: float | None = told(None, "--rate", Form.RATE, _QUOTA, "Create calls per second and account.")
     burst: int | None = told(
@@ -120,69 +138,79 @@ class Options:
         "--burst",
         Form.COUNT,
         _QUOTA,
-        "Create calls at once, above the rate; by default one second's rate, the first of a trace.",
+        "Create calls that may arrive at once. Default: one second of the rate (the first rate of a trace).",
     )
     rate_trace: RateTrace | None = told(  # noqa: RUF009 - dataclasses.field with metadata
         None,
         "--rate-trace",
         Form.RATE_TRACE,
         _QUOTA,
-        "Instead of --rate, one that changes, such as 0s:10,20m:4; counted from the account's first call.",
+        "Rate that changes over time, instead of --rate, such as 0s:10,20m:4; "
+        "starts at an account's first call.",
     )
     fixed_window: float | None = told(
         None,
         "--fixed-window",
         Form.DURATION,
         _QUOTA,
-        "Instead of a bucket: what the --rate makes in that time, anew at every multiple of it on the clock.",
+        "Length of a fixed window, instead of a token bucket. It allows --rate times its length, and starts "
+        "at every multiple of its length on the clock.",
     )
     refusal_cost: float = told(
         0.0,
         "--refusal-cost",
         Form.AMOUNT,
         _QUOTA,
-        "Tokens that a refused Create call takes too; at most a burst is owed.",
+        "Tokens that a throttled Create call takes from the bucket; the debt is at most one burst.",
     )
     other_rate: float | None = told(
         None,
         "--other-rate",
         Form.RATE,
         _QUOTA,
-        "Create calls per second that another program of the account tries to make.",
+        "Create calls per second that another program attempts in the same account.",
     )
     other_on: float | None = told(
-        None, "--other-on", Form.DURATION, _QUOTA, "How long it does so at a time; by default always."
+        None,
+        "--other-on",
+        Form.DURATION,
+        _QUOTA,
+        "How long the other program runs at a time. Default: always.",
     )
     other_off: float | None = told(
-        None, "--other-off", Form.DURATION, _QUOTA, "How long it does not, before each such time."
+        None, "--other-off", Form.DURATION, _QUOTA, "How long the other program pauses before each time."
     )
     daily_quota: int | None = told(
         None, "--daily-quota", Form.COUNT, _QUOTA, "Create calls per rolling day and account."
     )
-    day: float = told(86400.0, "--day", Form.DURATION, _QUOTA, "How long that day is.")
+    day: float = told(86400.0, "--day", Form.DURATION, _QUOTA, "Length of the day of --daily-quota.")
     read_rate: float | None = told(
         None,
         "--read-rate",
         Form.RATE,
         _QUOTA,
-        "List and Get calls per second and account; the service has 10.",
+        "List and Get calls per second and account; the service allows 10.",
     )
     invitations_per_engagement: int | None = told(
-        9, "--invitations-per-engagement", Form.COUNT, _QUOTA, "Past it: ServiceQuotaExceededException."
+        9,
+        "--invitations-per-engagement",
+        Form.COUNT,
+        _QUOTA,
+        "Invitations that an engagement takes; beyond: ServiceQuotaExceededException.",
     )
     token_retention: float = told(
         8 * 3600.0,
         "--token-retention",
         Form.DURATION,
         _QUOTA,
-        "How long a ClientToken is remembered; a replay after that invites a second time.",
+        "How long a ClientToken is remembered; a later replay invites a second time.",
     )
     tell_retry_after: bool = told(
         False,
         "--tell-retry-after",
         Form.SWITCH,
         _QUOTA,
-        "Send x-amz-retry-after with the throttles of these quotas.",
+        "Send x-amz-retry-after when one of these quotas throttles a call.",
     )
 
     unknown_engagements: tuple[str, ...] = told(
@@ -190,18 +218,18 @@ class Options:
         "--unknown-engagement",
         Form.TEXTS,
         _WORLD,
-        "Engagement that does not exist, by id or glob such as eng-unknown*: ResourceNotFoundException; "
-        "repeatable.",
+        "Engagement that does not exist (ResourceNotFoundException), as an id or a glob "
+        "(eng-unknown*); repeatable.",
     )
     forbidden_engagements: tuple[str, ...] = told(
         (),
         "--forbidden-engagement",
         Form.TEXTS,
         _WORLD,
-        "Engagement of somebody else, by id or glob: AccessDeniedException; repeatable.",
+        "Engagement of another account (AccessDeniedException), as an id or a glob; repeatable.",
     )
     list_delay: float = told(
-        0.0, "--list-delay", Form.DURATION, _WORLD, "Time until a new invitation shows up in lists."
+        0.0, "--list-delay", Form.DURATION, _WORLD, "Time until a new invitation appears in lists."
     )
 
     faults: FaultOptions = field(default_factory=FaultOptions)
@@ -210,12 +238,12 @@ class Options:
         "--fault-committed",
         Form.PROBABILITY,
         _FAULTS,
-        'Where a fault says "committed or not": how often it is committed.',
+        'Probability of a commit in a fault "with or without a commit".',
     )
     faults_on_reads: bool = told(
-        False, "--fault-reads", Form.SWITCH, _FAULTS, "Let List and Get meet faults too."
+        False, "--fault-reads", Form.SWITCH, _FAULTS, "Apply faults to List and Get, too."
     )
-    slow_for: float = told(5.0, "--slow-for", Form.DURATION, _FAULTS, "The pause of --fault-slow.")
+    slow_for: float = told(5.0, "--slow-for", Form.DURATION, _FAULTS, "Delay of --fault-slow.")
     retry_after: float = told(
         0.5, "--retry-after", Form.DURATION, _FAULTS, "x-amz-retry-after of --fault-throttle."
     )
@@ -223,45 +251,45 @@ class Options:
     def __post_init__(self) -> None:
         check_all(self)
         if self.port > _LAST_PORT:
-            raise UsageError(f"--port has to be between 0 and {_LAST_PORT}.")
+            raise UsageError(f"--port must be between 0 and {_LAST_PORT}.")
         self._check_quotas()
         self._check_others()
         self._check_keys()
 
     def _check_quotas(self) -> None:
         if self.day == 0:
-            raise UsageError("--day has to be more than 0.")
+            raise UsageError("--day must be more than 0.")
         if self.rate_trace is not None and self.rate is not None:
-            raise UsageError("--rate-trace excludes --rate.")
+            raise UsageError("Use --rate or --rate-trace, not both.")
         has_bucket = self.fixed_window is None and (self.rate is not None or self.rate_trace is not None)
         if self.fixed_window is not None:
             if self.fixed_window == 0:
-                raise UsageError("--fixed-window has to be more than 0.")
+                raise UsageError("--fixed-window must be more than 0.")
             if self.rate is None:
-                raise UsageError("--fixed-window needs a --rate.")
+                raise UsageError("--fixed-window needs --rate.")
             if self.burst is not None:
-                raise UsageError("--fixed-window excludes --burst.")
+                raise UsageError("Use --fixed-window or --burst, not both.")
         if self.burst is not None and not has_bucket:
-            raise UsageError("--burst needs a --rate or a --rate-trace.")
+            raise UsageError("--burst needs --rate or --rate-trace.")
         if self.refusal_cost and not has_bucket:
-            raise UsageError("--refusal-cost needs a bucket: a --rate or a --rate-trace, no --fixed-window.")
+            raise UsageError("--refusal-cost needs a bucket: --rate or --rate-trace, without --fixed-window.")
 
     def _check_others(self) -> None:
         if (self.other_on is None) != (self.other_off is None):
-            raise UsageError("--other-on and --other-off go together.")
+            raise UsageError("--other-on and --other-off need each other.")
         if self.other_on == 0:
-            raise UsageError("--other-on has to be more than 0.")
+            raise UsageError("--other-on must be more than 0.")
         if self.other_on is not None and self.other_rate is None:
-            raise UsageError("--other-on needs an --other-rate.")
+            raise UsageError("--other-on needs --other-rate.")
         if self.other_rate is not None and not (self.rate or self.rate_trace or self.daily_quota):
-            raise UsageError("--other-rate needs a quota to share: a --rate, --rate-trace or --daily-quota.")
+            raise UsageError("--other-rate needs a quota to share: --rate, --rate-trace or --daily-quota.")
 
     def _check_keys(self) -> None:
         known = [credential.access_key for credential in self.credentials]
         if len(set(known)) < len(known):
-            raise UsageError("An access key is given twice.")
+            raise UsageError("--credentials has the same access key twice.")
         for key in self.expired_credentials:
             if key not in known:
                 raise UsageError(f"--expired-credentials {key} is not among the --credentials.")
         if self.clock_ahead and not known:
-            raise UsageError("--clock-ahead needs --credentials: signatures are not checked without.")
+            raise UsageError("--clock-ahead needs --credentials: without them, signatures are not checked.")

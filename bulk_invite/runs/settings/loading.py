@@ -69,7 +69,7 @@ def _read(path: Path, known: Iterable[str]) -> dict[str, Any]:
     if unknown := sorted(set(values) - set(known)):
         raise UsageError(
             f"The configuration file {path} has unknown keys: {', '.join(map(repr, unknown))}.",
-            hint=f"{_meant(unknown, known)} Known are: {', '.join(sorted(known))}.".lstrip(),
+            hint=f"{_meant(unknown, known)} Known keys: {', '.join(sorted(known))}.".lstrip(),
         )
     return values
 
@@ -80,17 +80,17 @@ def _require_known(environment: Mapping[str, str], keys: Iterable[str]) -> None:
     if unknown := sorted(name for name in ours - set(known) if not _OF_OTHERS.fullmatch(name)):
         hint = (
             _meant(map(str.upper, unknown), known)
-            or "Check the spelling; bulk-invite send --help has all of them."
+            or "Check the spelling: bulk-invite send --help lists all variables."
         )
         raise UsageError(
-            f"In the environment is set what is no setting: {', '.join(unknown)}.",
-            hint=f"{hint} Else take it out.",
+            f"Unknown environment variables: {', '.join(unknown)}.",
+            hint=f"{hint} Otherwise unset it.",
         )
 
 
 def _meant(unknown: Iterable[str], known: Iterable[str]) -> str:
     near = [each for name in unknown for each in difflib.get_close_matches(name, list(known), n=1)]
-    return " ".join(f"Is {each} meant?" for each in dict.fromkeys(near))
+    return " ".join(f"Did you mean {each}?" for each in dict.fromkeys(near))
 
 
 def _sentence(error: ValidationError, origin: Mapping[str, str]) -> str:
@@ -99,7 +99,7 @@ def _sentence(error: ValidationError, origin: Mapping[str, str]) -> str:
         name = str(each["loc"][0])
         message = each["msg"].removeprefix("Value error, ").rstrip(".")
         option = f"--{name.replace('_', '-')} {origin.get(name, '')}"
-        problem = f"The value of {option} is not possible: {message}."
+        problem = f"Invalid value for {option}: {message}."
         if problem not in said:
             said.append(problem)
     return " ".join(said)

@@ -22,29 +22,29 @@ _SIZE: Final = re.compile(r"(?P<number>[0-9]{1,12})(?P<unit>|kB|MB|GB)")
 _BYTES: Final = {"": 1, "kB": 1000, "MB": 1_000_000, "GB": 1_000_000_000}
 
 LEAST_RATE: Final = 0.0001
-"""Calls per second: one in three hours. What takes longer is a pause."""
+"""Calls per second: one call in three hours. Anything slower is a pause."""
 
 
 def duration(value: object) -> object:
     if isinstance(value, bool | int | float):
-        raise ValueError(f"{value} is no duration: write a number and a unit, such as 250ms, 2s, 15m or 8h")  # noqa: TRY004 - pydantic tells it
+        raise ValueError(f"{value} is not a duration: write a number and a unit, such as 2s, 15m or 8h")  # noqa: TRY004 - pydantic reports it
     return parse_duration(value) if isinstance(value, str) else value
 
 
 def rate(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError("write a number of calls per second, such as 5 or 0.5, or auto")  # noqa: TRY004 - likewise
+        raise ValueError("expected calls per second, such as 5 or 0.5, or auto")  # noqa: TRY004 - likewise
     if isinstance(value, str) and value != "auto":
         try:
             return float(value)
         except ValueError:
-            raise ValueError("write a number of calls per second, such as 5 or 0.5, or auto") from None
+            raise ValueError("expected calls per second, such as 5 or 0.5, or auto") from None
     return value
 
 
 def finite_rate(value: float | str) -> float | str:
     if isinstance(value, float | int) and not (LEAST_RATE <= value < math.inf):
-        raise ValueError(f"it has to be {LEAST_RATE} or more")
+        raise ValueError(f"must be {LEAST_RATE} or more")
     return value
 
 
@@ -53,7 +53,7 @@ def size(value: object) -> object:
         return value
     found = _SIZE.fullmatch(value)
     if found is None:
-        raise ValueError("write a number and a unit, such as 500kB, 50MB or 1GB")
+        raise ValueError("expected a number and a unit, such as 500kB, 50MB or 1GB")
     return int(found["number"]) * _BYTES[found["unit"]]
 
 
@@ -70,14 +70,14 @@ def http_url(value: str) -> str:
     except ValueError:
         usable = False
     if not usable or not value.isprintable() or " " in value:
-        raise ValueError("write an address such as http://127.0.0.1:8080 or https://example.com")
+        raise ValueError("expected a URL such as http://127.0.0.1:8080 or https://example.com")
     return value
 
 
 def endpoint(value: str) -> str:
-    """An address without user and password: the SDK takes none, and the address is told in the log."""
+    """A URL without user and password: the SDK ignores them, and the log shows the URL."""
     if urlsplit(http_url(value)).username is not None:
-        raise ValueError("leave user and password out of it: credentials come from the AWS chain")
+        raise ValueError("remove the user and password: credentials come from the AWS credential chain")
     return value
 
 
@@ -91,13 +91,13 @@ def host_and_port(text: str) -> tuple[str, int]:
     """A port by itself is of this machine only. Raises ValueError for what is no `HOST:PORT`."""
     found = _ADDRESS.fullmatch(text if ":" in text else f"127.0.0.1:{text}")
     if found is None or int(found["port"]) > 65535:  # noqa: PLR2004 - the largest there is
-        raise ValueError("write HOST:PORT, such as 127.0.0.1:8081, [::1]:8081 or 0.0.0.0:8081")
+        raise ValueError("expected HOST:PORT, such as 127.0.0.1:8081, [::1]:8081 or 0.0.0.0:8081")
     if found["name"] is not None:
         return found["name"], int(found["port"])
     try:
         return str(IPv6Address(found["ipv6"])), int(found["port"])
     except ValueError:
-        raise ValueError("what stands in brackets has to be an IPv6 address, such as [::1]:8081") from None
+        raise ValueError("expected an IPv6 address in the brackets, such as [::1]:8081") from None
 
 
 _ADDRESS_LIKE: Final = re.compile(
@@ -119,7 +119,7 @@ def may_be_address(name: str) -> bool:
 def file_or_database(value: str) -> str:
     if may_be_address(value):
         # A URL may hold a password, so it is not repeated.
-        raise ValueError("write a file name, or the address of a database: postgresql://USER@HOST/DATABASE")
+        raise ValueError("expected a file name or a database URL: postgresql://USER@HOST/DATABASE")
     return value
 
 
@@ -131,7 +131,7 @@ def failure_limit(value: object) -> object:
         return text
     if text.isdecimal() and int(text) > 0:
         return text
-    raise ValueError("write a number of rows, such as 20, or a share, such as 5%")
+    raise ValueError("expected a number of rows, such as 20, or a share, such as 5%")
 
 
 def count_or_none(value: object) -> object:
@@ -140,7 +140,7 @@ def count_or_none(value: object) -> object:
     if text == "none":
         return text
     if isinstance(value, bool) or not text.isdecimal() or int(text) < 1:
-        raise ValueError("write a number of calls in 24 hours, such as 10000, or none")
+        raise ValueError("expected a number of calls, such as 10000, or none")
     return int(text)
 
 
@@ -151,7 +151,7 @@ def mapping(value: object) -> object:
     try:
         return json.loads(value)
     except ValueError:
-        raise ValueError('write a JSON object, such as {"Invitation.Message": "text"}') from None
+        raise ValueError('expected a JSON object, such as {"Invitation.Message": "text"}') from None
 
 
 Duration = Annotated[
