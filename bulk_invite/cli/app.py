@@ -19,6 +19,7 @@ from bulk_invite.cli.doctor.command import DOCTOR_EXAMPLES, doctor
 from bulk_invite.cli.health import HEALTH_EXAMPLES, health
 from bulk_invite.cli.init_db import EXAMPLES as INIT_DB_EXAMPLES
 from bulk_invite.cli.init_db import init_db
+from bulk_invite.cli.manual import MANUAL_EXAMPLES, manual
 from bulk_invite.cli.options.grouped_help import WIDEST, GroupedCommand, GroupedProgram
 from bulk_invite.cli.reconcile import RECONCILE_EXAMPLES, reconcile
 from bulk_invite.cli.report.command import REPORT_EXAMPLES, report
@@ -68,6 +69,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, tuple[Callable[..., None], str]]]] = {
     },
     "Operate": {
         "health": (health, HEALTH_EXAMPLES),
+        "manual": (manual, MANUAL_EXAMPLES),
         "completion": (completion, COMPLETION_EXAMPLES),
     },
 }
@@ -118,7 +120,8 @@ def run() -> None:
     try:
         command()
     except BulkInviteError as error:
-        sys.stderr.write(f"bulk-invite: {escaped(str(error))}\n")
+        see = f"See: bulk-invite manual {error.topic}\n" if error.topic else ""
+        sys.stderr.write(f"bulk-invite: {escaped(str(error))}\n{see}")
         sys.exit(error.exit_code)
     except BrokenPipeError:
         _silence_output()

@@ -18,16 +18,18 @@ EXIT_INTERRUPTED: Final = 130
 class BulkInviteError(Exception):
     """Root of all errors of this package.
 
-    hint: what the operator can do about it. heals: it may be over without another command, so that a service
-    waits for it.
+    hint: what the operator can do about it. topic: the one of the manual that explains it. heals: it may be
+    over without another command, so that a service waits for it.
     """
 
     exit_code: ClassVar[int] = 4
+    topic: str = ""
     heals: bool = False
 
-    def __init__(self, message: str, *, hint: str = "", heals: bool = False) -> None:
+    def __init__(self, message: str, *, hint: str = "", topic: str = "", heals: bool = False) -> None:
         super().__init__(message)
         self.hint = hint
+        self.topic = topic or self.topic
         self.heals = self.heals or heals
 
     def __str__(self) -> str:
@@ -44,6 +46,14 @@ class UsageError(BulkInviteError):
 class SourceError(BulkInviteError):
     """A source cannot be opened or read to its end."""
 
+    topic = "rows"
+
+
+class DatabaseSourceError(SourceError):
+    """The same of a source in PostgreSQL, or of its table of results."""
+
+    topic = "postgresql"
+
 
 class ServiceModelError(BulkInviteError):
     """The service model is not one that this program can work from."""
@@ -51,6 +61,8 @@ class ServiceModelError(BulkInviteError):
 
 class CheckpointError(BulkInviteError):
     """The checkpoint is locked, damaged, of another owner, or cannot be written."""
+
+    topic = "troubleshooting"
 
 
 class CheckpointHeldError(CheckpointError):
@@ -67,34 +79,45 @@ class CheckpointHeldError(CheckpointError):
 class SenderError(BulkInviteError):
     """The service refuses the sender, not the row: credentials, clock, permission."""
 
+    topic = "operations"
     heals = True
 
 
 class SettingError(BulkInviteError):
     """A setting of AWS's in the environment is not possible; only a new start can have another one."""
 
+    topic = "operations"
+
 
 class EndpointError(BulkInviteError):
     """The endpoint cannot be reached, or what answers there is not it."""
 
+    topic = "operations"
     heals = True
 
 
 class ResultsError(BulkInviteError):
     """The results directory cannot be written."""
 
+    topic = "results"
+
 
 class ReportError(BulkInviteError):
     """The report cannot be written."""
+
+    topic = "results"
 
 
 class ControlError(BulkInviteError):
     """What a run tells of itself cannot be told: the health file, the control server."""
 
+    topic = "monitoring"
+
 
 class TooManyFailuresError(BulkInviteError):
     """As many rows failed as --max-failures allows."""
 
+    topic = "troubleshooting"
     exit_code = 3
 
     def __init__(self, failures: int, ended: int, limit: str) -> None:

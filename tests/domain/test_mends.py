@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from documents import topic
 
 from bulk_invite.delivery.lookup import queries
 from bulk_invite.domain import classify, matching
@@ -98,9 +99,9 @@ def test_of_what_nobody_knows_the_state_says_what_to_do(state: State) -> None:
     assert mend_of(state, "other") == _FALL_BACK[state]
 
 
-def test_readme_has_what_it_has() -> None:
+def test_manual_has_what_it_has() -> None:
     """Its table names every code that a row can be left with for somebody to look at."""
-    readme = (_PACKAGE.parent / "README.md").read_text()
+    told = topic("troubleshooting")
     in_the_table = {"token_reused", "changed_since_sent", "changed_since_refused", "key_of_another_source"}
     for code in in_the_table | _LOOK_UPS | classify.NOES | {"wrong_catalog", "AccessDeniedException"}:
-        assert f"{code}" in readme, code
+        assert f"{code}" in told, code

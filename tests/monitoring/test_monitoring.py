@@ -1,4 +1,4 @@
-"""Alert rules, dashboard and README speak of metrics that there are, and say what promtool accepts."""
+"""Alert rules, dashboard and manual speak of metrics that there are, and say what promtool accepts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from documents import table, topic
 from fakes import REFUSED, THROTTLED
 from faults.needs import need
 from observed import CREATED, ObservedRow, moment
@@ -23,7 +24,6 @@ ROOT = Path(__file__).resolve().parents[2]
 PROMETHEUS = ROOT / "config" / "prometheus"
 ALERTS = (PROMETHEUS / "alerts.yaml").read_text()
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "config" / "grafana" / "dashboard.json").read_text())
-README = (ROOT / "README.md").read_text()
 
 _VARIABLES = {"$__rate_interval": "5m", "$job": ".*", "$instance": ".*"}
 _WRITTEN_BY_PROMETHEUS = {"up": {"job", "instance"}}
@@ -156,8 +156,10 @@ def test_alerts_name_labels_that_they_have() -> None:
         assert used <= kept | _FROM_SCRAPING, rule
 
 
-def test_readme_has_every_metric_with_its_type_and_labels() -> None:
-    rows = re.findall(r"^\| `(bulk_invite_\w+)(?:\{([\w,]+)\})?` \| (\w+) \| \S", README, re.MULTILINE)
+def test_manual_has_every_metric_with_its_type_and_labels() -> None:
+    rows = re.findall(
+        r"^\| `(bulk_invite_\w+)(?:\{([\w,]+)\})?` \| (\w+) \| \S", topic("monitoring"), re.MULTILINE
+    )
     told = {(name, frozenset(labels.split(",")) - {""}, kind) for name, labels, kind in rows}
     assert told == {
         (
@@ -169,9 +171,10 @@ def test_readme_has_every_metric_with_its_type_and_labels() -> None:
     }
 
 
-def test_readme_says_what_to_do_when_an_alert_fires() -> None:
-    section = README.split("### When an alert fires\n")[1].split("\n## ")[0]
-    told = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", section, re.MULTILINE)
+def test_manual_says_what_to_do_when_an_alert_fires() -> None:
+    rows = table(topic("monitoring"), "When an alert fires")
+    assert all(all(row) for row in rows)
+    told = [row[0].strip("`") for row in rows]
     assert told == sorted(set(told), key=told.index)
     assert set(told) == set(re.findall(r"- alert: (\w+)", ALERTS))
 
@@ -180,7 +183,7 @@ def test_every_alert_has_what_somebody_needs_who_is_woken_by_it() -> None:
     for rule in ALERTS.split("- alert: ")[1:]:
         for member in (r"for: \w+", r"severity: (critical|warning|info)", r"summary: \S", r"description: \S"):
             assert re.search(rf"^ +{member}", rule, re.MULTILINE), rule
-        assert "runbook: README.md#when-an-alert-fires" in rule
+        assert "runbook: bulk_invite/manual/monitoring.md#when-an-alert-fires" in rule
     tests = (PROMETHEUS / "alerts_test.yaml").read_text()
     for name in re.findall(r"- alert: (\w+)", ALERTS):
         told = re.findall(rf"alertname: {name}\n +exp_alerts:(.*)", tests)

@@ -1,30 +1,52 @@
-"""README, the example configuration and the scripts say what the program does."""
+"""README, the manual, the example configuration and the scripts say what the program does."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
 import tomllib
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from command import run, start, together
+import yaml
+from command import run, start
+from documents import (
+    CONTRIBUTING,
+    DOCUMENTS,
+    MANUAL,
+    README,
+    ROOT,
+    headings,
+    links,
+    shell_lines,
+    spans,
+    table,
+)
+from options_topic import FILE, options_topic
+from typer.core import TyperGroup
 
-from bulk_invite.cli.app import app
+from bulk_invite.cli.app import app, command
 from bulk_invite.domain.errors import TooManyFailuresError
 from bulk_invite.domain.verdicts import State
+from bulk_invite.manual import OVERVIEW, TOPICS, text_of
 from bulk_invite.runs.settings.loading import load
-from bulk_invite.runs.settings.model import SEND, SERVE_ONLY, Settings, flag, key, shown_default
+from bulk_invite.runs.settings.model import SERVE_ONLY, Settings, key
 
-ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text()
 EXAMPLE = (ROOT / "config" / "bulk-invite.example.toml").read_text()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 INSTALL_AND_DEMO, INSTALL_AND_TEST = (
     line for line in README.splitlines() if line.startswith("python3 -m venv .venv")
 )
+
+
+@pytest.fixture(params=DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
+def document(request: pytest.FixtureRequest) -> Path:
+    assert isinstance(request.param, Path)
+    return request.param
 
 
 def uncommented(text: str) -> str:
@@ -32,22 +54,34 @@ def uncommented(text: str) -> str:
     return "\n".join(line.removeprefix("# ") for line in text.splitlines() if re.match(r"# [a-z_]+ = ", line))
 
 
-@pytest.mark.parametrize("name", Settings.model_fields)
-def test_readme_has_every_option_with_its_default_and_meaning(name: str) -> None:
-    field = Settings.model_fields[name]
-    default = shown_default(field)
-    description = (field.description or "").replace("|", "\\|")
-    row = f"| `{flag(name)}` | {f'`{default}`' if default else ''} | {description} |"
-    assert row in README.splitlines()
+def test_readme_is_read_on_two_screens() -> None:
+    assert len(README.splitlines()) <= 160
 
 
-def test_readme_has_no_option_that_is_gone() -> None:
-    of_send, of_serve = (
-        re.findall(r"^\| `(--[a-z-]+)` \|", part, re.MULTILINE)
-        for part in README.split("| option of `serve` | default | meaning |")
-    )
-    assert of_send == [flag(name) for name in SEND]
-    assert of_serve == [flag(name) for name in SERVE_ONLY]
+def test_readme_has_every_topic_with_what_it_is_about() -> None:
+    told = table(README, "Manual")
+    assert told == [
+        [f"[{topic}](bulk_invite/manual/{topic}.md)", about]
+        for topic, about in TOPICS.items()
+        if topic != OVERVIEW
+    ]
+
+
+def test_every_topic_has_its_file_and_the_overview_is_the_readme() -> None:
+    assert {file.stem for file in MANUAL.glob("*.md")} | {OVERVIEW} == set(TOPICS)
+    for topic in TOPICS:
+        assert text_of(topic).startswith("# ")
+    assert text_of(OVERVIEW).splitlines()[0] == README.splitlines()[0]
+    assert PROJECT["project"]["readme"] == "README.md"
+
+
+def test_options_topic_is_what_the_settings_say() -> None:
+    assert FILE.read_text() == options_topic(), "run: poe options"
+
+
+def test_options_topic_has_every_setting_once() -> None:
+    told = re.findall(r"^\| `--([a-z-]+)` \|", options_topic(), re.MULTILINE)
+    assert sorted(told) == sorted(key(name).replace("_", "-") for name in Settings.model_fields)
 
 
 def test_example_configuration_has_every_setting_with_its_default_and_meaning() -> None:
@@ -73,43 +107,123 @@ def test_example_configuration_is_one_as_it_stands_and_uncommented(tmp_path: Pat
         load({}, path, {})
 
 
-def test_readme_has_every_command() -> None:
-    for command in app.registered_commands:
-        assert command.callback is not None
-        name = command.name or command.callback.__name__
-        assert f"bulk-invite {name}" in README or f"`{name}`" in README
+def test_every_command_is_in_readme_or_manual() -> None:
+    told = " ".join(file.read_text() for file in DOCUMENTS if file != CONTRIBUTING)
+    for each in app.registered_commands:
+        assert each.callback is not None
+        name = each.name or each.callback.__name__
+        assert f"bulk-invite {name}" in told, name
 
 
 def test_readme_has_every_state_and_exit_code() -> None:
-    for state in State:
-        assert f"| `{state}` |" in README
-    codes = [int(code) for code in re.findall(r"^\| (\d+) \| ", README, re.MULTILINE)]
+    assert [row[0] for row in table(README, "States of a row")] != []
+    assert {row[0] for row in table(README, "States of a row")} == {f"`{state}`" for state in State}
+    codes = [int(row[0]) for row in table(README, "Exit codes")]
     assert codes == [0, 1, 2, TooManyFailuresError.exit_code, 4, 75, 130]
 
 
-def test_readme_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in links(document.read_text()):
+        path, _, fragment = target.partition("#")
+        file = (document.parent / path).resolve() if path else document
+        assert file.is_relative_to(ROOT), target
+        assert file.exists(), target
+        if fragment:
+            assert fragment in headings(file.read_text()), target
+
+
+def test_commands_are_commands(document: Path) -> None:
+    """Every command of the program, in blocks and within sentences, is one that its command line takes."""
+    text = document.read_text()
+    for words in [*shell_lines(text), *map(_words, spans(text))]:
+        for arguments in _ours(words):
+            _parse(arguments)
+
+
+def _words(span: str) -> list[str]:
+    try:
+        return shlex.split(span)
+    except ValueError:  # it is no command
+        return []
+
+
+def _ours(words: list[str]) -> list[list[str]]:
+    """The arguments of each call of the program in a line, be it in a container or after another command."""
+    ends = [at for at, word in enumerate(words) if word in {"|", ">", "&", "&&", "<"}]
+    found = []
+    for at, word in enumerate(words):
+        is_call = at == 0 or words[at - 1] in {"|", "&&"} or words[0] == "docker"
+        if is_call and Path(word).name == "bulk-invite":
+            arguments = words[at + 1 : next((end for end in ends if end > at), None)]
+            if arguments and arguments != ["."] and "COMMAND" not in arguments:
+                found.append(arguments)
+    return found
+
+
+def _parse(arguments: list[str]) -> None:
+    """As the program does, up to the call of its function; values of settings are looked at too."""
+    name, *rest = arguments
+    if name.startswith("--"):
+        assert name in {"--help", *(option for each in command.params for option in each.opts)}
+        return
+    parent = command.make_context("bulk-invite", [name], resilient_parsing=True)
+    assert isinstance(command, TyperGroup)
+    found = command.get_command(parent, name)
+    assert found is not None, name
+    given: dict[str, Any] = found.make_context(name, list(rest), parent=parent).params
+    if name == "manual" and given["topic"] not in {None, "TOPIC"}:
+        assert given["topic"] in TOPICS
+    if name != "emulator":  # its options are its own, also where they have the name of a setting
+        load({each: given[each] for each in Settings.model_fields if given.get(each) is not None}, None, {})
+
+
+def test_tasks_and_scripts_are_there(document: Path) -> None:
+    tasks = PROJECT["tool"]["poe"]["tasks"]
+    text = document.read_text()
+    for words in [*shell_lines(text), *map(_words, spans(text))]:
+        match words:
+            case ["poe" | ".venv/bin/poe", str(task), *_] if not task.startswith("-"):
+                assert task in tasks, task
+            case ["python" | ".venv/bin/python", str(script), *_] if script.endswith(".py"):
+                assert (ROOT / script).exists(), script
+            case _:
+                pass
+
+
+def test_contributing_names_every_task_and_paths_that_are_there() -> None:
+    text = CONTRIBUTING.read_text()
+    for task in PROJECT["tool"]["poe"]["tasks"]:
+        assert f"poe {task}" in text, task
+    paths = [span for span in spans(text) if re.fullmatch(r"[\w./-]+/[\w./-]*|[\w/-]+\.(py|toml|md)", span)]
+    assert len(paths) > 40
+    for path in paths:
+        assert any((folder / path).exists() for folder in (ROOT, ROOT / "bulk_invite")), path
+
+
+def test_contributing_has_a_line_for_every_folder() -> None:
+    text = CONTRIBUTING.read_text()
+    for folder in [*(ROOT / "bulk_invite").iterdir(), *(ROOT / "tests").iterdir()]:
+        if folder.is_dir() and not folder.name.startswith(("_", ".")):
+            assert re.search(rf"^(?:  )?{folder.name}/ +\S", text, re.MULTILINE), folder.name
+
+
+def test_hooks_and_tasks_run_the_checks_of_ci() -> None:
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    assert "://" not in hooks
+    entries = [hook["entry"] for each in yaml.safe_load(hooks)["repos"] for hook in each["hooks"]]
+    ci = (ROOT / ".ci" / "run").read_text()
+    tasks = str(PROJECT["tool"]["poe"]["tasks"])
+    for check in ("ruff check", "ruff format", "mypy"):
+        assert any(entry.startswith(f".venv/bin/{check}") for entry in entries)
+        assert f".venv/bin/{check}" in ci
+        assert f"{check}" in tasks
 
 
 def test_readme_row_is_valid(tmp_path: Path) -> None:
     (row,) = re.findall(r"```json\n(.*)\n```", README)
     source = tmp_path / "row.ndjson"
-    source.write_text(row)
+    source.write_text(json.dumps(json.loads(row)) + "\n")
     assert run("validate", source, cwd=tmp_path).code == 0
-
-
-def test_readme_console_commands_are_commands(tmp_path: Path) -> None:
-    """Every `$ bulk-invite ...` line names a command and options that its --help knows."""
-    lines = re.findall(r"^\$ bulk-invite (.*)$", README, re.MULTILINE)
-    assert len(lines) > 8
-    commands = [shlex.split(line.split(" > ")[0], comments=True) for line in lines]
-    names = sorted({words[0] for words in commands})
-    helps = together(*(partial(run, name, "--help", cwd=tmp_path) for name in names))
-    explained = {name: ran.stdout for name, ran in zip(names, helps, strict=True) if ran.code == 0}
-    for name, *words in commands:
-        for option in (word for word in words if word.startswith("--")):
-            assert f" {option} " in explained[name], (name, option)
 
 
 def test_ci_runs_the_readme_command() -> None:
@@ -118,17 +232,18 @@ def test_ci_runs_the_readme_command() -> None:
 
 @pytest.mark.slow
 def test_readme_demo_finds_nothing_lost_and_nothing_twice(tmp_path: Path) -> None:
-    command = INSTALL_AND_DEMO.split(" && ")[-1].removeprefix(".venv/bin/bulk-invite ")
-    ran = start(*shlex.split(command), cwd=tmp_path, installed=True).ended(within=110)
+    demo = INSTALL_AND_DEMO.split(" && ")[-1].removeprefix(".venv/bin/bulk-invite ")
+    ran = start(*shlex.split(demo), cwd=tmp_path, installed=True).ended(within=110)
     assert ran.code == 0, ran.stdout + ran.stderr
     assert "Verdict: nothing lost, nothing sent twice." in ran.stdout
-    for title in re.findall(r"^│ (\S.*?)\s+│", README, re.MULTILINE):
+    titles = re.findall(r"^│ (\S.*?)\s+│", README, re.MULTILINE)
+    assert titles
+    for title in titles:
         assert title in ran.stdout
 
 
 def test_changelog_names_the_version_of_the_package() -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert f"\n## {version}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"\n## {PROJECT['project']['version']}" in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_shell_script_is_valid() -> None:

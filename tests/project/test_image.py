@@ -88,10 +88,10 @@ def test_its_base_can_be_pinned_by_a_digest() -> None:
     assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+", default)
     compose = (ROOT / "config" / "compose.yaml").read_text()
     assert f'args: {{{argument}: "${{{argument}:-{default}}}"}}' in compose
-    assert f"--build-arg {argument}={default}@sha256:" in (ROOT / "README.md").read_text()
+    assert f"--build-arg {argument}={default}@sha256:" in (ROOT / "config" / "README.md").read_text()
 
 
-@pytest.mark.parametrize("file", ["README.md", "Dockerfile"])
+@pytest.mark.parametrize("file", ["config/README.md", "Dockerfile"])
 def test_whoever_runs_it_as_told_gives_it_no_privileges(file: str) -> None:
     text = (ROOT / file).read_text().replace("\\\n#", "").replace("\\\n", "")
     commands = re.findall(r"docker run .*", text)

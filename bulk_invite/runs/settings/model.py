@@ -212,8 +212,8 @@ class Settings(BaseModel):
     look_up_first: bool | None = Field(
         None,
         description="Look up every open row before its first call, as if it might have been sent before. "
-        "Default: only when the checkpoint is, or may be, older than the last call. --no-look- "
-        "up-first: never.",
+        "Default: only when the checkpoint is, or may be, older than the last call. "
+        "--no-look-up-first: never.",
     )
     call_timeout: value_formats.Duration = Field(
         30.0, description="Timeout of one call, from connecting to the last byte."
