@@ -17,6 +17,7 @@ from command import free_port, wait_until
 
 from bulk_invite.monitoring.http.api import api_routes
 from bulk_invite.monitoring.http.changes import change_routes
+from bulk_invite.monitoring.http.manual_pages import manual_routes
 from bulk_invite.monitoring.http.pages import page_routes
 from bulk_invite.monitoring.http.server import serve
 from bulk_invite.monitoring.status import FailureStatus, Past, Point, ProblemStatus, Rate, RunState, RunStatus
@@ -238,6 +239,7 @@ class PageServer:
             *api_routes(self._run, _no_metrics),
             *change_routes(self._run, self._run, TOKEN),
             *page_routes(),
+            *manual_routes(),
         )
         try:
             await serve("127.0.0.1", self.port, routes)

@@ -108,6 +108,7 @@ class Oversight:
         """Answer there; a web server that most do not ask for is imported by who does."""
         from bulk_invite.monitoring.http.api import api_routes  # noqa: PLC0415
         from bulk_invite.monitoring.http.changes import change_routes  # noqa: PLC0415
+        from bulk_invite.monitoring.http.manual_pages import manual_routes  # noqa: PLC0415
         from bulk_invite.monitoring.http.pages import page_routes  # noqa: PLC0415
         from bulk_invite.monitoring.http.probes import health_routes  # noqa: PLC0415
         from bulk_invite.monitoring.http.server import serve  # noqa: PLC0415
@@ -123,6 +124,7 @@ class Oversight:
         routes = [
             *health_routes(self._health.view),
             *page_routes(),
+            *manual_routes(),
             *api_routes(monitor, exposition),
             *change_routes(monitor, self.controls, self._token),
         ]

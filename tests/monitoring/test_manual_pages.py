@@ -1,0 +1,69 @@
+"""The manual as the control server shows it: the same topics, every link to a page, nothing that runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html import unescape
+from urllib.parse import urljoin, urlsplit
+from urllib.request import urlopen
+
+import pytest
+from documents import topic
+from page_server import PageServer, page_server
+
+from bulk_invite.manual import TOPICS
+from bulk_invite.monitoring.http.manual_pages import as_html
+from bulk_invite.monitoring.http.pages import POLICY
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PageServer]:
+    with page_server() as running:
+        yield running
+
+
+def _get(url: str) -> tuple[str, dict[str, str]]:
+    with urlopen(url) as answer:
+        assert answer.status == 200
+        return answer.read().decode(), dict(answer.headers)
+
+
+def test_the_contents_have_every_topic_and_the_live_page_leads_there(server: PageServer) -> None:
+    contents, _ = _get(urljoin(server.url, "manual"))
+    assert re.findall(r'<dt><a href="manual/([^"]+)">', contents) == list(TOPICS)
+    live, _ = _get(server.url)
+    linked = set(re.findall(r'href="manual/?([^"]*)"', live))
+    assert {"", "pacing", "troubleshooting"} <= linked <= {"", *TOPICS}
+
+
+@pytest.mark.parametrize("name", TOPICS)
+def test_a_topic_is_a_page_whose_links_lead_to_pages_and_headings(server: PageServer, name: str) -> None:
+    url = urljoin(server.url, f"manual/{name}")
+    page, headers = _get(url)
+    assert headers["Content-Security-Policy"] == POLICY
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "style=" not in page
+    assert "<script" not in page
+    assert "<img" not in page
+    assert page.count("<h1") == 1
+    for target in map(unescape, re.findall(r'href="([^"]+)"', page)):
+        place = urlsplit(urljoin(url, target))
+        assert place.netloc == urlsplit(server.url).netloc, target
+        found, _ = _get(place._replace(fragment="").geturl())
+        assert not place.fragment or f'id="{place.fragment}"' in found, target
+
+
+def test_what_looks_like_html_is_text(server: PageServer) -> None:
+    assert "<NAME>" in topic("options")
+    page, _ = _get(urljoin(server.url, "manual/options"))
+    assert "&lt;NAME&gt;" in page
+    links = "[z](javascript:x) [w](data:text/html,x)"
+    html = as_html(f"# T\n<script>x</script> <b>y</b> {links}\n\n<img src=x onerror=y>\n")
+    assert not re.search(r"<(script|b|img|a)\b", html)
+
+
+def test_there_is_no_other_topic(server: PageServer) -> None:
+    for path in ("manual/none", "manual/..%2findex.html", "manual/rows.md"):
+        with pytest.raises(OSError, match="404"):
+            urlopen(urljoin(server.url, path))
