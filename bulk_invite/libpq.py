@@ -114,6 +114,7 @@ def check_address(url: str) -> None:
             "The address of the database cannot be read.",
             hint="Write postgresql://USER@HOST:PORT/DATABASE, with %-escapes for what is special in a URL; "
             "leave the password to PGPASSWORD, a pgpass file or a service file.",
+            topic="postgresql",
         )
 
 

@@ -137,7 +137,9 @@ def test_where_all_is_well_it_says_so_changes_nothing_and_invites_nobody(tmp_pat
         "control token",
         "health file",
     ]
-    assert all(set(each) == {"name", "result", "found", "mend", "seconds"} for each in found.values())
+    assert all(
+        set(each) == {"name", "result", "found", "mend", "topic", "seconds"} for each in found.values()
+    )
     not_ok = {name: each["result"] for name, each in found.items() if each["result"] != "ok"}
     not_ok.pop("checkpoint", None)  # a warning where the tests run in memory or in a container's layer
     assert not_ok == {"sending": "skipped"}
@@ -160,7 +162,7 @@ def test_where_nothing_is_there_every_line_says_what_to_do(tmp_path: Path) -> No
         env={},
     )
     assert (ran.code, ran.stderr) == (4, "")
-    *lines, counts = ran.stdout.splitlines()
+    *lines, counts, see, also = ran.stdout.splitlines()
     assert lines[0] == f"ok: configuration: The file {config}."
     assert lines[1].startswith("failed: endpoint: There is no connection to http://127.0.0.1:")
     assert "Check the address" in lines[1]
@@ -172,6 +174,8 @@ def test_where_nothing_is_there_every_line_says_what_to_do(tmp_path: Path) -> No
         line.startswith("failed: checkpoint: The folder of the checkpoint away/a.db does") for line in lines
     )
     assert counts == "14 checks: 4 ok, 3 failed, 7 skipped."
+    assert see == "See: bulk-invite manual operations"
+    assert also == "See: bulk-invite manual troubleshooting"
 
 
 def test_a_terminal_gets_columns_and_nothing_of_a_hostile_name_and_what_hangs_is_given_up(

@@ -70,7 +70,7 @@ def test_everything_adds_up_and_is_handed_in(backfill: Path) -> None:
         proof = checkpoint.proof(time.time())
         known = asdict(Summary.of_checkpoint(checkpoint.overview(time.time())))
     assert said == {**members(proof), "at": said["at"], "checkpoint": "bulk-invite.db"}
-    assert summary(proof).endswith(f"{_ALL_OK}\n")
+    assert f"{_ALL_OK}\nSee: bulk-invite manual troubleshooting\n" in summary(proof)
     assert {name: said[name] for name in known} == known
     assert (said["rows"], said["created"], said["rejected"], said["failed"]) == (ROWS, ROWS - 2, 1, 1)
     why = said["repeated"]["why"]
@@ -91,7 +91,8 @@ def test_what_does_not_add_up_is_said_and_ends_with_1(backfill: Path, tmp_path: 
     ran = run("report", cwd=tmp_path)
     assert ran.code == 1, ran.stderr
     assert "NOT OK  Every created row was answered" in ran.stdout
-    assert "lines of the evidence do not add up: so this is no proof." in ran.stdout.splitlines()[-1]
+    assert "lines of the evidence do not add up: so this is no proof." in ran.stdout
+    assert "\nSee: bulk-invite manual results\n" in ran.stdout
     assert ran.stdout.count("\nok ") + ran.stdout.count("\nNOT OK ") == 13
 
 

@@ -21,6 +21,7 @@ from bulk_invite.cli.doctor.monitoring import (
 from bulk_invite.cli.doctor.partner_central import Service
 from bulk_invite.cli.doctor.sources import look_at_outcomes, look_at_source, told_name
 from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.value_formats import is_database
 
 
 async def run_checks(
@@ -65,7 +66,7 @@ def _of_service(service: Service, settings: Settings) -> list[Check]:
         Check("clock", service.clock, ("endpoint",)),
         Check("credentials", service.credentials, ("configuration",)),
         Check("account", service.account, (*near, "credentials")),
-        Check("look-ups", service.listing, asked),
+        Check("look-ups", service.listing, asked, "unknown-outcomes"),
         Check("sending", service.sending),
     ]
 
@@ -77,15 +78,15 @@ def _of_place(place: Place, service: Service, settings: Settings) -> list[Check]
 
     checks = [
         blocking("catalog", partial(look_at_catalog, settings.catalog)),
-        blocking("checkpoint", place.look),
-        Check("owner", owner, ("checkpoint",)),
-        blocking("sender", place.sender, ("checkpoint",)),
+        blocking("checkpoint", place.look, topic="troubleshooting"),
+        Check("owner", owner, ("checkpoint",), "troubleshooting"),
+        blocking("sender", place.sender, ("checkpoint",), "troubleshooting"),
     ]
     checks.append(blocking("open files", partial(look_at_files, settings)))
     if place.folder is not None or settings.results is not None:
         checks.append(blocking("disk", partial(look_at_room, place.folder, settings.results)))
     if settings.results is not None:
-        checks.append(blocking("results", partial(look_at_results, settings.results)))
+        checks.append(blocking("results", partial(look_at_results, settings.results), topic="results"))
     return checks
 
 
@@ -96,22 +97,24 @@ def _of_sources(settings: Settings, sources: Sequence[str], seconds: float) -> l
         if any(check.name == called for check in checks):  # several databases
             called = f"{called} ({number})"
         look = partial(look_at_source, name, settings, seconds)
-        checks.append(blocking(called, look, ("configuration",)))
+        topic = "postgresql" if is_database(name) else "rows"
+        checks.append(blocking(called, look, ("configuration",), topic))
     if not sources:
         checks.append(blocking("source", lambda: skipped("None was named", "Name what would be sent.")))
     if settings.write_back is not None:
         written = partial(look_at_outcomes, sources, settings.write_back, settings)
-        checks.append(blocking("write-back", written, tuple(check.name for check in checks)))
+        checks.append(blocking("write-back", written, tuple(check.name for check in checks), "postgresql"))
     return checks
 
 
 def _of_control(settings: Settings) -> list[Check]:
     checks = []
     if settings.listen is not None:
-        checks.append(blocking("control port", partial(look_at_port, settings.listen)))
-        checks.append(blocking("control token", partial(look_at_token, settings)))
+        checks.append(blocking("control port", partial(look_at_port, settings.listen), topic="monitoring"))
+        checks.append(blocking("control token", partial(look_at_token, settings), topic="monitoring"))
     if settings.health_file is not None:
-        checks.append(blocking("health file", partial(look_at_health_file, settings.health_file)))
+        look = partial(look_at_health_file, settings.health_file)
+        checks.append(blocking("health file", look, topic="monitoring"))
     if settings.log_file is not None:
-        checks.append(blocking("log file", partial(look_at_log_file, settings.log_file)))
+        checks.append(blocking("log file", partial(look_at_log_file, settings.log_file), topic="monitoring"))
     return checks

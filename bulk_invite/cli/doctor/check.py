@@ -28,11 +28,15 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a check found; mend: what the operator can do about it, "" where nothing has to be done."""
+    """What a check found; mend: what the operator can do about it, "" where nothing has to be done.
+
+    topic: of the manual, where another one than the check's explains it.
+    """
 
     result: Result
     found: str
     mend: str = ""
+    topic: str = ""
 
 
 def ok(found: str) -> Found:
@@ -43,8 +47,8 @@ def warning(found: str, mend: str = "") -> Found:
     return Found(Result.WARNING, found, mend)
 
 
-def failed(found: str, mend: str = "") -> Found:
-    return Found(Result.FAILED, found, mend)
+def failed(found: str, mend: str = "", topic: str = "") -> Found:
+    return Found(Result.FAILED, found, mend, topic)
 
 
 def skipped(found: str, mend: str = "") -> Found:
@@ -53,27 +57,34 @@ def skipped(found: str, mend: str = "") -> Found:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """look: may raise BulkInviteError and OSError, which are failures. needs: checks that come before."""
+    """look: may raise BulkInviteError and OSError, which are failures. needs: checks that come before.
+
+    topic: of the manual, for what it finds.
+    """
 
     name: str
     look: Callable[[], Awaitable[Found]]
     needs: tuple[str, ...] = ()
+    topic: str = "operations"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The JSON has these keys."""
+    """The JSON has these keys. topic: "" where all is well."""
 
     name: str
     result: Result
     found: str
     mend: str
+    topic: str
     seconds: float
 
 
-def blocking(name: str, look: Callable[[], Found], needs: tuple[str, ...] = ()) -> Check:
+def blocking(
+    name: str, look: Callable[[], Found], needs: tuple[str, ...] = (), topic: str = "operations"
+) -> Check:
     """A check that does not let go of its thread."""
-    return Check(name, partial(on_thread, look), needs)
+    return Check(name, partial(on_thread, look), needs, topic)
 
 
 async def on_thread(look: Callable[[], _Seen]) -> _Seen:
@@ -93,9 +104,9 @@ async def examine(checks: Sequence[Check], deadline: float, tell: Callable[[Find
             broken[check.name] = check.name
         elif cause is not None:
             broken[check.name] = cause
-        finding = Finding(
-            check.name, found.result, found.found, found.mend, round(time.monotonic() - began, 3)
-        )
+        topic = (found.topic or check.topic) if found.result in {Result.WARNING, Result.FAILED} else ""
+        seconds = round(time.monotonic() - began, 3)
+        finding = Finding(check.name, found.result, found.found, found.mend, topic, seconds)
         tell(finding)
         findings.append(finding)
     return findings
@@ -106,7 +117,7 @@ async def _found(check: Check, deadline: float) -> Found:
         try:
             return await check.look()
         except BulkInviteError as error:
-            return failed(error.args[0], error.hint)
+            return failed(error.args[0], error.hint, error.topic)
         except OSError as error:
             return failed(
                 f"{error.strerror or type(error).__name__}.", "Look at the disk and the permissions."

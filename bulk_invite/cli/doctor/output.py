@@ -50,7 +50,9 @@ def silent(_: Sequence[str]) -> Callable[[Finding], None]:
 def summary(findings: Sequence[Finding]) -> str:
     counts = Counter(finding.result for finding in findings)
     told = ", ".join(f"{counts[result]} {result}" for result in Result if counts[result])
-    return f"{len(findings)} checks: {told}."
+    topics = dict.fromkeys(finding.topic for finding in findings if finding.topic)
+    see = "".join(f"\nSee: bulk-invite manual {topic}" for topic in topics)
+    return f"{len(findings)} checks: {told}.{see}"
 
 
 def _as_line(finding: Finding) -> None:

@@ -69,6 +69,7 @@ def _read(flags: Mapping[str, Any], config: Path | None, refused: Sequence[str])
         raise UsageError(
             f"{', '.join(map(flag, given))} {have} no effect on this command.",
             hint="Remove it from the configuration file or the environment of this command.",
+            topic="options",
         )
     return settings
 

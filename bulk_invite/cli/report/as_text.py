@@ -32,3 +32,14 @@ def _lines(proof: Proof) -> Iterator[str]:
         yield f"{'ok    ' if line.ok else 'NOT OK'}  {line.claim}{off} ({sides})"
     yield from proof.notes
     yield verdict(proof)
+    yield from (f"See: bulk-invite manual {topic}" for topic in _topics(proof))
+
+
+def _topics(proof: Proof) -> Iterator[str]:
+    """Of the manual, where something needs attention."""
+    if not all(line.ok for line in proof.lines):
+        yield "results"
+    if any(proof.states.get(state) for state in (State.FAILED, State.REJECTED, State.DEFERRED)):
+        yield "troubleshooting"
+    if proof.states.get(State.IN_DOUBT):
+        yield "unknown-outcomes"

@@ -23,6 +23,8 @@ _BLOCK: Final = 1 << 20
 class LedgerError(BulkInviteError):
     """The ledger is not one, is in use by another emulator, or cannot be read or written."""
 
+    topic = "rehearsal"
+
 
 class Ledger:
     """An open ledger file. `path` None: a temporary file that vanishes with the process."""

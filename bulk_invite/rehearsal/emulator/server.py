@@ -34,6 +34,8 @@ _LARGEST_BODY: Final = 8 << 20
 class AddressError(BulkInviteError):
     """The emulator cannot listen where it was told to."""
 
+    topic = "rehearsal"
+
 
 @dataclass(frozen=True, slots=True)
 class Server:

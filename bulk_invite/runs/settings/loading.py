@@ -56,7 +56,7 @@ def load(
         origin |= dict.fromkeys(from_flags, "on the command line")
         of_serve = error.errors()[0]["loc"][0] in SERVE_ONLY
         hint = f"See bulk-invite {'serve' if of_serve else 'send'} --help."
-        raise UsageError(_sentence(error, origin), hint=hint) from None
+        raise UsageError(_sentence(error, origin), hint=hint, topic="options") from None
 
 
 def _read(path: Path, known: Iterable[str]) -> dict[str, Any]:
@@ -70,6 +70,7 @@ def _read(path: Path, known: Iterable[str]) -> dict[str, Any]:
         raise UsageError(
             f"The configuration file {path} has unknown keys: {', '.join(map(repr, unknown))}.",
             hint=f"{_meant(unknown, known)} Known keys: {', '.join(sorted(known))}.".lstrip(),
+            topic="options",
         )
     return values
 
@@ -85,6 +86,7 @@ def _require_known(environment: Mapping[str, str], keys: Iterable[str]) -> None:
         raise UsageError(
             f"Unknown environment variables: {', '.join(unknown)}.",
             hint=f"{hint} Otherwise unset it.",
+            topic="options",
         )
 
 

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import errors
 
 from bulk_invite import libpq
-from bulk_invite.domain.errors import SourceError
+from bulk_invite.domain.errors import DatabaseSourceError, SourceError
 from bulk_invite.libpq import is_passing, said
 
 _TIMEOUTS: Final = {
@@ -116,4 +116,4 @@ def refusal(name: str, error: psycopg.Error) -> SourceError:
         (hint for kinds, hint in _HINTS if isinstance(error, kinds)),
         "Check --table or --query against the database.",
     )
-    return SourceError(f"{name}: {said(error)}.", hint=hint, heals=is_passing(error))
+    return DatabaseSourceError(f"{name}: {said(error)}.", hint=hint, heals=is_passing(error))

@@ -10,7 +10,7 @@ import orjson
 import psycopg
 from psycopg import errors, sql
 
-from bulk_invite.domain.errors import SourceError
+from bulk_invite.domain.errors import DatabaseSourceError, SourceError
 from bulk_invite.domain.records import Record
 from bulk_invite.libpq import is_passing, said
 from bulk_invite.sources.postgres.connection import refusal
@@ -211,11 +211,11 @@ def outcome_refusal(table: str, error: psycopg.Error) -> SourceError:
             return refusal(table, error)
         case _:
             hint = _COMPARE
-    return SourceError(f"{table}: {said(error)}.", hint=hint, heals=is_passing(error))
+    return DatabaseSourceError(f"{table}: {said(error)}.", hint=hint, heals=is_passing(error))
 
 
 _COMPARE: Final = "Compare it with what bulk-invite init-db --print shows, or name another table."
 
 
 def misshapen(table: str, wrong: str) -> SourceError:
-    return SourceError(f"{table} {wrong}.", hint=_COMPARE)
+    return DatabaseSourceError(f"{table} {wrong}.", hint=_COMPARE)

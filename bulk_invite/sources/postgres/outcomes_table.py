@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from bulk_invite.domain.backoff import Backoff
-from bulk_invite.domain.errors import SourceError, UsageError
+from bulk_invite.domain.errors import DatabaseSourceError, UsageError
 from bulk_invite.domain.records import Record
 from bulk_invite.libpq import check_address
 from bulk_invite.sources.postgres.columns import of_table
@@ -112,12 +112,12 @@ class OutcomeTable:
         with self._told(), connect_to_write(self._url) as connection, connection.transaction():
             place = self._placed(connection)
             if (oid := self._oid(connection)) is None:
-                raise SourceError(
+                raise DatabaseSourceError(
                     f"There is no table {self.name} in database {connection.info.dbname}.",
                     hint=made_by(self.name),
                 )
             if other := place.kept_for_another(_comment(connection, oid)):
-                raise SourceError(
+                raise DatabaseSourceError(
                     f"The table {self.name} is kept for {other}.",
                     hint="Name a table of its own with --write-back.",
                 )
@@ -139,6 +139,7 @@ class OutcomeTable:
             raise UsageError(
                 f"{self.name} is the table that the rows are read from.",
                 hint="Name a table of its own with --write-back.",
+                topic="postgresql",
             )
         named = connection.execute("SELECT parse_ident(%s)", (self.name,)).fetchone()
         (parts,) = named or ([],)

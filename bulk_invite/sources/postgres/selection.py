@@ -15,7 +15,7 @@ import orjson
 import psycopg
 from psycopg import sql
 
-from bulk_invite.domain.errors import SourceError, UsageError
+from bulk_invite.domain.errors import DatabaseSourceError, SourceError, UsageError
 from bulk_invite.sources.lines import MAX_LINE_BYTES
 from bulk_invite.sources.postgres import columns as columns_of
 from bulk_invite.sources.postgres.columns import Kind
@@ -46,17 +46,21 @@ class Selection:
     def __post_init__(self) -> None:
         if (self.table is None) == (self.query is None):
             raise UsageError(
-                "A database is read by a table or by a query.", hint="Give either --table or --query."
+                "A database is read by a table or by a query.",
+                hint="Give either --table or --query.",
+                topic="postgresql",
             )
         if not self.key:
             raise UsageError(
                 "A database is read in the order of a key.",
                 hint="Name a column that is unique and never null with --key, such as --key id.",
+                topic="postgresql",
             )
         if self.constants and not self.columns:
             raise UsageError(
                 "Constants without columns make the same request of every row.",
                 hint="Say in columns where the other members come from, or leave constants away.",
+                topic="postgresql",
             )
         _tree(dict.fromkeys([*self.columns, *self.constants], ""))
 
@@ -77,7 +81,7 @@ class Selection:
             if column not in types:
                 raise _no_column(column, label, types)
         if types[self.key].name in _AS_THEY_ARE:
-            raise SourceError(
+            raise DatabaseSourceError(
                 f"Column {self.key} of {label} is of type {types[self.key].name}.",
                 hint="A key stands in the log and the checkpoint: name a number or a uuid with --key.",
             )
@@ -117,7 +121,7 @@ class Selection:
             (self.table,),
         ).fetchone()
         if named is None:
-            raise SourceError(
+            raise DatabaseSourceError(
                 f"There is no table {self.table} in database {connection.info.dbname}.",
                 hint="Check --table (with its schema, if that is not in the search path) and the database.",
             )
@@ -126,7 +130,7 @@ class Selection:
     def _whole(self, types: Mapping[str, Kind], label: str) -> sql.Composable:
         kind = types[self.request].name
         if kind not in (*_AS_THEY_ARE, *_TEXTS):
-            raise SourceError(
+            raise DatabaseSourceError(
                 f"Column {self.request} of {label} is of type {kind}.",
                 hint="A request is json, jsonb or text; name its column with --request-column, or say in "
                 "the configuration which columns its members come from.",
@@ -246,15 +250,15 @@ _OTHER_KEY: Final = "Name a column that is unique and never null with --key."
 
 def no_key(name: str) -> SourceError:
     """name: as a source has it, the key at its end."""
-    return SourceError(f"{name}: a row has no {name.rpartition('/')[2]}.", hint=_OTHER_KEY)
+    return DatabaseSourceError(f"{name}: a row has no {name.rpartition('/')[2]}.", hint=_OTHER_KEY)
 
 
 def not_unique(name: str, key: str) -> SourceError:
-    return SourceError(f"{name}: two rows have the same {key}.", hint=_OTHER_KEY)
+    return DatabaseSourceError(f"{name}: two rows have the same {key}.", hint=_OTHER_KEY)
 
 
 def _no_column(column: str, label: str, types: Mapping[str, Kind]) -> SourceError:
-    return SourceError(
+    return DatabaseSourceError(
         f"{label} has no column {column}.",
         hint=f"It has {', '.join(types)}; see --key, --request-column and the columns of the configuration.",
     )
@@ -274,6 +278,7 @@ def _tree(members: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError(
                 f"The columns of the configuration cannot be put together: {path!r} has no place.",
                 hint="Write the path of a member once, such as Invitation.Message, and none below it.",
+                topic="postgresql",
             )
         place[last] = value
     return tree

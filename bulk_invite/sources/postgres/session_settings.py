@@ -32,6 +32,7 @@ class SessionSettings:
                 raise UsageError(
                     f"{name!r} is no setting of --session-settings.",
                     hint=f"It takes {', '.join(PINNED)}: texts differ by those. Others go into PGOPTIONS.",
+                    topic="postgresql",
                 )
             if value != PINNED[known]:
                 others[known] = value

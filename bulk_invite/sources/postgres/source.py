@@ -142,4 +142,5 @@ class PostgresSource:
                 "those would be invited once more.",
                 hint=f"Give {self._found.key} the type that it had and --session-settings what they were, or "
                 "name a new --campaign if that is what you want.",
+                topic="postgresql",
             )

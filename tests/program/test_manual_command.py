@@ -1,0 +1,84 @@
+"""`manual`, and the errors that name its topics."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from command import run, run_on_terminal
+from documents import README, ROOT, topic
+
+from bulk_invite.manual import OVERVIEW, TOPICS
+
+
+def test_it_lists_the_topics(tmp_path: Path) -> None:
+    ran = run("manual", cwd=tmp_path)
+    assert (ran.code, ran.stderr) == (0, "")
+    listed = [line.split("  ")[0] for line in ran.stdout.split("\n\n")[0].splitlines()]
+    assert listed == list(TOPICS)
+    assert "bulk-invite manual TOPIC" in ran.stdout
+
+
+def test_into_a_pipe_goes_the_markdown_as_it_is(tmp_path: Path) -> None:
+    assert run("manual", "serve", cwd=tmp_path).stdout == topic("serve")
+    overview = run("manual", OVERVIEW, cwd=tmp_path).stdout
+    assert overview.splitlines()[0] == README.splitlines()[0]
+    assert "## Exit codes" in overview
+
+
+def test_an_unknown_topic_names_the_closest_one_and_all(tmp_path: Path) -> None:
+    ran = run("manual", "paceing", cwd=tmp_path)
+    assert (ran.code, ran.stdout) == (2, "")
+    assert "Did you mean pacing?" in ran.stderr
+    assert all(name in ran.stderr for name in TOPICS)
+    assert "Did you mean" not in run("manual", "zzz", cwd=tmp_path).stderr
+
+
+def test_a_terminal_gets_it_formatted_through_its_pager(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pager = tmp_path / "pager"
+    pager.write_text("#!/bin/sh\necho paged with $LESS\ncat\n")
+    pager.chmod(0o700)
+    monkeypatch.setenv("PAGER", str(pager))
+    monkeypatch.delenv("LESS", raising=False)
+    code, _, screen = run_on_terminal("manual", "serve", cwd=tmp_path, stdout_too=True)
+    assert code == 0
+    assert "paged with FRX" in screen
+    assert "\x1b[1m" in screen
+    assert "## Signals" not in screen
+    assert "Signals" in screen
+
+
+def test_topics_are_completed(tmp_path: Path) -> None:
+    completed = {"_BULK_INVITE_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    ran = run(
+        cwd=tmp_path, env={**completed, "_TYPER_COMPLETE_ARGS": "bulk-invite manual re"}, installed=True
+    )
+    assert [line.split("\t")[0] for line in ran.stdout.splitlines()] == ["results", "rehearsal"]
+
+
+def test_an_error_names_the_topic_that_explains_it(tmp_path: Path) -> None:
+    for arguments, name in [
+        (("send", "missing.ndjson"), "rows"),
+        (("send", "a.ndjson", "--rate", "fast"), "options"),
+        (("validate", "postgresql://a@b@c/d", "--table", "t", "--key", "id"), "postgresql"),
+    ]:
+        ran = run(*arguments, cwd=tmp_path)
+        assert ran.stderr.splitlines()[-1] == f"See: bulk-invite manual {name}"
+
+
+def test_every_topic_that_the_program_names_is_one() -> None:
+    named = set()
+    for file in (ROOT / "bulk_invite").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            match node:
+                case ast.keyword("topic", ast.Constant(str(name))):
+                    named.add(name)
+                case ast.Assign([ast.Name("topic")], ast.Constant(str(name))):
+                    named.add(name)
+                case _:
+                    pass
+    assert len(named) > 5
+    assert named <= set(TOPICS)
