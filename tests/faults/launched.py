@@ -6,8 +6,6 @@ import json
 import os
 import select
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,9 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
-from command import CREDENTIALS, PATIENCE, environment
-
-_PROGRAM = Path(__file__).with_name("launcher.py")
+from command import CREDENTIALS, PATIENCE, environment, forked
 
 
 @dataclass(frozen=True)
@@ -72,13 +68,7 @@ class Launcher:
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._server = subprocess.Popen(
-            [sys.executable, _PROGRAM],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment(),
-            text=False,
-        )
+        self._server = forked("faults.launcher", cwd=self._folder)
         self._received = b""
         try:
             assert self._hear()["ready"] == self._server.pid

@@ -1,9 +1,9 @@
 """Starts the real program again and again, by fork: what a cold start costs is spent once.
 
-A program of its own, with a single thread. Standard input brings a line of JSON with the runs to start, and
-lines that signal them; standard output says when one was signalled and how each ended. The runs of a line
-are let go at the same instant. Times are of the system's monotonic clock. When standard input ends, so do
-they all.
+A program of its own, with a single thread, forked from the fork server of the tests. Standard input brings
+a line of JSON with the runs to start, and lines that signal them; standard output says when one was signalled
+and how each ended. The runs of a line are let go at the same instant. Times are of the system's monotonic
+clock. When standard input ends, so do they all.
 """
 
 from __future__ import annotations
@@ -18,12 +18,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-if __name__ == "__main__":
-    _TESTS = Path(__file__).parents[1]
-    sys.path[:0] = [str(_TESTS / "support"), str(_TESTS)]
-
-from fork_server import prepare, run_and_leave
-
+from bulk_invite import __main__ as command
 from faults.points import watch
 
 _SET_DEATH_SIGNAL: Final = 1
@@ -139,7 +134,6 @@ def _serve() -> None:
     sys.exit(0)
 
 
-if __name__ == "__main__":
-    prepare()
+def main() -> None:
     _serve()
-    run_and_leave()
+    command.main()

@@ -156,6 +156,20 @@ def under_watch(*arguments: str | Path, cwd: Path, watcher: int) -> subprocess.P
     )
 
 
+def forked(module: str, *, cwd: Path) -> subprocess.Popen[bytes]:
+    """The `main` of a module of the tests as a program, which has no imports to wait for (Linux only)."""
+    return Forked(
+        _fork_server(),
+        [module],
+        module=module,
+        cwd=cwd,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=2,
+    )
+
+
 def _popen(command: list[str | Path], *, cold: bool, **options: Any) -> subprocess.Popen[Any]:
     server = None if cold or sys.platform != "linux" else _server_for(options["env"])
     return subprocess.Popen(command, **options) if server is None else Forked(server, command, **options)
@@ -494,8 +508,9 @@ def run_on_terminal(
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    process = subprocess.Popen(
+    process = _popen(
         [COMMAND, *map(str, arguments)],
+        cold=False,
         cwd=cwd,
         env=environment(TERM="xterm-256color", **CREDENTIALS),
         stdin=theirs,

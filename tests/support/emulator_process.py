@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from command import start
 
 _PATIENCE = 20
 
@@ -62,21 +63,9 @@ def start_emulator(*arguments: str, ledger: Path | None = None, port: int = 0) -
     Raises RuntimeError with what it printed when it does not come up. Whoever starts one ends it.
     """
     where = [] if ledger is None else ["--ledger", str(ledger)]
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "bulk_invite.rehearsal.emulator",
-            "--json",
-            "--port",
-            str(port),
-            *where,
-            *arguments,
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start(
+        "emulator", "--json", "--port", str(port), *where, *arguments, cwd=Path.cwd(), env={}
+    ).process
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:

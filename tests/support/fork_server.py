@@ -1,8 +1,9 @@
 """Starts the command again and again, by fork: what its imports cost is spent once.
 
 A program of its own, with a single thread. A message on its socket is a run to start and comes with the three
-streams of that run; the answer is the process id. A run is started as an orphan, so that it becomes the child
-of who asked (see `forked`). When the socket ends, so does this, but none of the runs.
+streams of that run; the answer is the process id. A run is the command, or the `main` of a module of the
+tests. It is started as an orphan, so that it becomes the child of who asked (see `forked`). When the socket
+ends, so does this, but none of the runs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,13 +70,13 @@ def _read_models() -> None:
         models.load_data(name)
 
 
-def run_and_leave() -> None:
-    """Run the command and end as it does, except that the interpreter is not taken apart.
+def run_and_leave(program: Callable[[], None] = main) -> None:
+    """Run a program, the command, and end as it does, except that the interpreter is not taken apart.
 
     That would touch, and by that copy, nearly all of the memory that a run shares with who started it.
     """
     try:
-        main()
+        program()
         code = 0
     except SystemExit as end:
         if not isinstance(end.code, int | None):
@@ -105,11 +107,14 @@ def _started() -> int | None:
 
 
 def _become(run: dict[str, Any], streams: list[int], watcher: list[int]) -> None:
+    if run["session"]:
+        os.setsid()
     os.chdir(run["cwd"])
     os.environ.clear()
     os.environ.update(run["env"])
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
+    sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]  # as the interpreter would
     sys.argv = run["argv"]
     for number in watcher:
         with socket.socket(fileno=number) as supervisor:
@@ -118,25 +123,31 @@ def _become(run: dict[str, Any], streams: list[int], watcher: list[int]) -> None
             os.close(listener)
 
 
-def _serve(asks: socket.socket) -> None:
-    """Start what is asked for; returns in the runs only."""
+def _serve(asks: socket.socket) -> Callable[[], None]:
+    """Start what is asked for; returns in the runs only, with what they have to do."""
     while True:
         message, descriptors, _, _ = socket.recv_fds(asks, _LARGEST, 4)
         if not message:
             sys.exit(0)
-        pid = _started()
+        pid, run = _started(), json.loads(message)
         if pid is None:
             asks.close()
-            _become(json.loads(message), descriptors[:3], descriptors[3:])
+            _become(run, descriptors[:3], descriptors[3:])
         for descriptor in descriptors[:3] if pid is None else descriptors:
             os.close(descriptor)
         if pid is None:
-            return
+            return importlib.import_module(run["module"]).main if run["module"] else main
         asks.send(str(pid).encode())
 
 
 if __name__ == "__main__":
-    prepare("bulk_invite.runs.serve_supervisor", "bulk_invite.runs.reconcile", "psycopg")
+    prepare(
+        "bulk_invite.rehearsal.emulator.server",
+        "bulk_invite.runs.reconcile",
+        "bulk_invite.runs.serve_supervisor",
+        "faults.launcher",
+        "psycopg",
+    )
     with socket.socket(fileno=int(sys.argv[1])) as _asks:
-        _serve(_asks)
-    run_and_leave()
+        _program = _serve(_asks)
+    run_and_leave(_program)

@@ -17,7 +17,7 @@ _PROGRAM: Final = Path(__file__).with_name("fork_server.py")
 _TAKE_ORPHANS: Final = 36
 """Of Linux's prctl: whether processes below this one become its children when their parents are gone."""
 
-_READ_LATE: Final = ("AWS_", "BULK_INVITE_", "PG", "POSTGRES_", "PYTEST_")
+_READ_LATE: Final = ("AWS_", "BULK_INVITE_", "PG", "POSTGRES_", "PYTEST_", "TERM")
 """How variables begin that nobody reads while the program starts and imports."""
 
 _READ_AGAIN: Final = {"FAKETIME", "FAKETIME_TIMESTAMP_FILE"}
@@ -48,13 +48,13 @@ class ForkServer:
         early = {name for name in env if not name.startswith(_READ_LATE)} - _READ_AGAIN
         return all(self._env.get(name) == env[name] for name in early)
 
-    def start(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], streams: list[int]) -> int:
+    def start(self, run: Mapping[str, Any], streams: list[int]) -> int:
         """The id of a new child of this process.
 
-        streams: its standard input, output and error, and a socket that gets the listener of its calls where
-        somebody watches them (see `faults.under_watch`).
+        run: its `argv`, `cwd` and `env`; `module`, whose `main` it runs, "" for the command; and `session`,
+        whether it leads a session of its own. streams: its standard input, output and error, and a socket
+        that gets the listener of its calls where somebody watches them (see `faults.under_watch`).
         """
-        run = {"argv": list(map(str, argv)), "cwd": str(cwd), "env": dict(env)}
         with _ONE_AT_A_TIME:
             _prctl(_TAKE_ORPHANS, 1)
             try:
@@ -74,14 +74,21 @@ class ForkServer:
 class Forked(subprocess.Popen[Any]):
     """`subprocess.Popen` in everything but how the process is made.
 
-    Of its options there are those for streams, and `cwd` and `env`; all of them have to be given.
-    watcher: a socket, as of `ForkServer.start`.
+    Of its options there are those for streams, `cwd` and `env`, all of which have to be given, and
+    `start_new_session`. module, watcher: as of `ForkServer.start`.
     """
 
     def __init__(
-        self, server: ForkServer, args: Sequence[str | Path], *, watcher: int | None = None, **options: Any
+        self,
+        server: ForkServer,
+        args: Sequence[str | Path],
+        *,
+        module: str = "",
+        watcher: int | None = None,
+        **options: Any,
     ) -> None:
         self._server = server
+        self._module = module
         self._more = [] if watcher is None else [watcher]
         super().__init__(args, **options)
 
@@ -89,7 +96,10 @@ class Forked(subprocess.Popen[Any]):
     def _execute_child(self, args: Sequence[str], *how: Any) -> None:
         _, _, _, _, cwd, env, _, _, _, *ends = how
         stdin, _, _, stdout, _, stderr = ends[:6]
-        self.pid = self._server.start(args, cwd, env, [stdin, stdout, stderr, *self._more])
+        *_, session, _ = ends
+        argv = list(map(str, args))
+        run = {"argv": argv, "cwd": str(cwd), "env": env, "module": self._module, "session": session}
+        self.pid = self._server.start(run, [stdin, stdout, stderr, *self._more])
         self._child_created = True
         self._close_pipe_fds(*ends[:6])  # type: ignore[attr-defined]  # as above
 
