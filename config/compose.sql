@@ -1,5 +1,5 @@
 -- The rows to send: whoever has one inserts it, and the sender is told at once.
 CREATE TABLE invitations (id bigserial PRIMARY KEY, request jsonb NOT NULL);
 
-CREATE FUNCTION ring() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NOTIFY bulk_invite; RETURN NULL; END $$;
-CREATE TRIGGER ring AFTER INSERT OR UPDATE ON invitations FOR EACH STATEMENT EXECUTE FUNCTION ring();
+CREATE FUNCTION notify_sender() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NOTIFY bulk_invite; RETURN NULL; END $$;
+CREATE TRIGGER notify_sender AFTER INSERT OR UPDATE ON invitations FOR EACH STATEMENT EXECUTE FUNCTION notify_sender();
