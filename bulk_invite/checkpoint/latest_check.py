@@ -66,7 +66,7 @@ class Lineage:
 
     def examine(self, connection: Connection) -> None:
         """For one that was there: see what it lacks. Nothing is changed before it is known to be ours."""
-        kept = generation.read(connection) or Generation("", 0, 0, None)  # of an older program
+        kept = generation.read(connection)
         self._examined = self._judged(connection, kept)
         self.lost = self._examined.lost(kept) or 0
 
@@ -74,7 +74,7 @@ class Lineage:
         """Before anything else that is written: note what it lacks, and write back what is remembered."""
         if self._examined is None:
             return
-        kept = self._last = generation.read(connection) or generation.begin(connection)
+        kept = self._last = generation.read(connection)
         written: Sequence[Event] = ()
         if self._examined.why:
             written = self._recovered(connection, kept, self._examined, change)

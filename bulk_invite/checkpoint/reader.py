@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from sqlalchemy import ColumnElement, Connection, Table, func, inspect, literal, null, select, union_all
+from sqlalchemy import ColumnElement, Connection, func, literal, null, select, union_all
 
 from bulk_invite.checkpoint import latest_check
 from bulk_invite.checkpoint.audit import collect
@@ -126,7 +126,7 @@ class CheckpointReader:
     def last_failures(self, limit: int) -> list[Failure]:
         """See `problems.last_failures`."""
         with self._database.translated(), self._engine.begin() as connection:
-            return problems.last_failures(connection, limit, self._row_key)
+            return problems.last_failures(connection, limit)
 
     def proof(self, now: float) -> Proof:
         """All that a report says; `now` in epoch seconds. A million rows take a minute or more."""
@@ -134,7 +134,6 @@ class CheckpointReader:
         with self._database.translated(), self._engine.begin() as connection:
             return collect.proof(
                 connection,
-                self._row_key,
                 now=now,
                 name=self.name,
                 about=self._about,
@@ -148,9 +147,7 @@ class CheckpointReader:
         origin = self._database.origin()
         beside = origin.known()
         with self._database.translated(), self._engine.begin() as connection:
-            has_one = inspect(connection).has_table("generation")  # an older program has made none
-            kept = generation.read(connection) if has_one else None
-            return None if kept is None else latest_check.unnoticed(connection, origin, beside, kept)
+            return latest_check.unnoticed(connection, origin, beside, generation.read(connection))
 
     def risk(self) -> str:
         """What may be lost of it that was committed; "" where nothing is known to be."""
@@ -165,7 +162,7 @@ class CheckpointReader:
             invitations.c.state,
             invitations.c.source,
             invitations.c.line,
-            self._row_key(invitations),
+            invitations.c.row_key,
             invitations.c.engagement,
             invitations.c.payload_type,
             invitations.c.invitation_id,
@@ -175,7 +172,7 @@ class CheckpointReader:
             invitations.c.attempts,
             invitations.c.first_sent,
             invitations.c.last_sent,
-            self._evidence().label("evidence"),
+            _evidence().label("evidence"),
         ).where(invitations.c.state.in_(wanted))
         blank = literal("")
         unsent = select(
@@ -183,7 +180,7 @@ class CheckpointReader:
             unsent_rows.c.state,
             unsent_rows.c.source,
             unsent_rows.c.line,
-            self._row_key(unsent_rows),
+            unsent_rows.c.row_key,
             *(blank.label(name) for name in ("engagement", "payload_type", "invitation_id", "arn", "code")),
             unsent_rows.c.errors,
             literal(0).label("attempts"),
@@ -203,26 +200,21 @@ class CheckpointReader:
                 state, errors = State(row.state), decode_errors(row.errors)
                 yield Record(**{**values, "position": position, "state": state, "errors": errors})
 
-    def _row_key(self, table: Table) -> ColumnElement[str]:
-        """Where an older program has written this one, rows have lines only."""
-        return table.c.row_key if self.version > 1 else literal("").label("row_key")
-
-    def _evidence(self) -> ColumnElement[str]:
-        """The latest finding about a row."""
-        if not inspect(self._engine).has_table(findings.name):  # an older program has written this one
-            return literal("")
-        latest = (
-            select(findings.c.evidence)
-            .where(findings.c.client_token == invitations.c.client_token)
-            .order_by(findings.c.entry.desc())
-            .limit(1)
-        )
-        return func.coalesce(latest.scalar_subquery(), "")
-
     def copy_to(self, path: Path) -> None:
         """Copy the whole checkpoint into a new file."""
         with self._database.translated(), self._engine.connect() as connection:
             self._database.copy_to(connection, path)
+
+
+def _evidence() -> ColumnElement[str]:
+    """The latest finding about a row."""
+    latest = (
+        select(findings.c.evidence)
+        .where(findings.c.client_token == invitations.c.client_token)
+        .order_by(findings.c.entry.desc())
+        .limit(1)
+    )
+    return func.coalesce(latest.scalar_subquery(), "")
 
 
 def _states(connection: Connection) -> dict[State, int]:

@@ -29,12 +29,7 @@ from bulk_invite.checkpoint.tables import (
     token_basis,
 )
 from bulk_invite.checkpoint.tables.gaps import Gap, Suspicion
-from bulk_invite.checkpoint.tables.migration import migrate
-from bulk_invite.checkpoint.tables.schema import (
-    metadata,
-    runs,
-    unsent_rows,
-)
+from bulk_invite.checkpoint.tables.schema import runs, unsent_rows
 from bulk_invite.domain.admissions import Admission, Arrived, ToSend
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import Event
@@ -66,7 +61,7 @@ class CheckpointWriter:
         place: a file, or the URL of a database, where it stands in `schema`. recollection: what this program
         knows of it from before.
         Raises CheckpointHeldError when another sender holds it; CheckpointError when it is damaged, not
-        writable, of another catalog, of a newer version, or not a checkpoint.
+        writable, of another catalog, of another version, or not a checkpoint.
         """
         database = database_at(place, schema)
         with ExitStack() as undo:
@@ -301,8 +296,6 @@ class CheckpointWriter:
                 self._lineage.begin(connection)
             else:
                 require_catalog(self._database, known["catalog"], catalog)
-                migrate(connection, int(known["version"]))
-                metadata.create_all(connection)  # what an older program did not know of
                 self._database.require_sound(connection)
                 self._lineage.examine(connection)
         self._database.settle(self._engine)

@@ -55,5 +55,5 @@ Event = Sent | Answered
 NOT_SENT: Final = ("unreachable", "withheld")
 """Outcomes of intents that no byte has left for."""
 
-WITHOUT_CALL: Final = frozenset({"set_aside", "found", "absent", "too_early", "unclear", "token_too_old"})
-"""Outcomes that no call has brought about; the last one is of older programs."""
+WITHOUT_CALL: Final = frozenset({"set_aside", "found", "absent", "too_early", "unclear"})
+"""Outcomes that no call has brought about."""

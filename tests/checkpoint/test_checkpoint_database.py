@@ -9,7 +9,6 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 from checkpoints import NOW, OWNER, Place, admit, overview_of, records_of, settle, writing
 from command import free_port, wait_until
@@ -17,7 +16,6 @@ from database import PASSWORD, Database, database, server
 from fakes import invitation
 
 from bulk_invite.checkpoint.storage.watchdog import Watchdog
-from bulk_invite.checkpoint.tables.schema import VERSION
 from bulk_invite.domain.admissions import AlreadySettled, ToSend
 from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError, UsageError
 from bulk_invite.domain.events import Sent
@@ -156,24 +154,6 @@ def test_a_schema_of_something_else_is_left_as_it_is(db: Database, place: Place)
         with pytest.raises(CheckpointError, match="something else"):
             opened()
     assert db.run("SELECT count(*) FROM pg_tables WHERE schemaname = 'checkpoint'") == [(1,)]
-
-
-def test_a_version_before_is_brought_up_to_date(place: Place) -> None:
-    with writing(place) as writer:
-        admit(writer, invitation("a"))
-    place.run(
-        "ALTER TABLE invitations DROP COLUMN changed",
-        "ALTER TABLE unsent_rows DROP COLUMN changed",
-        "DROP TABLE marks",
-        "UPDATE about SET value = '2' WHERE key = 'version'",
-    )
-    assert [each.client_token for each in records_of(place)] == ["a"]
-    with writing(place) as writer:
-        assert admit(writer, invitation("a")) == [ToSend(invitation("a"))]
-        assert writer.changes("rows", "", NO_CHANGE, 10) == (NO_CHANGE, [])
-    with psycopg.connect(place.name) as connection:
-        version = connection.execute("SELECT value FROM checkpoint.about WHERE key = 'version'").fetchone()
-    assert version == (str(VERSION),)
 
 
 def test_neither_password_nor_address_is_told(db: Database) -> None:

@@ -18,15 +18,14 @@ from checkpoints import (
     settle,
     writing,
 )
-from fakes import invitation, row
+from fakes import invitation
 
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.storage.sqlite import SqliteFile
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.domain.admissions import AlreadySettled, ToSend
+from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.records import Owner
-from bulk_invite.domain.rows import Rejection, RowError
 from bulk_invite.domain.verdicts import State
 
 
@@ -104,38 +103,6 @@ def test_an_empty_file_beside_the_log_of_what_was_in_it_is_no_new_checkpoint(
     else:
         assert "belong together" in _refused(path)
     assert log.read_bytes() == saved
-
-
-_UNSENT_ROWS_OF_VERSION_1 = """
-    CREATE TABLE old (source TEXT, line INTEGER, run INTEGER NOT NULL, state TEXT NOT NULL,
-    client_token TEXT NOT NULL, errors TEXT NOT NULL, PRIMARY KEY (source, line)) WITHOUT ROWID
-"""
-
-
-def test_a_checkpoint_of_the_first_version_is_read_and_brought_up_to_date(place: Place, path: Path) -> None:
-    with writing(place) as writer:
-        admit(writer, invitation("a"), Rejection(row(2, "bad"), (RowError("$.x", "bad", ""),)))
-        settle(writer, "a")
-    before = records_of(place)
-    for statement in (
-        "DROP TABLE watermarks",
-        "DROP TABLE marks",
-        "ALTER TABLE invitations DROP COLUMN changed",
-        "ALTER TABLE invitations DROP COLUMN row_key",
-        _UNSENT_ROWS_OF_VERSION_1,
-        "INSERT INTO old SELECT source, line, run, state, client_token, errors FROM unsent_rows",
-        "DROP TABLE unsent_rows",
-        "ALTER TABLE old RENAME TO unsent_rows",
-        "UPDATE about SET value = '1' WHERE key = 'version'",
-    ):
-        Place(str(path)).run(statement)
-    assert records_of(place) == before  # nobody has written to it yet
-    with writing(place) as writer:
-        assert records_of(place) == before
-        admitted = admit(writer, invitation("a"), invitation("b"))
-        assert [type(each) for each in admitted] == [AlreadySettled, ToSend]
-    with writing(place) as writer:
-        assert writer.watermark("rows", "") is None
 
 
 def test_an_empty_file_becomes_a_checkpoint(place: Place, path: Path) -> None:

@@ -279,22 +279,6 @@ def test_the_same_in_a_database(db: Database) -> None:
     }
 
 
-def test_an_older_checkpoint_says_what_it_cannot_prove(filled: Path, place: Place) -> None:
-    shutil.copy(filled, place.name)
-    place.run(
-        "DROP TABLE findings",
-        "DROP TABLE pacing",
-        "UPDATE about SET value = '2' WHERE key = 'version'",
-    )
-    proof = proof_of(place)
-    assert [("version 2" in note, "findings" in note) for note in proof.notes] == [
-        (True, False),
-        (False, True),
-    ]
-    assert wrong(proof) == {"created"}
-    assert (proof.figures.created_by_look_up, proof.look_ups, proof.pacing) == (0, (), None)
-
-
 def test_an_empty_checkpoint_adds_up(place: Place) -> None:
     with writing(place):
         pass

@@ -203,16 +203,13 @@ def test_opened_again_and_killed_it_is_as_new_as_ever(place: Place) -> None:
             assert writer.suspicion is None
 
 
-def test_a_checkpoint_of_an_older_program_is_taken_for_what_it_is(place: Place) -> None:
+def test_without_the_number_of_its_last_transaction_it_is_damaged(place: Place) -> None:
     _begun(place, None)
-    place.run("DROP TABLE generation", "DROP TABLE gaps")
-    if place.is_file:
-        Path(f"{place.name}.last").unlink()
-    with place.reader() as reader:
-        assert reader.proof(NOW).figures.older == 0
-    with writing(place, at=_LATER) as writer:
-        assert writer.suspicion is None
-        assert calls_of_day(writer) == 4
+    place.run("DELETE FROM generation")
+    with pytest.raises(CheckpointError, match="damaged"):
+        place.writer()
+    with place.reader() as reader, pytest.raises(CheckpointError, match="damaged"):
+        reader.older()
 
 
 def test_it_is_not_changed_before_it_is_known_to_be_ours(tmp_path: Path) -> None:

@@ -436,20 +436,6 @@ async def test_where_denied_rows_in_doubt_are_more_than_can_be_kept_they_are_lef
     assert run.finished
 
 
-async def test_rows_that_an_older_program_failed_in_doubt_are_looked_up_before_they_are_sent_again() -> None:
-    journal, since = MemoryJournal(), EPOCH - 9 * HOUR
-    journal.rows["t1"] = Entry(
-        _hash("t1"), State.FAILED, doubt_since=since, last_sent=since, code=str(REFUSED.code)
-    )
-    journal.rows["t2"] = Entry(
-        _hash("t2"), State.FAILED, doubt_since=since, last_sent=since, code=str(REFUSED.code)
-    )
-    here = ScriptedSender(arrived=[arrival("t1", since)])
-    run = await Run(_rows(2), here, journal, retry_failed=True).go()
-    assert [call.token for call in run.sender.calls] == ["t2"]
-    assert journal.states() == {"t1": State.CREATED, "t2": State.CREATED}
-
-
 async def test_what_a_row_was_refused_for_outlasts_a_look_up_that_tells_nothing() -> None:
     run = await Run(["t1"], ScriptedSender({"t1": [RESET, REFUSED]}, reads=[DENIED])).go()
     assert _state(run, "t1") is State.IN_DOUBT

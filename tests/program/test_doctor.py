@@ -572,7 +572,7 @@ def test_a_checkpoint_belongs_to_a_catalog_and_an_account(look: Look) -> None:
             look(only=CHECKPOINT, catalog="AWS"),
             look(only=CHECKPOINT),
         )
-    assert "a.db: version 3, journal mode wal" in ours["checkpoint"].found
+    assert "a.db: version 1, journal mode wal" in ours["checkpoint"].found
     assert results(ours, "owner", "sender") == ["ok", "ok"]
     assert ours["owner"].found == "It belongs to catalog Sandbox and account 111122223333"
     assert ours["sender"].found == "Nobody sends by it at the moment"
@@ -603,7 +603,7 @@ def test_a_sender_that_holds_the_checkpoint_is_named_and_left_alone(look: Look) 
         sender.wait()
         free = look(only=CHECKPOINT)
     assert results(held, "owner", "sender") == ["ok", "warning"]
-    assert "version 3" in held["checkpoint"].found
+    assert "version 1" in held["checkpoint"].found
     assert f"Held by process {sender.pid} of {socket.gethostname()}" in held["sender"].found
     assert "--wait-for-lock" in held["sender"].mend
     assert free["sender"].result == "ok"
@@ -777,7 +777,7 @@ def test_a_shared_checkpoint(look: Look, db: Database, monkeypatch: pytest.Monke
     assert (empty["checkpoint"].result, empty["checkpoint"].found) == ("ok", f"{name} will be made")
     assert "disk" not in empty
     assert results(held, "checkpoint", "owner", "sender") == ["ok", "warning", "warning"]
-    assert f"{name}: version 3, PostgreSQL" in held["checkpoint"].found
+    assert f"{name}: version 1, PostgreSQL" in held["checkpoint"].found
     assert re.fullmatch(
         r"Held by process \d+ of the server from 127\.0\.0\.1 \(bulk-invite checkpoint\), since \S+Z",
         held["sender"].found,

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, case, func, inspect, literal, select, union_all
+from sqlalchemy import Connection, case, func, literal, select, union_all
 
 from bulk_invite.checkpoint.audit import counts, timeline
 from bulk_invite.checkpoint.audit.invariants import Figures
 from bulk_invite.checkpoint.audit.result import Group, LookUps, Open, Proof
 from bulk_invite.checkpoint.tables import gaps, pacing_memory, problems
-from bulk_invite.checkpoint.tables.problems import OTHER, RowKeys
-from bulk_invite.checkpoint.tables.schema import VERSION, findings, invitations, log, unsent_rows
+from bulk_invite.checkpoint.tables.problems import OTHER
+from bulk_invite.checkpoint.tables.schema import findings, invitations, log, unsent_rows
 from bulk_invite.domain.records import Owner
 from bulk_invite.domain.verdicts import State
 
@@ -28,7 +27,6 @@ _OPEN: Final = [State.PENDING.value, State.IN_DOUBT.value, State.DEFERRED.value]
 
 def proof(
     connection: Connection,
-    row_keys: RowKeys,
     *,
     now: float,
     name: str,
@@ -38,8 +36,7 @@ def proof(
     is_older: bool,
 ) -> Proof:
     """is_older: what is known beside it says so, and no sender has noticed it yet."""
-    has_findings = inspect(connection).has_table(findings.name)
-    look_ups, of_look_ups = _look_ups(connection) if has_findings else ((), {})
+    look_ups, of_look_ups = _look_ups(connection)
     sources, sources_in_all = _by_source(connection)
     campaigns, campaigns_in_all = _by_campaign(connection)
     older, doubts = gaps.count(connection)
@@ -56,32 +53,19 @@ def proof(
         sources_in_all=sources_in_all,
         campaigns=campaigns,
         campaigns_in_all=campaigns_in_all,
-        figures=Figures(
-            **counts.figures(connection, has_findings=has_findings), **of_look_ups, older=older + is_older
-        ),
+        figures=Figures(**counts.figures(connection), **of_look_ups, older=older + is_older),
         throttled=int(connection.execute(throttled).scalar_one()),
         repeats=counts.repeats(connection),
         look_ups=look_ups,
         open=_open(connection),
         problems=tuple(problems.problems(connection)),
-        failures=tuple(problems.last_failures(connection, _MOST_FAILURES, row_keys)),
+        failures=tuple(problems.last_failures(connection, _MOST_FAILURES)),
         course=timeline.course(connection),
         pacing=pacing_memory.recall(connection),
-        notes=_notes(int(about["version"]), doubts, has_findings=has_findings),
+        notes=tuple(
+            f"It may once have been older than the last call: {why}." for why in dict.fromkeys(doubts)
+        ),
     )
-
-
-def _notes(version: int, doubts: Sequence[str], *, has_findings: bool) -> tuple[str, ...]:
-    notes = [f"It may once have been older than the last call: {why}." for why in dict.fromkeys(doubts)]
-    if version < VERSION:
-        notes.append(
-            f"The checkpoint has version {version}, of an older program; this one writes version {VERSION}."
-        )
-    if not has_findings:
-        notes.append(
-            "It was written by a program that kept no findings of look-ups: they prove nothing here."
-        )
-    return tuple(notes)
 
 
 def _known(states: Counter[str]) -> dict[State, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Executable, Subquery, and_, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, Executable, Subquery, and_, case, func, or_, select
 
 from bulk_invite.checkpoint.audit.result import UNANSWERED, Repeats
 from bulk_invite.checkpoint.tables.schema import findings, invitations, log, unsent_rows
@@ -70,9 +70,9 @@ def _rows_of_log() -> Subquery:
     )
 
 
-def figures(connection: Connection, *, has_findings: bool) -> dict[str, int]:
+def figures(connection: Connection) -> dict[str, int]:
     """The members of `claims.Figures` but for what look-ups have found."""
-    counted = {**_of_table(connection), **_of_log(connection, has_findings=has_findings)}
+    counted = {**_of_table(connection), **_of_log(connection)}
     unsent, in_a_state = connection.execute(
         select(func.count(), _count(unsent_rows.c.state.in_(_STATES))).select_from(unsent_rows)
     ).one()
@@ -97,7 +97,7 @@ def _of_table(connection: Connection) -> dict[str, int]:
     return _integers(connection, counts)
 
 
-def _of_log(connection: Connection, *, has_findings: bool) -> dict[str, int]:
+def _of_log(connection: Connection) -> dict[str, int]:
     rows = _rows_of_log()
     entry = rows.c
     row = invitations.c
@@ -105,12 +105,9 @@ def _of_log(connection: Connection, *, has_findings: bool) -> dict[str, int]:
     is_known = row.client_token.is_not(None)
     counting = entry.calls - entry.uncounted
     is_odd = or_(row.attempts > counting, row.attempts < counting - entry.denied)
-    looked_up = and_(is_created, entry.created == 0, entry.found > 0, entry.calls > 0)
-    if has_findings:
-        found = findings.c.evidence.like('{"finding":"found"%')
-        looked_up = and_(looked_up, entry.client_token.in_(select(findings.c.client_token).where(found)))
-    else:
-        looked_up = and_(looked_up, literal(value=False))
+    found = findings.c.evidence.like('{"finding":"found"%')
+    has_finding = entry.client_token.in_(select(findings.c.client_token).where(found))
+    looked_up = and_(is_created, entry.created == 0, entry.found > 0, entry.calls > 0, has_finding)
     counts = [
         _count(and_(is_known, row.first_sent.is_not(None), entry.calls > 0)).label("called_in_log"),
         func.count().label("rows_in_log"),

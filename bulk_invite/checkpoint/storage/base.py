@@ -107,16 +107,16 @@ class Database(Protocol):
 def read_about(database: Database, connection: Connection) -> dict[str, str]:
     """The `about` table of a checkpoint; {} for a database that is still empty.
 
-    Raises CheckpointError for a database of something else or of a newer program.
+    Raises CheckpointError for a database of something else and for another version.
     """
     if not database.require_ours(connection):
         return {}
     known: dict[str, str] = {row.key: row.value for row in connection.execute(select(about))}
-    if (version := int(known["version"])) > VERSION:
+    if (version := int(known["version"])) != VERSION:
         raise CheckpointError(
-            f"The checkpoint {database.name} has version {version}; this program knows versions up to "
+            f"The checkpoint {database.name} has version {version}; this program reads only version "
             f"{VERSION}.",
-            hint="Use the newer bulk-invite that wrote it.",
+            hint="Go on with the bulk-invite that wrote it. A new checkpoint would send every row again.",
         )
     return known
 

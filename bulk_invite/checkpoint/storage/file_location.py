@@ -87,16 +87,13 @@ def require_log_here(known: Standing | None, path: Path, name: str, *, only_same
 
 
 def standing_of(connection: Connection) -> Standing | None:
-    """None for a checkpoint of an older program, and for a copy that this one made. Raises ValueError."""
+    """None for a copy that this program made. Raises ValueError."""
     found = connection.execute(select(about.c.value).where(about.c.key == KEY)).scalar_one_or_none()
     return None if found is None else Standing.read(found)
 
 
 def generation_of(path: Path) -> tuple[str, int] | None:
-    """Which checkpoint a file is, and how many changes it has seen.
-
-    None for one of an older program, and for what cannot be read.
-    """
+    """Which checkpoint a file is, and how many changes it has seen; None for what cannot be read."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
             checkpoint, number = file.execute("SELECT checkpoint, number FROM generation").fetchone()

@@ -1,6 +1,6 @@
 """What makes a sender the only one of a checkpoint in a file, and what it notices when that is no longer so.
 
-Two locks: a file beside it, which older programs know of and which tells who the holder is; and one on the
+Two locks: a file beside it, which tells who the holder is; and one on the
 file itself, which no other name leads around. Both end with the process.
 """
 

@@ -67,10 +67,7 @@ class ClusterOrigin:
         return {**_STAMPED, "system": here.system, "timeline": here.timeline}
 
     def why_a_copy(self, connection: Connection) -> str:
-        kept = connection.execute(text(_KEPT)).first()
-        if kept is None or kept.wrote is None:  # an older program has written this one
-            return ""
-        return _judge(kept, _here(connection))
+        return _judge(connection.execute(text(_KEPT)).one(), _here(connection))
 
     def risk(self, connection: Connection) -> str:
         return _risk(*connection.execute(text(_REPLICATION)).one())

@@ -88,8 +88,7 @@ def admit(
 
 def _try_again(entry: Known) -> None:
     """What it was refused with is not to be held against it once more."""
-    entry.state = State.PENDING if entry.doubt_since is None else State.IN_DOUBT
-    entry.code, entry.errors = "", "[]"
+    entry.state, entry.code, entry.errors = State.PENDING, "", "[]"
 
 
 def _suspect(entry: Known, suspicion: Suspicion | None) -> bool:
@@ -183,7 +182,7 @@ def _changed(row: Invitation, entry: Known) -> Rejection:
             "--campaign of its own.",
         )
         return Rejection(row.row, (error,))
-    if entry.state is State.FAILED and entry.doubt_since is None:
+    if entry.state is State.FAILED:
         error = RowError(
             "$",
             "changed_since_refused",

@@ -26,23 +26,17 @@ _COLUMNS: Final = (
 )
 _DOUBTFUL: Final = select(*_COLUMNS).where(invitations.c.state == State.IN_DOUBT.value)
 
-# Older programs failed a row that was refused after an attempt of unknown fate: it may have arrived by that.
-_MAY_BE_THERE: Final = select(*_COLUMNS).where(
-    invitations.c.state.in_([State.IN_DOUBT.value, State.FAILED.value]),
-    invitations.c.doubt_since.is_not(None),
-)
-
 _OF_ENGAGEMENTS: Final = invitations.c.engagement.in_(bindparam("engagements", expanding=True))
 
 
 def rows_of(connection: Connection, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
-    """The rows that may have arrived, and those that have, of some engagements."""
+    """The rows in doubt, and those with an invitation, of some engagements."""
     indexes.require(connection, "invitations_by_engagement")
     parameters = {"engagements": engagements}
     created = select(invitations.c.client_token, invitations.c.invitation_id).where(
         invitations.c.state == State.CREATED.value, _OF_ENGAGEMENTS
     )
-    doubtful = connection.execute(_MAY_BE_THERE.where(_OF_ENGAGEMENTS), parameters)
+    doubtful = connection.execute(_DOUBTFUL.where(_OF_ENGAGEMENTS), parameters)
     return (
         [_doubtful(row) for row in doubtful],
         [SettledRow(*row) for row in connection.execute(created, parameters)],

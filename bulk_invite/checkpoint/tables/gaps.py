@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, func, insert, inspect, or_, select, update
+from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
 from bulk_invite.checkpoint.tables.schema import gaps
 
@@ -71,8 +71,6 @@ def found(connection: Connection, calls: int) -> None:
 
 def missing(connection: Connection, since: float) -> Sequence[tuple[float | None, int]]:
     """(until, how many) of the calls that are known to be missing still, of gaps that end after `since`."""
-    if not inspect(connection).has_table(gaps.name):  # an older program has written this one
-        return []
     wanted = select(gaps.c.until, gaps.c.calls - gaps.c.found).where(
         gaps.c.calls > gaps.c.found, or_(gaps.c.until.is_(None), gaps.c.until > since)
     )
@@ -81,8 +79,6 @@ def missing(connection: Connection, since: float) -> Sequence[tuple[float | None
 
 def count(connection: Connection) -> tuple[int, list[str]]:
     """How many are known for what they are, and how the others were found, which may be nothing."""
-    if not inspect(connection).has_table(gaps.name):
-        return 0, []
     perhaps = and_(gaps.c.calls.is_(None), gaps.c.found == 0)
     rows = connection.execute(select(gaps.c.why, perhaps).order_by(gaps.c.entry)).all()
     return sum(not doubt for _, doubt in rows), [why for why, doubt in rows if doubt]

@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Update, bindparam, func, insert, inspect, select, update
+from sqlalchemy import Connection, Update, bindparam, insert, select, update
 
 from bulk_invite.checkpoint.tables.schema import generation as table
-from bulk_invite.checkpoint.tables.schema import log
 
 Stamp = Mapping[str, Any]
 """What a database adds to a generation: columns of its table, as values or SQL."""
@@ -34,17 +33,16 @@ class Generation:
 
 
 def begin(connection: Connection) -> Generation:
-    """The first one of a checkpoint that has none; an older program may have made calls by it."""
-    sent = select(func.count(), func.max(log.c.at)).where(log.c.event == "sent")
-    calls, at = connection.execute(sent).one()
-    first = Generation(uuid4().hex, 0, int(calls), at)
+    """The first one, of a new checkpoint."""
+    first = Generation(uuid4().hex, 0, 0, None)
     connection.execute(insert(table).values(_values(first)))
     return first
 
 
-def read(connection: Connection) -> Generation | None:
-    row = connection.execute(select(table.c.checkpoint, table.c.number, table.c.calls, table.c.at)).first()
-    return None if row is None else Generation(*row)
+def read(connection: Connection) -> Generation:
+    """The one that a checkpoint ends with. Raises ValueError where it is missing."""
+    (row,) = connection.execute(select(table.c.checkpoint, table.c.number, table.c.calls, table.c.at))
+    return Generation(*row)
 
 
 def skip_to(connection: Connection, kept: Generation, number: int) -> Generation:
@@ -71,11 +69,8 @@ def advance(
 
 
 def is_behind(connection: Connection, known: Generation | None) -> bool:
-    """Whether a checkpoint lacks a transaction that is known of; older programs keep no number."""
-    if known is None or not inspect(connection).has_table(table.name):
-        return False
-    kept = read(connection)
-    return kept is not None and is_later(known, kept)
+    """Whether a checkpoint lacks a transaction that is known of."""
+    return known is not None and is_later(known, read(connection))
 
 
 def is_later(known: Generation | None, kept: Generation) -> bool:

@@ -1,7 +1,4 @@
-"""Indexes that are made when they are first asked for: every row pays for them, and most runs do without.
-
-All runs need the one by Id, but a checkpoint of an older program has none.
-"""
+"""Indexes that are made when they are first asked for: every row pays for them, and most runs do without."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from heapq import merge
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, case, delete, func, insert, inspect, select
+from sqlalchemy import Column, ColumnElement, Connection, Select, case, delete, func, insert, select
 
 from bulk_invite.checkpoint.tables import gaps
 from bulk_invite.checkpoint.tables.schema import log, pacing
@@ -63,9 +63,7 @@ def remember(connection: Connection, memory: PacingMemory) -> None:
 
 
 def recall(connection: Connection) -> PacingMemory | None:
-    """What was kept last; None where nothing was, or by a program that did not know of it."""
-    if not inspect(connection).has_table(pacing.name):
-        return None
+    """What was kept last; None where nothing was."""
     row = connection.execute(select(pacing)).first()
     return None if row is None else PacingMemory(**row._asdict())
 

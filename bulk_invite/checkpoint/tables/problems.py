@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -30,9 +29,6 @@ from bulk_invite.domain.rows import Position
 from bulk_invite.domain.verdicts import State
 
 MOST_PROBLEMS: Final = 200
-
-RowKeys = Callable[[Table], ColumnElement[str]]
-"""The column of a table that has the keys of its rows; older versions have none."""
 
 OTHER: Final = "other"
 """Code of the rows that stand in no group of their own; counted once for each of their errors."""
@@ -70,14 +66,13 @@ def problems(connection: Connection) -> list[Problem]:
     return shown + [Problem(State(state), OTHER, "", rows) for state, rows in sorted(others.items())]
 
 
-def last_failures(connection: Connection, limit: int, keys: RowKeys) -> list[Failure]:
+def last_failures(connection: Connection, limit: int) -> list[Failure]:
     """The rows that failed, were left in doubt or rejected last, latest first, by the first of their errors.
 
-    keys: the column of a table that has the keys of its rows. A row in doubt of which no answer is known may
-    be on its way, and is left out. A rejected row was not sent at any time: it stands among the others by
-    the beginning of the run that has read it.
+    A row in doubt of which no answer is known may be on its way, and is left out. A rejected row was not sent
+    at any time: it stands among the others by the beginning of the run that has read it.
     """
-    pages = (select(each.limit(limit).subquery()) for each in (_sent(keys), _rejected(keys)))
+    pages = (select(each.limit(limit).subquery()) for each in (_sent(), _rejected()))
     both = union_all(*pages).subquery()
     latest = select(both).order_by(both.c.since.desc(), *_PLACE).limit(limit)
     return [
@@ -86,21 +81,21 @@ def last_failures(connection: Connection, limit: int, keys: RowKeys) -> list[Fai
     ]
 
 
-def _sent(keys: RowKeys) -> Select[Any]:
+def _sent() -> Select[Any]:
     last = invitations.c.last_sent
     no_answer = and_(invitations.c.state == State.IN_DOUBT.value, invitations.c.code == "")
     return (
-        select(*_common(invitations, keys), invitations.c.code, last.label("at"), last.label("since"))
+        select(*_common(invitations), invitations.c.code, last.label("at"), last.label("since"))
         .where(invitations.c.state.in_(_SENT), not_(no_answer))
         .order_by(last.desc(), *_PLACE)
     )
 
 
-def _rejected(keys: RowKeys) -> Select[Any]:
+def _rejected() -> Select[Any]:
     never = cast(null(), Float)
     return (
         select(
-            *_common(unsent_rows, keys),
+            *_common(unsent_rows),
             literal("").label("code"),
             never.label("at"),
             runs.c.started.label("since"),
@@ -111,8 +106,8 @@ def _rejected(keys: RowKeys) -> Select[Any]:
     )
 
 
-def _common(table: Table, keys: RowKeys) -> list[ColumnElement[Any]]:
-    return [table.c.source, table.c.line, keys(table).label("row_key"), table.c.state, table.c.errors]
+def _common(table: Table) -> list[ColumnElement[Any]]:
+    return [table.c.source, table.c.line, table.c.row_key, table.c.state, table.c.errors]
 
 
 def _groups() -> Select[Any]:

@@ -1,4 +1,4 @@
-"""Tables of the checkpoint. A change that an older program could misread raises `VERSION`."""
+"""Tables of the checkpoint. Every change of them raises `VERSION`: a program reads its own version only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, MetaData, Table
 from sqlalchemy import Text as AnyText
 
-VERSION: Final = 3
+VERSION: Final = 1
 
 Text: Final = AnyText().with_variant(AnyText(collation="C"), "postgresql")
 """Texts have the same order wherever a checkpoint stands."""
@@ -91,7 +91,7 @@ marks = Table(
     Column("mark", Text, nullable=False, comment="in the words of the source"),
     sqlite_with_rowid=False,
 )
-"""How far the following of a source has come. Older programs do without it."""
+"""How far the following of a source has come."""
 
 log = Table(
     "log",
@@ -115,7 +115,7 @@ findings = Table(
     Column("at", Float, nullable=False, comment="epoch seconds"),
     Column("evidence", Text, nullable=False, comment="JSON: what was found, and what that was decided by"),
 )
-"""Append-only: why a row that was looked up is what it is now. Older programs do without it."""
+"""Append-only: why a row that was looked up is what it is now."""
 
 Index("findings_by_token", findings.c.client_token)
 
@@ -131,7 +131,7 @@ generation = Table(
     Column("timeline", BigInteger, comment="another one after each promotion of a standby"),
     Column("replicated", BigInteger, comment="1 where commits waited for a standby"),
 )
-"""One row: what a checkpoint ends with. Older programs do without it."""
+"""One row: what a checkpoint ends with."""
 
 gaps = Table(
     "gaps",
@@ -143,7 +143,7 @@ gaps = Table(
     Column("found", BigInteger, nullable=False, comment="of them, by look-ups"),
     Column("why", Text, nullable=False, comment="how it was found"),
 )
-"""Append-only: when it was found to be older than the last call. Older programs do without it."""
+"""Append-only: when it was found to be older than the last call."""
 
 pacing = Table(
     "pacing",
@@ -159,4 +159,4 @@ pacing = Table(
     Column("parked_until", Float, comment="when it would go on by itself"),
     Column("left", Float, comment="seconds until the run was expected to be through"),
 )
-"""One row, for the account and catalog that the checkpoint belongs to. Older programs do without it."""
+"""One row, for the account and catalog that the checkpoint belongs to; none while nothing was noted."""

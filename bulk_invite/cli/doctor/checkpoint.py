@@ -8,7 +8,6 @@ from bulk_invite.checkpoint.open import database_at
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.storage.base import Database, require_catalog
 from bulk_invite.checkpoint.tables.gaps import Gap
-from bulk_invite.checkpoint.tables.schema import VERSION
 from bulk_invite.cli.doctor.check import Found, failed, ok, skipped, warning
 from bulk_invite.cli.doctor.filesystem import doubts_of, kind_of, size_text, total_size
 from bulk_invite.domain.records import Owner
@@ -107,11 +106,10 @@ class Place:
     def _told(self) -> str:
         with self._reader() as reader:
             told = f"{reader.name}: version {reader.version}, {reader.describe()}"
-            older = reader.version < VERSION
         if self.folder is not None:
             path = Path(self._settings.checkpoint)
             told += f", {size_text(total_size([path, path.with_name(f'{path.name}-wal')]))}"
-        return f"{told}; the next run brings it to version {VERSION}" if older else told
+        return told
 
     def _database(self) -> Database:
         return database_at(self._settings.checkpoint, self._settings.checkpoint_schema)
