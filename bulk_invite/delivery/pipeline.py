@@ -22,7 +22,7 @@ from bulk_invite.delivery.sending.deliverer import Deliverer
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.tracking.tally import Report, Tally
-from bulk_invite.delivery.tracking.tracked_row import Life
+from bulk_invite.delivery.tracking.tracked_row import TrackedRow
 from bulk_invite.delivery.worker_pool import Crew, InFlight
 from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.errors import BulkInviteError, CheckpointError, TooManyFailuresError
@@ -98,12 +98,14 @@ class Pipeline:
         self._bounds = bounds
         self._refill = anyio.Lock()
         self._ready: deque[ToSend] = deque()
-        self._unfinished = 0
+        self._handed_over = 0
 
     @property
     def finished(self) -> bool:
         """Whether every row was brought as far as this run can bring it."""
-        return all(each.all_read for each in self._intakes) and self._unfinished == 0
+        return (
+            all(each.all_read for each in self._intakes) and self._handed_over == self._report.tally.ended_now
+        )
 
     async def run(self, opening: Opening, *watchers: Watcher, ending: Ending = _nothing) -> None:
         """Send every row of the sources between `opening` and `ending`; `watchers` run beside all that.
@@ -140,25 +142,20 @@ class Pipeline:
                 group.start_soon(self._take_in, intake, send.clone())
             send.close()
             await Crew(group, self._bounds.in_flight, partial(self._work, receive)).run()
-        for lives in self._deliverer.last_rounds():
-            await self._go_on(group, lives)
+        for rows in self._deliverer.last_rounds():
+            if rows and not self._stop.draining:
+                work = partial(self._work_again, rows)
+                await Crew(group, self._bounds.in_flight, work, most=len(rows)).run()
         if not self._stop.draining:
             with self._halting():
-                settled = await self._deliverer.settle_held()
-                self._unfinished -= settled
+                await self._deliverer.settle_denied()
                 self._check_failures()
-
-    async def _go_on(self, group: TaskGroup, lives: deque[Life]) -> None:
-        """Deliver rows that were set aside; return when the last worker is done."""
-        if lives and not self._stop.draining:
-            work = partial(self._work_again, lives)
-            await Crew(group, self._bounds.in_flight, work, most=len(lives)).run()
 
     async def _take_in(self, intake: Intake, send: MemoryObjectSendStream[list[ToSend]]) -> None:
         """Take rows in until there are no more or the run drains."""
 
         async def hand_over(rows: list[ToSend]) -> None:
-            self._unfinished += len(rows)
+            self._handed_over += len(rows)
             await send.send(rows)
 
         with send, self._halting(), self._stop.until_drain():
@@ -171,16 +168,14 @@ class Pipeline:
         """Deliver one row after the other."""
         with self._halting():
             while has_room() and (to_send := await self._next(receive)) is not None:
-                # Two statements: `-= await` would read the count before the wait and write it after.
-                ended = await self._deliverer.deliver(to_send)
-                self._unfinished -= ended
+                await self._deliverer.deliver(self._deliverer.track(to_send))
                 self._check_failures()
 
-    async def _work_again(self, lives: deque[Life], has_room: Callable[[], bool]) -> None:
+    async def _work_again(self, rows: deque[TrackedRow], has_room: Callable[[], bool]) -> None:
+        """Deliver rows that were on hold."""
         with self._halting():
-            while lives and has_room() and not self._stop.draining:
-                ended = await self._deliverer.go_on(lives.popleft())
-                self._unfinished -= ended
+            while rows and has_room() and not self._stop.draining:
+                await self._deliverer.deliver(rows.popleft())
                 self._check_failures()
 
     async def _next(self, receive: MemoryObjectReceiveStream[list[ToSend]]) -> ToSend | None:

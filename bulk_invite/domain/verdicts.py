@@ -129,7 +129,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """Not created; the sender may not do this here (`whole_account` False) or anywhere (True)."""
+    """Not created; the sender may not do this here, or not anywhere (`whole_account`)."""
 
     code: str
     whole_account: bool

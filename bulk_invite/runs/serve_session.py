@@ -229,7 +229,7 @@ def _due(
         if age < retry_interval or not all(each.caught_up or each.ended for each in followings):
             return over.is_set()
         in_doubt = tally.states[State.IN_DOUBT] > tally.in_flight
-        if in_doubt or tally.states[State.DEFERRED] or len(deliverer.held) or age >= _LONGEST:
+        if in_doubt or tally.states[State.DEFERRED] or deliverer.denied or age >= _LONGEST:
             over.set()
         return over.is_set()
 

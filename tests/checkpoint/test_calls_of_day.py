@@ -13,7 +13,7 @@ from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.domain.classify import is_counted
 from bulk_invite.domain.events import WITHOUT_CALL, Answered, Event, Sent
 from bulk_invite.domain.records import Owner
-from bulk_invite.domain.transitions import dispose
+from bulk_invite.domain.transitions import after_answer
 from bulk_invite.domain.verdicts import (
     Conflict,
     Created,
@@ -71,10 +71,10 @@ def _times(folder: Path, events: list[Event], *, now: float = _NOW) -> list[floa
 
 @pytest.mark.parametrize("verdict", _VERDICTS, ids=lambda verdict: type(verdict).__name__)
 def test_the_log_and_the_pacing_agree_on_what_is_counted(tmp_path: Path, verdict: Verdict) -> None:
-    disposition = dispose(verdict, doubt_since=None, sent_at=_NOW, tries_left=1)
-    events: list[Event] = [Sent("a", _NOW - 10), _answer(_NOW - 9, disposition.outcome, disposition.state)]
+    transition = after_answer(verdict, doubt_since=None, sent_at=_NOW)
+    events: list[Event] = [Sent("a", _NOW - 10), _answer(_NOW - 9, transition.outcome, transition.state)]
     assert (_times(tmp_path, events) == [-9.0]) is is_counted(verdict)
-    assert (disposition.outcome not in pacing_memory.NOT_COUNTED) is is_counted(verdict)
+    assert (transition.outcome not in pacing_memory.NOT_COUNTED) is is_counted(verdict)
 
 
 def test_a_call_counts_from_its_answer_to_a_day_later(tmp_path: Path) -> None:

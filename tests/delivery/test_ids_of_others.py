@@ -21,7 +21,7 @@ from bulk_invite.checkpoint.tables.recorded_events import _OWNERS
 from bulk_invite.domain.classify import ID_OF_ANOTHER
 from bulk_invite.domain.events import Answered, Sent
 from bulk_invite.domain.findings import DoubtfulRow, Found, Listed, Unclear
-from bulk_invite.domain.transitions import Disposition, Next, resolve
+from bulk_invite.domain.transitions import Transition, after_look_up
 from bulk_invite.domain.verdicts import HttpAnswer, State
 
 SAME = "engi-0123456789abc"
@@ -35,8 +35,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 
 def yes(token: str, identifier: str = SAME) -> Answered:
-    disposition = Disposition(State.CREATED, Next.DONE, "created", invitation_id=identifier, arn="arn:x")
-    return disposition.answer(token, NOW + 1, since=NOW)
+    transition = Transition(State.CREATED, "created", invitation_id=identifier, arn="arn:x")
+    return transition.event(token, NOW + 1, since=NOW)
 
 
 def sent(writer: object, *tokens: str) -> None:
@@ -96,8 +96,8 @@ def test_an_index_answers_it(tmp_path: Path) -> None:
 
 def test_what_a_look_up_finds_of_another_row_is_unclear() -> None:
     listed = Listed(SAME, "arn:x", "eng-1", "LeadInvitation", "1", NOW)
-    disposition = Disposition(State.CREATED, Next.DONE, "found", invitation_id=SAME)
-    event = disposition.answer("b", NOW, since=NOW - 5, finding=Found(listed, 1))
+    transition = Transition(State.CREATED, "found", invitation_id=SAME)
+    event = transition.event("b", NOW, since=NOW - 5, finding=Found(listed, 1))
     assert event.instead == replace(
         event,
         state=State.IN_DOUBT,
@@ -193,4 +193,4 @@ async def test_whose_it_really_is_tells_what_it_says(
 
 def test_a_look_up_that_fails_does_not_make_it_any_other_doubt() -> None:
     row = DoubtfulRow("t0", "", "eng-0", "LeadInvitation", NOW, NOW, ID_OF_ANOTHER)
-    assert resolve(Unclear("LookUpFailed"), row).code == ID_OF_ANOTHER
+    assert after_look_up(Unclear("LookUpFailed"), row).code == ID_OF_ANOTHER

@@ -15,7 +15,7 @@ from runs import Run
 from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME, running_loop
 
-from bulk_invite.delivery.sending.circuit_breaker import Outage
+from bulk_invite.delivery.sending.circuit_breaker import CircuitBreaker
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.verdicts import HttpAnswer, State
 
@@ -31,11 +31,11 @@ def anyio_backend() -> object:
     return VIRTUAL_TIME
 
 
-def gate(rows: int = 10) -> Outage:
-    return Outage("the endpoint", Backoff(1.0, 8.0), lambda: 1.0, rows=lambda: rows)
+def gate(rows: int = 10) -> CircuitBreaker:
+    return CircuitBreaker("the endpoint", Backoff(1.0, 8.0), lambda: 1.0, rows=lambda: rows)
 
 
-def shut(outage: Outage) -> None:
+def shut(outage: CircuitBreaker) -> None:
     for who in range(10):
         outage.doubtful(who)
     assert outage.is_on
@@ -93,7 +93,7 @@ def test_it_is_shut_by_ten_in_a_row_and_nothing_less(endings: list[str]) -> None
 class Callers:
     """Rows that call again and again until an answer opens the gate; each call fails at once till `heals`."""
 
-    outage: Outage
+    outage: CircuitBreaker
     heals: float
     probes: list[tuple[float, int]] = field(default_factory=list)
     patience: dict[int, int] = field(default_factory=dict)

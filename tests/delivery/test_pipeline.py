@@ -36,6 +36,7 @@ from virtual_time import VIRTUAL_TIME
 
 from bulk_invite.delivery.lookup.queries import LOOK_UP_DENIED
 from bulk_invite.delivery.pipeline import FailureLimit
+from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.errors import (
     CheckpointError,
     ResultsError,
@@ -429,7 +430,7 @@ async def test_a_clock_that_is_set_forward_while_lists_settle_makes_nothing_abse
 
 
 async def test_where_denied_rows_in_doubt_are_more_than_can_be_kept_they_are_left_so() -> None:
-    too_big = f"t1 eng-1 {'x' * (17 << 20)}"
+    too_big = f"t1 eng-1 {'x' * (33 << 20)}"
     run = await Run([too_big, *_rows(20)[1:]], ScriptedSender({"t1": [RESET, DENIED]})).go()
     assert _state(run, "t1") is State.IN_DOUBT
     assert run.report.tally.ended_now == 20
@@ -624,6 +625,25 @@ async def test_the_second_stop_breaks_off_the_call_in_flight_and_leaves_the_row_
     assert run.took == pytest.approx(3, abs=0.5)
     assert _state(run, "t1") is State.IN_DOUBT
     assert run.journal.rows["t1"].doubt_since is not None
+    assert not run.finished
+
+
+async def test_a_call_that_is_broken_off_is_in_doubt_though_its_engagement_is_full() -> None:
+    class Uneven(ScriptedSender):
+        async def create(self, body: bytes, clearance: Clearance) -> Answer:
+            if b'"t1"' in body:
+                await anyio.sleep(1000)
+            return await super().create(body, clearance)
+
+    run = Run(_rows(2), Uneven({"t2": [FULL]}))
+
+    def twice() -> None:
+        assert _state(run, "t2") is State.DEFERRED
+        run.stop.drain()
+        run.stop.abort()
+
+    await run.when(3, twice)
+    assert _state(run, "t1") is State.IN_DOUBT
     assert not run.finished
 
 

@@ -27,7 +27,8 @@ from bulk_invite.domain.classify import classify
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.denials import PermissionGuard
 from bulk_invite.domain.errors import SenderError
-from bulk_invite.domain.transitions import Disposition, Next, dispose
+from bulk_invite.domain.next_step import Hold, OnHold, RowFacts, RunFacts, StopRun, next_step
+from bulk_invite.domain.transitions import Transition, after_answer
 from bulk_invite.domain.verdicts import Answer, HttpAnswer, State
 
 pytestmark = pytest.mark.anyio
@@ -40,16 +41,25 @@ def anyio_backend() -> object:
     return VIRTUAL_TIME
 
 
-def judge(guard: PermissionGuard, answer: Answer, engagement: str = "eng-1") -> Disposition:
-    verdict = classify(answer)
-    disposition = dispose(verdict, doubt_since=None, sent_at=0.0, tries_left=1)
-    return guard.judge(verdict, disposition, engagement)
+def judge(
+    guard: PermissionGuard, answer: Answer, engagement: str = "eng-1", left_at: float = 0.0
+) -> Transition:
+    verdict = guard.judge(classify(answer), engagement, left_at)
+    return after_answer(verdict, doubt_since=None, sent_at=0.0)
+
+
+def is_held(transition: Transition) -> bool:
+    return next_step(transition, RowFacts(), RunFacts()) == Hold(OnHold.DENIED)
+
+
+def stops(transition: Transition) -> bool:
+    return next_step(transition, RowFacts(), RunFacts()) == StopRun(transition)
 
 
 def denials_until_stop(guard: PermissionGuard, engagements: int) -> int:
     """How many denials in a row it takes, of so many engagements in turn."""
     for number in range(1, 1000):
-        if judge(guard, DENIED, f"eng-{number % engagements}").next is Next.STOP_RUN:
+        if stops(judge(guard, DENIED, f"eng-{number % engagements}")):
             return number
     raise AssertionError("it puts up with everything")
 
@@ -69,16 +79,19 @@ def test_a_sender_that_is_denied_everywhere_is_to_blame_sooner_or_later(
 
 def test_a_denial_that_speaks_of_the_account_stops_at_once_even_a_proven_sender() -> None:
     whole = HttpAnswer(400, "AccessDeniedException", reason="INCOMPATIBLE_BENEFIT_AWS_PARTNER_STATE")
-    disposition = judge(PermissionGuard(proven=True), whole)
-    assert (disposition.next, disposition.state, disposition.counted) == (Next.STOP_RUN, State.PENDING, False)
+    denied = judge(PermissionGuard(proven=True), whole)
+    assert stops(denied)
+    assert (denied.state, denied.counted) == (State.PENDING, False)
 
 
 def test_a_denial_is_held_and_the_one_that_stops_the_run_is_not_counted() -> None:
     guard = PermissionGuard(proven=False)
     held = [judge(guard, DENIED, f"eng-{number}") for number in range(4)]
-    assert {(each.next, each.state, each.counted) for each in held} == {(Next.HOLD, State.PENDING, True)}
+    assert all(map(is_held, held))
+    assert {(each.state, each.counted) for each in held} == {(State.PENDING, True)}
     last = judge(guard, DENIED, "eng-4")
-    assert (last.next, last.state, last.counted) == (Next.STOP_RUN, State.PENDING, False)
+    assert stops(last)
+    assert (last.state, last.counted) == (State.PENDING, False)
 
 
 @pytest.mark.parametrize("answer", [OK, REFUSED, CONFLICT, FULL])
@@ -86,8 +99,11 @@ def test_a_judgement_of_a_row_proves_the_sender_and_resets_the_count(answer: Ans
     guard = PermissionGuard(proven=False)
     for number in range(4):
         judge(guard, DENIED, f"eng-{number}")
-    judge(guard, answer)
-    assert guard.proven_now
+    assert guard.blames_sender(5)
+    judge(guard, answer, left_at=7.0)
+    judge(guard, answer, left_at=6.0)
+    assert guard.proven_until == 7.0
+    assert not guard.blames_sender(5)
     assert denials_until_stop(guard, 1000) == 20
 
 
@@ -96,9 +112,11 @@ def test_an_answer_that_judges_no_row_proves_nothing(answer: Answer) -> None:
     guard = PermissionGuard(proven=False)
     for number in range(4):
         judge(guard, DENIED, f"eng-{number}")
-    judge(guard, answer)
-    assert not guard.proven_now
-    assert judge(guard, DENIED, "eng-4").next is Next.STOP_RUN
+    judge(guard, answer, left_at=7.0)
+    assert guard.proven_until < 0
+    assert guard.blames_sender(5)
+    assert not guard.blames_sender(4)
+    assert stops(judge(guard, DENIED, "eng-4"))
 
 
 @given(st.lists(st.sampled_from([OK, REFUSED, DENIED, THROTTLED, SERVER_ERROR]), max_size=60))
@@ -106,11 +124,8 @@ def test_what_is_no_denial_passes_as_it_is(answers: list[HttpAnswer]) -> None:
     guard = PermissionGuard(proven=True)
     for number, answer in enumerate(answers):
         verdict = classify(answer)
-        as_it_is = dispose(verdict, doubt_since=None, sent_at=0.0, tries_left=1)
-        if answer is not DENIED:
-            assert guard.judge(verdict, as_it_is, f"eng-{number}") == as_it_is
-        else:
-            guard.judge(verdict, as_it_is, f"eng-{number}")
+        judged = guard.judge(verdict, f"eng-{number}", number)
+        assert judged == verdict or answer is DENIED
 
 
 # In a run

@@ -30,7 +30,6 @@ from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME
 
 from bulk_invite.domain.classify import classify
-from bulk_invite.domain.transitions import Next, dispose
 from bulk_invite.domain.unfamiliar import Strange, UnfamiliarGuard
 from bulk_invite.domain.verdicts import Answer, HttpAnswer, State
 
@@ -46,60 +45,59 @@ def anyio_backend() -> object:
     return VIRTUAL_TIME
 
 
-def judge(
-    guard: UnfamiliarGuard, answer: Answer, before: Strange | None = None
-) -> tuple[Next, Strange | None]:
-    verdict = classify(answer)
-    disposition = dispose(verdict, doubt_since=None, sent_at=0.0, tries_left=5)
-    judged, strange = guard.judge(verdict, disposition, before)
-    return judged.next, strange
+def judge(guard: UnfamiliarGuard, answer: Answer, before: Strange | None = None) -> Strange | None:
+    return guard.judge(classify(answer), before)
+
+
+def is_its_own(strange: Strange | None) -> bool:
+    assert strange is not None
+    return strange.is_its_own
 
 
 # By rule
 
 
 @pytest.mark.parametrize(
-    ("between", "whose"),
+    ("between", "is_rows"),
     [
-        ([OK], Next.LOOK_UP),
-        ([REFUSED], Next.LOOK_UP),
-        ([CONFLICT], Next.LOOK_UP),
-        ([FULL], Next.LOOK_UP),
-        ([SERVER_ERROR, OK, THROTTLED], Next.LOOK_UP),
-        ([], Next.AGAIN),
-        ([SERVER_ERROR], Next.AGAIN),
-        ([THROTTLED], Next.AGAIN),
-        ([DOWN], Next.AGAIN),
-        ([DENIED], Next.AGAIN),
-        ([UNKNOWN], Next.AGAIN),
+        ([OK], True),
+        ([REFUSED], True),
+        ([CONFLICT], True),
+        ([FULL], True),
+        ([SERVER_ERROR, OK, THROTTLED], True),
+        ([], False),
+        ([SERVER_ERROR], False),
+        ([THROTTLED], False),
+        ([DOWN], False),
+        ([DENIED], False),
+        ([UNKNOWN], False),
     ],
 )
 def test_the_same_answer_again_is_the_rows_only_when_others_were_answered_well(
-    between: list[Answer], whose: Next
+    between: list[Answer], *, is_rows: bool
 ) -> None:
     guard = UnfamiliarGuard()
     judge(guard, OK)
-    first, strange = judge(guard, PAGE)
+    first = judge(guard, PAGE)
     for answer in between:
         judge(guard, answer)
-    again, _ = judge(guard, PAGE, strange)
-    assert (first, again) == (Next.AGAIN, whose)
+    again = judge(guard, PAGE, first)
+    assert (is_its_own(first), is_its_own(again)) == (False, is_rows)
 
 
 def test_another_unfamiliar_answer_is_a_first_one() -> None:
     guard = UnfamiliarGuard()
-    _, strange = judge(guard, PAGE)
+    strange = judge(guard, PAGE)
     judge(guard, OK)
-    step, other = judge(guard, UNKNOWN, strange)
-    assert (step, other) == (Next.AGAIN, Strange("Unfamiliar.TeapotException", 1))
+    assert judge(guard, UNKNOWN, strange) == Strange("Unfamiliar.TeapotException", 1)
 
 
 def test_a_row_that_was_answered_well_meanwhile_begins_anew() -> None:
     """Its own good answer says nothing about others."""
     guard = UnfamiliarGuard()
-    _, strange = judge(guard, PAGE)
-    assert judge(guard, FULL, strange) == (Next.SET_ENGAGEMENT_ASIDE, None)
-    assert judge(guard, SERVER_ERROR, strange)[1] == strange
+    strange = judge(guard, PAGE)
+    assert judge(guard, FULL, strange) is None
+    assert judge(guard, SERVER_ERROR, strange) == strange
 
 
 # In a run

@@ -17,7 +17,7 @@ from virtual_time import VIRTUAL_TIME, running_loop
 
 from bulk_invite.domain.admissions import AlreadySettled, Duplicate
 from bulk_invite.domain.rows import Rejection, RowError
-from bulk_invite.domain.transitions import Disposition, Next
+from bulk_invite.domain.transitions import Transition
 from bulk_invite.domain.verdicts import HttpAnswer, State
 from bulk_invite.monitoring.metrics.label_limit import MOST, OTHER, BoundedCodes
 from bulk_invite.monitoring.metrics.loop_delay import watch_loop
@@ -61,7 +61,7 @@ def test_rows_and_calls_are_counted_by_what_came_of_them() -> None:
     ObservedRow(metrics, "d").attempts(CONFLICT)
     ObservedRow(metrics, "e").attempts(DOWN, RESET).ends()
     ObservedRow(metrics, "f").attempts(FULL).ends()
-    ObservedRow(metrics, "g").found(Disposition.set_aside()).ends()
+    ObservedRow(metrics, "g").found(Transition.deferred()).ends()
     ObservedRow(metrics, "h").attempts(EXPIRED)
     series = read(metrics)
     assert above_zero(series, "rows_ended_total", "state") == {
@@ -91,7 +91,7 @@ def test_rows_and_calls_are_counted_by_what_came_of_them() -> None:
 
 def test_a_row_whose_end_has_no_code_is_counted_without_one() -> None:
     metrics = counting()
-    ObservedRow(metrics, "a").found(Disposition(State.IN_DOUBT, Next.DONE, "too_early"))
+    ObservedRow(metrics, "a").found(Transition(State.IN_DOUBT, "too_early"))
     assert above_zero(read(metrics), "row_errors_total", "state", "code") == {("in_doubt", ""): 1}
 
 

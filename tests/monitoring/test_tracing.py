@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from bulk_invite.domain.admissions import Duplicate, ToSend
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.rows import Invitation, Position, Row
-from bulk_invite.domain.transitions import Disposition
+from bulk_invite.domain.transitions import Transition
 from bulk_invite.monitoring.tracing.setup import open_tracing
 from bulk_invite.monitoring.tracing.spans import Tracing
 
@@ -93,7 +93,7 @@ def test_rows_that_fail_or_stay_in_doubt_are_errors_and_each_row_is_a_trace() ->
             ObservedRow(traces, "a").attempts(REFUSED)
             ObservedRow(traces, "b").attempts(RESET, RESET).ends()
             ObservedRow(traces, "c").attempts(FULL).ends()
-            ObservedRow(traces, "d").attempts(THROTTLED).found(Disposition.set_aside()).ends()
+            ObservedRow(traces, "d").attempts(THROTTLED).found(Transition.deferred()).ends()
         spans = {span.attributes["bulk_invite.client_token"]: span for span in collector.spans}
     told = {
         token: (span.attributes["bulk_invite.state"], span.attributes["bulk_invite.code"], span.error)
@@ -113,7 +113,7 @@ def test_rows_that_fail_or_stay_in_doubt_are_errors_and_each_row_is_a_trace() ->
 def test_a_row_that_is_never_sent_has_no_span_and_one_that_is_tried_again_has_two() -> None:
     with Collector() as collector:
         with tracing(collector.url) as traces:
-            ObservedRow(traces, "a").found(Disposition.set_aside()).ends()
+            ObservedRow(traces, "a").found(Transition.deferred()).ends()
             ObservedRow(traces, "b").attempts(FULL).ends().attempts(CREATED)
         states = [span.attributes["bulk_invite.state"] for span in collector.spans]
     assert states == ["deferred", "created"]

@@ -41,8 +41,9 @@ from bulk_invite.cli.doctor.check import examine
 from bulk_invite.domain.classify import classify, is_counted
 from bulk_invite.domain.errors import BulkInviteError, SenderError, SettingError
 from bulk_invite.domain.events import Sent
+from bulk_invite.domain.next_step import RowFacts, RunFacts, StopRun, Until, Wait, next_step
 from bulk_invite.domain.sender_fault import Fault, Heal
-from bulk_invite.domain.transitions import Next, dispose, reason_to_stop
+from bulk_invite.domain.transitions import after_answer, reason_to_stop
 from bulk_invite.domain.verdicts import (
     Created,
     Doubtful,
@@ -158,18 +159,19 @@ def test_there_is_doubt_only_where_bytes_may_have_left(answer: NoAnswer, verdict
     assert classify(answer) == verdict
     assert is_counted(verdict) is answer.started
     for since in (None, 5.0):
-        made = dispose(verdict, doubt_since=since, sent_at=9.0, tries_left=0)
+        made = after_answer(verdict, doubt_since=since, sent_at=9.0)
         if not answer.started:  # the row is what it was, however often that happens
             assert (made.state, made.doubt_since) == (
                 State.PENDING if since is None else State.IN_DOUBT,
                 since,
             )
             assert made.counted is False
-            assert made.next in {Next.AGAIN_WHEN_REACHABLE, Next.STOP_RUN}
+            step = next_step(made, RowFacts(tries_left=0), RunFacts())
+            assert step in (Wait(Until.UNREACHABLE, made.code), StopRun(made))
 
 
 def test_a_run_that_a_fault_ends_says_what_and_how_it_is_mended() -> None:
-    made = dispose(SenderRefused("ValueError", FAULT), doubt_since=None, sent_at=9.0, tries_left=3)
+    made = after_answer(SenderRefused("ValueError", FAULT), doubt_since=None, sent_at=9.0)
     error = reason_to_stop(made)
     assert (type(error), error.exit_code) == (SenderError, 4)
     assert str(error) == "A setting is wrong. Mend it. No row was touched."

@@ -11,7 +11,8 @@ from bulk_invite.delivery.tracking.observers import Observer
 from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.classify import classify
 from bulk_invite.domain.events import Answered
-from bulk_invite.domain.transitions import Disposition, dispose
+from bulk_invite.domain.next_step import End, RowFacts, RunFacts, next_step
+from bulk_invite.domain.transitions import Transition, after_answer
 from bulk_invite.domain.verdicts import Answer, HttpAnswer
 from bulk_invite.monitoring.status import RunState, RunStatus
 
@@ -43,9 +44,9 @@ class ObservedRow:
         self._observer.sent(self.to_send, self.now)
         return self
 
-    def found(self, disposition: Disposition) -> ObservedRow:
+    def found(self, transition: Transition) -> ObservedRow:
         """What no call has brought about."""
-        self._settle(disposition, None, "")
+        self._settle(transition, None, "")
         return self
 
     def ends(self) -> ObservedRow:
@@ -57,15 +58,15 @@ class ObservedRow:
     def _answered(self, answer: Answer, seconds: float) -> None:
         sent_at, self.now = self.now, self.now + seconds
         verdict = classify(answer)
-        disposition = dispose(verdict, doubt_since=self._doubt_since, sent_at=sent_at, tries_left=3)
-        self._settle(disposition, seconds, answer.request_id if isinstance(answer, HttpAnswer) else "")
+        transition = after_answer(verdict, doubt_since=self._doubt_since, sent_at=sent_at)
+        self._settle(transition, seconds, answer.request_id if isinstance(answer, HttpAnswer) else "")
 
-    def _settle(self, disposition: Disposition, seconds: float | None, request_id: str) -> None:
+    def _settle(self, transition: Transition, seconds: float | None, request_id: str) -> None:
         token = self.to_send.invitation.client_token
-        self._doubt_since = disposition.doubt_since
-        self._last = disposition.answer(token, self.now, since=self.now, request_id=request_id)
+        self._doubt_since = transition.doubt_since
+        self._last = transition.event(token, self.now, since=self.now, request_id=request_id)
         self._observer.answered(self.to_send, self._last, seconds)
-        if disposition.is_end:
+        if next_step(transition, RowFacts(), RunFacts()) == End():
             self.ends()
 
 

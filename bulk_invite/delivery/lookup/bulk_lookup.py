@@ -15,7 +15,7 @@ from bulk_invite.delivery.lookup.finder import ENGAGEMENTS_AT_ONCE, LookUp
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.events import Event
 from bulk_invite.domain.findings import Absent, DoubtfulRow, Finding, Found, TooEarly, Unclear
-from bulk_invite.domain.transitions import resolve
+from bulk_invite.domain.transitions import after_look_up
 from bulk_invite.domain.verdicts import State
 
 _log = structlog.get_logger()
@@ -88,15 +88,15 @@ class Reconciliation:
     async def _commit(self, found: Sequence[tuple[DoubtfulRow, Finding]]) -> None:
         if not found:
             return
-        dispositions = [(row, finding, resolve(finding, row)) for row, finding in found]
+        transitions = [(row, finding, after_look_up(finding, row)) for row, finding in found]
         now = self._clock()
         with anyio.CancelScope(shield=True):
             events = [
-                each.answer(row.client_token, now, since=row.doubt_since, finding=finding)
-                for row, finding, each in dispositions
+                each.event(row.client_token, now, since=row.doubt_since, finding=finding)
+                for row, finding, each in transitions
             ]
             of_others = await to_thread.run_sync(self._journal.record, events)
-        for (row, _, _), event in zip(dispositions, events, strict=True):
+        for (row, _, _), event in zip(transitions, events, strict=True):
             written = event.instead or event if event.client_token in of_others else event
             assert written.finding is not None  # noqa: S101 - every event here is about one
             self._states[written.state] += 1

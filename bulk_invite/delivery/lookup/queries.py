@@ -13,7 +13,7 @@ from aiolimiter import AsyncLimiter
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.classify import classify
 from bulk_invite.domain.findings import Content, Listed, Listing, Page
-from bulk_invite.domain.transitions import dispose, reason_to_stop
+from bulk_invite.domain.transitions import after_answer, reason_to_stop
 from bulk_invite.domain.verdicts import (
     Answer,
     Denied,
@@ -137,7 +137,7 @@ class Reads:
                 _log.warning("lookup.refused", reason=code)
                 raise NotToldError(LOOK_UP_REFUSED)
             case SenderRefused():
-                raise reason_to_stop(dispose(verdict, doubt_since=None, sent_at=0.0, tries_left=0))
+                raise reason_to_stop(after_answer(verdict, doubt_since=None, sent_at=0.0))
             case _:
                 # No row is at stake: it stays what it is, and the run goes on with the others.
                 _log.warning("lookup.failed", reason=str(verdict))

@@ -1,16 +1,14 @@
-"""What an answer teaches the run, and what it makes of its row."""
+"""What an answer teaches the run: how fast to call, whether the service is there, whose the answer is."""
 
 from __future__ import annotations
 
 import structlog
 
-from bulk_invite.delivery.sending.circuit_breaker import Outage
+from bulk_invite.delivery.sending.circuit_breaker import CircuitBreaker
 from bulk_invite.delivery.sending.full_engagements import Engagements
-from bulk_invite.delivery.sending.permits import Patience
-from bulk_invite.delivery.tracking.tracked_row import Life
-from bulk_invite.domain.classify import ID_OF_ANOTHER
+from bulk_invite.delivery.tracking.tracked_row import TrackedRow
+from bulk_invite.domain.classify import is_counted, signal
 from bulk_invite.domain.denials import PermissionGuard
-from bulk_invite.domain.transitions import Disposition, dispose
 from bulk_invite.domain.unfamiliar import UnfamiliarGuard
 from bulk_invite.domain.verdicts import (
     Answer,
@@ -18,90 +16,68 @@ from bulk_invite.domain.verdicts import (
     Doubtful,
     EngagementFull,
     HttpAnswer,
+    Throttled,
     Unknown,
     Unreachable,
     Verdict,
 )
 from bulk_invite.pacing.pacer import Pacer
-from bulk_invite.pacing.parking import Why
+from bulk_invite.pacing.parking import Permit, Why
 
 _log = structlog.get_logger()
 
 
-class Hearing:
-    """Hears every answer once it is classified.
-
-    is_last_round: rows that were set aside are tried once more.
-    """
+class AnswerEffects:
+    """What a run does with answers. is_last_round: rows that were on hold are tried once more."""
 
     def __init__(
-        self,
-        pacer: Pacer,
-        outage: Outage,
-        engagements: Engagements,
-        guard: PermissionGuard,
-        patience: Patience,
+        self, pacer: Pacer, breaker: CircuitBreaker, engagements: Engagements, guard: PermissionGuard
     ) -> None:
         self.is_last_round = False
         self._pacer = pacer
-        self._outage = outage
+        self._breaker = breaker
         self._engagements = engagements
         self._guard = guard
-        self._patience = patience
         self._unfamiliar = UnfamiliarGuard()
 
-    async def take_down(
-        self, life: Life, answer: Answer, verdict: Verdict, sent_at: float
-    ) -> tuple[Verdict, Disposition]:
-        """Commit what the row is by its answer, and return what that is. Raises CheckpointError."""
-        disposition = self.judge(life, verdict, sent_at)
-        request_id = answer.request_id if isinstance(answer, HttpAnswer) else ""
-        is_so = await life.answered(disposition, request_id=request_id)
-        if isinstance(verdict, Created):
-            verdict = verdict if is_so else Doubtful(ID_OF_ANOTHER)
-            disposition = self._heeded(life, verdict, self._disposed(life, verdict, sent_at))
-            self.note(life, answer, verdict)
-        return verdict, disposition
+    def pace(self, permit: Permit, verdict: Verdict, began: float) -> None:
+        """Tell the pacing of a call; began: by its own clock."""
+        self._pacer.observe(
+            permit,
+            signal(verdict),
+            sent_at=began,
+            counted=is_counted(verdict),
+            retry_after=verdict.retry_after if isinstance(verdict, Throttled) else None,
+        )
 
-    def judge(self, life: Life, verdict: Verdict, sent_at: float) -> Disposition:
-        """What to make of a row; a Created proves nothing yet, for its Id may be another row's."""
-        disposition = self._disposed(life, verdict, sent_at)
-        return disposition if isinstance(verdict, Created) else self._heeded(life, verdict, disposition)
+    def learn(self, row: TrackedRow, answer: Answer, verdict: Verdict) -> Verdict:
+        """Learn from an answer; returns its verdict, with whose it is.
 
-    def _disposed(self, life: Life, verdict: Verdict, sent_at: float) -> Disposition:
-        # Before everybody waited the row may have tried in vain for long: that is not held against it.
-        tried = life.probes if self._outage.is_on else life.doubtful
-        tries_left = self._patience.tries - tried - 1
-        return dispose(verdict, doubt_since=life.doubt_since, sent_at=sent_at, tries_left=tries_left)
-
-    def _heeded(self, life: Life, verdict: Verdict, disposition: Disposition) -> Disposition:
-        disposition, life.strange = self._unfamiliar.judge(verdict, disposition, life.strange)
-        return self._guard.judge(verdict, disposition, life.engagement)
-
-    def note(self, life: Life, answer: Answer, verdict: Verdict) -> None:
-        """Learn whether the service is there and which engagements are full; park where it is the account.
-
-        A Created is noted only when its Id is known to be the row's.
+        A Created only when its Id is known to be the row's.
         """
         match verdict:
             case Unreachable():
-                return
-            case Doubtful():
-                self._outage.doubtful(life)
-                return
-            case Unknown():
-                self._tell(life, answer, verdict)
-                self._outage.doubtful(life)
-                return
-            case Created():
-                self._engagements.invited(life.engagement)
-            case EngagementFull():
-                self._note_full(life)
-            case _:
                 pass
-        self._outage.answered()
+            case Doubtful():
+                self._count_doubt(row)
+            case Unknown():
+                self._warn(row, answer, verdict)
+                self._count_doubt(row)
+            case _:
+                self._note_room(row, verdict)
+                self._breaker.answered()
+        row.strange = self._unfamiliar.judge(verdict, row.strange)
+        return self._guard.judge(verdict, row.engagement, row.decided_at)
 
-    def _tell(self, life: Life, answer: Answer, verdict: Unknown) -> None:
+    def _count_doubt(self, row: TrackedRow) -> None:
+        self._breaker.doubtful(row)
+        # While the service is down, a row's doubt is not held against what it tried before that.
+        if self._breaker.is_on:
+            row.probes += 1
+        else:
+            row.doubtful += 1
+
+    def _warn(self, row: TrackedRow, answer: Answer, verdict: Unknown) -> None:
         """What came, never its text."""
         came = (
             {"length": answer.length, "request_id": answer.request_id}
@@ -110,13 +86,18 @@ class Hearing:
         )
         _log.warning(
             "response.unrecognized",
-            position=str(life.to_send.invitation.position),
+            position=str(row.to_send.invitation.position),
             code=verdict.code,
             **{name: value for name, value in came.items() if value not in {None, ""}},
         )
 
-    def _note_full(self, life: Life) -> None:
-        self._engagements.refused(life.engagement, expected=life.to_send.deferred)
+    def _note_room(self, row: TrackedRow, verdict: Verdict) -> None:
+        """Note that an engagement has room, or is full; park or give up where the account is."""
+        if isinstance(verdict, Created):
+            self._engagements.invited(row.engagement)
+        if not isinstance(verdict, EngagementFull):
+            return
+        self._engagements.refused(row.engagement, expected=row.to_send.deferred)
         if not self._engagements.is_account_full:
             return
         if self.is_last_round:

@@ -17,7 +17,7 @@ STREAK: Final = 10
 """Doubtful endings in a row after which it is not the rows. At one bad call in five it takes ten million."""
 
 
-class Outage:
+class CircuitBreaker:
     """A gate that shuts when a call could not leave, or when one after the other ends in doubt.
 
     The first answer that says anything opens it again. Rows that were called in vain queue up to probe: one

@@ -1,4 +1,4 @@
-"""One invitation from its permit to its outcome: intent, call, outcome, and again if need be.
+"""The way of a row: its next step is decided in `next_step`, and done here, until it is through.
 
 The order of durable steps: the intent is committed before the first byte leaves; the answer is committed
 before anything is reported or tried again. Between the two the row is in doubt, whatever happens to us. Out
@@ -8,35 +8,50 @@ a look at what the service has.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 from bulk_invite.delivery.lookup.resolver import Resolver
-from bulk_invite.delivery.sending.answer_effects import Hearing
-from bulk_invite.delivery.sending.circuit_breaker import Outage
-from bulk_invite.delivery.sending.denied_rows import Held
+from bulk_invite.delivery.sending.answer_effects import AnswerEffects
+from bulk_invite.delivery.sending.circuit_breaker import CircuitBreaker
 from bulk_invite.delivery.sending.full_engagements import Engagements
-from bulk_invite.delivery.sending.may_call import Grounds
-from bulk_invite.delivery.sending.permits import Departures, Patience
+from bulk_invite.delivery.sending.may_call import MayCall
+from bulk_invite.delivery.sending.permits import Patience, Permits
 from bulk_invite.delivery.tracking.committer import Committer
-from bulk_invite.delivery.tracking.retry_later import Aside
+from bulk_invite.delivery.tracking.rows_on_hold import RowsOnHold, one_of_each_engagement
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.tracking.tally import Report
-from bulk_invite.delivery.tracking.tracked_row import Life
+from bulk_invite.delivery.tracking.tracked_row import TrackedRow
 from bulk_invite.domain.admissions import ToSend
-from bulk_invite.domain.classify import classify, is_counted, signal
+from bulk_invite.domain.classify import classify
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.denials import PermissionGuard
-from bulk_invite.domain.transitions import Disposition, Next, reason_to_stop
+from bulk_invite.domain.next_step import (
+    Call,
+    End,
+    Happened,
+    Hold,
+    Leave,
+    LookedUp,
+    LookUp,
+    OnHold,
+    RunFacts,
+    Settle,
+    Step,
+    StopRun,
+    Wait,
+    next_step,
+)
+from bulk_invite.domain.transitions import Transition, after_answer, reason_to_stop
 from bulk_invite.domain.verdicts import (
     Answer,
     Created,
     Doubtful,
+    HttpAnswer,
     NoAnswer,
-    Throttled,
+    State,
     Unknown,
     Unreachable,
     Verdict,
@@ -73,7 +88,7 @@ class Surroundings:
 
 
 class Deliverer:
-    """Delivers invitations, any number at the same time."""
+    """Delivers invitations, any number at the same time. What it raises is a BulkInviteError."""
 
     def __init__(
         self,
@@ -99,171 +114,154 @@ class Deliverer:
         self._clock = surroundings.clock
         self._elapsed = surroundings.elapsed
         self.engagements = Engagements()
-        self._grounds = Grounds(committer, self.engagements, patience, stop)
-        self._outage = Outage(
+        self._may_call = MayCall(committer, self.engagements, patience, stop)
+        self._breaker = CircuitBreaker(
             surroundings.endpoint, patience.waits.unreachable, surroundings.random, rows=patience.streak
         )
-        self._departures = Departures(
-            pacer, self._outage, stop, patience.waits, surroundings.random, self._grounds.is_set_aside
+        self._permits = Permits(
+            pacer, self._breaker, stop, patience.waits, surroundings.random, self._may_call.is_full
         )
-        self._hearing = Hearing(pacer, self._outage, self.engagements, guard, patience)
-        self._aside = Aside()
-        self._is_last_round = False
-        self.held = Held(resolver)
+        self._effects = AnswerEffects(pacer, self._breaker, self.engagements, guard)
+        self._on_hold = RowsOnHold()
 
     @property
     def waits_for_endpoint(self) -> bool:
-        return self._outage.is_on
+        return self._breaker.is_on
 
-    async def deliver(self, to_send: ToSend) -> int:
-        """Send a row until it is settled, set aside or left in doubt.
+    @property
+    def denied(self) -> int:
+        """How many rows are on hold because they were denied."""
+        return self._on_hold.count(OnHold.DENIED)
 
-        Returns how many rows came to their end by that: 0 when a stop came first or the row is set aside or
-        held, more than 1 when its answer told what to make of rows that were held.
+    def track(self, to_send: ToSend) -> TrackedRow:
+        """A row that is to be delivered."""
+        timeout = self._patience.call_timeout
+        return TrackedRow(to_send, self._committer, self._report, self._clock, self._elapsed, timeout)
 
-        A stop leaves the row as it was last committed. Raises BulkInviteError, CheckpointError among them.
+    async def deliver(self, row: TrackedRow) -> None:
+        """Bring a row to its end, put it on hold, or leave it as it was last committed where a stop comes.
+
+        Then the rows whose denial turned out to be theirs, by its answer or another one.
         """
-        life = Life(
-            to_send, self._committer, self._report, self._clock, self._elapsed, self._patience.call_timeout
-        )
-        return await self.go_on(life)
+        await self._advance(row)
+        for denied in self._on_hold.taken_back(OnHold.DENIED, until=self._guard.proven_until):
+            await self._advance(denied)
 
-    async def go_on(self, life: Life) -> int:
-        """`deliver` for a row that was set aside before."""
-        if await self._is_done_without_call(life):
-            return int(life.ended)
-        released = 0
-        permit = await self._checked(life, await self._departures.first(life))
-        while permit is not None:
-            unready = await self._unready()
-            if self._stop.draining:
-                self._departures.give_back(permit)
-                break
-            if unready is not None:
-                permit = await self._recover(life, permit, unready)
-                continue
-            sent_at = await life.sent()
-            answer, verdict = await self._call(life, permit)
-            if answer is None or verdict is None:
-                break
-            verdict, disposition = await self._hearing.take_down(life, answer, verdict, sent_at)
-            if self._guard.is_proof(verdict):
-                released += await self.held.settle(denied_by=sent_at)
-            permit = await self._follow(life, disposition)
-        return released + life.ended
-
-    def last_rounds(self) -> Iterator[deque[Life]]:
-        """The rows to try once more at the end: one of each full engagement, the others, those to find."""
+    def last_rounds(self) -> Iterator[deque[TrackedRow]]:
+        """The rows to try once more at the end: one of each full engagement, the others, those to look up."""
         self.engagements.ask_again()
-        self._is_last_round = self._hearing.is_last_round = True
-        yield from self._aside.taken_back()
-        # A denial may turn out to be a row's in this very round.
-        while lives := self._resolver.taken_back():
-            yield lives
+        self._effects.is_last_round = True
+        yield from one_of_each_engagement(self._on_hold.taken_back(OnHold.ENGAGEMENT_FULL))
+        yield self._on_hold.taken_back(OnHold.LOOK_UP)
 
-    async def settle_held(self) -> int:
-        """Settle the rows whose denial is theirs, or was too rare to blame the sender; says how many.
+    async def settle_denied(self) -> None:
+        """Settle the rows whose denial nothing has explained: they are too few to blame the sender.
 
-        Raises SenderError when it was not: then the rows stay pending.
+        Raises SenderError where they are not; then they stay as they are.
         """
-        if not self._guard.proven_now and len(self.held) >= PermissionGuard.FEW:
-            raise reason_to_stop(self.held.first)
-        return await self.held.settle(denied_by=math.inf, is_last=True)
+        rows = self._on_hold.taken_back(OnHold.DENIED)
+        if rows and rows[0].denial is not None and self._guard.blames_sender(len(rows)):
+            raise reason_to_stop(rows[0].denial)
+        for row in rows:
+            await self._advance(row)
 
-    async def _checked(self, life: Life, permit: Permit | None) -> Permit | None:
-        """A permit that the row still wants: waiting for it may have taken hours."""
-        if self._stop.draining or not (self._grounds.is_set_aside(life) or self._grounds.is_too_old(life)):
-            return permit
-        # Others must not wait for what a look-up takes.
-        self._departures.give_back(permit)
-        self._outage.probe_gave_up(life)
-        if await self._is_done_without_call(life):
+    async def _advance(self, row: TrackedRow) -> None:  # noqa: C901 - one arm for each step
+        """Decide on the next step and do it, again and again. Nothing that it calls calls it."""
+        happened: Happened = None
+        permit: Permit | None = None
+        while True:
+            step = self._next_step(happened, row, has_permit=permit is not None)
+            if not isinstance(step, Call | Wait):
+                self._permits.give_up(row, permit)  # others must not wait for it
+                permit = None
+            match step:
+                case Call():
+                    assert permit is not None  # noqa: S101 - no call is decided on without one
+                    happened, permit = await self._call(row, permit), None
+                case Wait():
+                    happened, permit = None, await self._permits.after(row, step)
+                case LookUp():
+                    happened = await self._look_up(row, step)
+                case Settle(transition, finding):
+                    happened = await row.settled(transition, finding)
+                case Hold(reason):
+                    self._on_hold.add(row, reason, self._elapsed())
+                    return
+                case StopRun(because):
+                    self._stop.drain(reason_to_stop(because))
+                    return
+                case End():
+                    row.end()
+                    return
+                case Leave():
+                    return
+                case _:  # pragma: no cover
+                    assert_never(step)
+
+    def _next_step(self, happened: Happened, row: TrackedRow, *, has_permit: bool) -> Step:
+        run = RunFacts(
+            is_draining=self._stop.draining,
+            is_last_round=self._effects.is_last_round,
+            is_full=self.engagements.is_full(row.engagement),
+            is_down=self._breaker.is_on,
+            has_room=self._on_hold.has_room(row),
+        )
+        facts = row.facts(
+            is_too_old=self._may_call.is_too_old(row),
+            tries_left=self._patience.tries - (row.probes if run.is_down else row.doubtful),
+            has_permit=has_permit,
+        )
+        return next_step(happened, facts, run)
+
+    async def _call(self, row: TrackedRow, permit: Permit) -> Transition | None:
+        """One attempt: what the row is by its answer. None where a stop came first."""
+        unready = await self._unready()
+        if self._stop.draining or unready is not None:
+            self._permits.unused(permit)
+            return None if self._stop.draining or unready is None else _not_sent(row, unready)
+        sent_at = await row.sent()
+        began = self._pacer.now()
+        clearance = self._may_call.clearance(row)
+        answer: Answer | None = None
+        with self._stop.until_abort():
+            answer = await self._sender.create(row.body, clearance)
+        if answer is None:
             return None
-        return await self._checked(life, await self._departures.first(life))
-
-    async def _is_done_without_call(self, life: Life) -> bool:
-        """Put a row aside, or look it up, where no call would be right."""
-        if self._grounds.is_set_aside(life):
-            if not life.is_set_aside:
-                await life.settled(Disposition.set_aside())
-            self._put_aside(life)
-            return True
-        is_unsafe = life.is_to_be_found or self._grounds.is_too_old(life)
-        return is_unsafe and not await self._resolved(life)
-
-    def _put_aside(self, life: Life) -> None:
-        """Keep a row for the end of the run, or let it wait for a later one."""
-        if self._is_last_round or not self._aside.put(life):
-            life.end()
-
-    async def _resolved(self, life: Life) -> bool:
-        """Look a row up; whether it is to be sent now."""
-        step = await self._resolver.resolve(life, is_last=self._is_last_round)
-        if step is Next.SET_ENGAGEMENT_ASIDE:
-            self._put_aside(life)
-        return step is Next.AGAIN
+        verdict = classify(answer)
+        if isinstance(verdict, Withheld):
+            self._permits.give_up(row, permit)
+            verdict = Withheld(clearance.withheld or verdict.code)
+        else:
+            self._effects.pace(permit, verdict, began)
+        return await self._answered(row, answer, verdict, sent_at)
 
     async def _unready(self) -> NoAnswer | None:
         with self._stop.until_drain():
             return await self._sender.ready()
         return None
 
-    async def _recover(self, life: Life, permit: Permit, unready: NoAnswer) -> Permit | None:
-        """Wait for what a call needs, or stop the run where that does not help: nothing has left yet."""
-        self._departures.give_back(permit)
-        verdict = classify(unready)
-        if isinstance(verdict, Unreachable | Doubtful | Unknown):
-            return await self._checked(life, await self._departures.when_reachable(life, verdict.code))
-        self._stop.drain(reason_to_stop(self._hearing.judge(life, verdict, self._clock())))
-        return None
+    async def _answered(
+        self, row: TrackedRow, answer: Answer, verdict: Verdict, sent_at: float
+    ) -> Transition:
+        """Commit what the row is by an answer, and learn from it; returns what is so."""
+        if not isinstance(verdict, Created | Withheld):
+            verdict = self._effects.learn(row, answer, verdict)
+        transition = after_answer(verdict, doubt_since=row.doubt_since, sent_at=sent_at)
+        request_id = answer.request_id if isinstance(answer, HttpAnswer) else ""
+        so = await row.answered(transition, request_id=request_id)
+        if isinstance(verdict, Created):
+            # An Id proves nothing before it is known to be no other row's.
+            self._effects.learn(row, answer, verdict if so.state is State.CREATED else Doubtful(so.code))
+        return so
 
-    async def _call(self, life: Life, permit: Permit) -> tuple[Answer, Verdict] | tuple[None, None]:
-        """Make one call and tell the pacing of it; None when the run was broken off meanwhile."""
-        began = self._pacer.now()
-        clearance = self._grounds.clearance(life)
-        answer: Answer | None = None
-        with self._stop.until_abort():
-            answer = await self._sender.create(life.body, clearance)
-        if answer is None:
-            return None, None
-        verdict = classify(answer)
-        if isinstance(verdict, Withheld):
-            self._departures.give_back(permit)
-            self._outage.probe_gave_up(life)
-            return answer, Withheld(clearance.withheld or verdict.code)
-        self._pacer.observe(
-            permit,
-            signal(verdict),
-            sent_at=began,
-            counted=is_counted(verdict),
-            retry_after=verdict.retry_after if isinstance(verdict, Throttled) else None,
-        )
-        if not isinstance(verdict, Created):  # whose Id may turn out to be another row's
-            self._hearing.note(life, answer, verdict)
-        return answer, verdict
+    async def _look_up(self, row: TrackedRow, step: LookUp) -> LookedUp | None:
+        finding = await self._resolver.find(row, waits=step.waits)
+        return None if finding is None else LookedUp(finding, step.gives_up)
 
-    async def _follow(self, life: Life, disposition: Disposition) -> Permit | None:
-        """Do what the disposition asks for; the permit of another attempt, where it asks for one."""
-        match disposition.next:
-            case Next.DONE:
-                pass
-            case Next.SET_ENGAGEMENT_ASIDE:
-                self._put_aside(life)
-            case Next.STOP_RUN:
-                self._stop.drain(reason_to_stop(disposition))
-            case Next.HOLD:
-                self.held.hold(life, disposition, self._clock())
-            case Next.LOOK_UP if disposition.outcome in {"doubtful", "unknown"}:
-                self._outage.probe_gave_up(life)
-                await self._resolver.find_or_leave(life)
-            case Next.LOOK_UP | Next.LOOK_UP_LATER:
-                if await self._resolved(life):
-                    return await self._checked(life, await self._departures.first(life))
-            case Next.AGAIN:
-                return await self._checked(life, await self._departures.again(life, disposition))
-            case Next.AGAIN_WHEN_REACHABLE:
-                permit = await self._departures.when_reachable(life, disposition.code)
-                return await self._checked(life, permit)
-            case _:  # pragma: no cover
-                assert_never(disposition.next)
-        return None
+
+def _not_sent(row: TrackedRow, unready: NoAnswer) -> Transition:
+    """Why no call could be made: whatever it is, nothing has left, and nothing is committed of it."""
+    verdict = classify(unready)
+    if isinstance(verdict, Doubtful | Unknown):
+        verdict = Unreachable(verdict.code)
+    return after_answer(verdict, doubt_since=row.doubt_since, sent_at=0.0)

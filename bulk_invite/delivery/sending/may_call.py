@@ -9,7 +9,7 @@ from bulk_invite.delivery.sending.full_engagements import Engagements
 from bulk_invite.delivery.sending.permits import Patience
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
-from bulk_invite.delivery.tracking.tracked_row import Life
+from bulk_invite.delivery.tracking.tracked_row import TrackedRow
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.findings import LATE
 
@@ -21,7 +21,7 @@ rows up first, and that takes the settling time.
 """
 
 
-class Grounds:
+class MayCall:
     """What speaks against a call: the run drains, another sender may be at work, the row's time is over."""
 
     def __init__(
@@ -32,26 +32,26 @@ class Grounds:
         self._patience = patience
         self._stop = stop
 
-    def is_set_aside(self, life: Life) -> bool:
+    def is_full(self, row: TrackedRow) -> bool:
         """Whether the row's engagement is full; a row in doubt is sent all the same."""
-        return life.doubt_since is None and self._engagements.is_full(life.engagement)
+        return row.doubt_since is None and self._engagements.is_full(row.engagement)
 
-    def is_too_old(self, life: Life) -> bool:
+    def is_too_old(self, row: TrackedRow) -> bool:
         """Whether the row's token may be forgotten by the time a call arrives: it might invite twice."""
-        return life.age() > self._patience.repeatable_for
+        return row.age() > self._patience.repeatable_for
 
-    def clearance(self, life: Life) -> Clearance:
+    def clearance(self, row: TrackedRow) -> Clearance:
         """For the call of a row whose intent is committed."""
         renew = partial(self._committer.prove, PROOF_HOLDS / 2)
-        return Clearance(renew, partial(self._objection, life))
+        return Clearance(renew, partial(self._objection, row))
 
-    def _objection(self, life: Life) -> str:
+    def _objection(self, row: TrackedRow) -> str:
         if self._stop.draining:
             return "Draining"
         if self._committer.proof_age() > PROOF_HOLDS:
             return "CheckpointNotProven"
-        if life.intent_age() > LATE:  # a crash would leave it dated too early
+        if row.intent_age() > LATE:  # a crash would leave it dated too early
             return "IntentTooOld"
-        if self.is_set_aside(life):
+        if self.is_full(row):
             return "EngagementFull"
-        return "TokenTooOld" if self.is_too_old(life) else ""
+        return "TokenTooOld" if self.is_too_old(row) else ""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 import anyio
 import structlog
 
-from bulk_invite.delivery.sending.circuit_breaker import Outage
+from bulk_invite.delivery.sending.circuit_breaker import CircuitBreaker
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
-from bulk_invite.delivery.tracking.tracked_row import Life
+from bulk_invite.delivery.tracking.tracked_row import TrackedRow
 from bulk_invite.domain.backoff import Backoff
-from bulk_invite.domain.transitions import Disposition
+from bulk_invite.domain.next_step import Until, Wait
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import Permit
 
@@ -58,92 +58,99 @@ class Patience:
         return max(self.token_lifetime - self.call_timeout, self.token_lifetime / 2)
 
 
-class Departures:
+class Permits:
     """Gives permits to calls.
 
     unwanted: asked when a row's turn has come; true when it is not to be sent now. Every permit that this
-    hands out is used for a call or comes back by `give_back`. None is no permit: unwanted, or drained.
+    hands out is used for a call or comes back by `unused` or `give_up`. None: unwanted, or drained.
     """
 
     def __init__(
         self,
         pacer: Pacer,
-        outage: Outage,
+        breaker: CircuitBreaker,
         stop: StopSwitch,
         waits: Waits,
         random: Callable[[], float],
-        unwanted: Callable[[Life], bool],
+        unwanted: Callable[[TrackedRow], bool],
     ) -> None:
         self._pacer = pacer
-        self._outage = outage
+        self._breaker = breaker
         self._stop = stop
         self._waits = waits
         self._random = random
         self._unwanted = unwanted
-        self._told = set[str]()
+        self._warned = set[str]()
 
-    async def first(self, life: Life) -> Permit | None:
-        return await self._permit(life, retry=False)
+    async def after(self, row: TrackedRow, wait: Wait) -> Permit | None:
+        """A permit, after what the row has to wait for."""
+        match wait.until:
+            case Until.TURN:
+                return await self._permit(row, retry=False)
+            case Until.AFTER_THROTTLE:
+                row.throttled += 1
+                delay = self._waits.throttled.delay(row.throttled, self._random)
+            case Until.AFTER_DOUBT:
+                delay = self._waits.doubtful.delay(row.doubtful, self._random)
+            case Until.AFTER_WITHHELD:
+                row.withheld += 1
+                delay = self._after_withheld(row, wait.code)
+            case Until.UNREACHABLE | Until.FAILING:
+                return await self._when_reachable(row, wait.code, left=wait.until is Until.FAILING)
+            case _:  # pragma: no cover
+                assert_never(wait.until)
+        return await self._permit(row, retry=True, after=delay)
 
-    async def again(self, life: Life, disposition: Disposition) -> Permit | None:
-        """After a throttle or a doubtful ending: a backoff, then another permit."""
-        if disposition.outcome == "withheld":
-            return await self._permit(life, retry=True, after=self._after_withheld(life, disposition.code))
-        if disposition.outcome == "throttled":
-            life.throttled += 1
-            delay = self._waits.throttled.delay(life.throttled, self._random)
-            return await self._permit(life, retry=True, after=delay)
-        if self._outage.is_on:
-            life.probes += 1
-            return await self.when_reachable(life, disposition.code, left=True)
-        life.doubtful += 1
-        delay = self._waits.doubtful.delay(life.doubtful, self._random)
-        return await self._permit(life, retry=True, after=delay)
+    def unused(self, permit: Permit) -> None:
+        """No call has left by it."""
+        self._pacer.unused(permit)
 
-    async def when_reachable(self, life: Life, code: str, *, left: bool = False) -> Permit | None:
+    def give_up(self, row: TrackedRow, permit: Permit | None) -> None:
+        """The row will not call now: neither by its permit, nor as the probe of an outage."""
+        if permit is not None:
+            self.unused(permit)
+        self._breaker.probe_gave_up(row)
+
+    async def _when_reachable(self, row: TrackedRow, code: str, *, left: bool) -> Permit | None:
         """Wait until the endpoint can be asked again: as the probe of the outage, or after it."""
         probing = False
         with self._stop.until_drain() as scope:
-            probing = await self._outage.wait_to_retry(life, code=code, left=left)
+            probing = await self._breaker.wait_to_retry(row, code=code, left=left)
         if scope.cancelled_caught:
             return None
         if not probing:
-            return await self._permit(life, retry=True)
+            return await self._permit(row, retry=True)
         with self._stop.until_drain():
             return await self._pacer.permit(retry=True)
         return None
 
-    def give_back(self, permit: Permit | None) -> None:
-        if permit is not None:
-            self._pacer.unused(permit)
-
-    def _after_withheld(self, life: Life, code: str) -> float:
+    def _after_withheld(self, row: TrackedRow, code: str) -> float:
         """Seconds to wait: none where it comes once, as after a sleep of the machine."""
-        life.withheld += 1
-        if life.withheld == 1:
+        if row.withheld == 1:
             return 0.0
-        delay = self._waits.unreachable.delay(life.withheld, self._random)
-        if code not in self._told:
-            self._told.add(code)
+        delay = self._waits.unreachable.delay(row.withheld, self._random)
+        if code not in self._warned:
+            self._warned.add(code)
             _log.warning("call.withheld", reason=code, next=_CHECK_CHECKPOINT, next_try_s=round(delay, 1))
         return delay
 
-    async def _permit(self, life: Life, *, retry: bool, after: float = 0.0) -> Permit | None:
+    async def _permit(self, row: TrackedRow, *, retry: bool, after: float = 0.0) -> Permit | None:
         """Wait `after` seconds, for the endpoint and for the pacing."""
         permit: Permit | None = None
         with self._stop.until_drain() as scope:
             if after > 0:
                 await anyio.sleep(after)
-            permit = await self._paced(life, retry=retry)
-            while self._outage.is_on:
+            permit = await self._paced(row, retry=retry)
+            while self._breaker.is_on:
                 # Others must not wait for an answer to a call that does not leave.
-                self.give_back(permit)
+                if permit is not None:
+                    self.unused(permit)
                 permit = None
-                probing = await self._outage.passed(life)
-                permit = await self._paced(life, retry=retry)
+                probing = await self._breaker.passed(row)
+                permit = await self._paced(row, retry=retry)
                 if probing:
                     break
         return None if scope.cancelled_caught else permit
 
-    async def _paced(self, life: Life, *, retry: bool) -> Permit | None:
-        return await self._pacer.permit(retry=retry, unless=lambda: self._unwanted(life))
+    async def _paced(self, row: TrackedRow, *, retry: bool) -> Permit | None:
+        return await self._pacer.permit(retry=retry, unless=lambda: self._unwanted(row))

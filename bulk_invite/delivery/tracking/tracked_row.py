@@ -12,10 +12,10 @@ import anyio
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.tally import Report
 from bulk_invite.domain.admissions import ToSend
-from bulk_invite.domain.classify import ID_OF_ANOTHER, NOES, is_unfamiliar
 from bulk_invite.domain.events import NOT_SENT, Answered, Sent
 from bulk_invite.domain.findings import MAY_BE_MISSING, DoubtfulRow, Finding, may_have_left_by
-from bulk_invite.domain.transitions import Disposition, Next
+from bulk_invite.domain.next_step import RowFacts
+from bulk_invite.domain.transitions import Transition
 from bulk_invite.domain.unfamiliar import Strange
 from bulk_invite.domain.verdicts import State
 
@@ -23,14 +23,13 @@ _SET_BACK: Final = 1.0
 """Seconds by which clocks may disagree without anybody having set one."""
 
 
-class Life:
+class TrackedRow:
     """A row on its way, as it was last committed. Every method raises CheckpointError when it cannot commit.
 
     doubt_since: epoch seconds of the earliest attempt of unknown fate, or None.
     doubtful, throttled, withheld: such endings in this run so far; probes: doubtful ones while the service
     was down. strange: the unfamiliar answer that it had last, if any.
-    is_to_be_found: it is looked up before it is called again. is_denied: the denial it met is its own.
-    ended: this run is done with it.
+    decided_at: when the attempt that was made last was decided on, in seconds that nobody can set.
     """
 
     def __init__(
@@ -49,14 +48,11 @@ class Life:
         self.throttled = 0
         self.withheld = 0
         self.strange: Strange | None = None
-        self.is_to_be_found = to_send.doubt_since is not None and _is_looked_up_first(to_send.code)
-        self.is_denied = False
-        self.ended = False
         self._state = State.PENDING if to_send.doubt_since is None else State.IN_DOUBT
         self._attempts = 0
         self._sent_at: float | None = None
-        self._code, self._errors = to_send.code, to_send.errors
-        self._last: Answered | None = None
+        self._last: Transition | None = None
+        self._event: Answered | None = None
         self._committer = committer
         self._report = report
         self._clock = clock
@@ -68,7 +64,7 @@ class Life:
         left = min(sent, self._read_at) if is_missing else may_have_left_by(sent, call_timeout, self._read_at)
         # From here on counted by what nobody can set.
         self._left_after = self._read_after - (self._read_at - left)
-        self._called_after = self._decided_after = self._read_after
+        self._called_after = self.decided_at = self._read_after
 
     @property
     def body(self) -> bytes:
@@ -79,8 +75,22 @@ class Life:
         return self.to_send.invitation.engagement
 
     @property
-    def is_set_aside(self) -> bool:
-        return self._state is State.DEFERRED
+    def denial(self) -> Transition | None:
+        """What this run committed last, where that was a denial."""
+        return self._last if self._last is not None and self._last.outcome == "denied" else None
+
+    def facts(self, *, is_too_old: bool, tries_left: int, has_permit: bool) -> RowFacts:
+        """What its next step is decided by; tries_left: doubtful endings that the run still puts up with."""
+        return RowFacts(
+            state=self._state,
+            doubt=None if self.doubt_since is None else self.doubt(),
+            is_from_earlier_run=self._last is None,
+            is_too_old=is_too_old,
+            denial=self.denial,
+            tries_left=tries_left,
+            is_poison=self.strange is not None and self.strange.is_its_own,
+            has_permit=has_permit,
+        )
 
     def age(self) -> float:
         """Seconds for which it has been in doubt, at least as many as any clock says; 0 where it is not."""
@@ -93,12 +103,12 @@ class Life:
 
     def intent_age(self) -> float:
         """Seconds since the attempt that is about to leave was dated."""
-        return self._elapsed() - self._decided_after
+        return self._elapsed() - self.decided_at
 
     def doubt(self) -> DoubtfulRow:
         """The row as it is looked up; only where it is in doubt."""
         assert self.doubt_since is not None  # noqa: S101 - the caller has seen to it
-        invitation = self.to_send.invitation
+        invitation, last = self.to_send.invitation, self._last or self.to_send
         return DoubtfulRow(
             invitation.client_token,
             invitation.body_hash,
@@ -106,15 +116,15 @@ class Life:
             invitation.payload_type,
             self.doubt_since,
             self._clock() - (self._elapsed() - self._left_after),
-            self._code,
-            self._errors,
-            self.is_denied,
+            last.code,
+            last.errors,
+            self.denial is not None,
             invitation.body,
         )
 
     async def sent(self) -> float:
         """Commit that an attempt is about to leave; its time in epoch seconds."""
-        at, self._decided_after = self._clock(), self._elapsed()
+        at, self.decided_at = self._clock(), self._elapsed()
         self._sent_at = at
         # A bug elsewhere must not leave what is told behind what is written.
         with anyio.CancelScope(shield=True):
@@ -125,63 +135,51 @@ class Life:
         self._attempts += 1
         return at
 
-    async def answered(self, disposition: Disposition, *, request_id: str = "") -> bool:
-        """Commit what is known after an attempt, also when the run is being broken off.
+    async def answered(self, transition: Transition, *, request_id: str = "") -> Transition:
+        """Commit what is known after an attempt, also when the run is being broken off; returns what is so.
 
-        False: its Id is another row's, and what is committed is doubt.
+        That is doubt where its Id is another row's.
         """
         seconds = self._elapsed() - self._called_after
-        is_so = await self._commit(disposition, request_id=request_id, seconds=seconds)
-        if disposition.outcome not in NOT_SENT:
+        so = await self._commit(transition, request_id=request_id, seconds=seconds)
+        if transition.outcome not in NOT_SENT:
             self._left_after = self._elapsed()  # the service may have carried it out at the very end
-        self._attempts -= not disposition.counted
+        self._attempts -= not transition.counted
         self._report.came_back()
-        return is_so
+        return so
 
-    async def settled(self, disposition: Disposition, finding: Finding | None = None) -> None:
-        """Commit what no attempt, but perhaps a look-up, has brought about."""
-        await self._commit(replace(disposition, counted=True), finding=finding)
+    async def settled(self, transition: Transition, finding: Finding | None = None) -> Transition:
+        """Commit what no attempt, but perhaps a look-up, has brought about; returns what is so."""
+        return await self._commit(replace(transition, counted=True), finding=finding)
 
     async def _commit(
         self,
-        disposition: Disposition,
+        transition: Transition,
         *,
         request_id: str = "",
         finding: Finding | None = None,
         seconds: float | None = None,
-    ) -> bool:
-        """Whether it is so: False where an Id turned out to be another row's."""
-        answered = disposition.answer(
+    ) -> Transition:
+        since = self._sent_at if self.doubt_since is None else self.doubt_since
+        event = transition.event(
             self.to_send.invitation.client_token,
             self._clock(),
             request_id=request_id,
             finding=finding,
-            since=self._sent_at if self.doubt_since is None else self.doubt_since,
+            since=since,
         )
         with anyio.CancelScope(shield=True):
-            is_so = await self._committer.commit(answered)
-        written = answered if is_so else answered.instead or answered
+            is_so = await self._committer.commit(event)
+        if not is_so:
+            transition = transition.with_id_of_another(since, looked_up=finding is not None)
+        written = event if is_so else event.instead or event
         self._report.answered(self.to_send, self._state, written, seconds)
         self._state = written.state
-        self._code, self._errors = written.code, written.errors
         self.doubt_since = written.doubt_since
-        self.is_to_be_found = disposition.next is Next.LOOK_UP
-        self._last = written
-        if disposition.is_end and (is_so or finding is not None):
-            self.end()
-        return is_so
+        self._last, self._event = transition, written
+        return transition
 
     def end(self) -> None:
         """This run is done with the row, as it was last committed."""
-        assert self._last is not None  # noqa: S101 - only a committed row comes to its end
-        self.ended = True
-        self._report.ended(self.to_send, self._last, attempts=self._attempts)
-
-
-def _is_looked_up_first(code: str) -> bool:
-    """Whether what an earlier run left in doubt with that code is not called again before a look.
-
-    A no after doubt, into which there was no time to look; an answer that nobody could make anything of; a
-    call that an older checkpoint may lack.
-    """
-    return code in NOES or code in {ID_OF_ANOTHER, MAY_BE_MISSING} or is_unfamiliar(code)
+        assert self._event is not None  # noqa: S101 - only a committed row comes to its end
+        self._report.ended(self.to_send, self._event, attempts=self._attempts)

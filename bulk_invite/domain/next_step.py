@@ -1,0 +1,231 @@
+"""What happens next to a row: the one place where that is decided. Pure.
+
+Theory: at any moment a row is what was last committed of it. What happens next follows from three things:
+what has just happened to the row, the facts of the row, and the state of the run. `Deliverer` does it and
+asks again, until the row is at its end, on hold, or left as it is.
+
+Invariants:
+- A call needs a permit, and a reason to believe that it invites nobody twice: no row in doubt is called whose
+  token may be forgotten, or whose last answer only a look-up can explain.
+- A row that is not in doubt is not called while its engagement is full. A row in doubt is, for it may be the
+  invitation that fills the engagement.
+- A denied row waits until it is known whose the denial is. Nothing fails before that.
+- A drain leaves the row as it was last committed; also one whose call was broken off, which is in doubt.
+- After every step but `Hold`, `StopRun`, `End` and `Leave` something new has happened, so the loop ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from bulk_invite.domain.classify import ID_OF_ANOTHER, NOES, is_unfamiliar
+from bulk_invite.domain.findings import MAY_BE_MISSING, DoubtfulRow, Finding, Found, TooEarly
+from bulk_invite.domain.transitions import Transition, after_look_up
+from bulk_invite.domain.verdicts import State
+
+
+class Until(Enum):
+    """What a row waits for, beside the permit that comes after it.
+
+    TURN: nothing else. UNREACHABLE: until the endpoint can be reached; FAILING: until it answers again.
+    """
+
+    TURN = "turn"
+    AFTER_THROTTLE = "after_throttle"
+    AFTER_DOUBT = "after_doubt"
+    AFTER_WITHHELD = "after_withheld"
+    UNREACHABLE = "unreachable"
+    FAILING = "failing"
+
+
+class OnHold(Enum):
+    """Why a row is kept for later.
+
+    ENGAGEMENT_FULL: there may be room at the end. DENIED: until it is known whose the denial is.
+    LOOK_UP: its absence means something only later.
+    """
+
+    ENGAGEMENT_FULL = "engagement_full"
+    DENIED = "denied"
+    LOOK_UP = "look_up"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Use the permit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait, and get a permit. code: why, as the service or the exception calls it."""
+
+    until: Until
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Ask the service whether it has the row. waits: until its absence means something.
+
+    gives_up: the run has called the row often enough; unless it is found, it stays in doubt.
+    """
+
+    waits: bool = False
+    gives_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Commit what no call has brought about. finding: what the look-up found, if there was one."""
+
+    transition: Transition
+    finding: Finding | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Keep the row for later in this run."""
+
+    reason: OnHold
+
+
+@dataclass(frozen=True, slots=True)
+class StopRun:
+    """No row can be sent. because: of this, which `reason_to_stop` puts into a sentence."""
+
+    because: Transition
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """This run is done with the row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The run drains: a later one goes on with the row."""
+
+
+Step = Call | Wait | LookUp | Settle | Hold | StopRun | End | Leave
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """A look-up has come to a finding; gives_up: as in the step that asked for it."""
+
+    finding: Finding
+    gives_up: bool = False
+
+
+Happened = Transition | LookedUp | None
+"""What has just happened to a row: it was committed so (or a call could not even be made ready), it was
+looked up, or nothing: its turn begins, or a wait is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowFacts:
+    """A row, as it was last committed.
+
+    doubt: as it is looked up; None where it is not in doubt. is_from_earlier_run: this one has committed
+    nothing of it yet. is_too_old: its token may be forgotten by the time a call arrives.
+    denial: what this run committed last, where that was a denial.
+    tries_left: doubtful endings that this run still puts up with.
+    is_poison: it alone gets an answer that nobody knows, again and again.
+    """
+
+    state: State = State.PENDING
+    doubt: DoubtfulRow | None = None
+    is_from_earlier_run: bool = False
+    is_too_old: bool = False
+    denial: Transition | None = None
+    tries_left: int = 1
+    is_poison: bool = False
+    has_permit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """The run, as far as it matters to one row.
+
+    is_last_round: what was on hold is tried once more. is_full: the row's engagement is.
+    is_down: the service does not answer. has_room: the row can be kept on hold.
+    """
+
+    is_draining: bool = False
+    is_last_round: bool = False
+    is_full: bool = False
+    is_down: bool = False
+    has_room: bool = True
+
+
+def next_step(  # noqa: C901, PLR0911 - one arm for each thing that may have happened
+    happened: Happened, row: RowFacts, run: RunFacts
+) -> Step:
+    """Decide on a row. A denied row whose turn begins has been denied for what it is."""
+    match happened:
+        case Transition(stops_run=True):
+            return StopRun(happened)
+        case Transition(state=State.CREATED | State.FAILED) | Transition(outcome="unclear" | "too_early"):
+            return End()
+        case Transition(state=State.DEFERRED):
+            return _hold_or_end(OnHold.ENGAGEMENT_FULL, run)
+        case Transition(outcome="denied"):
+            return Hold(OnHold.DENIED)
+        case Transition(outcome="doubtful" | "unknown") if row.tries_left <= 0 or row.is_poison:
+            return LookUp(gives_up=True)
+        case Transition(outcome="doubtful" | "unknown", code=code):
+            return Wait(Until.FAILING if run.is_down else Until.AFTER_DOUBT, code)
+        case Transition(outcome="throttled", code=code):
+            return Wait(Until.AFTER_THROTTLE, code)
+        case Transition(outcome="withheld", code=code):
+            return Wait(Until.AFTER_WITHHELD, code)
+        case Transition(outcome="unreachable", code=code):
+            return Wait(Until.UNREACHABLE, code)
+        case LookedUp():
+            return _after_finding(happened, row, run)
+        case Transition() | None:  # a no after doubt, an absence; or the turn of the row
+            return _in_turn(row, run)
+
+
+def _in_turn(row: RowFacts, run: RunFacts) -> Step:
+    if row.doubt is None and row.denial is not None:
+        return Settle(row.denial.failed())
+    if run.is_draining:
+        return Leave()
+    if row.doubt is None and run.is_full:
+        is_deferred = row.state is State.DEFERRED
+        return _hold_or_end(OnHold.ENGAGEMENT_FULL, run) if is_deferred else Settle(Transition.deferred())
+    if row.denial is not None and not run.is_last_round:
+        return _hold_or_end(OnHold.LOOK_UP, run)  # others must not wait for what a look-up takes
+    if row.denial is not None or row.is_too_old or _needs_look_up(row):
+        return LookUp(waits=run.is_last_round)
+    return Call() if row.has_permit else Wait(Until.TURN)
+
+
+def _needs_look_up(row: RowFacts) -> bool:
+    """Whether only a look-up can explain what a row in doubt was last answered with.
+
+    A no after doubt; from an earlier run also an answer that is in no table, and a call that an older
+    checkpoint may lack.
+    """
+    if row.doubt is None:
+        return False
+    code = row.doubt.code
+    is_unexplained = code in {ID_OF_ANOTHER, MAY_BE_MISSING} or is_unfamiliar(code)
+    return code in NOES or (row.is_from_earlier_run and is_unexplained)
+
+
+def _after_finding(happened: LookedUp, row: RowFacts, run: RunFacts) -> Step:
+    assert row.doubt is not None  # noqa: S101 - only a row in doubt is looked up
+    finding = happened.finding
+    if happened.gives_up and not isinstance(finding, Found):
+        return End()
+    if isinstance(finding, TooEarly) and run.has_room and not run.is_last_round:
+        return Hold(OnHold.LOOK_UP)
+    return Settle(after_look_up(finding, row.doubt), finding)
+
+
+def _hold_or_end(reason: OnHold, run: RunFacts) -> Step:
+    """The last round is the end of it; what there is no room for waits for a later run."""
+    return End() if run.is_last_round or not run.has_room else Hold(reason)
