@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from sqlalchemy import ColumnElement, Connection, func, literal, null, select, union_all
 
@@ -16,16 +16,15 @@ from bulk_invite.checkpoint.audit.result import Proof
 from bulk_invite.checkpoint.open import database_at
 from bulk_invite.checkpoint.storage.base import read_about
 from bulk_invite.checkpoint.tables import generation, pacing_memory, problems
+from bulk_invite.checkpoint.tables.batch_sql import PAGE
 from bulk_invite.checkpoint.tables.encoding import decode_errors
 from bulk_invite.checkpoint.tables.gaps import Gap
 from bulk_invite.checkpoint.tables.schema import findings, invitations, log, runs, unsent_rows
+from bulk_invite.domain.durations import HOUR, MINUTE
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.records import Failure, Overview, Owner, Problem, Record
 from bulk_invite.domain.rows import Position
 from bulk_invite.domain.verdicts import State
-
-_PAGE: Final = 1000
-"""Rows fetched at a time, so that an export needs the same memory for a million rows as for a thousand."""
 
 
 class CheckpointReader:
@@ -90,8 +89,8 @@ class CheckpointReader:
                     func.max(runs.c.last_event),
                 )
             ).one()
-            sent_minute, throttled_minute = pacing_memory.shares(connection, now, 60.0)
-            sent_hour, throttled_hour = pacing_memory.shares(connection, now, 3600.0)
+            sent_minute, throttled_minute = pacing_memory.shares(connection, now, MINUTE)
+            sent_hour, throttled_hour = pacing_memory.shares(connection, now, HOUR)
             return Overview(
                 owner=self.owner,
                 catalog=self._about["catalog"],
@@ -192,7 +191,7 @@ class CheckpointReader:
         with (
             self._database.translated(),
             self._engine.begin() as connection,
-            connection.execution_options(yield_per=_PAGE).execute(ordered) as rows,
+            connection.execution_options(yield_per=PAGE).execute(ordered) as rows,
         ):
             for row in rows:
                 values = row._asdict()

@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+MINUTE: Final = 60
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+"""In seconds."""
+
+_SECONDS: Final = {"ms": 0.001, "s": 1, "m": MINUTE, "h": HOUR, "d": DAY}
 _WRITTEN: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from typing import Final
 
 from bulk_invite.domain.rows import RowError
 from bulk_invite.domain.sender_fault import Fault
@@ -19,6 +20,10 @@ class State(StrEnum):
     IN_DOUBT = "in_doubt"
     CREATED = "created"
     FAILED = "failed"
+
+
+OPEN: Final = (State.PENDING, State.IN_DOUBT, State.DEFERRED)
+"""States of rows that a run may still bring to an end."""
 
 
 class Signal(Enum):

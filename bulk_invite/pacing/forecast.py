@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bulk_invite.pacing.rolling_window import DAY, RollingWindow
+from bulk_invite.domain.durations import DAY
+from bulk_invite.pacing.rolling_window import RollingWindow
 
 
 @dataclass(frozen=True, slots=True)

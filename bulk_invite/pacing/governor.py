@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from bulk_invite.domain.durations import HOUR
 from bulk_invite.domain.records import PacingMemory
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.forecast import forecast
@@ -18,7 +19,7 @@ from bulk_invite.pacing.rolling_window import RollingWindow
 _NEAR: Final = 0.5
 """Share of the measured quota from which a remembered rate was found, and not ordered."""
 
-_REMEMBERED_FOR: Final = 3600.0
+_REMEMBERED_FOR: Final = HOUR
 """Seconds for which a remembered rate is trusted, also where the clock was set back a little since."""
 
 

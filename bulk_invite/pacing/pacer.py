@@ -12,11 +12,12 @@ import anyio
 import structlog
 
 from bulk_invite.domain.clock import Clock
+from bulk_invite.domain.durations import HOUR, MINUTE
 from bulk_invite.domain.records import PacingMemory
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.parking import Park, Permit, Why
-from bulk_invite.pacing.throttle_share import HOUR, MINUTE, Shares
+from bulk_invite.pacing.throttle_share import Shares
 from bulk_invite.pacing.token_bucket import Limiter
 
 _log = structlog.get_logger()

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from bulk_invite.domain.durations import DAY
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing import growth
 from bulk_invite.pacing.quota_sample import Cluster, Sample
@@ -54,7 +55,7 @@ REUSED: Final = 0.9
 _FLOOR: Final = 0.02
 """Calls per second, at least: a rate of nearly nothing would need hours to see that the quota is back."""
 
-LONGEST_RETRY_AFTER: Final = 86_400.0
+LONGEST_RETRY_AFTER: Final = DAY
 """Seconds; a server that names more than a quota day is asked again all the same."""
 
 

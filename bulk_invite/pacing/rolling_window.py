@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import Final
 
-DAY: Final = 86_400.0
-"""Seconds that a call stays in the window: the daily quotas of Partner Central are rolling ones."""
+from bulk_invite.domain.durations import DAY
 
 _EXACT: Final = 50_000
 """Calls up to which each is kept by itself; a window that holds more takes some together."""

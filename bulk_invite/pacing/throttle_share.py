@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-MINUTE: Final = 60.0
-HOUR: Final = 3600.0
+from bulk_invite.domain.durations import HOUR
 
 _STEP: Final = 5.0
 """Seconds that are counted together: an hour is 720 of them, whatever the rate."""

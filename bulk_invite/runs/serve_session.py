@@ -21,7 +21,8 @@ from bulk_invite.delivery.sending.deliverer import Deliverer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.tracking.tally import Report, Tally
 from bulk_invite.delivery.write_back import Target, WriteBack
-from bulk_invite.domain.verdicts import State
+from bulk_invite.domain.durations import HOUR
+from bulk_invite.domain.verdicts import OPEN, State
 from bulk_invite.monitoring.health import Health
 from bulk_invite.runs.live_status.health_watch import watch_health
 from bulk_invite.runs.live_status.monitor import Round
@@ -48,10 +49,8 @@ from bulk_invite.validation import RowValidator
 
 _log = structlog.get_logger()
 
-_LONGEST: Final = 6 * 3600.0
+_LONGEST: Final = 6 * HOUR
 """Seconds after which a round ends in any case: what it remembers of engagements would grow for ever."""
-
-_OPEN: Final = (State.PENDING, State.IN_DOUBT, State.DEFERRED)
 
 
 @dataclass(slots=True)
@@ -209,7 +208,7 @@ class Session:
     def _quiet(self, source: Followed, tally: Tally) -> None:
         """A source has nothing new: let a pipe forget what it has handed out, where all of it is settled."""
         self._oversight.monitor.read_to_end(source.name)
-        if isinstance(source, Pipe) and not any(tally.states[state] for state in _OPEN):
+        if isinstance(source, Pipe) and not any(tally.states[state] for state in OPEN):
             source.forget()
 
     def _is_draining(self) -> bool:

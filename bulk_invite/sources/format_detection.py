@@ -13,6 +13,7 @@ refused only
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from dataclasses import dataclass
@@ -28,7 +29,6 @@ _LINES: Final = 100
 _FEW_LINES: Final = 5
 """What a table is told by; of a source that ends before, all there are."""
 
-_BOM: Final = b"\xef\xbb\xbf"
 _SEPARATORS: Final = ",;\t|"
 _COLUMN: Final = re.compile(r"[\w .$/()\[\]-]{1,64}")
 _ARRAY: Final = re.compile(rb"\s*\[\s*(\{|\]\s*\Z)")
@@ -111,7 +111,7 @@ def recognize(head: bytes, *, is_whole: bool, may_wait: bool = True) -> Format |
         return Verdict.UNDECIDED
     if (found := by_magic(head)) is not None:
         return found
-    text = head.removeprefix(_BOM)
+    text = head.removeprefix(codecs.BOM_UTF8)
     lines = _lines(text, is_all=is_all)
     if not lines or _is_object(lines[0]):
         return Verdict.ROWS if lines or is_all else Verdict.UNDECIDED

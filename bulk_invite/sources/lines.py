@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,9 +11,8 @@ from bulk_invite.domain.rows import Position, Row
 MAX_LINE_BYTES: Final = 1024 * 1024
 """The longest line that is read, without its line ending."""
 
-_BOM: Final = b"\xef\xbb\xbf"
 _BLANK: Final = b" \t\r"
-_MAX_BEGUN_BYTES: Final = len(_BOM) + MAX_LINE_BYTES + len(b"\r")
+_MAX_BEGUN_BYTES: Final = len(codecs.BOM_UTF8) + MAX_LINE_BYTES + len(b"\r")
 
 
 class Lines:
@@ -58,7 +58,7 @@ class Lines:
     def _row(self, line: bytes) -> Row | None:
         self.count += 1
         if self.count == self._before + 1:
-            line = line.removeprefix(_BOM)
+            line = line.removeprefix(codecs.BOM_UTF8)
         line = line.removesuffix(b"\r")
         if len(line) > MAX_LINE_BYTES:
             return Row(Position(self._source, self.count), b"", oversized=True)

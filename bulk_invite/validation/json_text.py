@@ -16,6 +16,7 @@ shorter than what is kept of it, and longer by at least five bytes for each memb
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -31,8 +32,6 @@ MAX_ERRORS = 100
 
 MAX_VALUES = 5_000
 """More members and elements than any invitation has, at all depths; bounds what a hostile row can cost."""
-
-_BOM = b"\xef\xbb\xbf"
 
 
 class NotReadableError(Exception):
@@ -51,9 +50,9 @@ def read(text: bytes) -> object:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        if not text.startswith(_BOM):  # most readers take it off
+        if not text.startswith(codecs.BOM_UTF8):  # most readers take it off
             raise _not_json(text, error.pos) from None
-        value = _without_bom(text.removeprefix(_BOM))
+        value = _without_bom(text.removeprefix(codecs.BOM_UTF8))
     # Each value but the first follows a comma or a bracket, so only a long line can have too many.
     if len(text) > MAX_VALUES and _has_too_many_values(value):
         raise NotReadableError("too_many_values", f"expected at most {MAX_VALUES:,} values in a row")
@@ -126,7 +125,7 @@ def every_member(text: bytes) -> object:
     Raises NotReadableError where it is too deep for that.
     """
     try:
-        return json.loads(text.removeprefix(_BOM), object_pairs_hook=_Pairs)
+        return json.loads(text.removeprefix(codecs.BOM_UTF8), object_pairs_hook=_Pairs)
     except RecursionError:
         raise NotReadableError("too_deep", "expected fewer objects and lists within each other") from None
 

@@ -29,13 +29,14 @@ from bulk_invite.delivery.worker_pool import InFlight
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.clock import Clock
 from bulk_invite.domain.denials import PermissionGuard
+from bulk_invite.domain.durations import DAY
 from bulk_invite.domain.errors import BulkInviteError, CheckpointError
 from bulk_invite.domain.records import Owner
 from bulk_invite.domain.rows import Invitation, Position, Row
 from bulk_invite.pacing.governor import Governor, Limits
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import DailyLimits
-from bulk_invite.pacing.rolling_window import DAY, RollingWindow
+from bulk_invite.pacing.rolling_window import RollingWindow
 from bulk_invite.validation import RowValidator
 from bulk_invite.validation.service_model import load
 from faults.onlookers import Disk, Journal, Lines, Outlet, Process, Seen, WitnessedLine

@@ -27,9 +27,8 @@ from command import (
 )
 from rows import make_row, make_rows, write_rows
 
+from bulk_invite.domain.durations import DAY
 from bulk_invite.rehearsal.emulator.options import FaultOptions
-
-DAY = 86_400.0
 
 
 def _set_back(checkpoint: Path, seconds: float) -> None:

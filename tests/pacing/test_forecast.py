@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bulk_invite.domain.durations import DAY
 from bulk_invite.pacing.forecast import forecast
-from bulk_invite.pacing.rolling_window import DAY, RollingWindow
+from bulk_invite.pacing.rolling_window import RollingWindow
 
 _HOUR = 3600.0
 

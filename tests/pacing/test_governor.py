@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pacers import Service, answer, make_governor, send_for
 
+from bulk_invite.domain.durations import DAY, HOUR, MINUTE
 from bulk_invite.domain.records import PacingMemory
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.parking import Park, Why
-from bulk_invite.pacing.rolling_window import DAY
-from bulk_invite.pacing.throttle_share import HOUR, MINUTE, Shares
+from bulk_invite.pacing.throttle_share import Shares
 
 
 def _paced(seconds: float = 600.0, rate: float = 10.0) -> Governor:

@@ -15,10 +15,10 @@ from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME, VirtualTimeLoop, running_loop
 
 from bulk_invite.domain.clock import Clock
+from bulk_invite.domain.durations import DAY
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import Permit, Why
-from bulk_invite.pacing.rolling_window import DAY
 
 pytestmark = pytest.mark.anyio
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from pacers import Service, Trial, answer, make_governor, send_for
 
+from bulk_invite.domain.durations import DAY
 from bulk_invite.domain.records import PacingMemory
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.parking import DailyLimits, Park, Parking, Permit, Why
-from bulk_invite.pacing.rolling_window import DAY, RollingWindow
+from bulk_invite.pacing.rolling_window import RollingWindow
 
 _HOUR = 3600.0
 

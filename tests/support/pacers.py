@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from bulk_invite.domain.clock import Clock
+from bulk_invite.domain.durations import DAY
 from bulk_invite.domain.records import PacingMemory
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor, Limits
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import DailyLimits, Permit
-from bulk_invite.pacing.rolling_window import DAY, RollingWindow
+from bulk_invite.pacing.rolling_window import RollingWindow
 
 
 def make_governor(

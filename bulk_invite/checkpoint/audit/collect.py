@@ -12,17 +12,17 @@ from bulk_invite.checkpoint.audit import counts, timeline
 from bulk_invite.checkpoint.audit.invariants import Figures
 from bulk_invite.checkpoint.audit.result import Group, LookUps, Open, Proof
 from bulk_invite.checkpoint.tables import gaps, pacing_memory, problems
+from bulk_invite.checkpoint.tables.batch_sql import PAGE
 from bulk_invite.checkpoint.tables.problems import OTHER
 from bulk_invite.checkpoint.tables.schema import findings, invitations, log, unsent_rows
 from bulk_invite.domain.records import Owner
-from bulk_invite.domain.verdicts import State
+from bulk_invite.domain.verdicts import OPEN, State
 
 _MOST_GROUPS: Final = 100
 _MOST_FAILURES: Final = 50
 _MOST_OPEN: Final = 50
-_PAGE: Final = 1000
 
-_OPEN: Final = [State.PENDING.value, State.IN_DOUBT.value, State.DEFERRED.value]
+_OPEN: Final = [state.value for state in OPEN]
 
 
 def proof(
@@ -133,7 +133,7 @@ def _look_ups(connection: Connection) -> tuple[tuple[LookUps, ...], dict[str, in
     all_of_them: Counter[tuple[str, str]] = Counter()
     became: dict[tuple[str, str], Counter[str]] = {}
     found = Counter[str]()
-    with connection.execution_options(yield_per=_PAGE).execute(wanted) as rows:
+    with connection.execution_options(yield_per=PAGE).execute(wanted) as rows:
         for each in rows:
             said = orjson.loads(each.evidence)
             key = (said["finding"], said.get("why", ""))

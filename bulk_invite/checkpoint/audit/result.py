@@ -8,7 +8,7 @@ from typing import Final
 
 from bulk_invite.checkpoint.audit.invariants import Figures, Line, lines
 from bulk_invite.domain.records import Failure, Owner, PacingMemory, Problem
-from bulk_invite.domain.verdicts import State
+from bulk_invite.domain.verdicts import OPEN, State
 
 UNANSWERED: Final = "unanswered"
 """Why a call was repeated of which no answer is in the log: the sender was killed, or broken off."""
@@ -155,4 +155,4 @@ class Proof:
     @property
     def rows_open(self) -> int:
         """Rows that are not proven to be anything yet."""
-        return sum(self.states.get(state, 0) for state in (State.PENDING, State.IN_DOUBT, State.DEFERRED))
+        return sum(self.states.get(state, 0) for state in OPEN)

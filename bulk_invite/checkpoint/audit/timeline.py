@@ -16,35 +16,21 @@ from sqlalchemy.sql.functions import FunctionElement
 from bulk_invite.checkpoint.audit.result import Bucket, Course, OverTime, Run, Silence
 from bulk_invite.checkpoint.tables.pacing_memory import THROTTLED
 from bulk_invite.checkpoint.tables.schema import log, runs
+from bulk_invite.domain.durations import DAY, HOUR, MINUTE
 
 MOST_BUCKETS: Final = 240
-MOST_DAYS: Final = 60
+MOSTDAYS: Final = 60
 MOST_RUNS: Final = 50
 MOST_SILENCES: Final = 50
 
 SILENCE: Final = 600.0
 """Seconds without a call that are worth telling."""
 
-_DAY: Final = 86_400.0
 _WIDTHS: Final = (
-    1,
-    2,
-    5,
-    10,
-    15,
-    30,
-    60,
-    120,
-    300,
-    600,
-    900,
-    1800,
-    3600,
-    7200,
-    10_800,
-    21_600,
-    43_200,
-    86_400,
+    *(1, 2, 5, 10, 15, 30),
+    *(MINUTE * minutes for minutes in (1, 2, 5, 10, 15, 30)),
+    *(HOUR * hours for hours in (1, 2, 3, 6, 12)),
+    DAY,
 )
 """Seconds that a bucket may last, up to whole days."""
 
@@ -73,13 +59,13 @@ def course(connection: Connection) -> Course:
     first_started, last_event, elapsed, in_all = connection.execute(
         select(func.min(runs.c.started), func.max(runs.c.last_event), lengths, func.count()).select_from(runs)
     ).one()
-    days_in_all = connection.execute(select(func.count(_Floor(log.c.at / _DAY).distinct()))).scalar_one()
+    days_in_all = connection.execute(select(func.count(_Floor(log.c.at / DAY).distinct()))).scalar_one()
     return Course(
         first_started=first_started,
         last_event=last_event,
         elapsed=elapsed,
         over_time=_over_time(connection),
-        days=tuple(_buckets(connection, _DAY, latest=MOST_DAYS)),
+        days=tuple(_buckets(connection, DAY, latest=MOSTDAYS)),
         days_in_all=int(days_in_all),
         runs=_runs(connection),
         runs_in_all=int(in_all),
@@ -92,8 +78,8 @@ def width_of(first: float, last: float) -> float:
     for width in _WIDTHS:
         if _reach(first, last, width) <= MOST_BUCKETS:
             return float(width)
-    days = math.ceil((last - first) / _DAY / (MOST_BUCKETS - 1))
-    return days * _DAY
+    days = math.ceil((last - first) / DAY / (MOST_BUCKETS - 1))
+    return float(days * DAY)
 
 
 def _reach(first: float, last: float, width: float) -> int:

@@ -26,12 +26,10 @@ from bulk_invite.checkpoint.storage.postgres_checks import advisory_holders, req
 from bulk_invite.checkpoint.storage.postgres_cluster import ClusterOrigin, require_durable
 from bulk_invite.checkpoint.storage.sqlite import SqliteFile
 from bulk_invite.checkpoint.storage.watchdog import Watchdog
+from bulk_invite.checkpoint.tables.batch_sql import PAGE
 from bulk_invite.checkpoint.tables.schema import about, metadata
 from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError
 from bulk_invite.domain.records import Owner
-
-_PAGE: Final = 1000
-"""Rows copied at a time."""
 
 _PATIENCE: Final = "1s"
 """How long to wait for the lock: a server takes a moment to see that a sender was killed."""
@@ -194,7 +192,7 @@ class PostgresSchema:
             metadata.create_all(into)
             target.mark_as_ours(into)
             for table in metadata.sorted_tables:
-                rows = connection.execution_options(yield_per=_PAGE).execute(select(table))
+                rows = connection.execution_options(yield_per=PAGE).execute(select(table))
                 for page in rows.mappings().partitions():
                     into.execute(insert(table), [dict(row) for row in page])
 

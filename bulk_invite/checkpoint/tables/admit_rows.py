@@ -16,7 +16,7 @@ from bulk_invite.domain.admissions import Admission, AlreadySettled, Duplicate, 
 from bulk_invite.domain.classify import NOES
 from bulk_invite.domain.findings import MAY_BE_MISSING
 from bulk_invite.domain.rows import Invitation, Position, Rejection, RowError
-from bulk_invite.domain.verdicts import State
+from bulk_invite.domain.verdicts import OPEN, State
 
 _KNOWN: Final = select(
     invitations.c.client_token,
@@ -95,7 +95,7 @@ def _suspect(entry: Known, suspicion: Suspicion | None) -> bool:
     """Take a row for one in doubt where calls of it may be missing; whether it is one."""
     if suspicion is None or (entry.last_sent is not None and entry.last_sent >= suspicion.until):
         return False
-    if entry.state not in {State.PENDING, State.DEFERRED, State.IN_DOUBT}:
+    if entry.state not in OPEN:
         return False
     entry.last_sent = suspicion.until
     if entry.doubt_since is None:

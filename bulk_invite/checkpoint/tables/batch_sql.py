@@ -36,6 +36,9 @@ EACH: Final = (
 )
 """The rows of a batch, in an UPDATE ... FROM or a SELECT."""
 
+PAGE: Final = 1000
+"""Rows fetched at a time, so that a million rows need no more memory than a thousand."""
+
 CHANGE: Final = bindparam("change", type_=BigInteger())
 """The number of the transaction, in statements that note with a row when it was changed."""
 

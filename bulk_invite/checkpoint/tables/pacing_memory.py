@@ -10,7 +10,9 @@ from typing import Any, Final
 from sqlalchemy import Column, ColumnElement, Connection, Select, case, delete, func, insert, select
 
 from bulk_invite.checkpoint.tables import gaps
+from bulk_invite.checkpoint.tables.batch_sql import PAGE
 from bulk_invite.checkpoint.tables.schema import log, pacing
+from bulk_invite.domain.durations import DAY
 from bulk_invite.domain.events import NOT_SENT, WITHOUT_CALL
 from bulk_invite.domain.findings import LATE
 from bulk_invite.domain.records import PacingMemory
@@ -19,10 +21,6 @@ THROTTLED: Final = "throttled"
 
 NOT_COUNTED: Final = (THROTTLED, *NOT_SENT, "sender_refused")
 """Outcomes of calls that the service has turned away at the door or never saw."""
-
-_DAY: Final = 86_400.0
-
-_PAGE: Final = 10_000
 
 
 def calls_of_day(connection: Connection, now: float, *, grace: float) -> Iterator[float]:
@@ -33,26 +31,26 @@ def calls_of_day(connection: Connection, now: float, *, grace: float) -> Iterato
     to be missing, as of the last moment that they may have been made at.
     """
     grace += LATE
-    missing = gaps.missing(connection, now - _DAY - grace)
+    missing = gaps.missing(connection, now - DAY - grace)
     ends = ((min(now if until is None else until, now) + grace, calls) for until, calls in missing)
-    lost = (time for time, calls in ends if time > now - _DAY for _ in range(calls))
+    lost = (time for time, calls in ends if time > now - DAY for _ in range(calls))
     yield from merge(_logged(connection, now, grace), lost)
 
 
 def _logged(connection: Connection, now: float, grace: float) -> Iterator[float]:
-    counted = _counted(now - _DAY - 2 * grace)
-    with connection.execution_options(yield_per=_PAGE).execute(counted) as calls:
+    counted = _counted(now - DAY - 2 * grace)
+    with connection.execution_options(yield_per=PAGE).execute(counted) as calls:
         for at, answered in calls:
             time = min(at, now) if answered else min(at, now) + grace
-            if time > now - _DAY:
+            if time > now - DAY:
                 yield time
 
 
 def count_of_day(connection: Connection, now: float) -> int:
     """How many calls of the last day the service may count."""
-    calls = _counted(now - _DAY - LATE).subquery()
-    statement = select(func.count()).select_from(calls).where(calls.c.time > now - _DAY)
-    lost = sum(calls for _, calls in gaps.missing(connection, now - _DAY))
+    calls = _counted(now - DAY - LATE).subquery()
+    statement = select(func.count()).select_from(calls).where(calls.c.time > now - DAY)
+    lost = sum(calls for _, calls in gaps.missing(connection, now - DAY))
     return int(connection.execute(statement).scalar_one()) + lost
 
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from bulk_invite.checkpoint.tables.batch_sql import PAGE
 from bulk_invite.checkpoint.tables.encoding import decode_errors
 from bulk_invite.checkpoint.tables.schema import invitations, runs, unsent_rows
 from bulk_invite.domain.records import Failure, Problem
@@ -36,7 +37,6 @@ OTHER: Final = "other"
 _MOST_COUNTED: Final = 10_000
 """Groups that are told apart while they are counted: a hostile source can have one for every row."""
 
-_PAGE: Final = 1000
 _ALL_OF_IT: Final = "$"
 """Path of what is said of the row as a whole."""
 
@@ -52,7 +52,7 @@ def problems(connection: Connection) -> list[Problem]:
     """
     counts: Counter[tuple[str, str, str]] = Counter()
     others: Counter[str] = Counter()
-    with connection.execution_options(yield_per=_PAGE).execute(_groups()) as groups:
+    with connection.execution_options(yield_per=PAGE).execute(_groups()) as groups:
         for state, code, errors, rows in groups:
             for group in {(state, *each) for each in _told(code, errors)}:
                 if group in counts or len(counts) < _MOST_COUNTED:

@@ -17,9 +17,9 @@ from bulk_invite.checkpoint.tables.schema import invitations, marks, unsent_rows
 from bulk_invite.domain.admissions import Arrived
 from bulk_invite.domain.records import Mark
 from bulk_invite.domain.rows import Position
-from bulk_invite.domain.verdicts import State
+from bulk_invite.domain.verdicts import OPEN, State
 
-_TO_SEND: Final = [State.PENDING.value, State.IN_DOUBT.value, State.DEFERRED.value]
+_OPEN: Final = [state.value for state in OPEN]
 
 
 def watermark(connection: Connection, source: str, campaign: str) -> str | None:
@@ -61,7 +61,7 @@ def open_keys(
         wanted = select(invitations.c.row_key).where(
             _of(invitations, source, after),
             invitations.c.campaign == campaign,
-            invitations.c.state.in_(_TO_SEND),
+            invitations.c.state.in_(_OPEN),
         )
         return list(connection.execute(wanted.order_by(invitations.c.row_key).limit(limit)).scalars())
     sent = select(invitations.c.row_key).where(

@@ -9,6 +9,7 @@ from typing import Final
 from bulk_invite.cli.doctor.check import Found, failed, ok, skipped, warning
 from bulk_invite.domain.classify import classify
 from bulk_invite.domain.clock import utc_text
+from bulk_invite.domain.durations import DAY, HOUR
 from bulk_invite.domain.findings import Page
 from bulk_invite.domain.records import Owner
 from bulk_invite.domain.verdicts import Answer, Denied, NoAnswer, SenderRefused, Throttled, Unreachable
@@ -17,9 +18,7 @@ from bulk_invite.runs.output.progress import clock_text
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.partner_central import connection_of
 
-_DAY: Final = 86400.0
-
-_CERTIFICATE_ENDS_SOON: Final = 14 * _DAY
+_CERTIFICATE_ENDS_SOON: Final = 14 * DAY
 
 _RENEW: Final = "Check the key and its secret, or renew them; and see what was found of the clock."
 
@@ -29,7 +28,7 @@ _CLOCK_IS_WRONG: Final = 240.0
 
 _SET_CLOCK: Final = "Set the clock by NTP (chronyd, systemd-timesyncd): from 5 minutes on calls are refused."
 
-_SOON: Final = 3600.0
+_SOON: Final = HOUR
 """Seconds that credentials should last if nobody renews them."""
 
 _LOOK_UPS: Final = "partnercentral:ListEngagementInvitations and partnercentral:GetEngagementInvitation"
@@ -68,7 +67,7 @@ class Service:
         if reached.certificate_ends is None:
             return ok(told)
         left = reached.certificate_ends - time.time()
-        told = f"{told}, its certificate is good for {left / _DAY:.0f} days"
+        told = f"{told}, its certificate is good for {left / DAY:.0f} days"
         if left < _CERTIFICATE_ENDS_SOON:
             return warning(told, "Whoever runs it has to renew it before that.")
         return ok(told)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-_DAY: Final = 86_400
+from bulk_invite.domain.durations import DAY, HOUR, MINUTE
+
 _STEPS: Final = (
-    *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800),
-    *(3600, 7200, 10_800, 21_600, 43_200),
-    *(_DAY * days for days in (1, 2, 7, 14, 30, 90, 180, 365, 730, 1825)),
+    *(1, 2, 5, 10, 15, 30),
+    *(MINUTE * minutes for minutes in (1, 2, 5, 10, 15, 30)),
+    *(HOUR * hours for hours in (1, 2, 3, 6, 12)),
+    *(DAY * days for days in (1, 2, 7, 14, 30, 90, 180, 365, 730, 1825)),
 )
 """Seconds between two labels of an axis of time."""
 
@@ -57,11 +59,11 @@ def round_times(first: float, last: float) -> list[tuple[float, str]]:
 
 def _called(epoch: float, step: int) -> str:
     time = datetime.fromtimestamp(epoch, UTC)
-    if step >= _DAY * 90:
+    if step >= DAY * 90:
         return time.strftime("%Y-%m-%d")
-    if step >= _DAY or (time.hour, time.minute, time.second) == (0, 0, 0):
+    if step >= DAY or (time.hour, time.minute, time.second) == (0, 0, 0):
         return time.strftime("%m-%d")
-    return time.strftime("%H:%M:%S" if step < 60 else "%H:%M")  # noqa: PLR2004 - seconds in a minute
+    return time.strftime("%H:%M:%S" if step < MINUTE else "%H:%M")
 
 
 def number(value: float) -> str:

@@ -10,6 +10,7 @@ from bulk_invite.checkpoint.audit.result import Bucket, Course
 from bulk_invite.cli.report.axis import Scale, number, round_times, round_values
 from bulk_invite.cli.report.html import Markup, element, join
 from bulk_invite.cli.report.wording import day, moment, share, width
+from bulk_invite.domain.durations import HOUR, MINUTE
 
 _WIDTH: Final = 720.0
 _HEIGHT: Final = 230.0
@@ -19,7 +20,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 74.0, 704.0, 14.0, 180.0
 Chart = tuple[str, Markup]
 """Its title, and the picture."""
 
-_PER: Final = (("second", 1.0), ("minute", 60.0), ("hour", 3600.0))
+_PER: Final = (("second", 1.0), ("minute", MINUTE), ("hour", HOUR))
 
 
 def calls_chart(course: Course) -> Chart:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bulk_invite.checkpoint.audit.result import UNANSWERED, Proof
+from bulk_invite.domain.durations import DAY, HOUR, MINUTE
 from bulk_invite.domain.verdicts import State
 
 MEANINGS: Final = {
@@ -41,8 +42,6 @@ FINDINGS: Final = {
     "unclear": "unclear",
 }
 
-_DAY: Final = 86_400
-
 
 def moment(epoch: float | None) -> str:
     """`2026-11-25 14:05:00` in UTC."""
@@ -59,7 +58,7 @@ def share(part: int, whole: int) -> str:
 
 def width(seconds: float) -> str:
     """`5 minutes`, of what lasts a whole number of a unit."""
-    for unit, length in (("day", _DAY), ("hour", 3600), ("minute", 60), ("second", 1)):
+    for unit, length in (("day", DAY), ("hour", HOUR), ("minute", MINUTE), ("second", 1)):
         if seconds % length == 0:
             count = round(seconds / length)
             return f"{count} {unit}" if count == 1 else f"{count} {unit}s"

@@ -13,6 +13,7 @@ from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from bulk_invite.domain.durations import DAY
 from bulk_invite.domain.rows import RowError
 from bulk_invite.domain.tokens import body_hash, canonical_json
 from bulk_invite.rehearsal.emulator.buckets import TokenBucket
@@ -23,7 +24,7 @@ from bulk_invite.rehearsal.emulator.options import Options
 from bulk_invite.rehearsal.emulator.responses import Answer, refusal, success, throttled
 from bulk_invite.rehearsal.emulator.state import Book, Invited
 
-_EXPIRES_AFTER: Final = 15 * 86400.0
+_EXPIRES_AFTER: Final = 15 * DAY
 _PAGE: Final = 100
 _WRONG_NEXT_TOKEN: Final = RowError("$.NextToken", "wrong_token", "expected a NextToken of this very list")
 _ONLY_SENDER: Final = RowError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
+from bulk_invite.domain.durations import DAY, HOUR
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.rehearsal.emulator.credentials import Credential
 from bulk_invite.rehearsal.emulator.option_fields import Form, check_all, told
@@ -183,7 +184,7 @@ class Options:
     daily_quota: int | None = told(
         None, "--daily-quota", Form.COUNT, _QUOTA, "Create calls per rolling day and account."
     )
-    day: float = told(86400.0, "--day", Form.DURATION, _QUOTA, "Length of the day of --daily-quota.")
+    day: float = told(DAY, "--day", Form.DURATION, _QUOTA, "Length of the day of --daily-quota.")
     read_rate: float | None = told(
         None,
         "--read-rate",
@@ -199,7 +200,7 @@ class Options:
         "Invitations that an engagement takes; beyond: ServiceQuotaExceededException.",
     )
     token_retention: float = told(
-        8 * 3600.0,
+        8 * HOUR,
         "--token-retention",
         Form.DURATION,
         _QUOTA,

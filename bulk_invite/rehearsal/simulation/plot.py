@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from bulk_invite.domain.durations import HOUR, MINUTE
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.rehearsal.simulation.virtual_run import Trial
 
@@ -25,7 +26,7 @@ _POINTS: Final = 400
 _STEPS: Final = 4800
 """Points along the time at which the allowed rate is looked up: every second of 80 minutes."""
 
-_LONG: Final = 3 * 3600.0
+_LONG: Final = 3 * HOUR
 """Seconds from which on the time is told in hours."""
 
 _HEADROOM: Final = 1.05
@@ -85,7 +86,7 @@ def draw(path: Path, title: str, panels: Sequence[Panel]) -> None:
             "Pictures need matplotlib.", hint="Install it: pip install 'bulk-invite[plot]'."
         ) from None
     length = max(panel.trial.length for panel in panels)
-    unit, seconds = ("hours", 3600.0) if length >= _LONG else ("minutes", 60.0)
+    unit, seconds = ("hours", HOUR) if length >= _LONG else ("minutes", MINUTE)
     with rc_context(_STYLE):
         figure = Figure(figsize=(9, 1.1 + 2.8 * len(panels)), layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")

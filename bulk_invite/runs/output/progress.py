@@ -18,6 +18,7 @@ from rich.progress import Progress as Bar
 
 from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.clock import utc_text
+from bulk_invite.domain.durations import DAY, MINUTE
 from bulk_invite.domain.verdicts import State
 from bulk_invite.pacing.pacer import Pacer, PacingView
 from bulk_invite.pacing.parking import Why
@@ -40,8 +41,6 @@ _WIDE: Final = 115
 """Columns of a terminal from which the quota and the day stand on the bar too."""
 
 _TEXTS: Final = ("rate", "quota", "throttled", "in_doubt", "day")
-
-_DAY: Final = 86_400
 
 
 class Sized(Protocol):
@@ -113,8 +112,8 @@ class Progress:
             if tally.all_read or tally.rows >= _ENOUGH_READ:
                 rows = self._to_send()
                 seconds = self._pacer.time_left(rows, rate)
-                if seconds is not None and seconds > _DAY:
-                    days, left = math.ceil(seconds / _DAY), clock_text(seconds)
+                if seconds is not None and seconds > DAY:
+                    days, left = math.ceil(seconds / DAY), clock_text(seconds)
                     _log.warning("run.forecast", rows=rows, day=self._pacer.view().day, days=days, left=left)
                     return
             if tally.all_read:
@@ -253,8 +252,8 @@ def clock_text(seconds: float | None) -> str:
     """`1:02:03` or `4d 1:02:03` as people read a time left; `?` where nobody knows."""
     if seconds is None:
         return "?"
-    days, rest = divmod(round(seconds), _DAY)
-    minutes, second = divmod(rest, 60)
+    days, rest = divmod(round(seconds), DAY)
+    minutes, second = divmod(rest, MINUTE)
     hours, minute = divmod(minutes, 60)
     return (f"{days}d " if days else "") + f"{hours}:{minute:02}:{second:02}"
 

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from bulk_invite.delivery.worker_pool import MOST
-from bulk_invite.domain.durations import format_duration
+from bulk_invite.domain.durations import HOUR, format_duration
 from bulk_invite.runs.settings import value_formats
 
 
@@ -200,7 +200,7 @@ class Settings(BaseModel):
         5, ge=2, le=1000, description="Number of log files to keep, including the current one."
     )
     token_lifetime: value_formats.Duration = Field(
-        8 * 3600.0,
+        8 * HOUR,
         description="How long the service is trusted to remember a client token. A row that has been in "
         "doubt for longer is looked up before it is sent again.",
     )

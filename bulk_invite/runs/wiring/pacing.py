@@ -6,12 +6,13 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from bulk_invite.domain.clock import Clock
+from bulk_invite.domain.durations import DAY
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.records import PacingMemory
 from bulk_invite.pacing.forecast import Forecast, forecast
 from bulk_invite.pacing.governor import Governor, Limits
 from bulk_invite.pacing.parking import DailyLimits
-from bulk_invite.pacing.rolling_window import DAY, RollingWindow
+from bulk_invite.pacing.rolling_window import RollingWindow
 from bulk_invite.runs.settings.model import Settings
 
 if TYPE_CHECKING:
