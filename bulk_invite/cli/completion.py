@@ -19,7 +19,9 @@ Examples:
 
 
 def completion(
-    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="Shell that runs the script.")],
+    shell: Annotated[
+        Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL", help="Shell for the script.")
+    ],
 ) -> None:
     """Print a shell completion script.
 

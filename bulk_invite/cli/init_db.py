@@ -36,7 +36,7 @@ Examples:
     "log_level",
 )
 def init_db(
-    source: Annotated[str, typer.Argument(help="Database URL: postgresql://...")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Database URL: postgresql://...")],
     *,
     settings: Settings,
     print_: Annotated[

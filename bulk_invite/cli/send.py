@@ -18,7 +18,8 @@ from bulk_invite.domain.errors import EXIT_STOPPED, UsageError
 from bulk_invite.domain.urls import origin
 from bulk_invite.runs.output import logs
 from bulk_invite.runs.output.logs import configure_logs
-from bulk_invite.runs.settings.model import SEND, Settings
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.options import SEND
 from bulk_invite.runs.wiring.checkpoint import database_of
 from bulk_invite.runs.wiring.open_files import make_room
 from bulk_invite.runs.wiring.pacing import limits_of

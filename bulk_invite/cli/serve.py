@@ -18,7 +18,8 @@ from bulk_invite.domain.errors import EXIT_INTERRUPTED, EXIT_STOPPED, BulkInvite
 from bulk_invite.monitoring.health import Health
 from bulk_invite.runs.output.logs import configure_logs
 from bulk_invite.runs.output.summary import Summary, show
-from bulk_invite.runs.settings.model import SEND_ONLY, SERVE, Settings
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.options import SEND_ONLY, SERVE
 from bulk_invite.runs.wiring.checkpoint import open_reader
 from bulk_invite.runs.wiring.open_files import make_room
 from bulk_invite.runs.wiring.pacing import limits_of

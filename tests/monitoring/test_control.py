@@ -20,7 +20,7 @@ from bulk_invite.domain.errors import ControlError, UsageError
 from bulk_invite.monitoring.health import Health
 from bulk_invite.monitoring.http.probes import health_routes
 from bulk_invite.monitoring.http.server import serve
-from bulk_invite.runs.settings import value_formats
+from bulk_invite.runs.settings import value_types
 from bulk_invite.runs.settings.loading import load
 
 
@@ -41,7 +41,7 @@ def _listening(logged: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 @asynccontextmanager
 async def serving(health: Health, address: str = "127.0.0.1:0") -> AsyncIterator[tuple[str, int]]:
     """The server as a watcher in a task group; gives what the log says of where it listens."""
-    host, port = value_formats.host_and_port(address)
+    host, port = value_types.host_and_port(address)
     with capture_logs() as logged:
         async with anyio.create_task_group() as group:
             group.start_soon(serve, host, port, health_routes(health.view))
@@ -222,7 +222,7 @@ async def test_an_address_of_others_or_of_nobody_is_told(health: Health, host: s
     ],
 )
 def test_addresses(text: str, host: str, port: int) -> None:
-    assert value_formats.host_and_port(text) == (host, port)
+    assert value_types.host_and_port(text) == (host, port)
     assert load({"listen": text}, None, {}).listen == text
 
 

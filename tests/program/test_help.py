@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from functools import partial
 from pathlib import Path
@@ -10,8 +11,8 @@ import pytest
 from command import Ran, run, together
 
 from bulk_invite.cli.app import COMMANDS, app
-from bulk_invite.cli.options.grouped_help import GROUPS
-from bulk_invite.runs.settings.model import SEND, SERVE_ONLY, Settings, flag, key, shown_default
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.options import OPTIONS, SEND, SERVE_ONLY
 
 
 @pytest.fixture(scope="module")
@@ -64,23 +65,24 @@ def test_in_a_terminal_of_usual_width_every_command_has_one_line(helps: dict[str
 def test_every_setting_is_an_option_of_send_with_its_variable_and_default(helps: dict[str, Ran]) -> None:
     text = words(helps["send"].stdout)
     for name in SEND:
-        setting = Settings.model_fields[name]
-        assert f" {flag(name)} " in text
-        assert f"env: BULK_INVITE_{key(name).upper()}" in text
-        default = shown_default(setting)
-        assert default is None or f"default: {default}]" in text, name
-        assert setting.description is not None
-        assert words(setting.description) in text
+        option = OPTIONS[name]
+        assert f" {option.flag} {option.metavar}".rstrip() in text
+        default = f"; default: {option.default}" if option.default else ""
+        assert words(f"{option.help} [env: {option.variable}{default}]") in text
     assert "BULK_INVITE_CONFIG" in text
-    assert not any(flag(name) in text for name in SERVE_ONLY)
+    assert not any(OPTIONS[name].flag in text for name in SERVE_ONLY)
 
 
-def test_every_setting_stands_under_one_heading(helps: dict[str, Ran]) -> None:
-    grouped = [name for names in GROUPS.values() for name in names]
-    assert sorted(grouped) == sorted(Settings.model_fields)
+def test_every_setting_is_under_its_heading(helps: dict[str, Ran]) -> None:
+    assert sorted(OPTIONS) == sorted(Settings.model_fields)
+    text = helps["doctor"].stdout
+    for heading, options in itertools.groupby(OPTIONS.values(), lambda each: each.heading):
+        section = text.split(f"\n{heading}:\n")[1].split("\n\n")[0]
+        assert re.findall(r"^  (--[a-z-]+)", section, re.MULTILINE) == [each.flag for each in options]
+
+
+def test_options_of_a_command_are_under_headings(helps: dict[str, Ran]) -> None:
     text = helps["send"].stdout
-    headings = [f"\n{heading}:\n" for heading in GROUPS]
-    assert [heading for heading in headings if heading in text] == headings
     assert text.index("\nPacing:") < text.index("--max-rate") < text.index("\nUnknown outcomes:")
 
 

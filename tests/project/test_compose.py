@@ -15,8 +15,9 @@ from deployed import ROOT, image_settings, last, port
 from rows import make_rows
 
 from bulk_invite.domain.durations import parse_duration
-from bulk_invite.runs.settings.loading import CONTROL_TOKEN, ENVIRONMENT_PREFIX
-from bulk_invite.runs.settings.model import Settings, key
+from bulk_invite.runs.settings.loading import CONTROL_TOKEN
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.options import ENVIRONMENT_PREFIX, OPTIONS
 
 COMPOSE = (ROOT / "config" / "compose.yaml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
@@ -35,7 +36,7 @@ def _settings() -> dict[str, str]:
 
 
 def test_its_settings_are_settings() -> None:
-    known = {f"{ENVIRONMENT_PREFIX}{key(name).upper()}" for name in Settings.model_fields}
+    known = {each.variable for each in OPTIONS.values()}
     named = set(re.findall(rf"{ENVIRONMENT_PREFIX}[A-Z_]+", COMPOSE))
     assert len(named) > 5
     assert named <= known | {CONTROL_TOKEN}

@@ -33,7 +33,8 @@ from bulk_invite.domain.errors import TooManyFailuresError
 from bulk_invite.domain.verdicts import State
 from bulk_invite.manual import OVERVIEW, TOPICS, text_of
 from bulk_invite.runs.settings.loading import load
-from bulk_invite.runs.settings.model import SERVE_ONLY, Settings, key
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.options import OPTIONS, SERVE_ONLY
 
 EXAMPLE = (ROOT / "config" / "bulk-invite.example.toml").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -81,23 +82,23 @@ def test_options_topic_is_what_the_settings_say() -> None:
 
 def test_options_topic_has_every_setting_once() -> None:
     told = re.findall(r"^\| `--([a-z-]+)` \|", options_topic(), re.MULTILINE)
-    assert sorted(told) == sorted(key(name).replace("_", "-") for name in Settings.model_fields)
+    assert sorted(told) == sorted(each.flag.removeprefix("--") for each in OPTIONS.values())
 
 
 def test_example_configuration_has_every_setting_with_its_default_and_meaning() -> None:
     values = tomllib.loads(uncommented(EXAMPLE))
-    assert list(values) == [key(name) for name in Settings.model_fields]
+    assert list(values) == [each.key for each in OPTIONS.values()]
     prose = " ".join(line.removeprefix("# ") for line in EXAMPLE.splitlines())
-    for name, field in Settings.model_fields.items():
-        assert (field.description or name) in prose
-        if field.default is not None and field.default not in ("", {}):
-            written = Settings.model_validate({key(name): values[key(name)]})
-            assert getattr(written, name) == field.default, name
+    for option in OPTIONS.values():
+        assert option.help in prose
+        if option.default:
+            written = Settings.model_validate({option.key: values[option.key]})
+            assert written == Settings(), option.name
 
 
 def test_example_configuration_says_what_is_for_serve_only() -> None:
-    _, of_serve = EXAMPLE.split("# What follows is for serve only; send passes it over.\n")
-    assert list(tomllib.loads(uncommented(of_serve))) == [key(name) for name in SERVE_ONLY]
+    _, of_serve = EXAMPLE.split("## Following a source: for serve only, send ignores it\n")
+    assert list(tomllib.loads(uncommented(of_serve))) == [OPTIONS[name].key for name in SERVE_ONLY]
 
 
 def test_example_configuration_is_one_as_it_stands_and_uncommented(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from rows import make_rows, write_rows
 
 from bulk_invite.runs.settings.loading import load
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.settings.value_formats import host_and_port
+from bulk_invite.runs.settings.value_types import host_and_port
 
 _DEFAULTS = Settings.model_validate({})
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -26,8 +26,8 @@ from deployed import (
 from bulk_invite.domain.errors import EXIT_STOPPED, BulkInviteError, TooManyFailuresError, UsageError
 from bulk_invite.monitoring.http.api import api_routes
 from bulk_invite.monitoring.http.probes import health_routes
-from bulk_invite.runs.settings.loading import ENVIRONMENT_PREFIX, load
-from bulk_invite.runs.settings.model import Settings, key
+from bulk_invite.runs.settings.loading import CONFIG, load
+from bulk_invite.runs.settings.options import OPTIONS
 
 _OLDEST: Final = "1.31"
 """Of Kubernetes: the first in which all that is used is there to stay."""
@@ -174,10 +174,10 @@ def test_a_stop_has_the_time_to_drain(tmp_path: Path) -> None:
 
 
 def test_settings_are_settings_and_reach_nobody_by_accident(tmp_path: Path) -> None:
-    known = {f"{ENVIRONMENT_PREFIX}{key(name).upper()}" for name in Settings.model_fields}
+    known = {each.variable for each in OPTIONS.values()}
     assert len(set_for("Job")) > 4
     for kind in ("Job", "Deployment"):
-        assert set_for(kind).keys() <= known | {f"{ENVIRONMENT_PREFIX}CONFIG"}
+        assert set_for(kind).keys() <= known | {CONFIG}
     settings = load({}, configuration_file(tmp_path), image_settings())
     assert (settings.catalog, settings.yes) == ("Sandbox", False)
     assert Path(settings.checkpoint).parent == Path(last("VOLUME"))

@@ -15,7 +15,8 @@ from structlog.testing import capture_logs
 
 from bulk_invite.domain.errors import SourceError, UsageError
 from bulk_invite.domain.rows import Row
-from bulk_invite.runs.settings.model import Settings, key
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.options import OPTIONS
 from bulk_invite.runs.wiring.sources import open_followed
 from bulk_invite.sources.directory import FollowedDirectory
 from bulk_invite.sources.ndjson import NdjsonSource
@@ -33,7 +34,7 @@ def write(path: Path, text: str, *, modified: int = 0) -> None:
 
 
 def settings(**given: str) -> Settings:
-    return Settings.model_validate({key(name): value for name, value in given.items()})
+    return Settings.model_validate({OPTIONS[name].key: value for name, value in given.items()})
 
 
 def positions(consumer: Consumer) -> list[str]:

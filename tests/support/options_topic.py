@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
-from bulk_invite.cli.options.grouped_help import GROUPS
-from bulk_invite.runs.settings.model import SEND_ONLY, SERVE_ONLY, Settings, flag, shown_default
+from bulk_invite.runs.settings.options import OPTIONS, Option
 
 FILE: Final = Path(__file__).parents[2] / "bulk_invite" / "manual" / "options.md"
 
@@ -25,18 +26,17 @@ ignored. Durations are written `250ms`, `2s`, `15m`, `8h`.
 
 def options_topic() -> str:
     parts = [_INTRODUCTION]
-    for heading, names in GROUPS.items():
-        rows = "\n".join(map(_row, names))
+    for heading, options in groupby(OPTIONS.values(), attrgetter("heading")):
+        rows = "\n".join(map(_row, options))
         parts.append(f"## {heading}\n\n| option | default | meaning |\n| --- | --- | --- |\n{rows}\n")
     return "\n".join(parts)
 
 
-def _row(name: str) -> str:
-    field = Settings.model_fields[name]
-    default = shown_default(field)
-    only = " Only `serve`." if name in SERVE_ONLY else " Only `send`." if name in SEND_ONLY else ""
-    meaning = (field.description or "").replace("|", "\\|")
-    return f"| `{flag(name)}` | {f'`{default}`' if default else ''} | {meaning}{only} |"
+def _row(option: Option) -> str:
+    default = f"`{option.default}`" if option.default else ""
+    only = f" Only `{option.only}`." if option.only else ""
+    meaning = option.help.replace("|", "\\|")
+    return f"| `{option.flag}` | {default} | {meaning}{only} |"
 
 
 if __name__ == "__main__":

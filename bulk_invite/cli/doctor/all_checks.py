@@ -21,7 +21,7 @@ from bulk_invite.cli.doctor.monitoring import (
 from bulk_invite.cli.doctor.partner_central import Service
 from bulk_invite.cli.doctor.sources import look_at_outcomes, look_at_source, told_name
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.settings.value_formats import is_database
+from bulk_invite.runs.settings.value_types import is_database
 
 
 async def run_checks(

@@ -12,7 +12,7 @@ from bulk_invite.cli.doctor.check import Found, failed, ok, skipped, warning
 from bulk_invite.cli.doctor.filesystem import doubts_of, kind_of, size_text, total_size
 from bulk_invite.domain.records import Owner
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.settings.value_formats import is_database
+from bulk_invite.runs.settings.value_types import is_database
 from bulk_invite.runs.wiring.checkpoint import LATEST_FIRST
 from bulk_invite.runs.wiring.open_files import make_room
 

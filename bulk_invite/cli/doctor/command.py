@@ -12,6 +12,7 @@ import typer
 from bulk_invite.cli.options.command_options import with_settings
 from bulk_invite.runs.output import logs
 from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.options import OPTIONS
 
 DOCTOR_EXAMPLES: Final = """
 Examples:
@@ -27,7 +28,7 @@ _LONGEST: Final = 10.0
 """Seconds that a check has at most, however long a call may take."""
 
 
-@with_settings(*Settings.model_fields)
+@with_settings(*OPTIONS)
 def doctor(
     context: typer.Context,
     sources: Annotated[

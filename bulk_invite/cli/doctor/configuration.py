@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Final
 
 from bulk_invite.cli.doctor.check import Found, ok
-from bulk_invite.runs.settings.loading import ENVIRONMENT_PREFIX
-from bulk_invite.runs.settings.model import Settings, key
+from bulk_invite.runs.settings.loading import CONFIG
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.options import OPTIONS
 from bulk_invite.runs.wiring.validator import make_validator
 
-_KNOWN: Final = [f"{ENVIRONMENT_PREFIX}{key(name).upper()}" for name in Settings.model_fields]
+_KNOWN: Final = [each.variable for each in OPTIONS.values()]
 
 
 def look_at_configuration(settings: Settings, flag: Path | None, environment: Mapping[str, str]) -> Found:
     """flag: the file that --config names. Raises ServiceModelError for a model that cannot be worked by."""
     make_validator(settings)
-    file = flag or environment.get(f"{ENVIRONMENT_PREFIX}CONFIG")
+    file = flag or environment.get(CONFIG)
     told = f"The file {file}" if file else "No file"
     if used := [name for name in sorted(environment) if name in _KNOWN]:
         told += f"; the environment: {', '.join(used)}"

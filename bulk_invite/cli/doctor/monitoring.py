@@ -11,7 +11,7 @@ from bulk_invite.monitoring.health_file import is_live, read
 from bulk_invite.monitoring.http.port_check import Use, examine
 from bulk_invite.runs.live_status.control_token import control_token
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.settings.value_formats import host_and_port
+from bulk_invite.runs.settings.value_types import host_and_port
 
 
 def look_at_port(address: str) -> Found:

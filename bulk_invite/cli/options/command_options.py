@@ -1,4 +1,4 @@
-"""Settings as command-line options: names, help and defaults are read off `settings.Settings`."""
+"""Settings as options of a command: each is generated from its declaration."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from typing import Annotated, Any, Final
 
 import typer
 
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.runs.settings.loading import ENVIRONMENT_PREFIX, load
-from bulk_invite.runs.settings.model import Settings, flag, key, shown_default
+from bulk_invite.runs.settings.loading import CONFIG, load
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.options import OPTIONS, Option
 
 Sources = Annotated[
     list[str],
@@ -27,7 +28,7 @@ _GIVEN: Final = {"settings", "reload"}
 _CONFIG: Final = typer.Option(
     "--config",
     metavar="FILE",
-    help=f"TOML file with any of these options. [env: {ENVIRONMENT_PREFIX}CONFIG]",
+    help=f"TOML file with any of these options. [env: {CONFIG}]",
 )
 
 
@@ -36,10 +37,10 @@ def with_settings(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of the named settings; it receives them merged as `settings`.
 
-    One that takes `reload` can merge them again, with what the file says by then.
+    A command that takes `reload` can merge them again, with the file as it is by then.
 
-    Options are taken as text: what is possible is decided in one place for flags, environment and file.
-    refused: settings of other commands, in the environment or the file, that must not be passed over.
+    Options arrive as text: one place validates flags, environment and file.
+    refused: settings of other commands that must not be ignored where the environment or the file has them.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -53,7 +54,7 @@ def with_settings(
 
         own = inspect.signature(command, eval_str=True)
         parameters = [each for each in own.parameters.values() if each.name not in _GIVEN]
-        parameters += [_parameter(name) for name in names]
+        parameters += [_parameter(name) for name in OPTIONS if name in names]
         parameters.append(_keyword("config", Annotated[Path | None, _CONFIG]))
         run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined] # typer reads it
         run.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -67,7 +68,7 @@ def _read(flags: Mapping[str, Any], config: Path | None, refused: Sequence[str])
     if given := [name for name in refused if getattr(settings, name) != Settings.model_fields[name].default]:
         have = "has" if len(given) == 1 else "have"
         raise UsageError(
-            f"{', '.join(map(flag, given))} {have} no effect on this command.",
+            f"{', '.join(OPTIONS[name].flag for name in given)} {have} no effect on this command.",
             hint="Remove it from the configuration file or the environment of this command.",
             topic="options",
         )
@@ -75,70 +76,21 @@ def _read(flags: Mapping[str, Any], config: Path | None, refused: Sequence[str])
 
 
 def _parameter(name: str) -> inspect.Parameter:
-    field = Settings.model_fields[name]
-    if field.annotation in (bool, bool | None):
-        switch = f"{flag(name)}/--no-{flag(name).removeprefix('--')}"
-        return _keyword(name, Annotated[bool | None, typer.Option(switch, help=_help(name))])
-    return _keyword(
-        name, Annotated[str | None, typer.Option(flag(name), metavar=_metavar(name), help=_help(name))]
-    )
+    option = OPTIONS[name]
+    if option.metavar:
+        shown = typer.Option(
+            option.flag, metavar=option.metavar, help=_help(option), rich_help_panel=option.heading
+        )
+        return _keyword(name, Annotated[str | None, shown])
+    switch = f"{option.flag}/--no-{option.flag.removeprefix('--')}"
+    shown = typer.Option(switch, help=_help(option), rich_help_panel=option.heading)
+    return _keyword(name, Annotated[bool | None, shown])
 
 
 def _keyword(name: str, annotation: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
-def _help(name: str) -> str:
-    field = Settings.model_fields[name]
-    default = shown_default(field)
-    notes = [f"env: {ENVIRONMENT_PREFIX}{key(name).upper()}"]
-    if default is not None:
-        notes.append(f"default: {default}")
-    return f"{field.description} [{'; '.join(notes)}]"
-
-
-def _metavar(name: str) -> str:
-    annotation = Settings.model_fields[name].annotation
-    if get_origin(annotation) is Literal:
-        return "|".join(get_args(annotation))
-    return _METAVARS.get(name, "TEXT")
-
-
-_METAVARS: Final = {
-    "checkpoint": "PATH|URL",
-    "checkpoint_schema": "NAME",
-    "endpoint_url": "URL",
-    "rate": "auto|N",
-    "max_rate": "N",
-    "burst": "N",
-    "daily_quota": "N|none",
-    "probe_interval": "DURATION",
-    "table": "NAME",
-    "query": "SELECT",
-    "key": "COLUMN",
-    "request_column": "COLUMN",
-    "columns": "JSON",
-    "constants": "JSON",
-    "session_settings": "JSON",
-    "write_back": "TABLE",
-    "max_in_flight": "N",
-    "results": "DIR",
-    "max_failures": "N|N%",
-    "limit": "N",
-    "progress_interval": "DURATION",
-    "token_lifetime": "DURATION",
-    "settling_time": "DURATION",
-    "call_timeout": "DURATION",
-    "max_attempts": "N",
-    "service_model": "FILE",
-    "poll_interval": "DURATION",
-    "notify_channel": "NAME",
-    "retry_interval": "DURATION",
-    "listen": "HOST:PORT",
-    "control_token_file": "FILE",
-    "health_file": "FILE",
-    "notify_url": "URL",
-    "log_file": "FILE",
-    "log_file_size": "SIZE",
-    "log_files": "N",
-}
+def _help(option: Option) -> str:
+    default = f"; default: {option.default}" if option.default else ""
+    return f"{option.help} [env: {option.variable}{default}]"

@@ -12,66 +12,53 @@ WIDEST: Final = 120
 _WHOLE: Final = 1000
 """A limit for the short help of a command that none of them reaches: nothing is cut off."""
 
-GROUPS: Final[dict[str, tuple[str, ...]]] = {
-    "Target and scope": (
-        *("campaign", "catalog", "endpoint_url", "region", "profile", "service_model"),
-        *("yes", "dry_run", "limit", "max_failures", "retry_failed"),
-    ),
-    "Checkpoint": ("checkpoint", "checkpoint_schema", "wait_for_lock"),
-    "Database source": (
-        *("table", "query", "key", "request_column", "columns", "constants", "session_settings"),
-        *("token_from", "write_back", "poll_interval", "notify_channel"),
-    ),
-    "Pacing": (*("rate", "max_rate", "burst", "daily_quota", "pace", "probe_interval", "max_in_flight"),),
-    "Unknown outcomes": (
-        *(
-            "token_lifetime",
-            "settling_time",
-            "look_up_first",
-            "call_timeout",
-            "max_attempts",
-            "retry_interval",
-        ),
-    ),
-    "Output and logs": (
-        *("results", "json_output", "progress", "progress_interval", "log_format", "log_level"),
-        *("log_file", "log_file_size", "log_files"),
-    ),
-    "Monitoring": (*("listen", "control_token_file", "health_file", "notify_url", "tracing"),),
-}
-"""Settings by their heading in the help."""
-
-_HEADINGS: Final = {name: heading for heading, names in GROUPS.items() for name in names}
+_OWN: Final = "Options"
 
 
 class GroupedCommand(TyperCommand):
-    """A command that shows its settings by group, and its own options last."""
+    """A command that shows its arguments, its options by heading, and those without one last."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [self.options_metavar or "", *map(_argument, self._arguments(ctx))]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], **{heading: [] for heading in GROUPS}}
-        sections["Options"] = []
+        sections: dict[str, list[tuple[str, str]]] = {
+            "Arguments": [(_argument(each), each.help or "") for each in self._arguments(ctx)]
+        }
+        own: list[tuple[str, str]] = []
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
-                is_argument = parameter.param_type_name == "argument"
-                heading = "Arguments" if is_argument else _HEADINGS.get(parameter.name or "", "Options")
-                sections[heading].append(record)
-        for heading, records in sections.items():
-            if records:
-                with formatter.section(heading):
-                    formatter.write_dl(records)
+            if record is None or parameter.param_type_name == "argument":
+                continue
+            heading = getattr(parameter, "rich_help_panel", None)
+            (sections.setdefault(heading, []) if heading else own).append(record)
+        _write({**sections, _OWN: own}, formatter)
+
+    def _arguments(self, ctx: Any) -> list[Any]:
+        return [each for each in self.get_params(ctx) if each.param_type_name == "argument"]
 
 
 class GroupedProgram(TyperGroup):
-    """A program that shows its commands by group, each with its whole first sentence."""
+    """A program that shows its commands by heading, each with its whole first sentence."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
+        widest = max(map(len, self.commands))
         sections: dict[str, list[tuple[str, str]]] = {}
         for name in self.list_commands(ctx):
             command = self.commands[name]
             heading = getattr(command, "rich_help_panel", None) or "Commands"
-            sections.setdefault(heading, []).append((name, command.get_short_help_str(_WHOLE)))
-        widest = max(map(len, self.commands))
-        for heading, records in sections.items():
+            sentence = command.get_short_help_str(_WHOLE)
+            sections.setdefault(heading, []).append((name.ljust(widest), sentence))
+        _write(sections, formatter)
+
+
+def _argument(parameter: Any) -> str:
+    """An argument as its declaration writes it, without the type that typer adds."""
+    return str(parameter.metavar or parameter.name)
+
+
+def _write(sections: dict[str, list[tuple[str, str]]], formatter: Any) -> None:
+    for heading, records in sections.items():
+        if records:
             with formatter.section(heading):
-                formatter.write_dl([(name.ljust(widest), text) for name, text in records])
+                formatter.write_dl(records)

@@ -26,7 +26,7 @@ def simulate(
     scenarios: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SCENARIO]...",
+            metavar="[SCENARIO...]",
             help="Names of shipped scenarios, or your own .toml files. Default: all shipped scenarios.",
         ),
     ] = None,

@@ -9,7 +9,7 @@ from bulk_invite.domain.errors import UsageError
 from bulk_invite.monitoring.status import Rate
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.settings.value_formats import LEAST_RATE
+from bulk_invite.runs.settings.value_types import LEAST_RATE
 from bulk_invite.runs.wiring.open_files import make_room
 from bulk_invite.runs.wiring.pacing import limits_of
 

@@ -20,7 +20,7 @@ from bulk_invite.runs.live_status.control_token import control_token
 from bulk_invite.runs.live_status.controls import RunControls
 from bulk_invite.runs.live_status.monitor import Monitor
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.settings.value_formats import host_and_port
+from bulk_invite.runs.settings.value_types import host_and_port
 
 if TYPE_CHECKING:
     from bulk_invite.monitoring.tracing.spans import Tracing

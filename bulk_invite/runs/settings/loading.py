@@ -13,19 +13,18 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.runs.settings.model import SERVE_ONLY, Settings, key
-
-ENVIRONMENT_PREFIX: Final = "BULK_INVITE_"
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.options import ENVIRONMENT_PREFIX, OPTIONS
 
 CONTROL_TOKEN: Final = "BULK_INVITE_CONTROL_TOKEN"  # noqa: S105 - the name of the variable
-"""No setting: on the command line, where settings may stand, everybody could read it."""
+"""Not a setting: a setting may be on the command line, which every user of the machine can read."""
 
-_CONFIG: Final = f"{ENVIRONMENT_PREFIX}CONFIG"
+CONFIG: Final = f"{ENVIRONMENT_PREFIX}CONFIG"
 
 _OF_OTHERS: Final = re.compile(
     rf"{ENVIRONMENT_PREFIX}(TEST_.*|(.+_)?(SERVICE_(HOST|PORT(_.+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_.+)?)?))"
 )
-"""What the tests are told by, and what Kubernetes sets where a Service has a name that begins like ours."""
+"""Variables of the tests, and those that Kubernetes sets for a Service whose name begins like ours."""
 
 
 def load(
@@ -35,38 +34,38 @@ def load(
 
     Raises UsageError that names the option and where it was set, or what is set and is no option.
     """
-    keys = [key(name) for name in Settings.model_fields]
-    _require_known(environment, keys)
-    if config is None and (named := environment.get(_CONFIG)):
+    _require_known(environment)
+    if config is None and (named := environment.get(CONFIG)):
         config = Path(named)
-    from_file = _read(config, keys) if config is not None else {}
+    from_file = _read(config) if config is not None else {}
     from_environment = {
-        each: environment[name]
-        for each in keys
-        if (name := f"{ENVIRONMENT_PREFIX}{each.upper()}") in environment
+        each.key: environment[each.variable] for each in OPTIONS.values() if each.variable in environment
     }
-    from_flags = {key(name): value for name, value in flags.items() if value is not None}
+    from_flags = {OPTIONS[name].key: value for name, value in flags.items() if value is not None}
     try:
         return Settings.model_validate({**from_file, **from_environment, **from_flags})
     except ValidationError as error:
         origin = dict.fromkeys(from_file, f"in {config}")
         origin |= {
-            each: f"in the environment ({ENVIRONMENT_PREFIX}{each.upper()})" for each in from_environment
+            each.key: f"in the environment ({each.variable})"
+            for each in OPTIONS.values()
+            if each.key in from_environment
         }
         origin |= dict.fromkeys(from_flags, "on the command line")
-        of_serve = error.errors()[0]["loc"][0] in SERVE_ONLY
-        hint = f"See bulk-invite {'serve' if of_serve else 'send'} --help."
+        only = next(each.only for each in OPTIONS.values() if each.key == error.errors()[0]["loc"][0])
+        hint = f"See bulk-invite {only or 'send'} --help."
         raise UsageError(_sentence(error, origin), hint=hint, topic="options") from None
 
 
-def _read(path: Path, known: Iterable[str]) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
+    known = {each.key for each in OPTIONS.values()}
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"The configuration file {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"The configuration file {path} is not valid TOML: {error}.") from error
-    if unknown := sorted(set(values) - set(known)):
+    if unknown := sorted(set(values) - known):
         raise UsageError(
             f"The configuration file {path} has unknown keys: {', '.join(map(repr, unknown))}.",
             hint=f"{_meant(unknown, known)} Known keys: {', '.join(sorted(known))}.".lstrip(),
@@ -75,8 +74,8 @@ def _read(path: Path, known: Iterable[str]) -> dict[str, Any]:
     return values
 
 
-def _require_known(environment: Mapping[str, str], keys: Iterable[str]) -> None:
-    known = [CONTROL_TOKEN, _CONFIG, *(f"{ENVIRONMENT_PREFIX}{each.upper()}" for each in keys)]
+def _require_known(environment: Mapping[str, str]) -> None:
+    known = [CONTROL_TOKEN, CONFIG, *(each.variable for each in OPTIONS.values())]
     ours = {name for name in environment if name.upper().startswith(ENVIRONMENT_PREFIX)}
     if unknown := sorted(name for name in ours - set(known) if not _OF_OTHERS.fullmatch(name)):
         hint = (

@@ -15,7 +15,7 @@ from bulk_invite.domain.backoff import UNREACHABLE
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.rows import Row
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.settings.value_formats import is_database, may_be_address
+from bulk_invite.runs.settings.value_types import is_database, may_be_address
 from bulk_invite.sources.directory import FollowedDirectory
 from bulk_invite.sources.file_errors import printable
 from bulk_invite.sources.ndjson import STDIN, NdjsonSource, resolve

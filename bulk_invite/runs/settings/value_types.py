@@ -1,4 +1,4 @@
-"""How the values of settings are written, and what they are when they are read."""
+"""The types of the settings: how each value is written, and what it becomes when it is read."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 import math
 import re
 from ipaddress import IPv6Address
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PositiveInt
 
 from bulk_invite.domain.durations import format_duration, parse_duration
 
@@ -154,7 +154,22 @@ def mapping(value: object) -> object:
         raise ValueError('expected a JSON object, such as {"Invitation.Message": "text"}') from None
 
 
+Text = Annotated[str, Field(min_length=1)]
+CampaignName = Annotated[str, Field(max_length=255, pattern=r"\A[^\x00-\x1f\x7f]*\z")]
+SchemaName = Annotated[str, Field(pattern=r"\A[a-z_][a-z0-9_]{0,62}\z")]
+ChannelName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"\A[^\x00]*\z")]
+CheckpointLocation = Annotated[Text, AfterValidator(file_or_database)]
+HttpUrl = Annotated[str, AfterValidator(http_url)]
+AwsUrl = Annotated[str, AfterValidator(endpoint)]
+HostPort = Annotated[str, AfterValidator(address)]
+FailureLimit = Annotated[str, BeforeValidator(failure_limit)]
+CallsPerDay = Annotated[Literal["none"] | PositiveInt, BeforeValidator(count_or_none)]
+Burst = Annotated[float, Field(ge=1, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=LEAST_RATE, allow_inf_nan=False)]
+RateOrAuto = Annotated[Literal["auto"] | float, BeforeValidator(rate), AfterValidator(finite_rate)]
 Duration = Annotated[
     float, BeforeValidator(duration), PlainSerializer(format_duration), Field(gt=0, allow_inf_nan=False)
 ]
-Rate = Annotated[float, Field(ge=LEAST_RATE, allow_inf_nan=False)]
+Size = Annotated[int, BeforeValidator(size), PlainSerializer(size_text), Field(ge=1000)]
+Columns = Annotated[dict[str, str], BeforeValidator(mapping)]
+Constants = Annotated[dict[str, Any], BeforeValidator(mapping)]

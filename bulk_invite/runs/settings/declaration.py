@@ -1,0 +1,31 @@
+"""How a setting is declared: one field says all that the command line, the help and the docs show of it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+
+
+class Section(BaseModel):
+    """Settings that belong together; `title` is their heading in the help."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def option(
+    default: Any,
+    help_text: str,
+    *,
+    metavar: str = "",
+    alias: str | None = None,
+    only: Literal["send", "serve"] | None = None,
+) -> Any:
+    """Declare a setting.
+
+    metavar: what its value is called in the help; a switch and a choice need none. alias: its name, where
+    that differs from the field's. only: the one of `send` and `serve` that takes it.
+    """
+    shown: JsonDict = {"metavar": metavar, "only": only}
+    return Field(default, alias=alias, description=help_text, json_schema_extra=shown)

@@ -1,0 +1,78 @@
+"""The settings as an operator writes them: on the command line, in the environment, in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from bulk_invite.runs.settings.model import SECTIONS, Settings
+
+ENVIRONMENT_PREFIX: Final = "BULK_INVITE_"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One setting. default: as it is written, or "" where the help text gives it. metavar: "" for a switch.
+
+    only: the one of `send` and `serve` that takes it, or "".
+    """
+
+    name: str
+    key: str
+    heading: str
+    help: str
+    metavar: str
+    default: str
+    only: str
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.key.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return ENVIRONMENT_PREFIX + self.key.upper()
+
+
+def _option(name: str, field: FieldInfo, heading: str) -> Option:
+    shown = field.json_schema_extra
+    if not isinstance(shown, dict) or field.description is None:
+        raise TypeError(f"{name} is not declared by option().")
+    is_choice = get_origin(field.annotation) is Literal
+    return Option(
+        name=name,
+        key=field.alias or name,
+        heading=heading,
+        help=field.description,
+        metavar="|".join(get_args(field.annotation)) if is_choice else str(shown["metavar"]),
+        default=_written(_DEFAULTS[name]),
+        only=str(shown["only"] or ""),
+    )
+
+
+def _written(default: Any) -> str:
+    if default in (None, False, {}):
+        return ""
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+_DEFAULTS: Final = Settings().model_dump()
+
+OPTIONS: Final[Mapping[str, Option]] = {
+    name: _option(name, field, section.model_config["title"] or "")
+    for section in SECTIONS
+    for name, field in section.model_fields.items()
+}
+"""Every setting by the name of its field, in the order of the help."""
+
+SEND_ONLY: Final = tuple(each.name for each in OPTIONS.values() if each.only == "send")
+"""They mean something only to a run that ends; where `serve` ignored them, it would send unasked."""
+
+SERVE_ONLY: Final = tuple(each.name for each in OPTIONS.values() if each.only == "serve")
+
+SEND: Final = tuple(name for name in OPTIONS if name not in SERVE_ONLY)
+
+SERVE: Final = tuple(name for name in OPTIONS if name not in SEND_ONLY)
