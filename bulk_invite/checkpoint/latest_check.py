@@ -106,7 +106,7 @@ class Lineage:
                 f"The checkpoint {self._name} is not as this program has left it: it was restored or "
                 "changed by somebody else.",
                 hint="Run the same command again: what is missing is noticed, and rows are looked up first.",
-                heals=True,
+                retryable=True,
             )
         self._last = new
 

@@ -30,13 +30,13 @@ from bulk_invite.checkpoint.tables import (
 )
 from bulk_invite.checkpoint.tables.gaps import Gap, Suspicion
 from bulk_invite.checkpoint.tables.schema import runs, unsent_rows
-from bulk_invite.domain.admissions import Admission, Arrived, ToSend
+from bulk_invite.domain.admissions import Admission, SkippedRow, ToSend
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import Event
 from bulk_invite.domain.findings import DoubtfulRow, SettledRow
-from bulk_invite.domain.records import Change, Mark, Owner, PacingMemory, Record
+from bulk_invite.domain.records import Change, Owner, PacingMemory, Record, SourceCursor
 from bulk_invite.domain.rows import Invitation, Position, Rejection
-from bulk_invite.domain.text_forms import TextForms
+from bulk_invite.domain.text_settings import TextSettings
 
 
 class CheckpointWriter:
@@ -132,13 +132,13 @@ class CheckpointWriter:
                 self._database.reserve(connection, first, self._catalog)
                 owner_row.note(connection, known, first)
 
-    def require_tokens(self, source: str, campaign: str, token_from: str, forms: TextForms) -> None:
+    def require_tokens(self, source: str, campaign: str, token_from: str, forms: TextSettings) -> None:
         """See `binding.require_tokens`."""
         with self._transaction() as connection:
             known = read_about(self._database, connection)
         token_basis.require_tokens(known, source, campaign, token_from, forms)
 
-    def bind_tokens(self, source: str, campaign: str, token_from: str, forms: TextForms) -> None:
+    def bind_tokens(self, source: str, campaign: str, token_from: str, forms: TextSettings) -> None:
         """Note what the tokens of a source's rows are made from; raise UsageError where it was another."""
         with self._transaction() as connection:
             known = read_about(self._database, connection)
@@ -173,7 +173,7 @@ class CheckpointWriter:
         *,
         campaign: str,
         retry_failed: bool,
-        reached: Position | Mark | None = None,
+        reached: Position | SourceCursor | None = None,
         follows: bool = False,
     ) -> list[Admission]:
         """Look every row of a batch up and note the new ones; the answers are in the order of the batch.
@@ -222,7 +222,7 @@ class CheckpointWriter:
         with self._transaction() as connection:
             return read_position.open_keys(connection, source, campaign, after, limit, to_send=to_send)
 
-    def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[Arrived]:
+    def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[SkippedRow]:
         """See `reading.arrived`."""
         with self._transaction() as connection:
             return read_position.arrived(connection, source, campaign, after, limit)

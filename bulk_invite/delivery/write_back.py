@@ -16,7 +16,7 @@ import structlog
 from anyio.to_thread import run_sync
 
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
-from bulk_invite.domain.records import NO_CHANGE, Change, Record
+from bulk_invite.domain.records import BEFORE_ALL_CHANGES, Change, Record
 
 _log = structlog.get_logger()
 
@@ -63,7 +63,7 @@ class Target:
     def __init__(self, source: str, writer: OutcomeWriter) -> None:
         self.source = source
         self.writer = writer
-        self.reached = NO_CHANGE
+        self.reached = BEFORE_ALL_CHANGES
 
 
 class WriteBack:

@@ -1,4 +1,4 @@
-"""What the checkpoint says of a row that a source has: to be sent, settled, or here before."""
+"""How the checkpoint classifies a row of a source: to send, already settled, or seen before."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bulk_invite.domain.verdicts import State
 
 @dataclass(frozen=True, slots=True)
 class ToSend:
-    """A row that this run has to send.
+    """A row that this run must send.
 
-    doubt_since: epoch seconds of an earlier attempt of unknown fate; last_sent: of the latest attempt of all.
-    code, errors: what that was answered with.
-    deferred: an earlier run found its engagement full.
+    doubt_since: epoch seconds of the earliest attempt whose outcome is unknown. last_sent: epoch seconds of
+    the latest attempt. code, errors: the answer to that attempt. deferred: an earlier run found the row's
+    engagement full.
     """
 
     invitation: Invitation
@@ -27,7 +27,7 @@ class ToSend:
 
 @dataclass(frozen=True, slots=True)
 class AlreadySettled:
-    """A row that an earlier run brought to its end: `CREATED` or `FAILED`."""
+    """A row that an earlier run settled as `CREATED` or `FAILED`."""
 
     invitation: Invitation
     state: State
@@ -38,8 +38,8 @@ class AlreadySettled:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
-    """A row with an invitation that an earlier run has read, and this one does not read again."""
+class SkippedRow:
+    """A row that an earlier run read and created. It lies below the resume position, so this run skips it."""
 
     position: Position
     client_token: str
@@ -50,17 +50,17 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """The same token with the same body once more in this run."""
+    """A second row in this run with the same token and the same body."""
 
     invitation: Invitation
 
 
 @dataclass(frozen=True, slots=True)
 class SeenAgain:
-    """A row that this run has read before, where a source is followed: it is on its way, or settled."""
+    """A row that this run has already read from a followed source; it is in flight or settled."""
 
     row: Row
 
 
 Admission = ToSend | AlreadySettled | Duplicate | SeenAgain | Rejection
-"""What the checkpoint says of a validated row."""
+"""The checkpoint's classification of a validated row."""

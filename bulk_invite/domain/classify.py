@@ -1,8 +1,8 @@
-"""What every answer means. The one table; nobody else looks at error codes.
+"""Classify every answer. This is the only module that interprets error codes.
 
-Theory: only three things are ever known after an attempt: an Id came back (created), the service said no
-(not created), or the request never left (not sent). Everything else is doubt, and doubt is not guessed away.
-ThrottlingException arrives as HTTP 400, so the error code decides before the status does.
+After an attempt only three things are certain: an Id came back (created), the service refused (not created),
+or the request never left (not sent). Everything else is in doubt, and doubt is never resolved by guessing.
+ThrottlingException arrives as HTTP 400, so the error code takes precedence over the status.
 """
 
 from __future__ import annotations
@@ -31,28 +31,29 @@ from bulk_invite.domain.verdicts import (
 
 NO_ID: Final = "SuccessWithoutId"
 ODD_ID: Final = "SuccessWithOddId"
-"""An Id of no form that an Id can have."""
+"""The answer holds an Id that is not a valid one."""
 
 ID_OF_ANOTHER: Final = "IdOfAnotherRow"
-"""The Id that came belongs to another row, as from a proxy that answers out of its memory."""
+"""The returned Id belongs to another row, for example because a proxy served a cached response."""
 
 CONFLICT: Final = "ConflictException"
 FULL: Final = "ServiceQuotaExceededException"
 
 CREDENTIALS_REFUSED: Final = "CredentialsRefused"
-"""Renewing the credentials was refused, before anything was sent."""
+"""Renewing the credentials was refused before anything was sent."""
 
 CREDENTIALS_NOT_RENEWED: Final = "CredentialsNotRenewed"
-"""Renewing the credentials failed for the moment, before anything was sent."""
+"""Renewing the credentials failed temporarily before anything was sent."""
 
 WITHHELD: Final = "Withheld"
-"""The call was held back right before its first byte: see `clearance`."""
+"""The call was withheld immediately before its first byte: see `clearance`."""
 
 PROXY_UNREACHABLE: Final = "ProxyNotReached"
-"""It was not the endpoint that could not be connected to."""
+"""The proxy, not the endpoint, could not be reached."""
 
 UNASKED: Final = "AnswerBeforeRequest"
-"""What lay in the connection before a byte of the request was written: it answers nothing, or another one."""
+"""Data was already in the connection before the request was written: it belongs to no request or to another
+one."""
 
 _THROTTLED: Final = frozenset(
     {
@@ -99,19 +100,19 @@ _SENDER: Final = frozenset(
 )
 _REFUSED: Final = frozenset({"ValidationException", "ResourceNotFoundException"})
 REFUSALS: Final = _REFUSED | {CONFLICT}
-"""Codes that are a no to what a row asks."""
+"""Codes that refuse the content of a row."""
 
 NOES: Final = REFUSALS | {FULL}
-"""Codes that are a no to the row as things are."""
+"""Codes that refuse a row, permanently or for now."""
 
 _DENIED: Final = frozenset({"AccessDeniedException", "AccessDenied"})
 
 KNOWN_CODES: Final = _THROTTLED | _DOUBTFUL | _SENDER | NOES | _DENIED
-"""Codes that stand in this table; any other is a text that somebody chose."""
+"""Codes in this table; any other code is arbitrary text."""
 
-# Exceptions of botocore, aiobotocore and aiohttp, by class name so that this module needs none of them.
-# aiobotocore raises EndpointConnectionError both for a refused connection and for a reset after the
-# request was received: only the cause tells them apart.
+# Exceptions of botocore, aiobotocore and aiohttp, by class name so that this module imports none of them.
+# aiobotocore raises EndpointConnectionError both for a refused connection and for a reset after the request
+# was received: only the cause tells them apart.
 _NOT_SENT: Final = frozenset(
     {
         "ClientConnectorError",
@@ -160,7 +161,7 @@ _BROKEN_OFF: Final = frozenset(
 _UNFAMILIAR: Final = "Unfamiliar."
 
 _CATCH_ALL: Final = "HTTPClientError"
-"""aiobotocore's name for whatever else went wrong; the name of the exception inside proves nothing."""
+"""aiobotocore's name for any other failure; the name of the wrapped exception proves nothing."""
 
 _BAD_REQUEST: Final = 400
 _REQUEST_TIMEOUT: Final = 408
@@ -179,7 +180,7 @@ def classify(answer: Answer) -> Verdict:
 
 
 def signal(verdict: Verdict) -> Signal:
-    """What the pacing learns: 5xx, timeouts and refusals never move the rate."""
+    """Return the pacing signal: server errors, timeouts and refusals never move the rate."""
     match verdict:
         case Created():
             return Signal.SUCCESS
@@ -190,19 +191,19 @@ def signal(verdict: Verdict) -> Signal:
 
 
 def is_unfamiliar(code: str) -> bool:
-    """Whether a code that was kept stands for an answer that is in no table."""
+    """Whether a stored code stands for an unrecognized answer."""
     return code.startswith(_UNFAMILIAR)
 
 
 def is_counted(verdict: Verdict) -> bool:
-    """Whether the service may count the call by the day: all that it has not turned away at the door."""
+    """Whether the service may count the call against the daily quota: all but those it turned away."""
     return not isinstance(verdict, Throttled | Unreachable | Withheld | SenderRefused)
 
 
 def _classify_http(answer: HttpAnswer) -> Verdict:
     verdict = _judge(answer)
     if answer.code in NOES and isinstance(verdict, Throttled | Doubtful | Unknown):
-        # A look-up goes by what the last attempt was refused with: this was not refused.
+        # Lookups rely on the code of the last refusal, and this answer is not a refusal.
         verdict = replace(verdict, code=str(answer.status))
     if isinstance(verdict, Unknown):
         return replace(verdict, code=_unfamiliar(verdict.code, answer.content_type))
@@ -210,7 +211,7 @@ def _classify_http(answer: HttpAnswer) -> Verdict:
 
 
 def _unfamiliar(code: str, content_type: str = "") -> str:
-    """What is kept of such an answer: its code or status, and the kind of its body."""
+    """The stored code of an unrecognized answer: its code or status, and its media type."""
     return ".".join(filter(None, (_UNFAMILIAR + code, content_type.replace("/", "-"))))
 
 
@@ -226,9 +227,9 @@ def _judge(answer: HttpAnswer) -> Verdict:
 
 
 def _classify_success(answer: HttpAnswer) -> Verdict:
-    if answer.status >= 300:  # noqa: PLR2004 - a redirect is no success, and nobody documents one here
+    if answer.status >= 300:  # noqa: PLR2004 - a redirect is not a success, and the API documents none
         return Unknown(answer.code)
-    # The Arn is taken as it comes: real ones do not match the modelled pattern.
+    # Accept any Arn: real ones do not match the modelled pattern.
     if answer.invitation_id:
         return Created(answer.invitation_id, answer.arn)
     return Doubtful(answer.code or NO_ID)
@@ -241,7 +242,7 @@ def _classify_refusal(answer: HttpAnswer) -> Verdict:
     if code in _REFUSED:
         return Refused(code, answer.errors)
     if code in _DENIED:
-        # The model knows a single Reason, and it speaks of the account, not of the engagement.
+        # The model knows a single Reason, and it concerns the account, not the engagement.
         return Denied(code, whole_account=bool(answer.reason))
     if code == CONFLICT:
         return Conflict(code)
@@ -254,16 +255,20 @@ def _classify_silence(answer: NoAnswer) -> Verdict:
     if answer.code == WITHHELD:
         return Withheld(answer.code)
     if answer.fault is not None:
-        return Unreachable(answer.code) if answer.fault.passes else SenderRefused(answer.code, answer.fault)
+        return (
+            Unreachable(answer.code)
+            if answer.fault.is_transient
+            else SenderRefused(answer.code, answer.fault)
+        )
     verdict = _named(answer)
     if answer.started or not isinstance(verdict, Doubtful | Unknown):
         return verdict
-    # Nothing has left, so it is nobody's doubt; and what nobody knows is not waited for.
+    # Nothing was sent, so the row is not in doubt. An unknown failure is not retried: it stops the run.
     return Unreachable(answer.code) if isinstance(verdict, Doubtful) else SenderRefused(answer.code)
 
 
 def _named(answer: NoAnswer) -> Verdict:
-    """What the names of the exceptions say of a call that may have left."""
+    """Classify a call that may have left by the names of its exceptions."""
     if answer.exceptions[0] == _CATCH_ALL:
         return Doubtful(answer.code)
     names = set(answer.exceptions)

@@ -1,13 +1,13 @@
-"""What a call rests on, proven once more after its last wait and right before its first byte leaves.
+"""Re-check the conditions of a call after its last wait, immediately before its first byte leaves.
 
-Between the decision to call and the byte lie waits of any length: the commit of the intent, a disk, a
-connection, a loop that is starved, a machine that is suspended. Meanwhile another sender may have taken over,
-the service may have forgotten the token, the engagement may have filled up. So nothing leaves on a decision
-alone: `renew` waits for a fresh proof that the checkpoint is ours, and `holds` looks at everything, with
-nothing between it and the write to the socket.
+Between the decision to call and the first byte lie waits of any length: committing the intent, a slow disk,
+connecting, a starved event loop, a suspended machine. In the meantime another sender may have taken over, the
+service may have forgotten the token, or the engagement may have filled up. So no call leaves on the decision
+alone: `renew` waits for fresh proof that this sender still holds the checkpoint, and `holds` checks every
+condition with nothing between it and the write to the socket.
 
-What remains cannot be closed from here: the process may be stopped between `holds` and that write, some ten
-microseconds, and the network may keep what was written. The service knows no "not after".
+One gap remains: the process may be stopped between `holds` and that write (some ten microseconds), and the
+network may delay what was written. The service has no "not after" parameter.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Clearance:
-    """Asked by whoever writes a call to its connection.
+    """The check that the transport makes before it writes a call to its connection.
 
-    renew: proves anew what takes a wait to prove, when the connection is ready; raises CheckpointError.
-    objection: why the call must not leave now, "" where nothing speaks against it; does not wait.
-    withheld: what the last answer to that was.
+    renew: once the connection is ready, proves anew what requires a wait to prove; raises CheckpointError.
+    objection: why the call must not leave now, or ""; never waits. withheld: the result of the last check.
     """
 
     renew: Callable[[], Awaitable[None]]
@@ -30,6 +29,6 @@ class Clearance:
     withheld: str = field(default="", init=False)
 
     def holds(self) -> bool:
-        """Whether the call may leave in this very moment."""
+        """Whether the call may leave at this moment."""
         self.withheld = self.objection()
         return not self.withheld

@@ -1,4 +1,4 @@
-"""Durations as people write them: `250ms`, `2s`, `15m`, `8h`, `15d`. Seconds as a float everywhere else."""
+"""Durations as written by people: `250ms`, `2s`, `15m`, `8h`, `15d`. Everywhere else: seconds as a float."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _WRITTEN: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a duration such as `250ms`, `1.5s` or `8h`.
+    """Return the seconds of a duration such as `250ms`, `1.5s` or `8h`.
 
-    Raises ValueError, with a sentence for the operator, for anything else: a number without a unit too.
+    Raises ValueError with a message for the operator for anything else, including a number without a unit.
     """
     written = _WRITTEN.fullmatch(text.strip())
     if written is None:
@@ -25,12 +25,12 @@ def parse_duration(text: str) -> float:
             f"{text!r} is not a duration: write a number and a unit, such as 250ms, 2s, 15m or 8h."
         )
     number, unit = written.groups()
-    # Division keeps 250ms exactly 0.25 where multiplying by 0.001 would not.
+    # Division keeps 250ms exactly 0.25; multiplying by 0.001 would not.
     return float(number) / 1000 if unit == "ms" else float(number) * _SECONDS[unit]
 
 
 def format_duration(seconds: float) -> str:
-    """Shortest writing in whole hours, minutes, seconds or milliseconds; finer than that is rounded away."""
+    """Format in the largest unit that gives a whole number; anything below a millisecond is rounded."""
     milliseconds = round(seconds * 1000)
     for unit, length in (("h", 3_600_000), ("m", 60_000), ("s", 1000)):
         if milliseconds % length == 0 and (milliseconds or unit == "s"):

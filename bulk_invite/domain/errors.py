@@ -1,7 +1,7 @@
-"""Everything that ends the program early.
+"""Errors that end the program early.
 
-Each error says what happened, where, and what to do; the class says with which code the program ends.
-A bad row is no error: it is a `Rejection` and the run goes on.
+Each error says what happened, where, and what to do; its class determines the exit code. A bad row is not an
+error: it becomes a `Rejection` and the run continues.
 """
 
 from __future__ import annotations
@@ -9,28 +9,28 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 EXIT_STOPPED: Final = 75
-"""Stopped by a signal before the end: the same command goes on (EX_TEMPFAIL of sysexits.h)."""
+"""Stopped by a signal before completion; the same command continues (EX_TEMPFAIL of sysexits.h)."""
 
 EXIT_INTERRUPTED: Final = 130
-"""Broken off by a second signal, as a shell says it of SIGINT."""
+"""Aborted by a second signal, as a shell reports SIGINT."""
 
 
 class BulkInviteError(Exception):
-    """Root of all errors of this package.
+    """Root of all errors in this package.
 
-    hint: what the operator can do about it. topic: the one of the manual that explains it. heals: it may be
-    over without another command, so that a service waits for it.
+    hint: what the operator can do. topic: the manual topic that explains it. retryable: the cause may pass
+    without a new command, so a service waits and retries.
     """
 
     exit_code: ClassVar[int] = 4
     topic: str = ""
-    heals: bool = False
+    retryable: bool = False
 
-    def __init__(self, message: str, *, hint: str = "", topic: str = "", heals: bool = False) -> None:
+    def __init__(self, message: str, *, hint: str = "", topic: str = "", retryable: bool = False) -> None:
         super().__init__(message)
         self.hint = hint
         self.topic = topic or self.topic
-        self.heals = self.heals or heals
+        self.retryable = self.retryable or retryable
 
     def __str__(self) -> str:
         message = super().__str__()
@@ -38,7 +38,7 @@ class BulkInviteError(Exception):
 
 
 class UsageError(BulkInviteError):
-    """The command line, the environment or the configuration file asks for something impossible."""
+    """The command line, the environment or the configuration file is invalid."""
 
     exit_code = 2
 
@@ -50,50 +50,50 @@ class SourceError(BulkInviteError):
 
 
 class DatabaseSourceError(SourceError):
-    """The same of a source in PostgreSQL, or of its table of results."""
+    """A source in PostgreSQL, or its table of outcomes, cannot be used."""
 
     topic = "postgresql"
 
 
 class ServiceModelError(BulkInviteError):
-    """The service model is not one that this program can work from."""
+    """The service model cannot be used by this program."""
 
 
 class CheckpointError(BulkInviteError):
-    """The checkpoint is locked, damaged, of another owner, or cannot be written."""
+    """The checkpoint is locked, damaged, owned by another account, or not writable."""
 
     topic = "troubleshooting"
 
 
 class CheckpointHeldError(CheckpointError):
-    """Another sender is at work; `--wait-for-lock` waits for it."""
+    """Another sender holds the checkpoint; `--wait-for-lock` waits for it."""
 
     def __init__(self, checkpoint: str, what: str = "Another sender is working on the checkpoint") -> None:
         super().__init__(
             f"{what} {checkpoint}.",
             hint="Wait for it (--wait-for-lock) or stop it (SIGTERM), then run the same command again.",
-            heals=True,
+            retryable=True,
         )
 
 
 class SenderError(BulkInviteError):
-    """The service refuses the sender, not the row: credentials, clock, permission."""
+    """The service refuses the sender, not the row: credentials, clock or permission."""
 
     topic = "operations"
-    heals = True
+    retryable = True
 
 
 class SettingError(BulkInviteError):
-    """A setting of AWS's in the environment is not possible; only a new start can have another one."""
+    """An AWS setting in the environment is invalid; it can change only with a restart."""
 
     topic = "operations"
 
 
 class EndpointError(BulkInviteError):
-    """The endpoint cannot be reached, or what answers there is not it."""
+    """The endpoint cannot be reached, or the server that answers is not Partner Central."""
 
     topic = "operations"
-    heals = True
+    retryable = True
 
 
 class ResultsError(BulkInviteError):
@@ -109,20 +109,19 @@ class ReportError(BulkInviteError):
 
 
 class ControlError(BulkInviteError):
-    """What a run tells of itself cannot be told: the health file, the control server."""
+    """The health file or the control server cannot be provided."""
 
     topic = "monitoring"
 
 
 class TooManyFailuresError(BulkInviteError):
-    """As many rows failed as --max-failures allows."""
+    """The number of failed rows reached --max-failures."""
 
     topic = "troubleshooting"
     exit_code = 3
 
     def __init__(self, failures: int, ended: int, limit: str) -> None:
         super().__init__(
-            f"Stopped: of {ended} rows that came to their end in this run {failures} failed; "
-            f"--max-failures is {limit}.",
-            hint="Look at them (bulk-invite export --state failed), then run the same command to go on.",
+            f"Stopped: {failures} of the {ended} rows settled in this run failed; --max-failures is {limit}.",
+            hint="Inspect them (bulk-invite export --state failed), then run the same command to continue.",
         )

@@ -1,9 +1,8 @@
-"""What the flow tells the checkpoint and hears from it: the vocabulary of the resumable log.
+"""Events of the resumable log.
 
-Order of durable steps in a row's life, each committed before the next begins:
-admitted (`pending`) -> `Sent` (in doubt from here on) -> the call -> `Answered` (what is known now).
-A crash between any two of them leaves a state from which the same row goes on with the same token, or is
-looked up where the token may be forgotten.
+Each durable step in a row's life is committed before the next one begins: admitted (`pending`) -> `Sent` (in
+doubt from here on) -> the call -> `Answered` (the outcome as far as it is known). After a crash between any
+two steps, the row continues with the same token, or is looked up if the service may have forgotten the token.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What is known of a row after an attempt, or after it was looked up or set aside without one.
+    """What is known of a row after an attempt, after a lookup, or after it was set aside without either.
 
-    outcome: one word for the log (`created`, `throttled`, `reset` ...), code: the service's or exception's.
-    doubt_since: epoch seconds of the earliest attempt whose fate is still unknown; None when there is none.
-    counted: whether the attempt counts on the row (False: nothing was sent).
-    finding: what the row was found to be, where it was looked up.
-    instead: what is written in its place where another row has its Id already.
+    outcome: one word for the log (`created`, `throttled`, `reset` ...). code: the service's code or the
+    exception's name. doubt_since: epoch seconds of the earliest attempt whose outcome is unknown, or None.
+    counted: whether the attempt counts against the row (False: nothing was sent). finding: the result of the
+    lookup, if there was one. instead: the event to write in place of this one if another row already has its
+    Id.
     """
 
     client_token: str
@@ -53,7 +52,7 @@ class Answered:
 Event = Sent | Answered
 
 NOT_SENT: Final = ("unreachable", "withheld")
-"""Outcomes of intents that no byte has left for."""
+"""Outcomes of intents whose calls never left."""
 
 WITHOUT_CALL: Final = frozenset({"set_aside", "found", "absent", "too_early", "unclear"})
-"""Outcomes that no call has brought about."""
+"""Outcomes that no call produced."""

@@ -1,4 +1,4 @@
-"""A row of unknown fate, what the service shows of invitations, and what was found out by comparing them."""
+"""Rows in doubt, invitations as the service shows them, and the results of comparing the two."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bulk_invite.domain.rows import RowError
 
 @dataclass(frozen=True, slots=True)
 class DoubtfulRow:
-    """A row in doubt, as far as it is known. Times in epoch seconds.
+    """What is known of a row in doubt. Times are epoch seconds.
 
-    doubt_since: the earliest attempt of unknown fate; last_sent: when the latest one of all may have left.
-    code: what the last attempt was answered with, "" where there was no answer; errors: as the service named
-    them. is_denied: that was a denial, and turned out to be the row's.
-    body: the request that was sent (canonical JSON); None where the row's source is not at hand.
+    doubt_since: the earliest attempt whose outcome is unknown. last_sent: when the latest attempt of all may
+    have left. code: the answer to the last attempt, "" if there was none; errors: as the service named them.
+    is_denied: that answer was a denial of this row, not of the sender. body: the request as sent (canonical
+    JSON), or None if the row's source is unavailable.
     """
 
     client_token: str
@@ -32,17 +32,17 @@ class DoubtfulRow:
 
 
 MAY_BE_MISSING: Final = "OlderCheckpoint"
-"""Code of a row that may have been called by what the checkpoint lacks: nothing of a call is known."""
+"""Code of a row that may have been sent by a call missing from the checkpoint."""
 
 LATE: Final = 60.0
-"""Seconds by which a call may leave after its intent was dated: the disk was slow. Later it does not."""
+"""Seconds after the intent's timestamp within which a call may still leave, to allow for a slow disk."""
 
 
 def may_have_left_by(last_sent: float, call_timeout: float, gone: float) -> float:
-    """The latest moment at which the last attempt of a program that is gone may have left its machine.
+    """Return the latest moment at which the last attempt of a terminated program may have left its machine.
 
-    last_sent: when that attempt's intent was dated; gone: when nothing of the program was left. All times in
-    epoch seconds, the time-out of a call in seconds.
+    last_sent: timestamp of that attempt's intent. gone: when the program was known to have terminated. All
+    times are epoch seconds; the call timeout is in seconds.
     """
     return min(last_sent + LATE + call_timeout, gone)
 
@@ -57,7 +57,7 @@ class SettledRow:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An invitation as ListEngagementInvitations shows it; a member that it did not show is "" or None.
+    """An invitation as ListEngagementInvitations shows it; a missing member is "" or None.
 
     engagement: its id, never its Arn. receiver: the account, sensitive. invited_at: epoch seconds.
     """
@@ -72,7 +72,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of a list; `next_token` "" on the last one. date: the service's clock, None where not told."""
+    """A page of a list; `next_token` is "" on the last one. date: the service's clock, or None."""
 
     invitations: tuple[Listed, ...]
     next_token: str
@@ -81,7 +81,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All that lists show of some engagements. date: as that of a page."""
+    """Everything that the lists show for some engagements. date: as in `Page`."""
 
     invitations: tuple[Listed, ...]
     date: float | None = None
@@ -89,7 +89,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What GetEngagementInvitation shows of what was asked for, in the request's words: sensitive."""
+    """The request as GetEngagementInvitation shows it: sensitive."""
 
     message: str = field(repr=False)
     receiver: Mapping[str, Any] = field(repr=False)
@@ -98,7 +98,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The row has arrived: exactly one invitation is it. listed: how many its engagement has in all."""
+    """Exactly one invitation matches the row. listed: number of invitations of its engagement."""
 
     invitation: Listed
     listed: int
@@ -106,7 +106,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """The row has not arrived, and would be listed by now. seconds: how long after its last attempt."""
+    """The row was not created: it would be listed by now. seconds: time since its last attempt."""
 
     listed: int
     seconds: float
@@ -114,7 +114,7 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class TooEarly:
-    """The row is not listed, but may be yet. seconds: until that would say something."""
+    """The row is not listed yet. seconds: time until its absence proves something."""
 
     listed: int
     seconds: float
@@ -122,9 +122,9 @@ class TooEarly:
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """Nothing that would not be a guess.
+    """The evidence does not allow a conclusion.
 
-    code: why. invitations: Ids of those that may be it; rows: tokens of others that they may belong to.
+    code: why. invitations: Ids that may match the row. rows: tokens of other rows that they may match.
     """
 
     code: str
@@ -133,4 +133,4 @@ class Unclear:
 
 
 Finding = Found | Absent | TooEarly | Unclear
-"""What looking a row up came to."""
+"""The result of looking up a row."""

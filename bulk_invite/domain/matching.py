@@ -1,9 +1,9 @@
-"""Which listed invitation a row in doubt has become, if any. Pure.
+"""Match a row in doubt to a listed invitation. Pure.
 
-Theory: an invitation shows neither ClientToken nor hash. What speaks for it is its engagement, receiver,
-payload type and date, and in the end that it says the same as the row. That is no proof of identity: somebody
-else may have said the same. So nothing follows unless exactly one invitation fits exactly one row. That none
-fits proves something only when lists have had the time to show it.
+An invitation shows neither ClientToken nor hash. The evidence is its engagement, receiver, payload type and
+date, and finally its content. Equal content does not prove identity: another sender may have sent the same.
+So a conclusion requires that exactly one invitation matches exactly one row. The absence of a match proves
+something only after the lists have had time to settle.
 """
 
 from __future__ import annotations
@@ -36,47 +36,48 @@ NOT_COMPARABLE: Final = "NotComparable"
 DATED_BEFORE: Final = "DatedBeforeTheRow"
 
 CLOCK_SKEW: Final = 300.0
-"""Seconds by which our clock may be ahead of the service's: signatures that are off by more are refused (AWS
-General Reference, "Signing AWS API requests"). Where the service's own clock shows more, that counts."""
+"""Maximum seconds by which our clock may be ahead of the service's: AWS refuses signatures with a larger skew
+(AWS General Reference, "Signing AWS API requests"). If the service's own clock shows a larger skew, that
+applies."""
 
 _ROUNDING: Final = 2.0
-"""Seconds by which dates of ours and of the service may be apart though the clocks agree."""
+"""Seconds by which our dates and the service's may differ although the clocks agree."""
 
 _SET_BY_SERVICE: Final = frozenset({"TargetCompany"})
-"""Members that the service gives back with a value of its own."""
+"""Members that the service replaces with values of its own."""
 
 _SPACES: Final = re.compile(r"\s+")
 _NUMBER: Final = re.compile(r"-?(0|[1-9]\d{0,29})(\.\d{1,30})?", re.ASCII)
-"""Not with zeros before it: that is how postal codes and ids look, of which each is another one."""
+"""Excludes leading zeros: postal codes and ids have them, and there each writing is a different value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """When a list was asked for. now: epoch seconds by our clock; ahead: by how many of the service's."""
+    """When a list was requested. now: epoch seconds of our clock, which is `ahead` seconds fast."""
 
     now: float
     ahead: float = 0.0
 
     def earliest(self, row: DoubtfulRow) -> float | None:
-        """Before when no invitation is the row; None where that cannot be said."""
+        """Return the time before which no invitation can match the row, or None if that is unknown."""
         if row.doubt_since > self.now + CLOCK_SKEW:
-            return None  # a clock that was ahead when the row was sent says nothing of when that was
-        # One that is ahead now may have been so then. One that was ahead by hours then, and was put right
-        # since, is not told here: the service refuses what such a clock signs.
+            return None  # the clock was ahead when the row was sent, so its times prove nothing
+        # A clock that is ahead now may have been ahead then. A clock that was hours ahead and has been
+        # corrected since is not detected here: the service refuses signatures made with it.
         return row.doubt_since - CLOCK_SKEW - max(0.0, self.ahead)
 
     def certain(self, row: DoubtfulRow) -> float | None:
-        """From when on an invitation may be the row without a doubt; None for at any time.
+        """Return the time from which an invitation matches the row with certainty; None for any time.
 
-        One that is a little older may be the row, if our clock was ahead, or what somebody else has sent.
+        A slightly older invitation may match the row if our clock was ahead, or may come from another sender.
         """
         if row.doubt_since > self.now + _ROUNDING:
-            return self.earliest(row)  # it was ahead
+            return self.earliest(row)  # the clock was ahead
         return row.doubt_since - _ROUNDING - max(0.0, self.ahead)
 
 
-class Likeness(IntEnum):
-    """How far an invitation says what the row asks for; of several members, the worst one decides."""
+class Similarity(IntEnum):
+    """How closely an invitation matches a request; the worst of its members decides."""
 
     OTHER = 0
     UNSURE = 1
@@ -84,17 +85,17 @@ class Likeness(IntEnum):
 
 
 def engagement_id(identifier: str) -> str:
-    """The id of an engagement that may be named by its Arn."""
+    """Return the id of an engagement that may be given by its Arn."""
     return identifier.rpartition("/")[2]
 
 
 def candidates(
     row: DoubtfulRow, listed: Iterable[Listed], taken: Collection[str], times: Times
 ) -> list[Listed]:
-    """The invitations that may be the row, by all that a list shows.
+    """Return the invitations that may match the row, by everything that a list shows.
 
-    taken: Ids that other rows are known to have become. Where an answer to this one has brought such an Id,
-    it may be the other one that got a wrong answer: what the invitation says has to tell.
+    taken: Ids known to belong to other rows. They stay candidates if this row's answer held such an Id: the
+    other row may have received the wrong answer, and only the content can tell.
     """
     if row.code == ID_OF_ANOTHER:
         taken = ()
@@ -111,12 +112,12 @@ def candidates(
     ]
 
 
-def likeness(row: DoubtfulRow, content: Content) -> Likeness:
-    """Compare what was asked for with what was invited to; without the row's body by its hash alone."""
+def similarity(row: DoubtfulRow, content: Content) -> Similarity:
+    """Compare a request with an invitation; without the row's body, compare by hash only."""
     if row.body is None:
         rebuilt = _request(row.client_token, row.engagement, content)
         known = [body_hash(canonical_json({"Catalog": name, **rebuilt})) for name in ("AWS", "Sandbox")]
-        return Likeness.SAME if row.body_hash in known else Likeness.UNSURE
+        return Similarity.SAME if row.body_hash in known else Similarity.UNSURE
     asked = orjson.loads(row.body)["Invitation"]
     return min(
         _compare(asked["Message"], content.message or None),
@@ -127,19 +128,19 @@ def likeness(row: DoubtfulRow, content: Content) -> Likeness:
 
 def conclude(
     row: DoubtfulRow,
-    compared: Sequence[tuple[Listed, Content, Likeness]],
+    compared: Sequence[tuple[Listed, Content, Similarity]],
     rivals: Sequence[DoubtfulRow],
     *,
     listed: int,
     times: Times,
     settling_time: float,
 ) -> Finding:
-    """What follows from the row's candidates.
+    """Draw a conclusion from the row's candidates.
 
-    rivals: all the rows in doubt of its engagement. listed: how many invitations that has.
-    settling_time: seconds after the last attempt from which on lists show it.
+    rivals: all rows in doubt of its engagement. listed: number of invitations of the engagement.
+    settling_time: seconds after an attempt until lists show it.
     """
-    same = [(each, content) for each, content, how in compared if how is Likeness.SAME]
+    same = [(each, content) for each, content, how in compared if how is Similarity.SAME]
     since = times.certain(row)
     certain = [
         (each, content)
@@ -155,19 +156,19 @@ def conclude(
     unsure = [
         each.invitation_id
         for each, content, how in compared
-        if how is Likeness.UNSURE and not _is_a_rivals(row, rivals, content)
+        if how is Similarity.UNSURE and not _matches_rival_exactly(row, rivals, content)
     ]
     if unsure:
         return Unclear(NOT_COMPARABLE, tuple(unsure))
     passed = times.now - row.last_sent
     if passed < settling_time:
-        # Where the clock was set back since, what was sent seems to be sent in time to come.
+        # If the clock was set back in the meantime, the last attempt appears to lie in the future.
         return TooEarly(listed, min(settling_time, settling_time - passed))
     return Absent(listed, passed)
 
 
-def alone(rows: Sequence[DoubtfulRow], findings: Sequence[Finding]) -> list[Finding]:
-    """The findings about rows, where those that found the same invitation have found nothing."""
+def without_shared_matches(rows: Sequence[DoubtfulRow], findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings, replacing those that share an invitation with `Unclear`."""
     finders: dict[str, list[str]] = {}
     for row, finding in zip(rows, findings, strict=True):
         if isinstance(finding, Found):
@@ -183,31 +184,32 @@ def alone(rows: Sequence[DoubtfulRow], findings: Sequence[Finding]) -> list[Find
 def _only(
     row: DoubtfulRow, invitation: Listed, content: Content, rivals: Iterable[DoubtfulRow], listed: int
 ) -> Finding:
-    """What follows from the only invitation that says what the row asks for."""
-    if not invitation.engagement:  # another engagement's row may say the same
+    """Draw a conclusion from the only invitation with the same content."""
+    if not invitation.engagement:  # another engagement's row may have the same content
         return Unclear(NOT_COMPARABLE, (invitation.invitation_id,))
-    others = [each.client_token for each in rivals if _says_the_same(row, each, content)]
+    others = [each.client_token for each in rivals if _also_matches_rival(row, each, content)]
     if others:
         return Unclear(SEVERAL_ROWS, (invitation.invitation_id,), tuple(others))
     return Found(invitation, listed)
 
 
-def _is_a_rivals(row: DoubtfulRow, rivals: Iterable[DoubtfulRow], content: Content) -> bool:
-    """Whether it is to the letter what another row asks for: so would this one be, if it said the same."""
+def _matches_rival_exactly(row: DoubtfulRow, rivals: Iterable[DoubtfulRow], content: Content) -> bool:
+    """Whether the content equals another row's request exactly; then it cannot belong to this row."""
     return any(
-        each.client_token != row.client_token and likeness(each, content) is Likeness.SAME for each in rivals
+        each.client_token != row.client_token and similarity(each, content) is Similarity.SAME
+        for each in rivals
     )
 
 
-def _says_the_same(row: DoubtfulRow, rival: DoubtfulRow, content: Content) -> bool:
-    """Whether the invitation that the row has found might as well be the rival's."""
+def _also_matches_rival(row: DoubtfulRow, rival: DoubtfulRow, content: Content) -> bool:
+    """Whether the invitation found for the row could equally be the rival's."""
     if rival.client_token == row.client_token or rival.payload_type != row.payload_type:
         return False
     if row.body is not None:
         request = {**orjson.loads(row.body), "ClientToken": rival.client_token}
         if body_hash(canonical_json(request)) == rival.body_hash:
             return True
-    return likeness(rival, content) is Likeness.SAME
+    return similarity(rival, content) is Similarity.SAME
 
 
 def _receiver(row: DoubtfulRow) -> str:
@@ -233,26 +235,26 @@ def _request(client_token: str, engagement: str, content: Content) -> dict[str, 
     }
 
 
-def _compare(ours: Any, theirs: Any) -> Likeness:
-    """Theirs may say more than ours. What they leave out may be kept from us; what differs, differs."""
+def _compare(ours: Any, theirs: Any) -> Similarity:
+    """Compare member by member. The service may add members; it may hide some; a difference is a mismatch."""
     if theirs is None:
-        return Likeness.UNSURE
+        return Similarity.UNSURE
     match ours, theirs:
         case (dict(), Mapping()):
             return min(
                 (_compare(ours[name], theirs.get(name)) for name in ours if name not in _SET_BY_SERVICE),
-                default=Likeness.SAME,
+                default=Similarity.SAME,
             )
         case (list(), list()):
             if len(ours) != len(theirs):
-                return Likeness.OTHER
-            return min(map(_compare, ours, theirs), default=Likeness.SAME)
+                return Similarity.OTHER
+            return min(map(_compare, ours, theirs), default=Similarity.SAME)
         case _:
-            return Likeness.SAME if _plain(ours) == _plain(theirs) else Likeness.OTHER
+            return Similarity.SAME if _plain(ours) == _plain(theirs) else Similarity.OTHER
 
 
 def _plain(value: object) -> object:
-    """A value without what a service may change about it: spaces, and how a number is written."""
+    """Remove what a service may change in a value: whitespace, and the notation of numbers."""
     if not isinstance(value, str):
         return value
     text = _SPACES.sub(" ", value).strip()

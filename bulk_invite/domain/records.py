@@ -1,4 +1,4 @@
-"""What is read from a checkpoint: its owner, its rows, its problems, and the whole in figures."""
+"""Values read from a checkpoint: its owner, rows, problems and totals."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from bulk_invite.domain.verdicts import State
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whom a checkpoint belongs to. `account` is "" where STS did not answer; then the key's hash speaks.
+    """The owner of a checkpoint. `account` is "" if STS did not answer; then the key's hash applies.
 
-    key_hash: hex SHA-256 of the access key id; "" for a temporary key, whose id says nothing for long.
+    key_hash: hex SHA-256 of the access key id; "" for a temporary key, whose id soon changes.
     """
 
     account: str
@@ -36,14 +36,14 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class PacingMemory:
-    """What the pacing knew when a run last wrote it down. Times in epoch seconds, rates in calls per second.
+    """The pacing state that a run saved last. Times are epoch seconds, rates are calls per second.
 
-    rate: at which calls left; estimate: the quota as measured, None where no throttle has shown it.
-    daily_quota: as the operator set it, None for no limit; learned_quota: calls in 24 hours after which the
-    account was refused more, None where it was not; counted: calls in the last 24 hours, those under way too.
-    parked: why the run waited, "" if it did not; next_call: when it would call again, be it to ask;
-    parked_until: when it would go on by itself, None where nobody knew.
-    left: seconds until the run was expected to be through, None where nobody knew.
+    rate: the sending rate. estimate: the measured quota, None if no throttle has revealed it. daily_quota: as
+    set by the operator, None for no limit. learned_quota: calls in 24 hours after which the account was
+    refused more, None if it never was. counted: calls in the last 24 hours, including those in flight.
+    parked: why the run was parked, or "". next_call: when it would call again, even if only to probe.
+    parked_until: when it would resume by itself, None if unknown. left: estimated seconds until the run is
+    complete, None if unknown.
     """
 
     at: float
@@ -60,7 +60,7 @@ class PacingMemory:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A row as the checkpoint knows it; times are epoch seconds. evidence: what a look-up found, as JSON."""
+    """A row as stored in the checkpoint. Times are epoch seconds. evidence: a lookup's result, as JSON."""
 
     client_token: str
     state: State
@@ -78,25 +78,25 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """How far the following of a source has come, in its own words (`text`)."""
+class SourceCursor:
+    """Position in a followed source, in the source's own notation (`text`)."""
 
     source: str
     text: str
 
 
 Change = tuple[int, str, str]
-"""How far a look at what has changed has come: a transaction, and the last row of it by key and token."""
+"""Position in the list of changed rows: a transaction, and the key and token of its last row read."""
 
-NO_CHANGE: Final[Change] = (-1, "", "")
-"""Before all of them."""
+BEFORE_ALL_CHANGES: Final[Change] = (-1, "", "")
+"""The position before the first change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Rows in `state` of which the same is said: the code of an error and its path, "$" for the row itself.
+    """A group of rows in `state` with the same error: its code and path, "$" for the row itself.
 
-    code: "" where the answer of a call is not known; "other" for all that stands in no group, without a path.
+    code: "" if the answer to a call is unknown; "other" for all rows outside the groups, without a path.
     """
 
     state: State
@@ -107,9 +107,9 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A row that has no invitation, and the first thing that is said of it.
+    """A row without an invitation, and its first error.
 
-    at: epoch seconds of its last call; None where it was not sent.
+    at: epoch seconds of its last call, or None if it was not sent.
     """
 
     position: Position
@@ -121,10 +121,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """A whole checkpoint in figures. Times are epoch seconds.
+    """Totals of a whole checkpoint. Times are epoch seconds.
 
-    counted: calls of the last 24 hours that the service may count by the day.
-    pacing: what a run wrote down of it last. active: a sender holds the checkpoint (None: unknown).
+    counted: calls of the last 24 hours that the service may count against the daily quota. pacing: the state
+    that a run saved last. active: whether a sender holds the checkpoint (None: unknown).
     """
 
     owner: Owner | None

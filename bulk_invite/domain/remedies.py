@@ -1,6 +1,6 @@
-"""What can be done about a row that has no invitation, by its state and the code that says why. Pure.
+"""What an operator can do about a row without an invitation, by its state and code. Pure.
 
-What the codes of answers mean is known to `classify` alone: here is what follows from it for an operator.
+Only `classify` knows what the codes of answers mean; this module derives the remedies.
 """
 
 from __future__ import annotations
@@ -23,122 +23,134 @@ from bulk_invite.domain.verdicts import (
 )
 
 _FALL_BACK: Final = {
-    State.REJECTED: "Mend the row by what the member expects (`bulk-invite validate` says it), and send it.",
-    State.DUPLICATE: "Nothing: the same row stands elsewhere in the source, and is sent from there.",
-    State.PENDING: "Run the same command: the row is sent.",
-    State.DEFERRED: "Run the same command later: the row is tried again.",
-    State.IN_DOUBT: "Run the same command: it asks again with the same token, or looks the row up.",
-    State.CREATED: "Nothing: its invitation is there.",
-    State.FAILED: "Ask the service why it refuses the row; mend it, or send it again with --retry-failed.",
+    State.REJECTED: (
+        "Correct the member that the error names (`bulk-invite validate` shows what is expected), and send "
+        "the row."
+    ),
+    State.DUPLICATE: "Nothing: the source contains the same row elsewhere, and that one is sent.",
+    State.PENDING: "Run the same command: it sends the row.",
+    State.DEFERRED: "Run the same command later: it retries the row.",
+    State.IN_DOUBT: "Run the same command: it repeats the call with the same token, or looks the row up.",
+    State.CREATED: "Nothing: the invitation exists.",
+    State.FAILED: "Ask AWS why the service refuses the row; correct it, or retry it with --retry-failed.",
 }
 
-_NO_JSON: Final = "Write one JSON object on the line, in UTF-8."
-_ONE_FEWER: Final = "Give the member as many elements as the service takes."
+_NO_JSON: Final = "Write one JSON object per line, in UTF-8."
+_ONE_FEWER: Final = "Change the number of elements to what the service accepts."
 
 _REJECTED: Final = {
     "missing": "Add the member; the service requires it.",
-    "unknown_member": "Take the member out, or write its name right; the service knows no such member.",
-    "not_in_enum": "Write one of the values that the service knows (`bulk-invite schema` lists them).",
-    "invalid_format": "Write the value in the form that the service asks for (`bulk-invite schema` has it).",
-    "too_short": "Write more: the service asks for a longer text.",
-    "too_long": "Shorten the text to what the service takes.",
+    "unknown_member": "Remove the member or correct its name; the service does not know it.",
+    "not_in_enum": "Use one of the values that the service knows (`bulk-invite schema` lists them).",
+    "invalid_format": "Use the format that the service requires (`bulk-invite schema` shows it).",
+    "too_short": "Write a longer text; the service requires it.",
+    "too_long": "Shorten the text to the length that the service accepts.",
     "too_few": _ONE_FEWER,
     "too_many": _ONE_FEWER,
-    "out_of_range": "Write a number within the limits of the service.",
-    "wrong_type": "Write a value of the right kind: text in quotes, a list, an object.",
-    "not_exactly_one": "Give exactly one of the kinds that stand to choose there.",
+    "out_of_range": "Use a number within the service's limits.",
+    "wrong_type": "Use a value of the right type: a quoted string, a list or an object.",
+    "not_exactly_one": "Give exactly one of the alternatives.",
     "duplicate_key": "Give each member once.",
     "not_an_object": _NO_JSON,
     "invalid_json": _NO_JSON,
     "invalid_utf8": _NO_JSON,
     "line_too_long": "Shorten the line to 1 MiB; no invitation is that long.",
-    "too_deep": "Nest fewer objects and lists within each other; no invitation is that deep.",
-    "too_many_values": "Take out what no invitation has; the row has too many values.",
-    "too_many_errors": "Mend what is listed, then validate the row again: it has more errors.",
-    "no_such_date": "Write a date that exists, as YYYY-MM-DD.",
-    "nul_character": "Take the character U+0000 out of the token.",
-    "wrong_catalog": "Send the row with the --catalog that it names, or take its Catalog out.",
-    "token_reused": "The row was changed but kept its ClientToken: remove the token or give a new one.",
+    "too_deep": "Reduce the nesting of objects and lists; no invitation is that deep.",
+    "too_many_values": "Remove values that are not part of an invitation; the row has too many.",
+    "too_many_errors": "Correct the listed errors, then validate the row again: it has more errors.",
+    "no_such_date": "Use a date that exists, as YYYY-MM-DD.",
+    "nul_character": "Remove the character U+0000 from the token.",
+    "wrong_catalog": "Send the row with the --catalog that it names, or remove its Catalog.",
+    "token_reused": "The row was changed but kept its ClientToken: remove the token or use a new one.",
     "changed_since_sent": (
-        "Its partner is invited to what the row said before it was edited; to send what it says now, give it "
+        "The partner was invited with the row as it was before the edit; to send the new version, give it "
         "another key."
     ),
-    "changed_since_refused": "Nobody was invited by the row as it was before: give it another key.",
+    "changed_since_refused": (
+        "The row was refused before the edit, so no invitation exists: give it another key."
+    ),
     "key_of_another_source": (
-        "Another table of the campaign has a row with this key: give this table a --campaign of its own."
+        "Another table of the campaign has a row with this key: use a separate --campaign for this table."
     ),
 }
 
-_MEND_AND_SEND: Final = (
-    "Mend the row where the service says it is wrong, without its ClientToken, and send it."
-)
-_NOT_NOW: Final = (
-    "The service does not allow this as things are: check the engagement, then use --retry-failed."
-)
+_MEND_AND_SEND: Final = "Correct the member that the service names, remove the ClientToken, and send the row."
+_NOT_NOW: Final = "The service does not allow this at present: check the engagement, then use --retry-failed."
 
 _FAILED: Final = {
     "ValidationException": _MEND_AND_SEND,
     "ResourceNotFoundException": (
-        "The service does not know the engagement: write its identifier right, without its ClientToken, and "
-        "send the row."
+        "The service does not know the engagement: correct its identifier, remove the ClientToken, and send "
+        "the row."
     ),
     "ConflictException": (
-        "The service has something that the row is in conflict with: look at its engagement, then mend the "
-        "row or use --retry-failed."
+        "The row conflicts with something in the service: check its engagement, then correct the row or use "
+        "--retry-failed."
     ),
-    "AccessDeniedException": "The account is no member of that engagement; --retry-failed once it is.",
-    "AccessDenied": "The account is no member of that engagement; --retry-failed once it is.",
-    "REQUIRED_FIELD_MISSING": "Add the member that the service misses, without the ClientToken, and send it.",
-    "INVALID_ENUM_VALUE": "Write a value that the service knows, without the ClientToken, and send it.",
-    "INVALID_STRING_FORMAT": "Write the text in the service's form, without the ClientToken, and send it.",
+    "AccessDeniedException": "The account is not a member of that engagement; use --retry-failed once it is.",
+    "AccessDenied": "The account is not a member of that engagement; use --retry-failed once it is.",
+    "REQUIRED_FIELD_MISSING": (
+        "Add the member that the service requires, remove the ClientToken, and send the row."
+    ),
+    "INVALID_ENUM_VALUE": "Use a value that the service knows, remove the ClientToken, and send the row.",
+    "INVALID_STRING_FORMAT": (
+        "Use the format that the service requires, remove the ClientToken, and send the row."
+    ),
     "INVALID_VALUE": _MEND_AND_SEND,
-    "NOT_ENOUGH_VALUES": "Give the member more elements, without the ClientToken, and send it.",
-    "TOO_MANY_VALUES": "Give the member fewer elements, without the ClientToken, and send it.",
-    "DUPLICATE_KEY_VALUE": "Give each value once, without the ClientToken, and send it.",
-    "VALUE_OUT_OF_RANGE": "Write a value within the limits, without the ClientToken, and send it.",
+    "NOT_ENOUGH_VALUES": "Add elements to the member, remove the ClientToken, and send the row.",
+    "TOO_MANY_VALUES": "Remove elements from the member, remove the ClientToken, and send the row.",
+    "DUPLICATE_KEY_VALUE": "Give each value once, remove the ClientToken, and send the row.",
+    "VALUE_OUT_OF_RANGE": "Use a value within the limits, remove the ClientToken, and send the row.",
     "INVALID_RESOURCE_STATE": _NOT_NOW,
     "ACTION_NOT_PERMITTED": _NOT_NOW,
     "unnamed": _MEND_AND_SEND,
 }
 
-_FULL: Final = "Its engagement has all the invitations that it may have: the same command tries it again."
-_LOOK: Final = "Look at them in Partner Central (`export` has the Ids): no command sends the row again."
-_LATER: Final = "The service did not say what it has for the engagement: run `bulk-invite reconcile` later."
+_FULL: Final = "Its engagement has reached its limit of invitations: the same command retries the row later."
+_LOOK: Final = "Check them in Partner Central (`export` has the Ids): no command sends the row again."
+_LATER: Final = "The lookup failed: run `bulk-invite reconcile` later."
 _IN_DOUBT: Final = {
-    "": "Nobody saw an answer: run the same command, it asks again with the same token, or looks the row up.",
-    NO_ID: "The service said yes without an Id: run the same command, it asks again with the same token.",
-    ODD_ID: "The service said yes with an Id that cannot be one: run the same command, it asks again.",
-    ID_OF_ANOTHER: (
-        "The Id that came belongs to another row: look for a proxy before the endpoint that answers out of "
-        "its memory, then run the same command: it looks the row up first."
+    "": (
+        "No answer arrived: run the same command, which repeats the call with the same token or looks the "
+        "row up."
     ),
-    SEVERAL_INVITATIONS: f"More than one invitation says what the row says. {_LOOK}",
-    SEVERAL_ROWS: f"More than one row says what the invitation says. {_LOOK}",
+    NO_ID: (
+        "The service reported success without an Id: run the same command, which repeats the call with the "
+        "same token."
+    ),
+    ODD_ID: "The service reported success with an invalid Id: run the same command, which repeats the call.",
+    ID_OF_ANOTHER: (
+        "The returned Id belongs to another row: check for a caching proxy in front of the endpoint, then "
+        "run the same command, which looks the row up first."
+    ),
+    SEVERAL_INVITATIONS: f"More than one invitation has the same content as the row. {_LOOK}",
+    SEVERAL_ROWS: f"More than one row has the same content as the invitation. {_LOOK}",
     DATED_BEFORE: (
-        "An invitation says what the row says, but is older than its first call: look at it in Partner "
-        "Central (`export` has its Id)."
+        "An invitation has the same content as the row but is older than its first call: check it in "
+        "Partner Central (`export` has its Id)."
     ),
     NOT_COMPARABLE: (
-        "An invitation may be the row's: name the row's file (`bulk-invite reconcile FILE`), or look at it "
-        "in Partner Central."
+        "An invitation may match the row: name the row's file (`bulk-invite reconcile FILE`), or check the "
+        "invitation in Partner Central."
     ),
     MAY_BE_MISSING: (
-        "The checkpoint is older than the last call, so the row may have been sent: run the same command, or "
-        "`bulk-invite reconcile`; `export` says what a look-up came to."
+        "The checkpoint is older than the last call, so the row may have been sent: run the same command or "
+        "`bulk-invite reconcile`; `export` shows the result of the lookup."
     ),
     "LookUpDenied": (
-        "Allow partnercentral:ListEngagementInvitations and partnercentral:GetEngagementInvitation, then run "
-        "`bulk-invite reconcile`."
+        "Allow partnercentral:ListEngagementInvitations and partnercentral:GetEngagementInvitation, then "
+        "run `bulk-invite reconcile`."
     ),
     "LookUpFailed": _LATER,
     "LookUpRefused": _LATER,
 }
 _UNFAMILIAR: Final = (
-    "Something else than the service seems to answer the row: look for a firewall or a proxy before the "
-    "endpoint, then run the same command: it looks the row up first."
+    "The answer did not come from the service: check for a firewall or a proxy in front of the endpoint, "
+    "then run the same command, which looks the row up first."
 )
 _REFUSED_IN_DOUBT: Final = (
-    "The service said no, and whether an earlier call arrived is not known: run `bulk-invite reconcile`."
+    "The service refused the row, but an earlier call may have created the invitation: run `bulk-invite "
+    "reconcile`."
 )
 
 _OF_STATE: Final = {
@@ -149,10 +161,10 @@ _OF_STATE: Final = {
 }
 
 
-def mend_of(state: State, code: str) -> str:
-    """One sentence or two: what to do about a row in `state`, or nothing where there is nothing to do.
+def remedy_of(state: State, code: str) -> str:
+    """Return what to do about a row in `state`, in one or two sentences; never empty.
 
-    code: of a `RowError` or of the last answer, as the checkpoint keeps them.
+    code: of a `RowError` or of the last answer, as the checkpoint stores them.
     """
     if state is State.IN_DOUBT and is_unfamiliar(code):
         return _UNFAMILIAR
@@ -163,7 +175,7 @@ def mend_of(state: State, code: str) -> str:
 
 
 def _meaning(code: str) -> Verdict:
-    """What a code says that is either the service's, a status, or the name of an exception."""
+    """Interpret a code of the service, a status, or the name of an exception."""
     status = int(code) if code.isascii() and code.isdecimal() else 400
     by_service = classify(HttpAnswer(status, code))
     by_silence = classify(NoAnswer((code,)))
@@ -171,23 +183,23 @@ def _meaning(code: str) -> Verdict:
 
 
 def _after(verdict: Verdict) -> str | None:
-    """What is done about a row that is still to be sent, or sent again, after an answer of that kind."""
+    """What to do about a row that is still to be sent or repeated, by its last answer."""
     match verdict:
         case Throttled():
-            return "Nothing was wrong but the pace: run the same command, it goes on with the same token."
+            return "The call was throttled: run the same command, which continues with the same token."
         case Unreachable():
-            return "The endpoint was not reached: check its address, and run the same command."
+            return "The endpoint could not be reached: check its address and run the same command."
         case SenderRefused():
-            return "Renew the credentials (or set the clock right), and run the same command."
+            return "Renew the credentials (or correct the clock) and run the same command."
         case Denied():
             return (
-                "Allow partnercentral:CreateEngagementInvitation for the catalog, or put the rows of other "
+                "Allow partnercentral:CreateEngagementInvitation for the catalog, or put rows of other "
                 "engagements first; then run the same command."
             )
         case Doubtful():
             return (
-                "Nobody knows whether it arrived: run the same command, it asks again with the same token or "
-                "looks the row up."
+                "It is unknown whether the call arrived: run the same command, which repeats it with the "
+                "same token or looks the row up."
             )
         case _:
             return None

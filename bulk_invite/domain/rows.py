@@ -1,4 +1,4 @@
-"""What is read and what is sent: a row as it stands in its source, and the valid invitation made of it."""
+"""Rows as read from a source, and the valid invitations made of them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 METADATA: Final = "_bulk_invite"
-"""Member of a row that is ours, not the request's: results carry position and errors in it."""
+"""The member of a row that is ours, not the request's; results carry position and errors in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a row stands: the source as it is told, and in a file the line, counted from 1; else a key."""
+    """Where a row is located: the displayed name of the source, and the line (from 1) or a key."""
 
     source: str
     line: int = 0
@@ -21,7 +21,7 @@ class Position:
         return f"{self.source}:{self.line}" if self.line else f"{self.source}:{self.key}"
 
     def members(self) -> dict[str, object]:
-        """As it stands in JSON."""
+        """The members of its JSON form."""
         return {"source": self.source, **({"line": self.line} if self.line else {"key": self.key})}
 
 
@@ -29,7 +29,7 @@ class Position:
 class Row:
     """One line of a source, without its line ending.
 
-    `data` is sensitive and stays out of `repr`. A line over the limit is `oversized` and carries no data.
+    `data` is sensitive and excluded from `repr`. A line over the limit is `oversized` and carries no data.
     """
 
     position: Position
@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class RowError:
-    """One thing wrong with a row: where (JSON path, "$" for the row itself), a stable code, a sentence.
+    """One error of a row: its JSON path ("$" for the row itself), a stable code, and a message.
 
     Neither path nor message ever holds a value of the row.
     """
@@ -51,9 +51,9 @@ class RowError:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A row that is never sent, with everything that is wrong with it.
+    """A row that is never sent, with all its errors.
 
-    sent_as: the client token under which it was sent before it was changed; "" where it was not.
+    sent_as: the client token under which it was sent before it was changed, or "".
     """
 
     row: Row
@@ -63,11 +63,11 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """A valid row, frozen: every attempt is made from `body`, so all of them say the same.
+    """A valid row. Every attempt sends the same `body`.
 
-    body: canonical JSON of the whole request (Catalog and ClientToken filled in).
-    body_hash: hex SHA-256 of `body`; what the checkpoint keeps in its place, because `body` is sensitive.
-    has_key_token: the token comes from the row's key, so that it stays when the row is changed.
+    body: canonical JSON of the whole request (Catalog and ClientToken filled in). body_hash: hex SHA-256 of
+    `body`, stored in the checkpoint instead of the sensitive body. has_key_token: the token is derived from
+    the row's key, so it stays the same when the row is edited.
     """
 
     row: Row

@@ -1,4 +1,4 @@
-"""What is wrong on the sender's side before a byte leaves: it speaks of no row, and costs none anything."""
+"""Faults on the sender's side that keep a call from leaving. They concern no row and cost no attempts."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from enum import Enum
 from bulk_invite.domain.errors import BulkInviteError, SenderError, SettingError
 
 
-class Heal(Enum):
-    """How a fault may be over: by itself in a moment, by somebody's hand, or by a new start only.
+class Recovery(Enum):
+    """How a fault can be cleared: by itself, by an operator while the program runs, or only by a restart.
 
-    A process keeps the environment that it was started with; files, logins and endpoints change beside it.
+    A process keeps its environment until it restarts; files, logins and endpoints can change while it runs.
     """
 
-    BY_ITSELF = "by_itself"
-    BY_HAND = "by_hand"
-    BY_A_NEW_START = "by_a_new_start"
+    TRANSIENT = "transient"
+    MANUAL = "manual"
+    RESTART = "restart"
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """what: one sentence that names the setting. mend: what to do. Neither repeats what may be secret."""
+    """problem: a sentence that names the setting. remedy: what to do. Neither can contain a secret."""
 
-    what: str
-    mend: str
-    heal: Heal = Heal.BY_HAND
+    problem: str
+    remedy: str
+    recovery: Recovery = Recovery.MANUAL
 
     @property
-    def passes(self) -> bool:
-        """Whether a run that has got on its way waits for it."""
-        return self.heal is Heal.BY_ITSELF
+    def is_transient(self) -> bool:
+        """Whether a run that has started waits for it to pass."""
+        return self.recovery is Recovery.TRANSIENT
 
     def error(self) -> BulkInviteError:
-        """The end of a run by it; a service waits where a new start is not the only mend."""
-        hint = f"{self.mend} No row was touched."
-        if self.heal is Heal.BY_A_NEW_START:
-            return SettingError(self.what, hint=hint)
-        return SenderError(self.what, hint=hint)
+        """The error that ends a run; a service waits instead, unless only a restart can clear the fault."""
+        hint = f"{self.remedy} No row was touched."
+        if self.recovery is Recovery.RESTART:
+            return SettingError(self.problem, hint=hint)
+        return SenderError(self.problem, hint=hint)

@@ -1,4 +1,4 @@
-"""Addresses as they may be told: whatever stands behind the host, or before it, may be a secret."""
+"""Reduce URLs to what is safe to show: user, path and query may be secret."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _PATH: Final = re.compile(r"(?<=\burl: )\S+")
 
 
 def origin(url: str) -> str:
-    """`scheme://host:port` of an address, without user, path and query."""
+    """Return `scheme://host:port` of a URL, without user, path and query."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def origins_only(text: str) -> str:
-    """What a library says, with every address in it cut to its origin."""
+    """Reduce every URL in a library's message to its origin."""
     return _PATH.sub("...", _URL.sub(r"\g<scheme>\g<place>", text))

@@ -1,4 +1,4 @@
-"""What an attempt brings back, what that means, and what state a row is in."""
+"""Answers to attempts, their classification, and the states of rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OPEN: Final = (State.PENDING, State.IN_DOUBT, State.DEFERRED)
 
 
 class Signal(Enum):
-    """What one attempt tells the pacing. Only a throttle speaks against the rate."""
+    """What one attempt tells the pacing. Only a throttle lowers the rate."""
 
     SUCCESS = "success"
     IGNORED = "ignored"
@@ -36,12 +36,12 @@ class Signal(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """An HTTP answer that was read to its end.
+    """An HTTP answer that was read completely.
 
-    code: the service's error code, the status as text where the body named none; of a success "", or why its
-    Id is none. content_type, length: of the body, as its headers say it; "" and None where they do not.
-    retry_after: seconds, from `x-amz-retry-after`.
-    errors: the ErrorList of a ValidationException; its messages may hold values of the row.
+    code: the service's error code; the status as text if the body named none; for a success "", or why its Id
+    is invalid. content_type, length: from the headers of the body; "" and None if absent. retry_after:
+    seconds, from `x-amz-retry-after`. errors: the ErrorList of a ValidationException; its messages may hold
+    values of the row.
     """
 
     status: int
@@ -58,9 +58,9 @@ class HttpAnswer:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """A call that ended without an answer: the names of the exceptions, outermost first.
+    """A call that ended without an answer. exceptions: their names, outermost first.
 
-    started: bytes of it may have left; False is known for sure. fault: what of ours kept it from leaving.
+    started: bytes of it may have left; False is certain. fault: the sender's fault that kept it from leaving.
     """
 
     exceptions: tuple[str, ...]
@@ -83,7 +83,7 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """Not created; the account calls too fast. `retry_after` in seconds, where the service named it."""
+    """Not created; the account exceeds its rate. `retry_after`: seconds, if the service gave them."""
 
     code: str
     retry_after: float | None
@@ -98,7 +98,7 @@ class EngagementFull:
 
 @dataclass(frozen=True, slots=True)
 class Doubtful:
-    """Created or not: nobody knows."""
+    """It is unknown whether the invitation was created."""
 
     code: str
 
@@ -112,21 +112,21 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """Nothing was sent; what the call rested on held no more when its first byte was about to leave."""
+    """Nothing was sent; a condition of the call no longer held when its first byte was about to leave."""
 
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Not created by this attempt; perhaps because an earlier attempt of the same token did it."""
+    """Not created by this attempt; an earlier attempt with the same token may have created it."""
 
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Not created; the service said no to what the row asks."""
+    """Not created; the service refused the content of the row."""
 
     code: str
     errors: tuple[RowError, ...] = ()
@@ -142,7 +142,7 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class SenderRefused:
-    """Not created; the sender's credentials, clock or settings (`fault`), never the row."""
+    """Not created; the sender's credentials, clock or settings (`fault`) are at fault, never the row."""
 
     code: str
     fault: Fault | None = None
@@ -150,7 +150,7 @@ class SenderRefused:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """An answer that stands in no table: created or not, nobody knows."""
+    """An unrecognized answer: it is unknown whether the invitation was created."""
 
     code: str
 

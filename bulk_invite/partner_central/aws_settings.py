@@ -9,7 +9,7 @@ from typing import Final
 
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES as SDK_SETTINGS
 
-from bulk_invite.domain.sender_fault import Heal
+from bulk_invite.domain.sender_fault import Recovery
 
 CONFIGURATION: Final = "the AWS configuration (AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE)"
 
@@ -32,17 +32,17 @@ class Setup:
         variables = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
         return next((each for each in variables if self.environment.get(each) == ""), "--profile")
 
-    def named(self, variable: str, member: str = "") -> tuple[str, Heal]:
+    def named(self, variable: str, member: str = "") -> tuple[str, Recovery]:
         """How a setting is told, and how a mistake in it may be over.
 
         member: its name in a profile, where that is not the variable's without AWS_.
         """
         if variable in self.environment:
-            return variable, Heal.BY_A_NEW_START
+            return variable, Recovery.RESTART
         member = member or variable.removeprefix("AWS_").lower()
         if variable.startswith("--") or not self.members.get(member):
-            return variable, Heal.BY_A_NEW_START if variable.startswith("--") else Heal.BY_HAND
-        return f"{member} of the profile {self.profile_name}", Heal.BY_HAND
+            return variable, Recovery.RESTART if variable.startswith("--") else Recovery.MANUAL
+        return f"{member} of the profile {self.profile_name}", Recovery.MANUAL
 
     def unreadable_setting(self) -> str | None:
         """The variable of a setting of the SDK that has to be a number and is none."""

@@ -216,9 +216,9 @@ class PartnerCentral:
 
     def _say(self, fault: Fault | None) -> None:
         """Tell what is waited for, once; what ends a run is told by its end."""
-        if fault is not None and fault.passes and fault.what != self._said:
-            self._said = fault.what
-            _log.warning("sender.not_ready", reason=fault.what, next=fault.mend)
+        if fault is not None and fault.is_transient and fault.problem != self._said:
+            self._said = fault.problem
+            _log.warning("sender.not_ready", reason=fault.problem, next=fault.remedy)
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:

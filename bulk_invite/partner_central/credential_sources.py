@@ -9,7 +9,7 @@ from typing import Final
 from botocore import exceptions as sdk
 from dateutil.parser import ParserError  # type: ignore[import-untyped]  # the SDK reads times by it
 
-from bulk_invite.domain.sender_fault import Fault, Heal
+from bulk_invite.domain.sender_fault import Fault, Recovery
 from bulk_invite.partner_central.aws_settings import CONFIGURATION, Setup
 
 _NOT_TEXT: Final = (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError, KeyError)
@@ -52,19 +52,19 @@ def of_environment(error: BaseException, _setup: Setup) -> Fault | None:
             return Fault(
                 f"AWS_ACCESS_KEY_ID is set, and {error.kwargs.get('cred_var')} is not.",
                 "Set both, or none of them where credentials come from elsewhere.",
-                Heal.BY_A_NEW_START,
+                Recovery.RESTART,
             )
         case ParserError():
             return Fault(
                 "AWS_CREDENTIAL_EXPIRATION is no time.",
                 "Write it as 2026-01-31T12:00:00Z, or take it out.",
-                Heal.BY_A_NEW_START,
+                Recovery.RESTART,
             )
         case RuntimeError():
             return Fault(
                 "The credentials of the environment have expired (AWS_CREDENTIAL_EXPIRATION).",
                 "Get new ones, and start again with them.",
-                Heal.BY_A_NEW_START,
+                Recovery.RESTART,
             )
         case _:
             return None
@@ -76,7 +76,7 @@ def of_process(error: BaseException, setup: Setup) -> Fault | None:  # noqa: PLR
     match error:
         case ProcessFailedError(code=code):
             how = f"ended with code {code}" if code >= 0 else f"was ended by signal {-code}"
-            return Fault(f"{tool} {how}.", by_hand, Heal.BY_ITSELF)
+            return Fault(f"{tool} {how}.", by_hand, Recovery.TRANSIENT)
         case ValueError() if (
             type(error) is ValueError
         ):  # of taking its command apart; JSON has kinds of its own
@@ -85,23 +85,23 @@ def of_process(error: BaseException, setup: Setup) -> Fault | None:  # noqa: PLR
             return Fault(
                 f"{tool} cannot be run: {error.strerror or type(error).__name__}.",
                 f"Give its whole path in {CONFIGURATION}, and let it be executed (chmod +x).",
-                Heal.BY_ITSELF,
+                Recovery.TRANSIENT,
             )
         case ParserError():
             return Fault(
                 f"{tool} names an Expiration that is no time.", "It has to be as 2026-01-31T12:00:00Z."
             )
         case RuntimeError():
-            return Fault(f"{tool} hands out credentials that have expired.", by_hand, Heal.BY_ITSELF)
+            return Fault(f"{tool} hands out credentials that have expired.", by_hand, Recovery.TRANSIENT)
         case sdk.CredentialRetrievalError():
             return Fault(
                 f"{tool} does not print what it should.",
                 "It has to be JSON with Version 1, AccessKeyId and SecretAccessKey (and SessionToken and "
                 "Expiration).",
-                Heal.BY_ITSELF,
+                Recovery.TRANSIENT,
             )
         case _ if isinstance(error, _NOT_TEXT):
-            return Fault(f"{tool} prints no JSON object.", by_hand, Heal.BY_ITSELF)
+            return Fault(f"{tool} prints no JSON object.", by_hand, Recovery.TRANSIENT)
         case _:
             return None
 
@@ -113,19 +113,19 @@ def of_web_identity(error: BaseException, setup: Setup) -> Fault | None:
             return Fault(
                 f"The token file {file} cannot be read: {error.strerror}.",
                 f"Look at {told}: it has to be a file that this user may read.",
-                Heal.BY_ITSELF,
+                Recovery.TRANSIENT,
             )
         case UnicodeDecodeError():
             return Fault(
                 f"There is no token in the file that {told} names: it is not text.",
                 f"Let {told} name the file with the token.",
-                Heal.BY_ITSELF,
+                Recovery.TRANSIENT,
             )
         case sdk.ParamValidationError() if "WebIdentityToken" in _parameters(error):
             return Fault(
                 f"There is no token in the file that {told} names.",
                 "Let whoever renews it write it anew.",
-                Heal.BY_ITSELF,
+                Recovery.TRANSIENT,
             )
         case sdk.ParamValidationError():
             return _parameter_fault(error, "AWS_ROLE_ARN or AWS_ROLE_SESSION_NAME")
@@ -169,19 +169,19 @@ def of_container(error: BaseException, setup: Setup) -> Fault | None:  # noqa: P
             return Fault(
                 f"The token file {file} cannot be read: {error.strerror}.",
                 "Look at AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE.",
-                Heal.BY_ITSELF,
+                Recovery.TRANSIENT,
             )
         case RuntimeError():
             return Fault(
                 f"What answers at {address} hands out credentials that have expired.",
                 "Look at whatever hands them out.",
-                Heal.BY_ITSELF,
+                Recovery.TRANSIENT,
             )
         case _ if isinstance(error, (*_NOT_TEXT, ParserError)):
             return Fault(
                 f"What answers at {address} hands out no credentials.",
                 f"It has to be a JSON object with {_HAND_OUT}.",
-                Heal.BY_ITSELF,
+                Recovery.TRANSIENT,
             )
         case ValueError() if "header" in str(error):
             return Fault(
@@ -194,7 +194,7 @@ def of_container(error: BaseException, setup: Setup) -> Fault | None:  # noqa: P
                 f"{address} is no address that credentials can come from.",
                 "It has to be http://, of this machine or one that AWS uses for it (169.254.170.2 or .23), "
                 "with a port up to 65535.",
-                Heal.BY_A_NEW_START,
+                Recovery.RESTART,
             )
         case _:
             return None
@@ -205,11 +205,13 @@ def _of_answer(said: str, address: str) -> Fault:
     look = f"Look at whatever hands out credentials there, and at {address}."
     if (status := _STATUS.search(said)) is not None:
         is_no = status[1].startswith("4") and status[1] != "429"
-        heal = Heal.BY_HAND if is_no else Heal.BY_ITSELF
+        heal = Recovery.MANUAL if is_no else Recovery.TRANSIENT
         return Fault(f"What answers at {address} hands out no credentials: {status[1]}.", look, heal)
     if "Unable to parse JSON" in said:
-        return Fault(f"What answers at {address} hands out no credentials: no JSON.", look, Heal.BY_ITSELF)
-    return Fault(f"There is no answer from {address}.", look, Heal.BY_ITSELF)
+        return Fault(
+            f"What answers at {address} hands out no credentials: no JSON.", look, Recovery.TRANSIENT
+        )
+    return Fault(f"There is no answer from {address}.", look, Recovery.TRANSIENT)
 
 
 def of_instance(error: BaseException, _setup: Setup) -> Fault | None:
@@ -220,7 +222,7 @@ def of_instance(error: BaseException, _setup: Setup) -> Fault | None:
         return Fault(
             "The metadata service of this instance hands out no credentials.",
             "Look whether a role is attached to the instance, and at AWS_EC2_METADATA_SERVICE_ENDPOINT.",
-            Heal.BY_ITSELF,
+            Recovery.TRANSIENT,
         )
     return None
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from botocore.httpsession import ProxyConfiguration
 
-from bulk_invite.domain.sender_fault import Fault, Heal
+from bulk_invite.domain.sender_fault import Fault, Recovery
 from bulk_invite.partner_central.aws_settings import Setup
 from bulk_invite.partner_central.credential_sources import WORDS
 
@@ -36,7 +36,7 @@ def fault_of_keys(frozen: Any, place: str) -> Fault | None:
         if (odd := _odd_text(value)) is None:
             continue
         if place == "env":
-            return Fault(f"{variable} {odd}.", "Set it to what it is, without that.", Heal.BY_A_NEW_START)
+            return Fault(f"{variable} {odd}.", "Set it to what it is, without that.", Recovery.RESTART)
         return Fault(
             f"The {called} of the credentials {odd}.",
             f"Mend it where they come from: {WORDS.get(place, place)}.",
@@ -84,11 +84,11 @@ def fault_of_proxy(url: str, proxies: Mapping[str, str], setup: Setup) -> Fault 
         return Fault(
             f"{variable} names a proxy of the kind {kind.lower()}, and the SDK knows only http and https.",
             f"Name one of those, or unset {variable}; NO_PROXY leaves a host out.",
-            Heal.BY_A_NEW_START,
+            Recovery.RESTART,
         )
     if (odd := _odd_address(str(ProxyConfiguration(dict(proxies)).proxy_url_for(url)))) is None:
         return None
-    return Fault(f"{variable} names no proxy: {odd}.", "It has to be http://HOST:PORT.", Heal.BY_A_NEW_START)
+    return Fault(f"{variable} names no proxy: {odd}.", "It has to be http://HOST:PORT.", Recovery.RESTART)
 
 
 def _odd_address(url: str) -> str | None:

@@ -16,7 +16,7 @@ from botocore import exceptions as sdk
 from botocore.credentials import CredentialProvider, Credentials
 
 from bulk_invite.domain.classify import CREDENTIALS_NOT_RENEWED, CREDENTIALS_REFUSED, classify
-from bulk_invite.domain.sender_fault import Fault, Heal
+from bulk_invite.domain.sender_fault import Fault, Recovery
 from bulk_invite.domain.verdicts import Denied, Doubtful, NoAnswer, Throttled, Unreachable
 from bulk_invite.partner_central.aws_settings import CONFIGURATION, Setup, setting_in
 from bulk_invite.partner_central.credential_sources import (
@@ -77,7 +77,7 @@ def _place_of(error: BaseException) -> str:
 def unready(error: BaseException, setup: Setup, place: str = "") -> NoAnswer:
     """What comes of it where credentials were to be renewed. place: where they come from."""
     fault = fault_of(error, setup, place)
-    code = CREDENTIALS_NOT_RENEWED if fault.passes else CREDENTIALS_REFUSED
+    code = CREDENTIALS_NOT_RENEWED if fault.is_transient else CREDENTIALS_REFUSED
     return NoAnswer((type(error).__name__, code), started=False, fault=fault)
 
 
@@ -113,7 +113,7 @@ def _of_files(error: BaseException, setup: Setup) -> Fault | None:
             return Fault(
                 f"{setup.empty_profile} is empty, and the SDK takes that for the name of a profile.",
                 "Let it name one, or unset it.",
-                Heal.BY_A_NEW_START,
+                Recovery.RESTART,
             )
         case sdk.ProfileNotFound():
             return Fault(
@@ -161,7 +161,7 @@ def _of_service(error: BaseException, place: str) -> Fault | None:
 
 def _not_now(what: str) -> Fault:
     return Fault(
-        what, "Check that this machine reaches it, by which proxy, and that it runs.", Heal.BY_ITSELF
+        what, "Check that this machine reaches it, by which proxy, and that it runs.", Recovery.TRANSIENT
     )
 
 

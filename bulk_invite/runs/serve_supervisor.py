@@ -103,9 +103,9 @@ class Supervisor:
                 self._note_begun(session)
                 if self._put_back(session, error):
                     continue
-                if self.is_ending() and error.heals and not session.begun:
+                if self.is_ending() and error.retryable and not session.begun:
                     return  # it was waiting, and nothing is left undone
-                if self.is_ending() or not self._heals(error):
+                if self.is_ending() or not self._is_retryable(error):
                     raise
                 trusted = not isinstance(error, SenderError)
                 failures = 1 if time.monotonic() - began > _WELL else failures + 1
@@ -163,7 +163,7 @@ class Supervisor:
 
     def _put_back(self, session: Session, error: BulkInviteError) -> bool:
         """Whether a new configuration did not even begin, and the one before is taken again."""
-        if session.begun or error.heals or self._proven in (None, self.settings) or self.is_ending():
+        if session.begun or error.retryable or self._proven in (None, self.settings) or self.is_ending():
             return False
         assert self._proven is not None  # noqa: S101 - tells the type checker
         self.settings = self._proven
@@ -174,12 +174,12 @@ class Supervisor:
         )
         return True
 
-    def _heals(self, error: BulkInviteError) -> bool:
+    def _is_retryable(self, error: BulkInviteError) -> bool:
         if isinstance(error, CheckpointHeldError):
             # Once it was ours: whoever has it now may be the ghost of a connection that broke.
             return self._begun or self.settings.wait_for_lock
         # What a source was refused for at the start is a mistake; later on somebody is working on it.
-        return error.heals or (self._begun and isinstance(error, SourceError))
+        return error.retryable or (self._begun and isinstance(error, SourceError))
 
     async def _wait(self, error: BulkInviteError, failures: int) -> None:
         delay = UNREACHABLE.delay(failures, random.random)

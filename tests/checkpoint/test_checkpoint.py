@@ -38,7 +38,7 @@ from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.domain.admissions import Admission, AlreadySettled, Duplicate, SeenAgain, ToSend
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import NOT_SENT, Answered, Sent
-from bulk_invite.domain.records import NO_CHANGE, Change, Mark, Owner, Record
+from bulk_invite.domain.records import BEFORE_ALL_CHANGES, Change, Owner, Record, SourceCursor
 from bulk_invite.domain.rows import Invitation, Position, Rejection, RowError
 from bulk_invite.domain.verdicts import State
 
@@ -751,8 +751,8 @@ def test_a_file_that_is_read_again_keeps_what_was_wrong_between_its_known_rows(p
 def test_a_mark_is_as_durable_as_its_rows_and_its_campaigns_own(place: Place) -> None:
     with writing(place) as writer:
         assert writer.mark("db", "") is None
-        writer.admit([_keyed("a", "1")], campaign="", retry_failed=False, reached=Mark("db", "one"))
-        writer.admit([], campaign="", retry_failed=False, reached=Mark("db", "two"))
+        writer.admit([_keyed("a", "1")], campaign="", retry_failed=False, reached=SourceCursor("db", "one"))
+        writer.admit([], campaign="", retry_failed=False, reached=SourceCursor("db", "two"))
     with writing(place) as writer:
         assert (writer.mark("db", ""), writer.mark("db", "other"), writer.mark("rows", "")) == (
             "two",
@@ -772,7 +772,7 @@ def test_what_has_changed_comes_once_and_as_it_is_now(place: Place) -> None:
         rows = _rows()
         writer.admit(rows, campaign="", retry_failed=False)
         admit(writer, invitation("elsewhere"))
-        after, found = _changes(writer, NO_CHANGE)
+        after, found = _changes(writer, BEFORE_ALL_CHANGES)
         assert {key: each.state.value for key, each in found.items()} == {
             "1": "pending",
             "2": "pending",
@@ -791,8 +791,8 @@ def test_what_has_changed_comes_once_and_as_it_is_now(place: Place) -> None:
     with writing(place) as writer:  # what is only read again has not changed
         writer.admit([_keyed("b", "2")], campaign="", retry_failed=False)
         assert _changes(writer, after) == (after, {})
-        assert writer.changes("db", "another campaign", NO_CHANGE, 10)[1][0].position.key == "3"
-        pages, at = list[str](), NO_CHANGE
+        assert writer.changes("db", "another campaign", BEFORE_ALL_CHANGES, 10)[1][0].position.key == "3"
+        pages, at = list[str](), BEFORE_ALL_CHANGES
         while page := writer.changes("db", "", at, 1)[1]:
             at = writer.changes("db", "", at, 1)[0]
             pages += [each.position.key for each in page]
@@ -821,7 +821,7 @@ def test_a_changed_row_that_was_sent_is_told_with_its_invitation(place: Place) -
     with writing(place) as writer:
         changed = replace(_keyed("a", "1", body="other"), has_key_token=True)
         writer.admit([changed], campaign="", retry_failed=False)
-        _, found = writer.changes("db", "", NO_CHANGE, 10)
+        _, found = writer.changes("db", "", BEFORE_ALL_CHANGES, 10)
         last = found[-1]
         assert (last.state, last.invitation_id) == (State.CREATED, "engi-a")
         assert [error.code for error in last.errors] == ["changed_since_sent"]

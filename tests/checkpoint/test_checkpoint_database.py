@@ -19,7 +19,7 @@ from bulk_invite.checkpoint.storage.watchdog import Watchdog
 from bulk_invite.domain.admissions import AlreadySettled, ToSend
 from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError, UsageError
 from bulk_invite.domain.events import Sent
-from bulk_invite.domain.records import NO_CHANGE, Owner, PacingMemory
+from bulk_invite.domain.records import BEFORE_ALL_CHANGES, Owner, PacingMemory
 from bulk_invite.domain.verdicts import State
 
 
@@ -53,7 +53,7 @@ def test_who_is_cut_off_never_writes_again_and_another_one_can_at_once(db: Datab
         for _ in range(3):  # and it does not get a new connection, though there is one to be had
             with pytest.raises(CheckpointError) as raised:
                 writer.record([Sent("b", NOW)])
-            assert raised.value.heals
+            assert raised.value.retryable
     assert "lock" in str(raised.value)
     assert [(each.client_token, each.state) for each in records_of(place)] == [
         ("a", State.IN_DOUBT),
@@ -69,7 +69,7 @@ def test_the_lock_is_proven_by_the_session_that_has_it(db: Database, place: Plac
         _cut(db)
         with pytest.raises(CheckpointError) as raised:
             writer.prove()
-        assert raised.value.heals
+        assert raised.value.retryable
 
 
 @pytest.mark.parametrize("how", ["restarted", "killed"])
@@ -85,10 +85,10 @@ def test_what_was_committed_outlives_the_server(how: str) -> None:
                 running.stop("immediate")
             with pytest.raises(CheckpointError) as raised:
                 writer.record([Sent("b", NOW)])
-            assert raised.value.heals
+            assert raised.value.retryable
         with pytest.raises(CheckpointError) as down:
             place.writer()
-        assert down.value.heals
+        assert down.value.retryable
         running.start()
         with writing(place) as writer:
             first, second = admit(writer, invitation("a"), invitation("b", line=2))
@@ -141,7 +141,7 @@ def test_a_role_that_may_not_is_told_what_to_grant(db: Database) -> None:
     own = _own(db)
     with pytest.raises(CheckpointError, match="Grant the user") as raised:
         own.writer()
-    assert not raised.value.heals
+    assert not raised.value.retryable
     db.run(f"CREATE SCHEMA checkpoint AUTHORIZATION {db.role}")
     with writing(own) as writer:  # nothing else is needed
         admit(writer, invitation("a"))
@@ -175,11 +175,11 @@ def test_what_is_refused_while_connecting_does_not_heal_and_what_is_away_does(db
     for wrong in (db.reader.replace("@", ":wrong@"), f"{db.url}_that_is_not_there"):
         with pytest.raises(CheckpointError) as refused:
             Place(wrong, "checkpoint").writer()
-        assert not refused.value.heals
+        assert not refused.value.retryable
         assert "Check the address, user and password" in str(refused.value)
     with pytest.raises(CheckpointError) as away:
         Place(f"postgresql://127.0.0.1:{free_port()}/nowhere", "checkpoint").writer()
-    assert away.value.heals
+    assert away.value.retryable
 
 
 def test_nobody_who_may_create_in_the_schema_takes_the_lock_away(db: Database, place: Place) -> None:
@@ -239,7 +239,7 @@ def test_a_pooler_is_refused(db: Database) -> None:
     pooler = _Pooler(parts.port)
     with closing(pooler), pytest.raises(CheckpointError, match="through a pooler") as refused:
         Place(db.url.replace(f":{parts.port}", f":{pooler.port}"), "checkpoint").writer()
-    assert not refused.value.heals
+    assert not refused.value.retryable
 
 
 def test_a_database_without_all_characters_is_refused(db: Database) -> None:
@@ -266,11 +266,11 @@ def test_looking_things_up_takes_no_lock_that_the_cleaning_of_a_table_waits_for(
 ) -> None:
     with writing(place) as writer:
         writer.open_keys("db", "", "", 10)
-        writer.changes("db", "", NO_CHANGE, 10)
+        writer.changes("db", "", BEFORE_ALL_CHANGES, 10)
         with db.connection() as other:
             other.execute("LOCK TABLE checkpoint.invitations IN SHARE UPDATE EXCLUSIVE MODE")
             assert writer.open_keys("db", "", "", 10) == []
-            assert writer.changes("db", "", NO_CHANGE, 10) == (NO_CHANGE, [])
+            assert writer.changes("db", "", BEFORE_ALL_CHANGES, 10) == (BEFORE_ALL_CHANGES, [])
 
 
 def test_a_server_that_is_there_and_does_not_answer_is_torn_from(db: Database, place: Place) -> None:

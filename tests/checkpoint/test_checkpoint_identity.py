@@ -282,7 +282,7 @@ def test_the_commit_after_a_file_has_changed_is_the_last_one_and_all_is_kept(
         (kept,) = tmp_path.rglob("c.db.saved")
         assert f"go on with --checkpoint {kept}" in str(raised.value)
         assert kept.stat().st_mode & 0o777 == 0o600
-    assert not raised.value.heals
+    assert not raised.value.retryable
     assert _states(kept) == _DONE
     with writing(Place(str(kept))) as again:
         assert admit(again, invitation("b", line=2)) == [ToSend(invitation("b", line=2), NOW, NOW)]
@@ -493,4 +493,4 @@ def test_a_lock_file_that_cannot_be_made_is_not_another_sender() -> None:
             opened()
         assert not isinstance(raised.value, CheckpointHeldError)
         assert "cannot be" in str(raised.value)
-        assert not raised.value.heals
+        assert not raised.value.retryable

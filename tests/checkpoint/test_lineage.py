@@ -191,7 +191,7 @@ def test_what_is_put_in_its_place_meanwhile_lets_no_call_leave(place: Place) -> 
         place.run("UPDATE generation SET number = number - 1")
         with pytest.raises(CheckpointError, match="not as this program has left it") as raised:
             writer.record([Sent("a", NOW)])
-        assert raised.value.heals
+        assert raised.value.retryable
     assert {each.attempts for each in records_of(place)} == {0}
 
 

@@ -425,12 +425,12 @@ def test_a_database_that_is_down_at_the_beginning_may_heal(own_server: tuple[Ser
     running.stop()
     with pytest.raises(SourceError) as raised:
         source(db)
-    assert raised.value.heals
+    assert raised.value.retryable
     running.start()
     db.run(f"REVOKE SELECT ON invitations FROM {db.role}")
     with pytest.raises(SourceError) as raised:
         source(db)
-    assert not raised.value.heals
+    assert not raised.value.retryable
 
 
 def test_a_table_that_is_dropped_ends_the_following(db: Database) -> None:

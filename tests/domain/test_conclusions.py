@@ -28,11 +28,11 @@ from bulk_invite.domain.matching import (
     NOT_COMPARABLE,
     SEVERAL_INVITATIONS,
     SEVERAL_ROWS,
-    Likeness,
+    Similarity,
     Times,
     candidates,
     conclude,
-    likeness,
+    similarity,
 )
 from bulk_invite.domain.rows import Invitation, Position, Row
 from bulk_invite.rehearsal.emulator.list_and_get import _as_stored
@@ -94,7 +94,7 @@ def found(
     rivals: tuple[DoubtfulRow, ...] = (),
     ahead: float = 0.0,
 ) -> Finding:
-    compared = [(each, content, likeness(row, content)) for each, content in pairs]
+    compared = [(each, content, similarity(row, content)) for each, content in pairs]
     return conclude(
         row, compared, [row, *rivals], listed=len(pairs), times=Times(NOW, ahead), settling_time=SETTLING
     )
@@ -155,25 +155,25 @@ def test_what_the_service_changes_about_it_does_not_hide_the_row(number: int) ->
     row = doubtful(number)
     text = json.dumps(shown(number).payload)
     more = {**json.loads(text), "SomethingNew": {"x": 1}}
-    assert likeness(row, shown(number, payload=more)) is Likeness.SAME
+    assert similarity(row, shown(number, payload=more)) is Similarity.SAME
     spaced = shown(number).message.replace(" ", "  ") + "\n"
-    assert likeness(row, shown(number, message=spaced)) is Likeness.SAME
+    assert similarity(row, shown(number, message=spaced)) is Similarity.SAME
     account = {"Account": {**shown(number).receiver["Account"], "Alias": "another name"}}
-    assert likeness(row, shown(number, receiver=account)) is Likeness.SAME
+    assert similarity(row, shown(number, receiver=account)) is Similarity.SAME
 
 
 @KINDS
 def test_another_message_payload_or_receiver_is_another_invitation(number: int) -> None:
     row = doubtful(number)
-    assert likeness(row, shown(number, message="Another message")) is Likeness.OTHER
+    assert similarity(row, shown(number, message="Another message")) is Similarity.OTHER
     other = {"Account": {"AwsAccountId": "999988887777"}}
-    assert likeness(row, shown(number, receiver=other)) is Likeness.OTHER
-    assert likeness(row, shown(number, payload=request(number + 1)["Payload"])) is not Likeness.SAME
+    assert similarity(row, shown(number, receiver=other)) is Similarity.OTHER
+    assert similarity(row, shown(number, payload=request(number + 1)["Payload"])) is not Similarity.SAME
     (kind,) = request(number)["Payload"]
     changed = request(number)["Payload"]
     changed[kind]["Customer"] = {**changed[kind]["Customer"], "CompanyName": "Example Rivals"}
     if kind == "LeadInvitation":
-        assert likeness(row, shown(number, payload=changed)) is Likeness.OTHER
+        assert similarity(row, shown(number, payload=changed)) is Similarity.OTHER
 
 
 @KINDS

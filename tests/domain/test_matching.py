@@ -29,8 +29,8 @@ from bulk_invite.domain.matching import (
     NOT_COMPARABLE,
     SEVERAL_INVITATIONS,
     SEVERAL_ROWS,
-    Likeness,
-    likeness,
+    Similarity,
+    similarity,
 )
 from bulk_invite.domain.tokens import body_hash, canonical_json
 
@@ -162,8 +162,8 @@ def test_a_row_for_the_live_catalog_has_its_hash_too() -> None:
     invitation = made(LEAD)
     live = canonical_json({**orjson.loads(invitation.body), "Catalog": "AWS"})
     row = bare(doubtful(invitation, SENT, body_hash=body_hash(live)))
-    assert likeness(row, shown(invitation, SENT)[1]) is Likeness.SAME
-    assert likeness(replace(row, client_token="other"), shown(invitation, SENT)[1]) is Likeness.UNSURE
+    assert similarity(row, shown(invitation, SENT)[1]) is Similarity.SAME
+    assert similarity(replace(row, client_token="other"), shown(invitation, SENT)[1]) is Similarity.UNSURE
 
 
 # Time

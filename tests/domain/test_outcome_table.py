@@ -254,7 +254,7 @@ def test_a_table_that_cannot_hold_outcomes_is_told_with_its_mend(db: Database) -
         db.run(statement)
         with pytest.raises(SourceError, match=said) as raised:
             table(db.url).check()
-        assert not raised.value.heals
+        assert not raised.value.retryable
         db.run("DROP TABLE IF EXISTS outcomes")
 
 
@@ -319,7 +319,7 @@ def test_a_server_that_is_not_there_may_come_back(db: Database) -> None:
     rows(db)
     with pytest.raises(SourceError, match="that the server runs") as raised:
         table(f"postgresql://me@127.0.0.1:{free_port()}/{db.name}").check()
-    assert raised.value.heals
+    assert raised.value.retryable
 
 
 def test_a_database_that_only_reads_is_told(db: Database) -> None:

@@ -13,12 +13,12 @@ from typing import TypeVar, TypeVarTuple
 import anyio
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.domain.admissions import Admission, Arrived
+from bulk_invite.domain.admissions import Admission, SkippedRow
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import Answered, Event, Sent
 from bulk_invite.domain.findings import DoubtfulRow, SettledRow
-from bulk_invite.domain.records import Change, Mark, PacingMemory, Record
+from bulk_invite.domain.records import Change, PacingMemory, Record, SourceCursor
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row, RowError
 from bulk_invite.domain.verdicts import Answer, State
 from faults.line import Line
@@ -75,7 +75,7 @@ class Journal:
         *,
         campaign: str,
         retry_failed: bool,
-        reached: Position | Mark | None = None,
+        reached: Position | SourceCursor | None = None,
         follows: bool = False,
     ) -> list[Admission]:
         self._check()
@@ -101,7 +101,7 @@ class Journal:
         self._check()
         return self._writer.open_keys(source, campaign, after, limit, to_send=to_send)
 
-    def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[Arrived]:
+    def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[SkippedRow]:
         self._check()
         return self._writer.arrived(source, campaign, after, limit)
 

@@ -108,7 +108,7 @@ def test_a_bug_that_survives_is_told_with_exit_code_1(
         [no-bug-at-all]
         hurts = "It does not."
         file = "bulk_invite/domain/tokens.py"
-        old = "# Changing this, or what is hashed after it"
+        old = "# Changing this, or the hashed input"
         new = "# Changing this"
         tests = ["tests/domain/test_tokens.py"]
         """

@@ -42,7 +42,7 @@ from bulk_invite.domain.classify import classify, is_counted
 from bulk_invite.domain.errors import BulkInviteError, SenderError, SettingError
 from bulk_invite.domain.events import Sent
 from bulk_invite.domain.next_step import RowFacts, RunFacts, StopRun, Until, Wait, next_step
-from bulk_invite.domain.sender_fault import Fault, Heal
+from bulk_invite.domain.sender_fault import Fault, Recovery
 from bulk_invite.domain.transitions import after_answer, reason_to_stop
 from bulk_invite.domain.verdicts import (
     Created,
@@ -101,9 +101,9 @@ async def test_it_is_one_sentence_that_names_the_setting(wrongly: Setting, name:
     error = await refusal_of(wrongly(wrong))
     assert wrong.said in str(error)
     assert (SECRET in str(error), "There are no AWS credentials" in str(error)) == (False, False)
-    assert type(error) is (SettingError if wrong.heal is Heal.BY_A_NEW_START else SenderError)
+    assert type(error) is (SettingError if wrong.recovery is Recovery.RESTART else SenderError)
     assert error.exit_code == 4
-    assert error.heals is (wrong.heal is not Heal.BY_A_NEW_START)
+    assert error.retryable is (wrong.recovery is not Recovery.RESTART)
 
 
 @pytest.mark.parametrize("variable", ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"])
@@ -138,7 +138,7 @@ async def test_doctor_says_it_in_the_same_words(wrongly: Setting, tmp_path: Path
 
 
 FAULT = Fault("A setting is wrong.", "Mend it.")
-PASSING = Fault("A file is away.", "Put it there.", Heal.BY_ITSELF)
+PASSING = Fault("A file is away.", "Put it there.", Recovery.TRANSIENT)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ async def test_authorities_that_are_gone_when_a_call_is_made_are_no_rows_doubt(
         assert not each.started
         assert isinstance(verdict, SenderRefused)
         assert verdict.fault is not None
-        assert "AWS_CA_BUNDLE" in verdict.fault.what + verdict.fault.mend
+        assert "AWS_CA_BUNDLE" in verdict.fault.problem + verdict.fault.remedy
 
 
 async def test_a_key_that_gets_a_line_end_when_it_is_renewed_is_no_rows_doubt(
@@ -213,7 +213,7 @@ async def test_a_key_that_gets_a_line_end_when_it_is_renewed_is_no_rows_doubt(
             assert isinstance(unready, NoAnswer)
             assert (unready.started, unready.fault is not None) == (False, True)
             assert unready.fault is not None
-            assert unready.fault.what == "The session token of the credentials has a line end in it."
+            assert unready.fault.problem == "The session token of the credentials has a line end in it."
         file.write_text(json.dumps(good))
         assert isinstance(classify(await partner_central.create(body(), cleared())), Created)
 

@@ -142,7 +142,7 @@ def test_a_directory_that_goes_away_is_waited_for(tmp_path: Path) -> None:
     place = tmp_path / "in"
     with pytest.raises(SourceError, match="no such file") as raised:
         directory(place)
-    assert not raised.value.heals  # at the start it is a mistake
+    assert not raised.value.retryable  # at the start it is a mistake
     place.mkdir()
     followed = directory(place)
     consumer = Consumer(followed)
@@ -251,10 +251,10 @@ def test_what_can_be_followed_is_opened_and_everything_else_told(tmp_path: Path,
         open_followed(["-"], settings(token_from="key"), {})
     with pytest.raises(SourceError) as raised:
         open_followed([str(tmp_path / "mistyped")], settings(), {})
-    assert not raised.value.heals
+    assert not raised.value.retryable
     with pytest.raises(SourceError) as raised:
         open_followed(["postgresql://127.0.0.1:9/nowhere"], settings(table="a", key="id"), {})
-    assert raised.value.heals
+    assert raised.value.retryable
 
 
 def test_a_pipe_hands_out_again_what_is_not_known_to_be_settled_and_loses_nothing_between_readers(

@@ -11,13 +11,13 @@ import anyio
 import anyio.lowlevel
 import orjson
 
-from bulk_invite.domain.admissions import Admission, AlreadySettled, Arrived, Duplicate, ToSend
+from bulk_invite.domain.admissions import Admission, AlreadySettled, Duplicate, SkippedRow, ToSend
 from bulk_invite.domain.classify import WITHHELD
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.errors import BulkInviteError, CheckpointError, SourceError
 from bulk_invite.domain.events import Answered, Event, Sent
 from bulk_invite.domain.findings import Content, DoubtfulRow, Listed, Page, SettledRow
-from bulk_invite.domain.records import Change, Mark, PacingMemory, Record
+from bulk_invite.domain.records import Change, PacingMemory, Record, SourceCursor
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row, RowError
 from bulk_invite.domain.tokens import body_hash, canonical_json
 from bulk_invite.domain.verdicts import Answer, HttpAnswer, NoAnswer, State
@@ -189,7 +189,7 @@ class MemoryJournal:
         *,
         campaign: str,
         retry_failed: bool,
-        reached: Position | Mark | None = None,
+        reached: Position | SourceCursor | None = None,
         follows: bool = False,
     ) -> list[Admission]:
         del campaign
@@ -216,7 +216,7 @@ class MemoryJournal:
     ) -> list[str]:
         raise NotImplementedError(source, campaign, after, limit, to_send)
 
-    def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[Arrived]:
+    def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[SkippedRow]:
         raise NotImplementedError(source, campaign, after, limit)
 
     def end_source(self, source: str, campaign: str) -> None:

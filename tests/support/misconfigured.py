@@ -11,7 +11,7 @@ from typing import Final
 
 from command import CREDENTIALS, http
 
-from bulk_invite.domain.sender_fault import Heal
+from bulk_invite.domain.sender_fault import Recovery
 
 SECRET: Final = "s3cr3t"
 """Stands in all that must not be repeated."""
@@ -33,7 +33,7 @@ class Wrong:
 
     environment: Callable[[Path], Environment]
     said: str
-    heal: Heal = Heal.BY_A_NEW_START
+    recovery: Recovery = Recovery.RESTART
     answer: bytes = b""
 
 
@@ -82,7 +82,7 @@ def _odd(variable: str, value: str = "abc") -> Wrong:
 
 _TOOL: Final = "The credential_process of the profile default "
 _TOKEN_FILE: Final = "AWS_WEB_IDENTITY_TOKEN_FILE"
-_ITSELF, _HAND = Heal.BY_ITSELF, Heal.BY_HAND
+_ITSELF, _HAND = Recovery.TRANSIENT, Recovery.MANUAL
 
 PLACES: Final = {
     "process missing": Wrong(

@@ -12,7 +12,7 @@ import pytest
 from row_checks import LEAD, OPPORTUNITY, accepted, changed
 
 from bulk_invite.domain.findings import Content, DoubtfulRow, Finding, Listed, Page
-from bulk_invite.domain.matching import Times, candidates, conclude, likeness
+from bulk_invite.domain.matching import Times, candidates, conclude, similarity
 from bulk_invite.domain.rows import Invitation
 from bulk_invite.partner_central.responses import content, page
 from bulk_invite.rehearsal.emulator.audit import CREATE
@@ -79,7 +79,8 @@ def look(
     contents = {each.invitation_id: content for each, content in arrived}
     possible = candidates(row, [each for each, _ in arrived], taken, Times(now, ahead))
     compared = [
-        (each, contents[each.invitation_id], likeness(row, contents[each.invitation_id])) for each in possible
+        (each, contents[each.invitation_id], similarity(row, contents[each.invitation_id]))
+        for each in possible
     ]
     return conclude(
         row, compared, [row, *rivals], listed=len(arrived), times=Times(now, ahead), settling_time=SETTLING

@@ -76,7 +76,7 @@ class FileOrigin:
             raise CheckpointError(
                 f"The file {self._path} beside the checkpoint cannot be written: {error.strerror}.",
                 hint="Make it and its folder writable, make room, and run the same command again.",
-                heals=error.errno == errno.ENOSPC,
+                retryable=error.errno == errno.ENOSPC,
             ) from error
 
     def close(self) -> None:

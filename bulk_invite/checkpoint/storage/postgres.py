@@ -222,7 +222,7 @@ class PostgresSchema:
                 raise CheckpointError(
                     f"The connection to the checkpoint {self.name} broke, and the lock went with it.",
                     hint="Run the same command again; what is settled stays settled.",
-                    heals=True,
+                    retryable=True,
                 )
             return left.pop()
 
@@ -274,7 +274,7 @@ class PostgresSchema:
         return CheckpointError(
             f"The checkpoint {self.name} cannot be used: {libpq.said(error)}.",
             hint=hint,
-            heals=libpq.is_passing(error) or isinstance(error, errors.ReadOnlySqlTransaction),
+            retryable=libpq.is_passing(error) or isinstance(error, errors.ReadOnlySqlTransaction),
         )
 
 

@@ -56,7 +56,7 @@ def open_to_look(path: Path, name: str) -> sqlite3.Connection:
     raise CheckpointError(
         f"The checkpoint {name} is being written to, in a folder where this user may not write.",
         hint="Run the same command later, or as the user that sends.",
-        heals=True,
+        retryable=True,
     )
 
 

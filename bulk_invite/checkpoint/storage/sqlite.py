@@ -85,7 +85,7 @@ class SqliteFile:
             raise CheckpointError(
                 f"The checkpoint {self.name} cannot be used: {said}.",
                 hint=hint,
-                heals=any(key in said.lower() for key in _PASSING),
+                retryable=any(key in said.lower() for key in _PASSING),
             ) from None
         except (ValueError, KeyError):
             raise damaged(self.name) from None
@@ -114,7 +114,7 @@ class SqliteFile:
             raise CheckpointError(
                 f"The checkpoint {self.name} is being read by another program, and must be written anew.",
                 hint="Run the same command again when that has ended.",
-                heals=True,
+                retryable=True,
             )
 
     def prove(self, engine: Engine) -> None:

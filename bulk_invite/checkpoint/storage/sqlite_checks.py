@@ -113,5 +113,5 @@ def create_private(path: Path, name: str) -> None:
         raise CheckpointError(
             f"The checkpoint {name} cannot be opened: {error.strerror}.",
             hint="Make sure that the folder exists and is writable, or name another file with --checkpoint.",
-            heals=error.errno == errno.ENOSPC,
+            retryable=error.errno == errno.ENOSPC,
         ) from error

@@ -14,8 +14,8 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, s
 
 from bulk_invite.checkpoint.tables import indexes
 from bulk_invite.checkpoint.tables.schema import invitations, marks, unsent_rows, watermarks
-from bulk_invite.domain.admissions import Arrived
-from bulk_invite.domain.records import Mark
+from bulk_invite.domain.admissions import SkippedRow
+from bulk_invite.domain.records import SourceCursor
 from bulk_invite.domain.rows import Position
 from bulk_invite.domain.verdicts import OPEN, State
 
@@ -28,8 +28,8 @@ def watermark(connection: Connection, source: str, campaign: str) -> str | None:
     return connection.execute(wanted).scalar_one_or_none()
 
 
-def note(connection: Connection, reached: Position | Mark, campaign: str) -> None:
-    if isinstance(reached, Mark):
+def note(connection: Connection, reached: Position | SourceCursor, campaign: str) -> None:
+    if isinstance(reached, SourceCursor):
         connection.execute(delete(marks).where(_mark(marks, reached.source, campaign)))
         text = {"source": reached.source, "campaign": campaign, "mark": reached.text}
         connection.execute(insert(marks).values(text))
@@ -83,7 +83,7 @@ def known_keys(connection: Connection, source: str, campaign: str, limit: int) -
     return list(connection.execute(wanted.order_by(invitations.c.row_key).limit(limit)).scalars())
 
 
-def arrived(connection: Connection, source: str, campaign: str, after: str, limit: int) -> list[Arrived]:
+def arrived(connection: Connection, source: str, campaign: str, after: str, limit: int) -> list[SkippedRow]:
     """Rows that have an invitation, likewise."""
     indexes.require(connection, "invitations_by_key")
     wanted = (
@@ -103,7 +103,7 @@ def arrived(connection: Connection, source: str, campaign: str, after: str, limi
         .limit(limit)
     )
     return [
-        Arrived(Position(source, key=key), token, engagement, invitation_id, arn)
+        SkippedRow(Position(source, key=key), token, engagement, invitation_id, arn)
         for key, token, engagement, invitation_id, arn in connection.execute(wanted)
     ]
 

@@ -8,11 +8,11 @@ from sqlalchemy import Connection, insert
 
 from bulk_invite.checkpoint.tables.schema import about
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.domain.text_forms import TextForms
+from bulk_invite.domain.text_settings import TextSettings
 
 
 def require_tokens(
-    known: Mapping[str, str], source: str, campaign: str, token_from: str, forms: TextForms
+    known: Mapping[str, str], source: str, campaign: str, token_from: str, settings: TextSettings
 ) -> None:
     """Raise UsageError where they were made from something else before. known: the `about` table."""
     before, session = (known.get(key) for key in _keys(source, campaign))
@@ -22,11 +22,11 @@ def require_tokens(
             f"{token_from} all of them would be invited once more.",
             hint=f"Keep --token-from {before}, or name a new --campaign if that is what you want.",
         )
-    if not forms.matter:
+    if not settings.affects_tokens:
         return
-    if session is None and before is not None and not forms.named:
+    if session is None and before is not None and not settings.is_confirmed:
         raise _unknown(source)
-    if session not in {None, forms.session}:
+    if session not in {None, settings.session}:
         raise _changed(source, str(session))
 
 
@@ -36,10 +36,10 @@ def note_tokens(
     source: str,
     campaign: str,
     token_from: str,
-    forms: TextForms,
+    settings: TextSettings,
 ) -> None:
     """For whoever begins; what is known already stays as it is."""
-    for key, value in zip(_keys(source, campaign), (token_from, forms.session), strict=True):
+    for key, value in zip(_keys(source, campaign), (token_from, settings.session), strict=True):
         if key not in known:
             connection.execute(insert(about).values(key=key, value=value))
 

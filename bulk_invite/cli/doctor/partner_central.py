@@ -146,7 +146,7 @@ class Service:
 def fault_of(answer: Answer) -> Found | None:
     """What kept a question from leaving, in the words that a run has for it."""
     if isinstance(answer, NoAnswer) and answer.fault is not None:
-        return failed(answer.fault.what, answer.fault.mend)
+        return failed(answer.fault.problem, answer.fault.remedy)
     return None
 
 

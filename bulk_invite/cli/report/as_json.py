@@ -8,7 +8,7 @@ from bulk_invite.checkpoint.audit.invariants import Line
 from bulk_invite.checkpoint.audit.result import Bucket, Course, Group, Open, Proof
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.records import Failure, PacingMemory, Problem
-from bulk_invite.domain.remedies import mend_of
+from bulk_invite.domain.remedies import remedy_of
 from bulk_invite.domain.verdicts import State
 
 
@@ -76,13 +76,13 @@ def _line(line: Line) -> dict[str, Any]:
 
 
 def _open(each: Open) -> dict[str, Any]:
-    mend = mend_of(each.state, each.code)
+    mend = remedy_of(each.state, each.code)
     return {"state": each.state, "code": each.code or None, "rows": each.rows, "mend": mend}
 
 
 def _problem(each: Problem) -> dict[str, Any]:
     what = {"state": each.state, "code": each.code or None, "path": each.path or None, "rows": each.rows}
-    return {**what, "mend": mend_of(each.state, each.code)}
+    return {**what, "mend": remedy_of(each.state, each.code)}
 
 
 def _failure(each: Failure) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from bulk_invite.cli.report.wording import (
     share,
     width,
 )
-from bulk_invite.domain.remedies import mend_of
+from bulk_invite.domain.remedies import remedy_of
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output.progress import clock_text
 
@@ -137,11 +137,11 @@ def _attention(proof: Proof) -> Markup:
     if not (proof.problems or proof.open):
         return element("p", "Nothing: no row is open, rejected or failed.")
     problems: list[list[Cell]] = [
-        [each.state.value, named(each.code), each.path, each.rows, prose(mend_of(each.state, each.code))]
+        [each.state.value, named(each.code), each.path, each.rows, prose(remedy_of(each.state, each.code))]
         for each in proof.problems
     ]
     opened: list[list[Cell]] = [
-        [each.state.value, named(each.code), each.rows, prose(mend_of(each.state, each.code))]
+        [each.state.value, named(each.code), each.rows, prose(remedy_of(each.state, each.code))]
         for each in proof.open
     ]
     failures: list[list[Cell]] = [

@@ -8,8 +8,8 @@ from typing import Final, Protocol
 from bulk_invite.delivery.sending.full_engagements import Engagements
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.tally import Report
-from bulk_invite.domain.admissions import AlreadySettled, Arrived, ToSend
-from bulk_invite.domain.records import Mark
+from bulk_invite.domain.admissions import AlreadySettled, SkippedRow, ToSend
+from bulk_invite.domain.records import SourceCursor
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
 from bulk_invite.domain.verdicts import State
 
@@ -41,7 +41,7 @@ class Admitter:
         self,
         rows: Sequence[Row],
         hand_over: HandOver,
-        reached: Position | Mark | None = None,
+        reached: Position | SourceCursor | None = None,
         *,
         follows: bool = False,
     ) -> int:
@@ -61,7 +61,7 @@ class Admitter:
             await hand_over(to_send)
         return len(to_send)
 
-    def arrived(self, rows: Sequence[Arrived]) -> None:
+    def arrived(self, rows: Sequence[SkippedRow]) -> None:
         """Tell of rows that have an invitation and are not read again."""
         for row in rows:
             self._report.arrived(row)

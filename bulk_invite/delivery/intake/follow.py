@@ -16,7 +16,7 @@ from anyio.to_thread import run_sync
 from bulk_invite.delivery.intake.admit_batch import BATCH_BYTES, BATCH_ROWS, Admitter, HandOver
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
-from bulk_invite.domain.records import Mark
+from bulk_invite.domain.records import SourceCursor
 from bulk_invite.domain.rows import Row
 
 
@@ -97,7 +97,7 @@ class Following:
             if self._stop.draining:
                 return
             if rows or reached != mark:
-                new = None if reached is None else Mark(self._source.name, reached)
+                new = None if reached is None else SourceCursor(self._source.name, reached)
                 await self._admitter.let_in(rows, hand_over, new, follows=True)
                 mark = reached
             if not rows:

@@ -16,7 +16,7 @@ from anyio import to_thread
 from bulk_invite.delivery.intake.admit_batch import BATCH_BYTES, BATCH_ROWS, Admitter, HandOver
 from bulk_invite.delivery.tracking.committer import Committer, InThread
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
-from bulk_invite.domain.admissions import Arrived
+from bulk_invite.domain.admissions import SkippedRow
 from bulk_invite.domain.rows import Row
 
 
@@ -108,7 +108,7 @@ class Intake:
             last = keys[-1]
         return after
 
-    async def _arrived(self, source: str, after: str) -> list[Arrived]:
+    async def _arrived(self, source: str, after: str) -> list[SkippedRow]:
         campaign = self._committer.campaign
         return await self._ask(lambda journal: journal.arrived(source, campaign, after, BATCH_ROWS))
 

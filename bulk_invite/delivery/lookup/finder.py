@@ -13,7 +13,14 @@ import anyio
 
 from bulk_invite.delivery.lookup.queries import LOOK_UP_FAILED, NotToldError, Reads
 from bulk_invite.domain.findings import Content, DoubtfulRow, Finding, Listed, SettledRow, Unclear
-from bulk_invite.domain.matching import Times, alone, candidates, conclude, engagement_id, likeness
+from bulk_invite.domain.matching import (
+    Times,
+    candidates,
+    conclude,
+    engagement_id,
+    similarity,
+    without_shared_matches,
+)
 
 ENGAGEMENTS_AT_ONCE: Final = 10
 """The most that one list may be asked for (the service model)."""
@@ -90,7 +97,7 @@ class LookUp:
         contents = await self._contents(rows, listing.invitations, settled, times)
         # Asked again, and last: by now another row may have turned out to be one of them.
         doubtful, settled = await self._known(engagements)
-        return alone(
+        return without_shared_matches(
             rows,
             [self._conclusion(row, listing.invitations, contents, doubtful, settled, times) for row in rows],
         )
@@ -119,7 +126,7 @@ class LookUp:
         compared = []
         for each in candidates(row, listed, _ids(settled), times):
             content = contents[each.invitation_id]
-            compared.append((each, content, likeness(row, content)))
+            compared.append((each, content, similarity(row, content)))
         engagement = engagement_id(row.engagement)
         return conclude(
             row,

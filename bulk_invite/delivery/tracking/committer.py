@@ -16,11 +16,11 @@ from anyio import to_thread
 
 from bulk_invite.delivery.tracking.batch import Batch
 from bulk_invite.delivery.tracking.observers import Observer, Observers
-from bulk_invite.domain.admissions import Admission, Arrived
+from bulk_invite.domain.admissions import Admission, SkippedRow
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import Event
 from bulk_invite.domain.findings import DoubtfulRow, SettledRow
-from bulk_invite.domain.records import Change, Mark, PacingMemory, Record
+from bulk_invite.domain.records import Change, PacingMemory, Record, SourceCursor
 from bulk_invite.domain.rows import Invitation, Position, Rejection
 
 _INTERVAL: Final = 0.01
@@ -56,7 +56,7 @@ class Journal(Protocol):
         *,
         campaign: str,
         retry_failed: bool,
-        reached: Position | Mark | None = None,
+        reached: Position | SourceCursor | None = None,
         follows: bool = False,
     ) -> list[Admission]: ...
 
@@ -72,7 +72,7 @@ class Journal(Protocol):
         self, source: str, campaign: str, after: str, limit: int, *, to_send: bool = False
     ) -> list[str]: ...
 
-    def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[Arrived]: ...
+    def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[SkippedRow]: ...
 
     def record(self, events: Sequence[Event]) -> frozenset[str]: ...
 
@@ -142,7 +142,7 @@ class Committer:
     async def admit(
         self,
         batch: Sequence[Invitation | Rejection],
-        reached: Position | Mark | None = None,
+        reached: Position | SourceCursor | None = None,
         *,
         follows: bool = False,
     ) -> list[Admission]:

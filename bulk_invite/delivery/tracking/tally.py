@@ -9,7 +9,7 @@ from typing import Protocol, assert_never
 import structlog
 
 from bulk_invite.delivery.tracking.observers import Observer, Observers
-from bulk_invite.domain.admissions import Admission, AlreadySettled, Arrived, Duplicate, SeenAgain, ToSend
+from bulk_invite.domain.admissions import Admission, AlreadySettled, Duplicate, SeenAgain, SkippedRow, ToSend
 from bulk_invite.domain.events import Answered
 from bulk_invite.domain.rows import Position, Rejection, Row, RowError
 from bulk_invite.domain.verdicts import State
@@ -72,7 +72,7 @@ class Report:
             case _:  # pragma: no cover
                 assert_never(admission)
 
-    def arrived(self, row: Arrived) -> None:
+    def arrived(self, row: SkippedRow) -> None:
         """Count a row that an earlier run has read and settled, and this one does not read again."""
         self.tally.rows += 1
         self.tally.already_created += 1

@@ -11,7 +11,7 @@ import anyio
 from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.records import Failure, Problem
-from bulk_invite.domain.remedies import mend_of
+from bulk_invite.domain.remedies import remedy_of
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.health import HealthView
 from bulk_invite.monitoring.status import FailureStatus, ProblemStatus, RunState, RunStatus
@@ -117,7 +117,7 @@ def _without_calls(problems: Sequence[Problem], in_doubt: int) -> list[Problem]:
 
 
 def _problem(problem: Problem) -> ProblemStatus:
-    mend = mend_of(problem.state, problem.code)
+    mend = remedy_of(problem.state, problem.code)
     return ProblemStatus(problem.state, problem.code, problem.path, problem.rows, mend)
 
 

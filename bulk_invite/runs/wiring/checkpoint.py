@@ -76,7 +76,7 @@ def open_writer(
             )
         except CheckpointError as error:
             # A standby outlives what its database goes through, too.
-            if not (settings.wait_for_lock and error.heals) or stop():
+            if not (settings.wait_for_lock and error.retryable) or stop():
                 raise
             if told != str(error):
                 told = str(error)

@@ -88,7 +88,7 @@ def open_followed(names: Sequence[str], settings: Settings, pipes: dict[str, Pip
     """Find and check sources that can be followed, in the order of their names.
 
     pipes: those that are open already, by name; more are added.
-    Raises UsageError for what cannot be meant, SourceError for what cannot be read; that one `heals` where it
+    Raises UsageError for what cannot be meant, SourceError for what cannot be read, `retryable` if it
     may be there later.
     """
     _check(names, settings)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol, cast
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.domain.text_forms import TextForms
+from bulk_invite.domain.text_settings import TextSettings
 from bulk_invite.runs.settings.model import Settings
 
 _KEYS: Final = 20
@@ -23,7 +23,7 @@ class MaybeKeyed(Protocol):
 class _Keyed(Protocol):
     name: str
 
-    def forms(self, *, of_keys: bool) -> TextForms: ...
+    def forms(self, *, of_keys: bool) -> TextSettings: ...
 
     def require_same_keys(self, keys: Sequence[str], stop: Callable[[], bool]) -> None: ...
 

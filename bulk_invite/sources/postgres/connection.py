@@ -116,4 +116,4 @@ def refusal(name: str, error: psycopg.Error) -> SourceError:
         (hint for kinds, hint in _HINTS if isinstance(error, kinds)),
         "Check --table or --query against the database.",
     )
-    return DatabaseSourceError(f"{name}: {said(error)}.", hint=hint, heals=is_passing(error))
+    return DatabaseSourceError(f"{name}: {said(error)}.", hint=hint, retryable=is_passing(error))

@@ -211,7 +211,7 @@ def outcome_refusal(table: str, error: psycopg.Error) -> SourceError:
             return refusal(table, error)
         case _:
             hint = _COMPARE
-    return DatabaseSourceError(f"{table}: {said(error)}.", hint=hint, heals=is_passing(error))
+    return DatabaseSourceError(f"{table}: {said(error)}.", hint=hint, retryable=is_passing(error))
 
 
 _COMPARE: Final = "Compare it with what bulk-invite init-db --print shows, or name another table."

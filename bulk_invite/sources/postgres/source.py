@@ -16,7 +16,7 @@ import psycopg
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.rows import Row
-from bulk_invite.domain.text_forms import TextForms
+from bulk_invite.domain.text_settings import TextSettings
 from bulk_invite.libpq import check_address
 from bulk_invite.sources.postgres.connection import cancelled_by, connect, refusal
 from bulk_invite.sources.postgres.follower import WHOLE_EVERY, Follower, Pace
@@ -127,11 +127,11 @@ class PostgresSource:
 
         return self._reconnecting.tried(read, stop) or []
 
-    def forms(self, *, of_keys: bool) -> TextForms:
+    def forms(self, *, of_keys: bool) -> TextSettings:
         """How texts of its rows are made; of_keys: of their keys only."""
         found = self._found
         matter = not (found.key_is_fixed if of_keys else found.request_is_fixed)
-        return TextForms(str(found.session), matter, found.session.named)
+        return TextSettings(str(found.session), matter, found.session.named)
 
     def require_same_keys(self, keys: Sequence[str], stop: Callable[[], bool] = lambda: False) -> None:
         """UsageError where a row that is found by one of these keys has another text for it by now."""

@@ -11,7 +11,7 @@ from documents import topic
 
 from bulk_invite.delivery.lookup import queries
 from bulk_invite.domain import classify, matching
-from bulk_invite.domain.remedies import _FALL_BACK, mend_of
+from bulk_invite.domain.remedies import _FALL_BACK, remedy_of
 from bulk_invite.domain.verdicts import State
 from bulk_invite.validation.service_model import load
 from bulk_invite.validation.shape_validator import _CODES
@@ -57,7 +57,7 @@ def _answers() -> set[str]:
 
 
 def _has_its_own(state: State, code: str) -> bool:
-    return mend_of(state, code) != _FALL_BACK[state]
+    return remedy_of(state, code) != _FALL_BACK[state]
 
 
 def test_the_codes_are_found() -> None:
@@ -82,7 +82,7 @@ def test_every_code_of_a_refused_row_has_its_own() -> None:
     named = load().shape("ValidationExceptionErrorCode")["enum"]
     refusals = {*classify.REFUSALS, "AccessDeniedException", "AccessDenied", "unnamed", *named}
     assert {code for code in refusals if not _has_its_own(State.FAILED, code)} == set()
-    assert {code for code in refusals if "reconcile" not in mend_of(State.IN_DOUBT, code)} == set()
+    assert {code for code in refusals if "reconcile" not in remedy_of(State.IN_DOUBT, code)} == set()
     assert _has_its_own(State.DEFERRED, classify.FULL)
     assert _has_its_own(State.DEFERRED, "EngagementFull")  # as a row that was not sent has it
 
@@ -94,9 +94,9 @@ def test_a_row_that_was_not_sent_yet_says_what_kept_it() -> None:
 
 @pytest.mark.parametrize("state", State)
 def test_of_what_nobody_knows_the_state_says_what_to_do(state: State) -> None:
-    assert mend_of(state, "SomethingNew") == _FALL_BACK[state]
-    assert mend_of(state, "²") == _FALL_BACK[state]
-    assert mend_of(state, "other") == _FALL_BACK[state]
+    assert remedy_of(state, "SomethingNew") == _FALL_BACK[state]
+    assert remedy_of(state, "²") == _FALL_BACK[state]
+    assert remedy_of(state, "other") == _FALL_BACK[state]
 
 
 def test_manual_has_what_it_has() -> None:
