@@ -28,8 +28,8 @@ from bulk_invite.runs.output.summary import Summary
 
 ROWS = 120
 
-_ALL_OK = (
-    "All 13 lines of the evidence add up. Without an invitation, refused or rejected: 2 rows. No row is open."
+_HEADLINE = (
+    "118 of 120 invitations created; 2 need attention (1 failed, 1 rejected). All 13 audit checks pass."
 )
 
 
@@ -58,19 +58,21 @@ def backfill(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_everything_adds_up_and_is_handed_in(backfill: Path) -> None:
+def test_a_report_begins_with_what_was_created_and_whether_the_audit_passes(backfill: Path) -> None:
     ran = run("report", "--html", "out.html", "--json", cwd=backfill)
     assert ran.code == 0, ran.stderr
     written = backfill / "out.html"
     assert stat.S_IMODE(written.stat().st_mode) == 0o600
-    assert _ALL_OK in written.read_text()
+    assert _HEADLINE in written.read_text()
     assert "ResourceNotFoundException" in written.read_text()
     said = ran.json
     with CheckpointReader(backfill / "bulk-invite.db") as checkpoint:
         proof = checkpoint.proof(time.time())
         known = asdict(Summary.of_checkpoint(checkpoint.overview(time.time())))
     assert said == {**members(proof), "at": said["at"], "checkpoint": "bulk-invite.db"}
-    assert f"{_ALL_OK}\nSee: bulk-invite manual troubleshooting\n" in summary(proof)
+    assert summary(proof).startswith(f"{_HEADLINE}\n")
+    assert "\n  1 failed, ResourceNotFoundException: " in summary(proof)
+    assert summary(proof).endswith("\nSee: bulk-invite manual troubleshooting\n")
     assert {name: said[name] for name in known} == known
     assert (said["rows"], said["created"], said["rejected"], said["failed"]) == (ROWS, ROWS - 2, 1, 1)
     why = said["repeated"]["why"]
@@ -83,17 +85,17 @@ def test_everything_adds_up_and_is_handed_in(backfill: Path) -> None:
     assert sum(each["created"] for each in said["over_time"]["buckets"]) == ROWS - 2
 
 
-def test_what_does_not_add_up_is_said_and_ends_with_1(backfill: Path, tmp_path: Path) -> None:
+def test_a_failed_audit_is_reported_and_ends_with_1(backfill: Path, tmp_path: Path) -> None:
     copy(backfill / "bulk-invite.db", tmp_path)
     with closing(sqlite3.connect(tmp_path / "bulk-invite.db")) as file:
         file.execute("DELETE FROM log WHERE event = 'sent'")
         file.commit()
     ran = run("report", cwd=tmp_path)
     assert ran.code == 1, ran.stderr
-    assert "NOT OK  Every created row was answered" in ran.stdout
-    assert "lines of the evidence do not add up: so this is no proof." in ran.stdout
+    assert "FAIL  Every created row has an intent" in ran.stdout
+    assert "audit checks fail: these figures are not proven." in ran.stdout.splitlines()[0]
+    assert ran.stdout.count("\n  pass  ") + ran.stdout.count("\n  FAIL  ") == 13
     assert "\nSee: bulk-invite manual results\n" in ran.stdout
-    assert ran.stdout.count("\nok ") + ran.stdout.count("\nNOT OK ") == 13
 
 
 def test_only_a_former_report_is_replaced(tmp_path: Path) -> None:
@@ -101,7 +103,7 @@ def test_only_a_former_report_is_replaced(tmp_path: Path) -> None:
     other.write_text("<p>mine</p>")
     ran = run("report", "--html", other, cwd=tmp_path)
     assert ran.code == 2
-    assert "it is no report of bulk-invite; it was left as it is." in ran.said
+    assert "is not a bulk-invite report; it was not overwritten." in ran.said
     assert other.read_text() == "<p>mine</p>"
     for nowhere in (tmp_path, tmp_path / "nowhere" / "out.html", Path("/dev/null")):
         with pytest.raises(UsageError):

@@ -176,19 +176,21 @@ def test_it_can_be_read_aloud(hostile: Proof) -> None:
 
 def test_what_is_open_and_what_is_wrong_is_said_at_the_top(hostile: Proof, place: Place) -> None:
     (header,) = Reader().tree(page(hostile)).all("header")
-    assert "All 13 lines" in header.text
-    assert "Still open, nothing is proven of them: 2 rows." in header.text
+    assert header.text.endswith(
+        "1 of 5 invitations created; 2 need attention (1 failed, 1 rejected); "
+        "2 still open (1 in doubt, 1 pending). All 13 audit checks pass."
+    )
     with writing(place) as writer:
         admit(writer, invitation("a"))
         writer.record([Sent("a", NOW)])
         writer.record([created("a")])
     (header,) = Reader().tree(page(proof_of(place))).all("header")
-    assert "No row is open." in header.text
+    assert "1 of 1 invitations created; nothing needs attention. All" in header.text
     place.run("DELETE FROM log WHERE event = 'sent'")
     tree = Reader().tree(page(proof_of(place)))
     (header,) = tree.all("header")
-    assert "4 of 13 lines of the evidence do not add up" in header.text
-    assert [each.text for each in tree.all("strong")].count("NOT OK") == 4
+    assert "4 of 13 audit checks fail: these figures are not proven." in header.text
+    assert [each.text for each in tree.all("strong")].count("FAIL") == 4
 
 
 def test_a_checkpoint_of_which_nothing_was_sent_has_a_page(place: Place) -> None:
@@ -196,7 +198,7 @@ def test_a_checkpoint_of_which_nothing_was_sent_has_a_page(place: Place) -> None
         pass
     tree = Reader().tree(page(proof_of(place)))
     assert not list(tree.all("svg"))
-    assert "No call was made yet." in tree.text
+    assert "No call has been made yet." in tree.text
 
 
 def test_the_pictures_show_what_the_log_has(place: Place) -> None:
@@ -228,9 +230,9 @@ def test_the_pictures_show_what_the_log_has(place: Place) -> None:
     assert heights[0] == max(heights)
     assert heights[1] == pytest.approx(heights[0] / 4, abs=0.2)
     assert heights[2] == pytest.approx(heights[0] / 2, abs=0.2)
-    assert "8 calls in all, 2 of them throttled (25.0 %)" in picture
+    assert "8 calls in total, 2 of them throttled (25.0%)" in picture
     _, picture = throttled_chart(proof.course)
-    assert "at most 50 per cent" in picture
+    assert "at most 50 percent" in picture
     _, picture = created_chart(proof.course, 8)
     curve = next(each for each in Reader().tree(picture).all("path"))
     places = [float(y) for y in re.findall(r",([\d.]+)", curve.attributes["d"] or "")]

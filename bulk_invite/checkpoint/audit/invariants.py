@@ -79,13 +79,13 @@ def _of_rows(f: Figures) -> tuple[Line, ...]:
     found = f"answered {f.created_by_call:,} + found {f.created_by_look_up:,}"
     proven = f.created_by_call + f.created_by_look_up
     return (
-        Line("states", "Every row is in one state.", "rows", f.rows, "sum of the states", f.in_a_state),
         Line(
-            "ids", "Every created row has its Id.", "created rows", f.created, "with an Id", f.created_with_id
+            "states", "Every row has exactly one state.", "rows", f.rows, "sum over all states", f.in_a_state
         ),
         Line(
-            "ids_differ", "No Id belongs to two rows.", "rows with an Id", f.with_id, "different Ids", f.ids
+            "ids", "Every created row has an Id.", "created rows", f.created, "with an Id", f.created_with_id
         ),
+        Line("ids_differ", "No Id belongs to two rows.", "rows with an Id", f.with_id, "distinct Ids", f.ids),
         Line(
             "ids_created",
             "Only created rows have an Id.",
@@ -96,7 +96,7 @@ def _of_rows(f: Figures) -> tuple[Line, ...]:
         ),
         Line(
             "created",
-            "Every created row was answered with its Id after an intent, or was found by a look-up.",
+            "Every created row has an intent followed by an answer with its Id, or a look-up that found it.",
             "created rows",
             f.created,
             found,
@@ -104,7 +104,7 @@ def _of_rows(f: Figures) -> tuple[Line, ...]:
         ),
         Line(
             "found",
-            "Every row that a look-up found has the Id that was found.",
+            "Every row found by a look-up has the Id that was found.",
             "rows found",
             f.ids_found,
             "with that Id",
@@ -117,15 +117,15 @@ def _of_calls(f: Figures) -> tuple[Line, ...]:
     return (
         Line(
             "called",
-            "Every row that was called has its intents in the log.",
-            "rows that were called",
+            "Every row that was called has an intent in the log.",
+            "rows called",
             f.called,
             "with an intent",
             f.called_in_log,
         ),
         Line(
             "logged",
-            "The log tells of no row that is not there.",
+            "Every row in the log is in the checkpoint.",
             "rows in the log",
             f.rows_in_log,
             "of them in the checkpoint",
@@ -133,16 +133,16 @@ def _of_calls(f: Figures) -> tuple[Line, ...]:
         ),
         Line(
             "intents",
-            "Every answer to a call has an intent before it.",
+            "Every answer follows an intent.",
             "answers",
             f.answers,
-            "right after an intent",
+            "directly after an intent",
             f.answers_after_intent,
         ),
         Line(
             "yeses",
-            "Every row of which the log knows an Id is created.",
-            "such rows",
+            "Every row with an Id in the log is created.",
+            "rows with an Id in the log",
             f.yeses,
             "of them created",
             f.yeses_created,
@@ -164,10 +164,10 @@ def _of_attempts(f: Figures) -> Line:
     counted -= min(max(0, counted - f.attempts), f.perhaps_uncounted)
     return Line(
         "attempts",
-        "Each row's attempts are its calls in the log, less those that do not count.",
+        "Each row's attempts equal its calls in the log, minus those that do not count.",
         "attempts",
         f.attempts,
-        f"{f.calls:,} calls less {f.calls - counted:,}",
+        f"{f.calls:,} calls minus {f.calls - counted:,}",
         counted,
         f.odd_attempts,
     )
@@ -176,8 +176,8 @@ def _of_attempts(f: Figures) -> Line:
 def _of_the_whole(f: Figures) -> Line:
     return Line(
         "whole",
-        "The checkpoint was never older than the last call, as far as it can tell.",
-        "times that it was",
+        "The checkpoint was never found to be older than the last call.",
+        "times it was",
         f.older,
         "allowed",
         0,

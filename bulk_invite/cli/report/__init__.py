@@ -1,1 +1,1 @@
-"""What a checkpoint proves, as a page, as JSON and as text."""
+"""`bulk-invite report`: results and audit of a checkpoint as HTML, JSON or text."""

@@ -1,4 +1,4 @@
-"""A proof as one JSON object, with the names of `status --json` where both say the same; times in UTC."""
+"""A report as one JSON object; it shares the key names of `status --json`. Times are in UTC."""
 
 from __future__ import annotations
 

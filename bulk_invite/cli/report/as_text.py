@@ -1,13 +1,21 @@
-"""A proof in some twenty lines of text, for a terminal."""
+"""A report in some thirty lines of text, for a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from bulk_invite.checkpoint.audit.result import Proof
-from bulk_invite.cli.report.wording import moment, share, verdict
+from bulk_invite.cli.report.wording import MEANINGS, NEED_ATTENTION, headline, moment, share, state_name
+from bulk_invite.domain.remedies import mend_of
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output.logs import escaped
+
+_MOST_GROUPS: Final = 10
+_WHOLE_ROW: Final = ("", "$")
+
+_Rows = tuple[int, State, str, str]
+"""How many, their state, the code of an error and its path."""
 
 
 def summary(proof: Proof) -> str:
@@ -15,28 +23,56 @@ def summary(proof: Proof) -> str:
 
 
 def _lines(proof: Proof) -> Iterator[str]:
-    account = proof.owner.account if proof.owner is not None and proof.owner.account else "unknown"
-    course, figures = proof.course, proof.figures
-    yield f"{proof.checkpoint}: account {account}, catalog {proof.catalog}"
-    yield f"{moment(course.first_started)} to {moment(course.last_event)} UTC, starts: {course.runs_in_all:,}"
-    states = ((state.value.replace("_", " "), proof.states.get(state)) for state in State)
-    counts = (f"{name} {rows:,}" for name, rows in states if rows)
-    yield f"{figures.rows:,} rows: {', '.join(counts) or 'none'}"
-    yield (
-        f"{figures.calls:,} calls, {share(proof.throttled, figures.calls)} throttled; "
-        f"rows that were called more than once: {proof.repeats.rows:,}"
-    )
+    yield headline(proof)
+    yield from proof.notes
+    yield ""
+    yield from _figures(proof)
+    errors = [(each.rows, each.state, each.code, each.path) for each in proof.problems]
+    yield from _groups("Needs attention", [each for each in errors if each[1] in NEED_ATTENTION])
+    yield from _groups("Still open", [(each.rows, each.state, each.code, "") for each in proof.open])
+    yield ""
+    yield "Audit checks:"
     for line in proof.lines:
         off = f" ({line.off:,} rows do not)" if line.off else ""
-        sides = f"{line.left}: {line.left_count:,}, {line.right}: {line.right_count:,}"
-        yield f"{'ok    ' if line.ok else 'NOT OK'}  {line.claim}{off} ({sides})"
-    yield from proof.notes
-    yield verdict(proof)
+        sides = f"{line.left}: {line.left_count:,}; {line.right}: {line.right_count:,}"
+        yield f"  {'pass' if line.ok else 'FAIL'}  {line.claim}{off} ({sides})"
+    yield ""
     yield from (f"See: bulk-invite manual {topic}" for topic in _topics(proof))
 
 
+def _figures(proof: Proof) -> Iterator[str]:
+    account = proof.owner.account if proof.owner is not None and proof.owner.account else "unknown"
+    course, figures = proof.course, proof.figures
+    counts = ((state_name(state), proof.states.get(state)) for state in MEANINGS)
+    states = ", ".join(f"{rows:,} {name}" for name, rows in counts if rows)
+    yield f"Checkpoint: {proof.checkpoint} (account {account}, catalog {proof.catalog})"
+    yield (
+        f"Period:     {moment(course.first_started)} to {moment(course.last_event)} UTC, "
+        f"{course.runs_in_all:,} {'run' if course.runs_in_all == 1 else 'runs'}"
+    )
+    yield f"Rows:       {figures.rows:,}" + (f" ({states})" if states else "")
+    yield (
+        f"Calls:      {figures.calls:,} ({share(proof.throttled, figures.calls)} throttled); "
+        f"rows called more than once: {proof.repeats.rows:,}"
+    )
+
+
+def _groups(title: str, groups: Sequence[_Rows]) -> Iterator[str]:
+    """The largest groups of rows with the same reason, and what to do about each."""
+    if not groups:
+        return
+    yield ""
+    yield f"{title}:"
+    for rows, state, code, path in groups[:_MOST_GROUPS]:
+        where = f" at {path}" if path not in _WHOLE_ROW else ""
+        why = f", {code}{where}" if code else ""
+        yield f"  {rows:,} {state_name(state)}{why}: {mend_of(state, code)}"
+    if (left := len(groups) - _MOST_GROUPS) > 0:
+        yield f"  {left:,} more: see --html or --json."
+
+
 def _topics(proof: Proof) -> Iterator[str]:
-    """Of the manual, where something needs attention."""
+    """Manual topics on what needs attention."""
     if not all(line.ok for line in proof.lines):
         yield "results"
     if any(proof.states.get(state) for state in (State.FAILED, State.REJECTED, State.DEFERRED)):

@@ -1,4 +1,4 @@
-"""From values and times to places along an axis, with round numbers to label it by. Pure."""
+"""Positions and round labels along an axis of values or times. Pure."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _STEPS: Final = (
     *(HOUR * hours for hours in (1, 2, 3, 6, 12)),
     *(DAY * days for days in (1, 2, 7, 14, 30, 90, 180, 365, 730, 1825)),
 )
-"""Seconds between two labels of an axis of time."""
+"""Candidate distances between two labels of a time axis, in seconds."""
 
 _MOST_TIMES: Final = 8
 _VALUES: Final = 4
-"""About so many labels."""
+"""Approximate number of labels on an axis of values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Places `begin` to `end` (points) for values `low` to `high`."""
+    """Maps values `low` to `high` onto positions `begin` to `end` (SVG units); values outside are clamped."""
 
     low: float
     high: float
@@ -37,7 +37,7 @@ class Scale:
 
 
 def round_values(highest: float) -> list[float]:
-    """Round numbers from 0 up to the first one that is not below `highest`."""
+    """Round numbers from 0 to the first one at or above `highest`."""
     raw = max(highest, 1e-9) / _VALUES
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * (1 - 1e-9))
@@ -47,17 +47,17 @@ def round_values(highest: float) -> list[float]:
 
 
 def round_times(first: float, last: float) -> list[tuple[float, str]]:
-    """Epoch seconds at whole minutes, hours or days between two, and how each is called in UTC."""
+    """Epoch seconds at round UTC times between `first` and `last`, each with its label."""
     step = next((step for step in _STEPS if (last - first) / step <= _MOST_TIMES), _STEPS[-1])
     number = math.ceil(first / step)
     times = []
     while number * step <= last:
-        times.append((float(number * step), _called(number * step, step)))
+        times.append((float(number * step), _label(number * step, step)))
         number += 1
     return times
 
 
-def _called(epoch: float, step: int) -> str:
+def _label(epoch: float, step: int) -> str:
     time = datetime.fromtimestamp(epoch, UTC)
     if step >= DAY * 90:
         return time.strftime("%Y-%m-%d")
@@ -67,5 +67,5 @@ def _called(epoch: float, step: int) -> str:
 
 
 def number(value: float) -> str:
-    """As short as it can be said: `12,000`, `0.5`."""
+    """A number in its shortest form: `12,000`, `0.5`."""
     return f"{value:,.0f}" if value >= 10 else f"{value:.3g}"  # noqa: PLR2004 - fractions matter below

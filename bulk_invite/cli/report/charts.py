@@ -1,4 +1,4 @@
-"""Pictures of calls and rows over time, as SVG that stands in a page and takes its colours from there."""
+"""Charts of calls and rows over time, as inline SVG styled by the page."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from bulk_invite.domain.durations import HOUR, MINUTE
 _WIDTH: Final = 720.0
 _HEIGHT: Final = 230.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 74.0, 704.0, 14.0, 180.0
-"""Borders of what is drawn, in points of the picture."""
+"""Edges of the plot area, in SVG units."""
 
 Chart = tuple[str, Markup]
-"""Its title, and the picture."""
+"""Its title and its SVG."""
 
 _PER: Final = (("second", 1.0), ("minute", MINUTE), ("hour", HOUR))
 
 
 def calls_chart(course: Course) -> Chart:
-    """Calls per second (or what else fits) of every stretch of time, the throttled ones on top."""
+    """Calls per second, minute or hour in each bucket; throttled ones are drawn over them."""
     over_time = course.over_time
     highest = max(bucket.calls for bucket in over_time.buckets) / over_time.width
     unit, seconds = next((each for each in _PER if highest * each[1] >= 1), _PER[-1])
@@ -39,15 +39,15 @@ def calls_chart(course: Course) -> Chart:
     return frame.drawn(
         "calls",
         f"Calls per {unit}",
-        f"In stretches of {width(over_time.width)}: at most {number(highest * seconds)} calls per {unit}; "
-        f"{calls:,} calls in all, {throttled:,} of them throttled ({share(throttled, calls)}).",
+        f"Per {width(over_time.width)}: at most {number(highest * seconds)} calls per {unit}; "
+        f"{calls:,} calls in total, {throttled:,} of them throttled ({share(throttled, calls)}).",
         f"calls per {unit}",
         bars,
     )
 
 
 def throttled_chart(course: Course) -> Chart:
-    """The share of the calls of every stretch that was throttled, in per cent."""
+    """The throttled share of the calls in each bucket, in percent."""
     over_time = course.over_time
     shares = [(each, 100 * _refused(each) / max(1, each.calls)) for each in over_time.buckets]
     highest = max(percent for _, percent in shares)
@@ -55,15 +55,15 @@ def throttled_chart(course: Course) -> Chart:
     bars = [frame.bars("throttled", ((each, 0.0, percent) for each, percent in shares))]
     return frame.drawn(
         "shares",
-        "Throttled share of the calls",
-        f"In stretches of {width(over_time.width)}: at most {number(highest)} per cent of the calls of one.",
+        "Throttled calls, percent",
+        f"Per {width(over_time.width)}: at most {number(highest)} percent of the calls.",
         "throttled, %",
         bars,
     )
 
 
 def created_chart(course: Course, rows: int) -> Chart:
-    """Rows that had their invitation by then, up to all that have one. rows: to be invited in all."""
+    """Invitations created by each moment, cumulative. rows: all valid rows."""
     over_time = course.over_time
     sums = list(accumulate(bucket.created for bucket in over_time.buckets))
     frame = _Frame(course, max(rows, sums[-1]))
@@ -73,7 +73,7 @@ def created_chart(course: Course, rows: int) -> Chart:
     points.append((frame.last, points[-1][1]))
     return frame.drawn(
         "created",
-        "Rows with an invitation",
+        "Invitations created",
         f"{sums[-1]:,} invitations from {moment(frame.first)} to {moment(frame.last)} UTC, "
         f"of {rows:,} valid rows.",
         "rows",
@@ -82,12 +82,12 @@ def created_chart(course: Course, rows: int) -> Chart:
 
 
 def _refused(bucket: Bucket) -> int:
-    """Throttled calls: their answers, of which some may belong to calls of the stretch before."""
+    """Throttled calls of a bucket, capped: some answers belong to calls of the bucket before."""
     return min(bucket.throttled, bucket.calls)
 
 
 class _Frame:
-    """Axes with their labels, and what is drawn between them. highest: the greatest value that is shown."""
+    """Axes, labels and marks of a chart. highest: the largest value shown."""
 
     def __init__(self, course: Course, highest: float) -> None:
         over_time = course.over_time
@@ -100,12 +100,12 @@ class _Frame:
         self._y = Scale(0.0, self._values[-1], _BOTTOM, _TOP)
 
     def bars(self, kind: str, bars: Iterable[tuple[Bucket, float, float]]) -> Markup:
-        """One for each bucket from a value to another."""
+        """One bar for each (bucket, low, high)."""
         path = []
         for bucket, low, high in bars:
             if high > low:
                 left, right = self._x.place(bucket.at), self._x.place(bucket.at + self._width)
-                # Nothing that was must be too thin to be seen.
+                # Even the smallest bar stays visible.
                 top = min(self._y.place(high), self._y.place(low) - 1.0)
                 path.append(
                     f"M{left:.1f} {self._y.place(low):.1f}V{top:.1f}H{right:.1f}V{self._y.place(low):.1f}Z"
@@ -136,7 +136,7 @@ class _Frame:
         )
 
     def _silences(self) -> Markup:
-        """Grey where a run made no call for longer than a bar; a mark where a run began."""
+        """A gray band where a run made no call for longer than a bar; a line where a run started."""
         marks = []
         for each in self._course.silences:
             if each.until - each.since < self._width:

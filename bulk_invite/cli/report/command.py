@@ -1,4 +1,4 @@
-"""`report`: what the checkpoint proves of a whole backfill, as a page to hand in, as JSON or as text."""
+"""`report`: results and audit of a whole checkpoint, as HTML, JSON or text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bulk_invite.cli.report import html_file
 from bulk_invite.cli.report.as_json import members
 from bulk_invite.cli.report.as_text import summary
 from bulk_invite.cli.report.page import page
-from bulk_invite.cli.report.wording import verdict
+from bulk_invite.cli.report.wording import headline
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.runs.output.logs import escaped, escaped_json
 from bulk_invite.runs.settings.model import Settings
@@ -56,7 +56,9 @@ def report(
     2 usage or configuration error; 4 the checkpoint is missing or cannot be read.
     """
     if html == _STANDARD_OUTPUT and settings.json_output:
-        raise UsageError("--json and --html - both want standard output.")
+        raise UsageError(
+            "--json and --html - both write to standard output.", hint="Use one of them, or --html FILE."
+        )
     path = Path(html) if html not in {None, _STANDARD_OUTPUT} and html is not None else None
     if path is not None:
         html_file.check(path)
@@ -64,13 +66,13 @@ def report(
         proof = checkpoint.proof(time.time())
     if path is not None:
         html_file.write(path, page(proof))
-    sys.stdout.write(_told(proof, html, as_json=settings.json_output))
+    sys.stdout.write(_rendered(proof, html, as_json=settings.json_output))
     sys.stdout.flush()
     if not proof.adds_up:
         raise typer.Exit(1)
 
 
-def _told(proof: Proof, html: str | None, *, as_json: bool) -> str:
+def _rendered(proof: Proof, html: str | None, *, as_json: bool) -> str:
     if as_json:
         return escaped_json(orjson.dumps(members(proof)).decode()) + "\n"
     match html:
@@ -79,4 +81,4 @@ def _told(proof: Proof, html: str | None, *, as_json: bool) -> str:
         case "-":
             return page(proof)
         case _:
-            return f"{escaped(html)}: {verdict(proof)}\n"
+            return f"{escaped(html)}: {headline(proof)}\n"

@@ -1,4 +1,4 @@
-"""HTML and SVG put together of elements, in which every text is escaped unless it is markup itself."""
+"""Builds HTML and SVG from elements; every text that is not `Markup` is escaped."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from typing import Final
 from bulk_invite.runs.output.logs import escaped
 
 _EMPTY: Final = frozenset({"meta", "path", "rect", "line", "br"})
-"""Elements that hold nothing and are not closed by a tag of their own."""
+"""Elements without content or end tag."""
 
 
 class Markup(str):
-    """Text that is HTML or SVG already."""
+    """A string that is already HTML or SVG."""
 
     __slots__ = ()
 
 
 def element(name: str, /, *content: str | Iterable[str], **attributes: str | float) -> Markup:
-    """An element. Underscores in the names of attributes become hyphens; one at their end is left out.
+    """An element. Underscores in attribute names become hyphens; a trailing one is dropped.
 
-    A text that is not `Markup` stands there as text; what does not print stands as an escape, so that it
-    cannot turn round what is beside it.
+    Unprintable characters become backslash escapes: a bidirectional override must not reorder its neighbors.
     """
     named = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(_plain(value))}"' for key, value in attributes.items()
@@ -33,12 +32,12 @@ def element(name: str, /, *content: str | Iterable[str], **attributes: str | flo
 
 
 def join(parts: Iterable[str]) -> Markup:
-    """Texts and markup, one after the other."""
+    """Concatenate texts and markup."""
     return Markup("".join(_inner(part) for part in parts))
 
 
 def prose(text: str) -> Markup:
-    """A text in which `backticks` stand around what is typed."""
+    """A text whose `backticks` mark code."""
     parts = text.split("`")
     return join(element("code", part) if at % 2 else part for at, part in enumerate(parts))
 
@@ -54,5 +53,5 @@ def _inner(part: str | Iterable[str]) -> str:
 
 
 def _plain(value: str | float) -> str:
-    """Coordinates need no more than a tenth of a point."""
+    """The value of an attribute; coordinates keep one decimal."""
     return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(escaped(str(value)))

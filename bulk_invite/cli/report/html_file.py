@@ -1,4 +1,4 @@
-"""Where a page is written: whole or not at all, and over nothing but a page of ours."""
+"""Writes a page atomically, and replaces no file but an earlier report."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from bulk_invite.cli.report.page import GENERATOR
 from bulk_invite.domain.errors import ReportError, UsageError
 
 _HEAD: Final = 2000
-"""Bytes at the beginning of a page, among which it says who made it."""
+"""Bytes at the start of a page that contain its generator tag."""
 
 
 def check(path: Path) -> None:
-    """Raise UsageError where no page can be written, or something else would be lost by it."""
+    """Raise UsageError where no page can be written, or another file would be overwritten."""
     if not path.absolute().parent.is_dir():
-        raise UsageError(f"The folder of the report {path} does not exist.")
+        raise UsageError(f"The directory of the report {path} does not exist.")
     if not path.exists():
         return
     if not path.is_file() or not _is_ours(path):
         raise UsageError(
-            f"{path} is there already, and it is no report of bulk-invite; it was left as it is.",
-            hint="Name another file with --html.",
+            f"{path} exists and is not a bulk-invite report; it was not overwritten.",
+            hint="Choose another file with --html.",
         )
 
 
 def write(path: Path, text: str) -> None:
-    """Put a page in place, readable by its owner only. Raises ReportError when the disk does not take it."""
+    """Write a page with mode 0600. Raises ReportError where the file system refuses."""
     partial = path.with_name(f"{path.name}.partial")
     try:
         partial.unlink(missing_ok=True)
@@ -44,7 +44,7 @@ def write(path: Path, text: str) -> None:
     except OSError as error:
         raise ReportError(
             f"The report {path} cannot be written: {error.strerror or type(error).__name__}.",
-            hint="Name a file in a folder that can be written to with --html.",
+            hint="Choose a file in a writable directory with --html.",
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""A proof as one page of HTML that needs nothing else: no script, no picture, no address to load from."""
+"""A report as one self-contained HTML page: no scripts, images or external resources."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from typing import Final
 from bulk_invite.checkpoint.audit.result import Proof
 from bulk_invite.cli.report.html import Markup, element, join, prose
 from bulk_invite.cli.report.sections import SECTIONS
-from bulk_invite.cli.report.wording import moment, verdict
+from bulk_invite.cli.report.wording import NEED_ATTENTION, count, headline, moment
 
 GENERATOR: Final = "bulk-invite report"
-"""By which a page is known for one of ours."""
+"""Marks a page as one of ours, which may be replaced."""
 
 _LIMITS: Final = (
-    "Made from the checkpoint alone. It proves that the sender kept its order: an intent before each call, "
-    "one token for each row, no call after an Id, no Id twice. What the service has only the service knows: "
-    "compare it with the Ids of the created rows (`bulk-invite export`)."
+    "This report is based on the checkpoint alone. The audit proves that the sender followed its protocol: "
+    "an intent before each call, one token per row, no call after an Id is known, no Id twice. It cannot "
+    "prove what the service stores: to verify that, compare the Ids of the created rows "
+    "(`bulk-invite export`)."
 )
 
 _STYLE: Final = Markup((Path(__file__).parent / "page.css").read_text(encoding="utf-8"))
@@ -28,7 +29,7 @@ _POLICY: Final = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-ur
 
 
 def page(proof: Proof) -> str:
-    title = f"Report on {proof.checkpoint}"
+    title = f"Invitation report: {proof.checkpoint}"
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -48,14 +49,15 @@ def page(proof: Proof) -> str:
 
 
 def _header(title: str, proof: Proof) -> Markup:
-    mood = "bad" if not proof.adds_up else "open" if proof.rows_open else "good"
-    parts = [element("h1", title), element("p", verdict(proof), class_=f"verdict {mood}")]
+    needs_work = proof.rows_open or count(proof, NEED_ATTENTION)
+    mood = "bad" if not proof.adds_up else "open" if needs_work else "good"
+    parts = [element("h1", title), element("p", headline(proof), class_=f"verdict {mood}")]
     parts += [element("p", note, class_="note") for note in proof.notes]
     if proof.active:
-        parts.append(element("p", "A sender was at work when this was written.", class_="note"))
+        parts.append(element("p", "A sender was running when this report was written.", class_="note"))
     return element("header", join(parts))
 
 
 def _footer(proof: Proof) -> Markup:
-    written = f"Written at {moment(proof.at)} UTC by bulk-invite {version('bulk-invite')}."
+    written = f"Written {moment(proof.at)} UTC by bulk-invite {version('bulk-invite')}."
     return element("footer", element("p", prose(_LIMITS)), element("p", written))

@@ -1,4 +1,4 @@
-"""The sections of a page, in their order."""
+"""The sections of a report page, in their order: results first, background last."""
 
 from __future__ import annotations
 
@@ -12,90 +12,110 @@ from bulk_invite.cli.report.tables import Cell, facts, table
 from bulk_invite.cli.report.wording import (
     FINDINGS,
     MEANINGS,
+    OPEN,
     WHY_REPEATED,
+    count,
     day,
     moment,
     named,
     share,
+    state_name,
     width,
 )
 from bulk_invite.domain.remedies import remedy_of
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output.progress import clock_text
 
-
-def _asked(proof: Proof) -> Markup:
-    owner, course = proof.owner, proof.course
-    account = owner.account if owner is not None and owner.account else "unknown"
-    pairs: list[tuple[str, Cell]] = [
-        ("Checkpoint", proof.checkpoint),
-        ("Account", account),
-        ("Catalog", proof.catalog),
-        ("Rows", proof.figures.rows),
-        ("Sources", proof.sources_in_all),
-        ("First start", f"{moment(course.first_started)} UTC"),
-        ("Last event", f"{moment(course.last_event)} UTC"),
-        ("Days with calls", course.days_in_all),
-        ("Starts", course.runs_in_all),
-        ("Time of all runs", clock_text(course.elapsed)),
-    ]
-    campaigns = [(named(each.name), each.rows) for each in proof.campaigns]
-    left = _left(len(campaigns), proof.campaigns_in_all)
-    return join([facts(pairs), table("Rows by campaign", ("campaign", "rows"), campaigns, more=left)])
-
-
-def _became(proof: Proof) -> Markup:
-    rows = proof.figures.rows
-    states = [
-        (state.value, proof.states.get(state, 0), share(proof.states.get(state, 0), rows), MEANINGS[state])
-        for state in (State.CREATED, State.DUPLICATE, State.REJECTED, State.FAILED, *_OPEN)
-    ]
-    sources = [_of_source(each) for each in proof.sources]
-    heads = ("source", "rows", *(state.value.replace("_", " ") for state in State))
-    return join(
-        [
-            table("All rows by state", ("state", "rows", "share", "meaning"), states),
-            table("Rows by source and state", heads, sources, more=_left(len(sources), proof.sources_in_all)),
-        ]
-    )
-
-
-_WHY_SILENT: Final = (
-    "The log does not say why: a run that is parked, whose endpoint is down, or that has nothing to send, "
-    "makes no calls."
+_WHY_NO_CALLS: Final = (
+    "The log does not say why. A run makes no calls while it is parked, while the endpoint is down, or while "
+    "it has nothing to send."
 )
 
-_OPEN: Final = (State.DEFERRED, State.IN_DOUBT, State.PENDING)
+
+def _results(proof: Proof) -> Markup:
+    rows = proof.figures.rows
+    states = [
+        (state_name(state), proof.states.get(state, 0), share(proof.states.get(state, 0), rows), meaning)
+        for state, meaning in MEANINGS.items()
+    ]
+    sources = [_of_source(each) for each in proof.sources]
+    campaigns = [(named(each.name), each.rows) for each in proof.campaigns]
+    heads = ("source", "rows", *map(state_name, State))
+    return join(
+        [
+            table("Rows by state", ("state", "rows", "share", "meaning"), states),
+            table("Rows by source", heads, sources, more=_omitted(len(sources), proof.sources_in_all)),
+            table(
+                "Rows by campaign",
+                ("campaign", "rows"),
+                campaigns,
+                more=_omitted(len(campaigns), proof.campaigns_in_all),
+            ),
+        ]
+    )
 
 
 def _of_source(group: Group) -> list[Cell]:
     return [group.name, group.rows, *(group.states.get(state, 0) for state in State)]
 
 
-def _once(proof: Proof) -> Markup:
+def _attention(proof: Proof) -> Markup:
+    if not (proof.problems or proof.open):
+        return element("p", "Nothing: no row failed, was rejected or is still open.")
+    problems: list[list[Cell]] = [
+        [state_name(each.state), named(each.code), each.path, each.rows, _remedy(each.state, each.code)]
+        for each in proof.problems
+    ]
+    still_open: list[list[Cell]] = [
+        [state_name(each.state), named(each.code), each.rows, _remedy(each.state, each.code)]
+        for each in proof.open
+    ]
+    failures: list[list[Cell]] = [
+        [str(each.position), state_name(each.state), named(each.code), each.path, moment(each.at)]
+        for each in proof.failures
+    ]
+    parts = []
+    if problems:
+        of_errors = ("state", "code", "member", "rows", "what to do")
+        parts.append(table("Errors by code and member (a row counts once per error)", of_errors, problems))
+    if still_open:
+        of_open = ("state", "code of the last answer", "rows", "what to do")
+        parts.append(table("Open rows by reason", of_open, still_open))
+    if failures:
+        caption = f"Latest {len(failures)} rows that failed, were rejected or were left in doubt by an answer"
+        parts.append(table(caption, ("row", "state", "code", "member", "last call (UTC)"), failures))
+    return join(parts)
+
+
+def _remedy(state: State, code: str) -> Markup:
+    return prose(mend_of(state, code))
+
+
+def _audit(proof: Proof) -> Markup:
     lines = []
     for line in proof.lines:
-        says = element("strong", "ok" if line.ok else "NOT OK", class_="good" if line.ok else "bad")
+        result = element("strong", "pass" if line.ok else "FAIL", class_="good" if line.ok else "bad")
         off = f" ({line.off:,} rows do not)" if line.off else ""
-        lines.append((line.claim + off, says, line.left_count, line.left, line.right_count, line.right))
-    heads = ("claim", "holds", "count", "of", "the same as", "of")
+        lines.append((line.claim + off, result, line.left_count, line.left, line.right_count, line.right))
+    heads = ("check", "result", "count", "of", "must equal", "of")
     figures, repeats = proof.figures, proof.repeats
     why: list[tuple[Cell, ...]] = [
         (WHY_REPEATED.get(each, each), calls) for each, calls in repeats.why.items()
     ]
-    said = (
-        f"{figures.calls:,} calls of {figures.called:,} rows. {repeats.rows:,} rows were called again, "
-        f"which took {repeats.calls:,} further calls, all with the token of the row: it is the key that the "
-        f"checkpoint keeps the row by. {figures.unanswered:,} calls have no answer in the log."
+    calls = (
+        f"{figures.calls:,} calls were made for {figures.called:,} rows. {repeats.rows:,} rows were called "
+        f"more than once, in {repeats.calls:,} additional calls. Every repeated call carries the same client "
+        "token, because the checkpoint identifies a row by its token. "
+        f"{figures.unanswered:,} calls have no answer in the log."
     )
     parts = [
-        table("Counts that have to be the same", heads, lines),
+        table("Counts that must be equal", heads, lines),
         element("h3", "Repeated calls"),
-        element("p", said),
+        element("p", calls),
     ]
     if why:
-        parts.append(table("Why rows were called again", ("what was known of the call before", "calls"), why))
-    return join([*parts, element("h3", "Rows that were looked up"), _look_ups(proof)])
+        parts.append(table("Reasons for repeated calls", ("outcome of the call before", "calls"), why))
+    return join([*parts, element("h3", "Look-ups"), _look_ups(proof)])
 
 
 def _look_ups(proof: Proof) -> Markup:
@@ -103,23 +123,23 @@ def _look_ups(proof: Proof) -> Markup:
         return element("p", "No row was looked up.")
     rows = []
     for each in proof.look_ups:
-        became = ", ".join(f"{count:,} {state.value}" for state, count in each.became.items()) or "-"
+        became = ", ".join(f"{count:,} {state_name(state)}" for state, count in each.became.items()) or "-"
         finding = FINDINGS.get(each.finding, each.finding) + (f" ({each.why})" if each.why else "")
         rows.append((finding, each.findings, became))
-    heads = ("what was found", "look-ups", "rows it was the last word on are now")
-    return table("Look-ups and what followed", heads, rows)
+    heads = ("finding", "look-ups", "current state of the rows with this as their latest finding")
+    return table("Look-ups by finding", heads, rows)
 
 
 def _over_time(proof: Proof) -> Markup:
     course = proof.course
     if not course.over_time.buckets:
-        return element("p", "No call was made yet.")
-    valid = sum(proof.states.get(state, 0) for state in (State.CREATED, State.FAILED, *_OPEN))
+        return element("p", "No call has been made yet.")
+    valid = count(proof, (State.CREATED, State.FAILED, *OPEN))
     legend = (
-        f"Each bar is {width(course.over_time.width)}. Red: throttled. Dashed: a run began. "
-        "Grey: no call for longer than that, and than ten minutes, while a run was on."
+        f"Each bar covers {width(course.over_time.width)}. Red: throttled. Dashed line: a run started. "
+        "Gray: a run made no call for longer than a bar and longer than ten minutes."
     )
-    charts = (calls_chart(course), throttled_chart(course), created_chart(course, valid))
+    charts = (created_chart(course, valid), calls_chart(course), throttled_chart(course))
     figures = [
         element("figure", element("figcaption", title), element("div", chart, class_="box"))
         for title, chart in charts
@@ -129,41 +149,8 @@ def _over_time(proof: Proof) -> Markup:
         for each in course.days
     ]
     heads = ("day (UTC)", "calls", "throttled", "throttled share", "invitations")
-    left = _left(len(days), course.days_in_all, "latest")
-    return join([element("p", legend), *figures, table("Calls by day", heads, days, more=left)])
-
-
-def _attention(proof: Proof) -> Markup:
-    if not (proof.problems or proof.open):
-        return element("p", "Nothing: no row is open, rejected or failed.")
-    problems: list[list[Cell]] = [
-        [each.state.value, named(each.code), each.path, each.rows, prose(remedy_of(each.state, each.code))]
-        for each in proof.problems
-    ]
-    opened: list[list[Cell]] = [
-        [each.state.value, named(each.code), each.rows, prose(remedy_of(each.state, each.code))]
-        for each in proof.open
-    ]
-    failures: list[list[Cell]] = [
-        [str(each.position), each.state.value, named(each.code), each.path, moment(each.at)]
-        for each in proof.failures
-    ]
-    parts = []
-    if opened:
-        parts.append(
-            table("Open rows by reason", ("state", "code of the last answer", "rows", "what to do"), opened)
-        )
-    if problems:
-        heads = ("state", "code", "member", "rows", "what to do")
-        parts.append(
-            table("Errors by code and member (a row counts once for each of its errors)", heads, problems)
-        )
-    if failures:
-        caption = (
-            f"The latest {len(failures)} rows that failed, were rejected or left in doubt after an answer"
-        )
-        parts.append(table(caption, ("row", "state", "code", "member", "last call (UTC)"), failures))
-    return join(parts)
+    more = _omitted(len(days), course.days_in_all, "latest")
+    return join([element("p", legend), *figures, table("Calls by day", heads, days, more=more)])
 
 
 def _runs(proof: Proof) -> Markup:
@@ -178,7 +165,7 @@ def _runs(proof: Proof) -> Markup:
         ]
         for each in course.runs
     ]
-    silences: list[list[Cell]] = [
+    gaps: list[list[Cell]] = [
         [
             f"no call for {_length(each.since, each.until)}",
             f"{each.run}",
@@ -187,47 +174,65 @@ def _runs(proof: Proof) -> Markup:
         ]
         for each in course.silences
     ]
-    of_run = ("run", "started (UTC)", "last event (UTC)", "time", "calls")
-    parts = [table("Starts of the sender", of_run, runs, more=_left(len(runs), course.runs_in_all, "latest"))]
-    if silences:
-        heads = ("what", "run", "from (UTC)", "until (UTC)")
-        parts.append(table("Longest times without a call while a run was on", heads, silences))
-        parts.append(element("p", _WHY_SILENT, class_="more"))
-    return join([*parts, element("h3", "What the pacing wrote down last"), _pacing(proof)])
+    heads = ("run", "started (UTC)", "last event (UTC)", "duration", "calls")
+    parts = [table("Runs of the sender", heads, runs, more=_omitted(len(runs), course.runs_in_all, "latest"))]
+    if gaps:
+        parts.append(table("Longest gaps during a run", ("gap", "run", "from (UTC)", "until (UTC)"), gaps))
+        parts.append(element("p", _WHY_NO_CALLS, class_="more"))
+    return join([*parts, element("h3", "Last saved pacing state"), _pacing(proof)])
 
 
 def _pacing(proof: Proof) -> Markup:
     memory = proof.pacing
     if memory is None:
-        return element("p", "Nothing.")
+        return element("p", "None was saved.")
     pairs: list[tuple[str, Cell]] = [
-        ("Written at", f"{moment(memory.at)} UTC"),
+        ("Saved at", f"{moment(memory.at)} UTC"),
         ("Parked", memory.parked or "no"),
         ("Next call", moment(memory.next_call)),
-        ("Goes on by itself", moment(memory.parked_until)),
+        ("Resumes at", moment(memory.parked_until)),
         ("Rate, calls per second", f"{memory.rate:.3g}"),
-        ("Quota as measured, calls per second", "-" if memory.estimate is None else f"{memory.estimate:.3g}"),
-        ("Daily quota", "-" if memory.daily_quota is None else memory.daily_quota),
-        ("Daily quota as learned", "-" if memory.learned_quota is None else memory.learned_quota),
-        ("Calls of the 24 hours before", memory.counted),
+        ("Estimated quota, calls per second", "-" if memory.estimate is None else f"{memory.estimate:.3g}"),
+        ("Daily quota, configured", "-" if memory.daily_quota is None else memory.daily_quota),
+        ("Daily quota, learned", "-" if memory.learned_quota is None else memory.learned_quota),
+        ("Calls in the last 24 hours", memory.counted),
     ]
     return facts(pairs)
+
+
+def _background(proof: Proof) -> Markup:
+    owner, course = proof.owner, proof.course
+    account = owner.account if owner is not None and owner.account else "unknown"
+    return facts(
+        [
+            ("Checkpoint", proof.checkpoint),
+            ("Account", account),
+            ("Catalog", proof.catalog),
+            ("Rows", proof.figures.rows),
+            ("Sources", proof.sources_in_all),
+            ("First run started", f"{moment(course.first_started)} UTC"),
+            ("Last event", f"{moment(course.last_event)} UTC"),
+            ("Days with calls", course.days_in_all),
+            ("Runs", course.runs_in_all),
+            ("Total run time", clock_text(course.elapsed)),
+        ]
+    )
 
 
 def _length(since: float, until: float) -> str:
     return clock_text(until - since)
 
 
-def _left(shown: int, in_all: int, which: str = "largest") -> str:
-    return f"The {which} {shown:,} of {in_all:,} are shown." if in_all > shown else ""
+def _omitted(shown: int, total: int, which: str = "largest") -> str:
+    return f"Only the {which} {shown:,} of {total:,} are shown." if total > shown else ""
 
 
 SECTIONS: Final[tuple[tuple[str, str, Callable[[Proof], Markup]], ...]] = (
-    ("asked", "What was asked", _asked),
-    ("became", "What became of it", _became),
-    ("once", "Each row once: the evidence", _once),
+    ("results", "Results", _results),
+    ("attention", "Needs attention", _attention),
+    ("audit", "Audit: each row sent once", _audit),
     ("time", "Over time", _over_time),
-    ("attention", "What needs attention", _attention),
-    ("runs", "Starts and silences", _runs),
+    ("runs", "Runs and gaps", _runs),
+    ("background", "Checkpoint and period", _background),
 )
 """Anchor, heading and content of each."""

@@ -1,4 +1,4 @@
-"""Tables and lists of a page: captions, scopes, and figures that stand one below the other."""
+"""Tables and definition lists of a page, with captions, scopes and right-aligned numbers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Cell = str | int | Markup
 
 
 def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Cell]], *, more: str = "") -> Markup:
-    """A table whose first column names its rows; whole numbers stand to the right.
+    """A table in a box that scrolls sideways on a narrow screen; the first column holds the row headers.
 
-    more: what is not shown. The box around it can be moved sideways where the screen is narrow.
+    more: a note below the table, such as how many rows were left out.
     """
     shown = [list(row) for row in rows]
     numbers = [bool(shown) and all(_is_number(row[at]) for row in shown) for at in range(len(heads))]
@@ -31,7 +31,7 @@ def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Cell]], *,
 
 
 def facts(pairs: Iterable[tuple[str, Cell]]) -> Markup:
-    """Names and what they are."""
+    """A definition list: names and their values."""
     return element(
         "dl", [element("div", element("dt", name), element("dd", _shown(value))) for name, value in pairs]
     )
@@ -47,7 +47,7 @@ def _cell(value: Cell) -> Markup:
 
 
 def _is_number(value: Cell) -> bool:
-    return isinstance(value, int) or value.endswith(" %")
+    return isinstance(value, int) or value.endswith("%")
 
 
 def _shown(value: Cell) -> str:

@@ -1,7 +1,8 @@
-"""Figures and times as a report says them."""
+"""Wording of a report: its headline, the meaning of states and codes, dates, shares and durations."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -9,36 +10,39 @@ from bulk_invite.checkpoint.audit.result import UNANSWERED, Proof
 from bulk_invite.domain.durations import DAY, HOUR, MINUTE
 from bulk_invite.domain.verdicts import State
 
+NEED_ATTENTION: Final = (State.FAILED, State.REJECTED)
+OPEN: Final = (State.DEFERRED, State.IN_DOUBT, State.PENDING)
+
 MEANINGS: Final = {
-    State.CREATED: "invited; the Id is known",
-    State.DUPLICATE: "the same row once more in the source; not sent twice",
-    State.REJECTED: "not valid; never sent",
+    State.CREATED: "invitation created; its Id is known",
+    State.DUPLICATE: "repeats another row; sent only once",
+    State.REJECTED: "invalid; never sent",
     State.FAILED: "refused by the service",
-    State.DEFERRED: "open: the engagement is full; is tried again",
-    State.IN_DOUBT: "open: sent, and nobody knows the outcome yet",
+    State.DEFERRED: "open: the engagement is full; the next run retries it",
+    State.IN_DOUBT: "open: sent, outcome not known yet",
     State.PENDING: "open: not sent yet",
 }
 
 WHY_REPEATED: Final = {
-    UNANSWERED: "no answer is in the log (the sender was killed or broken off)",
+    UNANSWERED: "no answer in the log (the sender was killed or aborted)",
     "throttled": "throttled",
     "doubtful": "the call ended without a clear answer",
-    "unreachable": "the endpoint was not reached",
-    "withheld": "told not to start right before its first byte: nothing was sent",
+    "unreachable": "the endpoint was unreachable",
+    "withheld": "canceled before its first byte: nothing was sent",
     "engagement_full": "the engagement was full",
-    "set_aside": "set aside: the engagement was full",
-    "absent": "looked up, and found not to have arrived",
+    "set_aside": "deferred: the engagement was full",
+    "absent": "looked up: the earlier call had not arrived",
     "denied": "denied",
-    "sender_refused": "the credentials were not accepted",
-    "unknown": "an answer that the program does not know",
-    "refused": "refused, and sent again with --retry-failed",
-    "conflict": "a conflict, and sent again with --retry-failed",
+    "sender_refused": "the credentials were rejected",
+    "unknown": "an answer unknown to this program",
+    "refused": "refused; sent again with --retry-failed",
+    "conflict": "a conflict; sent again with --retry-failed",
 }
 
 FINDINGS: Final = {
-    "found": "found: exactly one invitation says what the row says",
-    "absent": "absent: the lists would show it by now",
-    "too early": "too early to say",
+    "found": "found: exactly one invitation matches the row",
+    "absent": "absent: an invitation would be listed by now",
+    "too early": "too early to decide",
     "unclear": "unclear",
 }
 
@@ -53,11 +57,11 @@ def day(epoch: float) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "-"
+    return f"{100 * part / whole:.1f}%" if whole else "-"
 
 
 def width(seconds: float) -> str:
-    """`5 minutes`, of what lasts a whole number of a unit."""
+    """`5 minutes`: a number of the largest unit that divides the duration."""
     for unit, length in (("day", DAY), ("hour", HOUR), ("minute", MINUTE), ("second", 1)):
         if seconds % length == 0:
             count = round(seconds / length)
@@ -66,28 +70,52 @@ def width(seconds: float) -> str:
 
 
 def named(what: str) -> str:
-    """A campaign, a code: what has no name is said so."""
+    """A campaign or a code; `(none)` for an empty one."""
     return what or "(none)"
 
 
-def verdict(proof: Proof) -> str:
-    """Whether it adds up, how many rows nobody was invited by, and what is open: a sentence each."""
-    wrong = sum(not line.ok for line in proof.lines)
-    whether = (
-        f"All {len(proof.lines)} lines of the evidence add up."
-        if not wrong
-        else f"{wrong} of {len(proof.lines)} lines of the evidence do not add up: so this is no proof."
-    )
-    without = proof.states.get(State.FAILED, 0) + proof.states.get(State.REJECTED, 0)
-    if without:
-        whether += f" Without an invitation, refused or rejected: {_rows(without)}."
-    count = proof.rows_open
-    return (
-        f"{whether} Still open, nothing is proven of them: {_rows(count)}."
-        if count
-        else f"{whether} No row is open."
-    )
+def headline(proof: Proof) -> str:
+    """How many invitations exist, how many rows need attention, and whether the audit passes.
+
+    Duplicates are no invitations of their own, so they are not counted.
+    """
+    return f"{_progress(proof)} {_audit(proof)}"
 
 
-def _rows(count: int) -> str:
-    return f"{count:,} {'row' if count == 1 else 'rows'}"
+def _progress(proof: Proof) -> str:
+    created = proof.states.get(State.CREATED, 0)
+    wanted = proof.figures.rows - proof.states.get(State.DUPLICATE, 0)
+    parts = [f"{created:,} of {wanted:,} invitations created"]
+    if attention := count(proof, NEED_ATTENTION):
+        verb = "needs" if attention == 1 else "need"
+        parts.append(f"{attention:,} {verb} attention ({_by_state(proof, NEED_ATTENTION)})")
+    if proof.rows_open:
+        parts.append(f"{proof.rows_open:,} still open ({_by_state(proof, OPEN)})")
+    if len(parts) == 1:
+        parts.append("nothing needs attention")
+    return "; ".join(parts) + "."
+
+
+def _audit(proof: Proof) -> str:
+    checks = len(proof.lines)
+    failed = sum(not line.ok for line in proof.lines)
+    if not failed:
+        return f"All {checks} audit checks pass."
+    verb = "fails" if failed == 1 else "fail"
+    return f"{failed} of {checks} audit checks {verb}: these figures are not proven."
+
+
+def count(proof: Proof, states: Iterable[State]) -> int:
+    """Rows in these states."""
+    return sum(proof.states.get(state, 0) for state in states)
+
+
+def _by_state(proof: Proof, states: Iterable[State]) -> str:
+    """`96 failed, 76 rejected`: the states that have rows."""
+    counts = ((state, proof.states.get(state, 0)) for state in states)
+    return ", ".join(f"{rows:,} {state_name(state)}" for state, rows in counts if rows)
+
+
+def state_name(state: State) -> str:
+    """`in doubt`: a state in prose and in the head of a column."""
+    return state.value.replace("_", " ")

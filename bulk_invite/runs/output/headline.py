@@ -1,0 +1,49 @@
+"""One sentence about a set of rows: how many invitations exist, what needs attention, what is open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from bulk_invite.domain.verdicts import State
+
+NEED_ATTENTION: Final = (State.FAILED, State.REJECTED)
+OPEN: Final = (State.DEFERRED, State.IN_DOUBT, State.PENDING)
+
+
+def headline(states: Mapping[State, int], earlier: int = 0) -> str:
+    """The sentence for these rows. earlier: rows beyond `states` that earlier runs created.
+
+    Duplicates get no invitation of their own, so they are not counted.
+    """
+    rows = sum(states.values()) - states.get(State.DUPLICATE, 0) + earlier
+    created = states.get(State.CREATED, 0)
+    parts = [f"{created + earlier:,} of {rows:,} invitations created{_when(created, earlier)}"]
+    if attention := _count(states, NEED_ATTENTION):
+        verb = "needs" if attention == 1 else "need"
+        parts.append(f"{attention:,} {verb} attention ({_by_state(states, NEED_ATTENTION)})")
+    if still_open := _count(states, OPEN):
+        parts.append(f"{still_open:,} still open ({_by_state(states, OPEN)})")
+    if len(parts) == 1:
+        parts.append("nothing needs attention")
+    return "; ".join(parts) + "."
+
+
+def state_name(state: State) -> str:
+    """A state in prose: `in doubt`."""
+    return state.value.replace("_", " ")
+
+
+def _when(created: int, earlier: int) -> str:
+    if not earlier:
+        return ""
+    return f" ({created:,} in this run)" if created else " (all before this run)"
+
+
+def _count(states: Mapping[State, int], of: Iterable[State]) -> int:
+    return sum(states.get(state, 0) for state in of)
+
+
+def _by_state(states: Mapping[State, int], of: Iterable[State]) -> str:
+    """`96 failed, 76 rejected`, without states that have no rows."""
+    return ", ".join(f"{states[state]:,} {state_name(state)}" for state in of if states.get(state))

@@ -1,0 +1,44 @@
+"""The sentence that begins a report and a summary."""
+
+from __future__ import annotations
+
+import pytest
+
+from bulk_invite.domain.verdicts import State
+from bulk_invite.runs.output.headline import headline
+
+
+@pytest.mark.parametrize(
+    ("states", "earlier", "sentence"),
+    [
+        ({}, 0, "0 of 0 invitations created; nothing needs attention."),
+        ({State.CREATED: 2, State.DUPLICATE: 5}, 0, "2 of 2 invitations created; nothing needs attention."),
+        (
+            {State.CREATED: 3828, State.FAILED: 96, State.REJECTED: 76},
+            0,
+            "3,828 of 4,000 invitations created; 172 need attention (96 failed, 76 rejected).",
+        ),
+        (
+            {State.CREATED: 1, State.FAILED: 1, State.PENDING: 2, State.IN_DOUBT: 1, State.DEFERRED: 3},
+            0,
+            (
+                "1 of 8 invitations created; 1 needs attention (1 failed); "
+                "6 still open (3 deferred, 1 in doubt, 2 pending)."
+            ),
+        ),
+        (
+            {State.CREATED: 5},
+            1000,
+            "1,005 of 1,005 invitations created (5 in this run); nothing needs attention.",
+        ),
+        (
+            {State.CREATED: 0, State.PENDING: 1},
+            4,
+            "4 of 5 invitations created (all before this run); 1 still open (1 pending).",
+        ),
+    ],
+)
+def test_it_says_how_many_have_an_invitation_and_what_needs_attention(
+    states: dict[State, int], earlier: int, sentence: str
+) -> None:
+    assert headline(states, earlier) == sentence
