@@ -37,7 +37,7 @@ from rows import make_rows, write_rows
 from test_partner_central import body, connection
 
 from bulk_invite.cli.doctor.all_checks import checks_of
-from bulk_invite.cli.doctor.check import examine
+from bulk_invite.cli.doctor.check import run_in_order
 from bulk_invite.domain.classify import classify, is_counted
 from bulk_invite.domain.errors import BulkInviteError, SenderError, SettingError
 from bulk_invite.domain.events import Sent
@@ -129,7 +129,7 @@ async def test_doctor_says_it_in_the_same_words(wrongly: Setting, tmp_path: Path
     async with AsyncExitStack() as stack:
         checks = {each.name: each for each in checks_of(settings, [], None, stack, 10.0)}
         # Whoever looks at the way to the endpoint sees what is wrong with the way.
-        found = await examine([checks["endpoint"], checks["credentials"]], 10.0, lambda _: None)
+        found = await run_in_order([checks["endpoint"], checks["credentials"]], 10.0, lambda _: None)
     said = [(each.found, each.mend) for each in found if each.result == "failed"]
     assert said == [(error.args[0], error.hint)] * (2 if name in WAYS else 1)
 

@@ -46,9 +46,9 @@ from rows import make_rows, write_rows
 
 from bulk_invite.checkpoint.storage.last_transaction import FileOrigin
 from bulk_invite.cli.doctor.all_checks import checks_of
-from bulk_invite.cli.doctor.check import Check, Finding, Found, Result, blocking, examine, ok
-from bulk_invite.cli.doctor.filesystem import doubts_of, judged, kind_of, look_at_room, size_text
-from bulk_invite.cli.doctor.partner_central import Service, lasting
+from bulk_invite.cli.doctor.check import Check, Finding, Found, Result, blocking, ok, run_in_order
+from bulk_invite.cli.doctor.filesystem import check_free_space, judged, kind_of, problem_of, size_text
+from bulk_invite.cli.doctor.partner_central import ServiceChecks, lifetime_of
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.records import Owner
 from bulk_invite.monitoring.health import HealthView
@@ -87,7 +87,7 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
             async with AsyncExitStack() as stack:
                 checks = checks_of(settings, list(map(str, sources)), None, stack, deadline)
                 wanted = [check for check in checks if re.match(only, check.name)]
-                return await examine(wanted, deadline, lambda _: None)
+                return await run_in_order(wanted, deadline, lambda _: None)
 
         return {finding.name: finding for finding in anyio.run(examined)}
 
@@ -146,7 +146,7 @@ def test_where_all_is_well_it_says_so_changes_nothing_and_invites_nobody(tmp_pat
     assert "BULK_INVITE_CATALOG" in found["configuration"]["found"]
     assert "every invitation is real" in found["catalog"]["found"]
     assert "111122223333" in found["account"]["found"]
-    assert "will be made" in found["checkpoint"]["found"]
+    assert "will be created" in found["checkpoint"]["found"]
     assert f"{source.name}:1, is valid" in found["source rows.ndjson"]["found"]
     assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in ran.stdout.replace("127.0.0.1", "")
     assert CREDENTIALS["AWS_ACCESS_KEY_ID"] not in ran.stdout
@@ -163,7 +163,7 @@ def test_where_nothing_is_there_every_line_says_what_to_do(tmp_path: Path) -> No
     )
     assert (ran.code, ran.stderr) == (4, "")
     *lines, counts, see, also = ran.stdout.splitlines()
-    assert lines[0] == f"ok: configuration: The file {config}."
+    assert lines[0] == f"ok: configuration: File {config}."
     assert lines[1].startswith("failed: endpoint: There is no connection to http://127.0.0.1:")
     assert "Check the address" in lines[1]
     assert lines[2] == "skipped: clock: because endpoint failed."
@@ -215,7 +215,7 @@ def test_what_depends_on_a_failed_check_is_left_out_with_the_cause_and_the_rest_
         blocking("other", lambda: ok("well")),
     ]
     told: list[Finding] = []
-    findings = anyio.run(examine, checks, 5.0, told.append)
+    findings = anyio.run(run_in_order, checks, 5.0, told.append)
     assert told == findings
     assert [(each.result, each.found) for each in findings] == [
         (Result.FAILED, "Input/output error."),
@@ -231,7 +231,7 @@ def test_a_check_has_its_time() -> None:
         return ok("never")
 
     checks = [Check("hangs", hangs), blocking("hangs too", partial(_wait, threading.Event()))]
-    findings = anyio.run(examine, checks, 0.05, lambda _: None)
+    findings = anyio.run(run_in_order, checks, 0.05, lambda _: None)
     assert [each.result for each in findings] == [Result.FAILED, Result.FAILED]
     assert all(0.05 <= each.seconds < 1 for each in findings)
 
@@ -285,7 +285,7 @@ def test_lists_that_answer_otherwise(look: Look) -> None:
 
     async def asked(url: str) -> list[Found]:
         async with AsyncExitStack() as stack:
-            service = Service(Settings.model_validate({"endpoint_url": url}), stack, 5.0)
+            service = ServiceChecks(Settings.model_validate({"endpoint_url": url}), stack, 5.0)
             await service.credentials()
             return [await service.listing() for _ in answers]
 
@@ -300,7 +300,7 @@ def test_without_sts_the_account_is_not_known(look: Look) -> None:
     with emulator(no_sts=True) as service:
         found = look(endpoint_url=service.url, only=SERVICE)
     assert results(found, "account", "look-ups") == ["warning", "ok"]
-    assert found["account"].found.startswith("STS does not tell the account")
+    assert found["account"].found.startswith("STS did not return the account")
 
 
 def test_an_endpoint_with_a_password_is_refused_and_not_told() -> None:
@@ -410,7 +410,7 @@ def test_a_certificate_is_looked_at_as_the_sender_will(look: Look, monkeypatch: 
     assert (stranger.result, "AWS_CA_BUNDLE" in stranger.mend) == ("failed", True)
     assert "self-signed" in stranger.found
     assert (known.result, "renew" in known.mend) == ("warning", True)
-    assert "TLSv1.3, its certificate is good for 5 days" in known.found
+    assert "TLSv1.3, certificate valid for 5 days" in known.found
 
 
 def test_the_way_by_a_proxy_is_the_senders_and_its_password_is_not_told(
@@ -425,7 +425,7 @@ def test_the_way_by_a_proxy_is_the_senders_and_its_password_is_not_told(
     assert "CONNECT service.example.com:443 " in seen[1]
     assert all(f"Proxy-Authorization: Basic {b64encode(b'crm:a-secret').decode()}" in each for each in seen)
     assert results(found, "endpoint", "clock") == ["ok", "ok"]
-    assert f"by the proxy 127.0.0.1:{port}" in found["endpoint"].found
+    assert f"through the proxy 127.0.0.1:{port}" in found["endpoint"].found
     assert f"no connection to the proxy http://127.0.0.1:{port}: " in refused["endpoint"].found
     assert "407" in refused["endpoint"].found
     assert "a-secret" not in text_of(found) + text_of(refused)
@@ -452,7 +452,7 @@ def test_a_proxy_that_is_not_found_is_blamed_not_the_endpoint(
         (86400.0, "ok", "until"),
         (600.0, "warning", "until"),
         (-600.0, "failed", "expired"),
-        (None, "ok", "nobody"),
+        (None, "ok", "expiry unknown"),
     ],
 )
 def test_how_long_keys_of_the_environment_last(
@@ -489,15 +489,16 @@ def test_keys_that_are_renewed_are_well_however_soon_they_end(
         nobody = look(endpoint_url=service.url, profile="nobody", only="credentials")["credentials"]
     assert (found.result, found.mend) == ("ok", "")
     assert re.fullmatch(
-        r"From a process that the profile names, until \S+ \(0:\d\d:\d\d left\), then renewed", found.found
+        r"From a process named by the profile, valid until \S+ \(0:\d\d:\d\d left\), renewed automatically",
+        found.found,
     )
     assert (nobody.result, "nobody" in nobody.found) == ("failed", True)
 
 
 def test_a_place_of_credentials_that_is_not_known_is_told_as_it_is() -> None:
-    assert lasting(Provenance("oracle", temporary=False, renews=False, expires=None), 0.0).found.startswith(
-        "From oracle,"
-    )
+    assert lifetime_of(
+        Provenance("oracle", temporary=False, renews=False, expires=None), 0.0
+    ).found.startswith("From oracle,")
 
 
 # The checkpoint
@@ -575,10 +576,11 @@ def test_a_checkpoint_belongs_to_a_catalog_and_an_account(look: Look) -> None:
     assert "a.db: version 1, journal mode wal" in ours["checkpoint"].found
     assert results(ours, "owner", "sender") == ["ok", "ok"]
     assert ours["owner"].found == "It belongs to catalog Sandbox and account 111122223333"
-    assert ours["sender"].found == "Nobody sends by it at the moment"
-    assert (others["owner"].result, "credentials are of account 111122223333" in others["owner"].found) == (
-        *("failed", True),
-    )
+    assert ours["sender"].found == "No sender is using it"
+    assert (
+        others["owner"].result,
+        "credentials belong to account 111122223333" in others["owner"].found,
+    ) == (*("failed", True),)
     assert (live["owner"].result, "catalog Sandbox, not AWS" in live["owner"].found) == ("failed", True)
     assert unknown["owner"].result == "warning"
     assert Path("a.db").read_bytes() == before
@@ -629,22 +631,22 @@ server:/export /mnt/with\\040space nfs4 rw 0 0
 
 def test_file_systems_that_are_not_for_a_checkpoint() -> None:
     def told(folder: str) -> str:
-        return doubts_of(kind_of(Path(folder), MOUNTS.strip()))
+        return problem_of(kind_of(Path(folder), MOUNTS.strip()))
 
     assert told("/data") == ""
-    assert "restarts" in told("/run/bulk-invite")
+    assert "restart" in told("/run/bulk-invite")
     assert "network" in told("/mnt/with space/folder")
     assert told("/mnt/with space/local/x") == ""
-    assert "container" in doubts_of("overlay")
-    assert "network" in doubts_of("fuse.sshfs")
+    assert "container" in problem_of("overlay")
+    assert "network" in problem_of("fuse.sshfs")
 
 
 def test_room_on_the_disk(tmp_path: Path) -> None:
     assert judged("", 99_000_000).result is Result.FAILED
     assert judged("", 999_000_000).result is Result.WARNING
     assert judged("", 1_000_000_000).result is Result.OK
-    assert look_at_room(Path("/proc"), tmp_path).result is Result.FAILED
-    assert str(tmp_path) in look_at_room(None, tmp_path / "not" / "yet").found
+    assert check_free_space(Path("/proc"), tmp_path).result is Result.FAILED
+    assert str(tmp_path) in check_free_space(None, tmp_path / "not" / "yet").found
     assert [size_text(size) for size in (999, 1000, 123_456, 12_345_678_901)] == [
         *("999 B", "1.0 kB", "123 kB", "12.3 GB")
     ]
@@ -730,7 +732,7 @@ def test_rows_of_a_database_that_cannot_be_read(
     cases = {
         "no_such": ("failed", "There is no table no_such"),
         "closed": ("failed", "permission denied"),
-        "empty": ("warning", "no row in it"),
+        "empty": ("warning", "no rows"),
         "twice": ("failed", "two rows have the same id"),
     }
     for table, (result, said) in cases.items():
@@ -749,7 +751,7 @@ def test_a_key_that_takes_long_to_see_is_not_waited_for(
     monkeypatch.setenv("PGOPTIONS", "-c enable_seqscan=off -c enable_bitmapscan=off")
     query = "SELECT id, request FROM invitations WHERE id < 2 OR pg_sleep(5) IS NOT NULL ORDER BY id"
     found = look(db.url, only="source", query=query, key="id", deadline=0.8)["source a database"]
-    assert (found.result, "whether the key is unique" in found.found) == ("warning", True), found
+    assert (found.result, "the key is unique" in found.found) == ("warning", True), found
     assert "1, is valid" in found.found
     assert "unique index" in found.mend
 
@@ -774,7 +776,7 @@ def test_a_shared_checkpoint(look: Look, db: Database, monkeypatch: pytest.Monke
     name = f"postgresql:{db.name}/bulk_invite"
     assert (closed["checkpoint"].result, "GRANT" in closed["checkpoint"].mend.upper()) == ("failed", True)
     assert f"no schema bulk_invite, and {db.role} may not make it" in closed["checkpoint"].found
-    assert (empty["checkpoint"].result, empty["checkpoint"].found) == ("ok", f"{name} will be made")
+    assert (empty["checkpoint"].result, empty["checkpoint"].found) == ("ok", f"{name} will be created")
     assert "disk" not in empty
     assert results(held, "checkpoint", "owner", "sender") == ["ok", "warning", "warning"]
     assert f"{name}: version 1, PostgreSQL" in held["checkpoint"].found
@@ -807,7 +809,7 @@ def test_the_port_of_the_pages(look: Look) -> None:
         ours = at(f"127.0.0.1:{port}")
         run_there.cancel()
         others = at(f"127.0.0.1:{other.getsockname()[1]}")
-    assert (ours.result, "A run is there already" in ours.found) == ("warning", True)
+    assert (ours.result, "Another run is already listening" in ours.found) == ("warning", True)
     assert (others.result, "another program" in others.found) == ("failed", True)
     away = at("192.0.2.1:8081")
     assert (away.result, "192.0.2.1" in away.found, "--listen" in away.mend) == ("failed", True, True)
@@ -824,7 +826,7 @@ def test_the_health_file(look: Look) -> None:
     written("stale.json", datetime.now(UTC) - timedelta(hours=1))
     Path("other.json").write_text("{}")
     assert at("new.json").result == "ok"
-    assert (at("live.json").result, "at this moment" in at("live.json").found) == ("warning", True)
+    assert (at("live.json").result, "is updating" in at("live.json").found) == ("warning", True)
     assert (at("stale.json").result, "has ended" in at("stale.json").found) == ("ok", True)
     assert (at("other.json").result, "not a health file" in at("other.json").found) == ("failed", True)
     assert at("away/health.json").result == "failed"

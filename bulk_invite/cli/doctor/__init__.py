@@ -1,1 +1,1 @@
-"""`doctor`: everything that a run needs, looked at before it starts; nothing is changed, nobody invited."""
+"""`bulk-invite doctor`: read-only checks of everything that a run needs."""

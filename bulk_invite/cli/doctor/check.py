@@ -1,4 +1,4 @@
-"""Checks one after the other: each in its time, and what depends on a failed one is left out."""
+"""Runs checks one by one, each with a deadline; a check is skipped if one that it needs has failed."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a check found; mend: what the operator can do about it, "" where nothing has to be done.
+    """What a check found. mend: what the operator should do, "" for nothing.
 
-    topic: of the manual, where another one than the check's explains it.
+    topic: of the manual, if it is not that of the check.
     """
 
     result: Result
@@ -57,9 +57,9 @@ def skipped(found: str, mend: str = "") -> Found:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """look: may raise BulkInviteError and OSError, which are failures. needs: checks that come before.
+    """look: BulkInviteError and OSError are failures. needs: names of earlier checks that must not fail.
 
-    topic: of the manual, for what it finds.
+    topic: of the manual, shown with warnings and failures.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The JSON has these keys. topic: "" where all is well."""
+    """The result of a check; the JSON has these keys. topic: "" unless it is a warning or a failure."""
 
     name: str
     result: Result
@@ -83,17 +83,19 @@ class Finding:
 def blocking(
     name: str, look: Callable[[], Found], needs: tuple[str, ...] = (), topic: str = "operations"
 ) -> Check:
-    """A check that does not let go of its thread."""
+    """A check whose `look` blocks its thread."""
     return Check(name, partial(on_thread, look), needs, topic)
 
 
 async def on_thread(look: Callable[[], _Seen]) -> _Seen:
-    """See `detached`."""
+    """Run `look` on a daemon thread; see `detached`."""
     return await asyncio.wrap_future(detached(look))
 
 
-async def examine(checks: Sequence[Check], deadline: float, tell: Callable[[Finding], None]) -> list[Finding]:
-    """Do the checks in their order, and tell of each as it is done. deadline: seconds for one of them."""
+async def run_in_order(
+    checks: Sequence[Check], deadline: float, report: Callable[[Finding], None]
+) -> list[Finding]:
+    """Run the checks in order and report each as it ends. deadline: seconds for one check."""
     findings: list[Finding] = []
     broken: dict[str, str] = {}
     for check in checks:
@@ -107,7 +109,7 @@ async def examine(checks: Sequence[Check], deadline: float, tell: Callable[[Find
         topic = (found.topic or check.topic) if found.result in {Result.WARNING, Result.FAILED} else ""
         seconds = round(time.monotonic() - began, 3)
         finding = Finding(check.name, found.result, found.found, found.mend, topic, seconds)
-        tell(finding)
+        report(finding)
         findings.append(finding)
     return findings
 
@@ -119,11 +121,9 @@ async def _found(check: Check, deadline: float) -> Found:
         except BulkInviteError as error:
             return failed(error.args[0], error.hint, error.topic)
         except OSError as error:
-            return failed(
-                f"{error.strerror or type(error).__name__}.", "Look at the disk and the permissions."
-            )
+            return failed(f"{error.strerror or type(error).__name__}.", "Check the disk and the permissions.")
     waited = f", waiting for {waits[0]}" if waits else ""
     return failed(
         f"No answer within {deadline:g} s{waited}.",
-        "Look at what stands in between; --call-timeout is how long it may take.",
+        "Check the network in between; --call-timeout sets how long a check may take (10 s at most).",
     )

@@ -1,4 +1,4 @@
-"""The checkpoint: whether a run could send by it, whose it is, and who does so now."""
+"""The checkpoint: whether a run could use it, whom it belongs to, and whether a sender is using it now."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.storage.base import Database, require_catalog
 from bulk_invite.checkpoint.tables.gaps import Gap
 from bulk_invite.cli.doctor.check import Found, failed, ok, skipped, warning
-from bulk_invite.cli.doctor.filesystem import doubts_of, kind_of, size_text, total_size
+from bulk_invite.cli.doctor.filesystem import kind_of, problem_of, size_text, total_size
 from bulk_invite.domain.records import Owner
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.value_types import is_database
@@ -17,12 +17,12 @@ from bulk_invite.runs.wiring.checkpoint import LATEST_FIRST
 from bulk_invite.runs.wiring.open_files import make_room
 
 
-def look_at_files(settings: Settings) -> Found:
-    return ok(f"As many as are needed may be open ({make_room(settings):,})")
+def check_open_files(settings: Settings) -> Found:
+    return ok(f"The process may open the {make_room(settings):,} files that a run needs")
 
 
-class Place:
-    """The checks of the checkpoint."""
+class CheckpointChecks:
+    """The checks of the checkpoint, which share what they learn."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -30,86 +30,89 @@ class Place:
 
     @property
     def folder(self) -> Path | None:
-        """Where the file is or will be; None for a database."""
+        """The directory of the checkpoint file; None for a database."""
         place = self._settings.checkpoint
         return None if is_database(place) else Path(place).absolute().parent
 
     def look(self) -> Found:
         database = self._database()
         if database.exists() and database.has_sender():
-            pass  # it shows by itself that it can be written to, and waits for nobody
+            pass  # its sender proves that it is writable, and holds the lock that `try_out` would wait for
         else:
             database.try_out()
         self._is_there = database.exists()
-        told = self._told() if self._is_there else f"{database.name} will be made"
-        if self._is_there and (doubt := self._doubt(told)):
-            return doubt
+        text = self._description() if self._is_there else f"{database.name} will be created"
+        if self._is_there and (risk := self._risk(text)):
+            return risk
         if (folder := self.folder) is None:
-            return ok(told)
+            return ok(text)
         kind = kind_of(folder)
-        if doubts := doubts_of(kind):
+        if problem := problem_of(kind):
             return warning(
-                f"{told}; it is {doubts}", "Put it on a disk of this machine, a volume, or into a PostgreSQL."
+                f"{text}; it is {problem}",
+                "Put it on a local disk or a volume, or use a PostgreSQL checkpoint.",
             )
-        return ok(f"{told}, on {kind}" if kind else told)
+        return ok(f"{text}, on {kind}" if kind else text)
 
     def owner(self, owner: Owner | None) -> Found:
-        """owner: who we are, None where that was not found out."""
+        """owner: the sender's identity, None where it is unknown."""
         if not self._is_there:
             return ok(
-                f"It will belong to catalog {self._settings.catalog} and to the account that sends first"
+                f"It will be bound to catalog {self._settings.catalog} and to the first account that sends"
             )
         with self._reader() as reader:
             require_catalog(self._database(), reader.catalog, self._settings.catalog)
             bound = reader.owner
-        told = f"It belongs to catalog {self._settings.catalog}"
+        text = f"It belongs to catalog {self._settings.catalog}"
         if bound is None:
-            return ok(f"{told}, and to no account yet")
-        told = f"{told} and {bound}"
+            return ok(f"{text}, and to no account yet")
+        text = f"{text} and {bound}"
         if owner is None:
-            return warning(f"{told}; whether that is ours is not known", "See what was found of the account.")
+            return warning(
+                f"{text}; whether these credentials match is unknown", "Fix what the account check found."
+            )
         if not bound.is_same_as(owner):
             return failed(
-                f"{told}; the credentials are of {owner}",
-                "Use the credentials of that account, or another checkpoint with --checkpoint.",
+                f"{text}; the credentials belong to {owner}",
+                "Use credentials of that account, or another checkpoint (--checkpoint).",
             )
-        return ok(told)
+        return ok(text)
 
     def sender(self) -> Found:
         if not self._is_there:
-            return ok("Nobody sends by it")
+            return ok("No sender is using it")
         database = self._database()
         match database.has_sender():
             case False:
-                return ok("Nobody sends by it at the moment")
+                return ok("No sender is using it")
             case None:
-                return skipped("Who sends by it cannot be known from here")
+                return skipped("Whether a sender is using it cannot be seen from this machine")
             case _:
                 return warning(
                     f"Held by {database.holder()}",
-                    "Leave it at work; another sender needs --wait-for-lock, or that one to end (SIGTERM).",
+                    "Let it run, or stop it (SIGTERM). Another sender can wait for it (--wait-for-lock).",
                 )
 
-    def _doubt(self, told: str) -> Found | None:
-        """What speaks against it though it can be used."""
+    def _risk(self, text: str) -> Found | None:
+        """A warning about a checkpoint that is usable but may lack calls, now or after a failover."""
         with self._reader() as reader:
             older, risk = reader.older(), reader.risk()
         if older is not None:
-            return warning(f"{told}; it {_told_older(older)}", LATEST_FIRST)
+            return warning(f"{text}; it {_missing(older)}", LATEST_FIRST)
         if risk:
             return warning(
-                f"{told}; {risk}",
-                "Name standbys in synchronous_standby_names; after a failover a sender looks rows up first.",
+                f"{text}; {risk}",
+                "List the standbys in synchronous_standby_names. A sender looks rows up after a failover.",
             )
         return None
 
-    def _told(self) -> str:
+    def _description(self) -> str:
         with self._reader() as reader:
-            told = f"{reader.name}: version {reader.version}, {reader.describe()}"
+            text = f"{reader.name}: version {reader.version}, {reader.describe()}"
         if self.folder is not None:
             path = Path(self._settings.checkpoint)
-            told += f", {size_text(total_size([path, path.with_name(f'{path.name}-wal')]))}"
-        return told
+            text += f", {size_text(total_size([path, path.with_name(f'{path.name}-wal')]))}"
+        return text
 
     def _database(self) -> Database:
         return database_at(self._settings.checkpoint, self._settings.checkpoint_schema)
@@ -118,13 +121,13 @@ class Place:
         return CheckpointReader(self._settings.checkpoint, self._settings.checkpoint_schema)
 
 
-def _told_older(gap: Gap) -> str:
+def _missing(gap: Gap) -> str:
     if gap.calls is None:
         return f"may be older than the last call: {gap.why}"
     return f"is older than the last call: {gap.why}, and {gap.calls:,} calls are missing"
 
 
-def look_at_catalog(catalog: str) -> Found:
+def check_catalog(catalog: str) -> Found:
     if catalog == "AWS":
-        return ok("AWS, the live one: every invitation is real")
-    return ok(f"{catalog}, the one to try things out in; --catalog AWS is the live one")
+        return ok("AWS, the live catalog: every invitation is real")
+    return ok(f"{catalog}, for tests; the live catalog is --catalog AWS")

@@ -1,4 +1,4 @@
-"""`doctor`: which checks there are, and what their end is."""
+"""`doctor`: runs the checks and sets the exit code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Examples:
 """
 
 _LONGEST: Final = 10.0
-"""Seconds that a check has at most, however long a call may take."""
+"""Maximum seconds for one check, whatever --call-timeout is."""
 
 
 @with_settings(*OPTIONS)
@@ -50,13 +50,13 @@ def doctor(
     logs.configure(settings.log_format, settings.log_level)
     # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.
     from bulk_invite.cli.doctor.all_checks import run_checks  # noqa: PLC0415
-    from bulk_invite.cli.doctor.output import as_json, is_ok, silent, summary, teller  # noqa: PLC0415
+    from bulk_invite.cli.doctor.output import as_json, is_ok, printer, silent, summary  # noqa: PLC0415
 
     deadline = min(settings.call_timeout, _LONGEST)
     config = context.params.get("config")
-    tell = silent if settings.json_output else teller
+    report = silent if settings.json_output else printer
     findings = anyio.run(
-        run_checks, settings, sources or [], Path(config) if config else None, deadline, tell
+        run_checks, settings, sources or [], Path(config) if config else None, deadline, report
     )
     sys.stdout.write(f"{as_json(findings) if settings.json_output else summary(findings)}\n")
     raise typer.Exit(0 if is_ok(findings) else 4)

@@ -1,4 +1,4 @@
-"""Where the settings come from."""
+"""Where the settings come from: files and environment variables."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from bulk_invite.runs.wiring.validator import make_validator
 _KNOWN: Final = [each.variable for each in OPTIONS.values()]
 
 
-def look_at_configuration(settings: Settings, flag: Path | None, environment: Mapping[str, str]) -> Found:
-    """flag: the file that --config names. Raises ServiceModelError for a model that cannot be worked by."""
+def check_configuration(settings: Settings, flag: Path | None, environment: Mapping[str, str]) -> Found:
+    """flag: the file given by --config. Raises ServiceModelError for a model that cannot be used."""
     make_validator(settings)
     file = flag or environment.get(CONFIG)
-    told = f"The file {file}" if file else "No file"
+    text = f"File {file}" if file else "No configuration file"
     if used := [name for name in sorted(environment) if name in _KNOWN]:
-        told += f"; the environment: {', '.join(used)}"
-    return ok(told)
+        text += f"; environment variables: {', '.join(used)}"
+    return ok(text)

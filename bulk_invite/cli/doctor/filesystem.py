@@ -1,4 +1,4 @@
-"""What a folder stands on: the kind of file system, and the room that is left."""
+"""File systems: their kind, their free space, and whether a directory is writable."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _MOUNTS: Final = Path("/proc/mounts")
 
 _NETWORK: Final = ("nfs", "cifs", "smb", "9p", "fuse", "ceph", "glusterfs", "lustre", "afs")
 _PASSING: Final = {
-    "tmpfs": "in memory: it is gone when the machine restarts",
-    "ramfs": "in memory: it is gone when the machine restarts",
-    "overlay": "in a container's own layer: it is gone when the container is removed",
+    "tmpfs": "in memory: a restart of the machine deletes it",
+    "ramfs": "in memory: a restart of the machine deletes it",
+    "overlay": "in the container's own layer: it is deleted together with the container",
 }
 
 _LITTLE: Final = 10**9
@@ -25,11 +25,11 @@ _TOO_LITTLE: Final = 10**8
 _MANY_ROWS: Final = 10**6
 
 _BYTES_PER_ROW: Final = 700
-"""Of a checkpoint, for a row that was sent once (606 measured over ten thousand), and a little more."""
+"""Of a checkpoint, per row sent once: 606 measured over ten thousand rows, plus a margin."""
 
 
 def kind_of(folder: Path, mounts: str | None = None) -> str:
-    """The kind of file system, such as `ext4`; "" where the system has no list (`mounts`) of them."""
+    """The kind of file system, such as `ext4`; "" where the system lists no mounts. mounts: for tests."""
     if mounts is None:
         try:
             mounts = _MOUNTS.read_text(errors="surrogateescape")
@@ -40,57 +40,57 @@ def kind_of(folder: Path, mounts: str | None = None) -> str:
     for line in mounts.splitlines():
         _, point, kind, *_ = line.split(" ")
         point = point.replace("\\040", " ")
-        # The last one of a place is the one that is seen.
+        # The last mount at a point hides the ones before.
         if place.is_relative_to(point) and len(point) >= len(found[0]):
             found = (point, kind)
     return found[1]
 
 
-def doubts_of(kind: str) -> str:
-    """What is wrong with a checkpoint on that kind of file system, "" for nothing."""
+def problem_of(kind: str) -> str:
+    """What is wrong with a checkpoint on this kind of file system, "" for nothing."""
     if kind.startswith(_NETWORK):
-        return f"on a network file system ({kind}), where SQLite's locks cannot be relied upon"
+        return f"on a network file system ({kind}), where SQLite locks are not reliable"
     return _PASSING.get(kind, "")
 
 
 def existing(path: Path) -> Path:
-    """The nearest folder above that is there, or itself."""
+    """The path itself or its nearest existing parent."""
     path = path.absolute()
     return next((each for each in (path, *path.parents) if each.exists()), path)
 
 
-def look_at_room(checkpoint: Path | None, results: Path | None) -> Found:
-    """Room for a checkpoint in that folder, and for the results."""
+def check_free_space(checkpoint: Path | None, results: Path | None) -> Found:
+    """Free space for the checkpoint and for the results."""
     folders = {existing(each) for each in (checkpoint, results) if each is not None}
     free = {folder: shutil.disk_usage(folder).free for folder in folders}
-    told = "; ".join(f"{size_text(size)} are free in {folder}" for folder, size in sorted(free.items()))
+    text = "; ".join(f"{size_text(size)} free in {folder}" for folder, size in sorted(free.items()))
     if checkpoint is not None:
         rows = free[existing(checkpoint)] // _BYTES_PER_ROW
-        told += f", room for a checkpoint of {_rows_text(rows)} rows"
-    return judged(told, min(free.values()))
+        text += f"; enough for a checkpoint of {_rows_text(rows)} rows"
+    return judged(text, min(free.values()))
 
 
-def judged(told: str, free: int) -> Found:
-    """What so many free bytes mean for a run."""
+def judged(text: str, free: int) -> Found:
+    """Whether `free` bytes are enough for a run."""
     if free < _TOO_LITTLE:
-        return failed(told, "Make room: a run stops where a write fails.")
-    return warning(told, "Make room before a long run.") if free < _LITTLE else ok(told)
+        return failed(text, "Free some space: a run stops when a write fails.")
+    return warning(text, "Free some space before a long run.") if free < _LITTLE else ok(text)
 
 
 def _rows_text(rows: int) -> str:
     return f"about {rows:,}" if rows < _MANY_ROWS else "more than a million"
 
 
-def look_at_results(folder: Path) -> Found:
-    """Whether the files of the results can be put there."""
+def check_results(folder: Path) -> Found:
+    """Whether the results can be written there."""
     if folder.exists() and not folder.is_dir():
-        return failed(f"{folder} is no folder", "Name another one with --results.")
+        return failed(f"{folder} is not a directory", "Choose another directory with --results.")
     place = existing(folder)
     if not is_writable(place):
         return failed(
-            f"{place} cannot be written to", "Make it writable, or name another folder with --results."
+            f"{place} is not writable", "Make it writable, or choose another directory with --results."
         )
-    return ok(f"{folder} is there and can be written to" if folder == place else f"{folder} will be made")
+    return ok(f"{folder} is writable" if folder == place else f"{folder} will be created")
 
 
 def is_writable(folder: Path) -> bool:

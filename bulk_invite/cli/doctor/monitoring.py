@@ -1,4 +1,4 @@
-"""What a run tells of itself: the port of its pages, and its health file."""
+"""Monitoring of a run: its port, control token, health file and log file."""
 
 from __future__ import annotations
 
@@ -14,45 +14,43 @@ from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.value_types import host_and_port
 
 
-def look_at_port(address: str) -> Found:
+def check_port(address: str) -> Found:
     host, port = host_and_port(address)
     match examine(host, port):
         case Use.FREE:
             return ok(f"{address} is free")
         case Use.RUN:
             return warning(
-                f"A run is there already: it answers at {address}", "Leave it at work, or take another port."
+                f"Another run is already listening on {address}", "Let it run, or choose another port."
             )
         case Use.OTHER:
-            return failed(
-                f"{address} is in use by another program", "Name a port that is free with --listen."
-            )
+            return failed(f"{address} is in use by another program", "Choose a free port with --listen.")
 
 
-def look_at_token(settings: Settings) -> Found:
+def check_token(settings: Settings) -> Found:
     if control_token(settings) is None:
-        return ok("There is none: nobody may change the run over HTTP")
-    return ok("There is one: whoever has it may change the run over HTTP")
+        return ok("None: the run cannot be changed over HTTP")
+    return ok("Set: clients with this token may change the run over HTTP")
 
 
-def look_at_log_file(path: Path) -> Found:
+def check_log_file(path: Path) -> Found:
     if not is_writable(path if path.exists() else path.absolute().parent):
         return failed(
-            f"{path} cannot be written to, or its folder is not there",
-            "Name a file in a folder that exists and can be written to with --log-file.",
+            f"{path} is not writable, or its directory does not exist",
+            "Choose a file in an existing, writable directory with --log-file.",
         )
-    return ok(f"{path} is gone on with" if path.exists() else f"{path} will be made")
+    return ok(f"{path} exists; the log is appended" if path.exists() else f"{path} will be created")
 
 
-def look_at_health_file(path: Path) -> Found:
+def check_health_file(path: Path) -> Found:
     folder = path.absolute().parent
     if not is_writable(folder):
         return failed(
-            f"The folder of {path} is not there, or cannot be written to",
-            "Name a file in a folder that exists and can be written to with --health-file.",
+            f"The directory of {path} does not exist or is not writable",
+            "Choose a file in an existing, writable directory with --health-file.",
         )
     if not path.exists() or (path.is_file() and not path.stat().st_size):
-        return ok(f"{path} will be made")
+        return ok(f"{path} will be created")
     if is_live(read(path), time.time()):
-        return warning(f"A run keeps {path} at this moment", "Leave it at work, or name another file.")
-    return ok(f"{path} is there, of a run that has ended or was killed")
+        return warning(f"Another run is updating {path} now", "Let it run, or choose another file.")
+    return ok(f"{path} exists, left by a run that has ended or was killed")

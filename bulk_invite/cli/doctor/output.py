@@ -1,4 +1,4 @@
-"""Findings as people and programs read them."""
+"""Findings as text, for a terminal or a file, and as JSON."""
 
 from __future__ import annotations
 
@@ -35,29 +35,29 @@ def is_ok(findings: Sequence[Finding]) -> bool:
     return not any(finding.result is Result.FAILED for finding in findings)
 
 
-def teller(names: Sequence[str]) -> Callable[[Finding], None]:
-    """Prints a finding as it comes: aligned on a terminal, else one line."""
+def printer(names: Sequence[str]) -> Callable[[Finding], None]:
+    """Prints each finding as its check ends: in columns on a terminal, else one line each."""
     names = [escaped(name) for name in names]
     widest = max(map(len, names), default=0)
     return _to_terminal(widest) if sys.stdout.isatty() else _as_line
 
 
 def silent(_: Sequence[str]) -> Callable[[Finding], None]:
-    """In place of `teller`, where all is told at the end."""
+    """In place of `printer` for JSON, which is printed at the end."""
     return lambda _: None
 
 
 def summary(findings: Sequence[Finding]) -> str:
     counts = Counter(finding.result for finding in findings)
-    told = ", ".join(f"{counts[result]} {result}" for result in Result if counts[result])
+    counted = ", ".join(f"{counts[result]} {result}" for result in Result if counts[result])
     topics = dict.fromkeys(finding.topic for finding in findings if finding.topic)
     see = "".join(f"\nSee: bulk-invite manual {topic}" for topic in topics)
-    return f"{len(findings)} checks: {told}.{see}"
+    return f"{len(findings)} checks: {counted}.{see}"
 
 
 def _as_line(finding: Finding) -> None:
-    said = f"{finding.result}: {finding.name}: {_sentence(finding.found)}"
-    _write(f"{said} {finding.mend}" if finding.mend else said)
+    line = f"{finding.result}: {finding.name}: {_sentence(finding.found)}"
+    _write(f"{line} {finding.mend}" if finding.mend else line)
 
 
 def _write(line: str) -> None:
@@ -68,7 +68,7 @@ def _write(line: str) -> None:
 def _to_terminal(widest: int) -> Callable[[Finding], None]:
     console = Console(highlight=False, markup=False)
 
-    def tell(finding: Finding) -> None:
+    def show(finding: Finding) -> None:
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(width=_WIDTH)
         table.add_column(width=widest)
@@ -80,7 +80,7 @@ def _to_terminal(widest: int) -> Callable[[Finding], None]:
         table.add_row(Text(finding.result, style=style), Text(escaped(finding.name)), text)
         console.print(table)
 
-    return tell
+    return show
 
 
 def _sentence(text: str) -> str:

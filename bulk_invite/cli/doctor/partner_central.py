@@ -1,4 +1,4 @@
-"""The endpoint and what it lets us do, asked in ways that invite nobody."""
+"""The endpoint, the credentials and their permissions, checked without creating an invitation."""
 
 from __future__ import annotations
 
@@ -20,79 +20,83 @@ from bulk_invite.runs.wiring.partner_central import connection_of
 
 _CERTIFICATE_ENDS_SOON: Final = 14 * DAY
 
-_RENEW: Final = "Check the key and its secret, or renew them; and see what was found of the clock."
+_RENEW: Final = "Check or renew the access key and its secret; also see the clock check."
 
 _CLOCK_IS_OFF: Final = 60.0
 _CLOCK_IS_WRONG: Final = 240.0
-"""Seconds; a signature is refused where it is off by 300."""
+"""Seconds; AWS rejects a signature that is off by 300."""
 
-_SET_CLOCK: Final = "Set the clock by NTP (chronyd, systemd-timesyncd): from 5 minutes on calls are refused."
+_SET_CLOCK: Final = (
+    "Synchronize the clock with NTP (chronyd, systemd-timesyncd): AWS rejects calls that are 5 minutes off."
+)
 
 _SOON: Final = HOUR
-"""Seconds that credentials should last if nobody renews them."""
+"""Minimum remaining lifetime, in seconds, of credentials that are not renewed automatically."""
 
 _LOOK_UPS: Final = "partnercentral:ListEngagementInvitations and partnercentral:GetEngagementInvitation"
 
-_PLACES: Final = {
+_PROVIDERS: Final = {
     "env": "the environment (AWS_ACCESS_KEY_ID)",
     "shared-credentials-file": "the credentials file",
     "config-file": "the AWS configuration file",
-    "assume-role": "a role that the profile names",
-    "assume-role-with-web-identity": "a role by web identity",
-    "iam-role": "the role of this instance",
-    "container-role": "the role of this container",
-    "sso": "a login (SSO)",
+    "assume-role": "a role named by the profile",
+    "assume-role-with-web-identity": "a web identity role",
+    "iam-role": "the instance role",
+    "container-role": "the container role",
+    "sso": "an SSO login",
     "login": "a login",
-    "custom-process": "a process that the profile names",
+    "custom-process": "a process named by the profile",
 }
 
 
-class Service:
-    """The checks of the service; they hand on what they learned. patience: seconds for one step."""
+class ServiceChecks:
+    """The checks of the service, which share what they learn. step_timeout: seconds for one step."""
 
-    def __init__(self, settings: Settings, stack: AsyncExitStack, patience: float) -> None:
+    def __init__(self, settings: Settings, stack: AsyncExitStack, step_timeout: float) -> None:
         self._settings = settings
         self._stack = stack
-        self._patience = patience
+        self._step_timeout = step_timeout
         self._reached: Reached | None = None
-        self._line: PartnerCentral | None = None
+        self._service: PartnerCentral | None = None
         self.owner: Owner | None = None
 
     async def endpoint(self) -> Found:
         connection = connection_of(self._settings)
-        reached = self._reached = await reach(connection, self._patience)
-        way = f" by the proxy {reached.proxy}" if reached.proxy else ""
+        reached = self._reached = await reach(connection, self._step_timeout)
+        via = f" through the proxy {reached.proxy}" if reached.proxy else ""
         tls = f", {reached.protocol}" if reached.protocol else ", no TLS"
-        told = f"{reached.url} ({reached.address}) answers{way} in {reached.round_trip * 1000:.0f} ms{tls}"
+        text = f"{reached.url} ({reached.address}) answers{via} in {reached.round_trip * 1000:.0f} ms{tls}"
         if reached.certificate_ends is None:
-            return ok(told)
+            return ok(text)
         left = reached.certificate_ends - time.time()
-        told = f"{told}, its certificate is good for {left / DAY:.0f} days"
+        text = f"{text}, certificate valid for {left / DAY:.0f} days"
         if left < _CERTIFICATE_ENDS_SOON:
-            return warning(told, "Whoever runs it has to renew it before that.")
-        return ok(told)
+            return warning(text, "Have the certificate renewed before it expires.")
+        return ok(text)
 
     async def clock(self) -> Found:
         ahead = self._reached.ahead if self._reached is not None else None
         if ahead is None:
-            return warning("The endpoint does not tell the time", _SET_CLOCK)
+            return warning("The endpoint sends no Date header, so the clock cannot be compared", _SET_CLOCK)
         off = abs(ahead)
-        told = f"The clock here is {off:.0f} s {'behind' if ahead > 0 else 'ahead'}"
+        text = f"The local clock is {off:.0f} s {'behind' if ahead > 0 else 'ahead'}"
         if off < 1:
-            told = "The clock here is right to the second"
+            text = "The local clock is accurate to the second"
         if off < _CLOCK_IS_OFF:
-            return ok(told)
-        return (warning if off < _CLOCK_IS_WRONG else failed)(told, _SET_CLOCK)
+            return ok(text)
+        return (warning if off < _CLOCK_IS_WRONG else failed)(text, _SET_CLOCK)
 
     async def credentials(self) -> Found:
-        line = self._line = await self._stack.enter_async_context(connect(connection_of(self._settings)))
-        return lasting(line.provenance, time.time())
+        service = self._service = await self._stack.enter_async_context(
+            connect(connection_of(self._settings))
+        )
+        return lifetime_of(service.provenance, time.time())
 
     async def account(self) -> Found:
-        line = self._line_of()
-        answer = await line.account()
+        service = self._connected()
+        answer = await service.account()
         if isinstance(answer, str):
-            self.owner = line.owner(answer)
+            self.owner = service.owner(answer)
             return ok(f"Account {answer}")
         if (fault := fault_of(answer)) is not None:
             return fault
@@ -101,17 +105,17 @@ class Service:
             return failed(f"The credentials are not accepted: {verdict.code}", _RENEW)
         if isinstance(verdict, Unreachable) and self._settings.endpoint_url:
             return failed(f"The endpoint does not answer: {verdict.code}", "Check --endpoint-url.")
-        self.owner = line.owner("")
+        self.owner = service.owner("")
         return warning(
-            f"STS does not tell the account: {answer.code}",
-            "Let this machine reach STS; else the checkpoint belongs to the access key, not to the account.",
+            f"STS did not return the account: {answer.code}",
+            "Give this machine access to STS. Otherwise the checkpoint is bound to the access key.",
         )
 
     async def listing(self) -> Found:
-        answer = await self._line_of().list_one()
+        answer = await self._connected().list_one()
         if isinstance(answer, Page):
             return ok(
-                "ListEngagementInvitations is allowed (GetEngagementInvitation is needed too; not asked)"
+                "ListEngagementInvitations is allowed (GetEngagementInvitation, needed too, was not tested)"
             )
         if (fault := fault_of(answer)) is not None:
             return fault
@@ -124,42 +128,42 @@ class Service:
             case SenderRefused():
                 return failed(f"The credentials are not accepted: {verdict.code}", _RENEW)
             case Throttled():
-                return warning(f"It could not be told: {answer.code}", "Ask again in a minute.")
+                return warning(f"The call was throttled: {answer.code}", "Try again in a minute.")
             case _:
                 return failed(
-                    f"The service does not answer as it should: {answer.code}",
-                    "Look at the endpoint and any proxy before it.",
+                    f"The service gave an unexpected answer: {answer.code}",
+                    "Check the endpoint and any proxy in front of it.",
                 )
 
     async def sending(self) -> Found:
         return skipped(
-            "CreateEngagementInvitation was not asked: it cannot be without inviting somebody",
-            "send --limit 1 shows whether partnercentral:CreateEngagementInvitation is allowed.",
+            "CreateEngagementInvitation was not tested, because a test would send an invitation",
+            "Run send --limit 1 to see whether partnercentral:CreateEngagementInvitation is allowed.",
         )
 
-    def _line_of(self) -> PartnerCentral:
-        if self._line is None:
-            raise AssertionError("this check needs the one of the credentials")
-        return self._line
+    def _connected(self) -> PartnerCentral:
+        if self._service is None:
+            raise AssertionError("this check needs the credentials check")
+        return self._service
 
 
 def fault_of(answer: Answer) -> Found | None:
-    """What kept a question from leaving, in the words that a run has for it."""
+    """The fault that kept a call from being sent, worded as in a run; None if there was none."""
     if isinstance(answer, NoAnswer) and answer.fault is not None:
         return failed(answer.fault.problem, answer.fault.remedy)
     return None
 
 
-def lasting(provenance: Provenance, now: float) -> Found:
-    told = f"From {_PLACES.get(provenance.source, provenance.source)}"
+def lifetime_of(provenance: Provenance, now: float) -> Found:
+    text = f"From {_PROVIDERS.get(provenance.source, provenance.source)}"
     if not provenance.temporary:
-        return ok(f"{told}, not temporary")
+        return ok(f"{text}, not temporary")
     if provenance.expires is None:
-        return ok(f"{told}, temporary: nobody here knows until when")
+        return ok(f"{text}, temporary, expiry unknown")
     left = provenance.expires - now
-    told = f"{told}, until {utc_text(provenance.expires)} ({clock_text(max(0.0, left))} left)"
+    text = f"{text}, valid until {utc_text(provenance.expires)} ({clock_text(max(0.0, left))} left)"
     if provenance.renews and provenance.source != "env":
-        return ok(f"{told}, then renewed")
+        return ok(f"{text}, renewed automatically")
     if left < _SOON:
-        return warning(told, "Renew them before a run that takes longer than that.")
-    return ok(told)
+        return warning(text, "Renew them before a run that takes longer.")
+    return ok(text)
