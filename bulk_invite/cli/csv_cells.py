@@ -1,8 +1,8 @@
-"""Cells of a CSV that a spreadsheet shows and does not run.
+"""CSV cells that spreadsheets do not execute.
 
-A cell that begins with `=`, `+`, `-` or `@` is a formula to a spreadsheet, and formulas fetch addresses and
-start programs. OWASP's way against it (CSV Injection): a single quote before such a cell makes a text of it.
-Where the semicolon separates columns, as in half of Europe, what follows one is the beginning of a cell, too.
+A cell that begins with `=`, `+`, `-` or `@` is a formula, and formulas can fetch URLs and start programs. As
+OWASP recommends (CSV Injection), such a cell gets a leading single quote, which makes it text. In locales
+where the semicolon separates columns, a formula can also begin after a semicolon.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Final
 from bulk_invite.runs.output.logs import escaped
 
 _FORMULA: Final = re.compile(r"(?:^|(?<=;))(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
-"""Also in full width, which some spreadsheets take for the same."""
+"""Includes the full-width forms, which some spreadsheets treat alike."""
 
 
 def cell(value: object) -> object:
-    """A value as it may stand in a cell: line ends, tabs and what else does not print are escapes."""
+    """A value for a cell; line ends, tabs and other unprintable characters are escaped."""
     return _FORMULA.sub("'", str(escaped(value))) if isinstance(value, str) else value

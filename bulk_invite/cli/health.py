@@ -1,4 +1,4 @@
-"""`health`: what the health file of a run says, as the exit code of a probe."""
+"""`health`: turns the health file of a run into the exit code of a probe."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Examples:
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """The JSON has these keys. age_s: seconds since the file was renewed; why: what is wrong with it."""
+    """The JSON has these keys. age_s: seconds since the last update; why: the reason for not being alive."""
 
     live: bool
     ready: bool
@@ -79,6 +79,6 @@ def _look(path: Path, now: float) -> _Finding:
         return _Finding(live=False, ready=False, why=str(error))
     age = round(now - view.at, 1)
     if not is_live(view, now):
-        why = f"{path} is {age:g} s old: what keeps it hangs, or was killed."
+        why = f"{path} is {age:g} s old: the run that updates it hangs or was killed."
         return _Finding(live=False, ready=False, age_s=age, reasons=dict(view.reasons), why=why)
     return _Finding(live=True, ready=view.ready, age_s=age, reasons=dict(view.reasons))

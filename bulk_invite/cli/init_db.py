@@ -1,4 +1,4 @@
-"""`init-db`: the table into which `send --write-back` writes."""
+"""`init-db`: creates the table that `--write-back` fills."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def init_db(
     if print_:
         sys.stdout.write(table.statements())
         return
-    made = table.create()
+    created = table.create()
     table.check()
-    done = "The table was made" if made else "The table was there already"
-    sys.stdout.write(logs.escaped(f"{done}, and can be written to: {settings.write_back}") + "\n")
+    verb = "created" if created else "already exists"
+    sys.stdout.write(logs.escaped(f"Table {settings.write_back} {verb}; it is writable.") + "\n")

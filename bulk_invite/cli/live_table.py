@@ -1,4 +1,4 @@
-"""A result that is shown again and again, in place where it can be."""
+"""`status --watch`: a result shown repeatedly, in place on a terminal."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from bulk_invite.runs.output.summary import show_values, table_of
 from bulk_invite.sources.interruptible_wait import wait
 
 _ALWAYS: Final = frozenset({"rows", "created", "pending", "sending"})
-"""Told also where it is nothing; the rest has to fit into a small terminal."""
+"""Shown even if zero; other zeros are left out so that the table fits a small terminal."""
 
 
 def watch_status(look: Callable[[], Mapping[str, Any]], every: float, *, as_json: bool) -> None:
-    """Go on until Ctrl-C. Raises CheckpointError for the first look; one that fails later is told."""
+    """Refresh until Ctrl-C. Raises CheckpointError where the first look fails; later errors are shown."""
     console, stopped = Console(highlight=False, markup=False), list[int]()
-    # Between two looks, not within one: a database does not like to be torn from.
+    # Stop between two looks: interrupting a database query is not safe.
     signal.signal(signal.SIGINT, lambda number, _: stopped.append(number))
     values = look()
     if as_json or not console.is_terminal:
@@ -33,23 +33,25 @@ def watch_status(look: Callable[[], Mapping[str, Any]], every: float, *, as_json
         return
     with Live(_picture(values, ""), console=console, auto_refresh=False) as live:
         while not _stopped_within(every, stopped):
-            told = ""
+            problem = ""
             try:
                 values = look()
             except CheckpointError as error:
-                told = str(error)
-            live.update(_picture(values, told), refresh=True)
+                problem = str(error)
+            live.update(_picture(values, problem), refresh=True)
 
 
 def _stopped_within(seconds: float, stopped: Sequence[int]) -> bool:
-    """Whether a signal has come, after that time at the latest."""
+    """Wait up to `seconds`; whether a signal has arrived."""
     wait(seconds, lambda: bool(stopped))
     return bool(stopped)
 
 
-def _picture(values: Mapping[str, Any], told: str) -> Group:
-    """The result, when it was looked at, and what was wrong with that."""
-    told_of = {name: value for name, value in values.items() if value or name in _ALWAYS}
+def _picture(values: Mapping[str, Any], problem: str) -> Group:
+    """The table with a footer: the time of the values, or why they are out of date."""
+    visible = {name: value for name, value in values.items() if value or name in _ALWAYS}
     now = datetime.now().astimezone().strftime("%H:%M:%S %Z")
-    foot = Text(f"old: {escaped(told)}" if told else f"as of {now}; Ctrl-C ends this", style="dim")
-    return Group(table_of(told_of), foot)
+    foot = Text(
+        f"out of date: {escaped(problem)}" if problem else f"as of {now}; Ctrl-C to stop", style="dim"
+    )
+    return Group(table_of(visible), foot)

@@ -1,4 +1,4 @@
-"""`reconcile`: what is in doubt is looked up in the service, and nothing is sent."""
+"""`reconcile`: looks up rows in doubt in the service; sends nothing."""
 
 from __future__ import annotations
 
@@ -71,23 +71,23 @@ def reconcile(
     for source in named:
         if source.size is None and not source.has_keys:
             raise UsageError(
-                f"{source.name}: can be read only once, and reconcile may have to read it more often.",
-                hint="Put the rows into a file and name that.",
+                f"{source.name} can be read only once, but reconcile may have to read it again.",
+                hint="Write the rows to a file and name that file.",
             )
     stop = StopSwitch()
     require_checkpoint(settings)
-    # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.
+    # Importing the SDK takes most of a second: --help and usage errors should not wait for it.
     from bulk_invite.runs.reconcile import settle_doubt  # noqa: PLC0415
 
     began = time.monotonic()
     with open_writer(settings) as writer:
         states = Counter[State]()
-        if writer.count_in_doubt():  # else nobody has to be asked
+        if writer.count_in_doubt():  # else there is nothing to look up
             options = {"use_uvloop": True}
             states = anyio.run(settle_doubt, settings, writer, named, stop, backend_options=options)
         left = writer.count_in_doubt()
     show_reconciliation(states, left, time.monotonic() - began, as_json=settings.json_output)
-    _say_how_to_go_on(states, left)
+    _log_next_step(states, left)
     if stop.reason is not None:
         raise stop.reason
     if stop.draining and left:
@@ -95,7 +95,7 @@ def reconcile(
     raise typer.Exit(1 if left else 0)
 
 
-def _say_how_to_go_on(states: Mapping[State, int], left: int) -> None:
+def _log_next_step(states: Mapping[State, int], left: int) -> None:
     if left:
         _log.warning(
             "reconcile.unresolved", in_doubt=left, next="to see why: bulk-invite export --state in_doubt"

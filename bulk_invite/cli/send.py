@@ -1,4 +1,4 @@
-"""`send`: the command; what it does is joined in `run`."""
+"""`send`: checks the settings and the sources, asks before the live catalog, and starts the run."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def send(
     resolved = open_sources(sources, settings)
     validator = make_validator(settings)
     if settings.dry_run:
-        # The rehearsal has a temporary folder to take away. A handler that raised would be lost where it
-        # happens to interrupt a callback.
+        # The dry run must delete its temporary directory. A handler that raises could be swallowed inside
+        # a callback.
         stopped = Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
@@ -78,36 +78,38 @@ def send(
             raise typer.Exit(EXIT_STOPPED)
         show_rehearsal(summary, forecast, as_json=settings.json_output, now=time.time())
         raise typer.Exit(1 if summary.rejected or summary.failed else 0)
-    limits_of(settings)  # what cannot be asked for is said before anything is asked
+    limits_of(settings)  # reports impossible limits before asking for confirmation
     make_room(settings)
     outcomes = open_outcomes(sources, resolved, settings)
     confirm(settings, sources)
-    # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.
+    # Importing the SDK takes most of a second: --help and usage errors should not wait for it.
     from bulk_invite.runs.send import Run  # noqa: PLC0415
 
     raise typer.Exit(Run(settings, resolved, validator, outcomes).run())
 
 
 def confirm(settings: Settings, sources: Sequence[str]) -> None:
-    """Ask before the live catalog is reached; there is no way to take an invitation back."""
+    """Ask before sending to the live catalog: an invitation cannot be taken back.
+
+    Raises UsageError where the answer is no, or where there is no terminal to ask on.
+    """
     if settings.catalog != "AWS" or settings.yes:
         return
     if STDIN in sources or not sys.stdin.isatty():
         raise UsageError(
-            "Sending to the live catalog AWS needs a yes, and there is no terminal to ask on.",
-            hint="Add --yes when you are sure: an invitation cannot be taken back.",
+            "Sending to the live catalog AWS needs confirmation, and there is no terminal to ask on.",
+            hint="Add --yes if you are sure: an invitation cannot be taken back.",
         )
     named = logs.escaped(", ".join(map(shown, sources)))
     catalog_at = origin(settings.endpoint_url) if settings.endpoint_url else "Partner Central"
     checkpoint = logs.escaped(database_of(settings).name)
     console = Console(stderr=True, highlight=False)
     console.print(
-        f"About to invite partners for real: sources {named}; catalog AWS at "
-        f"{catalog_at}; checkpoint {checkpoint}; "
-        f"campaign {settings.campaign or 'none'}; "
+        f"About to send real invitations: sources {named}; catalog AWS at {catalog_at}; "
+        f"checkpoint {checkpoint}; campaign {settings.campaign or 'none'}; "
         f"{f'at most {settings.limit} invitations' if settings.limit else 'every row'}.",
         markup=False,
     )
     question = "Send to the live catalog AWS? An invitation cannot be taken back."
     if not Confirm.ask(question, default=False, console=console):
-        raise UsageError("Nothing was sent: the live catalog was not confirmed.")
+        raise UsageError("Nothing was sent: sending to the live catalog was not confirmed.")

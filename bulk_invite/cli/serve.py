@@ -1,4 +1,4 @@
-"""`serve`: what a container runs; how it is kept going is told in `supervisor`."""
+"""`serve`: the long-running sender, usually in a container; `serve_supervisor` keeps it running."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def serve(
     continue; 130 second interrupt.
     """
     configure_logs(settings)
-    limits_of(settings)  # what cannot be asked for is said before anything is asked
+    limits_of(settings)  # reports impossible limits before asking for confirmation
     make_room(settings)
     confirm(settings, sources)
-    # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.
+    # Importing the SDK takes most of a second: --help and usage errors should not wait for it.
     from bulk_invite.runs.live_status.controls import RunControls  # noqa: PLC0415
     from bulk_invite.runs.live_status.watchers import Oversight  # noqa: PLC0415
     from bulk_invite.runs.serve_supervisor import Supervisor  # noqa: PLC0415
@@ -88,7 +88,7 @@ def serve(
 
 
 async def _body(supervisor: Supervisor, oversight: Oversight) -> int:
-    """Go on until the supervisor has ended; the exit code. Raises BulkInviteError."""
+    """Run until the supervisor ends; returns the exit code. Raises BulkInviteError."""
     failure: BulkInviteError | None = None
     async with anyio.create_task_group() as group:
         group.start_soon(supervisor.watch_signals)
@@ -97,7 +97,7 @@ async def _body(supervisor: Supervisor, oversight: Oversight) -> int:
         except BulkInviteError as error:
             failure = error
         group.cancel_scope.cancel()
-    left = await run_sync(_told, supervisor.settings) if supervisor.begun else 0
+    left = await run_sync(_show_summary, supervisor.settings) if supervisor.begun else 0
     if failure is not None:
         raise failure
     if supervisor.interrupted:
@@ -105,8 +105,8 @@ async def _body(supervisor: Supervisor, oversight: Oversight) -> int:
     return EXIT_STOPPED if left else 0
 
 
-def _told(settings: Settings) -> int:
-    """Show the counts of the whole checkpoint; how many rows are left undone, as far as it can be told."""
+def _show_summary(settings: Settings) -> int:
+    """Print the counts of the whole checkpoint; returns the rows pending or in doubt, 1 if unreadable."""
     try:
         with open_reader(settings) as reader:
             summary = Summary.of_checkpoint(reader.overview(time.time()))

@@ -1,4 +1,4 @@
-"""`status` and `export`: what the checkpoint knows, also while a run is writing it."""
+"""`status` and `export`: read the checkpoint, also while a run is writing to it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def status(
 
 
 def _values(settings: Settings) -> dict[str, Any]:
-    """All that is shown, by the names it has in JSON. Raises CheckpointError."""
+    """All values by their JSON keys. Raises CheckpointError."""
     with open_reader(settings) as checkpoint:
         now = time.time()
         overview = checkpoint.overview(now)
@@ -91,7 +91,7 @@ def _seconds(text: str) -> float:
 
 
 def _more(overview: Overview, now: float) -> dict[str, Any]:
-    """What the checkpoint says besides counts of rows."""
+    """Everything except the counts of rows."""
     owner, pacing = overview.owner, overview.pacing
     return {
         "catalog": overview.catalog,
@@ -107,7 +107,7 @@ def _more(overview: Overview, now: float) -> dict[str, Any]:
 
 
 def _pacing(memory: PacingMemory, counted: int, now: float) -> dict[str, Any]:
-    """What the last run wrote down: up to ten seconds old while it goes on."""
+    """What the last run saved; up to ten seconds old during a run."""
     return {
         "rate": round(memory.rate, 3),
         "estimated_quota": None if memory.estimate is None else round(memory.estimate, 3),

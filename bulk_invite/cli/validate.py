@@ -1,4 +1,4 @@
-"""`validate`, `schema` and `example`: the rows of a source, and what a row may look like."""
+"""`validate`, `schema` and `example`: check rows, and show what a row looks like."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Examples:
 """
 
 _LISTED: Final = 100
-"""Rows listed one by one in the JSON object; a table of a million of them would be of use to nobody."""
+"""Maximum number of rows listed one by one in the JSON object."""
 
 
 @with_settings(
@@ -120,7 +120,7 @@ def _rows(sources: Sequence[Source]) -> Iterator[Row]:
 
 
 class _Findings:
-    """Counts, and what is wrong, printed as it is found unless `quiet`."""
+    """Counts rows and prints what is wrong with them as they come, unless `quiet`."""
 
     def __init__(self, *, quiet: bool) -> None:
         self.rows = 0
@@ -132,15 +132,15 @@ class _Findings:
         self._began = time.monotonic()
 
     def add(self, row: Row, checked: Rejection | tuple[RowError, ...]) -> None:
-        """Count a row and tell what is wrong with it, or suspicious about it."""
+        """Count a row and print its errors or warnings."""
         self.rows += 1
         if isinstance(checked, Rejection):
             self.rejected += 1
             self._codes.update(error.code for error in checked.errors)
-            self._tell(row.position, checked.errors, rejected=True)
+            self._print_or_list(row.position, checked.errors, rejected=True)
         elif checked:
             self._warned += 1
-            self._tell(row.position, checked, rejected=False)
+            self._print_or_list(row.position, checked, rejected=False)
 
     def show(self) -> None:
         elapsed = time.monotonic() - self._began
@@ -160,7 +160,7 @@ class _Findings:
         )
         sys.stdout.flush()
 
-    def _tell(self, position: Position, errors: tuple[RowError, ...], *, rejected: bool) -> None:
+    def _print_or_list(self, position: Position, errors: tuple[RowError, ...], *, rejected: bool) -> None:
         if not self._quiet:
             word = "" if rejected else "warning: "
             for error in errors:

@@ -238,7 +238,7 @@ def test_the_live_catalog_is_confirmed_without_telling_the_address(db: Database,
     ran = run("send", secret, *READ, "--catalog", "AWS", cwd=tmp_path)
     assert ran.code == 2
     assert PASSWORD not in ran.stderr
-    assert "needs a yes" in ran.stderr
+    assert "needs confirmation" in ran.stderr
 
 
 def test_sources_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:

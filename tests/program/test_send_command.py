@@ -522,7 +522,7 @@ def test_what_is_impossible_is_refused_with_the_place_where_it_was_said(tmp_path
         (["--checkpoint", "mysql://me:secret@host/db"], {}, (f"--checkpoint {flag}",)),
         (["--endpoint-url", "http://["], {}, (f"--endpoint-url {flag}",)),
         (["--endpoint-url", "ftp://127.0.0.1"], {}, (f"--endpoint-url {flag}",)),
-        (["--catalog", "AWS", "--no-yes"], {"YES": "1"}, ("needs a yes",)),
+        (["--catalog", "AWS", "--no-yes"], {"YES": "1"}, ("needs confirmation",)),
     ]
     nobody = f"http://127.0.0.1:{free_port()}"
     ran = together(

@@ -33,7 +33,7 @@ def test_without_a_terminal_it_is_a_line_each_until_ctrl_c(folder: Path) -> None
 
 def test_on_a_terminal_it_stands_in_its_place(folder: Path) -> None:
     watch = ("status", "--watch", "--every", "100ms")
-    code, _, screen = run_on_terminal(*watch, cwd=folder, stdout_too=True, until=b"Ctrl-C ends this")
+    code, _, screen = run_on_terminal(*watch, cwd=folder, stdout_too=True, until=b"Ctrl-C to stop")
     assert code == 0
     assert "created" in screen
     assert "Traceback" not in screen

@@ -92,8 +92,8 @@ def test_the_table_is_made_once_and_shown_to_who_may_not_make_it(db: Database, t
     assert db.run("SELECT to_regclass('outcomes')") == [(None,)]
     made = init(db.url)
     again = init(db.url)
-    assert (made.code, made.stdout) == (0, "The table was made, and can be written to: outcomes\n")
-    assert (again.code, "was there already" in again.stdout) == (0, True)
+    assert (made.code, made.stdout) == (0, "Table outcomes created; it is writable.\n")
+    assert (again.code, "already exists" in again.stdout) == (0, True)
 
 
 def test_what_cannot_be_written_to_ends_before_anything_is_sent(db: Database, tmp_path: Path) -> None:

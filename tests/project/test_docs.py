@@ -236,7 +236,7 @@ def test_readme_demo_finds_nothing_lost_and_nothing_twice(tmp_path: Path) -> Non
     demo = INSTALL_AND_DEMO.split(" && ")[-1].removeprefix(".venv/bin/bulk-invite ")
     ran = start(*shlex.split(demo), cwd=tmp_path, installed=True).ended(within=110)
     assert ran.code == 0, ran.stdout + ran.stderr
-    assert "Verdict: nothing lost, nothing sent twice." in ran.stdout
+    assert "Result: nothing lost, nothing sent twice." in ran.stdout
     titles = re.findall(r"^│ (\S.*?)\s+│", README, re.MULTILINE)
     assert titles
     for title in titles:

@@ -1,4 +1,4 @@
-"""`demo`: a crash in the middle of a run, on an emulator, judged by the emulator's own ledger."""
+"""`demo`: a crash in the middle of a run against the emulator, checked against the emulator's ledger."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ Examples:
 """
 
 _QUOTA: Final = 25
-"""Calls per second that the emulator allows; some 500 rows take about twenty seconds of it."""
+"""Calls per second that the emulator allows; 500 rows take about twenty seconds."""
 
 _RATE: Final = 28
-"""Calls per second that the sender starts with: a little too fast, so that it has to slow down."""
+"""Calls per second that the sender starts with: slightly too fast, so that it has to slow down."""
 
 _FAULTS: Final = (
     "--fault-500",
@@ -76,24 +76,24 @@ def demo() -> None:
         with _emulator(Path(folder) / "ledger.ndjson") as ledger:
             sender = _Sender(ledger.url, source, Path(folder) / "checkpoint.db")
             console.print(
-                f"A local Partner Central allows {_QUOTA} calls per second and breaks some of them."
+                f"A local emulator of Partner Central allows {_QUOTA} calls per second and fails some on purpose."
             )
-            console.print(f"Sending {len(rows.lines)} rows to it, until the sender is killed half way:\n")
+            console.print(f"Sending {len(rows.lines)} rows; the sender will be killed halfway:\n")
             sender.run_and_kill(ledger, at=len(rows.to_arrive) // 2)
             known = sender.status()
             console.print(
-                f"\nKilled (SIGKILL). The ledger has {len(ledger.messages())} invitations; the checkpoint "
-                f"knows {known['created']} of them and {known['in_doubt']} rows in doubt.\n"
-                "The same command again:\n"
+                f"\nKilled (SIGKILL). The emulator's ledger has {len(ledger.messages())} invitations; the "
+                f"checkpoint has {known['created']} created and {known['in_doubt']} in doubt.\n"
+                "Running the same command again:\n"
             )
-            verdict = _Verdict.reached(rows, ledger, sender.run(), sender.status())
-    _show(console, rows, verdict)
-    raise typer.Exit(0 if verdict.clean else 1)
+            comparison = _Comparison.of(rows, ledger, sender.run(), sender.status())
+    _show(console, rows, comparison)
+    raise typer.Exit(0 if comparison.is_clean else 1)
 
 
 @dataclass(frozen=True, slots=True)
 class _Ledger:
-    """The emulator's own book, read over HTTP."""
+    """The emulator's ledger, read over HTTP."""
 
     url: str
 
@@ -102,7 +102,7 @@ class _Ledger:
         return audit
 
     def messages(self) -> Counter[str]:
-        """How often every message was invited."""
+        """Invitations per message; each row has its own message."""
         lines = self._get("/_emulator/ledger?full=1").splitlines()
         return Counter(message_of(json.loads(line)["request"]) for line in lines)
 
@@ -114,19 +114,19 @@ class _Ledger:
 
 @dataclass(frozen=True, slots=True)
 class _Sender:
-    """The installed program, as an operator would run it."""
+    """The installed program, run as an operator would run it."""
 
     url: str
     source: Path
     checkpoint: Path
 
     def run(self) -> int:
-        """Send until the end; the exit code."""
+        """Send to the end; returns the exit code."""
         with self._started() as process:
             return process.wait(PATIENCE)
 
     def run_and_kill(self, ledger: _Ledger, *, at: int) -> None:
-        """Send, and kill the sender as soon as the ledger has `at` invitations."""
+        """Send, and kill the sender once the ledger has `at` invitations."""
         with self._started() as process:
             deadline = time.monotonic() + PATIENCE
             while ledger.audit()["invitations"] < at:
@@ -152,26 +152,26 @@ class _Sender:
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
-    """What the ledger says, and what the checkpoint says about it."""
+class _Comparison:
+    """The ledger compared with the rows and with the checkpoint."""
 
     lost: int
     twice: int
-    unasked: int
+    unexpected: int
     exit_code: int
     audit: dict[str, Any]
     status: dict[str, Any]
     as_expected: bool
 
     @classmethod
-    def reached(cls, rows: DemoRows, ledger: _Ledger, exit_code: int, status: dict[str, Any]) -> _Verdict:
+    def of(cls, rows: DemoRows, ledger: _Ledger, exit_code: int, status: dict[str, Any]) -> _Comparison:
         messages = ledger.messages()
         filled = sum(1 for message in rows.at_will if messages[message])
         return cls(
             lost=sum(1 for message in rows.to_arrive if not messages[message])
             + max(0, PER_ENGAGEMENT - filled),
             twice=sum(1 for count in messages.values() if count > 1),
-            unasked=len(messages.keys() - rows.to_arrive - rows.at_will),
+            unexpected=len(messages.keys() - rows.to_arrive - rows.at_will),
             exit_code=exit_code,
             audit=ledger.audit(),
             status=status,
@@ -179,9 +179,9 @@ class _Verdict:
         )
 
     @property
-    def clean(self) -> bool:
-        # Exit code 1: the demo has rows that are rejected, refused and deferred on purpose.
-        return not (self.lost or self.twice or self.unasked) and self.as_expected and self.exit_code == 1
+    def is_clean(self) -> bool:
+        # Exit code 1: some rows are rejected, refused and deferred on purpose.
+        return not (self.lost or self.twice or self.unexpected) and self.as_expected and self.exit_code == 1
 
 
 @contextmanager
@@ -195,28 +195,28 @@ def _emulator(path: Path) -> Iterator[_Ledger]:
         yield _Ledger(url)
 
 
-def _show(console: Console, rows: DemoRows, verdict: _Verdict) -> None:
-    table = Table(title="The ledger against the rows", title_justify="left")
+def _show(console: Console, rows: DemoRows, comparison: _Comparison) -> None:
+    table = Table(title="Emulator ledger compared with the rows", title_justify="left")
     for name in ("", "expected", "found"):
         table.add_column(name, justify="left" if not name else "right")
     for state, count in rows.expected.items():
-        table.add_row(f"rows {state}", str(count), str(verdict.status[state]))
+        table.add_row(f"rows {state}", str(count), str(comparison.status[state]))
     table.add_section()
     table.add_row(
-        "invitations in the ledger", str(rows.expected["created"]), str(verdict.audit["invitations"])
+        "invitations in the ledger", str(rows.expected["created"]), str(comparison.audit["invitations"])
     )
-    table.add_row("lost", "0", str(verdict.lost))
-    table.add_row("sent twice", "0", str(verdict.twice))
-    table.add_row("never asked for", "0", str(verdict.unasked))
+    table.add_row("lost", "0", str(comparison.lost))
+    table.add_row("sent twice", "0", str(comparison.twice))
+    table.add_row("not in the source", "0", str(comparison.unexpected))
     table.add_section()
-    audit = verdict.audit
+    audit = comparison.audit
     table.add_row("calls", "", str(audit["operations"]["CreateEngagementInvitation"]))
     table.add_row("  throttled", "", str(audit["throttled"]))
-    table.add_row("  broken by a fault", "", str(sum(audit["faults"].values())))
-    table.add_row("  repeated and recognised by their token", "", str(audit["replayed"]))
+    table.add_row("  failed on purpose", "", str(sum(audit["faults"].values())))
+    table.add_row("  repeated, recognized by token", "", str(audit["replayed"]))
     console.print()
     console.print(table)
-    if verdict.clean:
-        console.print("[bold green]Verdict: nothing lost, nothing sent twice.[/]")
+    if comparison.is_clean:
+        console.print("[bold green]Result: nothing lost, nothing sent twice.[/]")
     else:
-        console.print("[bold red]Verdict: something went wrong; the figures above say what.[/]")
+        console.print("[bold red]Result: the ledger does not match; see the figures above.[/]")

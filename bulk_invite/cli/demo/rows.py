@@ -1,4 +1,4 @@
-"""The rows of the demo: mostly good ones, and a few of every kind that a real export has."""
+"""The rows of the demo: mostly valid, plus a few of every problem that real exports have."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import orjson
 from bulk_invite.validation import examples, service_model
 
 PER_ENGAGEMENT: Final = 9
-"""Partners that can be invited to one engagement."""
+"""Invitations that one engagement allows."""
 
 UNKNOWN_ENGAGEMENT: Final = "eng-0000000unknown"
 FORBIDDEN_ENGAGEMENT: Final = "eng-00000forbidden"
@@ -23,9 +23,10 @@ _PLAIN, _FULL, _UNKNOWN, _FORBIDDEN, _INVALID, _DUPLICATE = 440, 12, 8, 6, 10, 2
 
 @dataclass(frozen=True, slots=True)
 class DemoRows:
-    """What the demo sends. Every row has a message of its own, by which the ledger is searched.
+    """What the demo sends. Every row has a unique message, by which it is found in the ledger.
 
-    to_arrive: messages that must be in the ledger once. at_will: of these, as many as one engagement takes.
+    to_arrive: messages that must be in the ledger exactly once. at_will: messages of one full engagement, of
+    which exactly `PER_ENGAGEMENT` must be there.
     """
 
     lines: list[bytes]
@@ -34,7 +35,7 @@ class DemoRows:
 
     @property
     def expected(self) -> dict[str, int]:
-        """Rows by the state in which they have to end."""
+        """Rows by the state in which they must end."""
         return {
             "created": _PLAIN + PER_ENGAGEMENT,
             "deferred": _FULL - PER_ENGAGEMENT,
@@ -45,7 +46,7 @@ class DemoRows:
 
 
 def make_rows(chance: random.Random) -> DemoRows:
-    """Some 500 rows in random order, the same for the same `chance`."""
+    """Some 500 rows in random order; the same `chance` gives the same rows."""
     templates = examples(service_model.load())
     plain = [_row(templates, n, f"eng-{n // PER_ENGAGEMENT:014}") for n in range(_PLAIN)]
     full = [_row(templates, _PLAIN + n, _FULL_ENGAGEMENT) for n in range(_FULL)]
@@ -72,7 +73,7 @@ def _row(templates: list[dict[str, Any]], number: int, engagement: str) -> dict[
 
 
 def _invalid(templates: list[dict[str, Any]]) -> Iterator[bytes]:
-    """Rows as a hurried export makes them: cut off, misspelt, empty, of the other catalog."""
+    """Typical mistakes of an export: truncated lines, misspelled members, empty values, the wrong catalog."""
     for number in range(_INVALID):
         row = _row(templates, 3000 + number, "eng-00000000000000")
         match number % 5:

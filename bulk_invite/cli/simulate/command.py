@@ -1,4 +1,4 @@
-"""`simulate`: the command; what it does is joined in `run_scenarios`."""
+"""`simulate`: the command; `run_scenarios` does the work."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def simulate(
 
     Exit codes: 0 every target is met; 1 a target is missed; 2 usage error.
     """
-    # The SDK takes long to import: --help does not wait for it.
+    # Importing the SDK is slow: --help should not wait for it.
     from bulk_invite.cli.simulate import run_scenarios as run  # noqa: PLC0415
 
     chosen = run.chosen(scenarios or [])
@@ -74,4 +74,4 @@ def simulate(
         run.run_live(chosen, only_ours=only_ours) if live else run.run(chosen, seeds, only_ours=only_ours)
     )
     run.show(results, output_format)
-    raise typer.Exit(1 if run.tell_missed(results) else 0)
+    raise typer.Exit(1 if run.report_missed(results) else 0)

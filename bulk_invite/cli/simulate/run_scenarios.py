@@ -1,4 +1,4 @@
-"""Scenarios run, printed and drawn: what `simulate` does."""
+"""Runs, prints and draws the scenarios of `simulate`."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from bulk_invite.runs.wiring.pacing import limits_of
 _DRAWN: Final = (comparison.DESIGN, comparison.ADAPTIVE)
 
 _NO_DAY: Final = {"daily_quota": "none"}
-"""A scenario speaks of the day only where it says so."""
+"""Scenarios have no daily quota unless they set one."""
 
 
 def chosen(wanted: Sequence[str]) -> list[Scenario]:
-    """The scenarios of these names, or all that are shipped. Raises UsageError."""
+    """The named scenarios, or all shipped ones. Raises UsageError."""
     return [replace(scenario, sender=_NO_DAY | scenario.sender) for scenario in map(load, wanted or names())]
 
 
 def limits(scenario: Scenario) -> Limits:
-    """What its sender may do. Raises UsageError."""
+    """The limits of the scenario's sender. Raises UsageError."""
     try:
         return limits_of(Settings.model_validate(scenario.sender))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         problem = f"{first['loc'][0]}: {first['msg']}"
-        raise UsageError(f"The sender of the scenario {scenario.name} is not possible: {problem}.") from None
+        raise UsageError(f"Invalid sender in scenario {scenario.name}: {problem}.") from None
 
 
 def run(scenarios: Sequence[Scenario], seeds: int, *, only_ours: bool) -> list[Result]:
@@ -53,17 +53,17 @@ def run(scenarios: Sequence[Scenario], seeds: int, *, only_ours: bool) -> list[R
 
 
 def run_live(scenarios: Sequence[Scenario], *, only_ours: bool) -> list[Result]:
-    """Over HTTP, those that are short enough. Raises UsageError where none is."""
+    """Run over HTTP those that set a `live` length. Raises UsageError where none does."""
     timed = [replace(each, length=each.live) for each in scenarios if each.live is not None]
     if not timed:
-        raise UsageError("None of these scenarios can be run over HTTP.", hint="It has to set live.")
+        raise UsageError("None of these scenarios can run over HTTP.", hint="Choose one that sets live.")
     return list(run_all_live(timed, LIVE_SENDERS[:1] if only_ours else LIVE_SENDERS))
 
 
 def draw_one(scenarios: Sequence[Scenario], path: Path) -> None:
     """Draw this program and the SDK's adaptive mode on one scenario. Raises UsageError for more than one."""
     if len(scenarios) != 1:
-        raise UsageError("--plot draws one scenario.", hint="Name it.")
+        raise UsageError("--plot draws exactly one scenario.", hint="Name one scenario.")
     check(path)
     [scenario] = scenarios
     ours, allowed = limits(scenario), partial(comparison.allowed_at, scenario)
@@ -72,7 +72,7 @@ def draw_one(scenarios: Sequence[Scenario], path: Path) -> None:
 
 
 def show(results: Sequence[Result], output_format: Literal["table", "markdown", "json"]) -> None:
-    """Print figures on standard output: goodput / throttled, in per cent."""
+    """Print figures on standard output: goodput / throttled, in percent."""
     match output_format:
         case "json":
             sys.stdout.buffer.write(orjson.dumps(list(map(_as_object, results)), option=orjson.OPT_INDENT_2))
@@ -89,13 +89,11 @@ def show(results: Sequence[Result], output_format: Literal["table", "markdown", 
                 table.add_row(*cells)
             console = Console(highlight=False, markup=False)
             console.print(table)
-            console.print(
-                "Granted calls in per cent of the allowed ones / throttled calls in per cent of all."
-            )
+            console.print("Granted calls, percent of those allowed / throttled calls, percent of all.")
 
 
-def tell_missed(results: Sequence[Result]) -> bool:
-    """Say on standard error which targets this program has missed; whether there are any."""
+def report_missed(results: Sequence[Result]) -> bool:
+    """Print the missed targets of this program to standard error; whether there are any."""
     missed = False
     for scenario, (ours, *_) in results:
         for sentence in ours.missed(scenario.target):
