@@ -147,6 +147,6 @@ def _tell_defect(error: BaseException) -> None:
     frames = "".join(traceback.format_list(traceback.extract_tb(error.__traceback__)))
     reason = f" ({error.strerror})" if isinstance(error, OSError) else ""
     sys.stderr.write(
-        f"{frames}bulk-invite: Stopped by a defect: {type(error).__name__}{reason}. What is settled stays "
-        "settled: run the same command to go on, and report the lines above.\n"
+        f"{frames}bulk-invite: Internal error: {type(error).__name__}{reason}. Nothing already recorded is "
+        "lost: run the same command to resume, and report the lines above.\n"
     )

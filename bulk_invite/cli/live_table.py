@@ -13,7 +13,7 @@ from rich.text import Text
 
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.runs.output.logs import escaped
-from bulk_invite.runs.output.summary import show_values, table_of
+from bulk_invite.runs.output.summary import headline_of, show_counts, table_of
 from bulk_invite.sources.interruptible_wait import wait
 
 _ALWAYS: Final = frozenset({"rows", "created", "pending", "sending"})
@@ -27,9 +27,9 @@ def watch_status(look: Callable[[], Mapping[str, Any]], every: float, *, as_json
     signal.signal(signal.SIGINT, lambda number, _: stopped.append(number))
     values = look()
     if as_json or not console.is_terminal:
-        show_values(values, as_json=as_json)
+        show_counts(values, as_json=as_json)
         while not _stopped_within(every, stopped):
-            show_values(look(), as_json=as_json)
+            show_counts(look(), as_json=as_json)
         return
     with Live(_picture(values, ""), console=console, auto_refresh=False) as live:
         while not _stopped_within(every, stopped):
@@ -54,4 +54,4 @@ def _picture(values: Mapping[str, Any], problem: str) -> Group:
     foot = Text(
         f"out of date: {escaped(problem)}" if problem else f"as of {now}; Ctrl-C to stop", style="dim"
     )
-    return Group(table_of(visible), foot)
+    return Group(headline_of(values), table_of(visible), foot)

@@ -23,7 +23,7 @@ from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output import logs
 from bulk_invite.runs.output.logs import escaped_json
 from bulk_invite.runs.output.progress import day_remaining
-from bulk_invite.runs.output.summary import Summary, show_values
+from bulk_invite.runs.output.summary import Summary, show_counts
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS, open_reader, tell_older
 
@@ -71,7 +71,7 @@ def status(
     if watch:
         watch_status(lambda: _values(settings), seconds, as_json=settings.json_output)
         return
-    show_values(_values(settings), as_json=settings.json_output)
+    show_counts(_values(settings), as_json=settings.json_output)
 
 
 def _values(settings: Settings) -> dict[str, Any]:

@@ -198,8 +198,8 @@ class Stop:
         """The exit code, and how long it took from the last signal on."""
         if code != self.phase.code:
             self.broken.append(f"exit {code}, not {self.phase.code}: {stderr[-300:]}")
-        if "Traceback" in stderr or "defect" in stderr:
-            self.broken.append(f"a defect: {stderr[-300:]}")
+        if "Traceback" in stderr or "Internal error" in stderr:
+            self.broken.append(f"an internal error: {stderr[-300:]}")
         self.after = SOON * 9 if after is None else after
         if self.after > self.phase.call + SOON:
             self.broken.append(f"{self.after:.1f} s from the signal to the exit")

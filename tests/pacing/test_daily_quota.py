@@ -267,7 +267,7 @@ def test_a_rehearsal_says_how_many_days_it_takes(tmp_path: Path) -> None:
         partial(rehearse, "--daily-quota", "100", "--pace", "spread", "--json"),
         partial(rehearse, "--daily-quota", "none", "--rate", "2", "--json"),
     )
-    assert "Forecast: 5 days; the last of 450 leaves in 4d 0:00:03, on 20" in table.stdout
+    assert "Forecast: 5 days; the last of 450 calls starts in 4d 0:00:03 (20" in table.stdout
     forecast = sprint.json["forecast"]
     assert (forecast["calls"], forecast["daily_quota"], forecast["days"]) == (450, 100, 5)
     assert forecast["seconds"] == pytest.approx(4 * DAY, abs=60)

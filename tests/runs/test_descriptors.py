@@ -68,5 +68,5 @@ def test_a_run_with_few_files_sends_or_says_why_not(tmp_path: Path) -> None:
         )
         assert (few.code, few.json["created"], len(service.invitations())) == (0, 40, 40)
     assert (none.code, none.stdout) == (2, "")
-    assert "200 rows in flight need up to 300 open files, and this process may have 200" in none.said
+    assert "200 rows in flight need up to 300 open files, but this process is limited to 200" in none.said
     assert not (tmp_path / "none.db").exists()

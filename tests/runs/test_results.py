@@ -215,7 +215,7 @@ def test_what_a_killed_run_left_is_replaced_and_links_are_not_followed(tmp_path:
 
 def test_two_runs_do_not_share_a_directory(tmp_path: Path) -> None:
     first = Results.open(tmp_path)
-    with pytest.raises(ResultsError, match="another run writes its results here"):
+    with pytest.raises(ResultsError, match="Another run is writing its results to"):
         Results.open(tmp_path)
     first.close()
     Results.open(tmp_path).close()
@@ -224,10 +224,10 @@ def test_two_runs_do_not_share_a_directory(tmp_path: Path) -> None:
 def test_a_directory_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "out"):
-        with pytest.raises(ResultsError, match=r"results cannot be written here \(.+\)\. Check"):
+        with pytest.raises(ResultsError, match=r"Results cannot be written to .+: .+\. Check"):
             Results.open(path)
     (tmp_path / PARTIAL[2]).mkdir()
-    with pytest.raises(ResultsError, match=r"results cannot be written here"):
+    with pytest.raises(ResultsError, match=r"Results cannot be written to"):
         Results.open(tmp_path)
 
 
@@ -245,6 +245,6 @@ def files_up_to(size: int) -> Iterator[None]:
 def test_a_full_disk_is_told_and_replaces_nothing(tmp_path: Path) -> None:
     before = written(tmp_path, row(b'{"n":1}'))
     for count in (1, 1000):  # seen by close, and by a write
-        with files_up_to(100), pytest.raises(ResultsError, match=r"\(File too large\)\. .*space left"):
+        with files_up_to(100), pytest.raises(ResultsError, match=r": File too large\. .*free space"):
             written(tmp_path, *[row(b'{"n":2}')] * count)
         assert (tmp_path / "rejected.ndjson").read_bytes().splitlines() == before

@@ -243,9 +243,9 @@ def test_what_can_be_followed_is_opened_and_everything_else_told(tmp_path: Path,
     assert [type(each) for each in opened] == [FollowedDirectory, Pipe, Pipe]
     assert [each.name for each in opened] == [str(tmp_path), pipe.name, "-"]
     for name in (str(tmp_path / "a.ndjson"), str(tmp_path / "*.ndjson"), "/dev/zero"):
-        with pytest.raises(UsageError, match="send sends it; serve follows a directory, a FIFO"):
+        with pytest.raises(UsageError, match="Use send for files; serve follows directories, FIFOs"):
             open_followed([name], settings(), {})
-    with pytest.raises(UsageError, match="named twice"):
+    with pytest.raises(UsageError, match="given twice"):
         open_followed(["-", "-"], settings(), {})
     with pytest.raises(UsageError, match="--token-from"):
         open_followed(["-"], settings(token_from="key"), {})

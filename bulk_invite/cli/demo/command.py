@@ -76,7 +76,7 @@ def demo() -> None:
         with _emulator(Path(folder) / "ledger.ndjson") as ledger:
             sender = _Sender(ledger.url, source, Path(folder) / "checkpoint.db")
             console.print(
-                f"A local emulator of Partner Central allows {_QUOTA} calls per second and fails some on purpose."
+                f"A local emulator allows {_QUOTA} calls per second; some fail on purpose."
             )
             console.print(f"Sending {len(rows.lines)} rows; the sender will be killed halfway:\n")
             sender.run_and_kill(ledger, at=len(rows.to_arrive) // 2)

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from bulk_invite.checkpoint.audit.result import Proof
-from bulk_invite.cli.report.wording import MEANINGS, NEED_ATTENTION, headline, moment, share, state_name
+from bulk_invite.cli.report.wording import MEANINGS, moment, share, verdict
 from bulk_invite.domain.remedies import mend_of
 from bulk_invite.domain.verdicts import State
+from bulk_invite.runs.output.headline import NEED_ATTENTION, state_name
 from bulk_invite.runs.output.logs import escaped
 
 _MOST_GROUPS: Final = 10
@@ -23,7 +24,7 @@ def summary(proof: Proof) -> str:
 
 
 def _lines(proof: Proof) -> Iterator[str]:
-    yield headline(proof)
+    yield verdict(proof)
     yield from proof.notes
     yield ""
     yield from _figures(proof)

@@ -16,7 +16,7 @@ from bulk_invite.cli.report import html_file
 from bulk_invite.cli.report.as_json import members
 from bulk_invite.cli.report.as_text import summary
 from bulk_invite.cli.report.page import page
-from bulk_invite.cli.report.wording import headline
+from bulk_invite.cli.report.wording import verdict
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.runs.output.logs import escaped, escaped_json
 from bulk_invite.runs.settings.model import Settings
@@ -81,4 +81,4 @@ def _rendered(proof: Proof, html: str | None, *, as_json: bool) -> str:
         case "-":
             return page(proof)
         case _:
-            return f"{escaped(html)}: {headline(proof)}\n"
+            return f"{escaped(html)}: {verdict(proof)}\n"

@@ -11,7 +11,8 @@ from typing import Final
 from bulk_invite.checkpoint.audit.result import Proof
 from bulk_invite.cli.report.html import Markup, element, join, prose
 from bulk_invite.cli.report.sections import SECTIONS
-from bulk_invite.cli.report.wording import NEED_ATTENTION, count, headline, moment
+from bulk_invite.cli.report.wording import moment, verdict
+from bulk_invite.runs.output.headline import NEED_ATTENTION
 
 GENERATOR: Final = "bulk-invite report"
 """Marks a page as one of ours, which may be replaced."""
@@ -49,9 +50,9 @@ def page(proof: Proof) -> str:
 
 
 def _header(title: str, proof: Proof) -> Markup:
-    needs_work = proof.rows_open or count(proof, NEED_ATTENTION)
+    needs_work = proof.rows_open or any(proof.states.get(state) for state in NEED_ATTENTION)
     mood = "bad" if not proof.adds_up else "open" if needs_work else "good"
-    parts = [element("h1", title), element("p", headline(proof), class_=f"verdict {mood}")]
+    parts = [element("h1", title), element("p", verdict(proof), class_=f"verdict {mood}")]
     parts += [element("p", note, class_="note") for note in proof.notes]
     if proof.active:
         parts.append(element("p", "A sender was running when this report was written.", class_="note"))

@@ -12,18 +12,16 @@ from bulk_invite.cli.report.tables import Cell, facts, table
 from bulk_invite.cli.report.wording import (
     FINDINGS,
     MEANINGS,
-    OPEN,
     WHY_REPEATED,
-    count,
     day,
     moment,
     named,
     share,
-    state_name,
     width,
 )
 from bulk_invite.domain.remedies import remedy_of
 from bulk_invite.domain.verdicts import State
+from bulk_invite.runs.output.headline import OPEN, state_name
 from bulk_invite.runs.output.progress import clock_text
 
 _WHY_NO_CALLS: Final = (
@@ -134,7 +132,7 @@ def _over_time(proof: Proof) -> Markup:
     course = proof.course
     if not course.over_time.buckets:
         return element("p", "No call has been made yet.")
-    valid = count(proof, (State.CREATED, State.FAILED, *OPEN))
+    valid = sum(proof.states.get(state, 0) for state in (State.CREATED, State.FAILED, *OPEN))
     legend = (
         f"Each bar covers {width(course.over_time.width)}. Red: throttled. Dashed line: a run started. "
         "Gray: a run made no call for longer than a bar and longer than ten minutes."

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
 from bulk_invite.checkpoint.audit.result import UNANSWERED, Proof
 from bulk_invite.domain.durations import DAY, HOUR, MINUTE
 from bulk_invite.domain.verdicts import State
-
-NEED_ATTENTION: Final = (State.FAILED, State.REJECTED)
-OPEN: Final = (State.DEFERRED, State.IN_DOUBT, State.PENDING)
+from bulk_invite.runs.output.headline import headline
 
 MEANINGS: Final = {
     State.CREATED: "invitation created; its Id is known",
@@ -74,26 +71,9 @@ def named(what: str) -> str:
     return what or "(none)"
 
 
-def headline(proof: Proof) -> str:
-    """How many invitations exist, how many rows need attention, and whether the audit passes.
-
-    Duplicates are no invitations of their own, so they are not counted.
-    """
-    return f"{_progress(proof)} {_audit(proof)}"
-
-
-def _progress(proof: Proof) -> str:
-    created = proof.states.get(State.CREATED, 0)
-    wanted = proof.figures.rows - proof.states.get(State.DUPLICATE, 0)
-    parts = [f"{created:,} of {wanted:,} invitations created"]
-    if attention := count(proof, NEED_ATTENTION):
-        verb = "needs" if attention == 1 else "need"
-        parts.append(f"{attention:,} {verb} attention ({_by_state(proof, NEED_ATTENTION)})")
-    if proof.rows_open:
-        parts.append(f"{proof.rows_open:,} still open ({_by_state(proof, OPEN)})")
-    if len(parts) == 1:
-        parts.append("nothing needs attention")
-    return "; ".join(parts) + "."
+def verdict(proof: Proof) -> str:
+    """How many invitations exist, how many rows need attention, and whether the audit passes."""
+    return f"{headline(proof.states)} {_audit(proof)}"
 
 
 def _audit(proof: Proof) -> str:
@@ -103,19 +83,3 @@ def _audit(proof: Proof) -> str:
         return f"All {checks} audit checks pass."
     verb = "fails" if failed == 1 else "fail"
     return f"{failed} of {checks} audit checks {verb}: these figures are not proven."
-
-
-def count(proof: Proof, states: Iterable[State]) -> int:
-    """Rows in these states."""
-    return sum(proof.states.get(state, 0) for state in states)
-
-
-def _by_state(proof: Proof, states: Iterable[State]) -> str:
-    """`96 failed, 76 rejected`: the states that have rows."""
-    counts = ((state, proof.states.get(state, 0)) for state in states)
-    return ", ".join(f"{rows:,} {state_name(state)}" for state, rows in counts if rows)
-
-
-def state_name(state: State) -> str:
-    """`in doubt`: a state in prose and in the head of a column."""
-    return state.value.replace("_", " ")

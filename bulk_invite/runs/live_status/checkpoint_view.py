@@ -1,4 +1,4 @@
-"""What the checkpoint says of a run that goes on, read when somebody asks."""
+"""Figures of a running run that only its checkpoint has, read on request."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from bulk_invite.runs.wiring.checkpoint import open_reader
 from bulk_invite.runs.wiring.daemon_threads import detached
 
 _EVERY: Final = 2.0
-"""Seconds between two looks, at least."""
+"""Minimum seconds between two reads."""
 
 _SHARE: Final = 20
-"""Times as long as a look takes is the disk left to the run before the next one."""
+"""The pause after a read is this many times its duration, to leave the disk to the run."""
 
 _PATIENCE: Final = 1.0
-"""Seconds that who asks waits for a look; after that what was seen before has to do."""
+"""Seconds that a request waits for a read; after that, it gets the previous figures."""
 
 _FAILURES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """States of all rows, why rows have no invitation, and the latest of those."""
+    """Rows by state, the reasons for missing invitations, and the latest rows without one."""
 
     owner: Owner | None = None
     states: Mapping[State, int] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Seen:
 
 
 class Look:
-    """Keeps what was seen last. A checkpoint that cannot be read just now changes nothing."""
+    """Keeps the latest figures; a failed read changes nothing."""
 
     def __init__(self, settings: Settings) -> None:
         self.seen = Seen()
@@ -50,7 +50,7 @@ class Look:
         self._next = 0.0
 
     async def refresh(self, *, within: float = _PATIENCE, now: bool = False) -> None:
-        """Look once more, if the last look is old, and wait a while for it. now: in any case."""
+        """Read the figures again if they are old. within: seconds to wait. now: read them in any case."""
         if self._looking is None or self._looking.done():
             if not (now or time.monotonic() >= self._next):
                 return
@@ -66,7 +66,7 @@ class Look:
                     reader.owner, reader.states(), reader.problems(), reader.last_failures(_FAILURES)
                 )
         except CheckpointError:
-            pass  # there is none yet, or its database is away: the run itself tells that
+            pass  # none yet, or its database is down: the run itself reports that
         finally:
             took = time.monotonic() - began
             self._next = began + max(_EVERY, _SHARE * took)

@@ -1,4 +1,4 @@
-"""The token by which a run may be changed over HTTP."""
+"""The token that authorizes changes to a run over HTTP."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from bulk_invite.runs.settings.model import Settings
 _log = structlog.get_logger()
 
 _TOKEN: Final = re.compile(r"[!-~]{16,512}")
-"""What is shorter can be guessed."""
+"""Shorter tokens can be guessed."""
 
 
 def control_token(settings: Settings) -> str | None:
-    """The token for changes; None where there are none to be. Raises UsageError; the token is never told."""
+    """The control token, None without one. Raises UsageError, which never shows the token."""
     token, where = os.environ.get(CONTROL_TOKEN), f"The environment variable {CONTROL_TOKEN}"
     if (path := settings.control_token_file) is not None:
         token, where = _read(path), f"The file {path}"
     if token is not None and not _TOKEN.fullmatch(token):
         raise UsageError(
-            f"{where} has no control token that can be used.",
-            hint="Write 16 characters or more, without spaces, such as those of: openssl rand -hex 16",
+            f"{where} has no valid control token.",
+            hint="Use at least 16 characters without spaces, for example the output of: openssl rand -hex 16",
         )
     return token
 
@@ -41,21 +41,18 @@ def _read(path: Path) -> str:
             return opened.read().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not ASCII"
-        raise UsageError(f"The file {path} with the control token cannot be read: {reason}.") from None
+        raise UsageError(f"The control token file {path} cannot be read: {reason}.") from None
 
 
 def _require_private(path: Path, fd: int) -> None:
-    """Refuse a file into which every user of the machine may write another token.
+    """Refuse a token file that other users can write to; warn of one that they can read.
 
-    One that all may only read is warned of: it is the default of secrets that are mounted into a container,
-    where nobody else is to read it.
+    World-readable is the default for secrets mounted into a container, which has no other users.
     """
     mode = os.fstat(fd).st_mode
     mend = f"chmod 600 {shlex.quote(str(path))}, and create a new token if other users may have read this one"
     if mode & stat.S_IWOTH:
-        raise UsageError(
-            f"The file {path} with the control token can be changed by other users.", hint=f"{mend}."
-        )
+        raise UsageError(f"The control token file {path} is writable by other users.", hint=f"{mend}.")
     if not mode & stat.S_IROTH:
         return
     if os.fstatvfs(fd).f_flag & os.ST_RDONLY:

@@ -1,4 +1,4 @@
-"""What an operator changes while a run goes on; it outlives the rounds and sessions of a service."""
+"""Changes that an operator makes to a running process; they outlive the rounds and sessions of `serve`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _OF_PACING = ("rate", "max_rate", "pace", "daily_quota")
 
 
 class RunControls:
-    """It ends with the process: a new one sends as it is configured."""
+    """Rate, rows in flight, pause and drain of this process; a new process starts from its configuration."""
 
     def __init__(self, settings: Settings, drain: Callable[[], None], is_ending: Callable[[], bool]) -> None:
-        """drain: ends the run in good order. is_ending: whether something has ended it."""
+        """drain: ends the run cleanly. is_ending: whether the run is ending."""
         self.in_flight = InFlight(settings.max_in_flight)
         self.paused = False
         self.rate: Rate = settings.rate
@@ -34,7 +34,7 @@ class RunControls:
         return self._is_ending()
 
     def configure(self, settings: Settings) -> None:
-        """Go by a configuration that was read again: what it changes goes before what was said meanwhile."""
+        """Apply a reloaded configuration: settings that it changes override earlier changes over HTTP."""
         before, self._settings = self._settings, settings
         if any(getattr(settings, name) != getattr(before, name) for name in _OF_PACING):
             self.rate = settings.rate
@@ -42,12 +42,12 @@ class RunControls:
             self.change_max_in_flight(settings.max_in_flight)
 
     def govern(self, pacer: Pacer) -> None:
-        """From now on this one is told."""
+        """Control this pacer from now on."""
         self._pacer = pacer
         if self.paused:
             pacer.pause()
         if self.rate != self._settings.rate:
-            self._tell_rate()
+            self._apply_rate()
 
     def pause(self) -> bool:
         before, self.paused = self.paused, True
@@ -63,23 +63,25 @@ class RunControls:
 
     def change_rate(self, rate: Rate) -> Rate:
         if rate != "auto" and rate < LEAST_RATE:
-            raise ValueError(f"A rate is {LEAST_RATE} calls per second or more; to send nothing, pause.")
+            raise ValueError(
+                f"The rate must be at least {LEAST_RATE} calls per second. To stop sending, pause the run."
+            )
         before, self.rate = self.rate, rate
         try:
-            self._tell_rate()
+            self._apply_rate()
         except UsageError as error:
             self.rate = before
             raise ValueError(str(error)) from error
         return before
 
-    def _tell_rate(self) -> None:
+    def _apply_rate(self) -> None:
         limits = limits_of(self._settings.model_copy(update={"rate": self.rate}))
         if self._pacer is not None:
             self._pacer.limit(limits.rate, seek=limits.seek)
 
     def change_max_in_flight(self, limit: int) -> int:
         if not 1 <= limit <= MOST:
-            raise ValueError(f"Rows in flight can be 1 to {MOST}.")
+            raise ValueError(f"Rows in flight must be between 1 and {MOST}.")
         try:
             make_room(self._settings, limit)
         except UsageError as error:

@@ -1,4 +1,4 @@
-"""How the parts of a run are, told to its health again and again."""
+"""Periodically updates the health of a run from its parts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOOK: Final = 0.5
 """Seconds between two looks."""
 
 _SLOW: Final = 5.0
-"""Seconds after which a checkpoint that has not answered does not."""
+"""Seconds after which a checkpoint counts as not responding."""
 
 
 class Answering(Protocol):
@@ -32,7 +32,7 @@ async def watch_health(
     committer: Committer,
     is_trusted: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Go on until cancelled. is_trusted: asked whether the endpoint takes this sender."""
+    """Run until cancelled. is_trusted: whether the endpoint accepts this sender."""
     while True:
         silent = [source.name for source in sources if not source.answering]
         health.source.fails(f"no answer from {', '.join(silent)}") if silent else health.source.answers()

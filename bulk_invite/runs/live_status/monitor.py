@@ -1,4 +1,4 @@
-"""One run as others see it: its parts put together to one status, whatever round it is in."""
+"""The status of a run, assembled from its parts."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from bulk_invite.runs.wiring.pacing import limits_of
 from bulk_invite.runs.wiring.partner_central import endpoint_of
 
 _EVERY: Final = 1.0
-"""Seconds between two looks at how fast it goes."""
+"""Seconds between two samples of the speed."""
 
 _LAST: Final = 5.0
-"""Seconds that the end of a run that is watched waits for its last figures."""
+"""Seconds that the end of a watched run waits for its final figures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What a pipeline is made of, as far as it is looked at."""
+    """The parts of a pipeline that the status shows."""
 
     tally: Tally
     progress: Progress
@@ -49,7 +49,7 @@ class Round:
 
 
 class Monitor:
-    """over: set when the run has ended and its last status is there. calls: those of the whole process."""
+    """over: set once the run has ended and its final status is known. calls: of the whole process."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Monitor:
         *,
         controllable: bool,
     ) -> None:
-        """sources: as they may be told. controllable: whether there is a token for changes."""
+        """sources: names that may be shown. controllable: whether there is a control token."""
         self.over = anyio.Event()
         self.calls = Calls()
         self._command = command
@@ -85,21 +85,21 @@ class Monitor:
         self._round = now
 
     def follow(self, sources: Sequence[str]) -> None:
-        """These are followed; they lag behind until they are read to their end."""
+        """These sources are followed; each lags behind until it is read to its end."""
         self._read_to_end = {each: self._read_to_end.get(each, self._began) for each in sources}
 
     def read_to_end(self, source: str) -> None:
-        """A source that is followed has nothing new just now."""
+        """A followed source has been read to its end."""
         self._read_to_end[source] = time.monotonic()
 
-    async def tell(self, heed: Callable[[RunStatus], None]) -> None:
-        """Say how it is again and again, until cancelled."""
+    async def publish(self, receive: Callable[[RunStatus], None]) -> None:
+        """Pass the status to `receive` every second, until cancelled."""
         while True:
-            heed(await self.status())
+            receive(await self.status())
             await anyio.sleep(_EVERY)
 
     async def keep_history(self) -> None:
-        """Note how fast it goes again and again, until cancelled."""
+        """Record the speed every second, until cancelled."""
         while True:
             if self._round is not None:
                 pacing = self._round.pacer.view()
@@ -110,7 +110,7 @@ class Monitor:
             await anyio.sleep(_EVERY)
 
     async def finish(self, exit_code: int) -> RunStatus:
-        """The run is over, and this is how it is left."""
+        """Mark the run as over; returns its final status."""
         if self._is_asked:
             await self._look.refresh(within=_LAST, now=True)
         self._exit_code = exit_code
@@ -118,7 +118,7 @@ class Monitor:
         return self.view()
 
     async def status(self) -> RunStatus:
-        """One moment, as fresh as can be had soon."""
+        """The current status, after a short wait for recent figures of the checkpoint."""
         self._is_asked = True
         if self._exit_code is None:
             await self._look.refresh()
@@ -128,7 +128,7 @@ class Monitor:
         return self._history.past()
 
     def view(self) -> RunStatus:
-        """One moment by what is at hand."""
+        """The current status from what is in memory."""
         status, seen = self._frame(), self._look.seen
         if self._round is not None:
             pacing = self._round.pacer.view()

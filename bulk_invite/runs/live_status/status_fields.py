@@ -1,4 +1,4 @@
-"""The parts of a run, put into the words of a status."""
+"""Fills the fields of a status from the parts of a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PROBLEMS: Final = 50
 
 
 def with_rows(status: RunStatus, tally: Tally, progress: Progress) -> RunStatus:
-    """What has become of the rows of a run."""
+    """Rows and calls of this run."""
     view, states = progress.view(anyio.current_time()), tally.states
     return replace(
         status,
@@ -46,7 +46,7 @@ def with_rows(status: RunStatus, tally: Tally, progress: Progress) -> RunStatus:
 
 
 def with_all_rows(status: RunStatus, seen: Seen) -> RunStatus:
-    """The rows of the whole checkpoint in place of those of a run."""
+    """Rows of the whole checkpoint instead of those of this run."""
     states = seen.states
     return replace(
         status,
@@ -64,7 +64,7 @@ def with_all_rows(status: RunStatus, seen: Seen) -> RunStatus:
 
 
 def with_pacing(status: RunStatus, pacing: PacingView, daily_quota: int | None) -> RunStatus:
-    """How fast calls may leave, and how many more."""
+    """Rate, quotas and parking."""
     return replace(
         status,
         rate=round(pacing.rate, 3),
@@ -84,7 +84,7 @@ def with_pacing(status: RunStatus, pacing: PacingView, daily_quota: int | None) 
 
 
 def with_seen(status: RunStatus, seen: Seen) -> RunStatus:
-    """Whose checkpoint it is, and why rows have no invitation."""
+    """The account, and why rows have no invitation."""
     return replace(
         status,
         account=(seen.owner.account or None) if seen.owner is not None else None,
@@ -94,7 +94,7 @@ def with_seen(status: RunStatus, seen: Seen) -> RunStatus:
 
 
 def with_condition(status: RunStatus, health: HealthView, state: RunState) -> RunStatus:
-    """What it does, and what keeps it from doing more."""
+    """State and health."""
     reasons = "; ".join(f"{part}: {reason}" for part, reason in health.told.items())
     waits = state in {RunState.STARTING, RunState.WAITING} and reasons
     return replace(
@@ -107,7 +107,7 @@ def with_condition(status: RunStatus, health: HealthView, state: RunState) -> Ru
 
 
 def _without_calls(problems: Sequence[Problem], in_doubt: int) -> list[Problem]:
-    """A call that is under way leaves its row in doubt without a code, as one that nobody saw the end of."""
+    """Leave out calls in flight, which the checkpoint shows as rows in doubt without a code."""
     under_way = (State.IN_DOUBT, "")
     told = (
         replace(each, rows=min(each.rows, in_doubt)) if (each.state, each.code) == under_way else each

@@ -1,4 +1,4 @@
-"""What goes on beside a run: the control server, the health file, metrics, traces, notifications."""
+"""Tasks beside a run: HTTP server, health file, metrics, traces and webhook."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Watch = Callable[[], Awaitable[None]]
 
 
 class Oversight:
-    """`run` a command's body with all of that beside it; `observer` is told by the flow."""
+    """`run` executes a command with these tasks beside it; `observer` receives the events of the flow."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Oversight:
         health: Health,
         controls: RunControls,
     ) -> None:
-        """sources: as they may be told. Raises UsageError and ControlError for what cannot be."""
+        """sources: names that may be shown. Raises UsageError and ControlError."""
         self._settings = settings
         self._token = control_token(settings)
         self._health = health
@@ -66,9 +66,9 @@ class Oversight:
         self.observer = Observers(observers)
 
     async def run(self, body: Callable[[], Awaitable[int]], end: Callable[[BulkInviteError], None]) -> int:
-        """The exit code of `body`. end: ends the body in good order, where something beside it has failed.
+        """Run `body` and return its exit code. end: ends the body cleanly where a task beside it has failed.
 
-        Raises BulkInviteError: what ended the body, or what failed beside it.
+        Raises BulkInviteError: the error of the body, or of a task beside it.
         """
         failures: list[BulkInviteError] = []
         code = BulkInviteError.exit_code
@@ -105,7 +105,7 @@ class Oversight:
                 group.start_soon(partial(run_sync, self._tracing.close))
 
     def _listen(self, address: str) -> Observer:
-        """Answer there; a web server that most do not ask for is imported by who does."""
+        """Serve HTTP there. The web server is imported only where it is needed."""
         from bulk_invite.monitoring.http.api import api_routes  # noqa: PLC0415
         from bulk_invite.monitoring.http.changes import change_routes  # noqa: PLC0415
         from bulk_invite.monitoring.http.manual_pages import manual_routes  # noqa: PLC0415
@@ -118,7 +118,7 @@ class Oversight:
         monitor, metrics = self.monitor, Metrics(self.monitor.view)
 
         async def exposition(accept: str) -> tuple[bytes, str]:
-            await monitor.status()  # by a look at the checkpoint that is not old
+            await monitor.status()  # refreshes the figures of the checkpoint
             return metrics.exposition(accept)
 
         routes = [
@@ -138,4 +138,4 @@ class Oversight:
 
         self._notifications = Notifications(url, random.random, time.monotonic)
         self._watches.append(self._notifications.run)
-        self._watches.append(partial(self.monitor.tell, self._notifications.heed))
+        self._watches.append(partial(self.monitor.publish, self._notifications.heed))

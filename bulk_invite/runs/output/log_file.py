@@ -1,4 +1,4 @@
-"""The log in a file as well: JSON lines; when it is large a new one is begun, and the oldest goes."""
+"""A rotating log file of JSON lines, written in addition to standard error."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _to_json = structlog.processors.JSONRenderer()
 
 
 class LogFile:
-    """A processor of structlog that passes on what it has written.
+    """A structlog processor that writes each event and passes it on.
 
-    size: bytes from which a new file is begun; files: how many are kept, from 2 on. Raises ControlError where
-    it cannot be written at all; later on a full disk is no reason to stop sending, and is told once.
+    size: bytes at which the file is rotated. files: number of files kept, at least 2. Raises ControlError
+    where the file cannot be opened. Later write errors do not stop the run; the first one is reported.
     """
 
     def __init__(self, path: Path, size: int, files: int) -> None:
@@ -31,7 +31,7 @@ class LogFile:
         except OSError as error:
             raise ControlError(
                 f"The log file {path} cannot be written: {error.strerror or type(error).__name__}.",
-                hint="Name a file in a folder that exists and can be written to with --log-file.",
+                hint="Choose a file in an existing, writable directory with --log-file.",
             ) from error
 
     def __call__(self, logger: object, method: str, event: EventDict) -> EventDict:
@@ -40,23 +40,23 @@ class LogFile:
         return event
 
     def close(self) -> None:
-        with suppress(OSError):  # what is not on the disk yet does not fit there
+        with suppress(OSError):  # the rest does not fit on the disk
             self._file.close()
 
 
 class _Rotating(RotatingFileHandler):
-    """Made readable by its owner only; what it cannot write is told on standard error, once."""
+    """Creates files with mode 0600, and reports the first write error on standard error."""
 
-    _told = False
+    _reported = False
 
     def _open(self) -> TextIOWrapper:
-        # One that was there before keeps its mode: by a link, it may be anybody's file.
+        # An existing file keeps its mode: through a link, it may belong to another user.
         fd = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         return os.fdopen(fd, "a", encoding=self.encoding)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - so the library calls it
         error = sys.exc_info()[1]
-        if not self._told:
-            self._told = True
+        if not self._reported:
+            self._reported = True
             reason = error.strerror if isinstance(error, OSError) else type(error).__name__
             sys.stderr.write(f"bulk-invite: The log file {self.baseFilename} cannot be written: {reason}.\n")

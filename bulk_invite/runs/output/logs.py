@@ -1,7 +1,7 @@
-"""structlog, set up once: events on standard error, for people or as JSON lines.
+"""Logging setup: events on standard error, as console text or JSON lines.
 
-Nothing here has to remove sensitive members, because no event is ever given one: events carry positions,
-tokens, codes and paths. What a row can still bring in (a client token, a file name) is escaped.
+Events never contain sensitive members, so nothing is filtered here: they carry positions, tokens, codes and
+paths. Values that come from a row (a client token, a file name) are escaped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _open: list[LogFile] = []
 
 
 def configure_logs(settings: Settings) -> None:
-    """Begin the log, or go on with it as it is configured by now. Raises ControlError."""
+    """Set up logging, or reconfigure it. Raises ControlError."""
     file = None
     if settings.log_file is not None:
         file = LogFile(settings.log_file, settings.log_file_size, settings.log_files)
@@ -38,7 +38,7 @@ def configure_logs(settings: Settings) -> None:
 def configure(
     log_format: Literal["auto", "console", "json"], level: str, file: LogFile | None = None
 ) -> None:
-    """Send every event of `level` and above to standard error, and to a file if there is one."""
+    """Write events of `level` and above to standard error and to `file`."""
     as_console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     renderer: Processor = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=24, sort_keys=False)
@@ -66,16 +66,16 @@ def configure(
 
 
 class _SdkWarnings(logging.Handler):
-    """What the SDK warns of, such as credentials that it cannot renew yet: an event, no traceback."""
+    """Turns warnings of the SDK, such as a failed renewal of credentials, into events without tracebacks."""
 
     def emit(self, record: logging.LogRecord) -> None:
         structlog.get_logger().warning("sdk.warning", reason=origins_only(record.getMessage()))
 
 
 class _OtherWarnings(logging.Handler):
-    """What any other library warns of, such as a driver: without what it puts in, which may be of a row.
+    """Turns warnings of other libraries into events, without their arguments: those may be values of a row.
 
-    Python itself would write that to standard error, with tracebacks.
+    By default, Python would write them to standard error with tracebacks.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -86,10 +86,10 @@ class _OtherWarnings(logging.Handler):
 
 
 class _StandardError:
-    """Whatever standard error is at the moment: a progress bar puts its own in that place."""
+    """The current `sys.stderr`: a progress bar replaces it while it is shown."""
 
     def write(self, text: str, /) -> int:
-        # Nobody may be reading any more, or the disk of a log file be full: no reason to stop sending.
+        # A closed pipe or a full disk is no reason to stop sending.
         with suppress(OSError):
             return sys.stderr.write(text)
         return 0
@@ -104,16 +104,16 @@ def _escape_control_characters(_logger: object, _method: str, event: EventDict) 
 
 
 def escaped(value: Any) -> Any:
-    """A text whose unprintable characters cannot reach a terminal; anything else as it is."""
+    """A text with its unprintable characters escaped; any other value unchanged."""
     if not isinstance(value, str) or value.isprintable():
         return value
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
 
 
 def escaped_json(text: str) -> str:
-    """JSON that means the same, of which nothing unprintable can reach a terminal.
+    """Equivalent JSON in which all unprintable characters are escaped.
 
-    JSON itself asks for escapes up to U+001F only: terminals obey some characters beyond it too.
+    JSON requires escapes only up to U+001F, but terminals also act on some characters beyond.
     """
     return text if text.isprintable() else _BEYOND_ASCII.sub(_json_escape, text)
 

@@ -1,4 +1,4 @@
-"""What the operator sees while a run goes on: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a run: a bar on a terminal, periodic log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from bulk_invite.pacing.parking import Why
 _log = structlog.get_logger()
 
 _REDRAW: Final = 0.25
-"""Seconds between two looks at the counts."""
+"""Seconds between two updates."""
 
 _ENOUGH_READ: Final = 200
-"""Rows that say what the others of a source will be like."""
+"""Rows from which the rest of a source is extrapolated."""
 
 _LEFT_EVERY: Final = 1.0
-"""Seconds between two forecasts: a day of many calls takes a while to go through."""
+"""Seconds between two forecasts: each one walks through the calls of a day."""
 
 _LOOK_BACK: Final = 30.0
 """Seconds over which the speed is averaged."""
 
 _WIDE: Final = 115
-"""Columns of a terminal from which the quota and the day stand on the bar too."""
+"""Minimum terminal width, in columns, for the quota and the day."""
 
 _TEXTS: Final = ("rate", "quota", "throttled", "in_doubt", "day")
 
 
 class Sized(Protocol):
-    """A source that may know its size; lines: how many ended in the bytes consumed, as they are on disk."""
+    """A source that may know its size. lines: line ends in the bytes consumed, as stored on disk."""
 
     @property
     def size(self) -> int | None: ...
@@ -55,7 +55,7 @@ class Sized(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One moment of a run. rate: rows ended per second of late; total, left (seconds): None where unknown."""
+    """A moment of a run. rate: recent speed, rows per second. total, left (seconds): None where unknown."""
 
     rows: int
     total: int | None
@@ -68,9 +68,9 @@ class View:
 
 
 class Progress:
-    """`watch` it beside the run. daily_quota, limit (rows that are sent): None for no limit.
+    """`watch` runs beside a run. daily_quota, limit (rows to send): None for no limit.
 
-    only_news: lines only where something has happened since the last one.
+    only_news: log a line only if something has changed since the last one.
     """
 
     def __init__(
@@ -101,10 +101,10 @@ class Progress:
         """Show progress until cancelled."""
         if self._mode == "off":
             return
-        await (self._draw() if sys.stderr.isatty() else self._tell())
+        await (self._draw() if sys.stderr.isatty() else self._log_lines())
 
     async def announce(self, rate: float) -> None:
-        """Say once, as soon as it can be told, that the run will take more than a day at `rate`."""
+        """Log once, as soon as it is known, that the run will take more than a day at `rate`."""
         if any(source.size is None for source in self._sources):
             return
         while True:
@@ -121,12 +121,12 @@ class Progress:
             await anyio.sleep(_REDRAW)
 
     def _to_send(self) -> int:
-        """Rows still to be sent, as many of those to come as of those that were read so far."""
+        """Rows still to be sent; unread rows are extrapolated from those read so far."""
         tally = self._tally
         open_rows = tally.states[State.PENDING] + tally.states[State.IN_DOUBT]
         total = self._total() or tally.rows
         to_come = (total - tally.rows) * (open_rows + tally.ended_now) // max(1, tally.rows)
-        rows = open_rows + to_come - tally.in_flight  # those calls have left, and are counted by the day
+        rows = open_rows + to_come - tally.in_flight  # the daily quota already counts those calls
         return rows if self._limit is None else min(rows, self._limit - tally.ended_now)
 
     def view(self, now: float) -> View:
@@ -144,7 +144,7 @@ class Progress:
         return View(tally.rows, total, ended, rate, tally.throttled, in_doubt, left, pacing)
 
     def _left(self, now: float, rate: float, pacing: PacingView) -> float | None:
-        """Seconds, by the speed of late where there is one, and by the daily quota."""
+        """Seconds left, from the recent speed and the daily quota; None where there is no speed yet."""
         if now - self._left_at >= _LEFT_EVERY:
             self._left_at, rows = now, self._to_send()
             if pacing.parked or rate > 0:
@@ -154,7 +154,7 @@ class Progress:
         return self._last_left
 
     def _total(self) -> int | None:
-        """Rows of all sources, from the lines in the bytes read so far; None before anything is known."""
+        """Estimated rows of all sources, from the lines per byte read so far; None where unknown."""
         if any(source.size is None for source in self._sources):
             return None
         size = sum(source.size or 0 for source in self._sources)
@@ -189,17 +189,17 @@ class Progress:
         view = self.view(anyio.current_time())
         update(task, completed=view.ended, total=view.total, **self._fields(view))
 
-    async def _tell(self) -> None:
-        told: tuple[int, int, Why | None] = (0, 0, None)
+    async def _log_lines(self) -> None:
+        logged: tuple[int, int, Why | None] = (0, 0, None)
         while True:
             with anyio.move_on_after(self._interval):
                 while True:
                     self.view(anyio.current_time())
                     await anyio.sleep(1.0)
             view = self.view(anyio.current_time())
-            if self._only_news and (view.rows, view.ended, view.pacing.parked) == told:
+            if self._only_news and (view.rows, view.ended, view.pacing.parked) == logged:
                 continue
-            told, pacing = (view.rows, view.ended, view.pacing.parked), view.pacing
+            logged, pacing = (view.rows, view.ended, view.pacing.parked), view.pacing
             _log.info(
                 "run.progress",
                 rows=view.ended,
@@ -219,7 +219,7 @@ class Progress:
             )
 
     def _fields(self, view: View) -> dict[str, Any]:
-        """Texts of the bar; a parked run has nothing to say but until when."""
+        """Texts of the bar; a parked run shows only until when."""
         pacing = view.pacing
         total = "?" if view.total is None else f"{view.total:,}"
         if pacing.parked is not None and pacing.next_call is not None:
@@ -240,16 +240,16 @@ def _parked_text(pacing: PacingView) -> str:
     why = str(pacing.parked).replace("_", " ")
     if pacing.parked_until is not None and pacing.parked_until == pacing.next_call:
         return f"parked until {time_text(pacing.parked_until)}: {why}"
-    return f"parked, asks again {time_text(pacing.next_call or 0.0)}: {why}"
+    return f"parked, next probe {time_text(pacing.next_call or 0.0)}: {why}"
 
 
 def day_remaining(daily_quota: int | None, counted: int) -> int | None:
-    """Calls that the daily quota still has room for; None where there is none."""
+    """Calls left of the daily quota; None where there is no quota."""
     return None if daily_quota is None else max(0, daily_quota - counted)
 
 
 def clock_text(seconds: float | None) -> str:
-    """`1:02:03` or `4d 1:02:03` as people read a time left; `?` where nobody knows."""
+    """`1:02:03` or `4d 1:02:03` for a duration; `?` for None."""
     if seconds is None:
         return "?"
     days, rest = divmod(round(seconds), DAY)
@@ -259,11 +259,11 @@ def clock_text(seconds: float | None) -> str:
 
 
 def time_text(epoch: float) -> str:
-    """`14:05 CET` of today in the machine's zone, or `11-26 14:05 CET` of another day."""
+    """`14:05 CET` for today, `11-26 14:05 CET` for another day, in local time."""
     time, now = datetime.fromtimestamp(epoch).astimezone(), datetime.now().astimezone()
     return time.strftime("%H:%M %Z" if time.date() == now.date() else "%m-%d %H:%M %Z")
 
 
 def rounded(value: float | None, digits: int) -> float | None:
-    """What is not known stays so."""
+    """A rounded value; None stays None."""
     return None if value is None else round(value, digits)

@@ -1,8 +1,8 @@
-"""The results directory: what became of the rows, one NDJSON file for each ending.
+"""The results directory: one NDJSON file per outcome.
 
-A file is written as `NAME.partial` and takes its name in `close`, on disk first: a reader sees a whole file
-or the one before it, and a mended `rejected.ndjson` can be a source of the very run that replaces it. A run
-that has not read its sources to the end calls `abandon` instead: it must not replace rows it never reached.
+A file is written as `NAME.partial`; `close` syncs and renames it. Readers see either the old or the new file,
+and a corrected `rejected.ndjson` can be a source of the very run that replaces it. A run that has not read
+its sources to the end calls `abandon` instead: it must not replace rows that it never reached.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _REJECTED: Final = "rejected.ndjson"
 _NAMES: Final = (_CREATED, _FAILED, _REJECTED)
 _BUFFER_BYTES: Final = 64 * 1024
 _TERMINAL_CONTROLS: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What terminals obey, or are turned around by, and JSON does not ask to escape."""
+"""Control and bidirectional characters that affect terminals but need no escape in JSON."""
 _LINE_ENDS_TO_SPACES: Final = {ord("\n"): " ", ord("\r"): " "}
 
 
@@ -35,26 +35,26 @@ class Results:
     created: `{"token", "position": {"source", "line"}, "Id", "Arn"}`, with "key" where rows have keys.
     failed, rejected: the row as it was, and in place of an earlier one
     `"_bulk_invite": {"position", "errors": [{"path", "code", "message"}]}`.
-    A row that is not one JSON object, strictly read, stands as text in `_bulk_invite.raw`; of an oversized
-    one there are only position and errors.
+    A row that is not a strict JSON object is text in `_bulk_invite.raw`; an oversized row has only position
+    and errors.
 
-    Every method raises ResultsError when the disk does not take what it has to.
+    Every method raises ResultsError where a write fails.
     """
 
     def __init__(self, directory: Path, lock: int, files: dict[str, BinaryIO]) -> None:
-        """Take over what `open` has opened."""
+        """Use `open` instead. lock: descriptor of the directory; files: open partial files by name."""
         self._directory = directory
         self._lock = lock
         self._files = files
 
     @classmethod
     def open(cls, directory: Path, *, only_rejected: bool = False) -> Results:
-        """Begin the files of a run; the directory is made (0700) where it is missing.
+        """Create the partial files of a run, and the directory (0700) if it is missing.
 
-        only_rejected: for a run that sends nothing and has nothing to say about the other files.
-        ResultsError: it cannot be made or written, or another run is writing there.
+        only_rejected: for a run that sends nothing and must leave the other files alone.
+        Raises ResultsError where the directory cannot be written, or another run is writing to it.
         """
-        with _translated(directory):
+        with _translated_errors(directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         files: dict[str, BinaryIO] = {}
@@ -62,9 +62,9 @@ class Results:
         with ExitStack() as undo:
             undo.callback(results.abandon)
             results._take_lock()
-            with _translated(directory):
+            with _translated_errors(directory):
                 for name in [_REJECTED] if only_rejected else _NAMES:
-                    files[name] = _begun(results._partial(name))
+                    files[name] = _created_file(results._partial(name))
             undo.pop_all()
         return results
 
@@ -78,20 +78,20 @@ class Results:
         self._write(_CREATED, _json(line))
 
     def failed(self, row: Row, errors: Iterable[RowError]) -> None:
-        self._write(_FAILED, _explained(row, errors))
+        self._write(_FAILED, _line_for(row, errors))
 
     def rejected(self, row: Row, errors: Iterable[RowError]) -> None:
-        self._write(_REJECTED, _explained(row, errors))
+        self._write(_REJECTED, _line_for(row, errors))
 
     def close(self, *, keep_previous: bool = False) -> None:
-        """Give the files their names, durably, in place of those of an earlier run; once.
+        """Sync the files and rename them over those of an earlier run. Later calls do nothing.
 
-        keep_previous: what would be replaced is kept as `NAME.previous`, unless it is empty.
+        keep_previous: keep a replaced file as `NAME.previous`, unless it is empty.
         """
         if not self._files:
             return
         try:
-            with _translated(self._directory):
+            with _translated_errors(self._directory):
                 for file in self._files.values():
                     file.flush()
                     os.fsync(file.fileno())
@@ -105,10 +105,10 @@ class Results:
             self.abandon()
 
     def abandon(self) -> None:
-        """End without giving the files their names: those of an earlier run stay, these stay `.partial`."""
+        """Close without renaming: the files of an earlier run stay, and these stay `.partial`."""
         while self._files:
             _, file = self._files.popitem()
-            with suppress(OSError):  # it closes all the same, and the run ends with an error of its own
+            with suppress(OSError):  # it is closed anyway, and the run ends with its own error
                 file.close()
         if self._lock >= 0:
             os.close(self._lock)
@@ -121,32 +121,34 @@ class Results:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
-            hint = "Wait for it, or name another directory with --results."
-            raise ResultsError(f"{self._directory}: another run writes its results here.", hint=hint) from exc
+            hint = "Wait for that run to end, or choose another directory with --results."
+            raise ResultsError(
+                f"Another run is writing its results to {self._directory}.", hint=hint
+            ) from exc
         except OSError:
-            pass  # a file system without locks, such as some network ones, is no reason to refuse it
+            pass  # file systems without locks, such as some network ones, are accepted
 
     def _write(self, name: str, line: str) -> None:
-        # A lone surrogate can only stand within a JSON string, where its backslash form is its JSON escape.
+        # A lone surrogate occurs only within a JSON string, where its backslash form is its JSON escape.
         data = line.encode(errors="backslashreplace") + b"\n"
-        with _translated(self._directory):
+        with _translated_errors(self._directory):
             self._files[name].write(data)
 
 
-def _begun(path: Path) -> BinaryIO:
-    """Create the file anew: one that a killed run left behind may be of another mode, or a link."""
+def _created_file(path: Path) -> BinaryIO:
+    """Create the file anew: one left by a killed run may have another mode, or be a link."""
     path.unlink(missing_ok=True)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     return os.fdopen(fd, "wb", buffering=_BUFFER_BYTES)
 
 
 @contextmanager
-def _translated(directory: Path) -> Iterator[None]:
+def _translated_errors(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        message = f"{directory}: results cannot be written here ({exc.strerror or exc})."
-        raise ResultsError(message, hint="Check the path, its permissions and the space left.") from exc
+        message = f"Results cannot be written to {directory}: {exc.strerror or exc}."
+        raise ResultsError(message, hint="Check the path, its permissions and the free space.") from exc
 
 
 def _position(position: Position) -> dict[str, object]:
@@ -158,8 +160,8 @@ def _json(value: object) -> str:
     return _TERMINAL_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def _explained(row: Row, errors: Iterable[RowError]) -> str:
-    """The line for a row: its own text and values untouched, the metadata at its end."""
+def _line_for(row: Row, errors: Iterable[RowError]) -> str:
+    """The output line for a row: its own text unchanged, with metadata appended."""
     metadata: dict[str, object] = {
         "position": _position(row.position),
         "errors": [{"path": error.path, "code": error.code, "message": error.message} for error in errors],
@@ -167,13 +169,13 @@ def _explained(row: Row, errors: Iterable[RowError]) -> str:
     members, earlier = ([], None) if row.oversized else _members(row.data)
     match earlier:
         case {"raw": str(text)} if not members:
-            metadata["raw"] = text  # not mended yet, and it stands nowhere else
+            metadata["raw"] = text  # not corrected yet, and kept nowhere else
         case _ if members is None:
             metadata["raw"] = row.data.decode(errors="backslashreplace")
     return "{" + ",".join([*(members or []), f'"{METADATA}":{_json(metadata)}']) + "}"
 
 
-def _once(members: list[tuple[str, object]]) -> dict[str, object]:
+def _unique_keys(members: list[tuple[str, object]]) -> dict[str, object]:
     value = dict(members)
     if len(value) < len(members):
         raise ValueError("a key is given twice")
@@ -184,24 +186,24 @@ def _refused(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-# Numbers are only passed over: converting them would cost time, and is refused for very long ones.
+# Numbers are skipped, not converted: conversion is slow, and Python refuses very long ones.
 _DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_once, parse_int=len, parse_float=len, parse_constant=_refused
+    object_pairs_hook=_unique_keys, parse_int=len, parse_float=len, parse_constant=_refused
 )
 
 
 def _members(text: bytes) -> tuple[list[str] | None, object]:
-    """Members as they are written, value of the metadata; (None, None): not one strict JSON object."""
+    """Members as written, and the metadata; (None, None) where the text is not a strict JSON object."""
     try:
         row = text.decode("utf-8-sig")
         if isinstance(_DECODER.decode(row), dict):
-            return _taken_apart(row)
+            return _split(row)
     except (ValueError, RecursionError):
         pass
     return None, None
 
 
-def _taken_apart(text: str) -> tuple[list[str], object]:
+def _split(text: str) -> tuple[list[str], object]:
     members: list[str] = []
     metadata: object = None
     at = _past_space(text, text.index("{") + 1)
@@ -211,7 +213,7 @@ def _taken_apart(text: str) -> tuple[list[str], object]:
         if key == METADATA:
             metadata = value
         else:
-            # Between tokens a line end is as good as a space, and within strings there is none.
+            # Between tokens, a space replaces a line end; within strings, there are no line ends.
             members.append(text[at:end].translate(_LINE_ENDS_TO_SPACES))
         at = _past_space(text, end)
         if text[at] == ",":

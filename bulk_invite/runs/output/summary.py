@@ -1,11 +1,11 @@
-"""The result of `send` and `status`: the same keys for a run and for a whole checkpoint."""
+"""The result of `send` and `status`, with the same keys for a run and for a whole checkpoint."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from rich.console import Console
@@ -16,13 +16,29 @@ from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.records import Overview
 from bulk_invite.domain.verdicts import State
 from bulk_invite.pacing.forecast import Forecast
+from bulk_invite.runs.output.headline import headline
 from bulk_invite.runs.output.logs import escaped, escaped_json
 from bulk_invite.runs.output.progress import clock_text
+
+_LABELS: Final = {
+    "elapsed_s": "run time, s",
+    "sent_last_minute": "calls, last minute",
+    "throttled_last_minute": "throttled, last minute",
+    "throttled_share_minute": "throttled share, last minute",
+    "throttled_share_hour": "throttled share, last hour",
+    "sent_last_day": "calls, last 24 hours",
+    "rate": "rate, calls/s",
+    "estimated_quota": "estimated quota, calls/s",
+    "daily_quota": "daily quota, configured",
+    "learned_quota": "daily quota, learned",
+    "day_remaining": "daily quota, remaining",
+    "left_s": "time left",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Counts of rows, calls and throttled calls; `elapsed_s` in seconds. The JSON has these keys."""
+    """Counts of rows and calls. The JSON has these keys."""
 
     rows: int
     created: int
@@ -76,7 +92,7 @@ class Summary:
 
 
 def show_rehearsal(summary: Summary, forecast: Forecast, *, as_json: bool, now: float) -> None:
-    """Print the result of a rehearsal, and how long the real run would take. `now` in epoch seconds."""
+    """Print the result of a dry run and how long the real run would take. now: epoch seconds."""
     if as_json:
         seconds, ends = round(forecast.seconds, 1), utc_text(now + forecast.seconds)
         more = {**asdict(forecast), "seconds": seconds, "days": forecast.days, "ends": ends}
@@ -84,30 +100,43 @@ def show_rehearsal(summary: Summary, forecast: Forecast, *, as_json: bool, now: 
         return
     show(summary, as_json=False)
     if forecast.calls == 0:
-        sys.stdout.write("Forecast: nothing is left to send.\n")
+        sys.stdout.write("Forecast: nothing left to send.\n")
         return
     day = "" if forecast.daily_quota is None else f" and {forecast.daily_quota:,} in any 24 hours"
     days = f"{forecast.days} days; " if forecast.days > 1 else ""
-    last = f"{days}the last of {forecast.calls:,} leaves in {clock_text(forecast.seconds)}"
-    ends = utc_text(now + forecast.seconds)
-    limits = f"at up to {forecast.rate:.3g}/s{day}, if the service allows that"
-    sys.stdout.write(f"Forecast: {last}, on {ends}, {limits}.\n")
+    last = f"{days}the last of {forecast.calls:,} calls starts in {clock_text(forecast.seconds)}"
+    starts = utc_text(now + forecast.seconds)
+    limits = f"at up to {forecast.rate:.3g} calls/s{day}, if the service allows it"
+    sys.stdout.write(f"Forecast: {last} ({starts}), {limits}.\n")
 
 
 def show_reconciliation(states: Mapping[State, int], in_doubt: int, elapsed: float, *, as_json: bool) -> None:
-    """Print what look-ups made of rows; `in_doubt` are those that are left in the checkpoint."""
+    """Print the states found by look-ups. in_doubt: rows still in doubt in the checkpoint."""
     names = (State.CREATED, State.PENDING, State.DEFERRED, State.FAILED)
     counts: dict[str, object] = {state.value: states.get(state, 0) for state in names}
     show_values({**counts, "in_doubt": in_doubt, "elapsed_s": round(elapsed, 3)}, as_json=as_json)
 
 
 def show(summary: Summary, *, as_json: bool, more: Mapping[str, Any] | None = None) -> None:
-    """Print a result on standard output: one JSON object, or a table."""
-    show_values({**asdict(summary), **(more or {})}, as_json=as_json)
+    """Print a result on standard output: one JSON object, or a headline and a table."""
+    show_counts({**asdict(summary), **(more or {})}, as_json=as_json)
+
+
+def show_counts(values: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print values that include a summary's: one JSON object, or a headline and a table."""
+    if not as_json:
+        sys.stdout.write(f"{headline_of(values)}\n\n")
+        sys.stdout.flush()
+    show_values(values, as_json=as_json)
+
+
+def headline_of(values: Mapping[str, Any]) -> str:
+    """The headline for values that include a summary's."""
+    return headline({state: values[state.value] for state in State}, values["already_created"])
 
 
 def show_values(values: Mapping[str, object], *, as_json: bool) -> None:
-    """Print a result on standard output: one JSON object, or a table."""
+    """Print values on standard output: one JSON object, or a table."""
     if as_json:
         print(escaped_json(orjson.dumps(values).decode()), flush=True)  # noqa: T201 - the result
         return
@@ -115,7 +144,7 @@ def show_values(values: Mapping[str, object], *, as_json: bool) -> None:
 
 
 def table_of(values: Mapping[str, object]) -> Table:
-    """A result as people read it."""
+    """A result as a table for people."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
@@ -125,7 +154,7 @@ def table_of(values: Mapping[str, object]) -> Table:
 
 
 def _label(name: str) -> str:
-    return {"elapsed_s": "elapsed, s", "left_s": "time left"}.get(name, name.replace("_", " "))
+    return _LABELS.get(name, name.replace("_", " "))
 
 
 def _shown(name: str, value: object) -> str:  # noqa: PLR0911 - one line for each kind of value

@@ -29,8 +29,8 @@ def make_room(settings: Settings, in_flight: int | None = None) -> int:
         return needed
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise UsageError(
-            f"{rows} rows in flight need up to {needed} open files, and this process may have {hard}.",
-            hint="Raise the limit (ulimit -n, LimitNOFILE=, docker run --ulimit nofile=), or take a lower "
+            f"{rows} rows in flight need up to {needed} open files, but this process is limited to {hard}.",
+            hint="Raise the limit (ulimit -n, LimitNOFILE=, docker run --ulimit nofile=), or lower "
             "--max-in-flight.",
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -38,8 +38,8 @@ def limits_of(settings: Settings) -> Limits:
     if settings.pace == "spread":
         if quota is None:
             raise UsageError(
-                "--pace spread divides the daily quota by the hours of a day, and --daily-quota is none.",
-                hint="Set --daily-quota, or limit the calls per second by --max-rate.",
+                "--pace spread needs a daily quota to spread over the day, but --daily-quota is none.",
+                hint="Set --daily-quota, or limit the calls per second with --max-rate.",
             )
         rate = min(rate, quota / DAY)
     seek = settings.rate == "auto"

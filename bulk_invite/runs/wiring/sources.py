@@ -96,8 +96,8 @@ def open_followed(names: Sequence[str], settings: Settings, pipes: dict[str, Pip
     for name in names:
         if not is_database(name) and not _can_be_followed(name):
             raise UsageError(
-                f"{printable(name)} cannot be followed: it is a file with an end.",
-                hint="send sends it; serve follows a directory, a FIFO, standard input (-) or a database.",
+                f"{printable(name)} cannot be followed: it is a regular file.",
+                hint="Use send for files; serve follows directories, FIFOs, standard input and databases.",
             )
     sources = [_followed(name, settings, pipes) for name in names]
     for source in sources:
@@ -133,17 +133,16 @@ def _check(names: Sequence[str], settings: Settings) -> None:
     for name in names:
         if may_be_address(name) and not os.path.lexists(name):
             raise UsageError(
-                "A source is neither a file nor the address of a PostgreSQL. It is not told here, for it "
-                "may hold a password.",
-                hint="Write postgresql://USER@HOST/DATABASE, and the password to PGPASSWORD or pgpass.",
+                "A source is neither a file nor a PostgreSQL URL (not shown: it may contain a password).",
+                hint="Write postgresql://USER@HOST/DATABASE; put the password into PGPASSWORD or ~/.pgpass.",
             )
     if settings.tokens_from_keys and not all(map(is_database, names)):
         raise UsageError(
-            "Only rows of a database have keys to make tokens from.",
-            hint="Leave --token-from key away, or give the rows of files tokens of their own (ClientToken).",
+            "--token-from key needs database sources: rows of files have no keys.",
+            hint="Remove --token-from key, or add a ClientToken to each row of the files.",
         )
     if sum(name == STDIN for name in names) > 1:
-        raise UsageError("Standard input (-) is named twice.", hint="It can be read once: name it once.")
+        raise UsageError("Standard input (-) is given twice.", hint="Give it once: it can be read only once.")
 
 
 def open_outcomes(
@@ -169,8 +168,8 @@ def require_databases(names: Sequence[str]) -> None:
     """UsageError where there is nothing to write back to."""
     if not all(map(is_database, names)):
         raise UsageError(
-            "Only for rows of a database can be written back what became of them.",
-            hint="Leave --write-back away: for files there are --results and bulk-invite export.",
+            "--write-back needs database sources.",
+            hint="Remove --write-back; for files, use --results or bulk-invite export.",
         )
 
 
