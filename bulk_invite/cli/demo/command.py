@@ -75,9 +75,7 @@ def demo() -> None:
         source.write_bytes(b"\n".join(rows.lines) + b"\n")
         with _emulator(Path(folder) / "ledger.ndjson") as ledger:
             sender = _Sender(ledger.url, source, Path(folder) / "checkpoint.db")
-            console.print(
-                f"A local emulator allows {_QUOTA} calls per second; some fail on purpose."
-            )
+            console.print(f"A local emulator allows {_QUOTA} calls per second; some fail on purpose.")
             console.print(f"Sending {len(rows.lines)} rows; the sender will be killed halfway:\n")
             sender.run_and_kill(ledger, at=len(rows.to_arrive) // 2)
             known = sender.status()

@@ -37,8 +37,9 @@ def _lines(proof: Proof) -> Iterator[str]:
         off = f" ({line.off:,} rows do not)" if line.off else ""
         sides = f"{line.left}: {line.left_count:,}; {line.right}: {line.right_count:,}"
         yield f"  {'pass' if line.ok else 'FAIL'}  {line.claim}{off} ({sides})"
-    yield ""
-    yield from (f"See: bulk-invite manual {topic}" for topic in _topics(proof))
+    if topics := list(_topics(proof)):
+        yield ""
+        yield from (f"See: bulk-invite manual {topic}" for topic in topics)
 
 
 def _figures(proof: Proof) -> Iterator[str]:
