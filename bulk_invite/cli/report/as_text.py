@@ -7,7 +7,7 @@ from typing import Final
 
 from bulk_invite.checkpoint.audit.result import Proof
 from bulk_invite.cli.report.wording import MEANINGS, moment, share, verdict
-from bulk_invite.domain.remedies import mend_of
+from bulk_invite.domain.remedies import remedy_of
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output.headline import NEED_ATTENTION, state_name
 from bulk_invite.runs.output.logs import escaped
@@ -68,7 +68,7 @@ def _groups(title: str, groups: Sequence[_Rows]) -> Iterator[str]:
     for rows, state, code, path in groups[:_MOST_GROUPS]:
         where = f" at {path}" if path not in _WHOLE_ROW else ""
         why = f", {code}{where}" if code else ""
-        yield f"  {rows:,} {state_name(state)}{why}: {mend_of(state, code)}"
+        yield f"  {rows:,} {state_name(state)}{why}: {remedy_of(state, code)}"
     if (left := len(groups) - _MOST_GROUPS) > 0:
         yield f"  {left:,} more: see --html or --json."
 

@@ -86,7 +86,7 @@ def _attention(proof: Proof) -> Markup:
 
 
 def _remedy(state: State, code: str) -> Markup:
-    return prose(mend_of(state, code))
+    return prose(remedy_of(state, code))
 
 
 def _audit(proof: Proof) -> Markup:
