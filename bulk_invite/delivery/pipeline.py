@@ -21,9 +21,9 @@ from bulk_invite.delivery.intake.admit_batch import HandOver
 from bulk_invite.delivery.sending.deliverer import Deliverer
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
-from bulk_invite.delivery.tracking.tally import Report, Tally
+from bulk_invite.delivery.tracking.tally import Counts, Tally
 from bulk_invite.delivery.tracking.tracked_row import TrackedRow
-from bulk_invite.delivery.worker_pool import Crew, InFlight
+from bulk_invite.delivery.worker_pool import InFlight, WorkerPool
 from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.errors import BulkInviteError, CheckpointError, TooManyFailuresError
 
@@ -62,11 +62,11 @@ class FailureLimit:
     def __str__(self) -> str:
         return str(self.count) if self.share is None else f"{100 * self.share:g}%"
 
-    def reached(self, tally: Tally) -> bool:
+    def reached(self, counts: Counts) -> bool:
         if self.count is not None:
-            return tally.failed_now >= self.count
-        if self.share is not None and tally.ended_now >= self._FEW:
-            return tally.failed_now >= self.share * tally.ended_now
+            return counts.failed_now >= self.count
+        if self.share is not None and counts.ended_now >= self._FEW:
+            return counts.failed_now >= self.share * counts.ended_now
         return False
 
 
@@ -86,14 +86,14 @@ class Pipeline:
         intakes: Sequence[Intake],
         committer: Committer,
         deliverer: Deliverer,
-        report: Report,
+        tally: Tally,
         stop: StopSwitch,
         bounds: Bounds,
     ) -> None:
         self._intakes = intakes
         self._committer = committer
         self._deliverer = deliverer
-        self._report = report
+        self._tally = tally
         self._stop = stop
         self._bounds = bounds
         self._refill = anyio.Lock()
@@ -104,7 +104,7 @@ class Pipeline:
     def finished(self) -> bool:
         """Whether every row was brought as far as this run can bring it."""
         return (
-            all(each.all_read for each in self._intakes) and self._handed_over == self._report.tally.ended_now
+            all(each.all_read for each in self._intakes) and self._handed_over == self._tally.counts.ended_now
         )
 
     async def run(self, opening: Opening, *watchers: Watcher, ending: Ending = _nothing) -> None:
@@ -141,11 +141,11 @@ class Pipeline:
             for intake in self._intakes:
                 group.start_soon(self._take_in, intake, send.clone())
             send.close()
-            await Crew(group, self._bounds.in_flight, partial(self._work, receive)).run()
+            await WorkerPool(group, self._bounds.in_flight, partial(self._work, receive)).run()
         for rows in self._deliverer.last_rounds():
             if rows and not self._stop.draining:
                 work = partial(self._work_again, rows)
-                await Crew(group, self._bounds.in_flight, work, most=len(rows)).run()
+                await WorkerPool(group, self._bounds.in_flight, work, most=len(rows)).run()
         if not self._stop.draining:
             with self._halting():
                 await self._deliverer.settle_denied()
@@ -160,7 +160,7 @@ class Pipeline:
 
         with send, self._halting(), self._stop.until_drain():
             await intake.run(hand_over)
-        self._report.tally.all_read = all(each.all_read for each in self._intakes)
+        self._tally.counts.all_read = all(each.all_read for each in self._intakes)
 
     async def _work(
         self, receive: MemoryObjectReceiveStream[list[ToSend]], has_room: Callable[[], bool]
@@ -193,9 +193,9 @@ class Pipeline:
         return None
 
     def _check_failures(self) -> None:
-        if self._bounds.failures.reached(self._report.tally):
-            tally = self._report.tally
-            raise TooManyFailuresError(tally.failed_now, tally.ended_now, str(self._bounds.failures))
+        if self._bounds.failures.reached(self._tally.counts):
+            counts = self._tally.counts
+            raise TooManyFailuresError(counts.failed_now, counts.ended_now, str(self._bounds.failures))
 
     @contextmanager
     def _halting(self) -> Iterator[None]:

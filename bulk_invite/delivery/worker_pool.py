@@ -13,7 +13,7 @@ MOST: Final = 1000
 
 
 class InFlight:
-    """The limit, from 1 to `MOST`; it outlives the crews that keep to it."""
+    """The limit, from 1 to `MOST`; it outlives the pools that keep to it."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -25,11 +25,11 @@ class InFlight:
         self._raised()
 
     def kept_by(self, raised: Callable[[], None]) -> None:
-        """The crew at work now: it is told of every change."""
+        """The pool at work now: every change calls it."""
         self._raised = raised
 
 
-class Crew:
+class WorkerPool:
     """Workers that take one row after the other, until none finds any more.
 
     work: takes rows as long as it is told that there is room for its worker; most: workers of use.

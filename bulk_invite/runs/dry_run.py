@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bulk_invite.checkpoint.storage.base import require_catalog
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.delivery.tracking.tally import Report
+from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.verdicts import State
 from bulk_invite.pacing.forecast import Forecast
 from bulk_invite.runs.output.summary import Summary
@@ -35,7 +35,7 @@ def rehearse(
     The copy is thrown away, so nothing is written that a later run could see.
     """
     began = time.monotonic()
-    report = Report(None)
+    tally = Tally(None)
     database = database_of(settings)
     with tempfile.TemporaryDirectory(prefix="bulk-invite-") as folder:
         copy = Path(folder) / "rehearsal.db"
@@ -54,8 +54,8 @@ def rehearse(
                         rows, campaign=settings.campaign, retry_failed=settings.retry_failed
                     )
                     for admission in admitted:
-                        report.took_in(admission)
-            open_rows = report.tally.states[State.PENDING] + report.tally.states[State.IN_DOUBT]
+                        tally.took_in(admission)
+            open_rows = tally.counts.states[State.PENDING] + tally.counts.states[State.IN_DOUBT]
             calls = open_rows if settings.limit is None else min(open_rows, settings.limit)
             expected = make_forecast(settings, writer, calls, time.time())
-    return Summary.of_run(report.tally, time.monotonic() - began), expected
+    return Summary.of_run(tally.counts, time.monotonic() - began), expected

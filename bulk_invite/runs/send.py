@@ -18,7 +18,7 @@ from bulk_invite.delivery.intake.admit_batch import Admitter
 from bulk_invite.delivery.intake.one_pass import Intake
 from bulk_invite.delivery.pipeline import Bounds, FailureLimit, Pipeline
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
-from bulk_invite.delivery.tracking.tally import Report, Tally
+from bulk_invite.delivery.tracking.tally import Counts, Tally
 from bulk_invite.delivery.write_back import Target, WriteBack
 from bulk_invite.domain.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CheckpointError, ResultsError
 from bulk_invite.domain.verdicts import State
@@ -106,16 +106,16 @@ class Run:
 
     async def _result(self, writer: CheckpointWriter, results: Results | None) -> int:
         """Send, show what has come of it, and say so by an exit code."""
-        report = Report(results, self._oversight.observer)
+        tally = Tally(results, self._oversight.observer)
         finished = False
         try:
-            await heeding_signals(self._stop, partial(self._send, writer, report))
+            await heeding_signals(self._stop, partial(self._send, writer, tally))
             finished = self._finished
         finally:
-            summary = Summary.of_run(report.tally, time.monotonic() - self._began)
+            summary = Summary.of_run(tally.counts, time.monotonic() - self._began)
             with self._result_shown(summary):
-                self._publish(results, finished=finished, rows=report.tally.rows)
-        self._say_how_to_go_on(report.tally, summary, finished=finished)
+                self._publish(results, finished=finished, rows=tally.counts.rows)
+        self._say_how_to_go_on(tally.counts, summary, finished=finished)
         if finished:
             return 0 if summary.complete else 1
         return EXIT_INTERRUPTED if self._stop.aborted else EXIT_STOPPED
@@ -130,7 +130,7 @@ class Run:
         _log.warning("run.draining", now="finishing calls in flight")
         self._stop.drain()
 
-    def _say_how_to_go_on(self, tally: Tally, summary: Summary, *, finished: bool) -> None:
+    def _say_how_to_go_on(self, counts: Counts, summary: Summary, *, finished: bool) -> None:
         if not finished:
             _log.warning(
                 "run.stopped",
@@ -144,21 +144,21 @@ class Run:
                 limit=self._settings.limit,
                 next="run the same command to send that many more",
             )
-        if deferred := tally.states[State.DEFERRED]:
+        if deferred := counts.states[State.DEFERRED]:
             _log.warning(
                 "run.deferred",
                 rows=deferred,
                 why="their engagements have reached their limit of invitations",
                 next="run the same command later; to list them: bulk-invite export --state deferred",
             )
-        if finished and (in_doubt := tally.states[State.IN_DOUBT]):
+        if finished and (in_doubt := counts.states[State.IN_DOUBT]):
             _log.warning(
                 "run.in_doubt",
                 rows=in_doubt,
                 next="run the same command later, or bulk-invite reconcile; to see why: "
                 "bulk-invite export --state in_doubt",
             )
-        if earlier := tally.states[State.FAILED] - tally.failed_now:
+        if earlier := counts.states[State.FAILED] - counts.failed_now:
             _log.warning(
                 "run.previously_failed",
                 rows=earlier,
@@ -200,7 +200,7 @@ class Run:
                 why="not every row of a source in that folder was read",
             )
 
-    async def _send(self, writer: CheckpointWriter, report: Report) -> None:
+    async def _send(self, writer: CheckpointWriter, tally: Tally) -> None:
         """Bring every row as far as it goes; `_finished` when that was done."""
         settings = self._settings
         async with connected(settings, self._stop) as partner_central:
@@ -210,18 +210,18 @@ class Run:
             controls, monitor = self._oversight.controls, self._oversight.monitor
             controls.govern(lasting.pacer)
             committer = make_committer(lasting, self._oversight.observer)
-            deliverer = await make_deliverer(lasting, committer, report, self._stop, controls.in_flight)
+            deliverer = await make_deliverer(lasting, committer, tally, self._stop, controls.in_flight)
             intake = Intake(
                 self._sources,
-                Admitter(self._validator, committer, deliverer.engagements, report),
+                Admitter(self._validator, committer, deliverer.engagements, tally),
                 committer,
                 self._stop,
                 limit=settings.limit,
             )
             bounds = Bounds(controls.in_flight, _failures(settings))
-            pipeline = Pipeline([intake], committer, deliverer, report, self._stop, bounds)
-            progress = self._progress(lasting, report.tally)
-            monitor.watch(settings, Round(report.tally, progress, lasting.pacer))
+            pipeline = Pipeline([intake], committer, deliverer, tally, self._stop, bounds)
+            progress = self._progress(lasting, tally.counts)
+            monitor.watch(settings, Round(tally.counts, progress, lasting.pacer))
             memory = Memory(lasting.pacer, progress, committer, writer)
             write_back = WriteBack(committer.changes, self._outcomes, self._stop)
             opening = partial(self._open, lasting, memory, write_back)
@@ -235,10 +235,10 @@ class Run:
             self._limited = intake.limit_reached
             self._finished = pipeline.finished and write_back.complete
 
-    def _progress(self, lasting: Lasting, tally: Tally) -> Progress:
+    def _progress(self, lasting: Lasting, counts: Counts) -> Progress:
         settings = self._settings
         return Progress(
-            tally,
+            counts,
             self._sources,
             lasting.pacer,
             limits_of(settings).daily.quota,

@@ -19,7 +19,7 @@ from bulk_invite.delivery.intake.follow import Followed, Following
 from bulk_invite.delivery.pipeline import Bounds, FailureLimit, Pipeline
 from bulk_invite.delivery.sending.deliverer import Deliverer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
-from bulk_invite.delivery.tracking.tally import Report, Tally
+from bulk_invite.delivery.tracking.tally import Counts, Tally
 from bulk_invite.delivery.write_back import Target, WriteBack
 from bulk_invite.domain.durations import HOUR
 from bulk_invite.domain.verdicts import OPEN, State
@@ -145,26 +145,26 @@ class Session:
         """Send what comes until it is time to try once more what was left open; the sources that go on."""
         settings, stop, oversight = self._settings, StopSwitch(), self._oversight
         self._stop, in_flight = stop, oversight.controls.in_flight
-        report = Report(None, oversight.observer)
+        tally = Tally(None, oversight.observer)
         committer = make_committer(lasting, oversight.observer)
-        deliverer = await make_deliverer(lasting, committer, report, stop, in_flight)
-        admitter = Admitter(validator, committer, deliverer.engagements, report)
+        deliverer = await make_deliverer(lasting, committer, tally, stop, in_flight)
+        admitter = Admitter(validator, committer, deliverer.engagements, tally)
         followings: list[Following] = []
-        is_over = _due(followings, deliverer, report.tally, settings.retry_interval)
+        is_over = _due(followings, deliverer, tally.counts, settings.retry_interval)
         followings += [
             Following(
-                source, admitter, committer, stop, is_over, quiet=partial(self._quiet, source, report.tally)
+                source, admitter, committer, stop, is_over, quiet=partial(self._quiet, source, tally.counts)
             )
             for source in sources
         ]
         bounds = Bounds(in_flight, FailureLimit())
-        pipeline = Pipeline(followings, committer, deliverer, report, stop, bounds)
-        progress = self._progress(lasting, report.tally)
-        oversight.monitor.watch(settings, Round(report.tally, progress, lasting.pacer))
+        pipeline = Pipeline(followings, committer, deliverer, tally, stop, bounds)
+        progress = self._progress(lasting, tally.counts)
+        oversight.monitor.watch(settings, Round(tally.counts, progress, lasting.pacer))
         memory = Memory(lasting.pacer, progress, committer, lasting.writer)
         write_back = WriteBack(committer.changes, self._outcomes, stop)
         opening = partial(self._open, lasting, memory, write_back)
-        is_trusted = partial(self._is_trusted, report.tally)
+        is_trusted = partial(self._is_trusted, tally.counts)
         watch = partial(watch_health, self._health, sources, deliverer, committer, is_trusted)
         watchers = (progress.watch, memory.keep, write_back.run, watch)
         try:
@@ -173,10 +173,10 @@ class Session:
             await memory.keep_last(stop)
         return [each for each, following in zip(sources, followings, strict=True) if not following.ended]
 
-    def _progress(self, lasting: Lasting, tally: Tally) -> Progress:
+    def _progress(self, lasting: Lasting, counts: Counts) -> Progress:
         settings = self._settings
         return Progress(
-            tally,
+            counts,
             [_Endless()],
             lasting.pacer,
             limits_of(settings).daily.quota,
@@ -200,15 +200,15 @@ class Session:
         if self._draining:
             await write_back.finish()
 
-    def _is_trusted(self, tally: Tally) -> bool:
+    def _is_trusted(self, counts: Counts) -> bool:
         """Whether the endpoint takes this sender, as far as is known."""
-        self._trusted = self._trusted or bool(tally.states[State.CREATED])
+        self._trusted = self._trusted or bool(counts.states[State.CREATED])
         return self._trusted
 
-    def _quiet(self, source: Followed, tally: Tally) -> None:
+    def _quiet(self, source: Followed, counts: Counts) -> None:
         """A source has nothing new: let a pipe forget what it has handed out, where all of it is settled."""
         self._oversight.monitor.read_to_end(source.name)
-        if isinstance(source, Pipe) and not any(tally.states[state] for state in OPEN):
+        if isinstance(source, Pipe) and not any(counts.states[state] for state in OPEN):
             source.forget()
 
     def _is_draining(self) -> bool:
@@ -216,7 +216,7 @@ class Session:
 
 
 def _due(
-    followings: Sequence[Following], deliverer: Deliverer, tally: Tally, retry_interval: float
+    followings: Sequence[Following], deliverer: Deliverer, counts: Counts, retry_interval: float
 ) -> Callable[[], bool]:
     """Whether a round is to end; asked from threads. Once it is, it is for all of its sources."""
     began = time.monotonic()
@@ -227,8 +227,8 @@ def _due(
         # A round that reads from the beginning has to come to what is new, however long that takes.
         if age < retry_interval or not all(each.caught_up or each.ended for each in followings):
             return over.is_set()
-        in_doubt = tally.states[State.IN_DOUBT] > tally.in_flight
-        if in_doubt or tally.states[State.DEFERRED] or deliverer.denied or age >= _LONGEST:
+        in_doubt = counts.states[State.IN_DOUBT] > counts.in_flight
+        if in_doubt or counts.states[State.DEFERRED] or deliverer.denied or age >= _LONGEST:
             over.set()
         return over.is_set()
 

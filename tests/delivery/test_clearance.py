@@ -81,7 +81,7 @@ async def test_a_machine_that_slept_right_before_the_byte_sends_nothing_by_the_o
     assert run.journal.outcomes("t1") == ["sent", "withheld", "sent", "created"]
     assert [call.began for call in sender.calls] == pytest.approx([late], abs=1)
     # What was held back is no attempt: neither of the row, nor of the run, nor of the day.
-    assert run.journal.rows["t1"].attempts == run.report.tally.attempts == 1
+    assert run.journal.rows["t1"].attempts == run.tally.counts.attempts == 1
     assert run.governor_now.memory(late).counted == 1
 
 
@@ -147,7 +147,7 @@ async def test_no_call_leaves_once_the_run_drains() -> None:
     await run.when(2.0, run.stop.drain)
     assert run.sender.calls == []
     assert run.journal.states() == {"t1": State.PENDING, "t2": State.PENDING}
-    assert run.report.tally.attempts == 0
+    assert run.tally.counts.attempts == 0
 
 
 async def test_an_intent_that_is_a_minute_old_is_dated_anew() -> None:

@@ -278,7 +278,7 @@ async def test_where_all_rows_in_flight_are_such_the_run_goes_on_all_the_same(in
     bad = {f"t{number}": [SERVER_ERROR] for number in range(12)}
     run = await Run(rows(40), ScriptedSender(dict(bad)), tries=8, in_flight=in_flight).go()
     assert run.finished
-    assert run.report.tally.states[State.CREATED] == 28
+    assert run.tally.counts.states[State.CREATED] == 28
     assert run.took < HOUR
 
 
@@ -296,8 +296,8 @@ async def test_a_drain_during_the_pause_is_immediate_and_leaves_what_was_sent_in
 async def test_a_few_rows_that_the_service_chokes_on_pause_nobody(in_flight: int) -> None:
     bad = {f"t{number}": [SERVER_ERROR] for number in (0, 1, 50, 51, 52, 53)}
     run = await Run(rows(100), ScriptedSender(dict(bad)), tries=8, in_flight=in_flight).go()
-    assert run.report.tally.states[State.CREATED] == 94
-    assert run.report.tally.states[State.IN_DOUBT] == 6
+    assert run.tally.counts.states[State.CREATED] == 94
+    assert run.tally.counts.states[State.IN_DOUBT] == 6
     assert all(len(run.sender.calls_of(token)) == 8 for token in bad)
     if in_flight == 64:
         assert run.took < 60
@@ -314,7 +314,7 @@ async def test_an_answer_of_any_kind_ends_the_pause(answer: Reply) -> None:
     with capture_logs() as logs:
         run = await Run(rows(40), ScriptedSender(otherwise=reply), tries=8, in_flight=64).go()
     assert [each["event"] for each in logs].count("endpoint.reachable") == 1
-    assert run.report.tally.states[State.IN_DOUBT] == 0
+    assert run.tally.counts.states[State.IN_DOUBT] == 0
     assert running_loop().time() < 12 * MINUTES
 
 
@@ -327,5 +327,5 @@ async def test_doubt_among_answers_pauses_nobody() -> None:
 
     with capture_logs() as logs:
         run = await Run(rows(60), ScriptedSender(otherwise=reply), tries=50, in_flight=16).go()
-    assert run.report.tally.states[State.CREATED] == 60
+    assert run.tally.counts.states[State.CREATED] == 60
     assert not [each for each in logs if each["event"].startswith("endpoint.")]

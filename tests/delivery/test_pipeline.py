@@ -72,9 +72,9 @@ async def test_every_row_ends_and_is_told() -> None:
     assert run.finished
     assert run.outlet.created_rows == {f"t{each}": f"engi-t{each}" for each in (1, 2, 3)}
     assert run.outlet.rejected_lines == [2]
-    tally = run.report.tally
-    assert (tally.rows, tally.attempts, tally.ended_now) == (5, 3, 3)
-    assert tally.states[State.DUPLICATE] == 1
+    counts = run.tally.counts
+    assert (counts.rows, counts.attempts, counts.ended_now) == (5, 3, 3)
+    assert counts.states[State.DUPLICATE] == 1
     assert [call.token for call in run.sender.calls] == ["t1", "t2", "t3"]
 
 
@@ -95,7 +95,7 @@ async def test_a_throttled_row_is_tried_again_with_the_same_body_however_often()
     run = await Run(["t1 eng some body"], sender, tries=3).go()
     assert _state(run, "t1") is State.CREATED
     assert len({call.body for call in sender.calls}) == 1
-    assert (run.report.tally.throttled, run.report.tally.attempts) == (30, 31)
+    assert (run.tally.counts.throttled, run.tally.counts.attempts) == (30, 31)
     assert run.journal.outcomes("t1") == ["sent", "throttled"] * 30 + ["sent", "created"]
 
 
@@ -193,7 +193,7 @@ async def test_a_refused_row_is_told_with_its_errors() -> None:
     run = await Run(_rows(3), ScriptedSender({"t2": [REFUSED]})).go()
     assert isinstance(REFUSED.errors, tuple)
     assert run.outlet.failed_rows == {"t2": REFUSED.errors}
-    assert run.report.tally.failed_now == 1
+    assert run.tally.counts.failed_now == 1
 
 
 async def test_others_of_a_full_engagement_are_deferred_without_a_call() -> None:
@@ -203,7 +203,7 @@ async def test_others_of_a_full_engagement_are_deferred_without_a_call() -> None
     assert [call.token for call in sender.calls] == ["t1", "u1", "u2", "u3", "t1"], (
         "one call, and one at the end"
     )
-    assert run.report.tally.states == {
+    assert run.tally.counts.states == {
         State.DEFERRED: 20,
         State.CREATED: 3,
         State.PENDING: 0,
@@ -228,8 +228,8 @@ def _down_until(moment: float) -> Callable[[Call], Reply]:
 async def test_a_dead_endpoint_is_probed_by_one_call_at_a_time_and_costs_no_row_anything() -> None:
     sender = ScriptedSender(otherwise=_down_until(2 * HOUR))
     run = await Run(_rows(30), sender, tries=1).go()
-    assert run.report.tally.states[State.CREATED] == 30
-    assert run.report.tally.attempts == 30
+    assert run.tally.counts.states[State.CREATED] == 30
+    assert run.tally.counts.attempts == 30
     assert {entry.attempts for entry in run.journal.rows.values()} == {1}
     assert {entry.doubt_since for entry in run.journal.rows.values()} == {None}
     during = [call for call in sender.calls if 2 < call.began < 2 * HOUR]
@@ -252,7 +252,7 @@ async def test_rows_that_wait_for_a_permit_when_the_endpoint_dies_do_not_call_it
     sender = ScriptedSender(otherwise=_down_until(600))
     run = await Run(_rows(8), sender, rate=0.5).go()
     assert len({call.token for call in sender.calls if call.began < 600}) == 1
-    assert run.report.tally.states[State.CREATED] == 8
+    assert run.tally.counts.states[State.CREATED] == 8
 
 
 async def test_a_second_outage_has_a_single_probe_too() -> None:
@@ -262,7 +262,7 @@ async def test_a_second_outage_has_a_single_probe_too() -> None:
 
     sender = ScriptedSender(otherwise=up_for_a_moment)
     run = await Run(_rows(60), sender, in_flight=4).go()
-    assert run.report.tally.states[State.CREATED] == 60
+    assert run.tally.counts.states[State.CREATED] == 60
     during = [call for call in sender.calls if 310 < call.began < 595]
     assert _one_at_a_time(during)
 
@@ -308,7 +308,7 @@ async def test_a_forbidden_engagement_at_the_top_of_the_source_does_not_stop_the
     rows = _rows(20)
     run = await Run(rows, ScriptedSender({token: [DENIED] for token in rows[:9]}), in_flight=4).go()
     assert set(run.outlet.failed_rows) == set(rows[:9])
-    assert run.report.tally.states[State.CREATED] == 11
+    assert run.tally.counts.states[State.CREATED] == 11
     assert run.finished
 
 
@@ -321,7 +321,7 @@ async def test_a_run_of_nothing_but_a_few_denials_burns_no_row() -> None:
 async def test_a_denial_among_created_rows_is_the_rows() -> None:
     run = await Run(_rows(20), ScriptedSender({"t1": [DENIED], "t9": [DENIED]})).go()
     assert set(run.outlet.failed_rows) == {"t1", "t9"}
-    assert run.report.tally.states[State.CREATED] == 18
+    assert run.tally.counts.states[State.CREATED] == 18
     assert run.finished
 
 
@@ -372,9 +372,9 @@ async def test_resume_skips_what_is_settled_and_goes_on_with_the_rest() -> None:
     journal.rows["t5"] = Entry(_hash("t5"), State.IN_DOUBT, doubt_since=EPOCH - HOUR)
     run = await Run(_rows(6), journal=journal).go()
     assert [call.token for call in run.sender.calls] == ["t3", "t4", "t5", "t6"]
-    assert run.report.tally.already_created == 1
-    assert run.report.tally.states[State.FAILED] == 1
-    assert run.report.tally.failed_now == 0
+    assert run.tally.counts.already_created == 1
+    assert run.tally.counts.states[State.FAILED] == 1
+    assert run.tally.counts.failed_now == 0
 
 
 async def test_a_token_that_may_be_forgotten_is_not_sent_again() -> None:
@@ -433,7 +433,7 @@ async def test_where_denied_rows_in_doubt_are_more_than_can_be_kept_they_are_lef
     too_big = f"t1 eng-1 {'x' * (33 << 20)}"
     run = await Run([too_big, *_rows(20)[1:]], ScriptedSender({"t1": [RESET, DENIED]})).go()
     assert _state(run, "t1") is State.IN_DOUBT
-    assert run.report.tally.ended_now == 20
+    assert run.tally.counts.ended_now == 20
     assert run.finished
 
 
@@ -454,7 +454,7 @@ async def test_a_denial_that_turns_out_to_be_a_rows_in_the_last_round_ends_it_to
     sender = ScriptedSender({"t1": [RESET, DENIED]}, arrived=[arrival("t1", EPOCH + 0.1)] if here else [])
     run = await Run(["t2", "t1"], sender, journal).go()
     assert journal.states() == {"t2": State.CREATED, "t1": State.CREATED if here else State.FAILED}
-    assert run.report.tally.ended_now == 2
+    assert run.tally.counts.ended_now == 2
     assert run.finished
 
 
@@ -675,8 +675,8 @@ async def test_such_a_share_of_failures_stops_the_run_but_not_before_it_says_any
     bad = {f"t{each}": [REFUSED] for each in [1, 2, 3, *range(100, 200)]}
     run = Run(_rows(300), ScriptedSender(bad), in_flight=1, failures=FailureLimit(share=0.2))
     await run.fails(TooManyFailuresError)
-    assert run.report.tally.ended_now == 120
-    assert run.report.tally.failed_now == 24
+    assert run.tally.counts.ended_now == 120
+    assert run.tally.counts.failed_now == 24
 
 
 async def test_failures_of_earlier_runs_do_not_count() -> None:
@@ -701,7 +701,7 @@ async def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_nothing_else
     await run.fails(CheckpointError)  # what was told was durable: `MemoryOutlet` asserts it
     assert not run.finished
     assert len(run.journal.writes) == fails_at
-    assert run.report.tally.states[State.CREATED] == sum(
+    assert run.tally.counts.states[State.CREATED] == sum(
         state is State.CREATED for state in run.journal.states().values()
     )
 
@@ -826,7 +826,7 @@ async def test_rows_that_were_set_aside_are_sent_at_the_end_where_there_is_room_
     script: dict[str, list[Reply]] = {f"u{each}": [created(f"u{each}")] for each in range(50)}
     sender = ScriptedSender(script, otherwise=_full_for(3.0))
     run = await Run(rows, sender, in_flight=1).go()
-    assert run.report.tally.states[State.CREATED] == 60
+    assert run.tally.counts.states[State.CREATED] == 60
     assert len(sender.calls) == 61
     assert run.finished
 
@@ -846,7 +846,7 @@ async def test_when_every_engagement_is_full_the_run_parks_and_asks_with_one_cal
     sender = ScriptedSender(otherwise=_full_for(HOUR))
     governor = make_governor(10.0, probe_interval=600.0)
     run = await Run(rows, sender, governor=governor, in_flight=2).go()
-    assert run.report.tally.states[State.CREATED] == 40, "none of them is lost to it"
+    assert run.tally.counts.states[State.CREATED] == 40, "none of them is lost to it"
     parked = [call.began for call in sender.calls if 10.0 < call.began < HOUR]
     assert len(parked) <= 7
     assert all(later - earlier >= 599 for earlier, later in pairwise(parked[1:]))
@@ -872,7 +872,7 @@ async def test_a_stop_while_parked_by_the_day_is_immediate() -> None:
 
 async def test_a_run_over_the_day_goes_on_to_the_moment_and_finishes() -> None:
     run = await Run(_rows(12), governor=make_governor(10.0, daily_quota=5)).go()
-    assert run.report.tally.states[State.CREATED] == 12
+    assert run.tally.counts.states[State.CREATED] == 12
     times = [call.began for call in run.sender.calls]
     ends = [call.ended or 0.0 for call in run.sender.calls]
     assert all(24 * HOUR <= times[n + 5] - ends[n] < 24 * HOUR + 1 for n in range(7))
@@ -884,7 +884,7 @@ async def test_doubtful_rows_and_outages_do_not_lock_a_day_that_is_nearly_used_u
         "t2": [DOWN, DOWN, created("t2")],
     }
     run = await Run(_rows(3), ScriptedSender(script), governor=make_governor(10.0, daily_quota=4)).go()
-    assert run.report.tally.states[State.CREATED] == 3
+    assert run.tally.counts.states[State.CREATED] == 3
     assert run.took < HOUR
 
 

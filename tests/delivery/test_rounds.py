@@ -16,7 +16,7 @@ from bulk_invite.delivery.intake.follow import Following
 from bulk_invite.delivery.sending.full_engagements import Engagements
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
-from bulk_invite.delivery.tracking.tally import Report
+from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.rows import Position, Row
@@ -107,7 +107,7 @@ class _Mortal(Admitter):
     """One whose process dies before a batch of rows is committed."""
 
     def __init__(self, committer: Committer, dies: Callable[[list[str]], bool]) -> None:
-        super().__init__(TinyValidator(), committer, Engagements(), Report(None))
+        super().__init__(TinyValidator(), committer, Engagements(), Tally(None))
         self._committer = _Dying(committer, dies)  # type: ignore[assignment]  # as much of one as is used
 
 

@@ -147,7 +147,7 @@ async def test_a_permission_that_is_lost_in_the_middle_stops_the_run_and_burns_n
 ) -> None:
     sender = ScriptedSender(otherwise=denied_from(10.0), seconds=0.5)
     run = await Run(rows(400, engagements), sender, proven=proven).fails(SenderError)
-    states = run.report.tally.states
+    states = run.tally.counts.states
     assert states[State.FAILED] == 0
     assert states[State.CREATED] == sum(call.began < 10.0 for call in sender.calls)
     denied = sum(call.began >= 10.0 for call in sender.calls)
@@ -170,8 +170,8 @@ async def test_a_late_answer_to_a_call_from_before_does_not_burn_those_denied_af
 
     sender = Uneven(otherwise=reply, seconds=0.1)
     run = await Run(rows(200, 200), sender).fails(SenderError)
-    assert run.report.tally.states[State.CREATED] == 6
-    assert run.report.tally.states[State.FAILED] == 0
+    assert run.tally.counts.states[State.CREATED] == 6
+    assert run.tally.counts.states[State.FAILED] == 0
 
 
 async def test_engagements_of_somebody_else_among_others_fail_their_rows_only() -> None:
@@ -180,8 +180,8 @@ async def test_engagements_of_somebody_else_among_others_fail_their_rows_only() 
 
     run = await Run(rows(300, 300), ScriptedSender(otherwise=reply)).go()
     assert run.finished
-    assert run.report.tally.states[State.FAILED] == 100
-    assert run.report.tally.states[State.CREATED] == 200
+    assert run.tally.counts.states[State.FAILED] == 100
+    assert run.tally.counts.states[State.CREATED] == 200
     assert len(run.sender.calls) == 300
 
 
@@ -192,4 +192,4 @@ async def test_a_run_of_nothing_but_denials_burns_a_few_rows_at_most_whoever_was
     texts = [f"t{number} eng-1" for number in range(denied)]
     run = Run(texts, ScriptedSender(otherwise=lambda _: DENIED), proven=True)
     await (run.fails(SenderError) if fails else run.go())
-    assert run.report.tally.states[State.PENDING if fails else State.FAILED] == denied
+    assert run.tally.counts.states[State.PENDING if fails else State.FAILED] == denied

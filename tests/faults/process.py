@@ -24,7 +24,7 @@ from bulk_invite.delivery.sending.deliverer import Deliverer, Surroundings
 from bulk_invite.delivery.sending.permits import Patience, Waits
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
-from bulk_invite.delivery.tracking.tally import Report
+from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.delivery.worker_pool import InFlight
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.clock import Clock
@@ -53,7 +53,7 @@ class _Parts:
     line: WitnessedLine
     committer: Committer
     pacer: Pacer
-    report: Report
+    tally: Tally
     proven: bool
 
 
@@ -118,18 +118,18 @@ class Run:
         )
         pacer = Pacer(self._governor(writer, clock.steady()), burst=None, clock=clock)
         line = WitnessedLine(self.service, self.process, self.seen, self.tokens)
-        report = Report(Outlet(self.seen))
-        parts = _Parts(line, committer, pacer, report, proven=writer.has_created())
+        tally = Tally(Outlet(self.seen))
+        parts = _Parts(line, committer, pacer, tally, proven=writer.has_created())
         deliverer = self._deliverer(parts, clock, chance.random)
         intake = Intake(
             [Lines(self.plan.lines, self.plan.batch)],
-            Admitter(_VALIDATOR, committer, deliverer.engagements, report),
+            Admitter(_VALIDATOR, committer, deliverer.engagements, tally),
             committer,
             self.stop,
             in_thread=disk,
         )
         bounds = Bounds(InFlight(self.plan.in_flight), FailureLimit())
-        pipeline = Pipeline([intake], committer, deliverer, report, self.stop, bounds)
+        pipeline = Pipeline([intake], committer, deliverer, tally, self.stop, bounds)
 
         async def opening() -> None:
             writer.claim(Owner(ACCOUNT, ""))
@@ -163,7 +163,7 @@ class Run:
             parts.committer,
             parts.pacer,
             Resolver(look_up, self.stop),
-            parts.report,
+            parts.tally,
             self.stop,
             guard=PermissionGuard(proven=parts.proven),
             patience=Patience(self.plan.tries, self.plan.lifetime, DEADLINE, _WAITS),

@@ -22,7 +22,7 @@ from bulk_invite.delivery.sending.deliverer import Deliverer, Surroundings
 from bulk_invite.delivery.sending.permits import Patience, Waits
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
-from bulk_invite.delivery.tracking.tally import Report
+from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.delivery.worker_pool import InFlight
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.denials import PermissionGuard
@@ -65,7 +65,7 @@ class Run:
     def __post_init__(self) -> None:
         self.sender.journal = self.journal
         self.outlet = MemoryOutlet(self.journal, fails=self.outlet_fails)
-        self.report = Report(self.outlet)
+        self.tally = Tally(self.outlet)
         self.source = self.source or ListSource(self.texts)
         self.governor_now = self.governor or make_governor(self.rate)
         self.ahead = 0.0
@@ -82,7 +82,7 @@ class Run:
             committer,
             make_pacer(self.governor_now, loop.time),
             Resolver(self._look_up(committer, loop.time), self.stop),
-            self.report,
+            self.tally,
             self.stop,
             guard=PermissionGuard(proven=self.proven),
             patience=Patience(self.tries, self.token_lifetime, 60.0, WAITS),
@@ -91,13 +91,13 @@ class Run:
         assert self.source is not None
         intake = Intake(
             [self.source],
-            Admitter(TinyValidator(), committer, deliverer.engagements, self.report),
+            Admitter(TinyValidator(), committer, deliverer.engagements, self.tally),
             committer,
             self.stop,
             limit=self.limit,
         )
         bounds = Bounds(InFlight(self.in_flight), self.failures)
-        pipeline = Pipeline([intake], committer, deliverer, self.report, self.stop, bounds)
+        pipeline = Pipeline([intake], committer, deliverer, self.tally, self.stop, bounds)
         began = loop.time()
         try:
             with anyio.fail_after(30 * 24 * HOUR):
@@ -124,9 +124,9 @@ class Run:
 
     def _check(self) -> None:
         """What holds of every run, however it ended."""
-        states = self.report.tally.states
+        states = self.tally.counts.states
         assert (
-            states + Counter({State.CREATED: self.report.tally.already_created}) == self._states_in_journal()
+            states + Counter({State.CREATED: self.tally.counts.already_created}) == self._states_in_journal()
         )
         assert set(self.outlet.created_rows) <= {
             token for token, entry in self.journal.rows.items() if entry.state is State.CREATED
@@ -140,7 +140,7 @@ class Run:
         for state in self.journal.states().values():
             states[state] = states.get(state, 0) + 1
         for state in (State.REJECTED, State.DUPLICATE):
-            if rows := self.report.tally.states[state]:
+            if rows := self.tally.counts.states[state]:
                 states[state] = rows
         return states
 

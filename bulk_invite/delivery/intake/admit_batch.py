@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from bulk_invite.delivery.sending.full_engagements import Engagements
 from bulk_invite.delivery.tracking.committer import Committer
-from bulk_invite.delivery.tracking.tally import Report
+from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.admissions import AlreadySettled, SkippedRow, ToSend
 from bulk_invite.domain.records import SourceCursor
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
@@ -30,12 +30,12 @@ class Admitter:
     """Lets rows in. Every method raises BulkInviteError."""
 
     def __init__(
-        self, validator: Validator, committer: Committer, engagements: Engagements, report: Report
+        self, validator: Validator, committer: Committer, engagements: Engagements, tally: Tally
     ) -> None:
         self._validator = validator
         self._committer = committer
         self._engagements = engagements
-        self._report = report
+        self._tally = tally
 
     async def let_in(
         self,
@@ -49,7 +49,7 @@ class Admitter:
         validated = [self._validator.validate(row) for row in rows]
         to_send = []
         for admission in await self._committer.admit(validated, reached, follows=follows):
-            self._report.took_in(admission)
+            self._tally.took_in(admission)
             match admission:
                 case ToSend():
                     to_send.append(admission)
@@ -64,5 +64,5 @@ class Admitter:
     def arrived(self, rows: Sequence[SkippedRow]) -> None:
         """Tell of rows that have an invitation and are not read again."""
         for row in rows:
-            self._report.arrived(row)
+            self._tally.arrived(row)
             self._engagements.has_invitations(row.engagement)

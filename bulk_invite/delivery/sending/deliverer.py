@@ -22,7 +22,7 @@ from bulk_invite.delivery.sending.permits import Patience, Permits
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.rows_on_hold import RowsOnHold, one_of_each_engagement
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
-from bulk_invite.delivery.tracking.tally import Report
+from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.delivery.tracking.tracked_row import TrackedRow
 from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.classify import classify
@@ -96,7 +96,7 @@ class Deliverer:
         committer: Committer,
         pacer: Pacer,
         resolver: Resolver,
-        report: Report,
+        tally: Tally,
         stop: StopSwitch,
         *,
         guard: PermissionGuard,
@@ -107,7 +107,7 @@ class Deliverer:
         self._committer = committer
         self._pacer = pacer
         self._resolver = resolver
-        self._report = report
+        self._tally = tally
         self._stop = stop
         self._guard = guard
         self._patience = patience
@@ -136,7 +136,7 @@ class Deliverer:
     def track(self, to_send: ToSend) -> TrackedRow:
         """A row that is to be delivered."""
         timeout = self._patience.call_timeout
-        return TrackedRow(to_send, self._committer, self._report, self._clock, self._elapsed, timeout)
+        return TrackedRow(to_send, self._committer, self._tally, self._clock, self._elapsed, timeout)
 
     async def deliver(self, row: TrackedRow) -> None:
         """Bring a row to its end, put it on hold, or leave it as it was last committed where a stop comes.

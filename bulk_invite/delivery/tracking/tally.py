@@ -28,7 +28,7 @@ class Outlet(Protocol):
 
 
 @dataclass(slots=True)
-class Tally:
+class Counts:
     """Counts of one run; every row it has read is in exactly one of `states` or in `already_created`.
 
     ended_now, failed_now: rows that this run itself brought to an end, and those among them that failed.
@@ -46,11 +46,11 @@ class Tally:
     states: Counter[State] = field(default_factory=Counter)
 
 
-class Report:
-    """Keeps the tally, writes result rows and one log line for every row that comes to an end."""
+class Tally:
+    """Keeps the counts, writes result rows and one log line for every row that comes to an end."""
 
     def __init__(self, outlet: Outlet | None, observer: Observer | None = None) -> None:
-        self.tally = Tally()
+        self.counts = Counts()
         self._outlet = outlet
         self._observer = observer or Observers()
 
@@ -59,7 +59,7 @@ class Report:
         self._observer.took_in(admission)
         if isinstance(admission, SeenAgain):
             return
-        self.tally.rows += 1
+        self.counts.rows += 1
         match admission:
             case ToSend():
                 self._admitted(admission)
@@ -74,13 +74,13 @@ class Report:
 
     def arrived(self, row: SkippedRow) -> None:
         """Count a row that an earlier run has read and settled, and this one does not read again."""
-        self.tally.rows += 1
-        self.tally.already_created += 1
+        self.counts.rows += 1
+        self.counts.already_created += 1
         if self._outlet is not None:
             self._outlet.created(row.position, row.client_token, row.invitation_id, row.arn)
 
     def _rejected(self, rejection: Rejection) -> None:
-        self.tally.states[State.REJECTED] += 1
+        self.counts.states[State.REJECTED] += 1
         if self._outlet is not None:
             self._outlet.rejected(rejection.row, rejection.errors)
         _log.warning(
@@ -90,7 +90,7 @@ class Report:
         )
 
     def _duplicate(self, duplicate: Duplicate) -> None:
-        self.tally.states[State.DUPLICATE] += 1
+        self.counts.states[State.DUPLICATE] += 1
         _log.debug(
             "row.duplicate",
             position=str(duplicate.invitation.position),
@@ -100,17 +100,17 @@ class Report:
     def _already_settled(self, settled: AlreadySettled) -> None:
         row = settled.invitation.row
         if settled.state is State.CREATED:
-            self.tally.already_created += 1
+            self.counts.already_created += 1
             if self._outlet is not None:
                 token = settled.invitation.client_token
                 self._outlet.created(row.position, token, settled.invitation_id, settled.arn)
             return
-        self.tally.states[State.FAILED] += 1
+        self.counts.states[State.FAILED] += 1
         if self._outlet is not None:
             self._outlet.failed(row, _told(settled.code, settled.errors))
 
     def _admitted(self, to_send: ToSend) -> None:
-        self.tally.states[_state_before(to_send)] += 1
+        self.counts.states[_state_before(to_send)] += 1
         for warning in to_send.invitation.warnings:
             _log.warning(
                 "row.warning",
@@ -123,13 +123,13 @@ class Report:
     def sent(self, to_send: ToSend, before: State, at: float) -> None:
         """An attempt of a row that was in state `before` is durable and about to leave; epoch seconds."""
         self._observer.sent(to_send, at)
-        self.tally.attempts += 1
-        self.tally.in_flight += 1
+        self.counts.attempts += 1
+        self.counts.in_flight += 1
         self._move(before, State.IN_DOUBT)
 
     def came_back(self) -> None:
         """A call is under way no more."""
-        self.tally.in_flight -= 1
+        self.counts.in_flight -= 1
 
     def answered(
         self, to_send: ToSend, before: State, answered: Answered, seconds: float | None = None
@@ -138,9 +138,9 @@ class Report:
         self._observer.answered(to_send, answered, seconds)
         self._move(before, answered.state)
         if answered.outcome == "throttled":
-            self.tally.throttled += 1
+            self.counts.throttled += 1
         if not answered.counted:
-            self.tally.attempts -= 1
+            self.counts.attempts -= 1
         if self._outlet is None:
             return
         if answered.state is State.CREATED:
@@ -153,8 +153,8 @@ class Report:
     def ended(self, to_send: ToSend, answered: Answered, *, attempts: int) -> None:
         """The one log line of an invitation that this run is done with."""
         self._observer.ended(to_send, answered, attempts)
-        self.tally.ended_now += 1
-        self.tally.failed_now += answered.state is State.FAILED
+        self.counts.ended_now += 1
+        self.counts.failed_now += answered.state is State.FAILED
         # Thousands of rows may be deferred for the same few engagements: the run says how many.
         say = _log.debug if answered.state in {State.CREATED, State.DEFERRED} else _log.warning
         said = {
@@ -170,8 +170,8 @@ class Report:
         say(f"invitation.{answered.state}", **{name: value for name, value in said.items() if value})
 
     def _move(self, before: State, after: State) -> None:
-        self.tally.states[before] -= 1
-        self.tally.states[after] += 1
+        self.counts.states[before] -= 1
+        self.counts.states[after] += 1
 
 
 def _state_before(to_send: ToSend) -> State:

@@ -10,7 +10,7 @@ from typing import Final
 import anyio
 
 from bulk_invite.delivery.tracking.committer import Committer
-from bulk_invite.delivery.tracking.tally import Report
+from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.events import NOT_SENT, Answered, Sent
 from bulk_invite.domain.findings import MAY_BE_MISSING, DoubtfulRow, Finding, may_have_left_by
@@ -36,7 +36,7 @@ class TrackedRow:
         self,
         to_send: ToSend,
         committer: Committer,
-        report: Report,
+        tally: Tally,
         clock: Callable[[], float],
         elapsed: Callable[[], float],
         call_timeout: float,
@@ -54,7 +54,7 @@ class TrackedRow:
         self._last: Transition | None = None
         self._event: Answered | None = None
         self._committer = committer
-        self._report = report
+        self._tally = tally
         self._clock = clock
         self._elapsed = elapsed
         self._read_at, self._read_after = clock(), elapsed()
@@ -129,7 +129,7 @@ class TrackedRow:
         # A bug elsewhere must not leave what is told behind what is written.
         with anyio.CancelScope(shield=True):
             await self._committer.commit(Sent(self.to_send.invitation.client_token, at))
-        self._report.sent(self.to_send, self._state, at)
+        self._tally.sent(self.to_send, self._state, at)
         self._called_after = self._elapsed()
         self._state = State.IN_DOUBT
         self._attempts += 1
@@ -145,7 +145,7 @@ class TrackedRow:
         if transition.outcome not in NOT_SENT:
             self._left_after = self._elapsed()  # the service may have carried it out at the very end
         self._attempts -= not transition.counted
-        self._report.came_back()
+        self._tally.came_back()
         return so
 
     async def settled(self, transition: Transition, finding: Finding | None = None) -> Transition:
@@ -173,7 +173,7 @@ class TrackedRow:
         if not is_so:
             transition = transition.with_id_of_another(since, looked_up=finding is not None)
         written = event if is_so else event.instead or event
-        self._report.answered(self.to_send, self._state, written, seconds)
+        self._tally.answered(self.to_send, self._state, written, seconds)
         self._state = written.state
         self.doubt_since = written.doubt_since
         self._last, self._event = transition, written
@@ -182,4 +182,4 @@ class TrackedRow:
     def end(self) -> None:
         """This run is done with the row, as it was last committed."""
         assert self._event is not None  # noqa: S101 - only a committed row comes to its end
-        self._report.ended(self.to_send, self._event, attempts=self._attempts)
+        self._tally.ended(self.to_send, self._event, attempts=self._attempts)

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import anyio
 
-from bulk_invite.delivery.tracking.tally import Tally
+from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.health import Health
@@ -43,7 +43,7 @@ _LAST: Final = 5.0
 class Round:
     """The parts of a pipeline that the status shows."""
 
-    tally: Tally
+    counts: Counts
     progress: Progress
     pacer: Pacer
 
@@ -132,7 +132,7 @@ class Monitor:
         status, seen = self._frame(), self._look.seen
         if self._round is not None:
             pacing = self._round.pacer.view()
-            status = with_rows(status, self._round.tally, self._round.progress)
+            status = with_rows(status, self._round.counts, self._round.progress)
             status = with_pacing(status, pacing, limits_of(self._settings).daily.quota)
         if self._command == "serve":
             status = with_all_rows(status, seen)
@@ -176,6 +176,6 @@ class Monitor:
             return RunState.PARKED
         if not health.ready:
             return RunState.WAITING
-        tally = self._round.tally
-        is_idle = not (tally.states[State.PENDING] or tally.in_flight)
+        counts = self._round.counts
+        is_idle = not (counts.states[State.PENDING] or counts.in_flight)
         return RunState.IDLE if is_idle and self._command == "serve" else RunState.SENDING

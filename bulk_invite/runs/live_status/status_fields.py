@@ -8,7 +8,7 @@ from typing import Final
 
 import anyio
 
-from bulk_invite.delivery.tracking.tally import Tally
+from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.records import Failure, Problem
 from bulk_invite.domain.remedies import remedy_of
@@ -22,14 +22,14 @@ from bulk_invite.runs.output.progress import Progress, day_remaining, rounded
 _PROBLEMS: Final = 50
 
 
-def with_rows(status: RunStatus, tally: Tally, progress: Progress) -> RunStatus:
+def with_rows(status: RunStatus, counts: Counts, progress: Progress) -> RunStatus:
     """Rows and calls of this run."""
-    view, states = progress.view(anyio.current_time()), tally.states
+    view, states = progress.view(anyio.current_time()), counts.states
     return replace(
         status,
-        rows=tally.rows,
+        rows=counts.rows,
         total=view.total,
-        already_created=tally.already_created,
+        already_created=counts.already_created,
         created=states[State.CREATED],
         failed=states[State.FAILED],
         rejected=states[State.REJECTED],
@@ -37,9 +37,9 @@ def with_rows(status: RunStatus, tally: Tally, progress: Progress) -> RunStatus:
         deferred=states[State.DEFERRED],
         in_doubt=view.in_doubt,
         pending=states[State.PENDING],
-        attempts=tally.attempts,
-        throttled=tally.throttled,
-        in_flight=tally.in_flight,
+        attempts=counts.attempts,
+        throttled=counts.throttled,
+        in_flight=counts.in_flight,
         speed=round(view.rate, 2),
         left_s=None if view.left is None else round(view.left, 1),
     )

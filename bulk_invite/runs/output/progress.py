@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from bulk_invite.delivery.tracking.tally import Tally
+from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.durations import DAY, MINUTE
 from bulk_invite.domain.verdicts import State
@@ -75,7 +75,7 @@ class Progress:
 
     def __init__(
         self,
-        tally: Tally,
+        counts: Counts,
         sources: Sequence[Sized],
         pacer: Pacer,
         daily_quota: int | None,
@@ -85,7 +85,7 @@ class Progress:
         interval: float,
         only_news: bool = False,
     ) -> None:
-        self._tally = tally
+        self._counts = counts
         self._sources = sources
         self._pacer = pacer
         self._daily_quota = daily_quota
@@ -108,40 +108,40 @@ class Progress:
         if any(source.size is None for source in self._sources):
             return
         while True:
-            tally = self._tally
-            if tally.all_read or tally.rows >= _ENOUGH_READ:
+            counts = self._counts
+            if counts.all_read or counts.rows >= _ENOUGH_READ:
                 rows = self._to_send()
                 seconds = self._pacer.time_left(rows, rate)
                 if seconds is not None and seconds > DAY:
                     days, left = math.ceil(seconds / DAY), clock_text(seconds)
                     _log.warning("run.forecast", rows=rows, day=self._pacer.view().day, days=days, left=left)
                     return
-            if tally.all_read:
+            if counts.all_read:
                 return
             await anyio.sleep(_REDRAW)
 
     def _to_send(self) -> int:
         """Rows still to be sent; unread rows are extrapolated from those read so far."""
-        tally = self._tally
-        open_rows = tally.states[State.PENDING] + tally.states[State.IN_DOUBT]
-        total = self._total() or tally.rows
-        to_come = (total - tally.rows) * (open_rows + tally.ended_now) // max(1, tally.rows)
-        rows = open_rows + to_come - tally.in_flight  # the daily quota already counts those calls
-        return rows if self._limit is None else min(rows, self._limit - tally.ended_now)
+        counts = self._counts
+        open_rows = counts.states[State.PENDING] + counts.states[State.IN_DOUBT]
+        total = self._total() or counts.rows
+        to_come = (total - counts.rows) * (open_rows + counts.ended_now) // max(1, counts.rows)
+        rows = open_rows + to_come - counts.in_flight  # the daily quota already counts those calls
+        return rows if self._limit is None else min(rows, self._limit - counts.ended_now)
 
     def view(self, now: float) -> View:
-        tally = self._tally
-        ended = tally.rows - tally.states[State.PENDING] - tally.states[State.IN_DOUBT]
-        self._past.append((now, tally.ended_now))
+        counts = self._counts
+        ended = counts.rows - counts.states[State.PENDING] - counts.states[State.IN_DOUBT]
+        self._past.append((now, counts.ended_now))
         while now - self._past[0][0] > _LOOK_BACK:
             self._past.popleft()
         began, before = self._past[0]
-        rate = (tally.ended_now - before) / (now - began) if now > began else 0.0
+        rate = (counts.ended_now - before) / (now - began) if now > began else 0.0
         total = self._total()
         pacing = self._pacer.view()
         left = None if total is None else self._left(now, rate, pacing)
-        in_doubt = max(0, tally.states[State.IN_DOUBT] - tally.in_flight)
-        return View(tally.rows, total, ended, rate, tally.throttled, in_doubt, left, pacing)
+        in_doubt = max(0, counts.states[State.IN_DOUBT] - counts.in_flight)
+        return View(counts.rows, total, ended, rate, counts.throttled, in_doubt, left, pacing)
 
     def _left(self, now: float, rate: float, pacing: PacingView) -> float | None:
         """Seconds left, from the recent speed and the daily quota; None where there is no speed yet."""
@@ -159,10 +159,10 @@ class Progress:
             return None
         size = sum(source.size or 0 for source in self._sources)
         consumed = sum(source.consumed for source in self._sources)
-        if self._tally.all_read or consumed == 0:
-            return self._tally.rows if self._tally.all_read else None
+        if self._counts.all_read or consumed == 0:
+            return self._counts.rows if self._counts.all_read else None
         lines = sum(source.lines for source in self._sources)
-        return max(self._tally.rows, round(lines * size / consumed))
+        return max(self._counts.rows, round(lines * size / consumed))
 
     async def _draw(self) -> None:
         console = Console(stderr=True)

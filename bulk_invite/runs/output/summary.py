@@ -11,7 +11,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from bulk_invite.delivery.tracking.tally import Tally
+from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.records import Overview
 from bulk_invite.domain.verdicts import State
@@ -54,9 +54,9 @@ class Summary:
     elapsed_s: float
 
     @classmethod
-    def of_run(cls, tally: Tally, elapsed: float) -> Summary:
+    def of_run(cls, counts: Counts, elapsed: float) -> Summary:
         return cls._of(
-            tally.states, tally.rows, tally.already_created, tally.attempts, tally.throttled, elapsed
+            counts.states, counts.rows, counts.already_created, counts.attempts, counts.throttled, elapsed
         )
 
     @classmethod

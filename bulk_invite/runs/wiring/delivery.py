@@ -19,7 +19,7 @@ from bulk_invite.delivery.sending.permits import Patience
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.observers import Observer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
-from bulk_invite.delivery.tracking.tally import Report
+from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.delivery.worker_pool import InFlight
 from bulk_invite.domain.clock import Clock
 from bulk_invite.domain.denials import PermissionGuard
@@ -67,7 +67,7 @@ def make_committer(lasting: Lasting, observer: Observer) -> Committer:
 
 
 async def make_deliverer(
-    lasting: Lasting, committer: Committer, report: Report, stop: StopSwitch, in_flight: InFlight
+    lasting: Lasting, committer: Committer, tally: Tally, stop: StopSwitch, in_flight: InFlight
 ) -> Deliverer:
     proven = await run_sync(lasting.writer.has_created)
     settings, clock, partner_central = lasting.settings, lasting.clock, lasting.partner_central
@@ -80,7 +80,7 @@ async def make_deliverer(
             stop,
             partial(_count_missed, lasting),
         ),
-        report,
+        tally,
         stop,
         guard=PermissionGuard(proven=proven),
         patience=Patience(

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from virtual_time import VIRTUAL_TIME
 
-from bulk_invite.delivery.worker_pool import Crew, InFlight
+from bulk_invite.delivery.worker_pool import InFlight, WorkerPool
 
 pytestmark = pytest.mark.anyio
 
@@ -35,30 +35,30 @@ class Work:
             self._now -= 1
 
 
-async def crew_of(work: Work, in_flight: InFlight, *, most: int = 1000) -> float:
+async def pool_of(work: Work, in_flight: InFlight, *, most: int = 1000) -> float:
     """Seconds until all is done."""
     began = anyio.current_time()
     async with anyio.create_task_group() as group:
-        await Crew(group, in_flight, work, most=most).run()
+        await WorkerPool(group, in_flight, work, most=most).run()
     return anyio.current_time() - began
 
 
 async def test_as_many_as_may_be_and_no_more() -> None:
     work = Work(100)
-    assert await crew_of(work, InFlight(10)) == pytest.approx(10.0, abs=0.01)
+    assert await pool_of(work, InFlight(10)) == pytest.approx(10.0, abs=0.01)
     assert max(work.at_once) == 10
 
 
 async def test_no_more_than_are_of_use() -> None:
     work = Work(3)
-    assert await crew_of(work, InFlight(10), most=3) == pytest.approx(1.0, abs=0.01)
+    assert await pool_of(work, InFlight(10), most=3) == pytest.approx(1.0, abs=0.01)
     assert work.at_once == [1, 2, 3]
 
 
 async def test_more_begin_at_once_and_fewer_as_rows_end() -> None:
     work, in_flight = Work(100), InFlight(2)
     async with anyio.create_task_group() as group:
-        group.start_soon(crew_of, work, in_flight)
+        group.start_soon(pool_of, work, in_flight)
         await anyio.sleep(2.5)
         assert max(work.at_once) == 2
         in_flight.change(20)
@@ -74,7 +74,7 @@ async def test_more_begin_at_once_and_fewer_as_rows_end() -> None:
 
 async def test_nobody_begins_once_all_are_gone() -> None:
     work, in_flight = Work(5), InFlight(2)
-    await crew_of(work, in_flight)
+    await pool_of(work, in_flight)
     work.left = 5
     in_flight.change(50)
     await anyio.sleep(1.0)
