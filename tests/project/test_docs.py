@@ -80,6 +80,11 @@ def test_options_topic_is_what_the_settings_say() -> None:
     assert FILE.read_text() == options_topic(), "run: poe options"
 
 
+def test_no_help_text_has_a_word_that_was_broken_at_its_hyphen() -> None:
+    for option in OPTIONS.values():
+        assert not re.search(r"\w- \w", option.help), option.flag
+
+
 def test_options_topic_has_every_setting_once() -> None:
     told = re.findall(r"^\| `--([a-z-]+)` \|", options_topic(), re.MULTILINE)
     assert sorted(told) == sorted(each.flag.removeprefix("--") for each in OPTIONS.values())

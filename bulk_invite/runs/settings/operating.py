@@ -77,8 +77,8 @@ class Monitoring(Section, title="Monitoring"):
     )
     tracing: bool = option(
         False,
-        "Trace every row with OpenTelemetry and export to OTEL_EXPORTER_OTLP_ENDPOINT. Requires bulk- "
-        "invite[tracing].",
+        "Trace every row with OpenTelemetry and export to OTEL_EXPORTER_OTLP_ENDPOINT. Requires "
+        "bulk-invite[tracing].",
     )
 
 
