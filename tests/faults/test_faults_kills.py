@@ -27,7 +27,6 @@ def test_every_label_is_in_a_group_and_all_groups_together_make_200_kills() -> N
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.timeout(150)
 def test_the_same_holds_for_a_checkpoint_in_a_database(tmp_path: Path) -> None:
     labels = [*kills.OF_A_ROW, "in_admit", "in_begin_run", "random moment", kills.FAULTY[0]]
@@ -36,6 +35,7 @@ def test_the_same_holds_for_a_checkpoint_in_a_database(tmp_path: Path) -> None:
     assert sum(line.times for line in tried) >= 30
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("group", _GROUPS)
 def test_killed_there_nothing_is_lost_and_nothing_is_sent_twice(tmp_path: Path, group: str) -> None:
