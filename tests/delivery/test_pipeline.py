@@ -273,6 +273,7 @@ async def test_a_probe_whose_token_grows_too_old_hands_over() -> None:
     sender = ScriptedSender(otherwise=_down_until(HOUR), reads=[DENIED])
     run = await Run(_rows(5), sender, journal).go()
     assert _state(run, "t1") is State.IN_DOUBT
+    assert "withheld" not in run.journal.outcomes("t1"), "no call of it is even begun"
     assert {_state(run, token) for token in _rows(5)[1:]} == {State.CREATED}
 
 
