@@ -1,4 +1,4 @@
-"""How many rows are on their way at once: as many workers as may be, also when that changes meanwhile."""
+"""Workers, as many as rows may be in flight, also when that limit changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 MOST: Final = 1000
-"""Rows on their way at once that can be asked for: each takes a connection of its own."""
+"""The highest limit of rows in flight: each takes a connection of its own."""
 
 
 class InFlight:
@@ -32,7 +32,8 @@ class InFlight:
 class WorkerPool:
     """Workers that take one row after the other, until none finds any more.
 
-    work: takes rows as long as it is told that there is room for its worker; most: workers of use.
+    work: takes rows as long as the function that it gets says there is room for its worker. most: workers that
+    could be of use.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class WorkerPool:
             await self._none_left.wait()
 
     def _fill(self) -> None:
-        # Who finds no more rows is gone for good: nobody is to look again once all are.
+        # A worker that finds no more rows is gone for good; once all are gone, none starts.
         while self._size < min(self._in_flight.limit, self._most) and not self._none_left.is_set():
             self._size += 1
             self._group.start_soon(self._worker)

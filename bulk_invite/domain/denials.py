@@ -1,4 +1,4 @@
-"""Whose denial it is: the row's or the sender's. Pure."""
+"""Whether a denial is due to the row or to the sender. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MANY: Final = 20
 """Engagements, and rows, that are not denied by chance. Sources are often sorted by engagement."""
 
 _CREDIT: Final = 4
-"""So many times as much is put up with from a sender that was allowed to send."""
+"""So many times as many denials may come to a sender that was allowed to send before."""
 
 
 class PermissionGuard:

@@ -1,6 +1,6 @@
-"""Whose an answer is that nobody knows: the row's or the service's. Pure.
+"""Whether an unfamiliar answer is due to the row or to the service. Pure.
 
-A page of a firewall, a 413, an empty 400, a code of tomorrow: whether anybody was invited by the call is
+A page of a firewall, a 413, an empty 400, a code of tomorrow: whether the call has created an invitation is
 not known, so the row is in doubt, and the same token with the same body is the way out, as after a 5xx. When
 all calls are answered so, the endpoint or a proxy before it is to blame, and `CircuitBreaker` makes all wait.
 When the same answer comes again for the same row while other rows are answered well, it is that row's: this

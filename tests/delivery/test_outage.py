@@ -38,7 +38,7 @@ def gate(rows: int = 10) -> CircuitBreaker:
 def shut(outage: CircuitBreaker) -> None:
     for who in range(10):
         outage.doubtful(who)
-    assert outage.is_on
+    assert outage.is_open
 
 
 # What shuts it
@@ -48,14 +48,14 @@ async def test_ten_doubtful_endings_of_ten_rows_shut_it_and_one_answer_opens_it(
     outage = gate()
     for who in range(9):
         outage.doubtful(who)
-    states = [outage.is_on]
+    states = [outage.is_open]
     outage.doubtful(9)
-    states.append(outage.is_on)
+    states.append(outage.is_open)
     outage.answered()
-    states.append(outage.is_on)
+    states.append(outage.is_open)
     for who in range(9):  # a new streak begins from nothing
         outage.doubtful(who)
-    assert [*states, outage.is_on] == [False, True, False, False]
+    assert [*states, outage.is_open] == [False, True, False, False]
 
 
 @given(st.lists(st.integers(0, 8), max_size=300))
@@ -64,7 +64,7 @@ def test_fewer_rows_than_it_takes_never_shut_it(endings: list[int]) -> None:
         outage = gate()
         for who in endings:
             outage.doubtful(who)
-        return outage.is_on
+        return outage.is_open
 
     assert not anyio.run(endings_of_few)
 
@@ -81,7 +81,7 @@ def test_it_is_shut_by_ten_in_a_row_and_nothing_less(endings: list[str]) -> None
             else:
                 outage.answered()
                 streak = 0
-            assert outage.is_on == (streak >= 10)
+            assert outage.is_open == (streak >= 10)
 
     anyio.run(all_endings)
 
@@ -139,9 +139,9 @@ async def test_where_the_last_probe_gives_up_the_gate_opens_and_shuts_again_at_t
     outage = gate()
     shut(outage)
     await Callers(outage, heals=HOUR, patience={9: 1}).call(9)
-    states = [outage.is_on]
+    states = [outage.is_open]
     outage.doubtful(10)
-    assert [*states, outage.is_on] == [False, True]
+    assert [*states, outage.is_open] == [False, True]
 
 
 @pytest.mark.parametrize("how", ["by doubt", "unreachable"])

@@ -1,4 +1,4 @@
-"""One row is looked up, and its absence waited for where that is worth the time."""
+"""Looks one row up, and waits until its absence means something where that is worth the time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = structlog.get_logger()
 class Resolver:
     """Raises SenderError and CheckpointError. A drain ends every wait.
 
-    turned_up: told of a call that the checkpoint did not know of.
+    turned_up: called for every call that the checkpoint did not know of.
     """
 
     def __init__(

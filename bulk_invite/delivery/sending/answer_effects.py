@@ -71,8 +71,8 @@ class AnswerEffects:
 
     def _count_doubt(self, row: TrackedRow) -> None:
         self._breaker.doubtful(row)
-        # While the service is down, a row's doubt is not held against what it tried before that.
-        if self._breaker.is_on:
+        # Doubt while the service is down does not use up the tries that the row has otherwise.
+        if self._breaker.is_open:
             row.probes += 1
         else:
             row.doubtful += 1

@@ -1,4 +1,4 @@
-"""What a run does while the service is down: everybody waits, one call probes."""
+"""While the service is down, all rows wait and one call at a time probes it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from bulk_invite.domain.backoff import Backoff
 _log = structlog.get_logger()
 
 STREAK: Final = 10
-"""Doubtful endings in a row after which it is not the rows. At one bad call in five it takes ten million."""
+"""Doubtful endings in a row that cannot be chance: where one call in five ends so, one in ten million."""
 
 
 class CircuitBreaker:
-    """A gate that shuts when a call could not leave, or when one after the other ends in doubt.
+    """Opens, so that no call passes, when a call cannot leave or when one call after the other ends in doubt.
 
-    The first answer that says anything opens it again. Rows that were called in vain queue up to probe: one
-    call at a time, each by another row, for it may be the row that the service chokes on. So rows that have
-    not been called yet take their turns too, where calls leave at all. The token and the body are the row's
-    own, so a probe invites nobody who is not to be invited.
+    The first answer with any meaning closes it again. Rows that were called in vain queue up to probe: one
+    call at a time, each by another row, for the service may choke on that one row. So rows that have not been
+    called yet take their turns too, where calls leave at all. A probe carries the row's own token and body,
+    so it creates no invitation that is not wanted.
 
-    rows: asked how many different ones a streak of doubt is made of at least.
+    rows: returns how many different rows a streak of doubt needs.
     """
 
     def __init__(
@@ -51,30 +51,30 @@ class CircuitBreaker:
         self._over.set()
 
     @property
-    def is_on(self) -> bool:
+    def is_open(self) -> bool:
         return not self._over.is_set()
 
     async def passed(self, who: object) -> bool:
         """Wait before a call of `who`. True: it is its turn to probe; False: the service answers."""
-        while self.is_on and self._streak < STREAK:
+        while self.is_open and self._streak < STREAK:
             await self._moved.wait()
         return await self._turn(who)
 
     def doubtful(self, who: object) -> None:
-        """A call of `who` has ended in doubt; when that is one too many in a row, the gate shuts."""
+        """A call of `who` has ended in doubt; one too many in a row opens the breaker."""
         self._streak += 1
         if len(self._rows) < STREAK:
             self._rows.add(who)
-        if self._streak >= STREAK and len(self._rows) >= self._least_rows() and not self.is_on:
-            self._shut(who)
+        if self._streak >= STREAK and len(self._rows) >= self._least_rows() and not self.is_open:
+            self._open(who)
 
     async def wait_to_retry(self, who: object, *, code: str, left: bool) -> bool:
         """Wait after a call of `who` that got no answer. True: it is its turn to probe; False: it is over.
 
         left: whether the call has left at all.
         """
-        if not self.is_on:
-            self._shut(who)
+        if not self.is_open:
+            self._open(who)
         if self._probe is who:
             self._failed("endpoint.failing" if left else "endpoint.unreachable", code)
         return await self._turn(who)
@@ -89,15 +89,15 @@ class CircuitBreaker:
         self._move()
 
     def answered(self) -> None:
-        """An answer came that says something: whoever waits goes on."""
+        """An answer with a meaning came: all that wait go on."""
         self._streak = 0
         self._rows.clear()
-        if self.is_on:
+        if self.is_open:
             self._over.set()
             self._move()
             _log.info("endpoint.reachable", endpoint=self._endpoint)
 
-    def _shut(self, who: object) -> None:
+    def _open(self, who: object) -> None:
         self._probe = who
         self._failures = 0
         self._over = anyio.Event()
@@ -114,7 +114,7 @@ class CircuitBreaker:
         """Queue up to probe; False when it is over before."""
         self._queue.append(who)
         try:
-            while self.is_on:
+            while self.is_open:
                 if self._queue[0] is not who or self._probe is not None:
                     await self._moved.wait()
                 elif await self._waited_out():
@@ -126,12 +126,12 @@ class CircuitBreaker:
             self._move()
 
     async def _waited_out(self) -> bool:
-        """Wait until the next probe may leave; False when it is over before, though another one may be on."""
+        """Wait until the next probe may leave; False when this outage is over before that."""
         with anyio.move_on_after(self._next_probe - anyio.current_time()) as scope:
             await self._over.wait()
         return scope.cancelled_caught
 
     def _move(self) -> None:
-        """Let everybody in the queue look again."""
+        """Let the whole queue check again."""
         self._moved.set()
         self._moved = anyio.Event()

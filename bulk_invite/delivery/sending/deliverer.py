@@ -1,9 +1,9 @@
-"""The way of a row: its next step is decided in `next_step`, and done here, until it is through.
+"""The path of a row: `next_step` decides each step, this module does it, until the row needs no more.
 
 The order of durable steps: the intent is committed before the first byte leaves; the answer is committed
-before anything is reported or tried again. Between the two the row is in doubt, whatever happens to us. Out
-of doubt lead two ways: the same token again, as long as the service is trusted to remember it, and after that
-a look at what the service has.
+before anything is reported or tried again. Between the two the row is in doubt, even if the program dies.
+Two ways lead out of doubt: the same token again, as long as the service is trusted to remember it, and after
+that a look-up of what the service has.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ class Sender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is not ours to decide: epoch seconds, random numbers uniform in [0, 1), whom we call.
+    """What comes from outside: epoch seconds, random numbers uniform in [0, 1), the name of the endpoint.
 
-    elapsed: seconds that nobody can set.
+    elapsed: seconds of a clock that cannot be set.
     """
 
     clock: Callable[[], float]
@@ -126,7 +126,7 @@ class Deliverer:
 
     @property
     def waits_for_endpoint(self) -> bool:
-        return self._breaker.is_on
+        return self._breaker.is_open
 
     @property
     def denied(self) -> int:
@@ -203,7 +203,7 @@ class Deliverer:
             is_draining=self._stop.draining,
             is_last_round=self._effects.is_last_round,
             is_full=self.engagements.is_full(row.engagement),
-            is_down=self._breaker.is_on,
+            is_down=self._breaker.is_open,
             has_room=self._on_hold.has_room(row),
         )
         facts = row.facts(

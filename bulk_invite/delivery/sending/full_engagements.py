@@ -1,8 +1,8 @@
-"""Which engagements are full, and when it is not they but the whole account.
+"""Which engagements are full, and when the whole account is.
 
 ServiceQuotaExceededException names no resource. Usually the row's engagement has all the invitations that it
-may have; its other rows are set aside then, without a call. When one engagement after the other says so that
-nobody has been invited to before, and none says otherwise in between, it must be the account.
+may have; its other rows are deferred then, without a call. When engagements without any invitation are said
+to be full, one after the other with no other answer in between, it must be the account.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Engagements:
         return self._all_full or engagement in self._full
 
     def has_invitations(self, engagement: str) -> None:
-        """Learn that somebody was invited to it before: it may well be full."""
+        """Learn that it has invitations already: it may well be full."""
         _remember(self._with_invitations, engagement)
 
     def invited(self, engagement: str) -> None:
@@ -49,7 +49,7 @@ class Engagements:
             self._refused_in_a_row.add(engagement)
 
     def ask_again(self) -> None:
-        """Forget which ones are full: somebody may have made room."""
+        """Forget which ones are full: there may be room again."""
         self._full.clear()
 
     def give_up(self) -> None:

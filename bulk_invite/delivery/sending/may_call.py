@@ -14,10 +14,10 @@ from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.findings import LATE
 
 PROOF_HOLDS: Final = 2.0
-"""Seconds for which a proof that the checkpoint is ours is relied on, on a clock that counts sleep.
+"""Seconds for which a proof of owning the checkpoint holds, on a clock that counts sleep.
 
-Whoever takes over within them sends the same tokens; where it may not, for they are too old, it has to look
-rows up first, and that takes the settling time.
+A sender that takes over within them sends the same tokens. Where these are too old for that, it has to look
+the rows up first, and that takes the settling time.
 """
 
 

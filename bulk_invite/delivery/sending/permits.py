@@ -26,7 +26,7 @@ _CHECK_CHECKPOINT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """How long is waited before another try, in seconds: after doubt, a throttle, a dead endpoint."""
+    """Seconds to wait before another try: after doubt, after a throttle, while the endpoint is unreachable."""
 
     doubtful: Backoff
     throttled: Backoff
@@ -37,9 +37,9 @@ class Waits:
 class Patience:
     """How long a row is tried. Times in seconds.
 
-    tries: doubtful endings of one row that one run puts up with before it leaves the row in doubt.
+    tries: doubtful endings of one row after which a run leaves the row in doubt.
     token_lifetime: how long the service is trusted to remember a client token. call_timeout: what a call has.
-    streak: asked how many different rows end in doubt in a row until the service is taken to be down.
+    streak: returns how many different rows in a row have to end in doubt for the service to count as down.
     """
 
     tries: int
@@ -52,8 +52,8 @@ class Patience:
     def repeatable_for(self) -> float:
         """Seconds of doubt within which a row may be called again.
 
-        The call has to arrive while the token is remembered, and may be under way for as long as a call
-        may take; where tokens live for hardly longer than that, half of their life is left for it.
+        The call has to arrive while the token is remembered, and may take as long as its time-out. Where tokens
+        hardly live longer than that, half of their life is left for the call.
         """
         return max(self.token_lifetime - self.call_timeout, self.token_lifetime / 2)
 
@@ -61,8 +61,8 @@ class Patience:
 class Permits:
     """Gives permits to calls.
 
-    unwanted: asked when a row's turn has come; true when it is not to be sent now. Every permit that this
-    hands out is used for a call or comes back by `unused` or `give_up`. None: unwanted, or drained.
+    unwanted: asked when a row's turn has come; true when it must not be sent now. Every permit is used for a
+    call or comes back by `unused` or `give_up`. No permit (None): the row is unwanted, or the run drains.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Permits:
             if after > 0:
                 await anyio.sleep(after)
             permit = await self._paced(row, retry=retry)
-            while self._breaker.is_on:
+            while self._breaker.is_open:
                 # Others must not wait for an answer to a call that does not leave.
                 if permit is not None:
                     self.unused(permit)
