@@ -28,10 +28,10 @@ from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.errors import BulkInviteError, CheckpointError, TooManyFailuresError
 
 Opening = Callable[[], Awaitable[None]]
-"""What has to succeed before the first row is read, such as learning who we are."""
+"""What has to succeed before the first row is read, such as asking which account this is."""
 
 Ending = Callable[[], Awaitable[None]]
-"""What is left to do after the last row, also of a run that drains. It heeds the stop switch by itself."""
+"""What is left to do after the last row, also of a run that drains. It obeys the stop switch by itself."""
 
 Watcher = Callable[[], Coroutine[Any, Any, None]]
 """Something that goes on beside the flow, such as progress; it is cancelled at the end."""

@@ -32,8 +32,8 @@ class InFlight:
 class WorkerPool:
     """Workers that take one row after the other, until none finds any more.
 
-    work: takes rows as long as the function that it gets says there is room for its worker. most: workers that
-    could be of use.
+    work: takes rows as long as the function that it gets says there is room for its worker.
+    most: workers that could be of use.
     """
 
     def __init__(

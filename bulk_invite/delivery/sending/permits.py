@@ -26,7 +26,7 @@ _CHECK_CHECKPOINT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Seconds to wait before another try: after doubt, after a throttle, while the endpoint is unreachable."""
+    """Seconds before another try: after doubt, after a throttle, while the endpoint is unreachable."""
 
     doubtful: Backoff
     throttled: Backoff
@@ -52,8 +52,8 @@ class Patience:
     def repeatable_for(self) -> float:
         """Seconds of doubt within which a row may be called again.
 
-        The call has to arrive while the token is remembered, and may take as long as its time-out. Where tokens
-        hardly live longer than that, half of their life is left for the call.
+        The call has to arrive while the token is remembered, and may take as long as its time-out. Where
+        tokens hardly live longer than that, half of their life is left for the call.
         """
         return max(self.token_lifetime - self.call_timeout, self.token_lifetime / 2)
 
