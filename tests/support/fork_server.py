@@ -32,12 +32,27 @@ from bulk_invite.validation.service_model import FOLDER
 IMPORTED: Final = (
     "aioboto3",
     "anyio._backends._asyncio",
-    "bulk_invite.cli.app",
-    "bulk_invite.runs.send",
+    "anyio._core._signals",
     "botocore.retryhandler",
+    "bulk_invite.checkpoint.audit.collect",
+    "bulk_invite.cli.app",
+    "bulk_invite.cli.doctor.all_checks",
+    "bulk_invite.cli.doctor.output",
+    "bulk_invite.monitoring.http.api",
+    "bulk_invite.monitoring.http.server",
+    "bulk_invite.monitoring.metrics.loop_delay",
+    "bulk_invite.monitoring.metrics.prometheus",
+    "bulk_invite.rehearsal.emulator.server",
+    "bulk_invite.runs.reconcile",
+    "bulk_invite.runs.send",
+    "bulk_invite.runs.serve_supervisor",
     "email.parser",
     "encodings.idna",
+    "faults.launcher",
+    "psycopg",
+    "rich._emoji_codes",
     "typer._adapters",
+    "typer._click.decorators",
     "uvloop",
 )
 """What a run imports sooner or later."""
@@ -48,9 +63,9 @@ _LARGEST: Final = 1 << 17
 _OFTEN: Final = ("send", "serve", "status", "validate")
 
 
-def prepare(*more: str) -> None:
+def prepare() -> None:
     """Spend once what every run spends before it does anything of its own."""
-    for name in (*IMPORTED, *more):
+    for name in IMPORTED:
         importlib.import_module(name)
     group: Any = importlib.import_module("bulk_invite.cli.app").command
     for command in (group, *(group.commands[name] for name in _OFTEN)):
@@ -141,13 +156,7 @@ def _serve(asks: socket.socket) -> Callable[[], None]:
 
 
 if __name__ == "__main__":
-    prepare(
-        "bulk_invite.rehearsal.emulator.server",
-        "bulk_invite.runs.reconcile",
-        "bulk_invite.runs.serve_supervisor",
-        "faults.launcher",
-        "psycopg",
-    )
+    prepare()
     with socket.socket(fileno=int(sys.argv[1])) as _asks:
         _program = _serve(_asks)
     run_and_leave(_program)
