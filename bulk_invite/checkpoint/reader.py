@@ -22,6 +22,7 @@ from bulk_invite.checkpoint.tables.gaps import Gap
 from bulk_invite.checkpoint.tables.schema import findings, invitations, log, runs, unsent_rows
 from bulk_invite.domain.durations import HOUR, MINUTE
 from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.outcomes import Outcome
 from bulk_invite.domain.records import Failure, Overview, Owner, Problem, Record
 from bulk_invite.domain.rows import Position
 from bulk_invite.domain.verdicts import State
@@ -99,7 +100,7 @@ class CheckpointReader:
                     select(func.coalesce(func.sum(invitations.c.attempts), 0))
                 ).scalar_one(),
                 throttled=connection.execute(
-                    select(func.count()).select_from(log).where(log.c.outcome == pacing_memory.THROTTLED)
+                    select(func.count()).select_from(log).where(log.c.outcome == Outcome.THROTTLED)
                 ).scalar_one(),
                 elapsed=elapsed,
                 last_event=last_event,

@@ -195,11 +195,6 @@ def is_unfamiliar(code: str) -> bool:
     return code.startswith(_UNFAMILIAR)
 
 
-def is_counted(verdict: Verdict) -> bool:
-    """Whether the service may count the call against the daily quota: all but those it turned away."""
-    return not isinstance(verdict, Throttled | Unreachable | Withheld | SenderRefused)
-
-
 def _classify_http(answer: HttpAnswer) -> Verdict:
     verdict = _judge(answer)
     if answer.code in NOES and isinstance(verdict, Throttled | Doubtful | Unknown):

@@ -8,9 +8,9 @@ two steps, the row continues with the same token, or is looked up if the service
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from bulk_invite.domain.findings import Finding
+from bulk_invite.domain.outcomes import Outcome
 from bulk_invite.domain.rows import RowError
 from bulk_invite.domain.verdicts import State
 
@@ -27,17 +27,16 @@ class Sent:
 class Answered:
     """What is known of a row after an attempt, after a lookup, or after it was set aside without either.
 
-    outcome: one word for the log (`created`, `throttled`, `reset` ...). code: the service's code or the
-    exception's name. doubt_since: epoch seconds of the earliest attempt whose outcome is unknown, or None.
-    counted: whether the attempt counts against the row (False: nothing was sent). finding: the result of the
-    lookup, if there was one. instead: the event to write in place of this one if another row already has its
-    Id.
+    code: the service's code or the exception's name. doubt_since: epoch seconds of the earliest attempt whose
+    outcome is unknown, or None. counted: whether the attempt counts against the row (False: nothing was
+    sent). finding: the result of the lookup, if there was one. instead: the event to write in place of this
+    one if another row already has its Id.
     """
 
     client_token: str
     at: float
     state: State
-    outcome: str
+    outcome: Outcome
     code: str = ""
     request_id: str = ""
     invitation_id: str = ""
@@ -50,9 +49,3 @@ class Answered:
 
 
 Event = Sent | Answered
-
-NOT_SENT: Final = ("unreachable", "withheld")
-"""Outcomes of intents whose calls never left."""
-
-WITHOUT_CALL: Final = frozenset({"set_aside", "found", "absent", "too_early", "unclear"})
-"""Outcomes that no call produced."""

@@ -21,6 +21,7 @@ from enum import Enum
 
 from bulk_invite.domain.classify import ID_OF_ANOTHER, NOES, is_unfamiliar
 from bulk_invite.domain.findings import MAY_BE_MISSING, DoubtfulRow, Finding, Found, TooEarly
+from bulk_invite.domain.outcomes import Outcome
 from bulk_invite.domain.transitions import Transition, after_look_up
 from bulk_invite.domain.verdicts import State
 
@@ -166,21 +167,24 @@ def next_step(  # noqa: C901, PLR0911 - one arm for each thing that may have hap
     match happened:
         case Transition(stops_run=True):
             return StopRun(happened)
-        case Transition(state=State.CREATED | State.FAILED) | Transition(outcome="unclear" | "too_early"):
+        case (
+            Transition(state=State.CREATED | State.FAILED)
+            | Transition(outcome=Outcome.UNCLEAR | Outcome.TOO_EARLY)
+        ):
             return End()
         case Transition(state=State.DEFERRED):
             return _hold_or_end(OnHold.ENGAGEMENT_FULL, run)
-        case Transition(outcome="denied"):
+        case Transition(outcome=Outcome.DENIED):
             return Hold(OnHold.DENIED)
-        case Transition(outcome="doubtful" | "unknown") if row.tries_left <= 0 or row.is_poison:
+        case Transition(outcome=Outcome.DOUBTFUL | Outcome.UNKNOWN) if row.tries_left <= 0 or row.is_poison:
             return LookUp(gives_up=True)
-        case Transition(outcome="doubtful" | "unknown", code=code):
+        case Transition(outcome=Outcome.DOUBTFUL | Outcome.UNKNOWN, code=code):
             return Wait(Until.FAILING if run.is_down else Until.AFTER_DOUBT, code)
-        case Transition(outcome="throttled", code=code):
+        case Transition(outcome=Outcome.THROTTLED, code=code):
             return Wait(Until.AFTER_THROTTLE, code)
-        case Transition(outcome="withheld", code=code):
+        case Transition(outcome=Outcome.WITHHELD, code=code):
             return Wait(Until.AFTER_WITHHELD, code)
-        case Transition(outcome="unreachable", code=code):
+        case Transition(outcome=Outcome.UNREACHABLE, code=code):
             return Wait(Until.UNREACHABLE, code)
         case LookedUp():
             return _after_finding(happened, row, run)

@@ -16,6 +16,7 @@ from bulk_invite.domain.classify import FULL, ID_OF_ANOTHER, NOES, REFUSALS, is_
 from bulk_invite.domain.errors import BulkInviteError, SenderError
 from bulk_invite.domain.events import Answered
 from bulk_invite.domain.findings import MAY_BE_MISSING, Absent, DoubtfulRow, Finding, Found, TooEarly, Unclear
+from bulk_invite.domain.outcomes import Outcome
 from bulk_invite.domain.rows import RowError
 from bulk_invite.domain.sender_fault import Fault
 from bulk_invite.domain.verdicts import (
@@ -39,12 +40,12 @@ from bulk_invite.domain.verdicts import (
 class Transition:
     """What a row is from now on.
 
-    outcome: the word for the log. stops_run: the sender is refused, not the row; fault: why, where that was
+    stops_run: the sender is refused, not the row; fault: why, where that was
     found before a byte left. The rest as in `journal.Answered`.
     """
 
     state: State
-    outcome: str
+    outcome: Outcome
     code: str = ""
     doubt_since: float | None = None
     counted: bool = True
@@ -57,7 +58,7 @@ class Transition:
     @classmethod
     def deferred(cls) -> Transition:
         """For a row that is not sent because its engagement is full."""
-        return cls(State.DEFERRED, "set_aside", "EngagementFull")
+        return cls(State.DEFERRED, Outcome.SET_ASIDE, "EngagementFull")
 
     def unless_in_doubt(self, since: float | None) -> Transition:
         """The same, where a no is all that is known; a row in doubt is looked up."""
@@ -72,7 +73,9 @@ class Transition:
 
         since: from when on the row is in doubt then.
         """
-        return Transition(State.IN_DOUBT, "unclear" if looked_up else "doubtful", ID_OF_ANOTHER, since)
+        return Transition(
+            State.IN_DOUBT, Outcome.UNCLEAR if looked_up else Outcome.DOUBTFUL, ID_OF_ANOTHER, since
+        )
 
     def event(
         self,
@@ -122,31 +125,41 @@ def after_answer(  # noqa: C901, PLR0911 - one arm for each verdict, none with a
     as_before = State.PENDING if doubt_since is None else State.IN_DOUBT
     match verdict:
         case Created(invitation_id, arn):
-            return Transition(State.CREATED, "created", invitation_id=invitation_id, arn=arn)
+            return Transition(State.CREATED, Outcome.CREATED, invitation_id=invitation_id, arn=arn)
         case Throttled(code):
-            return Transition(as_before, "throttled", code, doubt_since)
+            return Transition(as_before, Outcome.THROTTLED, code, doubt_since)
         case Unreachable(code):
-            return Transition(as_before, "unreachable", code, doubt_since, counted=False)
+            return Transition(as_before, Outcome.UNREACHABLE, code, doubt_since, counted=False)
         case Withheld(code):
-            return Transition(as_before, "withheld", code, doubt_since, counted=False)
+            return Transition(as_before, Outcome.WITHHELD, code, doubt_since, counted=False)
         case Doubtful(code) | Unknown(code):
-            outcome = "unknown" if isinstance(verdict, Unknown) else "doubtful"
             since = sent_at if doubt_since is None else doubt_since
-            return Transition(State.IN_DOUBT, outcome, code, since)
+            return Transition(State.IN_DOUBT, verdict.outcome, code, since)
         case EngagementFull(code):
-            return Transition(State.DEFERRED, "engagement_full", code).unless_in_doubt(doubt_since)
+            return Transition(State.DEFERRED, Outcome.ENGAGEMENT_FULL, code).unless_in_doubt(doubt_since)
         case Conflict(code):
-            return Transition(State.FAILED, "conflict", code).unless_in_doubt(doubt_since)
+            return Transition(State.FAILED, Outcome.CONFLICT, code).unless_in_doubt(doubt_since)
         case Refused(code, errors):
-            refused = Transition(State.FAILED, "refused", code, errors=errors)
+            refused = Transition(State.FAILED, Outcome.REFUSED, code, errors=errors)
             return refused.unless_in_doubt(doubt_since)
         case Denied(code, whole_account):
             return Transition(
-                as_before, "denied", code, doubt_since, counted=not whole_account, stops_run=whole_account
+                as_before,
+                Outcome.DENIED,
+                code,
+                doubt_since,
+                counted=not whole_account,
+                stops_run=whole_account,
             )
         case SenderRefused(code, fault):
             return Transition(
-                as_before, "sender_refused", code, doubt_since, counted=False, stops_run=True, fault=fault
+                as_before,
+                Outcome.SENDER_REFUSED,
+                code,
+                doubt_since,
+                counted=False,
+                stops_run=True,
+                fault=fault,
             )
         case _:  # pragma: no cover
             assert_never(verdict)
@@ -160,21 +173,21 @@ def after_look_up(finding: Finding, row: DoubtfulRow) -> Transition:
     match finding:
         case Found(invitation):
             return Transition(
-                State.CREATED, "found", invitation_id=invitation.invitation_id, arn=invitation.arn
+                State.CREATED, Outcome.FOUND, invitation_id=invitation.invitation_id, arn=invitation.arn
             )
         case Absent() if row.code in REFUSALS or row.is_denied:
-            return Transition(State.FAILED, "absent", row.code, errors=row.errors)
+            return Transition(State.FAILED, Outcome.ABSENT, row.code, errors=row.errors)
         case Absent() if row.code == FULL:
-            return Transition(State.DEFERRED, "absent", row.code)
+            return Transition(State.DEFERRED, Outcome.ABSENT, row.code)
         case Absent():
-            return Transition(State.PENDING, "absent")
+            return Transition(State.PENDING, Outcome.ABSENT)
         case TooEarly():
-            return Transition(State.IN_DOUBT, "too_early", row.code, row.doubt_since, errors=row.errors)
+            return Transition(State.IN_DOUBT, Outcome.TOO_EARLY, row.code, row.doubt_since, errors=row.errors)
         case Unclear(why):
             # What it was answered with decides when it can be told; the evidence has the other.
             is_kept = row.code in NOES | {MAY_BE_MISSING, ID_OF_ANOTHER} or is_unfamiliar(row.code)
             code = row.code if is_kept else why
-            return Transition(State.IN_DOUBT, "unclear", code, row.doubt_since, errors=row.errors)
+            return Transition(State.IN_DOUBT, Outcome.UNCLEAR, code, row.doubt_since, errors=row.errors)
         case _:  # pragma: no cover
             assert_never(finding)
 
@@ -183,7 +196,7 @@ def reason_to_stop(transition: Transition) -> BulkInviteError:
     """Why a run ends over an answer, as a sentence for the operator."""
     if transition.fault is not None:
         return transition.fault.error()
-    if transition.outcome == "denied":
+    if transition.outcome == Outcome.DENIED:
         return SenderError(
             f"The service denies one call after the other: {transition.code}.",
             hint="Either the account may not send at all, or not any more (allow it "

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Final
+from typing import ClassVar, Final
 
+from bulk_invite.domain.outcomes import Outcome
 from bulk_invite.domain.rows import RowError
 from bulk_invite.domain.sender_fault import Fault
 
@@ -77,6 +78,8 @@ Answer = HttpAnswer | NoAnswer
 
 @dataclass(frozen=True, slots=True)
 class Created:
+    outcome: ClassVar = Outcome.CREATED
+
     invitation_id: str
     arn: str
 
@@ -84,6 +87,8 @@ class Created:
 @dataclass(frozen=True, slots=True)
 class Throttled:
     """Not created; the account exceeds its rate. `retry_after`: seconds, if the service gave them."""
+
+    outcome: ClassVar = Outcome.THROTTLED
 
     code: str
     retry_after: float | None
@@ -93,12 +98,16 @@ class Throttled:
 class EngagementFull:
     """Not created; a resource is full, nearly always the row's engagement."""
 
+    outcome: ClassVar = Outcome.ENGAGEMENT_FULL
+
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class Doubtful:
     """It is unknown whether the invitation was created."""
+
+    outcome: ClassVar = Outcome.DOUBTFUL
 
     code: str
 
@@ -107,12 +116,16 @@ class Doubtful:
 class Unreachable:
     """Nothing was sent; the endpoint is down."""
 
+    outcome: ClassVar = Outcome.UNREACHABLE
+
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
     """Nothing was sent; a condition of the call no longer held when its first byte was about to leave."""
+
+    outcome: ClassVar = Outcome.WITHHELD
 
     code: str
 
@@ -121,12 +134,16 @@ class Withheld:
 class Conflict:
     """Not created by this attempt; an earlier attempt with the same token may have created it."""
 
+    outcome: ClassVar = Outcome.CONFLICT
+
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
     """Not created; the service refused the content of the row."""
+
+    outcome: ClassVar = Outcome.REFUSED
 
     code: str
     errors: tuple[RowError, ...] = ()
@@ -136,6 +153,8 @@ class Refused:
 class Denied:
     """Not created; the sender may not do this here, or not anywhere (`whole_account`)."""
 
+    outcome: ClassVar = Outcome.DENIED
+
     code: str
     whole_account: bool
 
@@ -144,6 +163,8 @@ class Denied:
 class SenderRefused:
     """Not created; the sender's credentials, clock or settings (`fault`) are at fault, never the row."""
 
+    outcome: ClassVar = Outcome.SENDER_REFUSED
+
     code: str
     fault: Fault | None = None
 
@@ -151,6 +172,8 @@ class SenderRefused:
 @dataclass(frozen=True, slots=True)
 class Unknown:
     """An unrecognized answer: it is unknown whether the invitation was created."""
+
+    outcome: ClassVar = Outcome.UNKNOWN
 
     code: str
 

@@ -8,6 +8,7 @@ from typing import Final
 from bulk_invite.domain.admissions import Admission, ToSend
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.events import Answered
+from bulk_invite.domain.outcomes import Outcome
 from bulk_invite.monitoring.status import Past, Point
 
 _MOST: Final = 480
@@ -55,7 +56,7 @@ class Calls:
         self.sent_calls += 1
 
     def answered(self, to_send: ToSend, answered: Answered, seconds: float | None) -> None:  # noqa: ARG002 - likewise
-        self.throttled += seconds is not None and answered.outcome == "throttled"
+        self.throttled += seconds is not None and answered.outcome is Outcome.THROTTLED
 
     def ended(self, to_send: ToSend, answered: Answered, attempts: int) -> None:
         """It was counted call by call."""

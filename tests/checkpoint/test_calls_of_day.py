@@ -8,10 +8,9 @@ import pytest
 from fakes import invitation
 
 from bulk_invite.checkpoint.reader import CheckpointReader
-from bulk_invite.checkpoint.tables import pacing_memory
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.domain.classify import is_counted
-from bulk_invite.domain.events import WITHOUT_CALL, Answered, Event, Sent
+from bulk_invite.domain.events import Answered, Event, Sent
+from bulk_invite.domain.outcomes import NOT_COUNTED, WITHOUT_CALL, Outcome
 from bulk_invite.domain.records import Owner
 from bulk_invite.domain.transitions import after_answer
 from bulk_invite.domain.verdicts import (
@@ -50,7 +49,7 @@ _VERDICTS: list[Verdict] = [
 
 
 def _answer(at: float, outcome: str, state: State = State.PENDING) -> Answered:
-    return Answered("a", at=at, state=state, outcome=outcome)
+    return Answered("a", at=at, state=state, outcome=Outcome(outcome))
 
 
 def _times(folder: Path, events: list[Event], *, now: float = _NOW) -> list[float]:
@@ -73,8 +72,9 @@ def _times(folder: Path, events: list[Event], *, now: float = _NOW) -> list[floa
 def test_the_log_and_the_pacing_agree_on_what_is_counted(tmp_path: Path, verdict: Verdict) -> None:
     transition = after_answer(verdict, doubt_since=None, sent_at=_NOW)
     events: list[Event] = [Sent("a", _NOW - 10), _answer(_NOW - 9, transition.outcome, transition.state)]
-    assert (_times(tmp_path, events) == [-9.0]) is is_counted(verdict)
-    assert (transition.outcome not in pacing_memory.NOT_COUNTED) is is_counted(verdict)
+    is_counted = not isinstance(verdict, Throttled | Unreachable | Withheld | SenderRefused)
+    assert (_times(tmp_path, events) == [-9.0]) is is_counted
+    assert (verdict.outcome not in NOT_COUNTED) is is_counted
 
 
 def test_a_call_counts_from_its_answer_to_a_day_later(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from bulk_invite.checkpoint.tables.recorded_events import _OWNERS
 from bulk_invite.domain.classify import ID_OF_ANOTHER
 from bulk_invite.domain.events import Answered, Sent
 from bulk_invite.domain.findings import DoubtfulRow, Found, Listed, Unclear
+from bulk_invite.domain.outcomes import Outcome
 from bulk_invite.domain.transitions import Transition, after_look_up
 from bulk_invite.domain.verdicts import HttpAnswer, State
 
@@ -35,7 +36,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 
 def yes(token: str, identifier: str = SAME) -> Answered:
-    transition = Transition(State.CREATED, "created", invitation_id=identifier, arn="arn:x")
+    transition = Transition(State.CREATED, Outcome.CREATED, invitation_id=identifier, arn="arn:x")
     return transition.event(token, NOW + 1, since=NOW)
 
 
@@ -96,12 +97,12 @@ def test_an_index_answers_it(tmp_path: Path) -> None:
 
 def test_what_a_look_up_finds_of_another_row_is_unclear() -> None:
     listed = Listed(SAME, "arn:x", "eng-1", "LeadInvitation", "1", NOW)
-    transition = Transition(State.CREATED, "found", invitation_id=SAME)
+    transition = Transition(State.CREATED, Outcome.FOUND, invitation_id=SAME)
     event = transition.event("b", NOW, since=NOW - 5, finding=Found(listed, 1))
     assert event.instead == replace(
         event,
         state=State.IN_DOUBT,
-        outcome="unclear",
+        outcome=Outcome.UNCLEAR,
         code=ID_OF_ANOTHER,
         invitation_id="",
         doubt_since=NOW - 5,

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bulk_invite.domain.denials import PermissionGuard
 from bulk_invite.domain.findings import MAY_BE_MISSING, Absent, DoubtfulRow, Finding, TooEarly, Unclear
+from bulk_invite.domain.outcomes import Outcome
 from bulk_invite.domain.rows import RowError
 from bulk_invite.domain.transitions import Transition, after_answer, after_look_up
 from bulk_invite.domain.verdicts import (
@@ -136,9 +137,10 @@ def test_what_is_not_the_rows_is_not_counted_on_it(verdict: Verdict) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "outcome"), [(Doubtful("500"), "doubtful"), (Unknown("Unfamiliar.418"), "unknown")]
+    ("verdict", "outcome"),
+    [(Doubtful("500"), Outcome.DOUBTFUL), (Unknown("Unfamiliar.418"), Outcome.UNKNOWN)],
 )
-def test_doubt_is_dated_from_the_attempt(verdict: Doubtful | Unknown, outcome: str) -> None:
+def test_doubt_is_dated_from_the_attempt(verdict: Doubtful | Unknown, outcome: Outcome) -> None:
     transition = after_answer(verdict, doubt_since=None, sent_at=7)
     assert transition == Transition(State.IN_DOUBT, outcome, verdict.code, 7)
 

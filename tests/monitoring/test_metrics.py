@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from virtual_time import VIRTUAL_TIME, running_loop
 
 from bulk_invite.domain.admissions import AlreadySettled, Duplicate
+from bulk_invite.domain.outcomes import Outcome
 from bulk_invite.domain.rows import Rejection, RowError
 from bulk_invite.domain.transitions import Transition
 from bulk_invite.domain.verdicts import HttpAnswer, State
@@ -91,7 +92,7 @@ def test_rows_and_calls_are_counted_by_what_came_of_them() -> None:
 
 def test_a_row_whose_end_has_no_code_is_counted_without_one() -> None:
     metrics = counting()
-    ObservedRow(metrics, "a").found(Transition(State.IN_DOUBT, "too_early"))
+    ObservedRow(metrics, "a").found(Transition(State.IN_DOUBT, Outcome.TOO_EARLY))
     assert above_zero(read(metrics), "row_errors_total", "state", "code") == {("in_doubt", ""): 1}
 
 

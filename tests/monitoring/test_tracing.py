@@ -52,7 +52,7 @@ def test_a_row_is_a_span_with_an_event_for_every_attempt() -> None:
         assert collector.resource["service.name"] == "bulk-invite"
         assert collector.resource["service.version"] == "0.1.0"
     assert (span.name, span.began, span.ended, span.error) == (
-        "bulk_invite.domain.rows",
+        "bulk_invite.invitation",
         BEGAN,
         BEGAN + 0.5,
         None,
@@ -70,7 +70,7 @@ def test_a_row_is_a_span_with_an_event_for_every_attempt() -> None:
             "attempt",
             BEGAN + 0.25,
             {
-                "bulk_invite.domain.verdicts": "throttled",
+                "bulk_invite.outcome": "throttled",
                 "bulk_invite.code": "ThrottlingException",
                 "bulk_invite.seconds": 0.25,
             },
@@ -79,7 +79,7 @@ def test_a_row_is_a_span_with_an_event_for_every_attempt() -> None:
             "attempt",
             BEGAN + 0.5,
             {
-                "bulk_invite.domain.verdicts": "created",
+                "bulk_invite.outcome": "created",
                 "aws.request_id": "request-1",
                 "bulk_invite.seconds": 0.25,
             },

@@ -38,10 +38,11 @@ from test_partner_central import body, connection
 
 from bulk_invite.cli.doctor.all_checks import checks_of
 from bulk_invite.cli.doctor.check import run_in_order
-from bulk_invite.domain.classify import classify, is_counted
+from bulk_invite.domain.classify import classify
 from bulk_invite.domain.errors import BulkInviteError, SenderError, SettingError
 from bulk_invite.domain.events import Sent
 from bulk_invite.domain.next_step import RowFacts, RunFacts, StopRun, Until, Wait, next_step
+from bulk_invite.domain.outcomes import NOT_COUNTED
 from bulk_invite.domain.sender_fault import Fault, Recovery
 from bulk_invite.domain.transitions import after_answer, reason_to_stop
 from bulk_invite.domain.verdicts import (
@@ -157,7 +158,7 @@ PASSING = Fault("A file is away.", "Put it there.", Recovery.TRANSIENT)
 )
 def test_there_is_doubt_only_where_bytes_may_have_left(answer: NoAnswer, verdict: Verdict) -> None:
     assert classify(answer) == verdict
-    assert is_counted(verdict) is answer.started
+    assert (verdict.outcome not in NOT_COUNTED) is answer.started
     for since in (None, 5.0):
         made = after_answer(verdict, doubt_since=since, sent_at=9.0)
         if not answer.started:  # the row is what it was, however often that happens

@@ -17,6 +17,7 @@ from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.domain.admissions import Admission
 from bulk_invite.domain.events import Answered, Sent
+from bulk_invite.domain.outcomes import Outcome
 from bulk_invite.domain.records import Overview, Owner, Record
 from bulk_invite.domain.rows import Invitation, Rejection
 from bulk_invite.domain.verdicts import State
@@ -102,7 +103,7 @@ def overview_of(place: Place, now: float = NOW) -> Overview:
 
 
 def answered(token: str, state: State, outcome: str, at: float = NOW, **more: object) -> Answered:
-    return Answered(token, at, state, outcome, **more)  # type: ignore[arg-type]  # the fields are checked where they are read
+    return Answered(token, at, state, Outcome(outcome), **more)  # type: ignore[arg-type]  # the fields are checked where they are read
 
 
 def created(token: str) -> Answered:

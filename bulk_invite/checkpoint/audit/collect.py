@@ -15,6 +15,7 @@ from bulk_invite.checkpoint.tables import gaps, pacing_memory, problems
 from bulk_invite.checkpoint.tables.batch_sql import PAGE
 from bulk_invite.checkpoint.tables.problems import OTHER
 from bulk_invite.checkpoint.tables.schema import findings, invitations, log, unsent_rows
+from bulk_invite.domain.outcomes import Outcome
 from bulk_invite.domain.records import Owner
 from bulk_invite.domain.verdicts import OPEN, State
 
@@ -40,7 +41,7 @@ def proof(
     sources, sources_in_all = _by_source(connection)
     campaigns, campaigns_in_all = _by_campaign(connection)
     older, doubts = gaps.count(connection)
-    throttled = select(func.count()).select_from(log).where(log.c.outcome == pacing_memory.THROTTLED)
+    throttled = select(func.count()).select_from(log).where(log.c.outcome == Outcome.THROTTLED)
     return Proof(
         at=now,
         checkpoint=name,

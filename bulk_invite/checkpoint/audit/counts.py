@@ -12,11 +12,9 @@ from sqlalchemy import ColumnElement, Connection, Executable, Subquery, and_, ca
 
 from bulk_invite.checkpoint.audit.result import UNANSWERED, Repeats
 from bulk_invite.checkpoint.tables.schema import findings, invitations, log, unsent_rows
-from bulk_invite.domain.events import NOT_SENT, WITHOUT_CALL
+from bulk_invite.domain.outcomes import INVITED, NO_ATTEMPT, WITHOUT_CALL, Outcome
 from bulk_invite.domain.verdicts import State
 
-_YES: Final = ("created", "found")
-_UNCOUNTED: Final = (*NOT_SENT, "sender_refused")
 _STATES: Final = [state.value for state in State]
 
 
@@ -42,7 +40,9 @@ def _entries() -> Subquery:
 def _is_answer(entry: Any) -> ColumnElement[bool]:
     """Whether an entry tells of a call; a denial is told once more when it turns out to be the row's."""
     told_again = and_(
-        entry.outcome == "denied", entry.event_before == "answered", entry.outcome_before == "denied"
+        entry.outcome == Outcome.DENIED,
+        entry.event_before == "answered",
+        entry.outcome_before == Outcome.DENIED,
     )
     return and_(entry.event == "answered", entry.outcome.not_in(WITHOUT_CALL), ~told_again)
 
@@ -58,12 +58,12 @@ def _rows_of_log() -> Subquery:
             _count(is_call).label("calls"),
             _count(is_answer).label("answers"),
             _count(answered).label("answered"),
-            _count(and_(answered, entry.outcome.in_(_UNCOUNTED))).label("uncounted"),
-            _count(and_(answered, entry.outcome == "denied")).label("denied"),
-            _count(and_(answered, entry.outcome == "created")).label("created"),
-            _count(entry.outcome == "found").label("found"),
-            _count(entry.outcome.in_(_YES)).label("yeses"),
-            _count(and_(is_call, entry.outcome_before.in_(_YES))).label("after_id"),
+            _count(and_(answered, entry.outcome.in_(NO_ATTEMPT))).label("uncounted"),
+            _count(and_(answered, entry.outcome == Outcome.DENIED)).label("denied"),
+            _count(and_(answered, entry.outcome == Outcome.CREATED)).label("created"),
+            _count(entry.outcome == Outcome.FOUND).label("found"),
+            _count(entry.outcome.in_(INVITED)).label("yeses"),
+            _count(and_(is_call, entry.outcome_before.in_(INVITED))).label("after_id"),
         )
         .group_by(entry.client_token)
         .subquery("rows_of_log")

@@ -14,9 +14,9 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from bulk_invite.checkpoint.audit.result import Bucket, Course, OverTime, Run, Silence
-from bulk_invite.checkpoint.tables.pacing_memory import THROTTLED
 from bulk_invite.checkpoint.tables.schema import log, runs
 from bulk_invite.domain.durations import DAY, HOUR, MINUTE
+from bulk_invite.domain.outcomes import INVITED, Outcome
 
 MOST_BUCKETS: Final = 240
 MOSTDAYS: Final = 60
@@ -33,8 +33,6 @@ _WIDTHS: Final = (
     DAY,
 )
 """Seconds that a bucket may last, up to whole days."""
-
-_YES: Final = ("created", "found")
 
 
 class _Floor(FunctionElement[int]):
@@ -103,8 +101,8 @@ def _buckets(connection: Connection, width: float, *, latest: int) -> list[Bucke
     counts = select(
         number,
         count(log.c.event == "sent"),
-        count(log.c.outcome == THROTTLED),
-        count(log.c.outcome.in_(_YES)),
+        count(log.c.outcome == Outcome.THROTTLED),
+        count(log.c.outcome.in_(INVITED)),
     )
     rows = connection.execute(counts.group_by(number).order_by(number.desc()).limit(latest)).all()
     return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from heapq import merge
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, case, delete, func, insert, select
 
@@ -13,14 +13,9 @@ from bulk_invite.checkpoint.tables import gaps
 from bulk_invite.checkpoint.tables.batch_sql import PAGE
 from bulk_invite.checkpoint.tables.schema import log, pacing
 from bulk_invite.domain.durations import DAY
-from bulk_invite.domain.events import NOT_SENT, WITHOUT_CALL
 from bulk_invite.domain.findings import LATE
+from bulk_invite.domain.outcomes import NOT_COUNTED, WITHOUT_CALL, Outcome
 from bulk_invite.domain.records import PacingMemory
-
-THROTTLED: Final = "throttled"
-
-NOT_COUNTED: Final = (THROTTLED, *NOT_SENT, "sender_refused")
-"""Outcomes of calls that the service has turned away at the door or never saw."""
 
 
 def calls_of_day(connection: Connection, now: float, *, grace: float) -> Iterator[float]:
@@ -71,7 +66,7 @@ def shares(connection: Connection, now: float, over: float) -> tuple[int, int]:
     sent, throttled = connection.execute(
         select(
             func.coalesce(func.sum(case((log.c.event == "sent", 1), else_=0)), 0),
-            func.coalesce(func.sum(case((log.c.outcome == THROTTLED, 1), else_=0)), 0),
+            func.coalesce(func.sum(case((log.c.outcome == Outcome.THROTTLED, 1), else_=0)), 0),
         ).where(log.c.at > now - over)
     ).one()
     return sent, throttled

@@ -7,8 +7,9 @@ import structlog
 from bulk_invite.delivery.sending.circuit_breaker import CircuitBreaker
 from bulk_invite.delivery.sending.full_engagements import Engagements
 from bulk_invite.delivery.tracking.tracked_row import TrackedRow
-from bulk_invite.domain.classify import is_counted, signal
+from bulk_invite.domain.classify import signal
 from bulk_invite.domain.denials import PermissionGuard
+from bulk_invite.domain.outcomes import NOT_COUNTED
 from bulk_invite.domain.unfamiliar import UnfamiliarGuard
 from bulk_invite.domain.verdicts import (
     Answer,
@@ -46,7 +47,7 @@ class AnswerEffects:
             permit,
             signal(verdict),
             sent_at=began,
-            counted=is_counted(verdict),
+            counted=verdict.outcome not in NOT_COUNTED,
             retry_after=verdict.retry_after if isinstance(verdict, Throttled) else None,
         )
 

@@ -11,6 +11,7 @@ import structlog
 from bulk_invite.delivery.tracking.observers import Observer, Observers
 from bulk_invite.domain.admissions import Admission, AlreadySettled, Duplicate, SeenAgain, SkippedRow, ToSend
 from bulk_invite.domain.events import Answered
+from bulk_invite.domain.outcomes import Outcome
 from bulk_invite.domain.rows import Position, Rejection, Row, RowError
 from bulk_invite.domain.verdicts import State
 
@@ -137,7 +138,7 @@ class Tally:
         """What is known of the row now is durable. seconds: what the call took, if there was one."""
         self._observer.answered(to_send, answered, seconds)
         self._move(before, answered.state)
-        if answered.outcome == "throttled":
+        if answered.outcome is Outcome.THROTTLED:
             self.counts.throttled += 1
         if not answered.counted:
             self.counts.attempts -= 1

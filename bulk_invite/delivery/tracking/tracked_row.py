@@ -12,9 +12,10 @@ import anyio
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.admissions import ToSend
-from bulk_invite.domain.events import NOT_SENT, Answered, Sent
+from bulk_invite.domain.events import Answered, Sent
 from bulk_invite.domain.findings import MAY_BE_MISSING, DoubtfulRow, Finding, may_have_left_by
 from bulk_invite.domain.next_step import RowFacts
+from bulk_invite.domain.outcomes import NOT_SENT, Outcome
 from bulk_invite.domain.transitions import Transition
 from bulk_invite.domain.unfamiliar import Strange
 from bulk_invite.domain.verdicts import State
@@ -77,7 +78,7 @@ class TrackedRow:
     @property
     def denial(self) -> Transition | None:
         """What this run committed last, where that was a denial."""
-        return self._last if self._last is not None and self._last.outcome == "denied" else None
+        return self._last if self._last is not None and self._last.outcome is Outcome.DENIED else None
 
     def facts(self, *, is_too_old: bool, tries_left: int, has_permit: bool) -> RowFacts:
         """What its next step is decided by; tries_left: doubtful endings that the run still puts up with."""

@@ -24,7 +24,7 @@ from bulk_invite.monitoring.tracing.otlp_exporter import Delivery
 
 _log = structlog.get_logger()
 
-_NAME: Final = "bulk_invite.domain.rows"
+_NAME: Final = "bulk_invite.invitation"
 
 _MOST_OPEN: Final = 4096
 """A row that is put aside stays open for hours: then the oldest gives way. Some 4 KB each."""
@@ -90,7 +90,7 @@ class Tracing:
         if opened is None:
             return
         known = {
-            "bulk_invite.domain.verdicts": answered.outcome,
+            "bulk_invite.outcome": answered.outcome.value,
             "bulk_invite.code": answered.code,
             "aws.request_id": answered.request_id,
         }
