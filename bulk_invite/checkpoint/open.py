@@ -1,4 +1,4 @@
-"""Where a checkpoint is, by the name that the operator gives it."""
+"""Resolve the --checkpoint option to a database."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from bulk_invite.domain.errors import CheckpointError, UsageError
 
 
 def database_at(place: str | Path, schema: str) -> Database:
-    """The file of that path, or a schema of the database with that URL; files have none.
+    """Return the file at a path, or a schema of the database at a URL. Files have no schema.
 
-    Raises UsageError where the name cannot be one, CheckpointError where something else is there.
+    Raises UsageError for an invalid name, CheckpointError if the path is not a regular file.
     """
     if isinstance(place, Path) or "://" not in place:
         return _file(Path(place))
-    # The driver takes a while to import, and most checkpoints are files.
+    # The driver is slow to import, and most checkpoints are files.
     from bulk_invite.checkpoint.storage.postgres import PostgresSchema  # noqa: PLC0415
 
     return PostgresSchema(place, schema)
@@ -29,20 +29,20 @@ def _file(path: Path) -> SqliteFile:
     except FileNotFoundError:
         return SqliteFile(path)
     except NotADirectoryError:
-        raise _no_checkpoint(path, "what it calls its folder is a file") from None
+        raise _no_checkpoint(path, "part of its path is a file, not a directory") from None
     except OSError as error:
-        hint = "Make sure that the user who runs this may enter its folder, or name another --checkpoint."
+        hint = "Allow this user to enter the directory, or name another --checkpoint."
         raise CheckpointError(
-            f"The checkpoint {path} cannot be looked for: {error.strerror}.", hint=hint
+            f"The checkpoint {path} cannot be accessed: {error.strerror}.", hint=hint
         ) from error
-    except ValueError:  # a NUL in it
+    except ValueError:  # the name contains a NUL
         raise UsageError(
-            "What --checkpoint says can be no name of a file.", hint="Leave out what is no character."
+            "The value of --checkpoint is not a valid file name.", hint="Remove the NUL character from it."
         ) from None
     if stat.S_ISDIR(kind):
-        raise _no_checkpoint(path, "it is a directory, and no checkpoint")
+        raise _no_checkpoint(path, "it is a directory")
     if not stat.S_ISREG(kind):
-        raise _no_checkpoint(path, "it is no file that keeps what is written to it")
+        raise _no_checkpoint(path, "it is not a regular file")
     return SqliteFile(path)
 
 

@@ -1,4 +1,4 @@
-"""The checkpoint as everybody but the sender uses it: figures and rows, also while a run is writing."""
+"""Read-only access to a checkpoint, possible while a run is writing to it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from bulk_invite.domain.verdicts import State
 
 
 class CheckpointReader:
-    """Read-only view of a checkpoint. Raises CheckpointError when there is none or it cannot be read."""
+    """A read-only view of a checkpoint. Raises CheckpointError if there is none or it cannot be read."""
 
     def __init__(self, place: str | Path, schema: str = "") -> None:
         """place, schema: see `CheckpointWriter.open`."""
@@ -44,7 +44,10 @@ class CheckpointReader:
             if not self._about:
                 raise CheckpointError(
                     f"The checkpoint {self._database.name} is empty.",
-                    hint="Check --checkpoint (in a database --checkpoint-schema), or send something first.",
+                    hint=(
+                        "Check --checkpoint (and --checkpoint-schema for a database), or run bulk-invite "
+                        "send first."
+                    ),
                 )
             undo.pop_all()
 
@@ -58,7 +61,7 @@ class CheckpointReader:
 
     @property
     def name(self) -> str:
-        """What the checkpoint is called where it is told of."""
+        """Display name of the checkpoint."""
         return self._database.name
 
     @property
@@ -71,18 +74,18 @@ class CheckpointReader:
 
     @property
     def owner(self) -> Owner | None:
-        """Whom it is bound to; None while it is bound to nobody."""
+        """The owner it is bound to, or None."""
         if "key_hash" not in self._about:
             return None
         return Owner(self._about["account"], self._about["key_hash"])
 
     def describe(self) -> str:
-        """What it stands in, for the operator."""
+        """Describe the database for the operator."""
         with self._database.translated(), self._engine.begin() as connection:
             return self._database.describe(connection)
 
     def overview(self, now: float) -> Overview:
-        """Figures of the whole checkpoint; `now` in epoch seconds."""
+        """Return the totals of the whole checkpoint; `now` in epoch seconds."""
         with self._database.translated(), self._engine.begin() as connection:
             elapsed, last_event = connection.execute(
                 select(
@@ -109,12 +112,12 @@ class CheckpointReader:
                 sent_last_hour=sent_hour,
                 throttled_last_hour=throttled_hour,
                 counted=pacing_memory.count_of_day(connection, now),
-                pacing=pacing_memory.recall(connection),
+                pacing=pacing_memory.load(connection),
                 active=self._database.has_sender(),
             )
 
     def states(self) -> dict[State, int]:
-        """Rows by state."""
+        """Count rows by state."""
         with self._database.translated(), self._engine.begin() as connection:
             return _states(connection)
 
@@ -129,8 +132,11 @@ class CheckpointReader:
             return problems.last_failures(connection, limit)
 
     def proof(self, now: float) -> Proof:
-        """All that a report says; `now` in epoch seconds. A million rows take a minute or more."""
-        beside = self._database.origin().known()  # before: a run may be writing both
+        """Collect everything that a report shows; `now` in epoch seconds.
+
+        Takes over a minute for a million rows.
+        """
+        beside = self._database.origin().known()  # read this first: a run may be writing both
         with self._database.translated(), self._engine.begin() as connection:
             return collect.proof(
                 connection,
@@ -143,19 +149,19 @@ class CheckpointReader:
             )
 
     def older(self) -> Gap | None:
-        """Calls that it lacks, or may lack, and that no sender has noticed; None where nothing says so."""
+        """Return a gap that no sender has noticed yet, or None."""
         origin = self._database.origin()
         beside = origin.known()
         with self._database.translated(), self._engine.begin() as connection:
-            return latest_check.unnoticed(connection, origin, beside, generation.read(connection))
+            return latest_check.find_gap(connection, origin, beside, generation.read(connection))
 
     def risk(self) -> str:
-        """What may be lost of it that was committed; "" where nothing is known to be."""
+        """What committed data may be lost, or ""."""
         with self._database.translated(), self._engine.begin() as connection:
             return self._database.origin().risk(connection)
 
     def records(self, states: Sequence[State]) -> Iterator[Record]:
-        """Rows in the given states (all when empty), by source and line, without loading them whole."""
+        """Iterate over the rows in the given states (all if empty) by source and line, in constant memory."""
         wanted = [state.value for state in states or State]
         sent = select(
             invitations.c.client_token,
@@ -207,7 +213,7 @@ class CheckpointReader:
 
 
 def _evidence() -> ColumnElement[str]:
-    """The latest finding about a row."""
+    """The latest finding of a row."""
     latest = (
         select(findings.c.evidence)
         .where(findings.c.client_token == invitations.c.client_token)

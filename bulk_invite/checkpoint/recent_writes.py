@@ -1,7 +1,7 @@
-"""What this program has written to a checkpoint last, kept in memory: a database may come back without it.
+"""Recent writes to a checkpoint, kept in memory because the database may come back without them.
 
-A standby that was promoted lacks what had not reached it, and an older file may be put in place of the one
-that was written. What is missing there is written once more, as it was.
+A promoted standby lacks what had not reached it, and an operator may restore an older file. The missing
+writes are repeated unchanged.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from typing import Final
 
 from sqlalchemy import Connection, exists, func, insert, select
 
-from bulk_invite.checkpoint.tables import noted_rows, recorded_events
+from bulk_invite.checkpoint.tables import record_events, stored_rows
 from bulk_invite.checkpoint.tables.generation import Generation
 from bulk_invite.checkpoint.tables.schema import invitations, log, runs
 from bulk_invite.domain.events import Event, Sent
 from bulk_invite.domain.rows import Invitation
 
 _MOST: Final = 20_000
-"""Events, and rows, that are kept: some ten megabytes, and all of a day with the daily quota of 10,000."""
+"""Number of events and of rows kept: some ten megabytes, and a whole day at a daily quota of 10,000."""
 
 Batch = tuple[int, Sequence[Event]]
-"""What a run has written in one transaction."""
+"""The run and the events of one transaction."""
 
 
-class Recollection:
-    """One for a program, whatever it opens again. last: what the checkpoint ended with.
+class RecentWrites:
+    """The recent writes of this process, however often it reopens the checkpoint.
 
-    most: events, and rows, that are kept.
+    last: the generation that the checkpoint ended with. most: number of events and of rows kept.
     """
 
     def __init__(self, most: int = _MOST) -> None:
@@ -39,15 +39,15 @@ class Recollection:
         self._events = 0
 
     def admitted(self, rows: Iterable[Invitation], campaign: str) -> None:
-        """Rows that are to be called, and may be missing when they have been."""
+        """Remember rows that are about to be called, in case they are missing later."""
         for row in rows:
-            self._rows[row.client_token] = {**noted_rows.values_of(row), "campaign": campaign}
+            self._rows[row.client_token] = {**stored_rows.values_of(row), "campaign": campaign}
             self._rows.move_to_end(row.client_token)
             if len(self._rows) > self._most:
                 self._rows.popitem(last=False)
 
     def wrote(self, generation: Generation, run: int, events: Sequence[Event]) -> None:
-        """A transaction is durable."""
+        """Note a durable transaction."""
         self.last = generation
         if events:
             self._batches.append((run, events))
@@ -56,7 +56,7 @@ class Recollection:
             self._events -= len(self._batches.popleft()[1])
 
     def missing(self, connection: Connection) -> list[Batch]:
-        """The batches that the checkpoint lacks, oldest first."""
+        """Return the batches that the checkpoint lacks, oldest first."""
         lacking: list[Batch] = []
         for batch in reversed(self._batches):
             if _is_there(connection, batch[1][0]):
@@ -65,24 +65,24 @@ class Recollection:
         return lacking[::-1]
 
     def write_back(self, connection: Connection, batches: Sequence[Batch], change: int) -> list[Event]:
-        """Write batches once more, with the rows that they are about; says what could be written."""
+        """Repeat batches together with their rows; return the events that could be written."""
         known = self._with_rows(connection, batches, change)
         written: list[Event] = []
         for run, events in batches:
             there = [event for event in events if event.client_token in known]
-            if there and recorded_events.record(connection, there, run=run, change=change) is not None:
+            if there and record_events.record(connection, there, run=run, change=change) is not None:
                 written += there
         return written
 
     def _with_rows(self, connection: Connection, batches: Sequence[Batch], change: int) -> set[str]:
-        """The rows that are there now, of those that batches are about."""
+        """Restore the missing rows of batches; return the tokens of all rows that exist now."""
         tokens = {event.client_token for _, events in batches for event in events}
         run = batches[0][0]
         _require_run(connection, run, batches[0][1][0].at)
         there = select(invitations.c.client_token).where(invitations.c.client_token.in_(tokens))
         known = set(connection.execute(there).scalars())
         new = [self._rows[token] for token in sorted(tokens - known) if token in self._rows]
-        noted_rows.note_rows(connection, new, run=run, change=change)
+        stored_rows.note_rows(connection, new, run=run, change=change)
         return known | {str(row["client_token"]) for row in new}
 
 
@@ -91,7 +91,7 @@ def calls_of(events: Iterable[Event]) -> int:
 
 
 def _is_there(connection: Connection, event: Event) -> bool:
-    """Whether the log has an event; the first one of its transaction stands for all of that."""
+    """Whether the log contains an event; the first event of a transaction stands for all of them."""
     kind = "sent" if isinstance(event, Sent) else "answered"
     of_event = (log.c.at == event.at, log.c.client_token == event.client_token, log.c.event == kind)
     return bool(connection.execute(select(exists().where(*of_event))).scalar_one())

@@ -1,7 +1,7 @@
-"""The checkpoint as its one writer uses it: synchronous, every method one durable transaction.
+"""The checkpoint of the one sender: synchronous, each method one durable transaction.
 
-Invariants: a row is in doubt from before its first byte leaves until an answer is on the disk; a token never
-goes with two bodies; one writer at a time. When a commit fails the writer must not be used again.
+Invariants: a row is in doubt from before its first byte leaves until an answer is on disk; a token never has
+two bodies; there is one writer at a time. After a failed commit, the writer must not be used again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select
 
 from bulk_invite.checkpoint.latest_check import Lineage
 from bulk_invite.checkpoint.open import database_at
-from bulk_invite.checkpoint.recent_writes import Recollection
+from bulk_invite.checkpoint.recent_writes import RecentWrites
 from bulk_invite.checkpoint.storage.base import Database, make, read_about, require_catalog
 from bulk_invite.checkpoint.tables import (
     admit_rows,
@@ -25,10 +25,10 @@ from bulk_invite.checkpoint.tables import (
     owner_row,
     pacing_memory,
     read_position,
-    recorded_events,
+    record_events,
     token_basis,
 )
-from bulk_invite.checkpoint.tables.gaps import Gap, Suspicion
+from bulk_invite.checkpoint.tables.gaps import Gap, UncertainPeriod
 from bulk_invite.checkpoint.tables.schema import runs, unsent_rows
 from bulk_invite.domain.admissions import Admission, SkippedRow, ToSend
 from bulk_invite.domain.errors import CheckpointError
@@ -40,7 +40,7 @@ from bulk_invite.domain.text_settings import TextSettings
 
 
 class CheckpointWriter:
-    """Open with `CheckpointWriter.open`, then `claim`, then `begin_run`."""
+    """Call `CheckpointWriter.open`, then `claim`, then `begin_run`."""
 
     def __init__(self, database: Database, engine: Engine, lineage: Lineage) -> None:
         self._database = database
@@ -54,21 +54,20 @@ class CheckpointWriter:
 
     @classmethod
     def open(
-        cls, place: str | Path, *, catalog: str, schema: str = "", recollection: Recollection | None = None
+        cls, place: str | Path, *, catalog: str, schema: str = "", recent_writes: RecentWrites | None = None
     ) -> CheckpointWriter:
-        """Open or create the checkpoint for a catalog.
+        """Open or create the checkpoint of a catalog.
 
-        place: a file, or the URL of a database, where it stands in `schema`. recollection: what this program
-        knows of it from before.
-        Raises CheckpointHeldError when another sender holds it; CheckpointError when it is damaged, not
-        writable, of another catalog, of another version, or not a checkpoint.
+        place: a file, or the URL of a database that holds the checkpoint in `schema`. recent_writes: what
+        this process wrote to it before. Raises CheckpointHeldError if another sender holds it;
+        CheckpointError if it is damaged, not writable, of another catalog or version, or not a checkpoint.
         """
         database = database_at(place, schema)
         with ExitStack() as undo:
             engine = undo.enter_context(database.held())
             origin = database.origin()
             undo.callback(origin.close)
-            lineage = Lineage(database.name, origin, recollection or Recollection())
+            lineage = Lineage(database.name, origin, recent_writes or RecentWrites())
             writer = cls(database, engine, lineage)
             with database.translated():
                 writer._prepare(catalog)
@@ -85,22 +84,22 @@ class CheckpointWriter:
 
     @property
     def name(self) -> str:
-        """What the checkpoint is called where it is told of."""
+        """Display name of the checkpoint."""
         return self._database.name
 
     @property
-    def suspicion(self) -> Suspicion | None:
-        """When rows may have been called without being known to; of the run."""
-        return self._lineage.suspicion
+    def uncertain_period(self) -> UncertainPeriod | None:
+        """The period in which rows may have been called without a record, as of this run."""
+        return self._lineage.uncertain_period
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        if self._gone is not None:  # what was saved of it must stay the newest
+        if self._gone is not None:  # the saved copy must remain the newest one
             raise self._gone
         with self._database.translated(), self._database.timing():
             with self._engine.begin() as connection:
                 yield connection
-            # What is on the disk is of use only where it is found again.
+            # Data on disk is useless unless the checkpoint's name still leads to it.
             try:
                 self._database.require_in_place(self._engine)
             except CheckpointError as error:
@@ -109,7 +108,7 @@ class CheckpointWriter:
 
     @contextmanager
     def _generation(self, events: Sequence[Event] = ()) -> Iterator[Connection]:
-        """A transaction that counts as the checkpoint's next one."""
+        """A transaction that advances the checkpoint's generation."""
         with self._transaction() as connection:
             self._lineage.enter(connection, self._next_change())
             yield connection
@@ -117,14 +116,14 @@ class CheckpointWriter:
         self._lineage.keep(self._run, events)
 
     def _next_change(self) -> int:
-        """Of this transaction; they grow from one to the next, and from run to run."""
+        """Number of this transaction; increases with every transaction and across runs."""
         self._changes += 1
         return (self._run << 32) + self._changes
 
     def claim(self, owner: Owner) -> None:
-        """Bind the checkpoint to whoever sends first; raise CheckpointError for anybody else after that.
+        """Bind the checkpoint to its first sender; raise CheckpointError for any other one.
 
-        Somebody unknown binds it to nobody, and may not use one that is bound.
+        An unknown owner does not bind it, and may not use a bound one.
         """
         with self._transaction() as connection:
             known = read_about(self._database, connection)
@@ -133,37 +132,37 @@ class CheckpointWriter:
                 owner_row.note(connection, known, first)
 
     def require_tokens(self, source: str, campaign: str, token_from: str, forms: TextSettings) -> None:
-        """See `binding.require_tokens`."""
+        """See `token_basis.require_tokens`."""
         with self._transaction() as connection:
             known = read_about(self._database, connection)
         token_basis.require_tokens(known, source, campaign, token_from, forms)
 
     def bind_tokens(self, source: str, campaign: str, token_from: str, forms: TextSettings) -> None:
-        """Note what the tokens of a source's rows are made from; raise UsageError where it was another."""
+        """Record what a source's tokens are derived from; raise UsageError if that has changed."""
         with self._transaction() as connection:
             known = read_about(self._database, connection)
             token_basis.require_tokens(known, source, campaign, token_from, forms)
             token_basis.note_tokens(connection, known, source, campaign, token_from, forms)
 
     def known_keys(self, source: str, campaign: str, limit: int) -> list[str]:
-        """See `reading.known_keys`."""
+        """See `read_position.known_keys`."""
         with self._transaction() as connection:
             return read_position.known_keys(connection, source, campaign, limit)
 
     def begin_run(self, now: float, *, look_up_first: bool | None = None) -> list[Gap]:
-        """Start counting duplicates and time afresh; `now` in epoch seconds. Says where calls may be missing.
+        """Start a run and return the gaps that end with it; `now` in epoch seconds.
 
-        look_up_first: whether rows are taken for such that may have been called (True: all that are open,
-        False: none). None: where calls may be missing.
+        Duplicates and elapsed time count per run. look_up_first: which open rows are treated as possibly
+        called: True: all, False: none, None: those that a gap may concern.
         """
         with self._generation() as connection:
-            # By ourselves: what counts runs in a database may itself be older than the last one.
+            # Not from a sequence of the database: that may itself be older than the last run.
             self._run = 1 + (connection.execute(select(func.max(runs.c.run))).scalar_one() or 0)
             connection.execute(insert(runs).values(run=self._run, started=now, last_event=now))
             return self._lineage.begin_run(connection, now, look_up_first=look_up_first)
 
     def has_created(self) -> bool:
-        """Whether any invitation was ever created from this checkpoint."""
+        """Whether this checkpoint has ever created an invitation."""
         with self._transaction() as connection:
             return doubtful_rows.has_created(connection)
 
@@ -176,10 +175,10 @@ class CheckpointWriter:
         reached: Position | SourceCursor | None = None,
         follows: bool = False,
     ) -> list[Admission]:
-        """Look every row of a batch up and note the new ones; the answers are in the order of the batch.
+        """Look up every row of a batch and store the new ones; return the answers in the order of the batch.
 
-        reached: how far its source is read by that, where a reading or a following can go on from it.
-        follows: see `admission.admit`.
+        reached: how far the source is read with this batch, if reading can resume there. follows: see
+        `admit_rows.admit`.
         """
         with self._generation() as connection:
             if reached is not None:
@@ -192,58 +191,58 @@ class CheckpointWriter:
                 campaign=campaign,
                 retry_failed=retry_failed,
                 follows=follows,
-                suspicion=self._lineage.suspicion,
+                uncertain_period=self._lineage.uncertain_period,
             )
         to_send = (each.invitation for each in admitted if isinstance(each, ToSend))
         self._lineage.admitted(to_send, campaign)
         return admitted
 
     def end_source(self, source: str, campaign: str) -> None:
-        """Forget rejected rows and duplicates that a source, now read to its end, has no more."""
+        """Delete rejected rows and duplicates that a fully read source no longer contains."""
         stale = delete(unsent_rows).where(unsent_rows.c.source == source, unsent_rows.c.run < self._run)
         with self._transaction() as connection:
             read_position.forget(connection, source, campaign)
             connection.execute(stale)
 
     def watermark(self, source: str, campaign: str) -> str | None:
-        """The key up to which a reading that was broken off has come."""
+        """See `read_position.watermark`."""
         with self._transaction() as connection:
             return read_position.watermark(connection, source, campaign)
 
-    def mark(self, source: str, campaign: str) -> str | None:
-        """How far the following of a source has come, in its own words."""
+    def source_cursor(self, source: str, campaign: str) -> str | None:
+        """See `read_position.source_cursor`."""
         with self._transaction() as connection:
-            return read_position.mark(connection, source, campaign)
+            return read_position.source_cursor(connection, source, campaign)
 
     def open_keys(
         self, source: str, campaign: str, after: str, limit: int, *, to_send: bool = False
     ) -> list[str]:
-        """See `reading.open_keys`."""
+        """See `read_position.open_keys`."""
         with self._transaction() as connection:
             return read_position.open_keys(connection, source, campaign, after, limit, to_send=to_send)
 
-    def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[SkippedRow]:
-        """See `reading.arrived`."""
+    def created_rows(self, source: str, campaign: str, after: str, limit: int) -> list[SkippedRow]:
+        """See `read_position.created_rows`."""
         with self._transaction() as connection:
-            return read_position.arrived(connection, source, campaign, after, limit)
+            return read_position.created_rows(connection, source, campaign, after, limit)
 
     def changes(self, source: str, campaign: str, after: Change, limit: int) -> tuple[Change, list[Record]]:
-        """See `changes.changes`."""
+        """See `changed_rows.changes`."""
         with self._transaction() as connection:
             return changed_rows.changes(connection, source, campaign, after, limit)
 
-    def remember(self, memory: PacingMemory) -> None:
-        """Keep what the pacing knows for another run, and for `status`."""
+    def save_pacing(self, memory: PacingMemory) -> None:
+        """Save the pacing state for the next run and for `status`."""
         with self._transaction() as connection:
-            pacing_memory.remember(connection, memory)
+            pacing_memory.save(connection, memory)
 
-    def recall(self) -> PacingMemory | None:
-        """What the pacing of an earlier run knew."""
+    def load_pacing(self) -> PacingMemory | None:
+        """Load the pacing state that an earlier run saved."""
         with self._transaction() as connection:
-            return pacing_memory.recall(connection)
+            return pacing_memory.load(connection)
 
     def count_calls(self, now: float, *, grace: float, into: Callable[[float], None]) -> None:
-        """Hand over when each call of the last day was answered, oldest first (see `pacing.calls_of_day`)."""
+        """Pass on the times of the last day's calls, oldest first (see `pacing_memory.calls_of_day`)."""
         with self._transaction() as connection:
             for time in pacing_memory.calls_of_day(connection, now, grace=grace):
                 into(time)
@@ -251,38 +250,39 @@ class CheckpointWriter:
             into(now)
 
     def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
-        """The rows in doubt, and those with an invitation, of some engagements."""
+        """Return the rows in doubt, and those with an invitation, of some engagements."""
         with self._transaction() as connection:
             return doubtful_rows.rows_of(connection, engagements)
 
     def in_doubt(self, after: str, limit: int) -> list[tuple[DoubtfulRow, Position, str]]:
-        """Rows in doubt with their positions and campaigns (see `lookup.in_doubt`)."""
+        """Rows in doubt with their positions and campaigns (see `doubtful_rows.in_doubt`)."""
         with self._transaction() as connection:
             return doubtful_rows.in_doubt(connection, after, limit)
 
     def count_in_doubt(self) -> int:
-        """How many rows are in doubt."""
+        """Count the rows in doubt."""
         with self._transaction() as connection:
             return doubtful_rows.count_in_doubt(connection)
 
     def record(self, events: Sequence[Event]) -> frozenset[str]:
-        """Commit events of different rows in one transaction; they are on the disk when this returns.
+        """Commit events of different rows in one transaction; they are on disk when this returns.
 
-        The tokens of rows whose Id another row has already: their `instead` is written.
+        Returns the tokens of rows whose Id belongs to another row; for them, `instead` is written.
         """
         with self._generation(events) as connection:
-            of_others = recorded_events.record(connection, events, run=self._run, change=self._next_change())
+            of_others = record_events.record(connection, events, run=self._run, change=self._next_change())
             if of_others is None:
                 raise CheckpointError(
-                    f"The checkpoint {self.name} was changed from outside: rows of this run are gone.",
-                    hint="Restore it from a copy; do not start over, that would send again.",
+                    f"The checkpoint {self.name} was changed by another program: rows of this run are "
+                    "missing.",
+                    hint="Restore it from a copy; starting over would send every invitation again.",
                 )
         return of_others
 
     def prove(self) -> None:
-        """Raise CheckpointError where the lock, or what is written to, is not ours any more.
+        """Raise CheckpointError if the lock or the storage is no longer ours.
 
-        Costs some system calls in a file, and one question to the server in a database.
+        Costs a few system calls for a file, and one query for a database.
         """
         with self._database.translated(), self._database.timing():
             self._database.prove(self._engine)

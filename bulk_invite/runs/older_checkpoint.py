@@ -30,8 +30,8 @@ async def begin_run(lasting: Lasting) -> None:
 
 async def wait_for_lists(lasting: Lasting) -> None:
     """Wait until lists show what was invited before this run began, where rows are looked up for that."""
-    suspicion = lasting.writer.suspicion
-    if suspicion is None:
+    uncertain_period = lasting.writer.uncertain_period
+    if uncertain_period is None:
         return
     _log.info(
         "lookup.before_sending",
@@ -39,7 +39,7 @@ async def wait_for_lists(lasting: Lasting) -> None:
         "until then",
         reads_per_second=PER_SECOND,
     )
-    seconds = suspicion.until + lasting.settings.settling_time - time.time()
+    seconds = uncertain_period.until + lasting.settings.settling_time - time.time()
     if seconds > 0:
         _log.info(
             "lookup.settling",

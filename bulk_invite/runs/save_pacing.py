@@ -50,7 +50,7 @@ class Memory:
             await anyio.sleep(1.0)
 
     async def _write(self, memory: PacingMemory) -> None:
-        await self._committer.ask(lambda journal: journal.remember(memory))
+        await self._committer.ask(lambda journal: journal.save_pacing(memory))
 
     async def keep_last(self, stop: StopSwitch) -> None:
         """Write once more, when nobody else writes any more.
@@ -61,7 +61,7 @@ class Memory:
             return
         try:
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self._writer.remember, self._now())
+                await anyio.to_thread.run_sync(self._writer.save_pacing, self._now())
         except CheckpointError as error:
             if stop.reason is None:
                 raise

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 from anyio.to_thread import run_sync
 
-from bulk_invite.checkpoint.recent_writes import Recollection
+from bulk_invite.checkpoint.recent_writes import RecentWrites
 from bulk_invite.delivery.intake.admit_batch import Admitter
 from bulk_invite.delivery.intake.follow import Followed, Following
 from bulk_invite.delivery.pipeline import Bounds, FailureLimit, Pipeline
@@ -75,7 +75,7 @@ class Session:
         health: Health,
         oversight: Oversight,
         pipes: dict[str, Pipe],
-        recollection: Recollection,
+        recent_writes: RecentWrites,
         *,
         trusted: bool,
     ) -> None:
@@ -89,7 +89,7 @@ class Session:
         self._health = health
         self._oversight = oversight
         self._pipes = pipes
-        self._recollection = recollection
+        self._recollection = recent_writes
         self._trusted = trusted
         self._stop = StopSwitch()
         self._draining = False

@@ -11,7 +11,7 @@ from typing import Final
 import anyio
 import structlog
 
-from bulk_invite.checkpoint.recent_writes import Recollection
+from bulk_invite.checkpoint.recent_writes import RecentWrites
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.backoff import UNREACHABLE
 from bulk_invite.domain.clock import utc_text
@@ -74,7 +74,7 @@ class Supervisor:
         self._ending = False
         self._reloading = False
         self._pipes: dict[str, Pipe] = {}
-        self._recollection = Recollection()
+        self._recollection = RecentWrites()
         self._begun = False
         self._proven: Settings | None = None
 

@@ -420,7 +420,7 @@ def test_messages_of_the_service_stay_out_of_the_file(place: Place) -> None:
 
 
 def test_rows_that_vanished_from_the_file_stop_the_sender(place: Place) -> None:
-    with writing(place) as writer, pytest.raises(CheckpointError, match="changed from outside"):
+    with writing(place) as writer, pytest.raises(CheckpointError, match="changed by another program"):
         writer.record([Sent("nobody", NOW)])
 
 
@@ -581,15 +581,18 @@ def test_a_watermark_is_as_durable_as_its_rows_and_goes_with_the_end_of_the_sour
         assert writer.open_keys("db", "", "", 10) == ["1", "3"]
         assert writer.open_keys("db", "", "1", 10) == ["3"]
         assert writer.open_keys("db", "", "", 1) == ["1"]
-        (arrived,) = writer.arrived("db", "", "", 10)
+        (arrived,) = writer.created_rows("db", "", "", 10)
         assert (arrived.position, arrived.client_token, arrived.invitation_id) == (
             Position("db", key="2"),
             "b",
             "engi-b",
         )
-        assert writer.arrived("db", "", "2", 10) == []
+        assert writer.created_rows("db", "", "2", 10) == []
         assert writer.watermark("db", "another") is None
-        assert (writer.open_keys("db", "another", "", 9), writer.arrived("db", "another", "", 9)) == ([], [])
+        assert (writer.open_keys("db", "another", "", 9), writer.created_rows("db", "another", "", 9)) == (
+            [],
+            [],
+        )
         writer.end_source("db", "another")
         assert writer.watermark("db", "") == "3"
         writer.end_source("db", "")
@@ -751,11 +754,15 @@ def test_a_file_that_is_read_again_keeps_what_was_wrong_between_its_known_rows(p
 
 def test_a_mark_is_as_durable_as_its_rows_and_its_campaigns_own(place: Place) -> None:
     with writing(place) as writer:
-        assert writer.mark("db", "") is None
+        assert writer.source_cursor("db", "") is None
         writer.admit([_keyed("a", "1")], campaign="", retry_failed=False, reached=SourceCursor("db", "one"))
         writer.admit([], campaign="", retry_failed=False, reached=SourceCursor("db", "two"))
     with writing(place) as writer:
-        assert (writer.mark("db", ""), writer.mark("db", "other"), writer.mark("rows", "")) == (
+        assert (
+            writer.source_cursor("db", ""),
+            writer.source_cursor("db", "other"),
+            writer.source_cursor("rows", ""),
+        ) == (
             "two",
             None,
             None,

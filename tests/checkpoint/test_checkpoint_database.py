@@ -253,9 +253,9 @@ def test_a_database_without_all_characters_is_refused(db: Database) -> None:
 
 def test_numbers_of_any_size_are_kept(place: Place) -> None:
     with writing(place) as writer:
-        writer.remember(PacingMemory(NOW, 1.0, daily_quota=3_000_000_000, counted=3_000_000_000))
+        writer.save_pacing(PacingMemory(NOW, 1.0, daily_quota=3_000_000_000, counted=3_000_000_000))
         admit(writer, invitation("a", line=3_000_000_000))
-        memory = writer.recall()
+        memory = writer.load_pacing()
     assert memory is not None
     assert memory.daily_quota == 3_000_000_000
     assert [each.position.line for each in records_of(place)] == [3_000_000_000]

@@ -15,10 +15,10 @@ from checkpoints import NOW, OWNER, Place, admit, answered, created, records_of
 from database import Database
 from fakes import invitation
 
-from bulk_invite.checkpoint.recent_writes import Recollection
+from bulk_invite.checkpoint.recent_writes import RecentWrites
 from bulk_invite.checkpoint.storage.last_transaction import FileOrigin
 from bulk_invite.checkpoint.storage.postgres_cluster import Cluster, _judge, _risk
-from bulk_invite.checkpoint.tables.gaps import Suspicion
+from bulk_invite.checkpoint.tables.gaps import UncertainPeriod
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.domain.admissions import AlreadySettled, ToSend
 from bulk_invite.domain.errors import CheckpointError
@@ -39,10 +39,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 @contextmanager
 def writing(
-    place: Place, known: Recollection | None = None, at: float = NOW, *, look_up_first: bool | None = None
+    place: Place, known: RecentWrites | None = None, at: float = NOW, *, look_up_first: bool | None = None
 ) -> Iterator[CheckpointWriter]:
     with CheckpointWriter.open(
-        place.name, catalog="Sandbox", schema=place.schema, recollection=known
+        place.name, catalog="Sandbox", schema=place.schema, recent_writes=known
     ) as writer:
         writer.claim(OWNER)
         writer.begin_run(at, look_up_first=look_up_first)
@@ -82,7 +82,7 @@ def _sent(writer: CheckpointWriter, *tokens: str, at: float = NOW) -> None:
     writer.record([created(token) for token in tokens])
 
 
-def _begun(place: Place, known: Recollection | None) -> Copy:
+def _begun(place: Place, known: RecentWrites | None) -> Copy:
     """Row a was sent before the copy, b to d after it, and of d no answer came; e was never called."""
     with writing(place, known) as writer:
         admit(writer, *(invitation(each, line=line) for line, each in enumerate("ab", 1)))
@@ -96,14 +96,14 @@ def _begun(place: Place, known: Recollection | None) -> Copy:
 
 
 def test_what_a_program_remembers_is_written_back_as_it_was(place: Place) -> None:
-    known = Recollection()
+    known = RecentWrites()
     copy = _begun(place, known)
     before = records_of(place)
     copy.restore()
     assert len(records_of(place)) == 2
     with writing(place, known, _LATER) as writer:
-        assert writer.suspicion is not None
-        assert writer.suspicion == Suspicion(NOW, _LATER, is_counted=True)
+        assert writer.uncertain_period is not None
+        assert writer.uncertain_period == UncertainPeriod(NOW, _LATER, is_counted=True)
         again = {each.client_token: each for each in records_of(place)}
         assert again == {each.client_token: each for each in before if each.client_token != "e"}
         assert calls_of_day(writer) == 4
@@ -134,8 +134,8 @@ def test_another_program_counts_what_is_missing_and_looks_the_open_rows_up(place
         ] * 2
     with writing(place, at=_LATER + 9) as writer:
         assert calls_of_day(writer) == (4 if place.is_file else 1)  # noticed once
-        assert writer.suspicion is not None
-        assert writer.suspicion.is_counted is place.is_file
+        assert writer.uncertain_period is not None
+        assert writer.uncertain_period.is_counted is place.is_file
         (row,) = admit(writer, invitation("f", line=9))
         assert isinstance(row, ToSend)
         assert (row.doubt_since, row.last_sent) == (NOW, _LATER)
@@ -175,7 +175,7 @@ def test_a_row_that_was_throttled_before_a_gap_may_have_been_sent_in_it(place: P
         writer.begin_run(_LATER + 2, look_up_first=True)  # another round of the same program
         assert admit(writer, invitation("a")) == [ToSend(invitation("a"), last_sent=_LATER + 1)]
     with writing(place, at=_LATER + 3) as writer:
-        assert writer.suspicion is None
+        assert writer.uncertain_period is None
         assert admit(writer, invitation("b")) == [ToSend(invitation("b"))]
 
 
@@ -189,18 +189,18 @@ def test_what_is_put_in_its_place_meanwhile_lets_no_call_leave(place: Place) -> 
     with writing(place) as writer:
         admit(writer, invitation("a"), invitation("b", line=2))
         place.run("UPDATE generation SET number = number - 1")
-        with pytest.raises(CheckpointError, match="not as this program has left it") as raised:
+        with pytest.raises(CheckpointError, match="has changed since this program last wrote it") as raised:
             writer.record([Sent("a", NOW)])
         assert raised.value.retryable
     assert {each.attempts for each in records_of(place)} == {0}
 
 
 def test_opened_again_and_killed_it_is_as_new_as_ever(place: Place) -> None:
-    known = Recollection()
+    known = RecentWrites()
     _begun(place, known)
     for memory in (known, None):
         with writing(place, memory) as writer:
-            assert writer.suspicion is None
+            assert writer.uncertain_period is None
 
 
 def test_without_the_number_of_its_last_transaction_it_is_damaged(place: Place) -> None:
@@ -240,7 +240,7 @@ def test_a_file_beside_it_that_says_nothing_is_as_good_as_none(tmp_path: Path, c
             pass
     else:
         with writing(place) as writer:
-            assert writer.suspicion is not None
+            assert writer.uncertain_period is not None
 
 
 def test_a_file_that_cannot_be_written_ends_the_run(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_commits_wait_for_standbys_whatever_the_role_says(db: Database, role: st
 
 
 def test_what_is_kept_in_memory_is_bounded(tmp_path: Path) -> None:
-    place, known = Place(str(tmp_path / "checkpoint.db")), Recollection(most=4)
+    place, known = Place(str(tmp_path / "checkpoint.db")), RecentWrites(most=4)
     with writing(place, known) as writer:
         admit(writer, *(invitation(each, line=line) for line, each in enumerate("abcdef", 1)))
         for number, each in enumerate("abcdef"):
@@ -300,4 +300,4 @@ def test_killed_before_its_first_commit_is_over_it_is_no_copy(tmp_path: Path) ->
     with place.writer():
         assert Path(f"{place.name}.last").exists()
     with writing(place) as writer:
-        assert writer.suspicion is None
+        assert writer.uncertain_period is None

@@ -141,12 +141,12 @@ def test_what_is_written_to_is_not_read_half(folder: Path) -> None:
     [
         ("", "is a directory"),
         ("folder", "is a directory"),
-        ("file/checkpoint.db", "its folder is a file"),
-        ("pipe", "no file that keeps"),
+        ("file/checkpoint.db", "part of its path is a file"),
+        ("pipe", "not a regular file"),
         ("ring", "symbolic links"),
         ("x" * 300, "too long"),
         ("closed/checkpoint.db", "Permission denied"),
-        ("nul\0", "no name of a file"),
+        ("nul\0", "not a valid file name"),
     ],
 )
 def test_what_can_be_no_checkpoint_is_told_by_whoever_is_asked_for_it(

@@ -17,7 +17,7 @@ from runs import EPOCH, HOUR, Run
 from sqlalchemy.dialects import sqlite
 from virtual_time import VIRTUAL_TIME
 
-from bulk_invite.checkpoint.tables.recorded_events import _OWNERS
+from bulk_invite.checkpoint.tables.record_events import _OWNERS
 from bulk_invite.domain.classify import ID_OF_ANOTHER
 from bulk_invite.domain.events import Answered, Sent
 from bulk_invite.domain.findings import DoubtfulRow, Found, Listed, Unclear

@@ -91,7 +91,7 @@ class Around:
 
     def mark(self) -> str | None:
         with CheckpointWriter.open(self._path, catalog="Sandbox") as writer:
-            return writer.mark("db", "")
+            return writer.source_cursor("db", "")
 
     def _is_over(self) -> bool:
         return self.over.pop(0) if len(self.over) > 1 else self.over[0]

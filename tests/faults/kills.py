@@ -218,7 +218,7 @@ def _passing(point: str, victim: Victim) -> int:
         return victim.chance.randint(1, 8)
     if point in OF_A_ROW or point in ("in_open", "in_results"):
         return victim.chance.randint(1, 2)
-    return 2 if point.endswith("remember") and victim.chance.random() < 0.5 else 1
+    return 2 if point.endswith("save_pacing") and victim.chance.random() < 0.5 else 1
 
 
 def _note(label: str, service: Emulator, victims: list[Victim], toll: Toll) -> None:

@@ -83,9 +83,9 @@ class Journal:
             batch, campaign=campaign, retry_failed=retry_failed, reached=reached, follows=follows
         )
 
-    def mark(self, source: str, campaign: str) -> str | None:
+    def source_cursor(self, source: str, campaign: str) -> str | None:
         self._check()
-        return self._writer.mark(source, campaign)
+        return self._writer.source_cursor(source, campaign)
 
     def changes(self, source: str, campaign: str, after: Change, limit: int) -> tuple[Change, list[Record]]:
         self._check()
@@ -101,17 +101,17 @@ class Journal:
         self._check()
         return self._writer.open_keys(source, campaign, after, limit, to_send=to_send)
 
-    def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[SkippedRow]:
+    def created_rows(self, source: str, campaign: str, after: str, limit: int) -> list[SkippedRow]:
         self._check()
-        return self._writer.arrived(source, campaign, after, limit)
+        return self._writer.created_rows(source, campaign, after, limit)
 
     def end_source(self, source: str, campaign: str) -> None:
         self._check()
         self._writer.end_source(source, campaign)
 
-    def remember(self, memory: PacingMemory) -> None:
+    def save_pacing(self, memory: PacingMemory) -> None:
         self._check()
-        self._writer.remember(memory)
+        self._writer.save_pacing(memory)
 
     def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
         self._check()

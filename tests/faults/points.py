@@ -30,7 +30,7 @@ STEPS: Final = (
     "intent",
     "commit",
     "end_source",
-    "remember",
+    "save_pacing",
     "results",
 )
 CALL: Final = ("sent", "answered")
@@ -42,7 +42,7 @@ _WHOLE: Final = (
     (CheckpointWriter, "begin_run", "begin_run"),
     (CheckpointWriter, "admit", "admit"),
     (CheckpointWriter, "end_source", "end_source"),
-    (CheckpointWriter, "remember", "remember"),
+    (CheckpointWriter, "save_pacing", "save_pacing"),
     (Results, "close", "results"),
 )
 """Methods that are one step each, whatever they are called with."""

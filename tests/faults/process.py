@@ -61,7 +61,7 @@ async def _keep(pacer: Pacer, committer: Committer) -> None:
     """Write the pacing down, far more seldom than the program does: most days here go by in parks."""
     while True:
         await anyio.sleep(600.0)
-        await committer.ask(lambda journal: journal.remember(pacer.memory()))
+        await committer.ask(lambda journal: journal.save_pacing(pacer.memory()))
 
 
 @dataclass(slots=True)
@@ -141,7 +141,7 @@ class Run:
             self.most_at_once = line.most_at_once
             if self.process.alive and not committer.failed:
                 with suppress(CheckpointError):
-                    writer.remember(pacer.memory())
+                    writer.save_pacing(pacer.memory())
         if self.process.alive and pipeline.finished:
             self._compare_counts(writer, pacer)
         return pipeline.finished
@@ -177,7 +177,7 @@ class Run:
         limits = Limits(
             plan.rate, 1.0 if plan.seek else plan.rate, seek=plan.seek, daily=DailyLimits(plan.quota, 900.0)
         )
-        return Governor(limits, window, writer.recall(), now)
+        return Governor(limits, window, writer.load_pacing(), now)
 
 
 def validated(lines: Sequence[bytes]) -> list[Invitation]:

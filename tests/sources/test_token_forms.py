@@ -82,7 +82,9 @@ def test_a_checkpoint_that_was_begun_in_another_session_is_refused_with_the_way_
             )
             assert (wrong.code, "other texts than they were" in wrong.said) == (2, True), wrong.stderr
         unknown = run("send", *command, cwd=tmp_path, env=db.env)
-        assert (unknown.code, "Say how that session was set" in unknown.said) == (2, True), unknown.stderr
+        assert (unknown.code, "Name the settings of that session" in unknown.said) == (2, True), (
+            unknown.stderr
+        )
         again = run("send", *command, *theirs, cwd=tmp_path, env=db.env)
         assert (again.code, again.json["already_created"]) == (0, 5), again.stderr
         assert len(service.calls()) == 5

@@ -202,7 +202,7 @@ class MemoryJournal:
                 raise CheckpointError("The disk is full.")
             return [self._admit(each, retry_failed=retry_failed) for each in batch]
 
-    def mark(self, source: str, campaign: str) -> str | None:
+    def source_cursor(self, source: str, campaign: str) -> str | None:
         raise NotImplementedError(source, campaign)
 
     def changes(self, source: str, campaign: str, after: Change, limit: int) -> tuple[Change, list[Record]]:
@@ -216,7 +216,7 @@ class MemoryJournal:
     ) -> list[str]:
         raise NotImplementedError(source, campaign, after, limit, to_send)
 
-    def arrived(self, source: str, campaign: str, after: str, limit: int) -> list[SkippedRow]:
+    def created_rows(self, source: str, campaign: str, after: str, limit: int) -> list[SkippedRow]:
         raise NotImplementedError(source, campaign, after, limit)
 
     def end_source(self, source: str, campaign: str) -> None:
@@ -224,7 +224,7 @@ class MemoryJournal:
         with self._alone():
             self.ended_sources.append(source)
 
-    def remember(self, memory: PacingMemory) -> None:
+    def save_pacing(self, memory: PacingMemory) -> None:
         with self._alone():
             self.memory = memory
 

@@ -62,7 +62,7 @@ def proof(
         problems=tuple(problems.problems(connection)),
         failures=tuple(problems.last_failures(connection, _MOST_FAILURES)),
         course=timeline.course(connection),
-        pacing=pacing_memory.recall(connection),
+        pacing=pacing_memory.load(connection),
         notes=tuple(
             f"It may once have been older than the last call: {why}." for why in dict.fromkeys(doubts)
         ),

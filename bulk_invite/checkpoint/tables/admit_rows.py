@@ -1,4 +1,4 @@
-"""Which rows of a batch are new, to go on with, settled, or there twice."""
+"""Classify the rows of a batch as new, resumed, settled or duplicate."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, select
 
 from bulk_invite.checkpoint.tables.encoding import decode_errors, encode_errors
-from bulk_invite.checkpoint.tables.gaps import Suspicion
-from bulk_invite.checkpoint.tables.noted_rows import Known, note_invitations, note_unsent, row_of
+from bulk_invite.checkpoint.tables.gaps import UncertainPeriod
 from bulk_invite.checkpoint.tables.schema import invitations, unsent_rows
+from bulk_invite.checkpoint.tables.stored_rows import Known, note_invitations, note_unsent, row_of
 from bulk_invite.domain.admissions import Admission, AlreadySettled, Duplicate, SeenAgain, ToSend
 from bulk_invite.domain.classify import NOES
 from bulk_invite.domain.findings import MAY_BE_MISSING
@@ -44,31 +44,31 @@ def admit(
     campaign: str,
     retry_failed: bool,
     follows: bool,
-    suspicion: Suspicion | None = None,
+    uncertain_period: UncertainPeriod | None = None,
 ) -> list[Admission]:
-    """Decide every row of a batch, in order, and note the decisions, all within the caller's transaction.
+    """Classify every row of a batch, in order, and store the results within the caller's transaction.
 
     A token that this run has read before is a duplicate; one from an earlier run is the same row again.
-    follows: the source is read again and again, so that the same row may come again in one run.
-    suspicion: when rows may have been called without being known to.
+    follows: the source is read repeatedly, so the same row may come again within a run.
+    uncertain_period: when rows may have been called without a record.
     """
-    told = _told(connection, batch) if follows else set()
+    stored = _stored_rejections(connection, batch) if follows else set()
     known = _look_up(connection, [row.client_token for row in batch if isinstance(row, Invitation)])
     admissions: list[Admission] = []
     new: list[Invitation] = []
     again: list[tuple[Invitation, Known]] = []
     for row in batch:
         if isinstance(row, Rejection):
-            seen = (row.row.position, encode_errors(row.errors)) in told
+            seen = (row.row.position, encode_errors(row.errors)) in stored
             admissions.append(SeenAgain(row.row) if seen else row)
             continue
         entry = known.get(row.client_token)
         if entry is None:
             entry = known[row.client_token] = Known(run, row.position, row.body_hash, State.PENDING)
             new.append(row)
-            if _suspect(entry, suspicion):
+            if _put_in_doubt(entry, uncertain_period):
                 again.append((row, entry))
-            admissions.append(_go_on(row, entry))
+            admissions.append(_admission(row, entry))
         elif entry.body_hash != row.body_hash and not _may_change(row, entry, run):
             admissions.append(_changed(row, entry) if row.has_key_token else _token_reused(row))
         elif entry.run == run:
@@ -77,31 +77,33 @@ def admit(
         else:
             entry.run, entry.body_hash = run, row.body_hash
             if entry.state is State.FAILED and retry_failed:
-                _try_again(entry)
-            _suspect(entry, suspicion)
+                _reset_refusal(entry)
+            _put_in_doubt(entry, uncertain_period)
             again.append((row, entry))
-            admissions.append(_go_on(row, entry))
+            admissions.append(_admission(row, entry))
     note_invitations(connection, new, again, run=run, change=change, campaign=campaign)
     note_unsent(connection, admissions, run=run, change=change, follows=follows)
     return admissions
 
 
-def _try_again(entry: Known) -> None:
-    """What it was refused with is not to be held against it once more."""
+def _reset_refusal(entry: Known) -> None:
+    """Reset the state so that the earlier refusal does not count again."""
     entry.state, entry.code, entry.errors = State.PENDING, "", "[]"
 
 
-def _suspect(entry: Known, suspicion: Suspicion | None) -> bool:
-    """Take a row for one in doubt where calls of it may be missing; whether it is one."""
-    if suspicion is None or (entry.last_sent is not None and entry.last_sent >= suspicion.until):
+def _put_in_doubt(entry: Known, uncertain_period: UncertainPeriod | None) -> bool:
+    """Put a row in doubt if calls of it may be missing; return whether it is in doubt."""
+    if uncertain_period is None or (
+        entry.last_sent is not None and entry.last_sent >= uncertain_period.until
+    ):
         return False
     if entry.state not in OPEN:
         return False
-    entry.last_sent = suspicion.until
+    entry.last_sent = uncertain_period.until
     if entry.doubt_since is None:
-        entry.state, entry.doubt_since = State.IN_DOUBT, suspicion.since
+        entry.state, entry.doubt_since = State.IN_DOUBT, uncertain_period.since
     elif entry.code in NOES:
-        return True  # it is looked up anyway, and what it was refused with counts then
+        return True  # the row is looked up in any case, and the refusal is evidence then
     entry.code, entry.errors = MAY_BE_MISSING, "[]"
     return True
 
@@ -126,9 +128,11 @@ def _look_up(connection: Connection, tokens: Sequence[str]) -> dict[str, Known]:
     }
 
 
-def _told(connection: Connection, batch: Sequence[Invitation | Rejection]) -> set[tuple[Position, str]]:
-    """The rejections that were told of before, among those of a batch, with their errors."""
-    told = set()
+def _stored_rejections(
+    connection: Connection, batch: Sequence[Invitation | Rejection]
+) -> set[tuple[Position, str]]:
+    """Return the rejections of a batch that were stored before, with their errors."""
+    stored = set()
     for source, group in groupby(batch, lambda row: row_of(row).position.source):
         positions = [row.row.position for row in group if isinstance(row, Rejection)]
         lines, keys = {each.line for each in positions}, {each.key for each in positions}
@@ -139,11 +143,11 @@ def _told(connection: Connection, batch: Sequence[Invitation | Rejection]) -> se
             unsent_rows.c.row_key.in_(keys),
         )
         for row in connection.execute(wanted) if positions else ():
-            told.add((Position(source, row.line, row.row_key), row.errors))
-    return told
+            stored.add((Position(source, row.line, row.row_key), row.errors))
+    return stored
 
 
-def _go_on(row: Invitation, entry: Known) -> Admission:
+def _admission(row: Invitation, entry: Known) -> Admission:
     if entry.state in {State.CREATED, State.FAILED}:
         return AlreadySettled(
             row, entry.state, entry.invitation_id, entry.arn, entry.code, decode_errors(entry.errors)
@@ -159,7 +163,7 @@ def _go_on(row: Invitation, entry: Known) -> Admission:
 
 
 def _may_change(row: Invitation, entry: Known, run: int) -> bool:
-    """Whether a row may be another one than it was: its token is its key's, and has never left."""
+    """Whether the row may differ from the stored one: its token comes from its key, and it was never sent."""
     is_same = row.has_key_token and entry.position.source == row.position.source
     return is_same and entry.run < run and entry.last_sent is None
 
@@ -168,7 +172,7 @@ def _token_reused(row: Invitation) -> Rejection:
     error = RowError(
         "$.ClientToken",
         "token_reused",
-        "This ClientToken already goes with another request; a changed request needs a token of its own.",
+        "This ClientToken already belongs to another request; a changed request needs a new token.",
     )
     return Rejection(row.row, (error,))
 
@@ -178,21 +182,21 @@ def _changed(row: Invitation, entry: Known) -> Rejection:
         error = RowError(
             "$",
             "key_of_another_source",
-            f"A row of {entry.position.source} with this key has the token already; another source needs a "
-            "--campaign of its own.",
+            f"A row of {entry.position.source} with this key already has the token; another source needs "
+            "its own --campaign.",
         )
         return Rejection(row.row, (error,))
     if entry.state is State.FAILED:
         error = RowError(
             "$",
             "changed_since_refused",
-            "The service refused the row with this key before it was changed, and nobody was invited by it; "
-            "what it says now needs another key.",
+            "The service refused the row with this key before it was changed, so no invitation was created; "
+            "the new version needs another key.",
         )
     else:
         error = RowError(
             "$",
             "changed_since_sent",
-            "The row with this key was taken up as it was; it is not sent again, however it is changed.",
+            "The row with this key was accepted before it was changed; it is not sent again.",
         )
     return Rejection(row.row, (error,), row.client_token)

@@ -1,8 +1,8 @@
-"""What has become of the rows of a source since one looked last.
+"""List the rows of a source that changed since a given transaction.
 
-Every transaction has a number, higher than those before it, and leaves it on the rows that it changes. So
-who has seen all rows up to a number has missed nothing, however often a row was changed meanwhile: what
-comes is how it is now.
+Every transaction has a number higher than all before it, and stores it with the rows that it changes. So a
+reader that has seen all rows up to a number has missed nothing, however often a row has changed: it always
+gets the current version.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ _OF_SENT: Final = (
 def changes(
     connection: Connection, source: str, campaign: str, after: Change, limit: int
 ) -> tuple[Change, list[Record]]:
-    """Rows with keys that were changed after a change, oldest first, and the change that they end with.
+    """Return rows with keys that changed after a change, oldest first, and the last change among them.
 
-    A row that was not sent again because it has changed since is told with what is known of what was sent.
+    A row that was not sent again because it was edited is returned with what is known of the version sent.
     """
     indexes.require(connection, "invitations_by_change", "unsent_rows_by_change")
     pages = (
@@ -82,7 +82,7 @@ def _sent(campaign: str) -> Select[Any]:
 
 
 def _unsent() -> Select[Any]:
-    """Rejected rows and duplicates; what was sent for a row counts for more than why not once more."""
+    """Rejected rows and duplicates; if a row was sent before, the data of that call take precedence."""
     of_row = and_(
         invitations.c.client_token == unsent_rows.c.client_token,
         unsent_rows.c.state == State.REJECTED.value,

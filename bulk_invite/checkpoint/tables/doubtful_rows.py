@@ -1,4 +1,4 @@
-"""What a look-up asks of the checkpoint: rows in doubt, and which invitations belong to other rows."""
+"""Queries for lookups: rows in doubt, and invitations that belong to other rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OF_ENGAGEMENTS: Final = invitations.c.engagement.in_(bindparam("engagements", e
 
 
 def rows_of(connection: Connection, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
-    """The rows in doubt, and those with an invitation, of some engagements."""
+    """Return the rows in doubt, and those with an invitation, of some engagements."""
     indexes.require(connection, "invitations_by_engagement")
     parameters = {"engagements": engagements}
     created = select(invitations.c.client_token, invitations.c.invitation_id).where(
@@ -44,9 +44,10 @@ def rows_of(connection: Connection, engagements: Sequence[str]) -> tuple[list[Do
 
 
 def in_doubt(connection: Connection, after: str, limit: int) -> list[tuple[DoubtfulRow, Position, str]]:
-    """Rows in doubt whose engagements come after one by name, with their positions and campaigns.
+    """Return rows in doubt of engagements after the given one, with their positions and campaigns.
 
-    All rows of an engagement come together: as many engagements as it takes for `limit` rows.
+    The rows of an engagement are never split: the result contains as many engagements as `limit` rows
+    require.
     """
     indexes.require(connection, "invitations_by_engagement")
     more = invitations.c.engagement > after

@@ -1,7 +1,7 @@
-"""Errors and evidence of a row as the checkpoint keeps them, without anything sensitive.
+"""Encode errors and evidence for the checkpoint, without sensitive data.
 
-Of an error path and code, never the message: the service's messages may repeat values of the row. Of a
-look-up Ids, dates and counts, never who was invited to what.
+Errors keep path and code, never the message: the service's messages may repeat values of the row. Evidence
+keeps Ids, dates and counts, never the receiver or the content.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def decode_errors(text: str) -> tuple[RowError, ...]:
 
 
 def encode_evidence(finding: Finding) -> str:
-    """JSON; times in epoch seconds."""
+    """Encode as JSON; times are epoch seconds."""
     match finding:
         case Found(invitation, listed):
             found = {"invitation_id": invitation.invitation_id, "invited_at": invitation.invited_at}

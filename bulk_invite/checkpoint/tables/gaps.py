@@ -1,7 +1,7 @@
-"""Calls that a checkpoint may lack: it was found to be older than the last one, or may be a copy that is.
+"""Periods whose calls a checkpoint may lack because it is, or may be, older than its last call.
 
-Rows that were not called after a gap, as far as is known here, may have been called in it. So they are looked
-up before they are called, however long ago it was found: nobody knows which rows are still to be read.
+Rows without a recorded call after a gap may have been called during it. So they are looked up before they are
+sent, however old the gap is: any row that is still to be read may be one of them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from bulk_invite.checkpoint.tables.schema import gaps
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Calls since a moment, up to another one, may be missing. Epoch seconds; until None: up to now.
+    """A period in which calls may be missing. Times are epoch seconds; until None: up to now.
 
-    calls: how many are, None where that is not known. why: how it was found, for the operator.
+    calls: number of missing calls, None if unknown. why: how the gap was found, for the operator.
     """
 
     since: float
@@ -28,10 +28,10 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class Suspicion:
-    """Rows whose last call is not known to be after `until` may have been called since `since`.
+class UncertainPeriod:
+    """Rows whose last recorded call is before `until` may have been called since `since`.
 
-    is_counted: it is known how many calls that is, and the day counts them already.
+    is_counted: the number of these calls is known and already counted against the day.
     """
 
     since: float
@@ -45,7 +45,7 @@ def note(connection: Connection, gap: Gap) -> None:
 
 
 def close(connection: Connection, now: float) -> list[Gap]:
-    """End the open ones, and say which: whoever made those calls is gone, for the checkpoint is ours."""
+    """End the open gaps and return them: we hold the checkpoint, so whoever made those calls has ended."""
     is_open = gaps.c.until.is_(None)
     rows = connection.execute(
         select(gaps.c.since, gaps.c.calls, gaps.c.why).where(is_open).order_by(gaps.c.entry)
@@ -54,23 +54,23 @@ def close(connection: Connection, now: float) -> list[Gap]:
     return [Gap(row.since, now, row.calls, row.why) for row in rows]
 
 
-def suspicion(connection: Connection) -> Suspicion | None:
-    """What follows from all of them; None where there are none."""
+def uncertain_period(connection: Connection) -> UncertainPeriod | None:
+    """Combine all gaps; None if there are none."""
     all_known = func.count(gaps.c.calls) == func.count()
     since, until, is_counted = connection.execute(
         select(func.min(gaps.c.since), func.max(gaps.c.until), all_known)
     ).one()
-    return None if until is None else Suspicion(since, until, bool(is_counted))
+    return None if until is None else UncertainPeriod(since, until, bool(is_counted))
 
 
 def found(connection: Connection, calls: int) -> None:
-    """Some of the missing calls have turned up."""
+    """Count missing calls that have been found."""
     last = select(func.max(gaps.c.entry)).scalar_subquery()
     connection.execute(update(gaps).where(gaps.c.entry == last).values(found=gaps.c.found + calls))
 
 
 def missing(connection: Connection, since: float) -> Sequence[tuple[float | None, int]]:
-    """(until, how many) of the calls that are known to be missing still, of gaps that end after `since`."""
+    """Return (until, count) of the calls still missing in gaps that end after `since`."""
     wanted = select(gaps.c.until, gaps.c.calls - gaps.c.found).where(
         gaps.c.calls > gaps.c.found, or_(gaps.c.until.is_(None), gaps.c.until > since)
     )
@@ -78,7 +78,7 @@ def missing(connection: Connection, since: float) -> Sequence[tuple[float | None
 
 
 def count(connection: Connection) -> tuple[int, list[str]]:
-    """How many are known for what they are, and how the others were found, which may be nothing."""
+    """Return the number of confirmed gaps, and the reasons of the unconfirmed ones."""
     perhaps = and_(gaps.c.calls.is_(None), gaps.c.found == 0)
     rows = connection.execute(select(gaps.c.why, perhaps).order_by(gaps.c.entry)).all()
     return sum(not doubt for _, doubt in rows), [why for why, doubt in rows if doubt]

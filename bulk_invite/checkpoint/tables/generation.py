@@ -1,7 +1,7 @@
-"""Which transaction a checkpoint ends with, so that one that lacks the last ones is told from the right one.
+"""The number of a checkpoint's last transaction, which reveals that the latest ones are missing.
 
-Every transaction that lets calls leave or keeps their answers raises the number by one, and only from the
-number that the program wrote last: what somebody else has put in its place is noticed before the next call.
+Every transaction that allows calls or stores their answers increments the number, and only from the value
+that this program wrote last: a replaced checkpoint is noticed before the next call.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from sqlalchemy import Connection, Update, bindparam, insert, select, update
 from bulk_invite.checkpoint.tables.schema import generation as table
 
 Stamp = Mapping[str, Any]
-"""What a database adds to a generation: columns of its table, as values or SQL."""
+"""Columns that a database adds to a generation, as values or SQL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """checkpoint: what tells it from all others. number: of its last transaction.
+    """checkpoint: its unique id. number: that of its last transaction.
 
-    calls: that it has let leave. at: epoch seconds of the last of them, None where none was.
+    calls: number of calls it ever allowed. at: epoch seconds of the last one, or None.
     """
 
     checkpoint: str
@@ -33,26 +33,26 @@ class Generation:
 
 
 def begin(connection: Connection) -> Generation:
-    """The first one, of a new checkpoint."""
+    """Start at zero, with a new id."""
     first = Generation(uuid4().hex, 0, 0, None)
     connection.execute(insert(table).values(_values(first)))
     return first
 
 
 def read(connection: Connection) -> Generation:
-    """The one that a checkpoint ends with. Raises ValueError where it is missing."""
+    """Read the generation of a checkpoint. Raises ValueError if it is missing."""
     (row,) = connection.execute(select(table.c.checkpoint, table.c.number, table.c.calls, table.c.at))
     return Generation(*row)
 
 
 def skip_to(connection: Connection, kept: Generation, number: int) -> Generation:
-    """Go on after a number that was used already by transactions that are missing."""
+    """Skip numbers that missing transactions have already used."""
     connection.execute(update(table).values(number=number))
     return replace(kept, number=number)
 
 
 def step(stamp: Stamp) -> Update:
-    """The statement for `advance`. It is made once: every commit pays for it."""
+    """Build the statement for `advance`, once: every commit executes it."""
     is_ours = (table.c.checkpoint == bindparam("ours"), table.c.number == bindparam("last"))
     changed: dict[str, Any] = {name: bindparam(f"new_{name}") for name in ("number", "calls", "at")}
     return update(table).where(*is_ours).values({**changed, **stamp})
@@ -61,7 +61,7 @@ def step(stamp: Stamp) -> Update:
 def advance(
     connection: Connection, last: Generation, *, calls: int, at: float | None, step: Update
 ) -> Generation | None:
-    """Make this transaction the next one; None where the last one was not ours. step: see there."""
+    """Make this transaction the next one; None if the last one was not ours. step: see `step`."""
     new = Generation(last.checkpoint, last.number + 1, last.calls + calls, last.at if at is None else at)
     ours = {"ours": last.checkpoint, "last": last.number}
     values = {"new_number": new.number, "new_calls": new.calls, "new_at": new.at}
@@ -69,7 +69,7 @@ def advance(
 
 
 def is_behind(connection: Connection, known: Generation | None) -> bool:
-    """Whether a checkpoint lacks a transaction that is known of."""
+    """Whether a checkpoint lacks a known transaction."""
     return known is not None and is_later(known, read(connection))
 
 

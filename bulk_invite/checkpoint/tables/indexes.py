@@ -1,4 +1,4 @@
-"""Indexes that are made when they are first asked for: every row pays for them, and most runs do without."""
+"""Indexes that are created on first use: every row pays for them, and most runs do not need them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _INDEXES: Final = {
     "invitations_by_id": ("invitations", "(invitation_id) WHERE invitation_id <> ''"),
     "unsent_rows_by_change": ("unsent_rows", "(source, changed)"),
 }
-"""Their tables and columns."""
+"""Table and columns of each index."""
 
 
 def require(connection: Connection, *names: str) -> None:
-    """Make indexes that are not there yet.
+    """Create the indexes that do not exist yet.
 
-    PostgreSQL locks a table against its own cleaning before it looks whether an index is there, so that is
-    asked here, once for each connection.
+    PostgreSQL locks a table against autovacuum before it checks whether an index exists, so the check is made
+    here, once per connection.
     """
     known: set[str] = connection.info.setdefault("indexes", set())
     for name in names:

@@ -1,4 +1,4 @@
-"""Whom a checkpoint belongs to, in its `about` table: whoever sends first."""
+"""The owner of a checkpoint, stored in its `about` table: its first sender."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bulk_invite.domain.records import Owner
 
 
 def merged(known: Mapping[str, str], owner: Owner, name: str) -> Owner | None:
-    """The best that is known of the owner by now, None for nobody; raise CheckpointError for anybody else.
+    """Return the best known owner, or None; raise CheckpointError for any other owner.
 
-    known: the `about` table. name: of the checkpoint.
+    known: the `about` table. name: display name of the checkpoint.
     """
     if "key_hash" not in known:
         return owner if owner.is_known else None
@@ -24,7 +24,7 @@ def merged(known: Mapping[str, str], owner: Owner, name: str) -> Owner | None:
             f"The checkpoint {name} belongs to {first}; the credentials are of {owner}.",
             hint="Use the credentials of that account, or another checkpoint with --checkpoint.",
         )
-    # A key may be rotated, and STS may answer this time.
+    # A key may have been rotated, and STS may answer this time.
     return Owner(owner.account or first.account, owner.key_hash)
 
 

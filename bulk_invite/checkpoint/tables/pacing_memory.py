@@ -1,4 +1,4 @@
-"""What the pacing finds in the checkpoint: the calls of the last day, and what the run before it knew."""
+"""Pacing data in the checkpoint: the calls of the last day, and the state saved by the previous run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from bulk_invite.domain.records import PacingMemory
 
 
 def calls_of_day(connection: Connection, now: float, *, grace: float) -> Iterator[float]:
-    """When each call of the last day was answered, in epoch seconds, oldest first, never after `now`.
+    """Return the answer times of the last day's calls: epoch seconds, oldest first, never after `now`.
 
-    A call that nobody saw the answer of (the program died) may have been counted up to `grace` seconds after
-    it was sent. Where the clock was set back since, later entries count as of now. So do calls that are known
-    to be missing, as of the last moment that they may have been made at.
+    If the program died before the answer, the service may have counted the call up to `grace` seconds after
+    it was sent. If the clock was set back, later entries count as of now. Calls known to be missing count as
+    of the last moment at which they can have been made.
     """
     grace += LATE
     missing = gaps.missing(connection, now - DAY - grace)
@@ -42,27 +42,27 @@ def _logged(connection: Connection, now: float, grace: float) -> Iterator[float]
 
 
 def count_of_day(connection: Connection, now: float) -> int:
-    """How many calls of the last day the service may count."""
+    """Count the calls of the last day that the service may count."""
     calls = _counted(now - DAY - LATE).subquery()
     statement = select(func.count()).select_from(calls).where(calls.c.time > now - DAY)
     lost = sum(calls for _, calls in gaps.missing(connection, now - DAY))
     return int(connection.execute(statement).scalar_one()) + lost
 
 
-def remember(connection: Connection, memory: PacingMemory) -> None:
-    """Keep what the pacing knows, in place of what was kept before."""
+def save(connection: Connection, memory: PacingMemory) -> None:
+    """Save the pacing state, replacing the previous one."""
     connection.execute(delete(pacing))
     connection.execute(insert(pacing).values(asdict(memory)))
 
 
-def recall(connection: Connection) -> PacingMemory | None:
-    """What was kept last; None where nothing was."""
+def load(connection: Connection) -> PacingMemory | None:
+    """Load the saved state, or None."""
     row = connection.execute(select(pacing)).first()
     return None if row is None else PacingMemory(**row._asdict())
 
 
 def shares(connection: Connection, now: float, over: float) -> tuple[int, int]:
-    """Calls that were sent, and calls that were throttled, in the last `over` seconds."""
+    """Return the numbers of calls sent and of calls throttled in the last `over` seconds."""
     sent, throttled = connection.execute(
         select(
             func.coalesce(func.sum(case((log.c.event == "sent", 1), else_=0)), 0),
@@ -73,10 +73,10 @@ def shares(connection: Connection, now: float, over: float) -> tuple[int, int]:
 
 
 def _counted(since: float) -> Select[Any]:
-    """(time, whether it is that of the answer) of every call that the service may count."""
+    """(time, whether it is the answer's time) of every call that the service may count."""
 
     def following(column: Column[Any]) -> ColumnElement[Any]:
-        """What the next entry of the same row holds."""
+        """The value in the next entry of the same row."""
         return func.lead(column).over(partition_by=log.c.client_token, order_by=log.c.entry)
 
     calls = (

@@ -1,4 +1,4 @@
-"""Why rows have no invitation: by code and place of their errors, and the latest of them one by one."""
+"""Why rows have no invitation: counts by error code and path, and the latest failures."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ from bulk_invite.domain.verdicts import State
 MOST_PROBLEMS: Final = 200
 
 OTHER: Final = "other"
-"""Code of the rows that stand in no group of their own; counted once for each of their errors."""
+"""Code of the rows outside the largest groups; counted once per error."""
 
 _MOST_COUNTED: Final = 10_000
-"""Groups that are told apart while they are counted: a hostile source can have one for every row."""
+"""Maximum number of groups while counting: a hostile source can have one for every row."""
 
 _ALL_OF_IT: Final = "$"
-"""Path of what is said of the row as a whole."""
+"""Path of an error that concerns the whole row."""
 
 _PLACE: Final = (text("source"), text("line"), text("row_key"))
 _SENT: Final = [State.FAILED.value, State.IN_DOUBT.value]
 
 
 def problems(connection: Connection) -> list[Problem]:
-    """Rows that failed, are in doubt, deferred or rejected, by state, code and path; most rows first.
+    """Count failed, doubtful, deferred and rejected rows by state, code and path; largest groups first.
 
-    A row with several errors counts in the group of each. What is beyond the largest groups is summed up
-    under `OTHER`, by state, at the end.
+    A row with several errors counts in each group. Everything beyond the largest groups is summed up as
+    `OTHER` by state, at the end.
     """
     counts: Counter[tuple[str, str, str]] = Counter()
     others: Counter[str] = Counter()
@@ -67,10 +67,10 @@ def problems(connection: Connection) -> list[Problem]:
 
 
 def last_failures(connection: Connection, limit: int) -> list[Failure]:
-    """The rows that failed, were left in doubt or rejected last, latest first, by the first of their errors.
+    """Return the latest failed, doubtful and rejected rows, newest first, with their first errors.
 
-    A row in doubt of which no answer is known may be on its way, and is left out. A rejected row was not sent
-    at any time: it stands among the others by the beginning of the run that has read it.
+    Rows in doubt without an answer are left out: they may be in flight. A rejected row was never sent; it is
+    sorted by the start of the run that read it.
     """
     pages = (select(each.limit(limit).subquery()) for each in (_sent(), _rejected()))
     both = union_all(*pages).subquery()
@@ -111,7 +111,7 @@ def _common(table: Table) -> list[ColumnElement[Any]]:
 
 
 def _groups() -> Select[Any]:
-    """(state, code, errors as JSON, rows), most rows first."""
+    """Return (state, code, errors as JSON, rows), largest groups first."""
     sent = (
         select(invitations.c.state, invitations.c.code, invitations.c.errors, func.count().label("rows"))
         .where(invitations.c.state.in_([*_SENT, State.DEFERRED.value]))
@@ -126,7 +126,7 @@ def _groups() -> Select[Any]:
 
 
 def _told(code: str, errors: str) -> list[tuple[str, str]]:
-    """(code, path) of all that is said of a row; of its last answer where the errors are not told apart."""
+    """Return (code, path) of each error of a row; of its last answer if the answer names no errors."""
     decoded = decode_errors(errors)
     return [(each.code, each.path) for each in decoded] or [(code, _ALL_OF_IT)]
 

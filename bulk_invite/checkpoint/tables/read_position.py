@@ -1,9 +1,8 @@
-"""How far the reading of a source with keys has come, and which of its rows are to be read again.
+"""The read position in a source with keys, and the rows before it that must be read again.
 
-Invariant: a watermark is committed together with the rows up to it. So what stands below it is known here by
-key, and a reading that was broken off goes on above it; below it only the rows that are not settled are
-asked for, by their keys. All of that is one campaign's: another one invites the same rows once more, and
-reads them from the beginning.
+Invariant: a watermark is committed together with the rows up to it. So all rows below it are known here by
+key, and an interrupted read resumes above it; below it only unsettled rows are fetched, by key. Positions are
+per campaign: another campaign sends the same rows again and reads them from the beginning.
 """
 
 from __future__ import annotations
@@ -23,38 +22,38 @@ _OPEN: Final = [state.value for state in OPEN]
 
 
 def watermark(connection: Connection, source: str, campaign: str) -> str | None:
-    """The key up to which a reading that was broken off has come."""
-    wanted = select(watermarks.c.row_key).where(_mark(watermarks, source, campaign))
+    """The key up to which an interrupted read has come."""
+    wanted = select(watermarks.c.row_key).where(_of_campaign(watermarks, source, campaign))
     return connection.execute(wanted).scalar_one_or_none()
 
 
 def note(connection: Connection, reached: Position | SourceCursor, campaign: str) -> None:
     if isinstance(reached, SourceCursor):
-        connection.execute(delete(marks).where(_mark(marks, reached.source, campaign)))
+        connection.execute(delete(marks).where(_of_campaign(marks, reached.source, campaign)))
         text = {"source": reached.source, "campaign": campaign, "mark": reached.text}
         connection.execute(insert(marks).values(text))
         return
     forget(connection, reached.source, campaign)
-    mark = {"source": reached.source, "campaign": campaign, "row_key": reached.key}
-    connection.execute(insert(watermarks).values(mark))
+    watermark_row = {"source": reached.source, "campaign": campaign, "row_key": reached.key}
+    connection.execute(insert(watermarks).values(watermark_row))
 
 
-def mark(connection: Connection, source: str, campaign: str) -> str | None:
-    """How far the following of a source has come, in its own words."""
-    wanted = select(marks.c.mark).where(_mark(marks, source, campaign))
+def source_cursor(connection: Connection, source: str, campaign: str) -> str | None:
+    """The position in a followed source, in its own notation."""
+    wanted = select(marks.c.mark).where(_of_campaign(marks, source, campaign))
     return connection.execute(wanted).scalar_one_or_none()
 
 
 def forget(connection: Connection, source: str, campaign: str) -> None:
-    connection.execute(delete(watermarks).where(_mark(watermarks, source, campaign)))
+    connection.execute(delete(watermarks).where(_of_campaign(watermarks, source, campaign)))
 
 
 def open_keys(
     connection: Connection, source: str, campaign: str, after: str, limit: int, *, to_send: bool
 ) -> list[str]:
-    """Keys of rows that have no invitation, in the order of their text, after one of them.
+    """Return keys of rows without an invitation, in text order, after a given key.
 
-    to_send: only of those that are to be sent as they are; neither refused rows nor rejected ones.
+    to_send: only rows to be sent as they are, neither refused nor rejected.
     """
     indexes.require(connection, "invitations_by_key")
     if to_send:
@@ -75,7 +74,7 @@ def open_keys(
 
 
 def known_keys(connection: Connection, source: str, campaign: str, limit: int) -> list[str]:
-    """Keys of some rows that have a token, whatever became of them."""
+    """Return keys of some rows that have a token, in any state."""
     indexes.require(connection, "invitations_by_key")
     wanted = select(invitations.c.row_key).where(
         _of(invitations, source, ""), invitations.c.campaign == campaign
@@ -83,8 +82,10 @@ def known_keys(connection: Connection, source: str, campaign: str, limit: int) -
     return list(connection.execute(wanted.order_by(invitations.c.row_key).limit(limit)).scalars())
 
 
-def arrived(connection: Connection, source: str, campaign: str, after: str, limit: int) -> list[SkippedRow]:
-    """Rows that have an invitation, likewise."""
+def created_rows(
+    connection: Connection, source: str, campaign: str, after: str, limit: int
+) -> list[SkippedRow]:
+    """Return rows with an invitation, in text order of their keys, after a given key."""
     indexes.require(connection, "invitations_by_key")
     wanted = (
         select(
@@ -108,7 +109,7 @@ def arrived(connection: Connection, source: str, campaign: str, after: str, limi
     ]
 
 
-def _mark(table: Table, source: str, campaign: str) -> ColumnElement[bool]:
+def _of_campaign(table: Table, source: str, campaign: str) -> ColumnElement[bool]:
     return and_(table.c.source == source, table.c.campaign == campaign)
 
 

@@ -1,4 +1,4 @@
-"""What the tokens of a source's rows are made from: with anything else all would be invited again."""
+"""What a source's tokens are derived from: any change would send all its rows again."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bulk_invite.domain.text_settings import TextSettings
 def require_tokens(
     known: Mapping[str, str], source: str, campaign: str, token_from: str, settings: TextSettings
 ) -> None:
-    """Raise UsageError where they were made from something else before. known: the `about` table."""
+    """Raise UsageError if tokens were derived differently before. known: the `about` table."""
     before, session = (known.get(key) for key in _keys(source, campaign))
     if before not in {None, token_from}:
         raise UsageError(
-            f"The rows of {source} were sent with tokens made from their {before}: with --token-from "
-            f"{token_from} all of them would be invited once more.",
-            hint=f"Keep --token-from {before}, or name a new --campaign if that is what you want.",
+            f"The tokens of the rows of {source} were derived from their {before}: --token-from "
+            f"{token_from} would send all of them again.",
+            hint=f"Keep --token-from {before}, or use a new --campaign to send them again on purpose.",
         )
     if not settings.affects_tokens:
         return
@@ -38,7 +38,7 @@ def note_tokens(
     token_from: str,
     settings: TextSettings,
 ) -> None:
-    """For whoever begins; what is known already stays as it is."""
+    """Record the basis on first use; existing values stay."""
     for key, value in zip(_keys(source, campaign), (token_from, settings.session), strict=True):
         if key not in known:
             connection.execute(insert(about).values(key=key, value=value))
@@ -50,21 +50,22 @@ def _keys(source: str, campaign: str) -> tuple[str, str]:
 
 
 def _unknown(source: str) -> UsageError:
-    """An earlier version took the session as it came, and noted nothing."""
+    """An earlier version recorded no session settings."""
     return UsageError(
-        f"The rows of {source} were read by an earlier version, in a session whose settings are not known: "
-        "times, numbers or bytes may have been other texts than they are now, and all of the rows would be "
-        "invited once more.",
-        hint='Say how that session was set, such as --session-settings \'{"TimeZone": "Europe/Berlin"}\' (as '
-        "SHOW TimeZone, DateStyle and IntervalStyle tell it there), or name a new --campaign if that is what "
-        "you want.",
+        f"The rows of {source} were read by an earlier version, which did not record the session settings: "
+        "times, numbers or bytes may have been formatted differently, and all rows would be sent again.",
+        hint=(
+            "Name the settings of that session, such as --session-settings "
+            '\'{"TimeZone": "Europe/Berlin"}\' (SHOW TimeZone, DateStyle and IntervalStyle report them), '
+            "or use a new --campaign to send the rows again on purpose."
+        ),
     )
 
 
 def _changed(source: str, session: str) -> UsageError:
-    keep = "Leave --session-settings away" if session == "{}" else f"Keep --session-settings '{session}'"
+    keep = "Remove --session-settings" if session == "{}" else f"Keep --session-settings '{session}'"
     return UsageError(
-        f"The rows of {source} were read in a session with other settings: with these times, numbers or "
-        "bytes may be other texts, and all of the rows would be invited once more.",
-        hint=f"{keep}, or name a new --campaign if that is what you want.",
+        f"The rows of {source} were read with other session settings: times, numbers or bytes may be "
+        "formatted differently, and all rows would be sent again.",
+        hint=f"{keep}, or use a new --campaign to send the rows again on purpose.",
     )

@@ -61,8 +61,8 @@ class Admitter:
             await hand_over(to_send)
         return len(to_send)
 
-    def arrived(self, rows: Sequence[SkippedRow]) -> None:
+    def skipped(self, rows: Sequence[SkippedRow]) -> None:
         """Tell of rows that have an invitation and are not read again."""
         for row in rows:
-            self._tally.arrived(row)
+            self._tally.skipped(row)
             self._engagements.has_invitations(row.engagement)

@@ -75,7 +75,7 @@ class Following:
     async def run(self, hand_over: HandOver) -> None:
         """Read until the round is over, the run drains or the source ends."""
         name, campaign = self._source.name, self._committer.campaign
-        mark = await self._committer.ask(lambda journal: journal.mark(name, campaign))
+        mark = await self._committer.ask(lambda journal: journal.source_cursor(name, campaign))
         if mark is not None and self._source.has_keys:
             await self._take_up(hand_over)
         batches = self._source.follow(BATCH_ROWS, BATCH_BYTES, self._ends, mark=mark)

@@ -96,9 +96,9 @@ class Intake:
         if after is None:
             return None
         last = ""
-        while arrived := await self._arrived(source.name, last):
-            self._admitter.arrived(arrived)
-            last = arrived[-1].position.key
+        while created := await self._created_rows(source.name, last):
+            self._admitter.skipped(created)
+            last = created[-1].position.key
         last = ""
         while keys := await self._open_keys(source.name, last):
             if self._remaining == 0 or self._stop.draining:
@@ -108,9 +108,9 @@ class Intake:
             last = keys[-1]
         return after
 
-    async def _arrived(self, source: str, after: str) -> list[SkippedRow]:
+    async def _created_rows(self, source: str, after: str) -> list[SkippedRow]:
         campaign = self._committer.campaign
-        return await self._ask(lambda journal: journal.arrived(source, campaign, after, BATCH_ROWS))
+        return await self._ask(lambda journal: journal.created_rows(source, campaign, after, BATCH_ROWS))
 
     async def _open_keys(self, source: str, after: str) -> list[str]:
         campaign = self._committer.campaign

@@ -73,7 +73,7 @@ class Tally:
             case _:  # pragma: no cover
                 assert_never(admission)
 
-    def arrived(self, row: SkippedRow) -> None:
+    def skipped(self, row: SkippedRow) -> None:
         """Count a row that an earlier run has read and settled, and this one does not read again."""
         self.counts.rows += 1
         self.counts.already_created += 1

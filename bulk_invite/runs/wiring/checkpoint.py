@@ -18,7 +18,7 @@ from bulk_invite.sources.interruptible_wait import wait
 
 if TYPE_CHECKING:
     from bulk_invite.checkpoint.reader import CheckpointReader
-    from bulk_invite.checkpoint.recent_writes import Recollection
+    from bulk_invite.checkpoint.recent_writes import RecentWrites
     from bulk_invite.checkpoint.storage.base import Database
     from bulk_invite.checkpoint.tables.gaps import Gap
     from bulk_invite.checkpoint.writer import CheckpointWriter
@@ -56,7 +56,7 @@ def open_writer(
     settings: Settings,
     stop: Callable[[], bool] = lambda: False,
     waits: Callable[[str], None] = lambda _: None,
-    recollection: Recollection | None = None,
+    recent_writes: RecentWrites | None = None,
 ) -> CheckpointWriter:
     """The checkpoint to send by, at once or (`wait_for_lock`) when no other sender has it any more.
 
@@ -72,7 +72,7 @@ def open_writer(
                 settings.checkpoint,
                 catalog=settings.catalog,
                 schema=settings.checkpoint_schema,
-                recollection=recollection,
+                recent_writes=recent_writes,
             )
         except CheckpointError as error:
             # A standby outlives what its database goes through, too.

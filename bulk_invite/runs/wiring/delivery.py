@@ -96,8 +96,8 @@ async def make_deliverer(
 
 def _count_missed(lasting: Lasting) -> None:
     """Count a call that has turned up, unless all that are missing are counted since the start."""
-    suspicion = lasting.writer.suspicion
-    if suspicion is not None and not suspicion.is_counted:
+    uncertain_period = lasting.writer.uncertain_period
+    if uncertain_period is not None and not uncertain_period.is_counted:
         lasting.pacer.missed()
 
 

@@ -54,12 +54,12 @@ def limits_of(settings: Settings) -> Limits:
 def make_governor(settings: Settings, checkpoint: CheckpointWriter, now: float) -> Governor:
     """The governor, with the calls of the last day and the memory of the run before."""
     limits = limits_of(settings)
-    return Governor(limits, _window(settings, limits, checkpoint, now), checkpoint.recall(), now)
+    return Governor(limits, _window(settings, limits, checkpoint, now), checkpoint.load_pacing(), now)
 
 
 def make_forecast(settings: Settings, checkpoint: CheckpointWriter, calls: int, now: float) -> Forecast:
     """How long so many calls take, at the rate that was measured last or else the one that is allowed."""
-    limits, memory = limits_of(settings), checkpoint.recall()
+    limits, memory = limits_of(settings), checkpoint.load_pacing()
     known = (limits.daily.quota, None if memory is None else memory.learned_quota)
     day = min((quota for quota in known if quota), default=None)
     window = _window(settings, limits, checkpoint, now)

@@ -1,4 +1,4 @@
-"""What admission has decided, noted: rows under their tokens, and by position those that are not sent."""
+"""Store the results of admission: rows by token, and rows that are not sent by position."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _OF_THE_ROW: Final = ("source", "line", "row_key", "body_hash", "engagement", "p
 _NEW: Final = insert_each(
     invitations, "client_token", "run", "campaign", "state", *_OF_THE_ROW, changed=CHANGE
 )
-# A row that was never sent may have been changed since.
+# A row that was never sent may have been edited since.
 _MAY_CHANGE: Final = ("run", "state", "code", "errors", "doubt_since", "last_sent", *_OF_THE_ROW)
 _AGAIN: Final = {name: field_for(invitations.c[name]) for name in _MAY_CHANGE}
-# Most of what is read once more is as it was: that is no change to tell of.
+# Most rows that are read again are unchanged; do not mark those as changed.
 _IS_OTHER: Final = or_(*(invitations.c[name] != _AGAIN[name] for name in ("state", "source", "row_key")))
 _SEEN_AGAIN: Final = (
     update(invitations)
@@ -37,7 +37,7 @@ _UNSENT: Final = insert_each(
 
 @dataclass(slots=True)
 class Known:
-    """What the checkpoint holds under a token, as far as admission asks."""
+    """The stored data of a token, as far as admission needs it."""
 
     run: int
     position: Position
@@ -81,13 +81,13 @@ def note_invitations(
 
 
 def note_rows(connection: Connection, rows: Iterable[Mapping[str, object]], *, run: int, change: int) -> None:
-    """Note new rows, of which `values_of` and the campaign are given."""
+    """Store new rows, given as `values_of` plus the campaign."""
     once = {"run": run, "state": State.PENDING.value}
     connection.execute(_NEW, parameters(({**row, **once} for row in rows), change=change))
 
 
 def values_of(row: Invitation) -> dict[str, object]:
-    """What is kept of a row beside what becomes of it."""
+    """Return the columns of a row that do not change with its state."""
     return {
         "client_token": row.client_token,
         "source": row.position.source,
@@ -102,7 +102,7 @@ def values_of(row: Invitation) -> dict[str, object]:
 def note_unsent(
     connection: Connection, admissions: Iterable[Admission], *, run: int, change: int, follows: bool
 ) -> None:
-    """Note rejected rows and duplicates by position, in place of what was found there before."""
+    """Store rejected rows and duplicates by position, replacing what was stored there before."""
     for source, of_source in groupby(admissions, lambda admission: row_of(admission).position.source):
         group = [each for each in of_source if not isinstance(each, SeenAgain)]
         if not group:
@@ -111,13 +111,13 @@ def note_unsent(
         lines, keys = [each.line for each in positions], [each.key for each in positions if each.key]
         if keys:
             read_again = unsent_rows.c.row_key.in_(keys)
-            _note_mended(connection, and_(unsent_rows.c.source == source, read_again), change)
-        elif follows:  # between them may be rows that came before, and are left as they were
+            _clear_restored(connection, and_(unsent_rows.c.source == source, read_again), change)
+        elif follows:  # earlier rows may lie between them and stay as they are
             read_again = unsent_rows.c.line.in_(lines)
         else:
             read_again = unsent_rows.c.line.between(lines[0], lines[-1])
         connection.execute(delete(unsent_rows).where(unsent_rows.c.source == source, read_again))
-        # By position: what comes last of it stands.
+        # One row per position: the last one wins.
         unsent = {
             row_of(admission).position: values
             for admission in group
@@ -128,8 +128,8 @@ def note_unsent(
             connection.execute(_UNSENT, parameters(rows, change=change))
 
 
-def _note_mended(connection: Connection, read_again: ColumnElement[bool], change: int) -> None:
-    """Rows that were told of as changed since they were sent, and may be as they were again."""
+def _clear_restored(connection: Connection, read_again: ColumnElement[bool], change: int) -> None:
+    """Clear rows that were rejected as changed after sending and are unchanged again."""
     told = select(unsent_rows.c.client_token).where(read_again, unsent_rows.c.client_token != "")
     if tokens := connection.execute(told).scalars().all():
         of_them = invitations.c.client_token.in_(tokens)

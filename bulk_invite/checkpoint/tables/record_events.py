@@ -1,4 +1,4 @@
-"""What happens to rows, written down: their new state, and an entry of the log for every event."""
+"""Record events: the new state of each row, and one log entry per event."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from bulk_invite.domain.findings import Found
 from bulk_invite.domain.verdicts import State
 
 RECOVERED: Final = "recovered"
-"""Outcome, in the log, of an intent that was lost with what an older checkpoint lacks."""
+"""Log outcome of an intent that was missing from an outdated checkpoint and was restored."""
 
 _OF_THE_ROW: Final = invitations.c.client_token == field_for(invitations.c.client_token)
 _AT: Final = field("at", Float)
@@ -54,7 +54,7 @@ _MARK_ANSWERED: Final = (
     .values(
         **{name: field_for(invitations.c[name]) for name in _ANSWERED},
         attempts=invitations.c.attempts - field("uncounted", Integer),
-        # A row that turned out not to have been called was sent at no time.
+        # A row that was never called has no time of sending.
         last_sent=case(
             (and_(invitations.c.first_sent.is_(None), field("doubt_since", Float).is_(None)), null()),
             else_=invitations.c.last_sent,
@@ -68,7 +68,7 @@ _TURNED_UP: Final = select(invitations.c.client_token).where(
 )
 _OWNERS: Final = select(invitations.c.invitation_id, invitations.c.client_token).where(
     invitations.c.invitation_id == field_for(invitations.c.invitation_id),
-    invitations.c.invitation_id != literal_column("''"),  # or the index is of no use
+    invitations.c.invitation_id != literal_column("''"),  # otherwise the index is not used
 )
 _LOG: Final = insert_each(log, "client_token", "event", "at", "outcome", "request_id")
 _FINDINGS: Final = insert_each(findings, "client_token", "at", "evidence")
@@ -77,18 +77,18 @@ _FINDINGS: Final = insert_each(findings, "client_token", "at", "evidence")
 def record(
     connection: Connection, events: Sequence[Event], *, run: int, change: int
 ) -> frozenset[str] | None:
-    """Note events of different rows; None where a row is not there that one of them is about.
+    """Record events of different rows; None if a row does not exist.
 
-    The tokens of rows whose Id another row has already: their `instead` is written.
+    Returns the tokens of rows whose Id belongs to another row; for them, `instead` is written.
     """
-    events, of_others = _with_ids_of_their_own(connection, events)
+    events, of_others = _resolve_shared_ids(connection, events)
     sent = [event for event in events if isinstance(event, Sent)]
     answered = [event for event in events if isinstance(event, Answered)]
     changed = 0
     if sent:
         changed += connection.execute(_MARK_SENT, parameters(map(_log_entry, sent), change=change)).rowcount
     if answered:
-        _note_turned_up(connection, answered, change)
+        _add_missing_intents(connection, answered, change)
         changed += connection.execute(
             _MARK_ANSWERED, parameters(map(_answered, answered), change=change)
         ).rowcount
@@ -102,10 +102,10 @@ def record(
     return of_others
 
 
-def _with_ids_of_their_own(
+def _resolve_shared_ids(
     connection: Connection, events: Sequence[Event]
 ) -> tuple[Sequence[Event], frozenset[str]]:
-    """The events as they are to be written, and the tokens of those that are others than they were."""
+    """Return the events to write, and the tokens of those that `instead` replaces."""
     new = [event for event in events if isinstance(event, Answered) and event.instead is not None]
     if not new:
         return events, frozenset()
@@ -115,14 +115,14 @@ def _with_ids_of_their_own(
     of_others = {
         event.client_token: event.instead
         for event in new
-        # Of two rows of one batch the first one has it.
+        # Within a batch, the first row keeps the Id.
         if owners.setdefault(event.invitation_id, event.client_token) != event.client_token
     }
     return [of_others.get(event.client_token) or event for event in events], frozenset(of_others)
 
 
-def _note_turned_up(connection: Connection, answered: Sequence[Answered], change: int) -> None:
-    """Make up for the intents of calls that were not known of, whose invitations were found."""
+def _add_missing_intents(connection: Connection, answered: Sequence[Answered], change: int) -> None:
+    """Add the missing intents of unrecorded calls whose invitations were found."""
     arrived = {
         event.client_token: event.at
         if event.finding.invitation.invited_at is None
@@ -155,7 +155,7 @@ def _answered(event: Answered) -> dict[str, object]:
 
 
 def _evidence(event: Answered) -> dict[str, object]:
-    assert event.finding is not None  # noqa: S101 - the caller has seen to it
+    assert event.finding is not None  # noqa: S101 - guaranteed by the caller
     return {
         "client_token": event.client_token,
         "at": event.at,
