@@ -20,7 +20,7 @@ from bulk_invite.monitoring.health import Health
 from bulk_invite.monitoring.http.api import api_routes
 from bulk_invite.monitoring.http.changes import change_routes
 from bulk_invite.monitoring.http.connections import Connections
-from bulk_invite.monitoring.http.guard import Refused
+from bulk_invite.monitoring.http.guard import RefusalCounter
 from bulk_invite.monitoring.http.pages import page_routes
 from bulk_invite.monitoring.http.probes import health_routes
 from bulk_invite.monitoring.http.server import serve
@@ -254,8 +254,8 @@ async def test_refused_changes_are_in_the_log_without_their_token_and_do_not_fil
 
 
 def test_the_log_hears_again_of_refusals_after_a_minute() -> None:
-    refused = Refused()
-    assert [refused.note(now) for now in (0, 1, 2, 59, 60, 61)] == [1, None, None, None, 1, None]
+    refusals = RefusalCounter()
+    assert [refusals.count(now) for now in (0, 1, 2, 59, 60, 61)] == [1, None, None, None, 1, None]
 
 
 def test_the_oldest_that_waits_of_who_has_most_gives_way() -> None:

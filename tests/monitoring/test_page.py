@@ -82,10 +82,10 @@ def test_every_end_is_said_in_words(page: Page, server: PageServer) -> None:
         server.begins(state=RunState.FINISHED, **changes)
         says(page, "#state", headline)
         says(page, "#meaning", sentence)
-        expect(page.locator("#link")).to_contain_text("The run has ended, so there is no connection")
+        expect(page.locator("#link")).to_contain_text("The run has ended. This is its final status")
         expect(page.locator("#pause")).to_be_disabled()
         server.begins()
-        page.get_by_role("button", name="Look for a new run").click()
+        page.get_by_role("button", name="Check for a new run").click()
         says(page, "#link", "Live")
 
 
@@ -94,10 +94,10 @@ def test_the_last_picture_stays_when_the_server_has_gone(tab: Tab, server: PageS
     server.shows(state=RunState.FINISHED, exit_code=0, **ALL_GOOD)
     says(tab.page, "#state", "Finished: every row has its invitation")
     server.stop()
-    look = tab.page.get_by_role("button", name="Look for a new run")
+    look = tab.page.get_by_role("button", name="Check for a new run")
     with tab.page.expect_event("requestfailed"):
         look.click()
-    expect(tab.page.locator("#link")).to_contain_text("The run has ended, so there is no connection")
+    expect(tab.page.locator("#link")).to_contain_text("The run has ended. This is its final status")
     expect(tab.page.locator("#main")).not_to_have_class("old")
     server.start()
     server.begins()
@@ -114,14 +114,14 @@ def test_the_figures_are_those_of_the_status(page: Page, server: PageServer) -> 
         says(page, f"#states li[data-state={state}] b", f"{status[state]:,}")
     says(page, "#states li[data-state=unread] b", f"{status['total'] - status['rows']:,}")
     ended = status["rows"] - status["pending"] - status["in_flight"] - status["in_doubt"]
-    says(page, "#rows-sum", f"{ended:,} of {status['total']:,} ended")
+    says(page, "#rows-sum", f"{ended:,} of {status['total']:,} done")
     says(page, "#percent", "60.8%")
-    says(page, "#left", re.compile(r"^32 min left, through (at|on .*) \d\d:\d\d$"))
+    says(page, "#left", re.compile(r"^32 min left, done (at|on .*) \d\d:\d\d$"))
     figures = dict(zip(_texts(page, "#figures dt"), _texts(page, "#figures dd"), strict=True))
     assert figures == {
         "Speed": "9.5rows/s",
         "In flight": "5of 64",
-        "Rate allowed": "9.8calls/s, auto up to 15.0",
+        "Allowed rate": "9.8calls/s, auto, at most 15.0",
         "Estimated quota": "≈ 10.1calls/s",
         "Throttled": "0.7%last minute; hour 0.8%",
         "Calls": "21,800152 throttled",
@@ -133,21 +133,21 @@ def test_the_figures_are_those_of_the_status(page: Page, server: PageServer) -> 
     assert (run["Account"], run["Endpoint"]) == ("123456789012", "http://127.0.0.1:8080")
     label = page.locator("#stack").get_attribute("aria-label")
     assert label is not None
-    assert label.startswith("60.8%: 30,433 of 50,000 ended; created 21,345, already created 9,000,")
+    assert label.startswith("60.8%: 30,433 of 50,000 done; created 21,345, already created 9,000,")
 
 
 def test_what_is_not_known_is_not_made_up(page: Page, server: PageServer) -> None:
     nothing = dict.fromkeys(("total", "estimated_quota", "daily_quota", "day_remaining", "left_s"))
     server.shows(**nothing, throttled_share_minute=None, throttled_share_hour=None, account=None)
-    says(page, "#rows-sum", "32,000 known so far, 30,433 of them ended")
+    says(page, "#rows-sum", "30,433 done of 32,000 read so far")
     says(page, "#percent", "30,433")
-    says(page, "#left", "rows ended")
+    says(page, "#left", "rows done")
     expect(page.locator("#states li[data-state=unread]")).to_be_hidden()
     expect(page.locator("#states li[data-state=already_created]")).to_be_visible()
     server.shows(command="serve")
     expect(page.locator("#states li[data-state=already_created]")).to_be_hidden()
-    assert _texts(page, "#figures dd")[3:5] == [f"{DASH}not known yet", f"{DASH}last minute; hour {DASH}"]
-    says(page, "#day-left", "No daily quota is set.")
+    assert _texts(page, "#figures dd")[3:5] == [f"{DASH}unknown yet", f"{DASH}last minute; hour {DASH}"]
+    says(page, "#day-left", "No daily quota set.")
     expect(page.locator("#gauge")).to_be_hidden()
 
 
@@ -174,7 +174,7 @@ def test_errors_stand_with_their_mend_and_the_last_rows_with_their_place(
     expect(rows.nth(2).locator("td").nth(1)).to_have_text("rows.ndjson, key 47110815")
     many = [replace(server.status.problems[0], code=f"Code{number}") for number in range(500)]
     server.shows(problems=many)
-    says(page, "#no-problems", "500 kinds of errors; the first 50 can be shown.")
+    says(page, "#no-problems", "500 reasons; only the first 50 are listed.")
     expect(page.locator("#problems tbody tr")).to_have_count(6)
     page.get_by_role("button", name="Show the first 50").click()
     expect(page.locator("#problems tbody tr")).to_have_count(50)
@@ -182,7 +182,7 @@ def test_errors_stand_with_their_mend_and_the_last_rows_with_their_place(
     server.shows(problems=[ProblemStatus("in_doubt", "", "$", 5, "Wait.")], failures=(), in_doubt=5)
     expect(page.locator("#problems tbody tr")).to_have_count(1)
     server.shows(in_doubt=0)
-    says(page, "#no-problems", "Nothing: no row was rejected or failed, none is deferred or in doubt.")
+    says(page, "#no-problems", "None: no row is rejected, failed, deferred or in doubt.")
     says(page, "#no-failures", "None.")
     expect(page.locator("table:visible")).to_have_count(0)
 
@@ -220,21 +220,21 @@ def test_the_chart_has_a_line_for_each_figure_and_can_be_walked_through(
     says(
         page,
         "#readout",
-        re.compile(r"^\d\d:\d\d:\d\d: allowed 1.0, made 1.0, quota not known yet, throttled 0.5"),
+        re.compile(r"^\d\d:\d\d:\d\d: allowed 1.0, made 1.0, quota unknown, throttled 0.5"),
     )
     page.keyboard.press("ArrowRight")
     expect(plot).to_have_attribute("aria-valuetext", page.locator("#readout").inner_text())
     plot.hover(position={"x": 600, "y": 100})
     expect(plot).to_have_attribute("aria-valuenow", re.compile("^(?!0$|1$|239$)"))
     expect(page.locator("#chart-summary")).to_contain_text("between 1.0 and 15.0 calls per second")
-    page.get_by_text("As a table").click()
+    page.get_by_text("Show as a table").click()
     expect(page.locator("#points tr")).to_have_count(20)
 
 
 def test_without_a_past_the_chart_says_so(page: Page, server: PageServer) -> None:
     server.remembers(Past(1.0, []))
     server.shows(started=iso(-1))
-    says(page, "#readout", "No figures yet: they come some seconds after the first call.")
+    says(page, "#readout", "No data yet: it appears a few seconds after the first call.")
     expect(page.locator("#plot svg")).to_have_count(0)
 
 
@@ -248,10 +248,10 @@ def test_a_lost_connection_is_said_at_once_and_comes_back(tab: Tab, server: Page
     page.locator("#token").fill(TOKEN)
     expect(page.locator("#pause")).to_be_enabled()
     server.stop()
-    lost = r"^No connection since \d\d:\d\d:\d\d: what you see is old\. Trying again …$"
+    lost = r"^No connection since \d\d:\d\d:\d\d: this data is out of date\. Retrying …$"
     says(page, "#link", re.compile(lost))
     expect(page.locator("#main")).to_have_class("old")
-    expect(page).to_have_title("No connection, last: 60% Sending - bulk_invite")
+    expect(page).to_have_title("No connection; last: 60% Sending - bulk_invite")
     says(page, "#state", "Sending")
     expect(page.locator("#pause")).to_be_disabled()
     # Another run at the same address.
@@ -282,7 +282,7 @@ def test_an_answer_that_is_no_stream_of_events_is_asked_for_again(tab: Tab, serv
     tab.expected.append("503")
     tab.page.route("**/api/events", lambda route: route.fulfill(status=503, body="no"))
     tab.open(server.url)
-    says(tab.page, "#link", "No connection to the run yet: trying again …")
+    says(tab.page, "#link", "Cannot reach the run: retrying …")
     tab.page.unroute("**/api/events")
     says(tab.page, "#link", "Live")
 
@@ -299,18 +299,18 @@ def test_pause_and_resume_by_the_keyboard_alone(tab: Tab, server: PageServer) ->
     page.keyboard.press("Tab")
     expect(page.locator("#token")).to_be_focused()
     expect(page.locator("#pause")).to_be_disabled()
-    says(page, "#hint", "Type the control token to use the controls.")
+    says(page, "#hint", "Enter the control token to use the controls.")
     page.keyboard.type(TOKEN)
     page.keyboard.press("Tab")
     expect(page.locator("#pause")).to_be_focused()
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.keyboard.press("Enter")
-    says(page, "#said", "Done: nothing is sent until you resume.")
-    says(page, "#state", "Paused by an operator: nothing is sent")
+    says(page, "#said", "Paused: no new calls until you resume.")
+    says(page, "#state", "Paused by an operator: no new calls")
     assert server.state == "paused"
     says(page, "#pause:focus", "Resume")
     page.keyboard.press("Enter")
-    says(page, "#said", "Done: rows are sent again.")
+    says(page, "#said", "Resumed: sending continues.")
     assert server.state == "sending"
 
 
@@ -319,28 +319,28 @@ def test_rate_and_rows_in_flight_are_set_and_mistakes_told(tab: Tab, server: Pag
     tab.expected.append("400 (Bad Request)")
     page.locator("#token").fill(f" {TOKEN}\n")
     rate, flight = page.locator("#rate"), page.locator("#flight")
-    says(page, "#rate-note", "Now automatic, at most 15.0.")
+    says(page, "#rate-note", "Currently automatic, at most 15.0.")
     rate.fill("fast")
     rate.press("Enter")
-    says(page, "#refused", "Write how many calls per second, such as 5 or 0.5.")
+    says(page, "#refused", "Enter calls per second, such as 5 or 0.5.")
     expect(rate).to_have_attribute("aria-invalid", "true")
     rate.fill("1000")
     rate.press("Enter")
     says(page, "#refused", "The rate is at most 15 calls per second.")
     rate.fill("2,5")
     rate.press("Enter")
-    says(page, "#said", "Done: at most 2.5 calls per second.")
+    says(page, "#said", "Changed: at most 2.5 calls per second.")
     says(page, "#refused", "")
-    says(page, "#rate-note", "Now 2.5, never exceeded.")
+    says(page, "#rate-note", "Currently 2.5, never exceeded.")
     page.get_by_role("button", name="Automatic").click()
-    says(page, "#said", "Done: the rate is found automatically.")
+    says(page, "#said", "Changed: the rate is found automatically.")
     expect(flight).to_have_value("64")
     flight.fill("0")
     flight.press("Enter")
-    says(page, "#refused", "Write how many rows at the same time: a whole number from 1.")
+    says(page, "#refused", "Enter a whole number of rows, at least 1.")
     flight.fill("16")
     flight.press("Enter")
-    says(page, "#said", "Done: at most 16 rows in flight.")
+    says(page, "#said", "Changed: at most 16 rows in flight.")
     assert (server.status.rate_setting, server.status.max_in_flight) == ("auto", 16)
 
 
@@ -348,8 +348,8 @@ def test_a_drain_is_asked_about(page: Page, server: PageServer) -> None:
     page.locator("#token").fill(TOKEN)
     drain = page.locator("#drain")
     drain.press("Enter")
-    expect(page.get_by_role("dialog")).to_contain_text("the same command goes on where it was")
-    expect(page.get_by_role("button", name="Let it go on")).to_be_focused()
+    expect(page.get_by_role("dialog")).to_contain_text("run the same command to continue")
+    expect(page.get_by_role("button", name="Keep running")).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(drain).to_be_focused()
@@ -358,7 +358,7 @@ def test_a_drain_is_asked_about(page: Page, server: PageServer) -> None:
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     says(page, "#state", "Draining: no new calls")
-    says(page, "#hint", "The run is draining and ends by itself.")
+    says(page, "#hint", "The run is draining and will stop.")
     expect(drain).to_be_disabled()
     assert server.state == "draining"
 
@@ -371,11 +371,11 @@ def test_a_wrong_token_changes_nothing_and_the_right_one_stays_in_the_tab(
     token = page.locator("#token")
     token.fill("not the token, surely")
     page.locator("#pause").click()
-    says(page, "#refused", re.compile("^That is not the control token of this run."))
+    says(page, "#refused", re.compile("^This is not the control token of the run."))
     expect(token).to_be_focused()
     token.fill("ключ")
     page.locator("#pause").click()
-    says(page, "#refused", "A control token has no such characters.")
+    says(page, "#refused", "A control token contains only ASCII characters.")
     assert server.state == "sending"
     token.fill(TOKEN)
     page.reload()
@@ -392,7 +392,7 @@ def test_a_change_that_is_not_answered_is_said_to_be_unknown(tab: Tab) -> None:
     page.route("**/api/pause", lambda route: route.abort())
     page.locator("#token").fill(TOKEN)
     page.locator("#pause").click()
-    says(page, "#refused", "No answer: see above whether it was done, and try again.")
+    says(page, "#refused", "No answer: check above whether the change was made, then try again.")
     page.unroute("**/api/pause")
 
 
@@ -416,7 +416,7 @@ def test_a_small_telephone_needs_no_scrolling_to_the_side(page: Page, server: Pa
     )
     says(page, "#state", "Sending")
     page.locator("#token").fill(TOKEN)
-    page.get_by_text("As a table").click()
+    page.get_by_text("Show as a table").click()
     for state in (RunState.SENDING, RunState.PAUSED, RunState.DRAINING):
         server.shows(state=state, catalog="AWS", ready=False, reasons={"endpoint": long})
         expect(page.locator("#hero")).to_have_attribute("data-tone", re.compile("active|hold"))
@@ -472,8 +472,8 @@ def test_a_real_run_from_its_start_over_a_kill_to_its_end(tab: Tab, tmp_path: Pa
             page.locator("#token").fill(TOKEN)
             wait_until(service.invitations)
             page.locator("#pause").click()
-            says(page, "#said", "Done: nothing is sent until you resume.")
-            says(page, "#state", "Paused by an operator: nothing is sent")
+            says(page, "#said", "Paused: no new calls until you resume.")
+            says(page, "#state", "Paused by an operator: no new calls")
             says(page, "#states li[data-state=in_flight] b", "0")
             _shows_what_the_api_tells(page, port)
             invited = len(service.invitations())
@@ -513,7 +513,7 @@ def _shows_what_the_api_tells(page: Page, port: int) -> None:
     assert shown == {state: f"{settled.get(state, 0):,}" for state in shown}
     assert _texts(page, "#figures dd")[5] == f"{settled['attempts']}{settled['throttled']} throttled"
     says(page, "#day", f"{settled['sent_last_day']} of 10,000")
-    says(page, "#rate-note", "Now 3.0, never exceeded.")
+    says(page, "#rate-note", "Currently 3.0, never exceeded.")
     expect(page.locator("#run")).to_contain_text("111122223333")
 
 

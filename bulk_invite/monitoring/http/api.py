@@ -1,4 +1,4 @@
-"""What a run tells of itself: status, past, events and metrics."""
+"""Read-only endpoints of a run: status, history, events and metrics."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _EVERY: Final = 1.0
 """Seconds between two events."""
 
 _STREAMS: Final = 32
-"""Streams of events at a time: they must leave connections for the probes."""
+"""Maximum simultaneous event streams, so that connections remain for probes."""
 
 _RETRY: Final = b"retry: 1000\n\n"
-"""Milliseconds after which a browser asks again when the connection was lost."""
+"""Tells browsers to reconnect after 1000 ms."""
 
 _STREAM: Final = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
 
 
-class Told(Protocol):
-    """One run. over: set when it has ended and its last status is there."""
+class WatchedRun(Protocol):
+    """A run. over: set once it has ended and its final status is known."""
 
     over: anyio.Event
 
@@ -34,8 +34,10 @@ class Told(Protocol):
     def past(self) -> Past: ...
 
 
-def api_routes(run: Told, exposition: Callable[[str], Awaitable[tuple[bytes, str]]]) -> list[web.RouteDef]:
-    """exposition: the metrics in a format that the given `Accept` takes, and its content type."""
+def api_routes(
+    run: WatchedRun, exposition: Callable[[str], Awaitable[tuple[bytes, str]]]
+) -> list[web.RouteDef]:
+    """exposition: takes the `Accept` header; returns the metrics and their content type."""
 
     async def status(_: web.Request) -> web.Response:
         return answer(await run.status())
@@ -43,20 +45,20 @@ def api_routes(run: Told, exposition: Callable[[str], Awaitable[tuple[bytes, str
     async def history(_: web.Request) -> web.Response:
         return answer(run.past())
 
-    listening = anyio.CapacityLimiter(_STREAMS)
+    streams = anyio.CapacityLimiter(_STREAMS)
 
     async def events(request: web.Request) -> web.StreamResponse:
         stream = object()
         if request.method == hdrs.METH_HEAD:
             return web.Response(headers=_STREAM)
         try:
-            listening.acquire_on_behalf_of_nowait(stream)
+            streams.acquire_on_behalf_of_nowait(stream)
         except anyio.WouldBlock:
-            return refused(503, "As many as can be are told of events already.")
+            return refused(503, "Too many event streams; close one and try again.")
         try:
             return await _events(request, run)
         finally:
-            listening.release_on_behalf_of(stream)
+            streams.release_on_behalf_of(stream)
 
     async def metrics(request: web.Request) -> web.Response:
         body, content_type = await exposition(request.headers.get("Accept", ""))
@@ -70,8 +72,8 @@ def api_routes(run: Told, exposition: Callable[[str], Awaitable[tuple[bytes, str
     ]
 
 
-async def _events(request: web.Request, run: Told) -> web.StreamResponse:
-    """The status, again and again, until the run has ended or nobody listens."""
+async def _events(request: web.Request, run: WatchedRun) -> web.StreamResponse:
+    """Send the status every second until the run has ended or the client disconnects."""
     response = web.StreamResponse(headers=_STREAM)
     response.force_close()
     await response.prepare(request)
@@ -85,5 +87,5 @@ async def _events(request: web.Request, run: Told) -> web.StreamResponse:
             with anyio.move_on_after(_EVERY):
                 await run.over.wait()
     except ConnectionError:
-        pass  # nobody listens any more
+        pass  # the client has disconnected
     return response

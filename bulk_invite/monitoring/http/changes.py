@@ -1,4 +1,4 @@
-"""What may be done to a run over HTTP: pause, resume, rate, rows in flight, drain."""
+"""Endpoints that change a run: pause, resume, rate, rows in flight, drain."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import structlog
 from aiohttp import web
 
 from bulk_invite.monitoring.http.answers import answer
-from bulk_invite.monitoring.http.api import Told
-from bulk_invite.monitoring.http.guard import Refusal, Refused, check_change
+from bulk_invite.monitoring.http.api import WatchedRun
+from bulk_invite.monitoring.http.guard import Refusal, RefusalCounter, check_change
 from bulk_invite.monitoring.status import Rate
 
 _log = structlog.get_logger()
 
 _DEADLINE: Final = 5.0
-"""Seconds for a body: it takes no time to send one."""
+"""Seconds for the body of a request to arrive."""
 
 _Body = Mapping[str, object]
-_Said = dict[str, object]
+_Result = dict[str, object]
 
 
 class Controls(Protocol):
-    """What can be changed. Each says what it was before; ValueError for what cannot be."""
+    """What can be changed. Each method returns the previous value; ValueError for an invalid one."""
 
     @property
     def ending(self) -> bool: ...
@@ -43,18 +43,18 @@ class Controls(Protocol):
     def drain(self) -> None: ...
 
 
-_Change = Callable[[Controls, _Body], _Said]
+_Change = Callable[[Controls, _Body], _Result]
 
 
-def change_routes(run: Told, controls: Controls, token: str | None) -> list[web.RouteDef]:
-    """token: what a change has to come with; None where there are none to be."""
-    refused = Refused()
+def change_routes(run: WatchedRun, controls: Controls, token: str | None) -> list[web.RouteDef]:
+    """token: required for every change; None where changes are not allowed."""
+    refusals = RefusalCounter()
 
     def check(request: web.Request, what: str) -> None:
         try:
             check_change(request.headers, token)
         except Refusal as refusal:
-            if times := refused.note(time.monotonic()):
+            if times := refusals.count(time.monotonic()):
                 _log.warning(
                     "control.refused", action=what, remote=request.remote, reason=str(refusal), times=times
                 )
@@ -65,12 +65,12 @@ def change_routes(run: Told, controls: Controls, token: str | None) -> list[web.
             check(request, what)
             body = await _object(request)
             if controls.ending:
-                raise Refusal(409, "The run is ending already.")
+                raise Refusal(409, "The run is already ending.")
             try:
-                told = change(controls, body)
+                result = change(controls, body)
             except ValueError as error:
                 raise Refusal(400, str(error)) from error
-            _log.warning("control.changed", action=what, remote=request.remote, **told)
+            _log.warning("control.changed", action=what, remote=request.remote, **result)
             return answer(await run.status())
 
         return web.post(f"/api/{what}", changed)
@@ -78,27 +78,27 @@ def change_routes(run: Told, controls: Controls, token: str | None) -> list[web.
     return [route(what, change) for what, change in _CHANGES.items()]
 
 
-def _pause(controls: Controls, _: _Body) -> _Said:
+def _pause(controls: Controls, _: _Body) -> _Result:
     return {"now": "paused", "was": "paused" if controls.pause() else "sending"}
 
 
-def _resume(controls: Controls, _: _Body) -> _Said:
+def _resume(controls: Controls, _: _Body) -> _Result:
     return {"now": "sending", "was": "paused" if controls.resume() else "sending"}
 
 
-def _change_rate(controls: Controls, body: _Body) -> _Said:
+def _change_rate(controls: Controls, body: _Body) -> _Result:
     wanted = _rate(body.get("rate"))
     return {"now": wanted, "was": controls.change_rate(wanted)}
 
 
-def _change_max_in_flight(controls: Controls, body: _Body) -> _Said:
+def _change_max_in_flight(controls: Controls, body: _Body) -> _Result:
     wanted = body.get("max_in_flight")
     if not isinstance(wanted, int) or isinstance(wanted, bool):
-        raise ValueError('Send {"max_in_flight": N}, a whole number.')  # noqa: TRY004 - of the body
+        raise ValueError('Send {"max_in_flight": N} with a whole number.')  # noqa: TRY004 - of the body
     return {"now": wanted, "was": controls.change_max_in_flight(wanted)}
 
 
-def _drain(controls: Controls, _: _Body) -> _Said:
+def _drain(controls: Controls, _: _Body) -> _Result:
     controls.drain()
     return {"now": "finishing calls in flight"}
 
@@ -117,11 +117,11 @@ def _rate(value: object) -> Rate:
         return "auto"
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf:
         return float(value)
-    raise ValueError('Send {"rate": N}, more than 0 calls per second, or {"rate": "auto"}.')
+    raise ValueError('Send {"rate": N} with N > 0 calls per second, or {"rate": "auto"}.')
 
 
 async def _object(request: web.Request) -> _Body:
-    """The body, an object; none counts as an empty one."""
+    """The body as a JSON object; a missing body is an empty object."""
     text: bytes | None = None
     try:
         with anyio.move_on_after(_DEADLINE):
@@ -129,13 +129,13 @@ async def _object(request: web.Request) -> _Body:
     except web.HTTPRequestEntityTooLarge as error:
         raise Refusal(413, "The body is too large.") from error
     except web.RequestPayloadError as error:
-        raise Refusal(400, "The body is not what the headers say.") from error
+        raise Refusal(400, "The body does not match the headers.") from error
     if text is None:
-        raise Refusal(408, "The body did not come.")
+        raise Refusal(408, "The body took too long to arrive.")
     try:
         value = orjson.loads(text) if text else {}
     except orjson.JSONDecodeError:
         value = None
     if not isinstance(value, dict):
-        raise Refusal(400, "The body has to be a JSON object.")
+        raise Refusal(400, "The body must be a JSON object.")
     return value

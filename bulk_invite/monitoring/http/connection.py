@@ -1,8 +1,8 @@
-"""One connection of the control server: one request, one answer, each in its time.
+"""One connection of the control server: one request and one response, each with a deadline.
 
-aiohttp has a deadline for a connection that says nothing between two requests, and none for headers that come
-byte by byte nor for an answer that is not taken. So each phase has a timer here that ends the connection:
-headers whole, body whole (`changes`), answer taken. There is one request on a connection: nobody idles.
+aiohttp limits the idle time between two requests, but neither slow headers nor a response that the client
+does not read. So each phase has a timer that closes the connection: headers, body (in `changes`), response.
+Each connection serves one request, so none is ever idle.
 """
 
 from __future__ import annotations
@@ -22,50 +22,50 @@ from bulk_invite.monitoring.http.connections import Connections
 _HEADERS: Final = 5.0
 """Seconds from the connection to the end of the headers."""
 
-_TAKEN: Final = 5.0
-"""Seconds for an answer to be taken; of a stream, for its last events, once they do not fit any more."""
+_READ: Final = 5.0
+"""Seconds for the client to read a response; for a stream, from the moment that its buffer is full."""
 
 _LINGERING: Final = 1.0
-"""Seconds in which the rest of a body that nobody wants is passed over, lest the answer is lost with it."""
+"""Seconds for discarding the rest of an unwanted body; closing earlier could lose the response."""
 
-_MOST_WAITING: Final = 32 * 1024
-"""Bytes of a request until it is taken up: headers with the cookies of everything on this machine, a body."""
+_MAX_UNHANDLED: Final = 32 * 1024
+"""Maximum bytes before a request is handled: headers, including cookies of other local services, and body."""
 
 _SEND_BUFFER: Final = 64 * 1024
-"""Bytes that the system keeps of an answer: by itself it would keep megabytes for whoever reads nothing."""
+"""Bytes of the socket's send buffer; by default it could hold megabytes for a client that does not read."""
 
 
 class _Phase(Enum):
     HEADERS = auto()
-    """They are still to come."""
+    """Waiting for the headers."""
     ANSWERING = auto()
     OVER = auto()
-    """The answer is made, and only has to be taken."""
+    """The response is complete; the client has to read it."""
 
 
 class Connection(web.RequestHandler):
-    """Ends by itself, whatever the client does; `others` says which one has to end earlier."""
+    """Always ends in bounded time; `others` may close it earlier to admit a new connection."""
 
     def __init__(self, server: web.Server, others: Connections[Connection], logger: logging.Logger) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
             logger=logger,
-            access_log=None,  # type: ignore[arg-type]  # which it takes for: none
+            access_log=None,  # type: ignore[arg-type]  # None disables it
             lingering_time=_LINGERING,
-            auto_decompress=False,  # a small body must not become a large one
+            auto_decompress=False,  # a small body must not expand to a large one
         )
         self._others = others
-        self._line: asyncio.Transport | None = None
+        self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._phase = _Phase.HEADERS
-        self._came = 0
+        self._received = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._line = cast("asyncio.Transport", transport)
+        self._transport = cast("asyncio.Transport", transport)
         sock: socket.socket = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        self._within(_HEADERS, self._is_late)
+        self._within(_HEADERS, self._time_out)
         peer = transport.get_extra_info("peername") or ("",)
         gone = self._others.add(self, peer[0])
         super().connection_made(transport)
@@ -73,13 +73,13 @@ class Connection(web.RequestHandler):
             gone.abort()
 
     def data_received(self, data: bytes) -> None:
-        self._came += len(data)
+        self._received += len(data)
         super().data_received(data)
-        if self._came > _MOST_WAITING and self._phase is _Phase.HEADERS:
+        if self._received > _MAX_UNHANDLED and self._phase is _Phase.HEADERS:
             self._refuse(431)
 
     def answering(self) -> None:
-        """The headers are whole, and fine."""
+        """The headers are complete and valid."""
         self._phase = _Phase.ANSWERING
         self._others.answer(self)
         self._cancel_timer()
@@ -89,7 +89,7 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         self._phase = _Phase.OVER
         self._others.rest(self)
-        self._within(_TAKEN, self.abort)
+        self._within(_READ, self.abort)
         resp = in_json(resp)
         resp.force_close()
         return await super().finish_response(request, resp, start_time)
@@ -97,7 +97,7 @@ class Connection(web.RequestHandler):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._phase is _Phase.ANSWERING:
-            self._within(_TAKEN, self.abort)
+            self._within(_READ, self.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -105,29 +105,29 @@ class Connection(web.RequestHandler):
             self._cancel_timer()
 
     def abort(self) -> None:
-        """End at once; what was not taken yet is lost."""
-        if self._line is not None:
-            self._line.abort()
+        """Close immediately; unread data is lost."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._cancel_timer()
         self._others.remove(self)
-        self._line = None
+        self._transport = None
         super().connection_lost(exc)
 
-    def _is_late(self) -> None:
-        if self._came:
+    def _time_out(self) -> None:
+        if self._received:
             self._refuse(408)
         else:
             self.abort()
 
     def _refuse(self, status: int) -> None:
-        """Answer one whose request never becomes whole."""
+        """Respond to a request that will never be complete."""
         self._phase = _Phase.OVER
-        if self._line is not None:
-            self._line.write(written(refused(status)))
+        if self._transport is not None:
+            self._transport.write(written(refused(status)))
         self.force_close()
-        self._within(_TAKEN, self.abort)
+        self._within(_READ, self.abort)
 
     def _within(self, seconds: float, otherwise: Callable[[], None]) -> None:
         self._cancel_timer()

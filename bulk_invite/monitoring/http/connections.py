@@ -1,9 +1,9 @@
-"""Which connections there are, and which one gives way to a new one. Pure.
+"""Tracks open connections and chooses the one to close for a new one. Pure.
 
-A new connection always gets in, for it may be a probe: a kubelet would end a container that does not answer
-one. Behind 127.0.0.1 or a proxy a probe and whoever holds a hundred connections have the same address, so
-nobody is turned away by it. In place of that the oldest connection of the peer that has most gives way: first
-one that waits for its request or for its answer to be taken, and only then one that is being answered.
+A new connection is always admitted, because it may be a probe: a kubelet restarts a container that does not
+answer. Behind 127.0.0.1 or a proxy, probes and a client with a hundred connections share an address, so an
+address cannot be refused. Instead, the peer with the most connections loses its oldest one: preferably one
+that waits for its request or for the client to read, otherwise one that is being answered.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections import Counter
 from typing import Final, Generic, TypeVar
 
 MOST: Final = 128
-"""Connections at a time: whoever opens thousands must not use up the files of the run."""
+"""Maximum connections, so that a client cannot exhaust the file descriptors of the run."""
 
 MOST_OF_A_PEER: Final = 64
-"""Connections of one address at a time: others have room without anybody's giving way."""
+"""Maximum connections per address, so that other addresses have room."""
 
 Connection = TypeVar("Connection")
 
 
 class Connections(Generic[Connection]):
-    """Those that are open, the oldest first."""
+    """The open connections, oldest first."""
 
     def __init__(self, most: int = MOST, most_of_a_peer: int = MOST_OF_A_PEER) -> None:
         self._most = most
@@ -30,27 +30,27 @@ class Connections(Generic[Connection]):
         self._answered: set[Connection] = set()
 
     def add(self, connection: Connection, peer: str) -> Connection | None:
-        """The one that has to give way to this one; it counts no more."""
-        gone = self._gives_way(peer)
-        if gone is not None:
-            self.remove(gone)
+        """Add a connection; returns the one to close for it, already removed."""
+        evicted = self._evicted_for(peer)
+        if evicted is not None:
+            self.remove(evicted)
         self._peers[connection] = peer
-        return gone
+        return evicted
 
     def answer(self, connection: Connection) -> None:
-        """From now on it is being answered."""
+        """Mark a connection as being answered."""
         if connection in self._peers:
             self._answered.add(connection)
 
     def rest(self, connection: Connection) -> None:
-        """Its answer is made."""
+        """Mark its response as complete."""
         self._answered.discard(connection)
 
     def remove(self, connection: Connection) -> None:
         self._peers.pop(connection, None)
         self._answered.discard(connection)
 
-    def _gives_way(self, newcomer: str) -> Connection | None:
+    def _evicted_for(self, newcomer: str) -> Connection | None:
         counts = Counter(self._peers.values())
         if counts[newcomer] >= self._most_of_a_peer:
             peer = newcomer
@@ -59,4 +59,5 @@ class Connections(Generic[Connection]):
         else:
             return None
         of_peer = [each for each, its in self._peers.items() if its == peer]
-        return min(of_peer, key=self._answered.__contains__)  # the first, and so the oldest, of the least
+        # The oldest one that is not being answered, if any.
+        return min(of_peer, key=self._answered.__contains__)

@@ -1,4 +1,4 @@
-"""The live page: files of the package, which load nothing from elsewhere."""
+"""Serves the live page: static files that load nothing from other sites."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Content security policy: what a page of ours may do, and nobody may frame it."""
+"""Content security policy of our pages; framing them is not allowed."""
 
 _TYPES: Final = {
     ".html": "text/html",

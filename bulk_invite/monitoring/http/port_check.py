@@ -1,4 +1,4 @@
-"""Whether an address is free for the pages of a run, or one is there already."""
+"""Checks whether an address is free, used by another run, or used by another program."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LIVE: Final = b'{"live":true}'
 
 
 class Use(Enum):
-    """What becomes of who wants to listen on an address."""
+    """What an address is used for now."""
 
     FREE = auto()
     RUN = auto()
@@ -24,14 +24,14 @@ class Use(Enum):
 
 
 def examine(host: str, port: int) -> Use:
-    """Listen there for a moment; where that is not possible, see who does.
+    """Listen briefly; if the address is in use, find out by what.
 
-    Raises ControlError for an address that is not of this machine, or may not be had.
+    Raises ControlError for an address that is not local, or not permitted.
     """
     try:
         for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
             with socket.socket(family, kind) as listener:
-                # As the server itself does: connections of the last run may not have ended.
+                # Like the server: connections of the previous run may still be closing.
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 listener.bind(address)
                 listener.listen()
@@ -39,9 +39,8 @@ def examine(host: str, port: int) -> Use:
         if error.errno == errno.EADDRINUSE:
             return Use.RUN if _is_run(host, port) else Use.OTHER
         raise ControlError(
-            f"Nobody can listen on {host} port {port}: {error.strerror or error}.",
-            hint="Name an address of this machine and a port that is free with --listen HOST:PORT; "
-            "port 0 takes any.",
+            f"Cannot listen on {host} port {port}: {error.strerror or error}.",
+            hint="Choose a local address and a free port with --listen HOST:PORT; port 0 picks one.",
         ) from error
     return Use.FREE
 

@@ -1,7 +1,7 @@
-"""The pages that an orchestrator's probes ask.
+"""Endpoints for the probes of an orchestrator.
 
-`/livez`   200 `{"live": true}`: whoever gets an answer knows that the event loop turns
-`/readyz`  200, or 503 with what does not answer: `{"ready": false, "reasons": {"endpoint": "ReadTimeout"}}`
+`/livez`   200 `{"live": true}`: any response shows that the event loop is running
+`/readyz`  200, or 503 with what does not respond: `{"ready": false, "reasons": {"endpoint": "ReadTimeout"}}`
 """
 
 from __future__ import annotations

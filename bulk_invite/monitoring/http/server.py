@@ -1,4 +1,4 @@
-"""The control server: what is told about a run, and what can be done to it, over HTTP."""
+"""The control server: shows and changes a run over HTTP."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from bulk_invite.monitoring.http.pages import POLICY
 _log = structlog.get_logger()
 
 _LARGEST: Final = 4096
-"""Bytes of a request's body."""
+"""Maximum bytes of a request body."""
 
 _PATIENCE_AT_END: Final = 0.1
-"""Seconds, twice, that answers on their way are waited for; they take milliseconds."""
+"""Seconds, applied twice, to finish responses at shutdown; they take milliseconds."""
 
 
 async def serve(host: str, port: int, routes: Iterable[web.RouteDef]) -> None:
-    """Answer until cancelled; port 0 takes any that is free, and the log says which.
+    """Serve until cancelled. With port 0, the log has the port that was picked.
 
     Raises ControlError where it cannot listen.
     """
@@ -50,15 +50,15 @@ async def serve(host: str, port: int, routes: Iterable[web.RouteDef]) -> None:
 
 
 class _Runner(web.AppRunner):
-    """Makes connections of ours."""
+    """Uses `Connection` for its connections."""
 
     def __init__(self, app: web.Application) -> None:
         super().__init__(app, shutdown_timeout=_PATIENCE_AT_END)
-        self._make = partial(Connection, others=Connections(), logger=_complaints())
+        self._make = partial(Connection, others=Connections(), logger=_logger())
 
     @property
     def server(self) -> Any:
-        """What makes a protocol for each connection."""
+        """A factory of protocols, one for each connection."""
         server = super().server
         return None if server is None else partial(self._make, server)
 
@@ -69,15 +69,14 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
     except OSError as error:
         raise ControlError(
             f"The control server cannot listen on {host} port {port}: {error.strerror or error}.",
-            hint="Name an address of this machine and a port that is free with --listen HOST:PORT; "
-            "port 0 takes any.",
+            hint="Choose a local address and a free port with --listen HOST:PORT; port 0 picks one.",
         ) from error
     for address in runner.addresses:
         _log.info("control.listening", host=address[0], port=address[1])
 
 
 def _guarded(host: str) -> Middleware:
-    """What is refused gets its sentence, nobody gets in by another name, and no body is unpacked."""
+    """Checks the Host header, refuses compressed bodies, and turns refusals into responses."""
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -97,7 +96,7 @@ def _guarded(host: str) -> Middleware:
 
 
 async def _finish_headers(_: web.Request, response: web.StreamResponse) -> None:
-    """Say nothing of versions, let nobody keep an answer (it is true for a moment), nor take it for more."""
+    """Set security headers, forbid caching, and hide the version of the server."""
     response.headers.pop("Server", None)
     response.headers["Cache-Control"] = "no-store"
     response.headers["Content-Security-Policy"] = POLICY
@@ -105,8 +104,8 @@ async def _finish_headers(_: web.Request, response: web.StreamResponse) -> None:
     response.headers["Referrer-Policy"] = "no-referrer"
 
 
-class _Complaints(logging.Handler):
-    """What aiohttp complains of, as events: without texts of a request, which anybody may have sent."""
+class _WarningEvents(logging.Handler):
+    """Turns warnings of aiohttp into events, without text from requests, which is untrusted."""
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
@@ -115,7 +114,7 @@ class _Complaints(logging.Handler):
         elif isinstance(error, ConnectionError):
             _log.debug("control.disconnected", kind=type(error).__name__)
         elif error is not None:
-            # A defect of ours. Its text may hold anything, its place does not.
+            # A bug of ours. Its text may contain anything, its location may not.
             *_, last = traceback.extract_tb(error.__traceback__)
             where = f"{last.filename}:{last.lineno}"
             _log.error("control.internal_error", kind=type(error).__name__, where=where)
@@ -123,7 +122,7 @@ class _Complaints(logging.Handler):
             _log.warning("control.warning", reason=record.getMessage())
 
 
-def _complaints() -> logging.Logger:
+def _logger() -> logging.Logger:
     logger = logging.getLogger("bulk_invite.monitoring.http")
-    logger.handlers, logger.propagate = [_Complaints(logging.WARNING)], False
+    logger.handlers, logger.propagate = [_WarningEvents(logging.WARNING)], False
     return logger

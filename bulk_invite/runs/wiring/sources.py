@@ -169,7 +169,7 @@ def require_databases(names: Sequence[str]) -> None:
     if not all(map(is_database, names)):
         raise UsageError(
             "--write-back needs database sources.",
-            hint="Remove --write-back; for files, use --results or bulk-invite export.",
+            hint="Remove --write-back; for files, use --results and bulk-invite export.",
         )
 
 

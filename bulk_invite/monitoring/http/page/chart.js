@@ -9,10 +9,10 @@ const LINES = ["calls", "throttled", "rate", "estimated_quota"];
 const STEPS = [5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800];
 const ROWS_OF_TABLE = 20;
 
-const NOTHING = "No figures yet: they come some seconds after the first call.";
+const NOTHING = "No data yet: it appears a few seconds after the first call.";
 
 let points = [];
-let chosen = null; // index of the point that is read out; null: the last one
+let chosen = null; // index of the point shown below the chart; null: the last one
 let scale = null;
 let cursor = null;
 
@@ -59,7 +59,7 @@ function nearest(x) {
 
 function sentence(point) {
   const { estimated_quota: estimate } = point;
-  const quota = estimate === null ? "not known yet" : `about ${perSecond(estimate)}`;
+  const quota = estimate === null ? "unknown" : `about ${perSecond(estimate)}`;
   return `${clock(point.ms)}: allowed ${perSecond(point.rate)}, made ${perSecond(point.calls)}, ` +
     `quota ${quota}, throttled ${perSecond(point.throttled)} per second`;
 }
@@ -84,7 +84,7 @@ function read() {
   }
 }
 
-/** 1, 2 or 5 times a power of ten: some five lines up to the top. */
+/** 1, 2 or 5 times a power of ten, for about five grid lines. */
 function niceStep(top) {
   const rough = top / 5;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -128,7 +128,7 @@ function axes() {
   return parts;
 }
 
-/** A path through the points; it breaks where the figure is not known. */
+/** A path through the points, with gaps where the value is unknown. */
 function path(name) {
   let pen = "M";
   const steps = points.map((point) => {
@@ -176,10 +176,10 @@ function tabulate() {
   const rates = points.map((point) => point.rate);
   const range = `between ${perSecond(Math.min(...rates))} and ${perSecond(Math.max(...rates))}`;
   const span = `From ${time(first.ms)} to ${time(last.ms)}`;
-  say("chart-summary", `${span} the rate allowed was ${range} calls per second. Last: ${sentence(last)}.`);
+  say("chart-summary", `${span}, the allowed rate was ${range} calls per second. Latest: ${sentence(last)}.`);
   const every = Math.max(1, Math.ceil(points.length / ROWS_OF_TABLE));
-  const told = points.filter((_, index) => (points.length - 1 - index) % every === 0).reverse();
-  byId("points").replaceChildren(...told.map((point) => make("tr", {},
+  const listed = points.filter((_, index) => (points.length - 1 - index) % every === 0).reverse();
+  byId("points").replaceChildren(...listed.map((point) => make("tr", {},
     make("th", { scope: "row" }, clock(point.ms)),
     ...["rate", "calls", "estimated_quota", "throttled"].map((name) =>
       make("td", {}, point[name] === null ? "–" : perSecond(point[name]))))));

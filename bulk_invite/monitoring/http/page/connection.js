@@ -1,4 +1,4 @@
-// The stream of events. EventSource gives up after some errors and never notices a silence; not so here.
+// The event stream. Unlike a plain EventSource, it reconnects after every error and after a silence.
 
 const FIRST_RETRY = 500;
 const LONGEST_RETRY = 10_000;
@@ -6,8 +6,8 @@ const SILENCE = 5_000; // an event comes every second
 const AFTER_THE_END = 30_000;
 
 /**
- * heard(status): an event came. lost(since): no connection; epoch milliseconds of the last event, or null.
- * ended(): the run said its last word, and closed. Returns a function that tries at once.
+ * heard(status): an event arrived. lost(since): no connection; epoch ms of the last event, or null.
+ * ended(): the run sent its final status and closed. Returns a function that reconnects immediately.
  */
 export function connect({ heard, lost, ended }) {
   let source = null;

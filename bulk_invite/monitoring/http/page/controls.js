@@ -1,4 +1,4 @@
-// What can be done to the run from here. Every answer is told in words; the server decides.
+// The controls of the run. The server decides; its answer is shown in words.
 
 import { byId, say } from "./dom.js";
 import { count, perSecond } from "./words.js";
@@ -23,9 +23,9 @@ export function startControls(onStatus) {
   byId("token-form").addEventListener("submit", (event) => event.preventDefault());
   byId("pause").addEventListener("click", () => ask(isPaused() ? "resume" : "pause", {}));
   byId("rate-auto").addEventListener("click", () => ask("rate", { rate: "auto" }, byId("rate")));
-  onNumber("rate-form", "rate", "Write how many calls per second, such as 5 or 0.5.", (rate) => rate > 0,
+  onNumber("rate-form", "rate", "Enter calls per second, such as 5 or 0.5.", (rate) => rate > 0,
     (rate) => ask("rate", { rate }, byId("rate")));
-  onNumber("flight-form", "flight", "Write how many rows at the same time: a whole number from 1.",
+  onNumber("flight-form", "flight", "Enter a whole number of rows, at least 1.",
     (rows) => Number.isInteger(rows) && rows > 0,
     (rows) => ask("max-in-flight", { max_in_flight: rows }, byId("flight")));
   const sure = byId("sure");
@@ -47,9 +47,9 @@ export function showControls(now, isConnected) {
     say("pause", isPaused() ? "Resume" : "Pause");
     const auto = status.rate_setting === "auto";
     say("rate-note", auto
-      ? `Now automatic, at most ${perSecond(status.max_rate)}.`
-      : `Now ${perSecond(status.rate_setting)}, never exceeded.`);
-    say("flight-note", `Now ${count(status.max_in_flight)}.`);
+      ? `Currently automatic, at most ${perSecond(status.max_rate)}.`
+      : `Currently ${perSecond(status.rate_setting)}, never exceeded.`);
+    say("flight-note", `Currently ${count(status.max_in_flight)}.`);
     follow("rate", auto ? "" : String(status.rate_setting));
     follow("flight", String(status.max_in_flight));
   }
@@ -59,7 +59,7 @@ export function showControls(now, isConnected) {
 const isPaused = () => status?.state === "paused";
 const isEnding = () => status !== null && ["draining", "finished"].includes(status.state);
 
-/** A field shows what is so, until somebody writes into it. */
+/** A field shows the current value until the user edits it. */
 function follow(id, value) {
   const field = byId(id);
   if (document.activeElement !== field && !field.dataset.written) field.value = value;
@@ -79,16 +79,16 @@ function onNumber(form, id, mistake, possible, then) {
   });
 }
 
-function whyNot() {
-  if (status?.state === "finished") return "The run has ended: there is nothing to control.";
-  if (!status || !connected) return "No connection: nothing can be changed.";
-  if (status.state === "draining") return "The run is draining and ends by itself.";
-  return byId("token").value.trim() ? "" : "Type the control token to use the controls.";
+function whyDisabled() {
+  if (status?.state === "finished") return "The run has ended.";
+  if (!status || !connected) return "No connection to the run.";
+  if (status.state === "draining") return "The run is draining and will stop.";
+  return byId("token").value.trim() ? "" : "Enter the control token to use the controls.";
 }
 
-/** Which controls make sense now, and why the others do not. */
+/** Enable the controls, or show why they are disabled. */
 function allow() {
-  const why = whyNot();
+  const why = whyDisabled();
   say("hint", why);
   byId("levers").disabled = why !== "";
   byId("rate-auto").setAttribute("aria-pressed", String(status?.rate_setting === "auto"));
@@ -99,12 +99,12 @@ async function ask(what, body, field) {
   if (busy) return;
   busy = true;
   byId("levers").setAttribute("aria-busy", "true");
-  tell("", "");
+  showResult("", "");
   try {
     const answer = await post(what, body);
     if (field) delete field.dataset.written;
     answered(answer);
-    tell(outcome(what, answer), "");
+    showResult(outcome(what, answer), "");
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     refuse(error.message, error.status === 401 ? byId("token") : error.status === 400 ? field : undefined);
@@ -133,38 +133,38 @@ async function post(what, body) {
     });
     answer = await response.json();
   } catch (error) {
-    if (response) throw new Refusal(`The server answered with ${response.status}, no JSON.`, response.status);
+    if (response) throw new Refusal(`The server answered ${response.status} without JSON.`, response.status);
     if (error.name === "TypeError" && !/^[\x20-\x7e]*$/.test(byId("token").value.trim())) {
-      throw new Refusal("A control token has no such characters.", 401);
+      throw new Refusal("A control token contains only ASCII characters.", 401);
     }
-    throw new Refusal("No answer: see above whether it was done, and try again.", 0);
+    throw new Refusal("No answer: check above whether the change was made, then try again.", 0);
   }
   if (response.ok) return answer;
-  const said = answer.error ?? `The server answered with ${response.status}.`;
-  const which = response.status === 401 ? "That is not the control token of this run. " : "";
+  const said = answer.error ?? `The server answered ${response.status}.`;
+  const which = response.status === 401 ? "This is not the control token of the run. " : "";
   throw new Refusal(which + said, response.status);
 }
 
 const OUTCOMES = {
-  pause: "Done: nothing is sent until you resume.",
-  resume: "Done: rows are sent again.",
-  drain: "Done: the run ends when the calls in flight are answered.",
+  pause: "Paused: no new calls until you resume.",
+  resume: "Resumed: sending continues.",
+  drain: "Draining: the run stops after the calls in flight.",
 };
 
 function outcome(what, now) {
-  if (what === "rate" && now.rate_setting === "auto") return "Done: the rate is found automatically.";
-  if (what === "rate") return `Done: at most ${perSecond(now.rate_setting)} calls per second.`;
-  if (what === "max-in-flight") return `Done: at most ${count(now.max_in_flight)} rows in flight.`;
+  if (what === "rate" && now.rate_setting === "auto") return "Changed: the rate is found automatically.";
+  if (what === "rate") return `Changed: at most ${perSecond(now.rate_setting)} calls per second.`;
+  if (what === "max-in-flight") return `Changed: at most ${count(now.max_in_flight)} rows in flight.`;
   return OUTCOMES[what];
 }
 
 function refuse(message, field) {
   field?.setAttribute("aria-invalid", "true");
   field?.focus();
-  tell("", message);
+  showResult("", message);
 }
 
-function tell(done, refused) {
+function showResult(done, refused) {
   say("said", done);
   say("refused", refused);
 }

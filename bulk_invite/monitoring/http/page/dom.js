@@ -1,8 +1,8 @@
-// Elements by what they say. Texts only ever come in as text nodes: names and codes are strangers' words.
+// DOM helpers. Texts become text nodes only: names and codes are untrusted.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-// What has no shape of its own, or turns the writing around, is shown by its number.
+// Control, invisible and bidirectional characters are shown by their code point.
 const INVISIBLE = /[\p{Cc}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu;
 
 export const plain = (text) =>
@@ -10,7 +10,7 @@ export const plain = (text) =>
 
 export const byId = (id) => document.getElementById(id);
 
-/** Set the text of an element where it is another one: what is read aloud is not read again. */
+/** Set the text of an element if it differs, so that screen readers do not repeat it. */
 export function say(id, text) {
   const element = byId(id);
   if (element.textContent !== text) element.textContent = text;
@@ -24,7 +24,7 @@ export function draw(name, attributes = {}, ...children) {
   return filled(document.createElementNS(SVG, name), attributes, children);
 }
 
-/** Put rows of terms and texts into a <dl>, one by one, so that nothing jumps. */
+/** Put terms and values into a <dl>, replacing only what has changed. */
 export function define(id, pairs) {
   const list = byId(id);
   const terms = [...list.querySelectorAll("dt")].map((term) => term.textContent);

@@ -1,4 +1,4 @@
-// The live page of a run: one status at a time, from the events of the server.
+// The live page of a run: shows the latest status from the event stream.
 
 import { showChart, startChart } from "./chart.js";
 import { connect } from "./connection.js";
@@ -41,7 +41,7 @@ function show(now) {
   byId("icon").setAttribute("d", ICONS[read.icon] ?? ICONS.waiting);
   say("state", read.headline);
   say("meaning", read.sentence);
-  // Read aloud when the state changes, and not with every figure.
+  // Announced to screen readers when the state changes, not with every update.
   if (byId("news").dataset.of !== read.headline) say("news", read.headline);
   byId("news").dataset.of = read.headline;
   showAhead();
@@ -62,11 +62,11 @@ function showAhead() {
 
 function timeLeft(percent) {
   if (status.state === "finished") return `took ${duration(status.elapsed_s)}`;
-  if (percent === null) return "rows ended";
-  if (percent === 100) return "every row has ended";
-  if (status.left_s === null) return "time left: not known";
+  if (percent === null) return "rows done";
+  if (percent === 100) return "all rows done";
+  if (status.left_s === null) return "time left: unknown";
   if (status.state === "paused") return `${duration(status.left_s)} of sending left`;
-  return `${duration(status.left_s)} left, through ${onOrAt(Date.parse(status.at) + status.left_s * 1000)}`;
+  return `${duration(status.left_s)} left, done ${onOrAt(Date.parse(status.at) + status.left_s * 1000)}`;
 }
 
 function onOrAt(ms) {
@@ -92,21 +92,21 @@ function showCatalog() {
 function showFigures() {
   const { rate_setting: setting, estimated_quota: quota } = status;
   const { throttled_share_minute: minute, throttled_share_hour: hour } = status;
-  const how = setting === "auto" ? `auto up to ${perSecond(status.max_rate)}` : "set by hand";
-  const estimate = quota === null ? ["–", "not known yet"] : [`≈ ${perSecond(quota)}`, "calls/s"];
+  const how = setting === "auto" ? `auto, at most ${perSecond(status.max_rate)}` : "fixed";
+  const estimate = quota === null ? ["–", "unknown yet"] : [`≈ ${perSecond(quota)}`, "calls/s"];
   define("figures", [
     ["Speed", perSecond(status.speed), "rows/s"],
     ["In flight", count(status.in_flight), `of ${count(status.max_in_flight)}`],
-    ["Rate allowed", perSecond(status.rate), `calls/s, ${how}`],
+    ["Allowed rate", perSecond(status.rate), `calls/s, ${how}`],
     ["Estimated quota", ...estimate],
     ["Throttled", share(minute), `last minute; hour ${share(hour)}`],
     ["Calls", count(status.attempts), `${count(status.throttled)} throttled`],
   ]);
   const { daily_quota: quotaOfDay, sent_last_day: used, learned_quota: learned } = status;
   say("day", quotaOfDay === null ? count(used) : `${count(used)} of ${count(quotaOfDay)}`);
-  const cap = learned === null ? "" : ` The service seems to stop at ${count(learned)}.`;
+  const cap = learned === null ? "" : ` The service seems to allow ${count(learned)}.`;
   const left = `${count(status.day_remaining ?? 0)} left.`;
-  say("day-left", (quotaOfDay === null ? "No daily quota is set." : left) + cap);
+  say("day-left", (quotaOfDay === null ? "No daily quota set." : left) + cap);
   byId("gauge-used").style.width = `${quotaOfDay ? Math.min(100, (used / quotaOfDay) * 100) : 0}%`;
   byId("gauge").hidden = quotaOfDay === null;
 }
@@ -116,7 +116,7 @@ function showRun() {
   define("run", [
     ["Command", `bulk-invite ${status.command}`, `version ${status.version}`],
     ["Catalog", plain(status.catalog)],
-    ["Account", status.account === null ? "not known yet" : plain(status.account)],
+    ["Account", status.account === null ? "unknown yet" : plain(status.account)],
     ["Campaign", status.campaign === "" ? "none" : plain(status.campaign)],
     ["Endpoint", plain(status.endpoint)],
     ["Checkpoint", plain(status.checkpoint)],
@@ -126,7 +126,7 @@ function showRun() {
   ]);
 }
 
-/** How the page hears of the run, above everything else and in the title. */
+/** Show the state of the connection in the top bar and in the title. */
 function link(how, words, when = "") {
   byId("bar").dataset.link = how;
   byId("main").classList.toggle("old", how === "lost");
@@ -138,19 +138,18 @@ function link(how, words, when = "") {
   const { percent } = progress(status);
   const state = meaning(status).headline.split(": ")[0];
   const title = [percent === null ? "" : `${Math.floor(percent)}%`, state].filter(Boolean).join(" ");
-  document.title = `${how === "lost" ? "No connection, last: " : ""}${title} - bulk_invite`;
+  document.title = `${how === "lost" ? "No connection; last: " : ""}${title} - bulk_invite`;
 }
 
 function lost(since) {
   connected = false;
-  link("lost", since === null ? "No connection to the run yet: trying again …" :
-    `No connection since ${clock(since)}: what you see is old. Trying again …`);
+  link("lost", since === null ? "Cannot reach the run: retrying …" :
+    `No connection since ${clock(since)}: this data is out of date. Retrying …`);
 }
 
 function ended() {
   connected = false;
-  const picture = `this is its last picture, of ${clock(status.at)}`;
-  link("ended", `The run has ended, so there is no connection: ${picture}.`);
+  link("ended", `The run has ended. This is its final status, as of ${clock(status.at)}.`);
 }
 
 async function refreshHistory() {
@@ -162,7 +161,7 @@ async function refreshHistory() {
     historyEvery = Math.max(LEAST_BETWEEN_HISTORIES, Math.min(MOST_BETWEEN_HISTORIES, history.step_s * 1000));
     showChart(history);
   } catch (error) {
-    // The events tell of a lost connection, and with the next one the chart is asked for again.
+    // The event stream reports a lost connection; the next event fetches the chart again.
     if (!["TypeError", "TimeoutError", "AbortError"].includes(error.name)) throw error;
   }
 }

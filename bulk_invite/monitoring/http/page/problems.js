@@ -1,4 +1,4 @@
-// What is wrong with rows: by kind with its mend, and the last rows one by one.
+// Rows without an invitation: by reason with the remedy, and the latest ones.
 
 import { byId, make, plain } from "./dom.js";
 import { clock, count, positionText, some } from "./words.js";
@@ -24,7 +24,7 @@ const failureRow = ({ position, state, code, path, at }) =>
     cell("Time", at === null ? "–" : clock(at)), cell("Row", positionText(position)),
     cell("State", stateOf(state)), error(code, path));
 
-/** A table that begins with its first rows, and is only touched when there is news. */
+/** A table that shows its first rows and is redrawn only when its data changes. */
 function table(id, row, names, short) {
   const more = byId(`more-${id}`);
   let whole = false;
@@ -37,7 +37,7 @@ function table(id, row, names, short) {
     more.setAttribute("aria-expanded", String(whole));
     const all = Math.min(rows.length, LONGEST);
     const those = rows.length > LONGEST ? "the first" : "all";
-    more.textContent = whole ? `Show the first ${short} only` : `Show ${those} ${count(all)}`;
+    more.textContent = whole ? `Show only the first ${short}` : `Show ${those} ${count(all)}`;
   }
   more.addEventListener("click", () => {
     whole = !whole;
@@ -50,23 +50,23 @@ function table(id, row, names, short) {
     rows = fresh;
     const empty = byId(`no-${id}`);
     empty.hidden = rows.length > 0 && rows.length <= LONGEST;
-    const all = `${some(rows.length, ...names)}; the first ${LONGEST} can be shown.`;
+    const all = `${some(rows.length, ...names)}; only the first ${LONGEST} are listed.`;
     empty.textContent = rows.length ? all : nothing;
     byId(id).hidden = rows.length === 0;
     show();
   };
 }
 
-const problems = table("problems", problemRow, ["kind of error", "kinds of errors"], 6);
+const problems = table("problems", problemRow, ["reason", "reasons"], 6);
 const failures = table("failures", failureRow, ["row", "rows"], 10);
 
 export function showProblems(status) {
   const nothing = status.rows
-    ? "Nothing: no row was rejected or failed, none is deferred or in doubt."
+    ? "None: no row is rejected, failed, deferred or in doubt."
     : "No rows have been read yet.";
-  // A call that is under way stands in the checkpoint as in doubt, and would come and go here all the time.
-  const isOnItsWay = ({ state, code }) => state === "in_doubt" && code === "" && status.in_doubt === 0;
-  const those = status.problems.filter((problem) => !isOnItsWay(problem));
+  // In the checkpoint, a call in flight is a row in doubt; it would appear and disappear here constantly.
+  const isInFlight = ({ state, code }) => state === "in_doubt" && code === "" && status.in_doubt === 0;
+  const those = status.problems.filter((problem) => !isInFlight(problem));
   problems(those, nothing);
-  failures(status.failures, those.length ? "None of late." : "None.");
+  failures(status.failures, those.length ? "None recently." : "None.");
 }

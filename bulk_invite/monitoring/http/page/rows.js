@@ -1,19 +1,19 @@
-// The rows by state: a stacked bar, and the same as a list.
+// Rows by state, as a stacked bar and as a list.
 
 import { byId, make, say } from "./dom.js";
 import { count, progress } from "./words.js";
 
 const STATES = [
-  ["created", "created", "its invitation is made"],
-  ["already_created", "already created", "before this run"],
-  ["duplicate", "duplicate", "the same row once more"],
-  ["in_flight", "in flight", "the call is under way"],
-  ["pending", "pending", "read, not sent yet"],
+  ["created", "created", "invitation created"],
+  ["already_created", "already created", "by an earlier run"],
+  ["duplicate", "duplicate", "repeats another row"],
+  ["in_flight", "in flight", "waiting for an answer"],
+  ["pending", "pending", "not sent yet"],
   ["deferred", "deferred", "its engagement is full"],
-  ["in_doubt", "in doubt", "nobody knows if it arrived"],
-  ["rejected", "rejected", "not valid, never sent"],
-  ["failed", "failed", "the service said no"],
-  ["unread", "not read yet", "an estimate"],
+  ["in_doubt", "in doubt", "outcome unknown"],
+  ["rejected", "rejected", "invalid, never sent"],
+  ["failed", "failed", "refused by the service"],
+  ["unread", "not read yet", "estimated"],
 ];
 
 const parts = new Map();
@@ -30,7 +30,7 @@ function build() {
   }
 }
 
-/** Rows by state; those whose call is under way and those not read yet are states of their own here. */
+/** Rows by state, with calls in flight and unread rows as separate states. */
 export function byState(status) {
   const counts = Object.fromEntries(STATES.map(([state]) => [state, status[state] ?? 0]));
   const total = status.total === null ? status.rows : Math.max(status.total, status.rows);
@@ -40,7 +40,7 @@ export function byState(status) {
 export function showRows(status) {
   if (!parts.size) build();
   const counts = byState(status);
-  const isService = status.command === "serve"; // it counts the whole checkpoint, whoever has made what
+  const isService = status.command === "serve"; // it counts the whole checkpoint, not one run
   for (const [state, { number, item, segment }] of parts) {
     const value = counts[state];
     const text = count(value);
@@ -52,8 +52,8 @@ export function showRows(status) {
   }
   const { ended, total, percent } = progress(status);
   const sum = total === null
-    ? `${count(status.rows)} known so far, ${count(ended)} of them ended`
-    : `${count(ended)} of ${count(total)} ended`;
+    ? `${count(ended)} done of ${count(status.rows)} read so far`
+    : `${count(ended)} of ${count(total)} done`;
   say("rows-sum", sum);
   const listed = STATES.filter(([state]) => counts[state])
     .map(([state, name]) => `${name} ${count(counts[state])}`);

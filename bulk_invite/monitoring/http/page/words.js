@@ -1,4 +1,4 @@
-// What the figures of a run mean, in words. Nothing here touches the page.
+// The status of a run in words. Does not touch the page.
 
 import { plain } from "./dom.js";
 
@@ -24,7 +24,7 @@ const dated = (format) => (when, now = Date.now()) => {
   return `${(sameYear ? day : year).format(at).replace(",", "")}, ${format.format(at)}`;
 };
 
-/** `14:05` of the viewer's day, or `Sat 28 Nov, 14:05`. when: ISO text or epoch milliseconds. */
+/** `14:05` today, else `Sat 28 Nov, 14:05`, in the viewer's time zone. when: ISO text or epoch ms. */
 export const time = dated(hours);
 export const clock = dated(seconds);
 
@@ -40,23 +40,23 @@ export function duration(total) {
   return `${h} h ${String(minutes % 60).padStart(2, "0")} min`;
 }
 
-/** Rows that have come to their end, of how many, and the share in per cent; null where nobody knows. */
+/** Rows with a final outcome, all rows, and the share in percent; null where unknown. */
 export function progress(status) {
   const known = status.created + status.already_created + status.failed + status.rejected + status.duplicate;
   const ended = known + status.deferred;
   const total = status.total === null ? null : Math.max(status.total, status.rows);
-  // Rounded down: 100% is said when it is true.
+  // Rounded down: 100% means all rows.
   const percent = total === null ? null : total === 0 ? 100 : Math.floor((ended / total) * 1000) / 10;
   return { ended, total, percent };
 }
 
-export const toLookAt = (status) => status.failed + status.rejected + status.deferred + status.in_doubt;
+export const needAttention = (status) => status.failed + status.rejected + status.deferred + status.in_doubt;
 
 export function positionText({ source, line, key }) {
   return line === undefined ? `${plain(source)}, key ${plain(key ?? "?")}` : `${plain(source)}, line ${line}`;
 }
 
-/** What is read as a headline and a sentence below it; tone is a class of colours, icon a name. */
+/** Headline, sentence, tone (a CSS class) and icon (a name) for a status. */
 export function meaning(status, now = Date.now()) {
   const words = MEANINGS[status.state] ?? unknown;
   return { icon: status.state, ...words(status, now) };
@@ -70,84 +70,83 @@ const sentence = (text) => {
 
 const unknown = (status) => ({
   tone: "wait", icon: "waiting", headline: plain(status.state),
-  sentence: "This page is older than the run: load it anew.",
+  sentence: "This page is older than the run: reload it.",
 });
 
 const MEANINGS = {
   starting: (status) => ({
     tone: "wait", headline: "Starting",
-    sentence: sentence(status.waiting_for || "Nothing is sent yet"),
+    sentence: sentence(status.waiting_for || "Nothing has been sent yet"),
   }),
   waiting: (status) => ({
     tone: "wait", headline: "Waiting",
-    sentence: sentence(status.waiting_for || "Something has to come first; nothing is sent"),
+    sentence: sentence(status.waiting_for || "Nothing is being sent"),
   }),
   sending: (status) => ({
     tone: "active", headline: "Sending",
-    sentence: `${perSecond(status.speed)} rows a second come to their end; ${inFlight(status)}.`,
+    sentence: `Completing ${perSecond(status.speed)} rows per second; ${inFlight(status)}.`,
   }),
   idle: () => ({
     tone: "calm", headline: "Idle",
-    sentence: "All rows that are there are dealt with. New ones are sent as they come.",
+    sentence: "All rows are done. New rows are sent as they arrive.",
   }),
   paused: (status) => ({
-    tone: "hold", headline: "Paused by an operator: nothing is sent",
-    sentence: (status.in_flight ? `${inFlight(status)} still to be answered. ` : "") + "Resume to go on.",
+    tone: "hold", headline: "Paused by an operator: no new calls",
+    sentence: (status.in_flight ? `Waiting for ${inFlight(status)}. ` : "") + "Resume to continue.",
   }),
   parked: (status, now) => parked(status, now),
   draining: (status) => ({
     tone: "hold", headline: "Draining: no new calls",
-    sentence: `${inFlight(status)} ${status.in_flight === 1 ? "is" : "are"} finished, then the run ends. ` +
-      "The same command goes on later.",
+    sentence: `Finishing ${inFlight(status)}, then the run stops. Run the same command to continue.`,
   }),
   finished: (status) => finished(status),
 };
 
 function parked(status, now) {
   const next = status.next_call && time(status.next_call, now);
-  const asks = `A single call ${next ? `at ${next}` : "now and then"} asks whether that is over.`;
+  const probe = `${next ? `The next probe call is at ${next}` : "A probe call is made from time to time"}.`;
   const until = status.parked_until && time(status.parked_until, now);
   const headline = until ? `Parked until ${until}` : "Parked";
   const wait = until ? `, in ${duration((Date.parse(status.parked_until) - now) / 1000)}` : "";
-  const held = (why) => ({ tone: "hold", headline, sentence: `because ${why}` });
+  const held = (why) => ({ tone: "hold", headline, sentence: why });
   if (status.parked === "daily_quota") {
-    const quota = status.daily_quota === null ? "day's calls" : `day's ${count(status.daily_quota)} calls`;
-    return held(`the ${quota} are used. It goes on by itself${wait}.`);
+    const quota = status.daily_quota === null ? "" : ` of ${count(status.daily_quota)} calls`;
+    return held(`The daily quota${quota} is used up. Sending resumes automatically${wait}.`);
   }
   if (status.parked === "account_full") {
-    return held(`the account has all the invitations it may have. ${asks}`);
+    return held(`The account has reached its limit of invitations. ${probe}`);
   }
   const learned = status.learned_quota === null ? "" : ` of about ${count(status.learned_quota)} calls`;
-  const latest = until ? ` It goes on by itself at the latest${wait}.` : "";
-  return held(`the service refuses every call, as if a cap a day${learned} were reached. ${asks}${latest}`);
+  const latest = until ? ` Sending resumes automatically${wait} at the latest.` : "";
+  return held(`The service throttles every call, as if a daily quota${learned} were used up. ${probe}${latest}`);
 }
 
 const ENDS = {
-  1: ["bad", "Finished, with rows to look at"],
-  3: ["bad", "Ended: too many rows failed"],
-  75: ["hold", "Stopped before the end"],
-  130: ["hold", "Broken off"],
+  1: ["bad", "Finished; some rows need attention"],
+  3: ["bad", "Stopped: too many rows failed"],
+  75: ["hold", "Stopped by a signal"],
+  130: ["hold", "Aborted by a second signal"],
 };
 
 function finished(status) {
-  const rows = toLookAt(status);
+  const rows = needAttention(status);
   const open = status.pending + status.in_flight;
   const { exit_code: code } = status;
   if (!code && !rows && !open) {
     const isService = status.command === "serve";
-    const headline = isService ? "Ended: nothing is left open" : "Finished: every row has its invitation";
-    const made = some(status.created, "invitation is made", "invitations are made");
+    const headline = isService ? "Stopped: no row is open" : "Finished: every row has its invitation";
+    const made = some(status.created, "invitation created", "invitations created");
     const took = isService ? "" : `, in ${duration(status.elapsed_s)}`;
     return { tone: "done", headline, sentence: `${made}${took}.` };
   }
-  const [tone, ending] = code ? (ENDS[code] ?? ["bad", "Ended: it could not go on"]) : ["done", "Ended"];
-  const headline = code === 1 ? `Finished with ${some(rows, "row", "rows")} to look at` : ending;
+  const [tone, ending] = code ? (ENDS[code] ?? ["bad", "Stopped by an error"]) : ["done", "Stopped"];
+  const headline = code === 1 ? `Finished; ${some(rows, "row needs", "rows need")} attention` : ending;
   const parts = [
     code === null ? "" : `Exit code ${code}.`,
-    open ? `${some(open, "row is", "rows are")} not sent yet: the same command goes on.` : "",
-    rows && code !== 1 ? `${some(rows, "row needs", "rows need")} a look.` : "",
-    rows ? "What is wrong and what to do stands below." : "",
-    code in ENDS || !code ? "" : "Its log says why.",
+    open ? `${some(open, "row is", "rows are")} not sent yet: run the same command to continue.` : "",
+    rows && code !== 1 ? `${some(rows, "row needs", "rows need")} attention.` : "",
+    rows ? "Reasons and remedies are listed below." : "",
+    code in ENDS || !code ? "" : "See the log for the cause.",
   ];
   const icon = tone === "done" ? "finished" : "alarm";
   return { tone, icon, headline, sentence: parts.filter(Boolean).join(" ") };
