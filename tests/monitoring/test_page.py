@@ -146,7 +146,7 @@ def test_what_is_not_known_is_not_made_up(page: Page, server: PageServer) -> Non
     expect(page.locator("#states li[data-state=already_created]")).to_be_visible()
     server.shows(command="serve")
     expect(page.locator("#states li[data-state=already_created]")).to_be_hidden()
-    assert _texts(page, "#figures dd")[3:5] == [f"{DASH}unknown yet", f"{DASH}last minute; hour {DASH}"]
+    assert _texts(page, "#figures dd")[3:5] == [f"{DASH}not yet known", f"{DASH}last minute; hour {DASH}"]
     says(page, "#day-left", "No daily quota set.")
     expect(page.locator("#gauge")).to_be_hidden()
 

@@ -89,7 +89,7 @@ ENDS: Final[list[tuple[dict[str, Any], str, str]]] = [
     ),
     (
         {**ALL_GOOD, "pending": 7, "exit_code": 75},
-        "Stopped by a signal",
+        "Stopped before all rows were sent",
         "Exit code 75. 7 rows are not sent yet: run the same command to continue.",
     ),
     (

@@ -93,7 +93,7 @@ function showFigures() {
   const { rate_setting: setting, estimated_quota: quota } = status;
   const { throttled_share_minute: minute, throttled_share_hour: hour } = status;
   const how = setting === "auto" ? `auto, at most ${perSecond(status.max_rate)}` : "fixed";
-  const estimate = quota === null ? ["–", "unknown yet"] : [`≈ ${perSecond(quota)}`, "calls/s"];
+  const estimate = quota === null ? ["–", "not yet known"] : [`≈ ${perSecond(quota)}`, "calls/s"];
   define("figures", [
     ["Speed", perSecond(status.speed), "rows/s"],
     ["In flight", count(status.in_flight), `of ${count(status.max_in_flight)}`],
@@ -116,7 +116,7 @@ function showRun() {
   define("run", [
     ["Command", `bulk-invite ${status.command}`, `version ${status.version}`],
     ["Catalog", plain(status.catalog)],
-    ["Account", status.account === null ? "unknown yet" : plain(status.account)],
+    ["Account", status.account === null ? "not yet known" : plain(status.account)],
     ["Campaign", status.campaign === "" ? "none" : plain(status.campaign)],
     ["Endpoint", plain(status.endpoint)],
     ["Checkpoint", plain(status.checkpoint)],

@@ -124,7 +124,7 @@ function parked(status, now) {
 const ENDS = {
   1: ["bad", "Finished; some rows need attention"],
   3: ["bad", "Stopped: too many rows failed"],
-  75: ["hold", "Stopped by a signal"],
+  75: ["hold", "Stopped before all rows were sent"],
   130: ["hold", "Aborted by a second signal"],
 };
 
