@@ -111,6 +111,7 @@ class Lineage:
                 f"The checkpoint {self._name} has changed since this program last wrote it: another program "
                 "restored or changed it.",
                 hint="Run the same command again: it detects what is missing and looks those rows up first.",
+                topic="unknown-outcomes",
                 retryable=True,
             )
         self._last = new
