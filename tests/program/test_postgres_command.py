@@ -244,7 +244,7 @@ def test_the_live_catalog_is_confirmed_without_telling_the_address(db: Database,
 def test_sources_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="given twice"):
         open_sources(["-", "-"], settings())
-    with pytest.raises(UsageError, match="keys to make tokens from"):
+    with pytest.raises(UsageError, match="rows of files have no keys"):
         open_sources([str(tmp_path / "rows.ndjson")], settings(token_from="key"))
     with pytest.raises(UsageError, match="cannot be read") as raised:
         open_sources(["postgresql://me:se%zzcret@db/x"], settings(table="t", key="id"))

@@ -562,7 +562,7 @@ def test_a_flag_beats_the_environment_beats_the_file(tmp_path: Path) -> None:
         ran = run("send", "rows.ndjson", "--limit", "3", cwd=tmp_path, env=env)
         assert (ran.code, len(service.calls())) == (0, 3)
     # Without --json there is a table.
-    assert [line.split() for line in ran.stdout.splitlines()[:2]] == [["rows", "3"], ["created", "3"]]
+    assert [line.split() for line in ran.stdout.splitlines()[2:4]] == [["rows", "3"], ["created", "3"]]
     assert len(read_rows(tmp_path / "file" / "created.ndjson")) == 3
     assert [path.name for path in tmp_path.glob("*.db")] == ["environment.db"]
 
