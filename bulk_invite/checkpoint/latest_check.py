@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from bulk_invite.checkpoint.recent_writes import RecentWrites, calls_of
-from bulk_invite.checkpoint.storage.last_transaction import Origin
+from bulk_invite.checkpoint.storage.last_transaction import LastTransaction
 from bulk_invite.checkpoint.tables import gaps, generation
 from bulk_invite.checkpoint.tables.gaps import Gap, UncertainPeriod
 from bulk_invite.checkpoint.tables.generation import Generation
@@ -45,12 +45,12 @@ class Lineage:
     Every method except `admitted` and `keep` runs inside a transaction. Raises CheckpointError.
     """
 
-    def __init__(self, name: str, origin: Origin, recent_writes: RecentWrites) -> None:
+    def __init__(self, name: str, last_transaction: LastTransaction, recent_writes: RecentWrites) -> None:
         """name: how errors call the checkpoint."""
         self.uncertain_period: UncertainPeriod | None = None
         self.lost = 0
         self._name = name
-        self._origin = origin
+        self._last_transaction = last_transaction
         self._recollection = recent_writes
         self._step = generation.step({})
         self._findings: _Findings | None = None
@@ -60,13 +60,13 @@ class Lineage:
     def begin(self, connection: Connection) -> None:
         """Start the history of a new checkpoint."""
         self._last = generation.begin(connection)
-        later = max((self._origin.known(), self._recollection.last), key=_calls)
+        later = max((self._last_transaction.known(), self._recollection.last), key=_calls)
         if later is not None and later.calls:
             why = "it is new, but its predecessor had made calls"
             gaps.note(connection, Gap(0.0, None, later.calls, why))
         else:
             # Before the first commit: if the file is missing later, it was removed.
-            self._origin.keep(self._last)
+            self._last_transaction.keep(self._last)
         self._stamp(connection)
 
     def examine(self, connection: Connection) -> None:
@@ -83,8 +83,8 @@ class Lineage:
         written: Sequence[Event] = ()
         if self._findings.why:
             written = self._recover(connection, kept, self._findings, change)
-        elif self._origin.known() is None:
-            self._origin.keep(kept)  # as in `begin`
+        elif self._last_transaction.known() is None:
+            self._last_transaction.keep(kept)  # as in `begin`
         self._findings, self.lost = None, 0
         self._stamp(connection, written)
 
@@ -119,10 +119,10 @@ class Lineage:
     def keep(self, run: int, events: Sequence[Event] = ()) -> None:
         """Note the transaction as durable, after its commit. Raises CheckpointError."""
         self._recollection.wrote(self._last, run, events)
-        self._origin.keep(self._last)
+        self._last_transaction.keep(self._last)
 
     def _judge(self, connection: Connection, kept: Generation) -> _Findings:
-        remembered, beside = self._recollection.last, self._origin.known()
+        remembered, beside = self._recollection.last, self._last_transaction.known()
         if remembered is not None and remembered.checkpoint != kept.checkpoint:
             return _Findings("it is not the checkpoint that this program wrote before", None)
         ahead = (each for each in (remembered, beside) if generation.is_later(each, kept))
@@ -130,7 +130,7 @@ class Lineage:
         if self._recollection.missing(connection):
             why = "it lacks calls and answers that this program remembers"
             return _Findings(why, later or remembered)
-        why = why_older(connection, self._origin, beside, kept)
+        why = why_older(connection, self._last_transaction, beside, kept)
         return _Findings(why or ("it lacks transactions that this program remembers" if later else ""), later)
 
     def _recover(
@@ -149,30 +149,32 @@ class Lineage:
 
     def _stamp(self, connection: Connection, written: Sequence[Event] = ()) -> None:
         """Record where the checkpoint is stored now, so that copies can be told apart."""
-        self._step = generation.step(self._origin.stamp(connection))
+        self._step = generation.step(self._last_transaction.stamp(connection))
         self.advance(connection, written)
 
 
-def why_older(connection: Connection, origin: Origin, beside: Generation | None, kept: Generation) -> str:
+def why_older(
+    connection: Connection, last_transaction: LastTransaction, beside: Generation | None, kept: Generation
+) -> str:
     """Return why calls may be missing, or "".
 
     beside: content of the file beside it, as read before the checkpoint.
     """
-    name = origin.beside
+    name = last_transaction.beside
     if generation.is_later(beside, kept):
         return f"{name} records later transactions"
     if beside is not None and beside.checkpoint != kept.checkpoint:
         return f"{name} beside it belongs to another checkpoint"
     if beside is None and name and kept.number:
         return f"it was copied or moved without {name}"
-    return origin.why_a_copy(connection)
+    return last_transaction.copy_evidence(connection)
 
 
 def find_gap(
-    connection: Connection, origin: Origin, beside: Generation | None, kept: Generation
+    connection: Connection, last_transaction: LastTransaction, beside: Generation | None, kept: Generation
 ) -> Gap | None:
     """Return the gap that a sender would find, or None. beside: as for `why_older`."""
-    why = why_older(connection, origin, beside, kept)
+    why = why_older(connection, last_transaction, beside, kept)
     found = _Findings(why, beside if generation.is_later(beside, kept) else None)
     return Gap(0.0 if kept.at is None else kept.at, None, found.lost(kept), why) if why else None
 

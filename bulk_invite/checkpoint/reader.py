@@ -40,7 +40,7 @@ class CheckpointReader:
             with self._engine.begin() as connection:
                 self._about = read_about(self._database, connection)
                 if self._about:
-                    self._database.tell_incomplete(connection)
+                    self._database.warn_if_incomplete(connection)
             if not self._about:
                 raise CheckpointError(
                     f"The checkpoint {self._database.name} is empty.",
@@ -136,7 +136,7 @@ class CheckpointReader:
 
         Takes over a minute for a million rows.
         """
-        beside = self._database.origin().known()  # read this first: a run may be writing both
+        beside = self._database.last_transaction().known()  # read this first: a run may be writing both
         with self._database.translated(), self._engine.begin() as connection:
             return collect.proof(
                 connection,
@@ -150,15 +150,15 @@ class CheckpointReader:
 
     def older(self) -> Gap | None:
         """Return a gap that no sender has noticed yet, or None."""
-        origin = self._database.origin()
-        beside = origin.known()
+        last_transaction = self._database.last_transaction()
+        beside = last_transaction.known()
         with self._database.translated(), self._engine.begin() as connection:
-            return latest_check.find_gap(connection, origin, beside, generation.read(connection))
+            return latest_check.find_gap(connection, last_transaction, beside, generation.read(connection))
 
     def risk(self) -> str:
         """What committed data may be lost, or ""."""
         with self._database.translated(), self._engine.begin() as connection:
-            return self._database.origin().risk(connection)
+            return self._database.last_transaction().risk(connection)
 
     def records(self, states: Sequence[State]) -> Iterator[Record]:
         """Iterate over the rows in the given states (all if empty) by source and line, in constant memory."""

@@ -65,9 +65,9 @@ class CheckpointWriter:
         database = database_at(place, schema)
         with ExitStack() as undo:
             engine = undo.enter_context(database.held())
-            origin = database.origin()
-            undo.callback(origin.close)
-            lineage = Lineage(database.name, origin, recent_writes or RecentWrites())
+            last_transaction = database.last_transaction()
+            undo.callback(last_transaction.close)
+            lineage = Lineage(database.name, last_transaction, recent_writes or RecentWrites())
             writer = cls(database, engine, lineage)
             with database.translated():
                 writer._prepare(catalog)
@@ -298,4 +298,4 @@ class CheckpointWriter:
                 require_catalog(self._database, known["catalog"], catalog)
                 self._database.require_sound(connection)
                 self._lineage.examine(connection)
-        self._database.settle(self._engine)
+        self._database.record_location(self._engine)

@@ -1,4 +1,4 @@
-"""What an attempt or a look-up came to, in one word: for the checkpoint's log, metrics and traces."""
+"""The outcome of an attempt or a lookup, in one word: for the checkpoint's log, metrics and traces."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 
 class Outcome(StrEnum):
-    """The values are in checkpoints and on dashboards: none of them may change."""
+    """The values appear in checkpoints and on dashboards, so they must not change."""
 
     CREATED = "created"
     THROTTLED = "throttled"
@@ -28,18 +28,18 @@ class Outcome(StrEnum):
 
 
 NOT_SENT: Final = frozenset({Outcome.UNREACHABLE, Outcome.WITHHELD})
-"""No byte has left."""
+"""No byte left."""
 
 NO_ATTEMPT: Final = NOT_SENT | {Outcome.SENDER_REFUSED}
-"""Nothing was asked for the row: none of its attempts is used up."""
+"""The call asked nothing for the row, so it uses up no attempt."""
 
 NOT_COUNTED: Final = NO_ATTEMPT | {Outcome.THROTTLED}
-"""The service does not count the call by the day: it never saw it, or turned it away at the door."""
+"""The service does not count the call against the day: it never received it, or turned it away."""
 
 WITHOUT_CALL: Final = frozenset(
     {Outcome.SET_ASIDE, Outcome.FOUND, Outcome.ABSENT, Outcome.TOO_EARLY, Outcome.UNCLEAR}
 )
-"""No call has brought it about."""
+"""No call produced the outcome."""
 
 INVITED: Final = frozenset({Outcome.CREATED, Outcome.FOUND})
 """The row has its invitation."""

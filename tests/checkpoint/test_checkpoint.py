@@ -608,7 +608,7 @@ def test_another_version_is_left_as_it_is(place: Place, version: int) -> None:
     for opened in (place.reader, place.writer):
         with pytest.raises(CheckpointError, match=f"has version {version}; .* only version 1") as refused:
             opened()
-        assert "the bulk-invite that wrote it" in refused.value.hint
+        assert "the bulk-invite version that wrote it" in refused.value.hint
     assert place.content() == before
 
 

@@ -176,7 +176,7 @@ def test_what_is_refused_while_connecting_does_not_heal_and_what_is_away_does(db
         with pytest.raises(CheckpointError) as refused:
             Place(wrong, "checkpoint").writer()
         assert not refused.value.retryable
-        assert "Check the address, user and password" in str(refused.value)
+        assert "Check the URL, user and password" in str(refused.value)
     with pytest.raises(CheckpointError) as away:
         Place(f"postgresql://127.0.0.1:{free_port()}/nowhere", "checkpoint").writer()
     assert away.value.retryable
@@ -237,7 +237,7 @@ def test_a_pooler_is_refused(db: Database) -> None:
     parts = urlsplit(db.url)
     assert parts.port is not None
     pooler = _Pooler(parts.port)
-    with closing(pooler), pytest.raises(CheckpointError, match="through a pooler") as refused:
+    with closing(pooler), pytest.raises(CheckpointError, match="through a connection pooler") as refused:
         Place(db.url.replace(f":{parts.port}", f":{pooler.port}"), "checkpoint").writer()
     assert not refused.value.retryable
 

@@ -83,7 +83,7 @@ def left(path: Path) -> Path:
 def test_a_file_with_two_names_is_sent_by_under_neither(left: Path) -> None:
     other = left.with_name("d.db")
     other.hardlink_to(left)
-    _refused(other, "2 names", "-samefile", "where none has", reader=False)
+    _refused(other, "2 names", "-samefile", "if there is none", reader=False)
     _refused(left, "2 names", reader=False)
     with pytest.raises(CheckpointError, match=str(_log(left))):
         Place(str(other)).reader()
@@ -109,7 +109,7 @@ def test_a_new_checkpoint_says_where_it_stands_before_there_is_anything_to_lose(
     """All that its first run does is in the log; the file would pass for an empty one without it."""
     _leave(path)
     path.rename(path.with_name("d.db"))
-    with pytest.raises(CheckpointError, match="is empty or gone"):
+    with pytest.raises(CheckpointError, match="is empty or missing"):
         Place(str(path)).writer()
     _refused(path.with_name("d.db"), "was last used as")
 
@@ -189,9 +189,9 @@ def test_a_file_that_is_a_mount_by_itself_is_refused_and_a_mounted_folder_is_not
     other.mkdir()
     (other / name).touch()
     with _bound(left, other / name):
-        _refused(other / name, "mount of one file", "Mount the folder")
-        with pytest.raises(CheckpointError, match="mount of one file"):
-            SqliteFile(other / name).try_out()
+        _refused(other / name, "mounted as a single file", "Mount the directory")
+        with pytest.raises(CheckpointError, match="mounted as a single file"):
+            SqliteFile(other / name).check_writable()
     inner = tmp_path / "inner"
     inner.mkdir()
     left.rename(inner / left.name)
@@ -214,7 +214,7 @@ def test_a_link_whose_file_is_gone_is_no_new_checkpoint(left: Path, tmp_path: Pa
         link.symlink_to(left)
     left.unlink()
     saved = _log(left).read_bytes()
-    for opened in (Place(str(link)).writer, Place(str(link)).reader, SqliteFile(link).try_out):
+    for opened in (Place(str(link)).writer, Place(str(link)).reader, SqliteFile(link).check_writable):
         with pytest.raises(CheckpointError, match="belong together"):
             opened()
     assert not left.exists()
@@ -273,14 +273,14 @@ def test_the_commit_after_a_file_has_changed_is_the_last_one_and_all_is_kept(
         writer.prove()
         change(path.with_name(f"{path.name}{end}"))
         for _ in range(2):
-            with pytest.raises(CheckpointError, match="moved, removed or replaced") as raised:
+            with pytest.raises(CheckpointError, match="moved, removed, replaced or truncated") as raised:
                 writer.record([Sent("b", NOW)])
             with pytest.raises(CheckpointError):
                 writer.prove()
     kept = path
     if end in {"", "-wal"} or change is _move_folder:
         (kept,) = tmp_path.rglob("c.db.saved")
-        assert f"go on with --checkpoint {kept}" in str(raised.value)
+        assert f"continue with --checkpoint {kept}" in str(raised.value)
         assert kept.stat().st_mode & 0o777 == 0o600
     assert not raised.value.retryable
     assert _states(kept) == _DONE
@@ -294,7 +294,7 @@ def test_a_file_that_is_emptied_in_place_ends_the_run_at_the_next_commit(path: P
         settle(writer, "a")
         writer.prove()
         os.truncate(path, 0)
-        with pytest.raises(CheckpointError, match="cut short"):
+        with pytest.raises(CheckpointError, match="truncated"):
             writer.prove()
     kept = path.with_name("c.db.saved")
     assert not kept.exists() or _states(kept) == {"a": "created"}, "what is not whole is not told as saved"
@@ -314,7 +314,7 @@ def test_of_a_file_that_is_there_again_and_the_copy_that_was_saved_only_one_goes
         settle(writer, "a")
         for file in (path, _log(path)):
             file.rename(away / file.name)
-        with pytest.raises(CheckpointError, match=f"go on with --checkpoint {saved}"):
+        with pytest.raises(CheckpointError, match=f"continue with --checkpoint {saved}"):
             writer.prove()
     for file in away.iterdir():
         file.rename(tmp_path / file.name)
@@ -322,8 +322,8 @@ def test_of_a_file_that_is_there_again_and_the_copy_that_was_saved_only_one_goes
     if first == "the copy":
         with writing(Place(str(saved))) as writer:
             settle(writer, "b")
-    for opened in (Place(str(path)).writer, SqliteFile(path).try_out):
-        with pytest.raises(CheckpointError, match=f"Go on with --checkpoint {saved}"):
+    for opened in (Place(str(path)).writer, SqliteFile(path).check_writable):
+        with pytest.raises(CheckpointError, match=f"Continue with --checkpoint {saved}"):
             opened()
     with writing(Place(str(saved))):
         pass
@@ -345,7 +345,7 @@ def test_a_saved_copy_is_not_gone_on_with_once_its_file_has_sent_more(path: Path
     with writing(Place(str(path))) as writer:
         settle(writer, "a")
     away.rename(saved)
-    with pytest.raises(CheckpointError, match=f"Go on with --checkpoint {path}"):
+    with pytest.raises(CheckpointError, match=f"Continue with --checkpoint {path}"):
         Place(str(saved)).writer()
 
 
@@ -355,7 +355,7 @@ def test_where_a_copy_was_saved_no_new_checkpoint_is_begun(path: Path) -> None:
         with pytest.raises(CheckpointError, match=r"c\.db\.saved"):
             admit(writer, invitation("a"))
     saved = path.with_name("c.db.saved")
-    for opened in (Place(str(path)).writer, Place(str(path)).reader, SqliteFile(path).try_out):
+    for opened in (Place(str(path)).writer, Place(str(path)).reader, SqliteFile(path).check_writable):
         with pytest.raises(CheckpointError, match=f"--checkpoint {saved}"):
             opened()
     assert not path.exists()
@@ -363,7 +363,7 @@ def test_where_a_copy_was_saved_no_new_checkpoint_is_begun(path: Path) -> None:
     with writing(Place(str(path))) as writer:
         path.rename(path.with_name("c.db.saved"))  # the name is taken
         with pytest.raises(
-            CheckpointError, match=r"--checkpoint \S+/c\.db\.saved-2\. .* is \S+/c\.db\.saved by"
+            CheckpointError, match=r"--checkpoint \S+/c\.db\.saved-2\. .* is now at \S+/c\.db\.saved\."
         ):
             writer.prove()
 
@@ -383,10 +383,10 @@ def test_a_copy_that_was_saved_where_the_program_was_started_is_found_by_the_nex
         shutil.rmtree(folder)
         with pytest.raises(CheckpointError, match=r"started in/c\.db\.saved"):
             writer.prove()
-    with pytest.raises(CheckpointError, match="would send again"):
+    with pytest.raises(CheckpointError, match="would send every invitation again"):
         Place(str(path)).writer()
     folder.mkdir()
-    for opened in (Place(str(path)).writer, Place(str(path)).reader, SqliteFile(path).try_out):
+    for opened in (Place(str(path)).writer, Place(str(path)).reader, SqliteFile(path).check_writable):
         with pytest.raises(CheckpointError, match=r"--checkpoint \S+ in/c\.db\.saved"):
             opened()
     with writing(Place(str(tmp_path / "c.db"))):
@@ -488,7 +488,7 @@ def _locks(path: Path) -> list[str]:
 
 
 def test_a_lock_file_that_cannot_be_made_is_not_another_sender() -> None:
-    for opened in (Place("/proc/c.db").writer, SqliteFile(Path("/proc/c.db")).try_out):
+    for opened in (Place("/proc/c.db").writer, SqliteFile(Path("/proc/c.db")).check_writable):
         with pytest.raises(CheckpointError, match=r"/proc/c\.db|in /proc") as raised:
             opened()
         assert not isinstance(raised.value, CheckpointHeldError)

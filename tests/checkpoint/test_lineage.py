@@ -16,7 +16,7 @@ from database import Database
 from fakes import invitation
 
 from bulk_invite.checkpoint.recent_writes import RecentWrites
-from bulk_invite.checkpoint.storage.last_transaction import FileOrigin
+from bulk_invite.checkpoint.storage.last_transaction import LastTransactionFile
 from bulk_invite.checkpoint.storage.postgres_cluster import Cluster, _judge, _risk
 from bulk_invite.checkpoint.tables.gaps import UncertainPeriod
 from bulk_invite.checkpoint.writer import CheckpointWriter
@@ -226,15 +226,15 @@ def test_a_file_beside_it_that_says_nothing_is_as_good_as_none(tmp_path: Path, c
     place = Place(str(tmp_path / "checkpoint.db"))
     _begun(place, None)
     beside = Path(f"{place.name}.last")
-    with closing(FileOrigin(beside)) as origin:
-        assert origin.known() is not None
+    with closing(LastTransactionFile(beside)) as last_transaction:
+        assert last_transaction.known() is not None
     if content is None:
         beside.unlink()
         beside.mkdir()
     else:
         beside.write_bytes(content)
-    with closing(FileOrigin(beside)) as origin:
-        assert origin.known() is None
+    with closing(LastTransactionFile(beside)) as last_transaction:
+        assert last_transaction.known() is None
     if content is None:
         with pytest.raises(CheckpointError, match="cannot be written"), writing(place):
             pass

@@ -44,7 +44,7 @@ from database import PASSWORD, Database
 from misconfigured import process
 from rows import make_rows, write_rows
 
-from bulk_invite.checkpoint.storage.last_transaction import FileOrigin
+from bulk_invite.checkpoint.storage.last_transaction import LastTransactionFile
 from bulk_invite.cli.doctor.all_checks import checks_of
 from bulk_invite.cli.doctor.check import Check, Finding, Found, Result, blocking, ok, run_in_order
 from bulk_invite.cli.doctor.filesystem import check_free_space, judged, kind_of, problem_of, size_text
@@ -618,7 +618,7 @@ def test_a_checkpoint_that_another_program_keeps_locked(look: Look) -> None:
         other.execute("BEGIN IMMEDIATE")
         found = look(only=CHECKPOINT)["checkpoint"]
     assert (found.result, "is locked" in found.found) == ("failed", True)
-    assert "Another program holds the file" in found.mend
+    assert "Another program has locked the file" in found.mend
 
 
 MOUNTS = """
@@ -775,7 +775,7 @@ def test_a_shared_checkpoint(look: Look, db: Database, monkeypatch: pytest.Monke
     other = looked(checkpoint_schema="other")
     name = f"postgresql:{db.name}/bulk_invite"
     assert (closed["checkpoint"].result, "GRANT" in closed["checkpoint"].mend.upper()) == ("failed", True)
-    assert f"no schema bulk_invite, and {db.role} may not make it" in closed["checkpoint"].found
+    assert f"Schema bulk_invite does not exist, and {db.role} may not create it" in closed["checkpoint"].found
     assert (empty["checkpoint"].result, empty["checkpoint"].found) == ("ok", f"{name} will be created")
     assert "disk" not in empty
     assert results(held, "checkpoint", "owner", "sender") == ["ok", "warning", "warning"]
@@ -866,7 +866,7 @@ def test_a_checkpoint_that_is_older_than_the_last_call(look: Look, tmp_path: Pat
     place = str(tmp_path / "a.db")
     with writing(Place(place)):
         pass
-    beside = FileOrigin(tmp_path / "a.db.last")
+    beside = LastTransactionFile(tmp_path / "a.db.last")
     known = beside.known()
     assert known is not None
     beside.keep(replace(known, number=known.number + 1, calls=7))

@@ -1,1 +1,1 @@
-"""Whether the counts of a checkpoint agree with each other."""
+"""Whether the counts of a checkpoint are consistent."""

@@ -1,4 +1,4 @@
-"""Everything that a report says, read off a checkpoint in one transaction."""
+"""Read everything that a report shows from a checkpoint, in one transaction."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def proof(
     active: bool | None,
     is_older: bool,
 ) -> Proof:
-    """is_older: what is known beside it says so, and no sender has noticed it yet."""
+    """is_older: the record beside it says so, and no sender has noticed it yet."""
     look_ups, of_look_ups = _look_ups(connection)
     sources, sources_in_all = _by_source(connection)
     campaigns, campaigns_in_all = _by_campaign(connection)
@@ -64,13 +64,13 @@ def proof(
         course=timeline.course(connection),
         pacing=pacing_memory.load(connection),
         notes=tuple(
-            f"It may once have been older than the last call: {why}." for why in dict.fromkeys(doubts)
+            f"It may have been older than the last call at some time: {why}." for why in dict.fromkeys(doubts)
         ),
     )
 
 
 def _known(states: Counter[str]) -> dict[State, int]:
-    """Without what is no state; there a line of the evidence does not add up."""
+    """Drop invalid states; an invariant fails for them."""
     return {state: states[state.value] for state in State if states[state.value]}
 
 
@@ -91,12 +91,12 @@ def _by_source(connection: Connection) -> tuple[tuple[Group, ...], int]:
 
 
 def _by_campaign(connection: Connection) -> tuple[tuple[Group, ...], int]:
-    """Of rows that are or were to be sent; the others are rejected whatever the campaign."""
+    """Rows that were or will be sent; the others are rejected in any campaign."""
     return _groups(connection, invitations.c.campaign, invitations.c.state)
 
 
 def _groups(connection: Connection, name: Any, state: Any) -> tuple[tuple[Group, ...], int]:
-    """The largest groups, and how many there are."""
+    """The largest groups, and the number of groups."""
     counts = [func.sum(case((state == each.value, 1), else_=0)) for each in State]
     largest = select(name, *counts).group_by(name).order_by(func.count().desc(), name).limit(_MOST_GROUPS)
     groups = tuple(
@@ -122,7 +122,7 @@ def _open(connection: Connection) -> tuple[Open, ...]:
 
 
 def _look_ups(connection: Connection) -> tuple[tuple[LookUps, ...], dict[str, int]]:
-    """By finding, and how many rows have the Id that was found last of them."""
+    """By finding, with the number of rows whose state shows the Id that was found last."""
     last = func.max(findings.c.entry).over(partition_by=findings.c.client_token)
     row = invitations.c
     wanted = select(

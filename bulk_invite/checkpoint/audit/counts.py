@@ -1,7 +1,7 @@
-"""What the tables and the log say of each row, counted against each other, by the database itself.
+"""Count what the tables and the log say of each row, in the database itself.
 
-The log is read in the order of its rows and folded to one line for each; only sums leave the database, so
-that millions of entries need no memory here.
+The log is read in row order and reduced to one line per row; only sums leave the database, so millions of
+entries need no memory here.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _STATES: Final = [state.value for state in State]
 
 
 def _count(of: ColumnElement[bool]) -> ColumnElement[int]:
-    """How many rows it holds of."""
+    """Count the rows for which a condition holds."""
     return func.coalesce(func.sum(case((of, 1), else_=0)), 0)
 
 
 def _entries() -> Subquery:
-    """Every entry of the log with the one before it of the same row, and the calls of that by then."""
+    """Every log entry with the previous entry of its row, and that row's number of calls so far."""
     of_row: dict[str, Any] = {"partition_by": log.c.client_token, "order_by": log.c.entry}
     is_sent = case((log.c.event == "sent", 1), else_=0)
     return select(
@@ -38,7 +38,7 @@ def _entries() -> Subquery:
 
 
 def _is_answer(entry: Any) -> ColumnElement[bool]:
-    """Whether an entry tells of a call; a denial is told once more when it turns out to be the row's."""
+    """Whether an entry answers a call; a denial is logged again when it turns out to be the row's own."""
     told_again = and_(
         entry.outcome == Outcome.DENIED,
         entry.event_before == "answered",
@@ -48,7 +48,7 @@ def _is_answer(entry: Any) -> ColumnElement[bool]:
 
 
 def _rows_of_log() -> Subquery:
-    """One line for each row that the log speaks of."""
+    """One line for each row in the log."""
     entry = _entries().c
     is_call, is_answer = entry.event == "sent", _is_answer(entry)
     answered = and_(is_answer, entry.event_before == "sent")
@@ -71,7 +71,7 @@ def _rows_of_log() -> Subquery:
 
 
 def figures(connection: Connection) -> dict[str, int]:
-    """The members of `claims.Figures` but for what look-ups have found."""
+    """The members of `invariants.Figures` except the findings of lookups."""
     counted = {**_of_table(connection), **_of_log(connection)}
     unsent, in_a_state = connection.execute(
         select(func.count(), _count(unsent_rows.c.state.in_(_STATES))).select_from(unsent_rows)
@@ -130,11 +130,11 @@ def _of_log(connection: Connection) -> dict[str, int]:
 
 
 def repeats(connection: Connection) -> Repeats:
-    """Calls that were not the first one of their row, and why."""
+    """Calls after the first one of their row, by reason."""
     entry = _entries().c
     why = case((entry.event_before == "sent", UNANSWERED), else_=entry.outcome_before).label("why")
     again = and_(entry.event == "sent", entry.nth_call > 1)
-    counts = select(why, func.count(), _count(entry.nth_call == 2)).where(again).group_by(why)  # noqa: PLR2004 - once a row
+    counts = select(why, func.count(), _count(entry.nth_call == 2)).where(again).group_by(why)  # noqa: PLR2004 - once per row
     by_why = [(each, int(calls), int(rows)) for each, calls, rows in connection.execute(counts)]
     ordered = sorted(by_why, key=lambda each: (-each[1], each[0]))
     return Repeats(
@@ -149,5 +149,5 @@ def _sum(of: ColumnElement[int]) -> ColumnElement[int]:
 
 
 def _integers(connection: Connection, counts: Executable) -> dict[str, int]:
-    """The one row of a statement; sums of sums come as decimals from some databases."""
+    """The only row of a query as integers; some databases return decimals for sums of sums."""
     return {name: int(value) for name, value in connection.execute(counts).mappings().one().items()}

@@ -1,10 +1,9 @@
-"""What has to hold of every checkpoint, in counts that are the same where it does.
+"""The invariants of every checkpoint, as pairs of counts that are equal if they hold.
 
-Theory: nobody can prove by a checkpoint what the service has. What can be proven is that the sender kept its
-order: an intent before every call, no call after an Id, no Id twice. Most of what is cut off, mixed up or
-changed from outside leaves counts that differ. What is lost of all tables alike leaves none by itself: the
-last line tells of that, where a sender has noticed it. No line asks whether a row was refused while an
-earlier call of it was in doubt.
+A checkpoint cannot prove what the service has. It can prove that the sender kept its order: an intent before
+every call, no call after an Id, no Id twice. Most truncation, corruption or outside changes make the counts
+differ. A loss that affects all tables alike does not: the last invariant reports it if a sender has noticed
+it. No invariant checks whether a row was refused while an earlier call of it was in doubt.
 """
 
 from __future__ import annotations
@@ -14,14 +13,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Counts of a whole checkpoint, each made by itself. Those of the log count its entries, or its rows.
+    """Independent counts of a whole checkpoint. Counts of the log are of its entries or of its rows.
 
-    in_a_state: rows whose state is one that there is. called: rows that were sent at least once.
-    yeses: rows with an Id in the log. answers: of calls. uncounted: calls that count on no row;
-    perhaps_uncounted: denials, of which some do not.
-    odd_attempts: rows whose attempts are not what their calls come to.
-    unanswered: calls of which no answer is in the log. ids_found: rows that a look-up has found last.
-    older: times that the checkpoint was found to be older than the last call.
+    in_a_state: rows with a valid state. called: rows that were sent at least once. yeses: rows with an Id in
+    the log. answers: to calls. uncounted: calls that count against no row; perhaps_uncounted: denials, some
+    of which do not count. odd_attempts: rows whose attempts differ from their calls. unanswered: calls
+    without an answer in the log. ids_found: rows last found by a lookup. older: number of times the
+    checkpoint was found to be older than the last call.
     """
 
     rows: int = 0
@@ -54,7 +52,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A claim, and two counts that are equal where it holds. off: rows that do not fit, if any are known."""
+    """A claim and two counts that are equal if it holds. off: number of violating rows, if known."""
 
     key: str
     claim: str
@@ -70,7 +68,7 @@ class Line:
 
 
 def lines(figures: Figures) -> tuple[Line, ...]:
-    """The claims in the order of a row's life, whether all rows are settled or not."""
+    """The claims in the order of a row's life; they hold whether or not all rows are settled."""
     return (*_of_rows(figures), *_of_calls(figures), _of_attempts(figures), _of_the_whole(figures))
 
 
@@ -160,7 +158,7 @@ def _of_calls(f: Figures) -> tuple[Line, ...]:
 
 def _of_attempts(f: Figures) -> Line:
     counted = f.calls - f.uncounted
-    # Whether a denial counts is not in the log: as many do not as it takes, but no more than there are.
+    # The log does not show which denials count: assume as many as needed, but no more than there are.
     counted -= min(max(0, counted - f.attempts), f.perhaps_uncounted)
     return Line(
         "attempts",

@@ -1,4 +1,4 @@
-"""What a report says of a checkpoint. Times in epoch seconds."""
+"""The content of a report. Times are epoch seconds."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from bulk_invite.domain.records import Failure, Owner, PacingMemory, Problem
 from bulk_invite.domain.verdicts import OPEN, State
 
 UNANSWERED: Final = "unanswered"
-"""Why a call was repeated of which no answer is in the log: the sender was killed, or broken off."""
+"""Reason of a repeated call whose predecessor has no answer in the log: the sender was killed or aborted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
     """Calls of rows that had been called before, each with the same token.
 
-    why: by what the log has of the row right before: an outcome, or `UNANSWERED`.
+    why: count by the previous entry of the row: an outcome, or `UNANSWERED`.
     """
 
     rows: int
@@ -28,9 +28,9 @@ class Repeats:
 
 @dataclass(frozen=True, slots=True)
 class LookUps:
-    """Look-ups with the same finding. why: of one that is unclear, else "".
+    """Lookups with the same finding. why: the code of an unclear one, else "".
 
-    findings: all of them; became: rows of which it is the latest, by the state that they are in now.
+    findings: all of them. became: rows whose latest finding it is, by their current state.
     """
 
     finding: str
@@ -53,7 +53,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Rows that have no invitation yet and may get one; code: of the last answer, "" where there is none."""
+    """Rows that have no invitation yet but may get one. code: of the last answer, or ""."""
 
     state: State
     code: str
@@ -62,7 +62,7 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """What the log has of a stretch of time that begins at `at`. created: rows whose Id came then."""
+    """Log totals of a period that begins at `at`. created: rows whose Id arrived in it."""
 
     at: float
     calls: int
@@ -72,7 +72,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class OverTime:
-    """Buckets in order, without those of which the log has nothing; width: seconds of each."""
+    """Buckets in order, without empty ones. width: seconds of each."""
 
     width: float
     buckets: tuple[Bucket, ...] = ()
@@ -80,7 +80,7 @@ class OverTime:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One start of the sender. last_event: the last thing that it wrote down of a row."""
+    """One start of the sender. last_event: time of the last event it recorded."""
 
     number: int
     started: float
@@ -90,7 +90,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """No call left for a long time, between the beginning and the last event of a run."""
+    """A long time without a call between the beginning and the last event of a run."""
 
     run: int
     since: float
@@ -99,9 +99,9 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How it went over time. elapsed: seconds of all runs.
+    """The campaign over time. elapsed: seconds of all runs.
 
-    The lists are bounded: `days` and `runs` are the latest, `silences` the longest.
+    The lists are bounded: `days` and `runs` hold the latest, `silences` the longest.
     """
 
     first_started: float | None
@@ -117,9 +117,9 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """All that a checkpoint says at a moment (`at`), of one transaction.
+    """Everything that a checkpoint says at one moment (`at`), from one transaction.
 
-    sources, campaigns: the largest ones. open: by reason, most rows first. notes: what is not known, and why.
+    sources, campaigns: the largest ones. open: by reason, most rows first. notes: what is unknown, and why.
     """
 
     at: float
@@ -154,5 +154,5 @@ class Proof:
 
     @property
     def rows_open(self) -> int:
-        """Rows that are not proven to be anything yet."""
+        """Rows without a proven outcome."""
         return sum(self.states.get(state, 0) for state in OPEN)

@@ -1,6 +1,6 @@
-"""How a checkpoint was filled: calls by stretches of time, runs, and when none of them called.
+"""The calls of a checkpoint over time: per period and per run, and the times without calls.
 
-Only sums by stretch leave the database, at most `MOST_BUCKETS` of them, however long the log is.
+Only sums per period leave the database, at most `MOST_BUCKETS` of them, however long the log is.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOST_RUNS: Final = 50
 MOST_SILENCES: Final = 50
 
 SILENCE: Final = 600.0
-"""Seconds without a call that are worth telling."""
+"""Seconds without a call from which a silence is reported."""
 
 _WIDTHS: Final = (
     *(1, 2, 5, 10, 15, 30),
@@ -32,11 +32,11 @@ _WIDTHS: Final = (
     *(HOUR * hours for hours in (1, 2, 3, 6, 12)),
     DAY,
 )
-"""Seconds that a bucket may last, up to whole days."""
+"""Possible widths of a bucket in seconds, up to whole days."""
 
 
 class _Floor(FunctionElement[int]):
-    """The whole number at or below a positive one; databases round a cast each in their own way."""
+    """Floor of a positive number; databases round a cast differently."""
 
     inherit_cache = True
     type = Integer()
@@ -72,7 +72,7 @@ def course(connection: Connection) -> Course:
 
 
 def width_of(first: float, last: float) -> float:
-    """Seconds of a bucket, so that few enough of them, beginning at multiples of that, reach over a span."""
+    """Width of a bucket in seconds, so that few enough of them, aligned to multiples of it, cover a span."""
     for width in _WIDTHS:
         if _reach(first, last, width) <= MOST_BUCKETS:
             return float(width)
@@ -111,7 +111,7 @@ def _buckets(connection: Connection, width: float, *, latest: int) -> list[Bucke
 
 
 def _runs(connection: Connection) -> tuple[Run, ...]:
-    """The latest ones, with the calls that left while they were on."""
+    """The latest runs, with the calls made during each."""
     latest = select(runs).order_by(runs.c.run.desc()).limit(MOST_RUNS).subquery()
     within = and_(log.c.at >= latest.c.started, log.c.at <= latest.c.last_event, log.c.event == "sent")
     calls = select(func.count()).select_from(log).where(within).scalar_subquery()
@@ -120,10 +120,9 @@ def _runs(connection: Connection) -> tuple[Run, ...]:
 
 
 def _silences(connection: Connection) -> tuple[Silence, ...]:
-    """The longest ones, in the order of time.
+    """The longest silences, in chronological order.
 
-    Between two runs nobody knows what was: only what lies between the beginning and the last event of one
-    counts.
+    The time between two runs does not count: only from the beginning to the last event of a run.
     """
     before = func.coalesce(func.lag(log.c.at).over(order_by=log.c.at), 0.0)
     calls = select(log.c.at.label("until"), before.label("since")).where(log.c.event == "sent").subquery()

@@ -1,1 +1,1 @@
-"""SQLite files and PostgreSQL schemas: opened, locked, checked."""
+"""SQLite files and PostgreSQL schemas: opening, locking, checking."""

@@ -1,4 +1,4 @@
-"""What a checkpoint needs of the database that it stands in; two kinds have it, each in its own way."""
+"""What a checkpoint requires of its database. There are two implementations: SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -9,105 +9,105 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection, Engine, insert, select
 
-from bulk_invite.checkpoint.storage.last_transaction import Origin
+from bulk_invite.checkpoint.storage.last_transaction import LastTransaction
 from bulk_invite.checkpoint.tables.schema import VERSION, about, metadata
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.records import Owner
 
-RESTORE: Final = "Restore it from a copy; starting over with an empty one would send again."
+RESTORE: Final = "Restore it from a copy; starting over with an empty one would send every invitation again."
 
 
 def damaged(name: str) -> CheckpointError:
-    """A database checks the form of what it holds, not the values: a state that is none."""
+    """For values that the database accepts but no sender writes, such as an unknown state."""
     return CheckpointError(
-        f"The checkpoint {name} is damaged: it holds values that no sender writes.", hint=RESTORE
+        f"The checkpoint {name} is damaged: it contains values that no sender writes.", hint=RESTORE
     )
 
 
 class Database(Protocol):
-    """An SQLite file, or a schema of a PostgreSQL."""
+    """An SQLite file, or a schema of a PostgreSQL database."""
 
     timing: Callable[[], AbstractContextManager[None]]
-    """Around a transaction of the writer: it ends with an error where it takes far too long."""
+    """Limit the duration of a transaction: it fails if it takes far too long."""
 
     @property
     def name(self) -> str:
-        """What the operator is told: never an address, which may hold a password."""
+        """Display name; never a URL, which may contain a password."""
 
     def exists(self) -> bool:
-        """Whether a checkpoint is there; an empty one counts as none."""
+        """Whether there is a checkpoint; an empty one does not count."""
 
     def translated(self) -> AbstractContextManager[None]:
-        """Raise every failure of the database as a `CheckpointError` that says what to do."""
+        """Translate every failure of the database into a `CheckpointError` with a hint."""
 
     def held(self) -> AbstractContextManager[Engine]:
-        """The engine of the one writer, with the lock that makes it the only one, until the end of the block.
+        """The engine of the only writer, which holds the lock until the end of the block.
 
-        Every commit is on the disk when it returns. Raises CheckpointHeldError while another has the lock.
+        Every commit is on disk when it returns. Raises CheckpointHeldError while another sender has the lock.
         """
 
-    def settle(self, engine: Engine) -> None:
-        """Note in it where it stands, so that a move that leaves something behind is noticed."""
+    def record_location(self, engine: Engine) -> None:
+        """Record its location in it, so that an incomplete move is noticed."""
 
     def require_in_place(self, engine: Engine) -> None:
-        """Raise CheckpointError where what is committed is not found again by the name of the checkpoint.
+        """Raise CheckpointError if the checkpoint's name no longer leads to what is committed.
 
-        Costs next to nothing; see `prove` for the rest.
+        Very cheap; `prove` checks the rest.
         """
 
     def prove(self, engine: Engine) -> None:
-        """Raise CheckpointError where the lock of `held`, or what it is for, is not ours any more.
+        """Raise CheckpointError if the lock of `held`, or what it protects, is no longer ours.
 
-        engine: the one of `held`, outside of a transaction.
+        engine: the one of `held`, outside a transaction.
         """
 
-    def origin(self) -> Origin:
-        """What tells it from its copies."""
+    def last_transaction(self) -> LastTransaction:
+        """Knowledge of its last transaction from outside the checkpoint."""
 
     def reading(self) -> Engine:
-        """An engine that cannot write, also while a run is writing."""
+        """An engine that cannot write; works during a run."""
 
     def require_ours(self, connection: Connection) -> bool:
-        """Whether there is anything yet. Raises CheckpointError for a database of something else."""
+        """Whether there is content. Raises CheckpointError if the database belongs to another program."""
 
-    def tell_incomplete(self, connection: Connection) -> None:
-        """Log a warning where what is read lacks commits that stand elsewhere."""
+    def warn_if_incomplete(self, connection: Connection) -> None:
+        """Log a warning if commits are missing here because they are stored elsewhere."""
 
     def mark_as_ours(self, connection: Connection) -> None:
-        """Say what this is, where one looks into it without knowing."""
+        """Mark the database as a checkpoint, for anyone who inspects it."""
 
     def require_sound(self, connection: Connection) -> None:
-        """Raise CheckpointError where it is damaged."""
+        """Raise CheckpointError if it is damaged."""
 
     def reserve(self, connection: Connection, owner: Owner, catalog: str) -> None:
         """Keep other checkpoints in the same database from sending for the same account and catalog.
 
-        Raises CheckpointHeldError where one is doing that.
+        Raises CheckpointHeldError if one already does.
         """
 
     def has_sender(self) -> bool | None:
-        """Whether a sender holds it at this moment; None where it cannot be known."""
+        """Whether a sender holds it now; None if unknown."""
 
     def holder(self) -> str:
-        """Who that sender is, as far as it can be told."""
+        """Describe that sender as far as possible."""
 
-    def try_out(self) -> None:
-        """Raise CheckpointError where a sender could not write to it. Nothing is changed.
+    def check_writable(self) -> None:
+        """Raise CheckpointError if a sender could not write to it. Changes nothing.
 
-        Not while there is a sender.
+        Must not be called while there is a sender.
         """
 
     def describe(self, connection: Connection) -> str:
-        """What it stands in, for the operator."""
+        """Describe the database for the operator."""
 
     def copy_to(self, connection: Connection, path: Path) -> None:
         """Copy the whole checkpoint into a new SQLite file."""
 
 
 def read_about(database: Database, connection: Connection) -> dict[str, str]:
-    """The `about` table of a checkpoint; {} for a database that is still empty.
+    """Read the `about` table of a checkpoint; {} if the database is empty.
 
-    Raises CheckpointError for a database of something else and for another version.
+    Raises CheckpointError for a database of another program, and for another version.
     """
     if not database.require_ours(connection):
         return {}
@@ -116,13 +116,16 @@ def read_about(database: Database, connection: Connection) -> dict[str, str]:
         raise CheckpointError(
             f"The checkpoint {database.name} has version {version}; this program reads only version "
             f"{VERSION}.",
-            hint="Go on with the bulk-invite that wrote it. A new checkpoint would send every row again.",
+            hint=(
+                "Continue with the bulk-invite version that wrote it. A new checkpoint would send every row "
+                "again."
+            ),
         )
     return known
 
 
 def make(database: Database, connection: Connection, catalog: str) -> None:
-    """Make the tables of a new checkpoint."""
+    """Create the tables of a new checkpoint."""
     metadata.create_all(connection)
     database.mark_as_ours(connection)
     rows = {"version": str(VERSION), "catalog": catalog}
@@ -130,10 +133,12 @@ def make(database: Database, connection: Connection, catalog: str) -> None:
 
 
 def require_catalog(database: Database, catalog: str, wanted: str) -> None:
-    """Raise CheckpointError where a checkpoint of one catalog is wanted for another."""
+    """Raise CheckpointError if the checkpoint belongs to another catalog."""
     if catalog != wanted:
         raise CheckpointError(
             f"The checkpoint {database.name} belongs to catalog {catalog}, not {wanted}.",
-            hint="Name another one with --checkpoint (in a database with --checkpoint-schema), or the other "
-            "--catalog.",
+            hint=(
+                "Name another checkpoint with --checkpoint (and --checkpoint-schema for a database), or use "
+                f"--catalog {catalog}."
+            ),
         )

@@ -1,4 +1,4 @@
-"""Files as things: a name may come to mean another file, while the one that is open goes on being written."""
+"""The identity of files: a path may come to name another file while the open one is still written."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Final
 from bulk_invite.domain.errors import CheckpointError
 
 Inode = tuple[int, int]
-"""Device and number: what a file is, whatever it is called."""
+"""Device and inode number: identifies a file under any name."""
 
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 
 
 def inode_of(path: Path) -> Inode | None:
-    """None where there is no such file, or none that can be looked at."""
+    """The inode of a path; None if there is no such file or it cannot be examined."""
     try:
         found = path.stat()
     except OSError:
@@ -32,24 +32,24 @@ def has_content(path: Path) -> bool:
 
 
 def log_of(path: Path) -> Path:
-    """What SQLite keeps beside a database: commits that are not in it yet. It goes by the name alone."""
+    """SQLite's write-ahead log beside a database: commits not yet in it. It is found by name alone."""
     return path.with_name(f"{path.name}-wal")
 
 
-class Files:
-    """Files that have to stay what they were when this was made. growing: the one that only grows."""
+class WatchedFiles:
+    """Files that must remain the same from now on. growing: the one that may only grow."""
 
     def __init__(self, paths: Iterable[Path], *, growing: Path | None = None) -> None:
         self._growing = growing
         self._known = {path: _look(path) for path in paths}
 
     def known(self, path: Path) -> Inode | None:
-        """What it was."""
+        """The recorded inode."""
         found = self._known.get(path)
         return None if found is None else found[0]
 
     def changed(self) -> list[Path]:
-        """Those that are gone, other files by now, or smaller than they may be."""
+        """The files that are gone, replaced, or smaller than allowed."""
         return [path for path in self._known if not self._is_as_before(path)]
 
     def _is_as_before(self, path: Path) -> bool:
@@ -63,7 +63,7 @@ class Files:
 
 
 def _look(path: Path) -> tuple[Inode, int] | None:
-    """What a file is, and its size in bytes."""
+    """The inode of a file, and its size in bytes."""
     try:
         found = path.stat()
     except OSError:
@@ -72,28 +72,30 @@ def _look(path: Path) -> tuple[Inode, int] | None:
 
 
 def require_one_name(path: Path, name: str) -> None:
-    """Raise CheckpointError for a file with several hard links: each of them would have a log of its own."""
+    """Raise CheckpointError for a file with several hard links: each name would have its own log."""
     if path.is_file() and (links := path.stat().st_nlink) > 1:
         raise CheckpointError(
-            f"The checkpoint {name} has {links} names (hard links). What was sent stands in a log beside "
-            "one of them, and by another name it would be sent again.",
-            hint=f"Find them (find DIR -samefile {path}), keep the one with a -wal beside it (any one where "
-            "none has), and remove the others; or copy the file, and give the copy its name.",
+            f"The checkpoint {name} has {links} names (hard links). The record of its calls is in a log "
+            "beside one of them; used under another name, it would send those rows again.",
+            hint=(
+                f"Find them (find DIR -samefile {path}), keep the one with a -wal file beside it (any one "
+                "if there is none), and remove the others; or copy the file and give the copy its name."
+            ),
         )
 
 
 def require_no_mount(path: Path, name: str) -> None:
-    """Raise CheckpointError for a file that is mounted by itself: the log beside it stays on this side."""
+    """Raise CheckpointError for a file that is mounted by itself: the log would not be in the mount."""
     if path.is_file() and str(path) in _mount_points():
         raise CheckpointError(
-            f"The checkpoint {name} is a mount of one file. What was sent stands in a log beside it, "
-            "which the other side of the mount does not have.",
-            hint="Mount the folder that it is in, not the file.",
+            f"The checkpoint {name} is mounted as a single file. The log with the record of its calls lies "
+            "beside it and is not part of the mount.",
+            hint="Mount the directory that contains it, not the file.",
         )
 
 
 def _mount_points() -> set[str]:
-    """Empty where the system has no list of them."""
+    """Empty if the system has no list of them."""
     try:
         lines = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:

@@ -1,8 +1,8 @@
-"""Where a checkpoint in a file has stood: its log goes by its name, and does not come along by itself.
+"""The recorded location of a checkpoint file: its log is found by name and does not move with it.
 
-The name, and what file it meant, stand in the checkpoint since it was last written to. They say nothing
-against a copy or a move to wherever; but where that name still has a log with something in it, and not the
-one that is beside the file now, then commits are missing here, and what they tell of would be sent again.
+Since it was last written to, the checkpoint contains its path and the inode of that path. Copies and moves
+are allowed; but if that path still has a non-empty log, and not the one beside the file now, then commits are
+missing here, and their rows would be sent again.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from bulk_invite.checkpoint.tables.schema import about
 from bulk_invite.domain.errors import CheckpointError
 
 KEY: Final = "file"
-"""In the table `about`."""
+"""Its key in the table `about`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Location:
     path: Path
     inode: Inode
 
     @classmethod
-    def of(cls, path: Path) -> Standing:
+    def of(cls, path: Path) -> Location:
         """Raises OSError."""
         found = path.stat()
         return cls(path, (found.st_dev, found.st_ino))
 
     @classmethod
-    def read(cls, written: str) -> Standing:
+    def read(cls, written: str) -> Location:
         """Raises ValueError."""
         match json.loads(written):
             case [str(name), int(device), int(number)]:
@@ -49,19 +49,19 @@ class Standing:
                 raise ValueError(KEY)
 
     def written(self) -> str:
-        # A name is bytes, and may be no text at all.
+        # A path is bytes, and may not be valid text.
         return json.dumps([os.fsencode(self.path).decode("latin-1"), *self.inode])
 
     def is_at(self, path: Path) -> bool:
-        """Whether that name means the same file, by its number: a restart may count the devices anew."""
+        """Whether that path has the same inode number; device numbers may change with a restart."""
         found = inode_of(path)
         return found is not None and found[1] == self.inode[1]
 
 
-def require_log_here(known: Standing | None, path: Path, name: str, *, only_same: bool = False) -> None:
-    """Raise CheckpointError where the log of the file at `path` is left beside another name of it.
+def require_log_here(known: Location | None, path: Path, name: str, *, only_same: bool = False) -> None:
+    """Raise CheckpointError if the log of the file at `path` was left beside another name of it.
 
-    only_same: not for what is a file of its own, such as a copy, which may be looked at.
+    only_same: only if that name is the same file; a separate copy may still be read.
     """
     if known is None or known.path == path or (only_same and not known.is_at(path)):
         return
@@ -72,28 +72,28 @@ def require_log_here(known: Standing | None, path: Path, name: str, *, only_same
     if moved and not has_content(here):
         along = [(left, here), (beside(known.path), beside(path))]
         moves = [f"mv {_quoted(old)} {_quoted(new)}" for old, new in along if has_content(old)]
-        hint = f"Move the log along: {' && '.join(moves)}"
+        hint = f"Move the log to it: {' && '.join(moves)}"
     elif moved:
         hint = f"Move it back to {known.path}."
     elif known.is_at(path):
-        hint = f"Use it by that name: --checkpoint {_quoted(known.path)}"
+        hint = f"Use it under that name: --checkpoint {_quoted(known.path)}"
     else:
-        hint = f"Go on with --checkpoint {_quoted(known.path)}, or copy it once more, with its log."
+        hint = f"Continue with --checkpoint {_quoted(known.path)}, or copy it again together with its log."
     raise CheckpointError(
-        f"The checkpoint {name} was last used as {known.path}, and the log of that, {left}, is still there: "
-        "it has what was sent last, and is missing here.",
-        hint=f"{hint} Otherwise that would be sent again.",
+        f"The checkpoint {name} was last used as {known.path}, and its log {left} is still there: it holds "
+        "the latest calls, which are missing here.",
+        hint=f"{hint} Otherwise those rows would be sent again.",
     )
 
 
-def standing_of(connection: Connection) -> Standing | None:
-    """None for a copy that this program made. Raises ValueError."""
+def location_of(connection: Connection) -> Location | None:
+    """The recorded location; None for a copy made by this program. Raises ValueError."""
     found = connection.execute(select(about.c.value).where(about.c.key == KEY)).scalar_one_or_none()
-    return None if found is None else Standing.read(found)
+    return None if found is None else Location.read(found)
 
 
 def generation_of(path: Path) -> tuple[str, int] | None:
-    """Which checkpoint a file is, and how many changes it has seen; None for what cannot be read."""
+    """The checkpoint's id and transaction number; None if the file cannot be read."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
             checkpoint, number = file.execute("SELECT checkpoint, number FROM generation").fetchone()
@@ -102,10 +102,10 @@ def generation_of(path: Path) -> tuple[str, int] | None:
     return str(checkpoint), int(number)
 
 
-def note_standing(connection: Connection, path: Path) -> bool:
-    """Whether it had to be noted: it stood elsewhere before, or nowhere."""
-    now = Standing.of(path)
-    if standing_of(connection) == now:
+def record_location(connection: Connection, path: Path) -> bool:
+    """Record the location; return whether it was new."""
+    now = Location.of(path)
+    if location_of(connection) == now:
         return False
     connection.execute(delete(about).where(about.c.key == KEY))
     connection.execute(insert(about).values(key=KEY, value=now.written()))
@@ -116,8 +116,8 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def _is_still_at(known: Standing, path: Path) -> bool:
-    """Whether the name means the same checkpoint: on another machine its file may have the same number."""
+def _is_still_at(known: Location, path: Path) -> bool:
+    """Whether the path leads to the same checkpoint: on another machine its file may have the same number."""
     if not known.is_at(known.path):
         return False
     there, here = generation_of(known.path), generation_of(path)

@@ -1,9 +1,10 @@
-"""A lock on a file itself, whatever it is called: on the very descriptor by which SQLite has it open.
+"""A lock on the checkpoint file itself, under any name: on the descriptor with which SQLite has it open.
 
-One of our own would not do: to close it would free all locks that SQLite has on that file in this process
-(POSIX locks are the process's). The lock of an open file description is not in their way: it is on a byte far
-behind all that SQLite uses, excludes others of this process too, and ends with SQLite's connection.
-Only Linux has it, and not on every file system: elsewhere the lock file beside it has to do.
+A descriptor of our own would not do: closing it would release all of SQLite's locks on that file in this
+process (POSIX locks belong to the process). A lock on the open file description does not interfere: it covers
+a byte far beyond those that SQLite uses, excludes other descriptors of this process too, and ends with
+SQLite's connection. Only Linux has it, and not on every file system; elsewhere the lock file beside the
+checkpoint must do.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _SET: Final[int | None] = getattr(fcntl, "F_OFD_SETLK", None)
 _GET: Final[int | None] = getattr(fcntl, "F_OFD_GETLK", None)
 
 _FLOCK: Final = "hhqqi0q"
-"""Type, whence, start, length, process, as Linux has them; the last is nobody's."""
+"""struct flock of Linux: type, whence, start, length, process; the last one is unused."""
 
 _BYTE: Final = 1 << 62
 
@@ -32,7 +33,7 @@ _TAKEN: Final = (errno.EAGAIN, errno.EACCES)
 
 
 class InodeLock:
-    """Of a file that SQLite is about to open in this process."""
+    """The lock on a file that SQLite is about to open in this process."""
 
     def __init__(self, inode: Inode) -> None:
         self._inode = inode
@@ -41,7 +42,10 @@ class InodeLock:
         self._is_possible = _SET is not None
 
     def take(self) -> bool:
-        """Take it, or see that it is ours; False while it is another's. True where there is no such lock."""
+        """Acquire it, or confirm that it is ours; False while another holds it.
+
+        True if such locks do not exist.
+        """
         if _SET is None or not self._is_possible:
             return True
         for descriptor in self._candidates():
@@ -57,14 +61,14 @@ class InodeLock:
         return True
 
     def release(self) -> None:
-        """SQLite may keep the descriptor for a while, where others of this process have the file open."""
+        """SQLite may keep the descriptor for a while if this process has the file open elsewhere."""
         if _SET is not None and self._descriptor is not None and self._is_ours(self._descriptor):
             with suppress(OSError):
                 fcntl.fcntl(self._descriptor, _SET, _flock(fcntl.F_UNLCK))
         self._descriptor = None
 
     def _candidates(self) -> list[int]:
-        """The descriptor that has it, else what was opened since, else what SQLite uses once more."""
+        """The locked descriptor, otherwise the newly opened ones, otherwise those that SQLite reuses."""
         if self._descriptor is not None and self._is_ours(self._descriptor):
             return [self._descriptor]
         found = descriptors_of(self._inode)
@@ -75,12 +79,12 @@ class InodeLock:
 
 
 def is_locked(inode: Inode) -> bool:
-    """Whether a sender has the lock of a file, as far as that is seen by the descriptors of this process."""
+    """Whether a sender has locked a file, as far as the descriptors of this process show."""
     return _GET is not None and any(_is_refused(each, _GET) for each in descriptors_of(inode))
 
 
 def descriptors_of(inode: Inode) -> list[int]:
-    """By which this process has a file open; none where the system has no list of them."""
+    """The descriptors with which this process has a file open; none if the system has no list of them."""
     try:
         found = [int(each.name) for each in _DESCRIPTORS.iterdir()]
     except OSError:
@@ -89,7 +93,7 @@ def descriptors_of(inode: Inode) -> list[int]:
 
 
 def present_place(inode: Inode) -> Path | None:
-    """Where a file is by now that this process has open; None where that cannot be told, or nowhere."""
+    """The current path of a file that this process has open; None if unknown or deleted."""
     for descriptor in descriptors_of(inode):
         with suppress(OSError):
             place = (_DESCRIPTORS / str(descriptor)).readlink()

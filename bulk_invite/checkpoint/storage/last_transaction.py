@@ -1,8 +1,8 @@
-"""What tells a checkpoint from its copies, and knows its last transaction without being a part of it.
+"""A record of the last transaction outside the checkpoint, which reveals outdated copies.
 
-Beside a file stands another one. It is written after each commit, so it is never ahead of its checkpoint, and
-whoever restores an older copy of that leaves it where it is. It is lost with the folder, and who copies both
-has two that agree.
+For a file, it is another file beside it. It is written after each commit, so it is never ahead of its
+checkpoint, and restoring an older copy of the checkpoint leaves it in place. It is lost with the directory,
+and copying both files gives two that agree.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from bulk_invite.checkpoint.tables.generation import Generation, Stamp
 from bulk_invite.domain.errors import CheckpointError
 
 _LENGTH: Final = 256
-"""Bytes of the file, always: what is written over in place is within one sector, old or new."""
+"""Size of the file in bytes, always: an in-place write stays within one sector, so it is old or new."""
 
 
-class Origin(Protocol):
-    """beside: the file that is kept beside the checkpoint; "" where there can be none."""
+class LastTransaction(Protocol):
+    """beside: name of the file beside the checkpoint; "" if there can be none."""
 
     beside: str
 
     def known(self) -> Generation | None:
-        """What was kept there last; None where it is not there or cannot be read."""
+        """The recorded transaction; None if there is no record or it cannot be read."""
 
     def keep(self, generation: Generation) -> None:
-        """Write it there, after the commit. Raises CheckpointError."""
+        """Record it, after the commit. Raises CheckpointError."""
 
     def close(self) -> None:
-        """No more will be kept."""
+        """Stop recording."""
 
     def stamp(self, connection: Connection) -> Stamp:
-        """What every generation is marked with, so that a copy can be told from what was written."""
+        """Data stored with every generation that identifies its database."""
 
-    def why_a_copy(self, connection: Connection) -> str:
-        """Why the last transactions may be missing, by that mark; "" where nothing speaks for it."""
+    def copy_evidence(self, connection: Connection) -> str:
+        """Return why that data reveals a copy that may lack transactions, or ""."""
 
     def risk(self, connection: Connection) -> str:
-        """What may be lost that was committed, for the operator; "" where nothing is known to be."""
+        """Return which committed data may be lost, for the operator, or ""."""
 
 
-class FileOrigin:
-    """The file beside is made by the first `keep`, and on the disk then; later ones outlive the process."""
+class LastTransactionFile:
+    """Created and synced to disk by the first `keep`; later writes survive the process, not the machine."""
 
     def __init__(self, path: Path) -> None:
-        """path: of the file beside the checkpoint."""
+        """path: the file beside the checkpoint."""
         self.beside = path.name
         self._path = path
         self._file: int | None = None
@@ -75,7 +75,7 @@ class FileOrigin:
         except OSError as error:
             raise CheckpointError(
                 f"The file {self._path} beside the checkpoint cannot be written: {error.strerror}.",
-                hint="Make it and its folder writable, make room, and run the same command again.",
+                hint="Make it and its directory writable, free disk space, and run the same command again.",
                 retryable=error.errno == errno.ENOSPC,
             ) from error
 
@@ -85,11 +85,11 @@ class FileOrigin:
             self._file = None
 
     def stamp(self, connection: Connection) -> Stamp:
-        """Nothing within a file is different in its copies."""
+        """Nothing inside a file distinguishes it from its copies."""
         del connection
         return {}
 
-    def why_a_copy(self, connection: Connection) -> str:
+    def copy_evidence(self, connection: Connection) -> str:
         del connection
         return ""
 
@@ -99,10 +99,10 @@ class FileOrigin:
 
 
 def beside(path: Path) -> Path:
-    """Where what is known of a file's last transaction is kept."""
+    """The path of the record beside a checkpoint file."""
     return path.with_name(f"{path.name}.last")
 
 
 def _open(path: str, flags: int) -> int:
-    """It may be anything that somebody has put there: nothing is followed or waited for."""
+    """It may be anything: do not follow links and do not wait."""
     return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -1,9 +1,9 @@
-"""A checkpoint in a schema of a PostgreSQL, shared by several machines, one of which sends.
+"""A checkpoint in a PostgreSQL schema, shared by several machines, one of which sends.
 
-Who sends holds an advisory lock of its session, and it is on that very session that it commits. So an intent
-that is on the disk was written by the holder of the lock: a sender that is cut off from the database loses
-the lock and with it every means to begin another call. What it has in flight then the next one finds in
-doubt, and repeats with the same token. A session that is gone is therefore never replaced by another one.
+The sender holds an advisory lock of its session, and commits on that same session. So every durable intent
+was written by the lock holder: a sender that loses the database loses the lock, and with it the ability to
+start another call. The next sender finds its calls in flight in doubt and repeats them with the same tokens.
+A lost session is therefore never replaced.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sqlalchemy.pool import QueuePool
 from bulk_invite import libpq
 from bulk_invite.checkpoint.storage.base import damaged
 from bulk_invite.checkpoint.storage.postgres_checks import advisory_holders, require_rights, require_usable
-from bulk_invite.checkpoint.storage.postgres_cluster import ClusterOrigin, require_durable
+from bulk_invite.checkpoint.storage.postgres_cluster import ClusterHistory, require_durable
 from bulk_invite.checkpoint.storage.sqlite import SqliteFile
 from bulk_invite.checkpoint.storage.watchdog import Watchdog
 from bulk_invite.checkpoint.tables.batch_sql import PAGE
@@ -32,7 +32,7 @@ from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError
 from bulk_invite.domain.records import Owner
 
 _PATIENCE: Final = "1s"
-"""How long to wait for the lock: a server takes a moment to see that a sender was killed."""
+"""How long to wait for the lock: a server needs a moment to notice that a sender was killed."""
 
 _CONNECTION: Final = {
     "fallback_application_name": "bulk-invite checkpoint",
@@ -42,31 +42,31 @@ _CONNECTION: Final = {
     "keepalives_count": "3",
     "tcp_user_timeout": "15000",
 }
-"""A server that is gone without a word is noticed within some ten seconds."""
+"""A server that disappears silently is noticed within some ten seconds."""
 
 _SESSION: Final = {
-    # The server's side of the same: a machine that dies must lose its lock while another one waits for it.
+    # The same on the server's side: a machine that dies must lose its lock while another one waits for it.
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10000",
-    # The lock's session has nothing to do while a run is parked for hours.
+    # The lock's session is idle while a run is parked for hours.
     "idle_session_timeout": "0",
-    # Others may set these for the sake of queries; here they would end a run.
+    # Roles may set these limits for queries; here they would end a run.
     "statement_timeout": "0",
     "lock_timeout": "30s",
     "idle_in_transaction_session_timeout": "0",
     "transaction_timeout": "0",
-    # A plan that was made while the tables were empty would read them through for every batch.
+    # A plan made while the tables were empty would scan them for every batch.
     "plan_cache_mode": "force_custom_plan",
 }
 
 
 class PostgresSchema:
-    """A checkpoint in one schema of a database; `url` by libpq's conventions."""
+    """A checkpoint in one schema of a database; `url` as in libpq."""
 
     def __init__(self, url: str, schema: str) -> None:
-        """Raises UsageError where the address cannot be read."""
+        """Raises UsageError for an invalid URL."""
         libpq.check_address(url)
         self._url = url
         self._schema = schema
@@ -80,7 +80,7 @@ class PostgresSchema:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        # Without the driver's error: its text may carry the parameters of a statement.
+        # Without the driver's error: its text may contain parameters of a statement.
         try:
             yield
         except (DBAPIError, psycopg.Error) as error:
@@ -106,18 +106,18 @@ class PostgresSchema:
             undo.callback(engine.dispose)
             yield engine
 
-    def settle(self, engine: Engine) -> None:
-        """The names of a server mean one thing."""
+    def record_location(self, engine: Engine) -> None:
+        """Not needed: a server's names are unambiguous."""
 
-    require_in_place = settle
+    require_in_place = record_location
 
     def prove(self, engine: Engine) -> None:
-        # The lock is the session's: as long as that answers, it is ours.
+        # The lock belongs to the session: as long as that responds, it is ours.
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("SELECT 1")
 
-    def origin(self) -> ClusterOrigin:
-        return ClusterOrigin()
+    def last_transaction(self) -> ClusterHistory:
+        return ClusterHistory()
 
     def reading(self) -> Engine:
         with self.translated():
@@ -132,23 +132,23 @@ class PostgresSchema:
             return False
         if not found.ours:
             raise CheckpointError(
-                f"Schema {self._schema} of that database has tables of something else.",
-                hint="Name another one with --checkpoint-schema; this one is left as it is.",
+                f"Schema {self._schema} of that database contains tables of another program.",
+                hint="Name another one with --checkpoint-schema; this one is left unchanged.",
             )
         return True
 
-    def tell_incomplete(self, connection: Connection) -> None:
-        """The server sees to that by itself."""
+    def warn_if_incomplete(self, connection: Connection) -> None:
+        """The server ensures it."""
 
     def mark_as_ours(self, connection: Connection) -> None:
         comment = sql.SQL("COMMENT ON SCHEMA {} IS 'Checkpoint of bulk-invite: what was sent to whom'")
         connection.exec_driver_sql(comment.format(sql.Identifier(self._schema)).as_string())
 
     def require_sound(self, connection: Connection) -> None:
-        """The server sees to that by itself."""
+        """The server ensures it."""
 
     def reserve(self, connection: Connection, owner: Owner, catalog: str) -> None:
-        # Somebody may be known by the one here and by the other there; who is not known may be anybody.
+        # One checkpoint may know the account and the other only the key; an unknown owner may be any owner.
         names = [name for name in (owner.account, owner.key_hash) if name] or [""]
         for name in names:
             key = _lock_key("sender", name, catalog)
@@ -170,7 +170,7 @@ class PostgresSchema:
         with self.translated(), self._connect() as connection:
             return advisory_holders(connection, _lock_key("checkpoint", self._schema))
 
-    def try_out(self) -> None:
+    def check_writable(self) -> None:
         engine = self.reading()
         try:
             with self.translated(), engine.connect() as connection:
@@ -184,7 +184,10 @@ class PostgresSchema:
     def describe(self, connection: Connection) -> str:
         version = connection.exec_driver_sql("SHOW server_version").scalar_one()
         durable = connection.exec_driver_sql("SHOW fsync").scalar_one() == "on"
-        return f"PostgreSQL {version}{'' if durable else ' with fsync = off: a crash may lose what was sent'}"
+        return (
+            "PostgreSQL "
+            f"{version}{'' if durable else ' with fsync = off: a crash can lose the record of calls'}"
+        )
 
     def copy_to(self, connection: Connection, path: Path) -> None:
         target = SqliteFile(path)
@@ -197,7 +200,7 @@ class PostgresSchema:
                     into.execute(insert(table), [dict(row) for row in page])
 
     def _connect(self) -> psycopg.Connection[Any]:
-        """A session that sees the schema of the checkpoint and nothing else. Raises psycopg.Error."""
+        """A session that sees only the checkpoint's schema. Raises psycopg.Error."""
         session = libpq.connect(self._url, _CONNECTION, client_encoding="utf8")
         with ExitStack() as undo:
             undo.callback(session.close)
@@ -206,7 +209,7 @@ class PostgresSchema:
                 session.execute(
                     "SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s", (value, name)
                 )
-            libpq.pin(session, for_session=True)  # times are read as texts, too
+            libpq.pin(session, for_session=True)  # times are read as text, too
             session.execute(sql.SQL("SET search_path TO {}, pg_temp").format(sql.Identifier(self._schema)))
             session.commit()
             self.name = f"postgresql:{session.info.dbname}/{self._schema}"
@@ -214,14 +217,14 @@ class PostgresSchema:
         return session
 
     def _engine(self, session: psycopg.Connection[Any]) -> Engine:
-        """An engine that has this session and never another one."""
+        """An engine that uses only this session and never another one."""
         left = [session]
 
         def take() -> psycopg.Connection[Any]:
             if not left:
                 raise CheckpointError(
-                    f"The connection to the checkpoint {self.name} broke, and the lock went with it.",
-                    hint="Run the same command again; what is settled stays settled.",
+                    f"The connection to the checkpoint {self.name} was lost, and its lock with it.",
+                    hint="Run the same command again; settled rows stay settled.",
                     retryable=True,
                 )
             return left.pop()
@@ -245,7 +248,7 @@ class PostgresSchema:
         session.commit()
 
     def _make_schema(self, session: psycopg.Connection[Any]) -> None:
-        # IF NOT EXISTS asks for the privilege to create one even where it exists.
+        # IF NOT EXISTS requires the privilege to create one even if it exists.
         there = session.execute(
             "SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s", (self._schema,)
         ).fetchone()
@@ -258,19 +261,22 @@ class PostgresSchema:
         match error:
             case errors.InsufficientPrivilege():
                 hint = (
-                    f"Grant the user of the address CREATE on the database, or make schema {self._schema} "
-                    "for it and let it own that."
+                    f"Grant the user CREATE on the database, or create schema {self._schema} with that user "
+                    "as its owner."
                 )
             case errors.ReadOnlySqlTransaction():
-                hint = "It is a standby: name the primary, or all hosts and target_session_attrs=primary."
+                hint = "It is a standby: name the primary, or all hosts with target_session_attrs=primary."
             case errors.DiskFull():
-                hint = "Make room for the database and run the same command again."
+                hint = "Free disk space for the database and run the same command again."
             case _ if isinstance(error, psycopg.OperationalError) and not libpq.is_passing(error):
-                hint = "Check the address, user and password (PGPASSWORD, pgpass or service file)."
+                hint = "Check the URL, user and password (PGPASSWORD, pgpass or service file)."
             case _ if libpq.is_passing(error):
-                hint = "Check that the server runs and lets you in; then run the same command again."
+                hint = (
+                    "Check that the server is running and accepts connections; then run the same command "
+                    "again."
+                )
             case _:
-                hint = "Nothing was changed by it."
+                hint = "Nothing was changed."
         return CheckpointError(
             f"The checkpoint {self.name} cannot be used: {libpq.said(error)}.",
             hint=hint,
@@ -286,6 +292,6 @@ _TABLES: Final = sql.SQL(
 
 
 def _lock_key(*of: str) -> int:
-    """The number of an advisory lock: they are a database's, and all who use one share them."""
+    """Key of the advisory lock; such keys are shared by all users of a database."""
     digest = hashlib.sha256("\0".join(("bulk-invite", *of)).encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big", signed=True)

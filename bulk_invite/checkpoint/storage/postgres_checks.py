@@ -1,4 +1,4 @@
-"""A checkpoint in a database, looked at from outside: who holds it, and whether one could send by it."""
+"""External checks of a checkpoint in a database: who holds it, and whether a sender could use it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SELECT
 
 
 def advisory_holders(session: psycopg.Connection[Any], key: int) -> list[str] | None:
-    """Who holds the advisory lock, for the operator; None on a standby: locks are the primary's."""
+    """Describe the holder of the advisory lock; None on a standby: locks exist only on the primary."""
     if session.execute("SELECT pg_is_in_recovery()").fetchone() != (False,):
         return None
     key %= 2**64
@@ -39,7 +39,7 @@ def advisory_holders(session: psycopg.Connection[Any], key: int) -> list[str] | 
 
 
 def _told(process: int, address: str | None, name: str | None, since: float | None) -> str:
-    # Of sessions of other users the server tells the process only.
+    # For sessions of other users, the server shows only the process.
     source = f" from {address}" if address else ""
     told = f" ({name})" if name else ""
     begun = f", since {utc_text(since)}" if since is not None else ""
@@ -47,27 +47,28 @@ def _told(process: int, address: str | None, name: str | None, since: float | No
 
 
 def require_usable(session: psycopg.Connection[Any], name: str) -> None:
-    """Raise CheckpointError where the lock would mean nothing, or texts could not be kept."""
+    """Raise CheckpointError if the lock would be meaningless, or texts could not be stored."""
     (process,) = session.execute("SELECT pg_backend_pid()").fetchone() or (0,)
     if process != session.info.backend_pid:
         raise CheckpointError(
-            f"The checkpoint {name} is reached through a pooler, which may give the lock to others.",
+            f"The checkpoint {name} is accessed through a connection pooler, which may give the lock to "
+            "other clients.",
             hint="Name the server itself with --checkpoint.",
         )
     encoding = session.info.parameter_status("server_encoding")
     if encoding not in {"UTF8", "SQL_ASCII"}:
         raise CheckpointError(
-            f"The checkpoint {name} is in a database with encoding {encoding}, which has not all characters.",
-            hint="Name a database with encoding UTF8.",
+            f"The checkpoint {name} is in a database with encoding {encoding}, which lacks some characters.",
+            hint="Use a database with encoding UTF8.",
         )
 
 
 def require_rights(session: psycopg.Connection[Any], schema: str, name: str) -> None:
-    """Raise CheckpointError where the user could not write there."""
+    """Raise CheckpointError if the user lacks the rights to write there."""
     if session.execute("SELECT pg_is_in_recovery()").fetchone() != (False,):
         raise CheckpointError(
-            f"The checkpoint {name} is on a standby, which cannot be written to.",
-            hint="Name the primary, or all hosts and target_session_attrs=primary.",
+            f"The checkpoint {name} is on a standby, which is read-only.",
+            hint="Name the primary, or all hosts with target_session_attrs=primary.",
         )
     there, may_make, may_use, may_add, closed = session.execute(_RIGHTS, {"schema": schema}).fetchone() or (
         *(False,) * 4,
@@ -76,16 +77,16 @@ def require_rights(session: psycopg.Connection[Any], schema: str, name: str) -> 
     user = session.info.user
     if not there and not may_make:
         raise CheckpointError(
-            f"There is no schema {schema}, and {user} may not make it.",
-            hint=f"Grant {user} CREATE on the database, or make schema {schema} for it and let it own that.",
+            f"Schema {schema} does not exist, and {user} may not create it.",
+            hint=f"Grant {user} CREATE on the database, or create schema {schema} with {user} as its owner.",
         )
     if there and not (may_use and may_add):
         raise CheckpointError(
-            f"{user} may not use schema {schema}, or make tables in it.",
-            hint=f"Let {user} own schema {schema}, or name another one with --checkpoint-schema.",
+            f"{user} may not use schema {schema} or create tables in it.",
+            hint=f"Make {user} the owner of schema {schema}, or name another one with --checkpoint-schema.",
         )
     if closed:
         raise CheckpointError(
             f"{user} may not write to tables of schema {schema}: {closed}.",
-            hint=f"Let {user} own them (ALTER TABLE ... OWNER TO).",
+            hint=f"Make {user} their owner (ALTER TABLE ... OWNER TO).",
         )

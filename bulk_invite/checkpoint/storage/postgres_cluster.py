@@ -1,8 +1,8 @@
-"""Which PostgreSQL a checkpoint was written in, by what any role may ask, and what its failover may cost.
+"""Which PostgreSQL cluster wrote a checkpoint, by queries that any role may run, and its failover risk.
 
-Told from the one that was written: a dump that was restored and a logical replica (the row of the generation
-was written by another transaction than the one it names), another cluster, a standby that was promoted since
-(another timeline) unless every commit waited for one. Not told: files that were put back under the server.
+Detected: a restored dump and a logical replica (the generation's row was written by another transaction than
+the one it names), another cluster, and a standby promoted since (another timeline) unless every commit waited
+for one. Not detected: files restored underneath the server.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN
 _MAY_ASK: Final = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')"
 _SYSTEM: Final = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"
 
-# Transaction numbers wrap around; what a row shows of its own is the lower half.
+# Transaction ids wrap around; a row shows only the lower half of its own.
 _STAMPED: Final[Stamp] = {
     "wrote": literal_column("pg_catalog.txid_current() & 4294967295"),
     "replicated": literal_column(
@@ -42,14 +42,14 @@ SELECT pg_catalog.current_setting('synchronous_standby_names') <> '',
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """system: what initdb has called it; timeline: raised by each promotion. None where it is not told."""
+    """system: identifier set by initdb. timeline: incremented by each promotion. None if not accessible."""
 
     system: str | None
     timeline: int | None
 
 
-class ClusterOrigin:
-    """See `origin.Origin`: nobody can keep something beside a database, but that tells more by itself."""
+class ClusterHistory:
+    """See `LastTransaction`: nothing can be stored beside a database, but the database itself shows more."""
 
     beside = ""
 
@@ -66,7 +66,7 @@ class ClusterOrigin:
         here = _here(connection)  # a session stays with its cluster and timeline
         return {**_STAMPED, "system": here.system, "timeline": here.timeline}
 
-    def why_a_copy(self, connection: Connection) -> str:
+    def copy_evidence(self, connection: Connection) -> str:
         return _judge(connection.execute(text(_KEPT)).one(), _here(connection))
 
     def risk(self, connection: Connection) -> str:
@@ -74,9 +74,9 @@ class ClusterOrigin:
 
 
 def require_durable(session: psycopg.Connection[Any]) -> None:
-    """A commit is on the disk when it returns, and with the standbys that are to have it by then.
+    """Ensure that a commit is on disk when it returns, and on the standbys that should have it by then.
 
-    Whatever the role or the database say; what the server itself is short of is logged.
+    Overrides settings of the role and the database; logs what the server itself lacks.
     """
     session.execute(
         "SELECT set_config(name, 'on', false) FROM pg_settings"
@@ -111,7 +111,7 @@ def _judge(kept: Any, here: Cluster) -> str:
     if kept.writer != kept.wrote:
         return "it was restored from a dump, or copied row by row"
     if None not in {kept.system, here.system} and kept.system != here.system:
-        return "it is in another database cluster than it was written in"
+        return "it is in another database cluster than the one that wrote it"
     moved = None not in {kept.timeline, here.timeline} and kept.timeline != here.timeline
     if moved and not kept.replicated:
         return (

@@ -1,9 +1,9 @@
-"""A checkpoint in a file that is only looked at, also where nothing may be written beside it.
+"""Read a checkpoint file without writing, even in a directory that is not writable.
 
-All who have an SQLite database with a write-ahead log open share a file beside it (-shm). Who may not make it
-cannot open a database that nobody else has open, though he only reads. To call it immutable would be to
-overlook a sender that begins meanwhile. So a copy is read, of the database and its log as they were at one
-moment: neither was touched from before they were read until after it, or they are read again.
+Every process that opens an SQLite database with a write-ahead log shares a file beside it (-shm). A user who
+may not create that file cannot even read a database that no other process has open. Opening it as immutable
+would overlook a sender that starts in the meantime. So we read a copy of the database and its log as of one
+moment: if either changed while they were being copied, they are copied again.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from bulk_invite.checkpoint.storage.inode_lock import descriptors_of
 from bulk_invite.domain.errors import CheckpointError
 
 BUSY_TIMEOUT: Final = 10.0
-"""Seconds to wait for SQLite's own locks; readers hold them for moments only."""
+"""Seconds to wait for SQLite's own locks; readers hold them only for moments."""
 
 _WANT_A_FILE: Final = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 
 _TRIES: Final = 20
 
 _PAUSE: Final = 0.25
-"""Seconds between two tries, and how old a change must be to be told from the next by its time."""
+"""Seconds between two tries, and the age from which a change can be told from the next one by its time."""
 
 
 def open_to_look(path: Path, name: str) -> sqlite3.Connection:
-    """A connection that cannot write, for one thread at a time; name: of the checkpoint, in errors.
+    """A connection that cannot write, for one thread at a time. name: of the checkpoint, for errors.
 
     Raises CheckpointError and sqlite3.Error.
     """
@@ -54,7 +54,7 @@ def open_to_look(path: Path, name: str) -> sqlite3.Connection:
         if copied is not None:
             return copied
     raise CheckpointError(
-        f"The checkpoint {name} is being written to, in a folder where this user may not write.",
+        f"The checkpoint {name} is being written to, in a directory where this user may not write.",
         hint="Run the same command later, or as the user that sends.",
         retryable=True,
     )
@@ -62,28 +62,29 @@ def open_to_look(path: Path, name: str) -> sqlite3.Connection:
 
 def _opened(path: Path, mode: str) -> sqlite3.Connection:
     uri = f"{path.as_uri()}?mode={mode}"
-    # isolation_level None: transactions are begun by who reads.
+    # isolation_level None: the reader begins its own transactions.
     connection = sqlite3.connect(
         uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
     )
     with ExitStack() as undo:
         undo.callback(connection.close)
         connection.execute("PRAGMA query_only = ON")
-        connection.execute("PRAGMA schema_version").fetchone()  # by this all its files are open
+        connection.execute("PRAGMA schema_version").fetchone()  # this opens all its files
         undo.pop_all()
     return connection
 
 
 def _needs_copy(path: Path) -> bool:
     if os.access(path.parent, os.W_OK | os.X_OK, effective_ids=True):
-        return False  # it is another fault, which a copy would only hide
-    # Who has it open must not read it himself: to close it would free all locks that SQLite has on it here.
+        return False  # a copy would only hide this fault
+    # Never copy a file that this process has open: closing the copy's descriptor would release SQLite's
+    # locks.
     inode = inode_of(path)
     return inode is not None and not descriptors_of(inode)
 
 
 def _opened_copy(path: Path) -> sqlite3.Connection | None:
-    """None where the files have changed meanwhile, or so shortly before that nobody could tell."""
+    """None if the files have changed in the meantime, or too recently to tell."""
     with TemporaryDirectory(prefix="bulk-invite-") as folder:
         copy = Path(folder) / "copy.db"
         before = _state(path)
@@ -92,12 +93,12 @@ def _opened_copy(path: Path) -> sqlite3.Connection | None:
                 shutil.copyfile(source, target)
         if before is None or _state(path) != before:
             return None
-        # SQLite has the copy open: it is there for it until the end, and no longer, whatever that is.
+        # SQLite keeps the copy open, so its files can be removed now.
         return _opened(copy, "rw")
 
 
 def _state(path: Path) -> tuple[tuple[int, int, int] | None, ...] | None:
-    """What shows that they are written to; None where the last time is too new to be told from the next."""
+    """What reveals writes; None if the last one is too recent to tell it from the next."""
     found = [_stat(each) for each in (path, log_of(path))]
     last = max((each.st_mtime_ns for each in found if each), default=0)
     if abs(time.time_ns() - last) < _PAUSE * 1e9:
@@ -107,7 +108,7 @@ def _state(path: Path) -> tuple[tuple[int, int, int] | None, ...] | None:
 
 def _stat(path: Path) -> os.stat_result | None:
     try:
-        # Opened for it: a network file system asks its server then, and tells what it remembers else.
+        # Open the file for it: a network file system asks its server then, instead of its cache.
         with path.open("rb") as file:
             return os.fstat(file.fileno())
     except FileNotFoundError:
@@ -116,7 +117,7 @@ def _stat(path: Path) -> os.stat_result | None:
 
 def _no_copy(name: str, error: OSError) -> CheckpointError:
     return CheckpointError(
-        f"The checkpoint {name} is in a folder where this user may not write, and cannot be copied to "
-        f"{gettempdir()} to be read there: {error.strerror}.",
-        hint="Make room there, name another folder in TMPDIR, or run it as the user that sends.",
+        f"The checkpoint {name} is in a directory where this user may not write, and cannot be copied to "
+        f"{gettempdir()} for reading: {error.strerror}.",
+        hint="Free space there, name another directory in TMPDIR, or run the command as the user that sends.",
     )

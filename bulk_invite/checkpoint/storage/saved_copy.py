@@ -1,4 +1,4 @@
-"""What a run still has open, saved to a new file where the old one has gone from its place."""
+"""Save the data of a checkpoint that is still open although its file is no longer in its place."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from bulk_invite.checkpoint.storage.file_location import KEY, Standing, generation_of
-from bulk_invite.checkpoint.storage.last_transaction import FileOrigin, beside
+from bulk_invite.checkpoint.storage.file_location import KEY, Location, generation_of
+from bulk_invite.checkpoint.storage.last_transaction import LastTransactionFile, beside
 from bulk_invite.checkpoint.tables.generation import Generation
 from bulk_invite.domain.errors import CheckpointError
 
 _FROM: Final = "saved_from"
-"""In the table `about` of a copy: what `KEY` was."""
+"""Key in the table `about` of a copy: the original's value of `KEY`."""
 
 
 def saved_of(path: Path) -> list[Path]:
-    """Copies that runs have saved when the file itself had gone: beside it, and where this one is started."""
+    """Copies that runs have saved of a lost file: beside it, and in the current directory."""
     here = [each for each in _copies(path.name, Path()) if _came_from(each) == path]
     return [*(each.absolute() for each in here), *_copies(path.name, path.parent)]
 
 
 def require_newest(path: Path, name: str) -> None:
-    """Raise CheckpointError where the same checkpoint has gone on, or may go on, as another file.
+    """Raise CheckpointError if the same checkpoint has been continued, or may be, as another file.
 
-    A run that lost this file has saved a copy that knows at least as much; or this is such a copy, and what
-    it was made of is there again and has gone on. What either sends the other knows nothing of.
+    Either a run that lost this file has saved a copy with at least as much data; or this is such a copy, and
+    its original is back and has been continued. Neither knows the other's calls.
     """
     ours = generation_of(path)
     if ours is None:
@@ -42,21 +42,26 @@ def require_newest(path: Path, name: str) -> None:
         ahead.append(came_from)
     for other in ahead:
         raise CheckpointError(
-            f"The checkpoint {name} is not the only one of its kind: {other} has sent as much, or more. Who "
-            "goes on with both sends twice.",
-            hint=f"Go on with --checkpoint {shlex.quote(str(other))}. Where this one is a copy of it by now, "
-            "move that away.",
+            f"The checkpoint {name} exists twice: {other} contains as many calls, or more. Continuing with "
+            "both would send rows twice.",
+            hint=(
+                f"Continue with --checkpoint {shlex.quote(str(other))}. If this file is a copy of it, move "
+                "it away."
+            ),
         )
 
 
 def _is_behind(other: Path | None, ours: tuple[str, int], *, equal: bool) -> bool:
-    """Whether a file has seen less than ours has, or is of another checkpoint. equal: as much will do."""
+    """Whether a file has fewer transactions than ours, or is another checkpoint.
+
+    equal: also if it has as many.
+    """
     theirs = None if other is None else generation_of(other)
     return theirs is None or theirs[0] != ours[0] or theirs[1] < ours[1] + equal
 
 
 def save(held: sqlite3.Connection, name: str, folders: Iterable[Path]) -> Path | None:
-    """Copy a database into the first of the folders that takes it; None where none does."""
+    """Copy a database into the first directory that accepts it; None if none does."""
     for folder in folders:
         try:
             return _saved(held, folder / f"{name}.saved")
@@ -66,7 +71,7 @@ def save(held: sqlite3.Connection, name: str, folders: Iterable[Path]) -> Path |
 
 
 def copy(held: sqlite3.Connection, path: Path) -> None:
-    """Copy a database; the copy has not been anywhere yet."""
+    """Copy a database; the copy has no recorded location yet."""
     with closing(sqlite3.connect(path)) as target:
         held.backup(target)
         target.execute("UPDATE OR REPLACE about SET key = ? WHERE key = ?", (_FROM, KEY))
@@ -81,14 +86,14 @@ def _saved(held: sqlite3.Connection, wanted: Path) -> Path:
     except sqlite3.Error:
         path.unlink()
         raise
-    # By the copy alone one can go on, too: rows are looked up first.
+    # The copy can also be used alone: rows are looked up first then.
     with suppress(CheckpointError):
         _keep_beside(path)
     return path
 
 
 def _require_sound(path: Path) -> None:
-    """Raise sqlite3.DatabaseError for a copy of a file that others have spoilt."""
+    """Raise sqlite3.DatabaseError for a copy of a file that another program damaged."""
     with closing(sqlite3.connect(path)) as saved:
         (health,) = saved.execute("PRAGMA quick_check(1)").fetchone()
     if health != "ok":
@@ -104,26 +109,26 @@ def _copies(name: str, folder: Path) -> list[Path]:
 
 
 def _came_from(copy: Path) -> Path | None:
-    """Where the checkpoint stood that it is a copy of; None where that is not to be seen."""
+    """The location of the original; None if unknown."""
     try:
         with closing(sqlite3.connect(f"{copy.absolute().as_uri()}?mode=ro", uri=True)) as saved:
             (written,) = saved.execute("SELECT value FROM about WHERE key = ?", (_FROM,)).fetchone()
-        return Standing.read(written).path
+        return Location.read(written).path
     except (OSError, sqlite3.Error, TypeError, ValueError):
         return None
 
 
 def _keep_beside(path: Path) -> None:
-    """What tells that the copy is as new as the last call: see `origin`."""
+    """Record that the copy is as new as the last call: see `last_transaction`."""
     with closing(sqlite3.connect(path)) as saved:
         kept = saved.execute("SELECT checkpoint, number, calls, at FROM generation").fetchone()
     if kept is not None:
-        with closing(FileOrigin(beside(path))) as origin:
-            origin.keep(Generation(*kept))
+        with closing(LastTransactionFile(beside(path))) as last_transaction:
+            last_transaction.keep(Generation(*kept))
 
 
 def _made(wanted: Path) -> Path:
-    """An empty file of that name, or of the next one that is free."""
+    """Create an empty file with that name, or with the next free one."""
     for number in count(1):
         path = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
         try:

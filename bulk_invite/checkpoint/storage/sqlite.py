@@ -1,4 +1,4 @@
-"""A checkpoint in an SQLite file, and what its driver says as sentences."""
+"""A checkpoint in an SQLite file, and its driver's errors as sentences."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from sqlalchemy.pool import QueuePool
 from bulk_invite.checkpoint.storage import saved_copy
 from bulk_invite.checkpoint.storage.base import RESTORE, damaged, read_about
 from bulk_invite.checkpoint.storage.file_identity import require_no_mount, require_one_name
-from bulk_invite.checkpoint.storage.file_location import note_standing, require_log_here, standing_of
-from bulk_invite.checkpoint.storage.file_lock import Hold
-from bulk_invite.checkpoint.storage.last_transaction import FileOrigin, beside
+from bulk_invite.checkpoint.storage.file_location import location_of, record_location, require_log_here
+from bulk_invite.checkpoint.storage.file_lock import SenderLock
+from bulk_invite.checkpoint.storage.last_transaction import LastTransactionFile, beside
 from bulk_invite.checkpoint.storage.read_only_copy import BUSY_TIMEOUT, open_to_look
 from bulk_invite.checkpoint.storage.sqlite_checks import (
     create_private,
@@ -35,53 +35,53 @@ from bulk_invite.domain.records import Owner
 _log = structlog.get_logger()
 
 _TRY: Final = 1.0
-"""Seconds to wait for them where it is only tried whether one could write."""
+"""Seconds to wait for locks when only testing whether a sender could write."""
 
 APPLICATION_ID: Final = 0x62_69_6E_76
-"""SQLite's own mark for "what kind of file is this" (PRAGMA application_id): "binv"."""
+"""SQLite's own identification of a file's type (PRAGMA application_id): "binv"."""
 
 _HINTS: Final = (
-    ("disk is full", "Make room on that disk and run the same command again; what is settled stays settled."),
-    ("disk i/o error", "Check that disk and run the same command again; what is settled stays settled."),
-    ("readonly", "Make the file and its folder writable, or name another one with --checkpoint."),
-    ("read-only", "Make the file and its folder writable, or name another one with --checkpoint."),
-    ("unable to open", "Make sure that the folder exists and is writable, or name another --checkpoint."),
+    ("disk is full", "Free space on that disk and run the same command again; settled rows stay settled."),
+    ("disk i/o error", "Check that disk and run the same command again; settled rows stay settled."),
+    ("readonly", "Make the file and its directory writable, or name another one with --checkpoint."),
+    ("read-only", "Make the file and its directory writable, or name another one with --checkpoint."),
+    ("unable to open", "Make sure that the directory exists and is writable, or name another --checkpoint."),
     (
         "not a database",
         (
-            "Name the right file with --checkpoint; this one is left as it is. If it was your checkpoint it "
-            "is damaged: restore a copy, for a new one would send again."
+            "Name the right file with --checkpoint; this one is left unchanged. If it was your checkpoint, "
+            "it is damaged: restore a copy, because a new one would send every invitation again."
         ),
     ),
     ("malformed", RESTORE),
     ("could not decode", RESTORE),
-    ("locked", "Another program holds the file; end it and run the same command again."),
+    ("locked", "Another program has locked the file; end it and run the same command again."),
 )
 
 _PASSING: Final = ("disk is full", "database is locked")
 
 
 class SqliteFile:
-    """A checkpoint in a file of its own; its locks are freed by the system."""
+    """A checkpoint in its own file; the operating system releases its locks."""
 
     def __init__(self, path: Path) -> None:
-        # SQLite's log is beside the file itself, whichever links lead to it.
+        # SQLite's log lies beside the file itself, whichever symbolic links lead to it.
         self._path = Path(os.path.realpath(path))
         self.name = str(path)
-        self._hold = Hold(self._path, path.absolute(), self.name)
-        self.timing: Callable[[], AbstractContextManager[None]] = nullcontext  # a disk cannot be torn from
+        self._hold = SenderLock(self._path, path.absolute(), self.name)
+        self.timing: Callable[[], AbstractContextManager[None]] = nullcontext  # a disk cannot be disconnected
 
     def exists(self) -> bool:
         return self._path.exists() and self._path.stat().st_size > 0
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        # The driver's error is cut off (`from None`): its text may carry the parameters of a statement.
+        # Drop the driver's error (`from None`): its text may contain parameters of a statement.
         try:
             yield
         except (DBAPIError, sqlite3.Error) as error:
             said = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
-            hint = next((hint for key, hint in _HINTS if key in said.lower()), "Nothing was changed by it.")
+            hint = next((hint for key, hint in _HINTS if key in said.lower()), "Nothing was changed.")
             raise CheckpointError(
                 f"The checkpoint {self.name} cannot be used: {said}.",
                 hint=hint,
@@ -92,28 +92,28 @@ class SqliteFile:
 
     @contextmanager
     def held(self) -> Iterator[Engine]:
-        require_folder(self._path, self.name)  # FileLock would make it
+        require_folder(self._path, self.name)  # FileLock would create it
         with ExitStack() as undo:
             undo.enter_context(self._hold.locked())
             engine = self._writing()
             undo.callback(engine.dispose)
             undo.callback(self._hold.release)
             with self.translated(), engine.begin():
-                pass  # by the first transaction all files are there
+                pass  # the first transaction has created all files
             self._hold.watch()
             yield engine
 
-    def settle(self, engine: Engine) -> None:
+    def record_location(self, engine: Engine) -> None:
         with engine.begin() as connection:
-            if not note_standing(connection, self._path):
+            if not record_location(connection, self._path):
                 return
-        # What would tell that the log was left behind must not itself be in the log.
+        # Write it to the file, not to the log: it is what reveals that the log was left behind.
         with closing(engine.raw_connection()) as raw:
             busy, *_ = raw.cursor().execute("PRAGMA wal_checkpoint(FULL)").fetchone()
         if busy:
             raise CheckpointError(
-                f"The checkpoint {self.name} is being read by another program, and must be written anew.",
-                hint="Run the same command again when that has ended.",
+                f"The checkpoint {self.name} is being read by another program while it has to be rewritten.",
+                hint="Run the same command again when that program has ended.",
                 retryable=True,
             )
 
@@ -131,7 +131,7 @@ class SqliteFile:
         if not self._path.is_file():
             raise CheckpointError(
                 f"There is no checkpoint at {self.name}.",
-                hint="Name it with --checkpoint, or send something first.",
+                hint="Name it with --checkpoint, or run bulk-invite send first.",
             )
         return _engine(partial(open_to_look, self._path, self.name), begin="BEGIN")
 
@@ -141,14 +141,14 @@ class SqliteFile:
         if connection.exec_driver_sql("PRAGMA application_id").scalar_one() != APPLICATION_ID:
             raise CheckpointError(
                 f"{self.name} is a database of another program, not a checkpoint.",
-                hint="Name the right file with --checkpoint; this one is left as it is.",
+                hint="Name the right file with --checkpoint; this one is left unchanged.",
             )
-        require_log_here(standing_of(connection), self._path, self.name, only_same=True)
+        require_log_here(location_of(connection), self._path, self.name, only_same=True)
         return True
 
-    def tell_incomplete(self, connection: Connection) -> None:
+    def warn_if_incomplete(self, connection: Connection) -> None:
         try:
-            require_log_here(standing_of(connection), self._path, self.name)
+            require_log_here(location_of(connection), self._path, self.name)
         except CheckpointError as error:
             _log.warning("checkpoint.incomplete", why=str(error))
 
@@ -162,7 +162,7 @@ class SqliteFile:
             )
 
     def reserve(self, connection: Connection, owner: Owner, catalog: str) -> None:
-        """Nobody knows of other files."""
+        """Not possible: a file does not know of other files."""
 
     def has_sender(self) -> bool | None:
         return self._hold.is_taken()
@@ -170,11 +170,11 @@ class SqliteFile:
     def holder(self) -> str:
         return self._hold.holder()
 
-    def try_out(self) -> None:
+    def check_writable(self) -> None:
         require_folder(self._path, self.name)
         require_no_mount(self._path, self.name)
         require_whole(self._path, self.name)
-        # The lock and SQLite's own companions are made in the folder.
+        # The lock file and SQLite's companion files are created in that directory.
         own = (self._hold.lock_file, self._path, beside(self._path.resolve()))
         require_writable((self._path.parent, *own), self.name)
         if not self.exists():
@@ -189,8 +189,8 @@ class SqliteFile:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
 
-    def origin(self) -> FileOrigin:
-        return FileOrigin(beside(self._path.resolve()))
+    def last_transaction(self) -> LastTransactionFile:
+        return LastTransactionFile(beside(self._path.resolve()))
 
     def describe(self, connection: Connection) -> str:
         return f"journal mode {connection.exec_driver_sql('PRAGMA journal_mode').scalar_one()}"
@@ -200,8 +200,8 @@ class SqliteFile:
 
     def _writing(self) -> Engine:
         def connect() -> sqlite3.Connection:
-            # Calls come from worker threads, one at a time. isolation_level None: BEGIN is ours (below),
-            # because sqlite3's implicit transactions leave DDL and reads outside of them.
+            # Worker threads call one at a time. isolation_level None: we issue BEGIN ourselves (below),
+            # because sqlite3's implicit transactions exclude DDL and reads.
             connection = sqlite3.connect(
                 f"file:{self._quoted()}?mode=rw",
                 uri=True,
@@ -221,18 +221,18 @@ class SqliteFile:
         require_whole(self._path, self.name)
         create_private(self._path, self.name)
         self._hold.expect()
-        # Before the journal mode is set: a database of something else stays as it is.
+        # Check before setting the journal mode: a database of another program must stay unchanged.
         self._look()
         return _engine(connect, begin="BEGIN IMMEDIATE")
 
     def _look(self) -> None:
-        """Raise CheckpointError for what is not ours, and for a file whose log is beside another name."""
+        """Raise CheckpointError if it is not a checkpoint, or its log is beside another name."""
         require_one_name(self._path, self.name)
         looking = self.reading()
         try:
             with self.translated(), looking.begin() as connection:
                 if read_about(self, connection):
-                    require_log_here(standing_of(connection), self._path, self.name)
+                    require_log_here(location_of(connection), self._path, self.name)
                     saved_copy.require_newest(self._path, self.name)
         finally:
             looking.dispose()
@@ -255,5 +255,5 @@ def _engine(connect: Callable[[], sqlite3.Connection], *, begin: str) -> Engine:
 
 def _driver(raw: PoolProxiedConnection) -> sqlite3.Connection:
     driver = raw.driver_connection
-    assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - tells the type checker
+    assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - for the type checker
     return driver

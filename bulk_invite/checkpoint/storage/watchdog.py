@@ -1,7 +1,7 @@
-"""A limit for how long a database may take that is there and does not answer.
+"""A time limit for a database that is reachable but does not respond.
 
-The line is whole and the kernel of the other side acknowledges, so no timeout of TCP ends the wait: the disk
-of the server hangs, or its process was stopped. The only way out is to cut the line from this side.
+The connection is intact and the remote kernel acknowledges, so no TCP timeout ends the wait: the server's
+disk hangs, or its process was stopped. The only way out is to close the connection from this side.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LOOK: Final = 1.0
 
 
 class Watchdog:
-    """Cuts the line to a server, by the file descriptor of its socket, where a transaction takes too long."""
+    """Closes the connection to a server, by its socket's file descriptor, if a transaction takes too long."""
 
     def __init__(self, descriptor: int, limit: float = LIMIT) -> None:
         self._descriptor = descriptor
@@ -31,7 +31,7 @@ class Watchdog:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """As long as the line is open."""
+        """Watch while the connection is open."""
         thread = threading.Thread(target=self._watch, name="checkpoint-watchdog", daemon=True)
         thread.start()
         try:
@@ -42,7 +42,7 @@ class Watchdog:
 
     @contextmanager
     def timing(self) -> Iterator[None]:
-        """One transaction."""
+        """Time one transaction."""
         self._since = time.monotonic()
         try:
             yield
@@ -57,6 +57,6 @@ class Watchdog:
                 return
 
     def _cut(self) -> None:
-        # Of a copy: whoever waits at the original sees the end of the line, and closes it.
+        # Shut down a duplicate: the thread waiting on the original sees the connection end, and closes it.
         with suppress(OSError), socket.socket(fileno=os.dup(self._descriptor)) as line:
             line.shutdown(socket.SHUT_RDWR)

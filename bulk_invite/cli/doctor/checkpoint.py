@@ -37,9 +37,9 @@ class CheckpointChecks:
     def look(self) -> Found:
         database = self._database()
         if database.exists() and database.has_sender():
-            pass  # its sender proves that it is writable, and holds the lock that `try_out` would wait for
+            pass  # its sender proves that it is writable, and `check_writable` would wait for its lock
         else:
-            database.try_out()
+            database.check_writable()
         self._is_there = database.exists()
         text = self._description() if self._is_there else f"{database.name} will be created"
         if self._is_there and (risk := self._risk(text)):
