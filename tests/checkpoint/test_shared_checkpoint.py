@@ -127,18 +127,3 @@ def test_a_sender_that_loses_the_database_stops_and_the_next_one_goes_on(
         ran = run(*command, cwd=tmp_path, env=db.env)
         assert ran.code == 0, ran.stderr
     assert service.messages() == Counter(messages(make_rows(300)))
-
-
-def test_killed_again_and_again_nothing_is_lost_and_nothing_is_sent_twice(
-    db: Database, service: Emulator, source: Path, tmp_path: Path
-) -> None:
-    command = ("send", source, *_shared(db), "--endpoint-url", service.url, *SLOW)
-    for goal in (20, 75, 170, 240):
-        with running(*command, cwd=tmp_path, env=db.env) as sender:
-            wait_until(partial(_has_calls, service, goal))
-            sender.signal(signal.SIGKILL)
-    ran = run(*command, cwd=tmp_path, env=db.env)
-    assert ran.code == 0, ran.stderr
-    assert service.messages() == Counter(messages(make_rows(300)))
-    tokens = Counter(call["client_token"] for call in service.calls())
-    assert sum(count - 1 for count in tokens.values()) <= 4 * 64

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 import signal
 import subprocess
@@ -37,9 +36,7 @@ from command import (
 from rows import make_rows, messages, ndjson, write_rows
 
 from bulk_invite.checkpoint.reader import CheckpointReader
-from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.domain.verdicts import State
-from bulk_invite.rehearsal.emulator.options import FaultOptions
 
 STOPPED, INTERRUPTED = 75, 130
 SOON = 4.0
@@ -204,79 +201,6 @@ def test_a_second_interrupt_does_not_wait_for_a_slow_call_whose_row_stays_in_dou
         again = run(*sending(source, server.url), cwd=tmp_path)
         assert (again.code, again.json["created"]) == (0, 2)
         assert set(Counter(request.body for request in server.creates).values()) == {2}
-
-
-KILLS = 4
-IN_FLIGHT = 8
-SENDERS = 3
-ROWS = 130
-
-
-class Victim:
-    """A sender with rows and a checkpoint of its own, that is killed again and again."""
-
-    def __init__(self, number: int, service: Emulator, folder: Path) -> None:
-        self.rows = make_rows(ROWS, start=number * ROWS)
-        self.checkpoint = folder / f"{number}.db"
-        self._service = service
-        self._folder = folder
-        self._chance = random.Random(number)
-        source = write_rows(folder / f"{number}.ndjson", self.rows)
-        self._command = sending(
-            source, service.url, "--checkpoint", self.checkpoint, "--rate", "60", "--burst", "5"
-        )
-        self._command += ("--max-in-flight", str(IN_FLIGHT))
-
-    def suffer(self) -> Ran:
-        """Be killed at random moments, then run to the end."""
-        for _ in range(KILLS):
-            self._killed()
-        return run(*self._command, cwd=self._folder)
-
-    def _killed(self) -> None:
-        with running(*self._command, cwd=self._folder) as sender:
-            wait_until(self.checkpoint.exists)
-            before = self._attempts()
-            wait_until(lambda: self._attempts() > before or sender.process.poll() is not None)
-            time.sleep(self._chance.uniform(0, 0.6))
-            sender.process.kill()
-            sender.process.wait()
-
-    def _attempts(self) -> int:
-        try:
-            with CheckpointReader(self.checkpoint) as reader:
-                return reader.overview(0).attempts
-        except BulkInviteError:  # it is just coming into being
-            return 0
-
-
-@pytest.mark.slow
-def test_killed_at_any_moment_nothing_is_lost_and_nothing_is_sent_twice(tmp_path: Path) -> None:
-    faults = dict.fromkeys(("error_500", "reset_before", "reset_after", "close", "empty", "slow"), 0.03)
-    with emulator(faults=FaultOptions(**faults), slow_for=0.4, latency=0.03, seed=12) as service:
-        victims = [Victim(number, service, tmp_path) for number in range(SENDERS)]
-        ended = together(*(victim.suffer for victim in victims))
-        audit, ledger, calls = service.audit(), service.invitations(), service.calls()
-
-    rows = [row for victim in victims for row in victim.rows]
-    assert [ran.code for ran in ended] == [0] * SENDERS, [ran.stderr for ran in ended]
-    assert Counter(entry["request"]["Invitation"]["Message"] for entry in ledger) == Counter(messages(rows))
-    assert (audit["double_by_token"], audit["double_by_body"]) == (0, 0)
-    assert set(audit["faults"]) == set(faults)
-    # A token with another body would be a ConflictException.
-    assert set(audit["outcomes"]) == {"created", "replayed", "none"}
-
-    known: dict[str, str] = {}
-    for victim in victims:
-        with CheckpointReader(victim.checkpoint) as reader:
-            known |= {record.client_token: record.invitation_id for record in reader.records([State.CREATED])}
-    assert known == {entry["client_token"]: entry["id"] for entry in ledger}
-
-    # The kills were real ones, in the middle: several runs had their share of each sender's rows.
-    assert all(0 < ran.json["created"] < ROWS for ran in ended)
-    broken = sum(call["fault"] not in (None, "slow") for call in calls)
-    repeated = len(calls) - len(rows) - broken
-    assert 0 < repeated <= SENDERS * KILLS * IN_FLIGHT
 
 
 def test_status_can_tell_that_a_sender_was_killed(tmp_path: Path) -> None:
