@@ -6,7 +6,6 @@ stale, and whoever watches it (`bulk-invite health`, a probe of an orchestrator)
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -20,6 +19,7 @@ import structlog
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.errors import ControlError
 from bulk_invite.monitoring.health import HealthView
+from bulk_invite.monitoring.replace_file import replace_file
 
 _log = structlog.get_logger()
 
@@ -34,7 +34,6 @@ class HealthFile:
 
     def __init__(self, path: Path, *, every: float = 2.0) -> None:
         self._path = path
-        self._partial = path.parent / f"{path.name}.partial"
         self._every = every
         # A thread of its own, lest slow work of others look like a loop that hangs.
         self._threads = anyio.CapacityLimiter(1)
@@ -87,17 +86,8 @@ class HealthFile:
             self._is_failing = False
 
     def _replace(self, view: HealthView) -> None:
-        """Put a whole new file in the place of the old one; a crash of the machine may lose it."""
-        self._partial.unlink(missing_ok=True)
-        fd = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        try:
-            with os.fdopen(fd, "wb") as file:
-                os.fchmod(fd, 0o644)  # a probe may run as another user, whatever the umask
-                file.write(_told(view))
-            self._partial.replace(self._path)
-        except OSError:
-            self._partial.unlink(missing_ok=True)
-            raise
+        # Also a probe of another user can read it; after a crash of the machine it would be stale anyway.
+        replace_file(self._path, _told(view), mode=0o644, durable=False)
         self._is_there = True
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from bulk_invite.domain.admissions import Admission, ToSend
+from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.events import Answered
+from bulk_invite.domain.observer import Observer
 from bulk_invite.domain.outcomes import Outcome
 from bulk_invite.monitoring.status import Past, Point
 
@@ -43,26 +44,17 @@ class _Step:
         self.throttled += later.throttled
 
 
-class Calls:
+class Calls(Observer):
     """An observer of the flow that counts the calls of a process, and those that were throttled."""
 
     def __init__(self) -> None:
         self.sent_calls = self.throttled = 0
-
-    def took_in(self, admission: Admission) -> None:
-        """Nothing was called."""
 
     def sent(self, to_send: ToSend, at: float) -> None:  # noqa: ARG002 - as the observer is told
         self.sent_calls += 1
 
     def answered(self, to_send: ToSend, answered: Answered, seconds: float | None) -> None:  # noqa: ARG002 - likewise
         self.throttled += seconds is not None and answered.outcome is Outcome.THROTTLED
-
-    def ended(self, to_send: ToSend, answered: Answered, attempts: int) -> None:
-        """It was counted call by call."""
-
-    def committed(self, seconds: float, events: int) -> None:
-        """Nothing was called."""
 
 
 class History:

@@ -30,8 +30,9 @@ from command import (
 )
 from controlled import controlled
 from rows import make_row, write_rows
+from sensitive import sensitive_values
 
-from bulk_invite.validation.service_model import load, sensitive_members, sensitive_values
+from bulk_invite.validation.service_model import load, sensitive_members
 
 MODEL = load()
 SENSITIVE = sensitive_members(MODEL)

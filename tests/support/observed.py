@@ -7,11 +7,11 @@ from typing import Any
 
 from fakes import invitation
 
-from bulk_invite.delivery.tracking.observers import Observer
 from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.classify import classify
 from bulk_invite.domain.events import Answered
 from bulk_invite.domain.next_step import End, RowFacts, RunFacts, next_step
+from bulk_invite.domain.observer import Observer
 from bulk_invite.domain.transitions import Transition, after_answer
 from bulk_invite.domain.verdicts import Answer, HttpAnswer
 from bulk_invite.monitoring.status import RunState, RunStatus

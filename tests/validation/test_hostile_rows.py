@@ -22,10 +22,10 @@ from row_checks import (
     rejected,
     validate,
 )
+from sensitive import sensitive_values
 
 from bulk_invite.domain.rows import Invitation, Rejection
 from bulk_invite.validation.json_text import duplicate_keys, every_member, nothing_dropped
-from bulk_invite.validation.service_model import sensitive_values
 
 JSON_VALUES = st.recursive(
     st.none()

@@ -8,10 +8,11 @@ from typing import Any
 import botocore.loaders
 import orjson
 import pytest
+from sensitive import sensitive_values
 
 from bulk_invite.domain.errors import ServiceModelError
 from bulk_invite.validation import examples
-from bulk_invite.validation.service_model import FOLDER, REQUEST, load, sensitive_members, sensitive_values
+from bulk_invite.validation.service_model import FOLDER, REQUEST, load, sensitive_members
 
 
 def test_botocore_finds_the_shipped_model_in_the_folder() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
 from bulk_invite.cli.report.page import GENERATOR
 from bulk_invite.domain.errors import ReportError, UsageError
+from bulk_invite.monitoring.replace_file import replace_file
 
 _HEAD: Final = 2000
 """Bytes at the start of a page that contain its generator tag."""
@@ -28,19 +28,8 @@ def check(path: Path) -> None:
 
 def write(path: Path, text: str) -> None:
     """Write a page with mode 0600. Raises ReportError where the file system refuses."""
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        partial.unlink(missing_ok=True)
-        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(fd, "wb") as file:
-                file.write(text.encode())
-                file.flush()
-                os.fsync(fd)
-            partial.replace(path)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
+        replace_file(path, text.encode(), mode=0o600, durable=True)
     except OSError as error:
         raise ReportError(
             f"The report {path} cannot be written: {error.strerror or type(error).__name__}.",

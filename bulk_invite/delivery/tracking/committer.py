@@ -15,11 +15,11 @@ import anyio
 from anyio import to_thread
 
 from bulk_invite.delivery.tracking.batch import Batch
-from bulk_invite.delivery.tracking.observers import Observer, Observers
 from bulk_invite.domain.admissions import Admission, SkippedRow
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import Event
 from bulk_invite.domain.findings import DoubtfulRow, SettledRow
+from bulk_invite.domain.observer import Observer
 from bulk_invite.domain.records import Change, PacingMemory, Record, SourceCursor
 from bulk_invite.domain.rows import Invitation, Position, Rejection
 
@@ -104,7 +104,7 @@ class Committer:
         self.campaign = campaign
         self._journal = journal
         self._in_thread = in_thread
-        self._observer = observer or Observers()
+        self._observer = observer or Observer()
         self._retry_failed = retry_failed
         self._one_thread = anyio.CapacityLimiter(1)
         self._gathering = Batch()

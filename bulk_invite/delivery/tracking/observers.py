@@ -1,38 +1,18 @@
-"""What the flow tells to whoever watches it: metrics, traces, the live page.
-
-Each is told only after the commit that makes it true, on the event loop's thread, and must not wait.
-"""
+"""All observers of a run as one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from bulk_invite.domain.admissions import Admission, ToSend
 from bulk_invite.domain.events import Answered
+from bulk_invite.domain.observer import Observer
 
 
-class Observer(Protocol):
-    def took_in(self, admission: Admission) -> None:
-        """A row was read."""
+class Observers(Observer):
+    """Passes on what it is told, in their order."""
 
-    def sent(self, to_send: ToSend, at: float) -> None:
-        """An attempt is durable and about to leave; epoch seconds."""
-
-    def answered(self, to_send: ToSend, answered: Answered, seconds: float | None) -> None:
-        """What is known of a row now. seconds: what the call took; None where there was none."""
-
-    def ended(self, to_send: ToSend, answered: Answered, attempts: int) -> None:
-        """This run is done with a row, after so many attempts."""
-
-    def committed(self, seconds: float, events: int) -> None:
-        """So many events were written together."""
-
-
-class Observers:
-    """All of them as one."""
-
-    def __init__(self, observers: Sequence[Observer] = ()) -> None:
+    def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = observers
 
     def took_in(self, admission: Admission) -> None:

@@ -8,9 +8,9 @@ from typing import Protocol, assert_never
 
 import structlog
 
-from bulk_invite.delivery.tracking.observers import Observer, Observers
 from bulk_invite.domain.admissions import Admission, AlreadySettled, Duplicate, SeenAgain, SkippedRow, ToSend
 from bulk_invite.domain.events import Answered
+from bulk_invite.domain.observer import Observer
 from bulk_invite.domain.outcomes import Outcome
 from bulk_invite.domain.rows import Position, Rejection, Row, RowError
 from bulk_invite.domain.verdicts import State
@@ -53,7 +53,7 @@ class Tally:
     def __init__(self, outlet: Outlet | None, observer: Observer | None = None) -> None:
         self.counts = Counts()
         self._outlet = outlet
-        self._observer = observer or Observers()
+        self._observer = observer or Observer()
 
     def took_in(self, admission: Admission) -> None:
         """Count a row that was read, and tell of it where that is its end."""

@@ -18,6 +18,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 
 from bulk_invite.domain.admissions import Admission, Duplicate, ToSend
 from bulk_invite.domain.events import Answered
+from bulk_invite.domain.observer import Observer
 from bulk_invite.domain.rows import Rejection
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.metrics.gauges import Moment
@@ -45,7 +46,7 @@ _ENDS: Final = (
 )
 
 
-class Metrics:
+class Metrics(Observer):
     """An observer of the flow. view: one moment of the run; asked at every exposition."""
 
     def __init__(self, view: Callable[[], RunStatus]) -> None:
@@ -107,9 +108,6 @@ class Metrics:
                 self._count(State.DUPLICATE, None)
             case _:
                 pass
-
-    def sent(self, to_send: ToSend, at: float) -> None:
-        """Nothing: a call is counted once it is known what came of it."""
 
     def answered(self, to_send: ToSend, answered: Answered, seconds: float | None) -> None:  # noqa: ARG002 - as the observer is told
         if seconds is None:

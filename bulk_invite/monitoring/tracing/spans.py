@@ -16,8 +16,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, Status, StatusCode
 
-from bulk_invite.domain.admissions import Admission, ToSend
+from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.events import Answered
+from bulk_invite.domain.observer import Observer
 from bulk_invite.domain.rows import Invitation
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.tracing.otlp_exporter import Delivery
@@ -56,7 +57,7 @@ class _Open:
         return max(self.began, _nanoseconds(at))
 
 
-class Tracing:
+class Tracing(Observer):
     """An observer of the flow. version: the program's. most_open: spans that are open at the same time.
 
     Endpoint, headers, sampling, limits and the name of the service are those of the environment (OTEL_*).
@@ -71,9 +72,6 @@ class Tracing:
         self._tracer = self._provider.get_tracer("bulk_invite", version)
         self._open: dict[str, _Open] = {}
         self._most_open = most_open
-
-    def took_in(self, admission: Admission) -> None:
-        """Nothing: a row that is never sent has no span."""
 
     def sent(self, to_send: ToSend, at: float) -> None:
         invitation = to_send.invitation
@@ -112,9 +110,6 @@ class Tracing:
         if answered.state in _ERRORS:
             opened.span.set_status(Status(StatusCode.ERROR, answered.code or str(answered.state)))
         opened.end(attributes, answered.at)
-
-    def committed(self, seconds: float, events: int) -> None:
-        """Nothing: commits belong to many rows at once."""
 
     def close(self, patience: float = _PATIENCE) -> None:
         """End what is open, as left open, and send what is there; blocks for `patience` seconds at most.

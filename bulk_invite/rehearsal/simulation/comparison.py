@@ -84,16 +84,6 @@ def makers(scenario: Scenario, limits: Limits, seed: int) -> Mapping[str, Callab
     }
 
 
-def compare(
-    scenario: Scenario, limits: Limits, seeds: Sequence[int], senders: Sequence[str] = SENDERS
-) -> list[Outcome]:
-    """Simulate every sender with every seed. limits: of our own sender."""
-    return [
-        Outcome(name, tuple(figures_of(scenario, run(scenario, limits, name, seed)) for seed in seeds))
-        for name in senders
-    ]
-
-
 def run(scenario: Scenario, limits: Limits, sender: str, seed: int) -> Trial:
     """One trial of one sender in virtual time."""
     return simulate(scenario.options, makers(scenario, limits, seed)[sender], scenario.length, seed)

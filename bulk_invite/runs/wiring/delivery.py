@@ -17,12 +17,12 @@ from bulk_invite.delivery.sending.circuit_breaker import STREAK
 from bulk_invite.delivery.sending.deliverer import Deliverer, Surroundings
 from bulk_invite.delivery.sending.permits import Patience
 from bulk_invite.delivery.tracking.committer import Committer
-from bulk_invite.delivery.tracking.observers import Observer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.delivery.worker_pool import InFlight
 from bulk_invite.domain.clock import Clock
 from bulk_invite.domain.denials import PermissionGuard
+from bulk_invite.domain.observer import Observer
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.partner_central import PartnerCentral

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,11 +59,11 @@ def load(path: Path | None = None) -> ServiceModel:
     return ServiceModel(path, shapes)
 
 
-def sensitive_members(model: ServiceModel, root: str = REQUEST) -> frozenset[str]:
-    """Names of the members below `root` that the model marks sensitive, at the shape or at the member."""
+def sensitive_members(model: ServiceModel) -> frozenset[str]:
+    """Names of the members of a request that the model marks sensitive, at the shape or at the member."""
     found: set[str] = set()
     seen: set[str] = set()
-    waiting = [root]
+    waiting = [REQUEST]
     while waiting:
         name = waiting.pop()
         if name in seen:
@@ -71,49 +71,17 @@ def sensitive_members(model: ServiceModel, root: str = REQUEST) -> frozenset[str
         seen.add(name)
         shape = model.shape(name)
         for member, reference in shape.get("members", {}).items():
-            if _is_sensitive(model, reference):
+            if is_sensitive(model, reference):
                 found.add(member)
         waiting += [reference["shape"] for reference in _references(shape)]
     return frozenset(found)
 
 
-def sensitive_values(model: ServiceModel, request: object, root: str = REQUEST) -> set[str]:
-    """Every text of `request` (parsed JSON) that stands under a sensitive member or element.
-
-    Empty texts are left out: they can be searched for nowhere. What the model does not know is skipped.
-    """
-    return {text for text in _sensitive_texts(model, {"shape": root}, request) if text}
-
-
-def _sensitive_texts(model: ServiceModel, reference: Mapping[str, Any], value: object) -> Iterator[str]:
-    if _is_sensitive(model, reference):
-        yield from _texts(value)
-        return
-    shape = model.shape(reference["shape"])
-    if isinstance(value, dict):
-        for member, inner in shape.get("members", {}).items():
-            yield from _sensitive_texts(model, inner, value.get(member))
-    elif isinstance(value, list) and "member" in shape:
-        for item in value:
-            yield from _sensitive_texts(model, shape["member"], item)
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-
-
-def _is_sensitive(model: ServiceModel, reference: Mapping[str, Any]) -> bool:
+def is_sensitive(model: ServiceModel, reference: Mapping[str, Any]) -> bool:
     shape = model.shape(reference["shape"])
     if reference.get("sensitive") or shape.get("sensitive"):
         return True
-    return "member" in shape and _is_sensitive(model, shape["member"])
+    return "member" in shape and is_sensitive(model, shape["member"])
 
 
 def _references(shape: Mapping[str, Any]) -> list[Mapping[str, Any]]:
