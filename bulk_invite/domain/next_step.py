@@ -5,13 +5,13 @@ what has just happened to the row, the facts of the row, and the state of the ru
 asks again, until the row is at its end, on hold, or left as it is.
 
 Invariants:
-- A call needs a permit, and a reason to believe that it invites nobody twice: no row in doubt is called whose
-  token may be forgotten, or whose last answer only a look-up can explain.
-- A row that is not in doubt is not called while its engagement is full. A row in doubt is, for it may be the
-  invitation that fills the engagement.
-- A denied row waits until it is known whose the denial is. Nothing fails before that.
-- A drain leaves the row as it was last committed; also one whose call was broken off, which is in doubt.
-- After every step but `Hold`, `StopRun`, `End` and `Leave` something new has happened, so the loop ends.
+- A call needs a permit, and must not create a second invitation: a row in doubt is not called if its token
+  may be forgotten, or if only a look-up can explain its last answer.
+- A row that is not in doubt is not called while its engagement is full. A row in doubt is, for its own
+  invitation may be the one that filled the engagement.
+- A denied row waits until it is known whether the denial is due to the row or to the sender.
+- A drain leaves the row as it was last committed; a row whose call was cut off is in doubt.
+- `Hold`, `StopRun`, `End` and `Leave` end the loop; after every other step something new has happened.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Until(Enum):
 class OnHold(Enum):
     """Why a row is kept for later.
 
-    ENGAGEMENT_FULL: there may be room at the end. DENIED: until it is known whose the denial is.
-    LOOK_UP: its absence means something only later.
+    ENGAGEMENT_FULL: there may be room at the end. DENIED: until it is known whether the row or the sender is
+    denied. LOOK_UP: its absence from the lists means something only later.
     """
 
     ENGAGEMENT_FULL = "engagement_full"
@@ -93,7 +93,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class StopRun:
-    """No row can be sent. because: of this, which `reason_to_stop` puts into a sentence."""
+    """The sender is refused, so no row can be sent. because: `reason_to_stop` makes a sentence of it."""
 
     because: Transition
 
@@ -120,19 +120,20 @@ class LookedUp:
 
 
 Happened = Transition | LookedUp | None
-"""What has just happened to a row: it was committed so (or a call could not even be made ready), it was
-looked up, or nothing: its turn begins, or a wait is over."""
+"""What has just happened to a row: this was committed (or kept a call from being made ready), it was looked
+up, or nothing: its turn begins, or a wait is over."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowFacts:
     """A row, as it was last committed.
 
-    doubt: as it is looked up; None where it is not in doubt. is_from_earlier_run: this one has committed
-    nothing of it yet. is_too_old: its token may be forgotten by the time a call arrives.
-    denial: what this run committed last, where that was a denial.
-    tries_left: doubtful endings that this run still puts up with.
-    is_poison: it alone gets an answer that nobody knows, again and again.
+    doubt: the row as a look-up needs it; None if it is not in doubt.
+    is_from_earlier_run: this run has committed nothing of it yet.
+    is_too_old: its token may be forgotten by the time a call arrives.
+    denial: what this run committed last, if that was a denial.
+    tries_left: how many more doubtful endings this run tolerates.
+    is_poison: the row gets the same unfamiliar answer again and again, while others are answered well.
     """
 
     state: State = State.PENDING
@@ -149,8 +150,8 @@ class RowFacts:
 class RunFacts:
     """The run, as far as it matters to one row.
 
-    is_last_round: what was on hold is tried once more. is_full: the row's engagement is.
-    is_down: the service does not answer. has_room: the row can be kept on hold.
+    is_last_round: rows that were on hold are tried once more. is_full: the row's engagement is full.
+    is_down: the service does not answer. has_room: there is memory to keep the row on hold.
     """
 
     is_draining: bool = False
@@ -163,8 +164,12 @@ class RunFacts:
 def next_step(  # noqa: C901, PLR0911 - one arm for each thing that may have happened
     happened: Happened, row: RowFacts, run: RunFacts
 ) -> Step:
-    """Decide on a row. A denied row whose turn begins has been denied for what it is."""
+    """Decide on a row."""
     match happened:
+        case None:
+            return _in_turn(row, run)
+        case LookedUp():
+            return _after_finding(happened, row, run)
         case Transition(stops_run=True):
             return StopRun(happened)
         case (
@@ -186,13 +191,15 @@ def next_step(  # noqa: C901, PLR0911 - one arm for each thing that may have hap
             return Wait(Until.AFTER_WITHHELD, code)
         case Transition(outcome=Outcome.UNREACHABLE, code=code):
             return Wait(Until.UNREACHABLE, code)
-        case LookedUp():
-            return _after_finding(happened, row, run)
-        case Transition() | None:  # a no after doubt, an absence; or the turn of the row
+        case Transition():  # a no after doubt, or an absence: is it to be called?
             return _in_turn(row, run)
 
 
 def _in_turn(row: RowFacts, run: RunFacts) -> Step:
+    """Whether the row may be called now, and what it needs before that.
+
+    A denied row gets its turn when its denial is explained, or at the end of the run: the denial is its own.
+    """
     if row.doubt is None and row.denial is not None:
         return Settle(row.denial.failed())
     if run.is_draining:
@@ -231,5 +238,5 @@ def _after_finding(happened: LookedUp, row: RowFacts, run: RunFacts) -> Step:
 
 
 def _hold_or_end(reason: OnHold, run: RunFacts) -> Step:
-    """The last round is the end of it; what there is no room for waits for a later run."""
+    """Keep it for later in this run; in the last round, or without room, for a later run."""
     return End() if run.is_last_round or not run.has_room else Hold(reason)

@@ -86,7 +86,7 @@ class Transition:
         request_id: str = "",
         finding: Finding | None = None,
     ) -> Answered:
-        """What the checkpoint is told of it; `at` in epoch seconds. since: as in `with_id_of_another`."""
+        """The event to commit; `at` in epoch seconds. since: as in `with_id_of_another`."""
         event = _event(self, client_token, at, request_id, finding)
         if not self.invitation_id:
             return event
@@ -184,7 +184,7 @@ def after_look_up(finding: Finding, row: DoubtfulRow) -> Transition:
         case TooEarly():
             return Transition(State.IN_DOUBT, Outcome.TOO_EARLY, row.code, row.doubt_since, errors=row.errors)
         case Unclear(why):
-            # What it was answered with decides when it can be told; the evidence has the other.
+            # What it was answered with decides a later look-up; the evidence has the other.
             is_kept = row.code in NOES | {MAY_BE_MISSING, ID_OF_ANOTHER} or is_unfamiliar(row.code)
             code = row.code if is_kept else why
             return Transition(State.IN_DOUBT, Outcome.UNCLEAR, code, row.doubt_since, errors=row.errors)

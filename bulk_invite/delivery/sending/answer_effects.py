@@ -60,23 +60,15 @@ class AnswerEffects:
             case Unreachable():
                 pass
             case Doubtful():
-                self._count_doubt(row)
+                self._breaker.doubtful(row)
             case Unknown():
                 self._warn(row, answer, verdict)
-                self._count_doubt(row)
+                self._breaker.doubtful(row)
             case _:
                 self._note_room(row, verdict)
                 self._breaker.answered()
         row.strange = self._unfamiliar.judge(verdict, row.strange)
         return self._guard.judge(verdict, row.engagement, row.decided_at)
-
-    def _count_doubt(self, row: TrackedRow) -> None:
-        self._breaker.doubtful(row)
-        # Doubt while the service is down does not use up the tries that the row has otherwise.
-        if self._breaker.is_open:
-            row.probes += 1
-        else:
-            row.doubtful += 1
 
     def _warn(self, row: TrackedRow, answer: Answer, verdict: Unknown) -> None:
         """What came, never its text."""

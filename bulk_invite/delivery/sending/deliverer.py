@@ -44,6 +44,7 @@ from bulk_invite.domain.next_step import (
     Wait,
     next_step,
 )
+from bulk_invite.domain.outcomes import Outcome
 from bulk_invite.domain.transitions import Transition, after_answer, reason_to_stop
 from bulk_invite.domain.verdicts import (
     Answer,
@@ -252,6 +253,8 @@ class Deliverer:
         if isinstance(verdict, Created):
             # An Id proves nothing before it is known to be no other row's.
             self._effects.learn(row, answer, verdict if so.state is State.CREATED else Doubtful(so.code))
+        if so.outcome in {Outcome.DOUBTFUL, Outcome.UNKNOWN}:
+            row.count_doubt(is_down=self._breaker.is_open)
         return so
 
     async def _look_up(self, row: TrackedRow, step: LookUp) -> LookedUp | None:

@@ -1,4 +1,4 @@
-"""The durable steps of one row: nothing leaves without a committed intent, nothing is told uncommitted."""
+"""The durable steps of one row: no call without a committed intent, no report before the commit."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from bulk_invite.domain.unfamiliar import Strange
 from bulk_invite.domain.verdicts import State
 
 _SET_BACK: Final = 1.0
-"""Seconds by which clocks may disagree without anybody having set one."""
+"""Seconds by which two clocks may disagree although none was set."""
 
 
 class TrackedRow:
     """A row on its way, as it was last committed. Every method raises CheckpointError when it cannot commit.
 
-    doubt_since: epoch seconds of the earliest attempt of unknown fate, or None.
+    doubt_since: epoch seconds of the earliest attempt whose outcome is unknown, or None.
     doubtful, throttled, withheld: such endings in this run so far; probes: doubtful ones while the service
     was down. strange: the unfamiliar answer that it had last, if any.
-    decided_at: when the attempt that was made last was decided on, in seconds that nobody can set.
+    decided_at: when its last attempt was decided on, in seconds of a clock that cannot be set.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class TrackedRow:
         # Where nothing of a call is known, the last moment for one is.
         is_missing = to_send.code == MAY_BE_MISSING
         left = min(sent, self._read_at) if is_missing else may_have_left_by(sent, call_timeout, self._read_at)
-        # From here on counted by what nobody can set.
+        # From here on counted by a clock that cannot be set.
         self._left_after = self._read_after - (self._read_at - left)
         self._called_after = self.decided_at = self._read_after
 
@@ -81,7 +81,7 @@ class TrackedRow:
         return self._last if self._last is not None and self._last.outcome is Outcome.DENIED else None
 
     def facts(self, *, is_too_old: bool, tries_left: int, has_permit: bool) -> RowFacts:
-        """What its next step is decided by; tries_left: doubtful endings that the run still puts up with."""
+        """What its next step is decided by; tries_left: how many more doubtful endings the run tolerates."""
         return RowFacts(
             state=self._state,
             doubt=None if self.doubt_since is None else self.doubt(),
@@ -93,13 +93,20 @@ class TrackedRow:
             has_permit=has_permit,
         )
 
+    def count_doubt(self, *, is_down: bool) -> None:
+        """An attempt ended in doubt. While the service is down, that does not use up the usual tries."""
+        if is_down:
+            self.probes += 1
+        else:
+            self.doubtful += 1
+
     def age(self) -> float:
         """Seconds for which it has been in doubt, at least as many as any clock says; 0 where it is not."""
         if self.doubt_since is None:
             return 0.0
         by_date = self._clock() - self.doubt_since
         by_count = self._elapsed() - self._read_after + self._read_at - self.doubt_since
-        # Where the clock was set back since, nobody can say how old it is.
+        # If the clock was set back since, the age is unknown.
         return math.inf if min(by_date, by_count) < -_SET_BACK else max(by_date, by_count)
 
     def intent_age(self) -> float:
@@ -127,7 +134,7 @@ class TrackedRow:
         """Commit that an attempt is about to leave; its time in epoch seconds."""
         at, self.decided_at = self._clock(), self._elapsed()
         self._sent_at = at
-        # A bug elsewhere must not leave what is told behind what is written.
+        # A bug elsewhere must not leave the report behind what is written.
         with anyio.CancelScope(shield=True):
             await self._committer.commit(Sent(self.to_send.invitation.client_token, at))
         self._tally.sent(self.to_send, self._state, at)
@@ -137,9 +144,9 @@ class TrackedRow:
         return at
 
     async def answered(self, transition: Transition, *, request_id: str = "") -> Transition:
-        """Commit what is known after an attempt, also when the run is being broken off; returns what is so.
+        """Commit what is known after an attempt, also when the run is being cut off; returns what is so.
 
-        That is doubt where its Id is another row's.
+        That is doubt if its Id is another row's.
         """
         seconds = self._elapsed() - self._called_after
         so = await self._commit(transition, request_id=request_id, seconds=seconds)
