@@ -1,1 +1,1 @@
-"""What is measured of a run, for those who collect figures and traces."""
+"""Monitoring of a run: status, health, metrics, traces, webhook and HTTP server."""

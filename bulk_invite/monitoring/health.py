@@ -1,7 +1,7 @@
-"""Whether a long-lived run can do its work: it is ready while source, checkpoint and endpoint answer.
+"""Readiness of a long-lived run: it is ready while source, checkpoint and endpoint respond.
 
-A run that is parked because a quota is used up is ready: all three answer, there is only nothing to do.
-Whether it is alive is not decided here: that shows in somebody being there to ask.
+A run that is parked for a quota is ready: all three respond. Liveness is not decided here: a process that
+answers, or renews its health file, is alive.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class HealthView:
-    """One moment, `at` in epoch seconds. reasons: why a part does not answer, by the part's name."""
+    """Health at a moment. at: epoch seconds; reasons: why a part does not respond, by name of the part."""
 
     NOT_ASKED: ClassVar[str] = "not asked yet"
 
@@ -28,33 +28,33 @@ class HealthView:
     at: float
 
     @property
-    def told(self) -> Mapping[str, str]:
-        """Reasons of parts that were asked."""
+    def known(self) -> Mapping[str, str]:
+        """Reasons of the parts that were checked."""
         return {part: reason for part, reason in self.reasons.items() if reason != self.NOT_ASKED}
 
 
 class Part:
-    """One thing that a run depends on; whoever deals with it says how it is, from any thread."""
+    """Something that a run depends on. The code that uses it reports its state, from any thread."""
 
-    def __init__(self, tell: Callable[[str | None], None]) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[str | None], None]) -> None:
+        self._report = report
 
     def answers(self) -> None:
-        self._tell(None)
+        self._report(None)
 
     def fails(self, reason: str) -> None:
-        """reason: a code, or a sentence of ours: it is shown to whoever asks.
+        """reason: a code or a sentence of ours; it is shown to every client.
 
-        Never a password, an address with one, or a value of a row. A reason that is another one every time
-        (a number of seconds in it) is logged every time.
+        It must not contain a password, a URL with one, or a value of a row. A reason that changes every time
+        (such as a number of seconds) is logged every time.
         """
-        self._tell(reason)
+        self._report(reason)
 
 
 class Health:
-    """The parts together. clock: epoch seconds. logs: whether the log has every change.
+    """All parts. clock: epoch seconds. logs: whether to log changes.
 
-    A part that nobody has heard of yet does not answer.
+    A part counts as not responding until its first report.
     """
 
     def __init__(self, clock: Callable[[], float], *, logs: bool = True) -> None:
@@ -63,17 +63,17 @@ class Health:
         self._states: Mapping[str, str | None] = dict.fromkeys(
             ("source", "checkpoint", "endpoint"), HealthView.NOT_ASKED
         )
-        # Sources are read on a thread. Who looks at the states needs no lock: they are replaced as a whole.
+        # Sources report from a thread. Readers need no lock: the mapping is replaced as a whole.
         self._changing = Lock()
-        self.source = Part(partial(self._hear, "source"))
-        self.checkpoint = Part(partial(self._hear, "checkpoint"))
-        self.endpoint = Part(partial(self._hear, "endpoint"))
+        self.source = Part(partial(self._update, "source"))
+        self.checkpoint = Part(partial(self._update, "checkpoint"))
+        self.endpoint = Part(partial(self._update, "endpoint"))
 
     def view(self) -> HealthView:
         reasons = {name: reason for name, reason in self._states.items() if reason is not None}
         return HealthView(not reasons, reasons, self._clock())
 
-    def _hear(self, part: str, reason: str | None) -> None:
+    def _update(self, part: str, reason: str | None) -> None:
         with self._changing:
             if self._states[part] != reason:
                 self._states = {**self._states, part: reason}
@@ -83,6 +83,6 @@ class Health:
     def _log_change(self, view: HealthView) -> None:
         if view.ready:
             _log.info("health.ready")
-        elif view.told:
-            # While a run begins, one part answers after the other: nothing to warn of.
+        elif view.known:
+            # At the start, the parts respond one after another; that is no warning.
             _log.warning("health.not_ready", reasons=view.reasons)

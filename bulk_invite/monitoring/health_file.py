@@ -1,7 +1,7 @@
-"""The health file: a run says in it, again and again, that it is there and how it is.
+"""The health file: a run renews it periodically with its readiness.
 
-What renews it stands on the event loop like everything else: when the loop hangs, so does this, the file goes
-stale, and whoever watches it (`bulk-invite health`, a probe of an orchestrator) knows.
+The renewal runs on the event loop. If the loop hangs, the file becomes stale, and its readers
+(`bulk-invite health`, a probe of an orchestrator) notice.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ _LARGEST: Final = 64 * 1024
 
 
 class HealthFile:
-    """Keeps the file at `path`; every: seconds between two renewals."""
+    """Renews the file at `path`. every: seconds between two renewals."""
 
     def __init__(self, path: Path, *, every: float = 2.0) -> None:
         self._path = path
         self._every = every
-        # A thread of its own, lest slow work of others look like a loop that hangs.
+        # A dedicated thread: otherwise slow work elsewhere could delay the renewal.
         self._threads = anyio.CapacityLimiter(1)
         self._is_there = False
         self._is_failing = False
 
     async def keep(self, view: Callable[[], HealthView]) -> None:
-        """Renew the file until cancelled, then take it away.
+        """Renew the file until cancelled, then remove it.
 
-        Raises ControlError where it cannot be written at all. Later on it is tried again: a run does not
-        end for this, and whoever watches the file sees it go stale.
+        Raises ControlError where the first write fails. Later failures are retried and do not end the run;
+        readers see the file become stale.
         """
         try:
             await self._in_thread(self._begin, view())
@@ -53,26 +53,26 @@ class HealthFile:
                 await self._in_thread(self._renew, view())
         finally:
             if self._is_there:
-                with suppress(OSError):  # it goes stale in any case
+                with suppress(OSError):  # it becomes stale anyway
                     self._path.unlink()
 
     async def _in_thread(self, write: Callable[[HealthView], None], view: HealthView) -> None:
-        # A cancellation waits for the thread: it must not put the file back after it was taken away.
+        # Cancellation waits for the thread, so that it cannot restore the file after its removal.
         await anyio.to_thread.run_sync(write, view, limiter=self._threads)
 
     def _begin(self, view: HealthView) -> None:
         try:
-            # It will be replaced, and taken away in the end: that must befall nothing else, be it a device.
+            # The file will be replaced and finally removed: never do that to another file or a device.
             if self._path.exists() and not _is_one(self._path) and not _is_empty(self._path):
                 raise ControlError(
-                    f"{self._path} is there already, and it is no health file; it was left as it is.",
-                    hint="Name another file with --health-file.",
+                    f"{self._path} exists and is not a health file; it was not overwritten.",
+                    hint="Choose another file with --health-file.",
                 )
             self._replace(view)
         except OSError as error:
             raise ControlError(
                 f"The health file {self._path} cannot be written: {_reason(error)}.",
-                hint="Name a file in a folder that exists and can be written to with --health-file.",
+                hint="Choose a file in an existing, writable directory with --health-file.",
             ) from error
 
     def _renew(self, view: HealthView) -> None:
@@ -86,18 +86,18 @@ class HealthFile:
             self._is_failing = False
 
     def _replace(self, view: HealthView) -> None:
-        # Also a probe of another user can read it; after a crash of the machine it would be stale anyway.
-        replace_file(self._path, _told(view), mode=0o644, durable=False)
+        # Readable for probes of other users; not durable: after a crash of the machine it is stale anyway.
+        replace_file(self._path, _serialized(view), mode=0o644, durable=False)
         self._is_there = True
 
 
 def read(path: Path) -> HealthView:
-    """What the file says. Raises ControlError where there is none."""
+    """Read a health file. Raises ControlError where there is none."""
     try:
-        if not path.is_file():  # to open a pipe would be to wait
-            raise ControlError(f"There is no health file {path}: nothing runs that keeps it.")
+        if not path.is_file():  # opening a pipe would block
+            raise ControlError(f"There is no health file {path}: no run is updating it.")
         with path.open("rb") as file:
-            return _understood(file.read(_LARGEST))
+            return _parsed(file.read(_LARGEST))
     except OSError as error:
         raise ControlError(f"The health file {path} cannot be read: {_reason(error)}.") from error
     except ValueError as error:
@@ -117,11 +117,11 @@ def _is_empty(path: Path) -> bool:
 
 
 def is_live(view: HealthView, now: float) -> bool:
-    """Whether what wrote it was there a moment ago. A time to come is none: a clock was set back since."""
+    """Whether the file was renewed recently. A time in the future does not count: the clock was set back."""
     return abs(now - view.at) < LIVE_FOR
 
 
-def _told(view: HealthView) -> bytes:
+def _serialized(view: HealthView) -> bytes:
     values = {
         "ready": view.ready,
         "at": utc_text(view.at),
@@ -131,7 +131,7 @@ def _told(view: HealthView) -> bytes:
     return orjson.dumps(values, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _understood(text: bytes) -> HealthView:
+def _parsed(text: bytes) -> HealthView:
     match orjson.loads(text):
         case {"ready": bool(ready), "at": str(at), "reasons": dict(reasons)}:
             said = {str(part): str(reason) for part, reason in reasons.items()}

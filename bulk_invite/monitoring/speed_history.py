@@ -1,4 +1,4 @@
-"""How fast a run has been, in a bounded number of steps. Pure."""
+"""The speed of a run over time, in a bounded number of steps. Pure."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from bulk_invite.domain.outcomes import Outcome
 from bulk_invite.monitoring.status import Past, Point
 
 _MOST: Final = 480
-"""Steps that are kept: a chart has no more columns. When there are more, each takes twice as long."""
+"""Maximum number of steps, enough for a chart. When exceeded, steps are merged in pairs."""
 
 _FIRST_STEP: Final = 1.0
-"""Seconds."""
+"""Initial length of a step, in seconds."""
 
-_LEAST: Final = 0.1
-"""Seconds that a step counts for at least."""
+_MIN_SECONDS: Final = 0.1
+"""Minimum duration of a step in a division, in seconds."""
 
 
 @dataclass(slots=True)
 class _Step:
-    """Sums of looks, and of the seconds before each; estimate: the last one."""
+    """Sums over the samples of a step; estimate: of the latest sample."""
 
     at: float
     now: float
     seconds: float
-    looks: int
+    samples: int
     rate: float
     estimate: float | None
     calls: int
@@ -37,7 +37,7 @@ class _Step:
 
     def join(self, later: _Step) -> None:
         self.seconds += later.seconds
-        self.looks += later.looks
+        self.samples += later.samples
         self.rate += later.rate
         self.estimate = later.estimate
         self.calls += later.calls
@@ -45,7 +45,7 @@ class _Step:
 
 
 class Calls(Observer):
-    """An observer of the flow that counts the calls of a process, and those that were throttled."""
+    """An observer of the flow that counts the calls of a process and the throttled ones."""
 
     def __init__(self) -> None:
         self.sent_calls = self.throttled = 0
@@ -58,7 +58,7 @@ class Calls(Observer):
 
 
 class History:
-    """Rates in calls per second."""
+    """Samples merged into steps. Rates are calls per second."""
 
     def __init__(self) -> None:
         self._step = _FIRST_STEP
@@ -69,38 +69,38 @@ class History:
     def add(
         self, at: float, now: float, rate: float, estimate: float | None, calls: int, throttled: int
     ) -> None:
-        """Look once more. at: epoch seconds, as it is told; now: seconds on a clock that nobody sets.
+        """Add a sample. at: epoch seconds, to be shown; now: seconds on a monotonic clock.
 
-        calls, throttled: since the process began.
+        calls, throttled: totals since the process started.
         """
         before, self._last = self._last, (calls, throttled)
         seconds, self._last_now = _FIRST_STEP if self._last_now is None else now - self._last_now, now
-        look = _Step(at, now, seconds, 1, rate, estimate, calls - before[0], throttled - before[1])
+        sample = _Step(at, now, seconds, 1, rate, estimate, calls - before[0], throttled - before[1])
         if self._steps and now < self._steps[-1].now + self._step:
-            self._steps[-1].join(look)
+            self._steps[-1].join(sample)
             return
-        self._steps.append(look)
+        self._steps.append(sample)
         if len(self._steps) > _MOST:
-            self._halve()
+            self._merge_pairs()
 
-    def _halve(self) -> None:
-        halved = []
+    def _merge_pairs(self) -> None:
+        merged = []
         for first, second in zip(self._steps[::2], self._steps[1::2], strict=False):
             first.join(second)
-            halved.append(first)
-        self._steps = halved + self._steps[2 * len(halved) :]
+            merged.append(first)
+        self._steps = merged + self._steps[2 * len(merged) :]
         self._step *= 2
 
     def past(self) -> Past:
-        """All of it but the last step, which goes on."""
+        """All steps except the last one, which is incomplete."""
         return Past(self._step, [self._point(step) for step in self._steps[:-1]])
 
     def _point(self, step: _Step) -> Point:
         return Point(
             utc_text(step.at),
-            round(step.rate / step.looks, 3),
+            round(step.rate / step.samples, 3),
             None if step.estimate is None else round(step.estimate, 3),
-            # A loop that was held up has looked late.
-            round(step.calls / max(step.seconds, _LEAST), 3),
-            round(step.throttled / max(step.seconds, _LEAST), 3),
+            # A blocked event loop takes its samples late.
+            round(step.calls / max(step.seconds, _MIN_SECONDS), 3),
+            round(step.throttled / max(step.seconds, _MIN_SECONDS), 3),
         )

@@ -1,4 +1,4 @@
-"""One moment of a run, as it is told to others: the live page, metrics, notifications."""
+"""The status of a run, for the live page, metrics and notifications."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 Rate = float | Literal["auto"]
-"""As `--rate` has it: calls per second that are never exceeded, or sought."""
+"""The value of `--rate`: a fixed rate in calls per second, or `auto`."""
 
 
 class RunState(StrEnum):
@@ -26,7 +26,7 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProblemStatus:
-    """Rows in one state with the same error at the same place, and what to do about it."""
+    """Rows in one state with the same error code and path, and the remedy."""
 
     state: str
     code: str
@@ -37,7 +37,7 @@ class ProblemStatus:
 
 @dataclass(frozen=True, slots=True)
 class FailureStatus:
-    """One row that needs a look. position: `source` and `line` or `key`; at: UTC."""
+    """One row that needs attention. position: `source` and `line` or `key`; at: UTC."""
 
     position: Mapping[str, object]
     state: str
@@ -51,11 +51,10 @@ class RunStatus:
     """The JSON of `/api/status` has these keys.
 
     Times as `2026-11-25T14:05:00Z`, `*_s` in seconds, rates in calls (speed: rows) per second, shares from
-    0 to 1; None where nobody knows. waiting_for: why a run that starts or waits does so. reasons: what does
-    not answer, by part. total: rows of the sources. speed: rows that came to their end, of late. rate: as the
-    pacing allows now. in_doubt: without calls in flight. source_lag: seconds since a source that is followed
-    was last read to its end. problems, failures: of the whole checkpoint. controllable: whether there is a
-    token for changes.
+    0 to 1; None where unknown. waiting_for: why the run is starting or waiting. reasons: why a part does not
+    respond, by part. total: rows of the sources. speed: recent completion of rows. rate: currently allowed by
+    the pacing. in_doubt: without calls in flight. source_lag: seconds since a followed source was last read
+    to its end. problems, failures: of the whole checkpoint. controllable: whether there is a control token.
     """
 
     at: str
@@ -111,7 +110,7 @@ class RunStatus:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One step of a run's past. Rates in calls per second; calls, throttled: as they were made. at: UTC."""
+    """One step of the history. Rates in calls per second; calls, throttled: as measured. at: UTC."""
 
     at: str
     rate: float
@@ -122,7 +121,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """The JSON of `/api/history`. step_s: seconds that each point stands for."""
+    """The JSON of `/api/history`. step_s: seconds covered by each point."""
 
     step_s: float
     points: Sequence[Point]

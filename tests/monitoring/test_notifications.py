@@ -128,7 +128,7 @@ async def test_a_park_is_told_once_it_has_lasted() -> None:
     receiver, seconds = Receiver(), iter(range(60))
     async with told_to(receiver, lambda: next(seconds)) as notifications:
         for status in [*([PARKED] * 9 + [STATUS]) * 3, *[PARKED] * 20]:
-            notifications.heed(status)
+            notifications.receive(status)
         await notifications.finish(DONE)
     assert [each["event"] for each in receiver.got] == ["parked", "done"]
     assert "parked (daily quota) until 2026-11-26T14:00:00Z" in receiver.got[0]["text"]

@@ -255,7 +255,7 @@ def test_a_collector_that_hangs_holds_nobody_up() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("OTEL_TRACES_EXPORTER", "console", "only sent by OTLP over HTTP"),
+        ("OTEL_TRACES_EXPORTER", "console", "sent only by OTLP over HTTP"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "set it to http/protobuf"),
         ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc", "set it to http/protobuf"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "-1", "max_queue_size must be a positive integer"),

@@ -27,7 +27,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from proxies import http_proxy
 from rows import make_rows, write_rows
 
-from bulk_invite.monitoring.tracing.otlp_exporter import Delivery
+from bulk_invite.monitoring.tracing.otlp_exporter import Exporter
 from bulk_invite.partner_central.session import Session
 from bulk_invite.partner_central.transport import CheckedSession
 
@@ -232,7 +232,7 @@ def test_a_collector_is_checked(
         env.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.5")
         for name, value in settings.items():
             env.setenv(name, value)
-        delivery = Delivery()
+        delivery = Exporter()
         sent = delivery.export([])
         delivery.shutdown()
         assert bool(server.heard) is is_right

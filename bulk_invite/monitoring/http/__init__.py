@@ -1,1 +1,1 @@
-"""What a run that goes on for long tells over HTTP."""
+"""The HTTP server of a run: live page, API, metrics, probes and manual."""

@@ -1,4 +1,4 @@
-"""Gauges that mirror one moment of a run; NaN stands where nobody knows."""
+"""Gauges of the current status of a run; NaN where a value is unknown."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _PARKS: Final = ("daily_quota", "unknown_quota", "account_full")
 _PARTS: Final = ("source", "checkpoint", "endpoint")
 
 
-class Moment(Collector):
-    """Asks `view` at every scrape, so that nothing has to be kept in step."""
+class StatusCollector(Collector):
+    """Reads `view` at every scrape."""
 
     def __init__(self, view: Callable[[], RunStatus]) -> None:
         self._view = view
@@ -43,54 +43,52 @@ class Moment(Collector):
 def _rows(status: RunStatus) -> Iterator[Metric]:
     yield _labelled(
         "rows",
-        "Rows by state now: of this run with send, of the whole checkpoint with serve.",
+        "Current rows by state: of this run for send, of the whole checkpoint for serve.",
         "state",
         {state: getattr(status, state) for state in _ROW_STATES},
     )
-    yield _single("time_left_seconds", "Seconds until the rows that are left are through.", status.left_s)
+    yield _single("time_left_seconds", "Estimated seconds until all rows are done.", status.left_s)
     yield _labelled(
         "source_lag_seconds",
-        "Seconds since a source that is followed was last read to its end.",
+        "Seconds since a followed source was last read to its end.",
         "source",
         status.source_lag,
     )
 
 
 def _pacing(status: RunStatus) -> Iterator[Metric]:
-    yield _single("calls_in_flight", "Calls that are under way.", status.in_flight)
-    yield _single("max_in_flight", "Calls that may be under way at the same time.", status.max_in_flight)
-    yield _single("rate_calls_per_second", "Calls per second that the pacing allows.", status.rate)
+    yield _single("calls_in_flight", "Calls in flight.", status.in_flight)
+    yield _single("max_in_flight", "Maximum calls in flight.", status.max_in_flight)
+    yield _single("rate_calls_per_second", "Calls per second allowed by the pacing.", status.rate)
     yield _single(
         "estimated_quota_calls_per_second",
-        "Calls per second that the service allows, as measured.",
+        "Measured quota of the service in calls per second.",
         status.estimated_quota,
     )
     yield _single(
         "throttled_ratio",
-        "Share of the calls of the last minute that were throttled.",
+        "Throttled share of the calls in the last minute.",
         status.throttled_share_minute,
     )
     yield _single(
-        "day_calls", "Calls of the last 24 hours that count against the daily quota.", status.sent_last_day
+        "day_calls", "Calls in the last 24 hours that count against the daily quota.", status.sent_last_day
     )
-    yield _single("day_remaining_calls", "Calls that the daily quota has left now.", status.day_remaining)
+    yield _single("day_remaining_calls", "Calls left of the daily quota.", status.day_remaining)
 
 
 def _condition(status: RunStatus) -> Iterator[Metric]:
     yield _labelled(
         "parked",
-        "Whether the whole run waits for a quota, by the reason.",
+        "Whether the run is parked, by reason.",
         "why",
         {why: float(status.parked == why) for why in _PARKS},
     )
-    yield _single("paused", "Whether somebody has paused the run.", status.state is RunState.PAUSED)
-    yield _single(
-        "draining", "Whether no new calls are made until the end.", status.state is RunState.DRAINING
-    )
-    yield _single("ready", "Whether source, checkpoint and endpoint answer.", status.ready)
+    yield _single("paused", "Whether an operator has paused the run.", status.state is RunState.PAUSED)
+    yield _single("draining", "Whether the run is draining.", status.state is RunState.DRAINING)
+    yield _single("ready", "Whether source, checkpoint and endpoint respond.", status.ready)
     yield _labelled(
         "part_ready",
-        "Whether one of them answers.",
+        "Whether this part responds.",
         "part",
         {part: float(part not in status.reasons) for part in _PARTS},
     )

@@ -1,4 +1,4 @@
-"""Label values that somebody else chooses: a service that answers nonsense must not fill the memory."""
+"""Bounds the number of label values, because the service chooses the error codes."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Final
 _CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 OTHER: Final = "other"
-"""Stands for what is no code, and for every code after the first ones."""
+"""Label for malformed codes, and for all codes beyond the maximum."""
 
 MOST: Final = 64
-"""Different codes of one metric: a run meets a dozen of those that are known."""
+"""Maximum different codes per metric; a run typically sees about a dozen."""
 
 
 class BoundedCodes:
-    """The codes that one metric has seen; no more than `MOST` and `OTHER` come out."""
+    """The codes of one metric: at most `MOST`, plus `OTHER`."""
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
 
     def label(self, code: str) -> str:
-        """The code itself, or `OTHER`; "" where there is none."""
+        """The code or `OTHER`; "" for no code."""
         if not code or code in self._seen:
             return code
         if len(self._seen) >= MOST or _CODE.fullmatch(code) is None:

@@ -1,4 +1,4 @@
-"""How late the event loop is: while something holds it up, no call leaves and no answer is read."""
+"""Measures the delay of the event loop: while it is blocked, no call is sent and no response read."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final
 import anyio
 
 _INTERVAL: Final = 0.25
-"""Seconds of the timer: what holds the loop up for longer is always seen."""
+"""Seconds between two measurements; a longer block is always noticed."""
 
 
 async def watch_loop(observe: Callable[[float], None]) -> None:
-    """Tell by how many seconds a timer was late, again and again until cancelled."""
+    """Report how many seconds each timer is late, until cancelled."""
     while True:
         due = anyio.current_time() + _INTERVAL
         await anyio.sleep_until(due)

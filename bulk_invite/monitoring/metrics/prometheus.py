@@ -1,4 +1,4 @@
-"""Figures of a run as Prometheus reads them: what has happened is counted here, what is now is asked for."""
+"""Prometheus metrics of a run: counters and histograms of events, and gauges of the current status."""
 
 from __future__ import annotations
 
@@ -21,20 +21,19 @@ from bulk_invite.domain.events import Answered
 from bulk_invite.domain.observer import Observer
 from bulk_invite.domain.rows import Rejection
 from bulk_invite.domain.verdicts import State
-from bulk_invite.monitoring.metrics.gauges import Moment
+from bulk_invite.monitoring.metrics.gauges import StatusCollector
 from bulk_invite.monitoring.metrics.label_limit import BoundedCodes
 from bulk_invite.monitoring.status import RunStatus
 
 _CALLS: Final = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0)
-"""Seconds. A call takes 0.1 to 0.5: buckets are narrow there. An emulator answers in 20 ms, and after 30 s
-any sensible time limit has passed."""
+"""Seconds. A call takes 0.1 to 0.5, where buckets are narrow. The emulator responds in 20 ms; 30 s exceed any
+sensible timeout."""
 
 _COMMITS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Seconds. An SSD takes 1 to 5 ms, a database across a network 10 to 50; from 5 s on the run counts as not
-ready."""
+"""Seconds. An SSD takes 1 to 5 ms, a remote database 10 to 50 ms; from 5 s on, the run is not ready."""
 
 _DELAYS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-"""Seconds. Up to 5 ms is the work of the loop itself; from 0.1 on calls leave later than the pacing says."""
+"""Seconds. Up to 5 ms is normal work of the loop; from 0.1 s on, calls are later than the pacing allows."""
 
 _ENDS: Final = (
     State.CREATED,
@@ -47,15 +46,15 @@ _ENDS: Final = (
 
 
 class Metrics(Observer):
-    """An observer of the flow. view: one moment of the run; asked at every exposition."""
+    """An observer of the flow. view: the current status, read at every scrape."""
 
     def __init__(self, view: Callable[[], RunStatus]) -> None:
-        # They would double the number of series and say nothing that nobody knows.
+        # They would double the number of series without adding information.
         disable_created_metrics()  # type: ignore[no-untyped-call] # it has no annotations
         self._registry = CollectorRegistry()
         self._rows_ended = Counter(
             "bulk_invite_rows_ended_total",
-            "Rows that came to their end in this process, by state; one that is tried again counts again.",
+            "Rows that ended in this process, by state; a retried row counts again.",
             ["state"],
             registry=self._registry,
         )
@@ -67,36 +66,36 @@ class Metrics(Observer):
         )
         self._calls = Counter(
             "bulk_invite_calls_total",
-            "Calls that ended, by what came of them.",
+            "Finished calls, by outcome and code.",
             ["outcome", "code"],
             registry=self._registry,
         )
         self._call_durations = Histogram(
             "bulk_invite_call_duration_seconds",
-            "Seconds that calls took.",
+            "Duration of calls in seconds.",
             ["outcome"],
             registry=self._registry,
             buckets=_CALLS,
         )
         self._commit_durations = Histogram(
             "bulk_invite_commit_duration_seconds",
-            "Seconds that group commits took.",
+            "Duration of group commits in seconds.",
             registry=self._registry,
             buckets=_COMMITS,
         )
         self._loop_delays = Histogram(
             "bulk_invite_loop_delay_seconds",
-            "Seconds by which a timer of 0.25 s was late.",
+            "Delay of a 0.25 s timer in seconds.",
             registry=self._registry,
             buckets=_DELAYS,
         )
         self._error_codes = BoundedCodes()
         self._call_codes = BoundedCodes()
-        # What has not happened yet is 0 and not missing, so that its first increase is seen.
+        # Start at 0 instead of missing, so that the first increase is visible.
         for state in _ENDS:
             self._rows_ended.labels(state)
         self._calls.labels("created", "")
-        self._registry.register(Moment(view))
+        self._registry.register(StatusCollector(view))
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
 
@@ -122,11 +121,11 @@ class Metrics(Observer):
         self._commit_durations.observe(seconds)
 
     def loop_was_late(self, seconds: float) -> None:
-        """A timer of the event loop was late by so much: for `watch_loop`."""
+        """Record the delay of a timer, for `watch_loop`."""
         self._loop_delays.observe(seconds)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
-        """All of it as text, and its content type. accept: of the request; OpenMetrics where it names it."""
+        """The metrics as text, and their content type. accept: the header, which may ask for OpenMetrics."""
         if "application/openmetrics-text" in accept:
             text = openmetrics.generate_latest(self._registry)  # type: ignore[no-untyped-call] # likewise
             return text, openmetrics.CONTENT_TYPE_LATEST

@@ -1,4 +1,4 @@
-"""Spans on their way to the collector, on the SDK's thread: a trouble is told once, and so is its end."""
+"""Exports spans to the collector, on the SDK's thread; logs when delivery starts to fail and recovers."""
 
 from __future__ import annotations
 
@@ -18,48 +18,48 @@ _log = structlog.get_logger()
 _LIBRARY: Final = "opentelemetry"
 
 
-class Delivery(SpanExporter):
-    """OTLP over HTTP, whose complaints become events of this program's log."""
+class Exporter(SpanExporter):
+    """OTLP over HTTP; warnings of the library become log events."""
 
     def __init__(self) -> None:
-        self._in_trouble = False
+        self._is_failing = False
         logger = logging.getLogger(_LIBRARY)
-        logger.handlers, logger.propagate = [_Complaints(self._complain)], False
+        logger.handlers, logger.propagate = [_Warnings(self._warn)], False
         self._exporter = OTLPSpanExporter()
         self._is_shut_down = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = self._exporter.export(spans)
-        if result is SpanExportResult.SUCCESS and self._in_trouble:
-            self._in_trouble = False
+        if result is SpanExportResult.SUCCESS and self._is_failing:
+            self._is_failing = False
             _log.info("traces.recovered")
         return result
 
     def shutdown(self) -> None:
-        """Break off what is being tried again. May be called twice, from two threads."""
+        """Abort retries. May be called twice, from two threads."""
         if not self._is_shut_down:
             self._is_shut_down = True
             self._exporter.shutdown()  # type: ignore[no-untyped-call] # it has no annotations
 
-    def _complain(self, reason: str) -> None:
-        # A collector that is down would fill the log: every batch complains several times.
-        say = _log.debug if self._in_trouble else _log.warning
-        self._in_trouble = True
-        say("traces.warning", reason=reason)
+    def _warn(self, reason: str) -> None:
+        # A collector that is down would flood the log: each batch causes several warnings.
+        log = _log.debug if self._is_failing else _log.warning
+        self._is_failing = True
+        log("traces.warning", reason=reason)
 
 
-class _Complaints(logging.Handler):
-    """Warnings of the library, without tracebacks."""
+class _Warnings(logging.Handler):
+    """Passes on warnings of the library, without tracebacks."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, report: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
-        self._tell = tell
+        self._report = report
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name.startswith("opentelemetry.util"):
-            # It repeats what it cannot read: headers with a token in them.
-            self._tell("an OTEL_* variable is malformed")
+            # These messages quote malformed values, such as headers with a token.
+            self._report("an OTEL_* variable is malformed")
             return
         error = record.exc_info[1] if record.exc_info else None
         kind = f" {type(error).__name__}" if error is not None else ""
-        self._tell(f"{origins_only(record.getMessage())}{kind}")
+        self._report(f"{origins_only(record.getMessage())}{kind}")

@@ -1,4 +1,4 @@
-"""Traces, where the extra for them is installed. This module can be imported without it."""
+"""Sets up tracing. This module can be imported without the `tracing` extra."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _ONE_OF: Final = {
     "OTEL_EXPORTER_OTLP_PROTOCOL": {"http/protobuf"},
     "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": {"http/protobuf"},
 }
-"""What of the standard variables can be had here; all others are the SDK's."""
+"""Standard variables with restricted values; the SDK handles all others."""
 
 
 def open_tracing(version: str) -> Tracing:
-    """Begin to send spans to a collector, as the OTEL_* variables of the environment say.
+    """Start sending spans to a collector, as configured by the OTEL_* environment variables.
 
-    Raises UsageError where they cannot be followed, and where OpenTelemetry is not installed.
+    Raises UsageError for unsupported variables, and where OpenTelemetry is not installed.
     """
     for name, possible in _ONE_OF.items():
         if (given := os.environ.get(name)) and given not in possible:
             raise UsageError(
-                f"{name} is {given!r}; traces are only sent by OTLP over HTTP.",
-                hint=f"Take it out of the environment, or set it to {' or '.join(sorted(possible))}.",
+                f"{name} is {given!r}, but traces are sent only by OTLP over HTTP.",
+                hint=f"Unset it, or set it to {' or '.join(sorted(possible))}.",
             )
     try:
         from bulk_invite.monitoring.tracing.spans import Tracing  # noqa: PLC0415 - an extra: only who traces needs it
@@ -41,6 +41,6 @@ def open_tracing(version: str) -> Tracing:
         return Tracing(version)
     except ValueError as error:
         raise UsageError(
-            f"The OTEL_* variables ask for something impossible: {error}",
-            hint="Mend or remove them.",
+            f"Invalid OTEL_* variables: {error}",
+            hint="Correct or unset them.",
         ) from None

@@ -1,6 +1,7 @@
-"""One span for every row that is sent, from its first attempt to its end; nothing of what the row says.
+"""One span per row, from its first attempt to its outcome, without the content of the row.
 
-The loop only puts finished spans into a bounded queue: the SDK's thread sends them, and drops what it cannot.
+The event loop only puts finished spans into a bounded queue. The SDK's thread exports them, and drops spans
+that do not fit.
 """
 
 from __future__ import annotations
@@ -21,27 +22,27 @@ from bulk_invite.domain.events import Answered
 from bulk_invite.domain.observer import Observer
 from bulk_invite.domain.rows import Invitation
 from bulk_invite.domain.verdicts import State
-from bulk_invite.monitoring.tracing.otlp_exporter import Delivery
+from bulk_invite.monitoring.tracing.otlp_exporter import Exporter
 
 _log = structlog.get_logger()
 
 _NAME: Final = "bulk_invite.invitation"
 
 _MOST_OPEN: Final = 4096
-"""A row that is put aside stays open for hours: then the oldest gives way. Some 4 KB each."""
+"""Maximum open spans, some 4 KB each. Deferred rows stay open for hours; beyond, the oldest is ended."""
 
 _ROOM: Final = 256
-"""Spans that any queue has room for, unless somebody made it very small."""
+"""Spans that fit into the queue of the SDK, unless it was configured very small."""
 
 _PATIENCE: Final = 5.0
-"""Seconds that the last spans get at the end; the run is over, and somebody waits for its exit."""
+"""Seconds for exporting the last spans before the process exits."""
 
 _ERRORS: Final = frozenset({State.FAILED, State.IN_DOUBT})
 
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """began: epoch nanoseconds; whatever a clock that is set says later, nothing of the span is before it."""
+    """began: epoch nanoseconds. Times before it, from a clock that was set back, are raised to it."""
 
     span: Span
     began: int
@@ -58,17 +59,17 @@ class _Open:
 
 
 class Tracing(Observer):
-    """An observer of the flow. version: the program's. most_open: spans that are open at the same time.
+    """An observer of the flow. version: of the program. most_open: maximum open spans.
 
-    Endpoint, headers, sampling, limits and the name of the service are those of the environment (OTEL_*).
-    Raises ValueError where that has impossible figures.
+    The OTEL_* environment variables set endpoint, headers, sampling, limits and service name. Raises
+    ValueError where one of them is invalid.
     """
 
     def __init__(self, version: str, *, most_open: int = _MOST_OPEN) -> None:
-        self._delivery = Delivery()
-        # Not at exit, which waits for half a minute: whoever opens it closes it.
+        self._exporter = Exporter()
+        # The SDK's shutdown at exit waits for half a minute; `close` replaces it.
         self._provider = TracerProvider(resource=_resource(version), shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(self._delivery))
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("bulk_invite", version)
         self._open: dict[str, _Open] = {}
         self._most_open = most_open
@@ -112,23 +113,23 @@ class Tracing(Observer):
         opened.end(attributes, answered.at)
 
     def close(self, patience: float = _PATIENCE) -> None:
-        """End what is open, as left open, and send what is there; blocks for `patience` seconds at most.
+        """End open spans, marked as left open, and export everything; blocks for at most `patience` seconds.
 
-        Not a word may be told to it from then on.
+        No other method may be called afterwards.
         """
-        # The SDK itself would wait for half a minute; a thread that is a daemon holds nobody up.
+        # The SDK would wait for half a minute; a daemon thread does not delay the exit.
         flushing = Thread(target=self._flush, name="flush-traces", daemon=True)
         flushing.start()
         flushing.join(patience)
         if flushing.is_alive():
             _log.warning("traces.dropped", reason="the collector did not accept the last spans in time")
-            self._delivery.shutdown()
+            self._exporter.shutdown()
 
     def _flush(self) -> None:
         for number, client_token in enumerate(tuple(self._open), start=1):
             self._leave_open(client_token)
             if number % _ROOM == 0:
-                self._provider.force_flush()  # the queue has no room for all of them
+                self._provider.force_flush()  # the queue cannot hold all of them
         self._provider.shutdown()
 
     def _leave_open(self, client_token: str) -> None:
@@ -156,4 +157,4 @@ def _resource(version: str) -> Resource:
 
 
 def _nanoseconds(at: float) -> int:
-    return round(at * 1e6) * 1000  # a float has no more digits for a date of today
+    return round(at * 1e6) * 1000  # a float holds no finer time of today

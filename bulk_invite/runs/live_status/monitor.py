@@ -170,8 +170,8 @@ class Monitor:
         health = self._health.view()
         if self._controls.paused:
             return RunState.PAUSED
-        if self._round is None or not (health.ready or health.told):
-            return RunState.WAITING if health.told else RunState.STARTING
+        if self._round is None or not (health.ready or health.known):
+            return RunState.WAITING if health.known else RunState.STARTING
         if parked is not None:
             return RunState.PARKED
         if not health.ready:

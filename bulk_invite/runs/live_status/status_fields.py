@@ -95,7 +95,7 @@ def with_seen(status: RunStatus, seen: Seen) -> RunStatus:
 
 def with_condition(status: RunStatus, health: HealthView, state: RunState) -> RunStatus:
     """State and health."""
-    reasons = "; ".join(f"{part}: {reason}" for part, reason in health.told.items())
+    reasons = "; ".join(f"{part}: {reason}" for part, reason in health.known.items())
     waits = state in {RunState.STARTING, RunState.WAITING} and reasons
     return replace(
         status,

@@ -139,4 +139,4 @@ class Oversight:
 
         self._notifications = Notifications(url, random.random, time.monotonic)
         self._watches.append(self._notifications.run)
-        self._watches.append(partial(self.monitor.publish, self._notifications.heed))
+        self._watches.append(partial(self.monitor.publish, self._notifications.receive))
