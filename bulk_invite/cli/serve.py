@@ -23,6 +23,7 @@ from bulk_invite.runs.settings.options import SEND_ONLY, SERVE
 from bulk_invite.runs.wiring.checkpoint import open_reader
 from bulk_invite.runs.wiring.open_files import make_room
 from bulk_invite.runs.wiring.pacing import limits_of
+from bulk_invite.runs.wiring.signals import handling_signals
 from bulk_invite.runs.wiring.sources import shown
 
 if TYPE_CHECKING:
@@ -79,28 +80,25 @@ def serve(
     collect_less()
     health = Health(time.time)
     supervisor = Supervisor(sources, settings, reload, health)
-    controls = RunControls(settings, supervisor.end, supervisor.is_ending)
+    controls = RunControls(settings, supervisor.drain, lambda: supervisor.draining)
     oversight = Oversight("serve", settings, list(map(shown, sources)), health, controls)
     body = partial(_body, supervisor, oversight)
     raise typer.Exit(
-        anyio.run(oversight.run, body, lambda _: supervisor.end(), backend_options={"use_uvloop": True})
+        anyio.run(oversight.run, body, lambda _: supervisor.drain(), backend_options={"use_uvloop": True})
     )
 
 
 async def _body(supervisor: Supervisor, oversight: Oversight) -> int:
     """Run until the supervisor ends; returns the exit code. Raises BulkInviteError."""
     failure: BulkInviteError | None = None
-    async with anyio.create_task_group() as group:
-        group.start_soon(supervisor.watch_signals)
-        try:
-            await supervisor.run(oversight)
-        except BulkInviteError as error:
-            failure = error
-        group.cancel_scope.cancel()
+    try:
+        await handling_signals(supervisor, partial(supervisor.run, oversight), supervisor.reload)
+    except BulkInviteError as error:
+        failure = error
     left = await run_sync(_show_summary, supervisor.settings) if supervisor.begun else 0
     if failure is not None:
         raise failure
-    if supervisor.interrupted:
+    if supervisor.aborted:
         return EXIT_INTERRUPTED
     return EXIT_STOPPED if left else 0
 

@@ -12,7 +12,7 @@ from anyio.to_thread import run_sync
 
 from bulk_invite.delivery.lookup.queries import PER_SECOND
 from bulk_invite.runs.wiring.checkpoint import tell_gap
-from bulk_invite.runs.wiring.delivery import Lasting
+from bulk_invite.runs.wiring.delivery import Resources
 
 if TYPE_CHECKING:
     from bulk_invite.checkpoint.tables.gaps import Gap
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 
-async def begin_run(lasting: Lasting) -> None:
+async def begin_run(resources: Resources) -> None:
     """Begin a run in the checkpoint. Raises CheckpointError."""
-    look_up_first = lasting.settings.look_up_first
-    begin = partial(lasting.writer.begin_run, time.time(), look_up_first=look_up_first)
+    look_up_first = resources.settings.look_up_first
+    begin = partial(resources.writer.begin_run, time.time(), look_up_first=look_up_first)
     for gap in await run_sync(begin):
         _tell(gap, looks_up=look_up_first is not False)
 
 
-async def wait_for_lists(lasting: Lasting) -> None:
+async def wait_for_lists(resources: Resources) -> None:
     """Wait until lists show what was invited before this run began, where rows are looked up for that."""
-    uncertain_period = lasting.writer.uncertain_period
+    uncertain_period = resources.writer.uncertain_period
     if uncertain_period is None:
         return
     _log.info(
@@ -39,14 +39,14 @@ async def wait_for_lists(lasting: Lasting) -> None:
         "until then",
         reads_per_second=PER_SECOND,
     )
-    seconds = uncertain_period.until + lasting.settings.settling_time - time.time()
+    seconds = uncertain_period.until + resources.settings.settling_time - time.time()
     if seconds > 0:
         _log.info(
             "lookup.settling",
             seconds=round(seconds, 1),
             why="rows are looked up before they are sent; lists may not show the latest invitations yet",
         )
-        await anyio.sleep(min(seconds, lasting.settings.settling_time))
+        await anyio.sleep(min(seconds, resources.settings.settling_time))
 
 
 def _tell(gap: Gap, *, looks_up: bool) -> None:

@@ -23,7 +23,7 @@ from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.pacing import make_clock
 from bulk_invite.runs.wiring.partner_central import claim, connected, endpoint_of, make_look_up
-from bulk_invite.runs.wiring.signals import heeding_signals
+from bulk_invite.runs.wiring.signals import handling_signals
 from bulk_invite.runs.wiring.sources import Source
 from bulk_invite.runs.wiring.validator import make_validator
 from bulk_invite.sources.ndjson import STDIN, NdjsonSource
@@ -49,7 +49,7 @@ async def settle_doubt(
     """
     states = Counter[State]()
     try:
-        await heeding_signals(stop, partial(_settle, settings, writer, named, stop, states))
+        await handling_signals(stop, partial(_settle, settings, writer, named, stop, states))
     except BulkInviteError as error:
         stop.drain(error)
     return states

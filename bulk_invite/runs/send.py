@@ -14,38 +14,32 @@ import structlog
 from anyio.to_thread import run_sync
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.delivery.intake.admit_batch import Admitter
 from bulk_invite.delivery.intake.one_pass import Intake
-from bulk_invite.delivery.pipeline import Bounds, FailureLimit, Pipeline
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.tracking.tally import Counts, Tally
-from bulk_invite.delivery.write_back import Target, WriteBack
+from bulk_invite.delivery.write_back import Target
 from bulk_invite.domain.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CheckpointError, ResultsError
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.health import Health
+from bulk_invite.runs.assembly import assemble
 from bulk_invite.runs.live_status.controls import RunControls
-from bulk_invite.runs.live_status.health_watch import watch_health
-from bulk_invite.runs.live_status.monitor import Round
 from bulk_invite.runs.live_status.watchers import Oversight
-from bulk_invite.runs.older_checkpoint import begin_run, wait_for_lists
-from bulk_invite.runs.output.progress import Progress
+from bulk_invite.runs.older_checkpoint import begin_run
 from bulk_invite.runs.output.results_folder import Results
 from bulk_invite.runs.output.summary import Summary, show
-from bulk_invite.runs.save_pacing import Memory
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.checkpoint import open_writer
 from bulk_invite.runs.wiring.delivery import (
-    Lasting,
+    Resources,
     bind_tokens,
+    claim_checkpoint,
     collect_less,
-    make_committer,
-    make_deliverer,
-    make_lasting,
-    tell_start,
+    log_start,
+    make_resources,
 )
-from bulk_invite.runs.wiring.pacing import limits_of, make_clock
-from bulk_invite.runs.wiring.partner_central import claim, connected, endpoint_of
-from bulk_invite.runs.wiring.signals import heeding_signals
+from bulk_invite.runs.wiring.pacing import make_clock
+from bulk_invite.runs.wiring.partner_central import connected
+from bulk_invite.runs.wiring.signals import handling_signals
 from bulk_invite.runs.wiring.sources import Source
 from bulk_invite.sources.ndjson import STDIN
 from bulk_invite.validation import RowValidator
@@ -109,7 +103,7 @@ class Run:
         tally = Tally(results, self._oversight.observer)
         finished = False
         try:
-            await heeding_signals(self._stop, partial(self._send, writer, tally))
+            await handling_signals(self._stop, partial(self._send, writer, tally))
             finished = self._finished
         finally:
             summary = Summary.of_run(tally.counts, time.monotonic() - self._began)
@@ -201,77 +195,32 @@ class Run:
             )
 
     async def _send(self, writer: CheckpointWriter, tally: Tally) -> None:
-        """Bring every row as far as it goes; `_finished` when that was done."""
-        settings = self._settings
-        async with connected(settings, self._stop) as partner_central:
+        """Bring every row as far as it can be; `_finished` when that was done."""
+        settings, oversight, stop = self._settings, self._oversight, self._stop
+        async with connected(settings, stop) as partner_central:
             if partner_central is None:
                 return
-            lasting = await make_lasting(settings, writer, partner_central, make_clock())
-            controls, monitor = self._oversight.controls, self._oversight.monitor
-            controls.govern(lasting.pacer)
-            committer = make_committer(lasting, self._oversight.observer)
-            deliverer = await make_deliverer(lasting, committer, tally, self._stop, controls.in_flight)
-            intake = Intake(
-                self._sources,
-                Admitter(self._validator, committer, deliverer.engagements, tally),
-                committer,
-                self._stop,
-                limit=settings.limit,
+            resources = await make_resources(settings, writer, partner_central, make_clock())
+            oversight.controls.govern(resources.pacer)
+            assembly = await assemble(resources, oversight, tally, stop, self._validator, self._outcomes)
+            intake = Intake(self._sources, assembly.admitter, assembly.committer, stop, limit=settings.limit)
+            finished = await assembly.run(
+                [intake],
+                partial(self._open, resources),
+                assembly.write_back.finish,
+                sources=self._sources,
+                sized=self._sources,
+                is_trusted=self._is_claimed,
             )
-            bounds = Bounds(controls.in_flight, _failures(settings))
-            pipeline = Pipeline([intake], committer, deliverer, tally, self._stop, bounds)
-            progress = self._progress(lasting, tally.counts)
-            monitor.watch(settings, Round(tally.counts, progress, lasting.pacer))
-            memory = Memory(lasting.pacer, progress, committer, writer)
-            write_back = WriteBack(committer.changes, self._outcomes, self._stop)
-            opening = partial(self._open, lasting, memory, write_back)
-            announce = partial(progress.announce, limits_of(settings).rate)
-            watch = partial(watch_health, self._health, self._sources, deliverer, committer, self._is_claimed)
-            watchers = (progress.watch, announce, memory.keep, write_back.run, watch)
-            try:
-                await pipeline.run(opening, *watchers, ending=write_back.finish)
-            finally:
-                await memory.keep_last(self._stop)
             self._limited = intake.limit_reached
-            self._finished = pipeline.finished and write_back.complete
+            self._finished = finished and assembly.write_back.complete
 
-    def _progress(self, lasting: Lasting, counts: Counts) -> Progress:
-        settings = self._settings
-        return Progress(
-            counts,
-            self._sources,
-            lasting.pacer,
-            limits_of(settings).daily.quota,
-            settings.limit,
-            mode=settings.progress,
-            interval=settings.progress_interval,
-        )
-
-    async def _open(self, lasting: Lasting, memory: Memory, write_back: WriteBack) -> None:
-        settings = self._settings
-        await claim(
-            lasting.writer,
-            lasting.partner_central,
-            endpoint_of(settings),
-            self._health.endpoint.fails,
-            waits=settings.wait_for_lock,
-        )
+    async def _open(self, resources: Resources) -> None:
+        await claim_checkpoint(resources, self._health)
         self._claimed = True
-        await bind_tokens(lasting, self._sources, lambda: self._stop.draining)
-        await begin_run(lasting)
-        tell_start("run.started", lasting)
-        memory.begin()
-        write_back.begin()
-        await wait_for_lists(lasting)
-
-
-def _failures(settings: Settings) -> FailureLimit:
-    text = settings.max_failures
-    if text is None:
-        return FailureLimit()
-    if text.endswith("%"):
-        return FailureLimit(share=float(text.removesuffix("%")) / 100)
-    return FailureLimit(count=int(text))
+        await bind_tokens(resources, self._sources, lambda: self._stop.draining)
+        await begin_run(resources)
+        log_start("run.started", resources)
 
 
 def _told(sources: Sequence[Source]) -> list[str]:

@@ -44,7 +44,7 @@ class Oversight:
         """sources: names that may be shown. Raises UsageError and ControlError."""
         self._settings = settings
         self._token = control_token(settings)
-        self._health = health
+        self.health = health
         self.controls = controls
         self.monitor = Monitor(
             command, settings, sources, health, controls, controllable=self._token is not None
@@ -123,7 +123,7 @@ class Oversight:
             return metrics.exposition(accept)
 
         routes = [
-            *health_routes(self._health.view),
+            *health_routes(self.health.view),
             *page_routes(),
             *manual_routes(),
             *api_routes(monitor, exposition),

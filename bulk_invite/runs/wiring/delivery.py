@@ -23,20 +23,21 @@ from bulk_invite.delivery.worker_pool import InFlight
 from bulk_invite.domain.clock import Clock
 from bulk_invite.domain.denials import PermissionGuard
 from bulk_invite.domain.observer import Observer
+from bulk_invite.monitoring.health import Health
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.partner_central import PartnerCentral
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.pacing import make_governor
-from bulk_invite.runs.wiring.partner_central import WAITS, endpoint_of, make_look_up
+from bulk_invite.runs.wiring.partner_central import WAITS, claim, endpoint_of, make_look_up
 from bulk_invite.runs.wiring.token_check import MaybeKeyed, bind
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Lasting:
-    """What outlives a round: the checkpoint, the line to the service, the clock and the pacing."""
+class Resources:
+    """What outlives a round: the checkpoint, the connection to the service, the clock and the pacing."""
 
     settings: Settings
     writer: CheckpointWriter
@@ -46,39 +47,39 @@ class Lasting:
     pacer: Pacer
 
 
-async def make_lasting(
+async def make_resources(
     settings: Settings, writer: CheckpointWriter, partner_central: PartnerCentral, clock: Clock
-) -> Lasting:
-    # The calls of a whole day are counted there.
+) -> Resources:
+    # Counting the calls of a whole day takes a while.
     governor = await run_sync(make_governor, settings, writer, clock.steady())
     pacer = Pacer(governor, burst=settings.burst, clock=clock)
-    return Lasting(settings, writer, partner_central, clock, governor, pacer)
+    return Resources(settings, writer, partner_central, clock, governor, pacer)
 
 
-def make_committer(lasting: Lasting, observer: Observer) -> Committer:
-    settings = lasting.settings
+def make_committer(resources: Resources, observer: Observer) -> Committer:
+    settings = resources.settings
     return Committer(
-        lasting.writer,
+        resources.writer,
         campaign=settings.campaign,
         retry_failed=settings.retry_failed,
-        elapsed=lasting.clock.steady,
+        elapsed=resources.clock.steady,
         observer=observer,
     )
 
 
 async def make_deliverer(
-    lasting: Lasting, committer: Committer, tally: Tally, stop: StopSwitch, in_flight: InFlight
+    resources: Resources, committer: Committer, tally: Tally, stop: StopSwitch, in_flight: InFlight
 ) -> Deliverer:
-    proven = await run_sync(lasting.writer.has_created)
-    settings, clock, partner_central = lasting.settings, lasting.clock, lasting.partner_central
+    proven = await run_sync(resources.writer.has_created)
+    settings, clock, partner_central = resources.settings, resources.clock, resources.partner_central
     return Deliverer(
         partner_central,
         committer,
-        lasting.pacer,
+        resources.pacer,
         Resolver(
             make_look_up(settings, partner_central, committer.rows_of, clock),
             stop,
-            partial(_count_missed, lasting),
+            partial(_count_missed, resources),
         ),
         tally,
         stop,
@@ -94,38 +95,50 @@ async def make_deliverer(
     )
 
 
-def _count_missed(lasting: Lasting) -> None:
-    """Count a call that has turned up, unless all that are missing are counted since the start."""
-    uncertain_period = lasting.writer.uncertain_period
+def _count_missed(resources: Resources) -> None:
+    """Count a call that was found, unless the missing calls have been counted since the start."""
+    uncertain_period = resources.writer.uncertain_period
     if uncertain_period is not None and not uncertain_period.is_counted:
-        lasting.pacer.missed()
+        resources.pacer.missed()
 
 
-async def bind_tokens(lasting: Lasting, sources: Sequence[MaybeKeyed], stop: Callable[[], bool]) -> None:
-    """See `binding.bind_tokens`. stop: asked while a database is away."""
+async def bind_tokens(resources: Resources, sources: Sequence[MaybeKeyed], stop: Callable[[], bool]) -> None:
+    """See `token_check.bind`. stop: polled while a database is away."""
     for source in sources:
-        await run_sync(bind, lasting.writer, source, lasting.settings, stop)
+        await run_sync(bind, resources.writer, source, resources.settings, stop)
 
 
-def tell_start(event: str, lasting: Lasting) -> None:
-    """By what and to whom is sent."""
-    settings = lasting.settings
+async def claim_checkpoint(resources: Resources, health: Health) -> None:
+    """Bind the checkpoint to the account, waiting for an endpoint that is down. See `claim`."""
+    settings = resources.settings
+    await claim(
+        resources.writer,
+        resources.partner_central,
+        endpoint_of(settings),
+        health.endpoint.fails,
+        waits=settings.wait_for_lock,
+    )
+
+
+def log_start(event: str, resources: Resources) -> None:
+    """Log what is sent, from which checkpoint, to which endpoint, and how fast."""
+    settings = resources.settings
     _log.info(
         event,
-        checkpoint=lasting.writer.name,
+        checkpoint=resources.writer.name,
         catalog=settings.catalog,
         endpoint=endpoint_of(settings),
         rate=settings.rate,
-        starts_at=round(lasting.governor.rate, 3),
+        starts_at=round(resources.governor.rate, 3),
         daily_quota=settings.daily_quota,
-        counted=lasting.pacer.view().counted,
+        counted=resources.pacer.view().counted,
     )
 
 
 def collect_less() -> None:
-    """Keep the garbage collector from walking all that importing has left, again and again.
+    """Run the garbage collector less often, and never on the objects that imports have left.
 
-    A call makes hundreds of objects and hardly a cycle: collecting as often as by default costs it a tenth.
+    A call makes hundreds of objects and hardly a cycle: by default, collecting takes a tenth of its time.
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""What a signal does to a command that has something to finish: the first drains, the second breaks off."""
+"""Signals of a command that has something to finish: the first one drains, the second one aborts."""
 
 from __future__ import annotations
 
@@ -6,67 +6,85 @@ import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 import anyio
 import anyio.lowlevel
 import structlog
 
-from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.errors import EXIT_INTERRUPTED, BulkInviteError
 
 _log = structlog.get_logger()
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_STOP: Final = (signal.SIGINT, signal.SIGTERM)
 
-_PATIENCE: Final = 10.0
-"""Seconds that a run which was told to break off is given for what it cannot be torn from."""
-
-
-async def watch_signals(stop: StopSwitch) -> None:
-    """Go on until cancelled; after that signals are ignored, lest the result be lost to a late one."""
-    try:
-        with anyio.open_signal_receiver(*_SIGNALS) as signals:
-            async for number in signals:
-                _heed(number, stop)
-    finally:
-        # The receiver puts the default handlers back.
-        for each in _SIGNALS:
-            signal.signal(each, signal.SIG_IGN)
+_GRACE: Final = 10.0
+"""Seconds that an aborted run has for work that cannot be cancelled."""
 
 
-async def heeding_signals(stop: StopSwitch, body: Callable[[], Awaitable[None]]) -> None:
-    """Do `body` while signals are heeded, its waits at the start among it. Raises BulkInviteError."""
+class Stoppable(Protocol):
+    """What a signal stops: a run, or whatever runs one after the other."""
+
+    @property
+    def draining(self) -> bool: ...
+
+    def drain(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+async def handling_signals(
+    stop: Stoppable, body: Callable[[], Awaitable[None]], reload: Callable[[], None] | None = None
+) -> None:
+    """Run `body` while signals stop it. Raises BulkInviteError.
+
+    After that signals are ignored: a late one would lose the result. reload: called on SIGHUP.
+    """
     failure: BulkInviteError | None = None
     async with anyio.create_task_group() as group:
-        group.start_soon(watch_signals, stop)
-        await anyio.lowlevel.checkpoint()  # from here on it watches
+        group.start_soon(_watch, stop, reload)
+        await anyio.lowlevel.checkpoint()  # now the signals are handled
         try:
             await body()
-        except BulkInviteError as error:  # which the task group would wrap
+        except BulkInviteError as error:  # the task group would wrap it
             failure = error
         group.cancel_scope.cancel()
     if failure is not None:
         raise failure
 
 
-def break_off_for_sure() -> None:
-    """End the process after a while, whatever it waits for: a database or a disk that does not answer.
+async def _watch(stop: Stoppable, reload: Callable[[], None] | None) -> None:
+    watched = _STOP if reload is None else (*_STOP, signal.SIGHUP)
+    try:
+        with anyio.open_signal_receiver(*watched) as signals:
+            async for number in signals:
+                if number == signal.SIGHUP and reload is not None:
+                    reload()
+                else:
+                    _stop(stop, number)
+    finally:
+        # The receiver puts the default handlers back.
+        for each in watched:
+            signal.signal(each, signal.SIG_IGN)
 
-    It is as safe as to be killed at any other moment.
-    """
-    end = threading.Timer(_PATIENCE, os._exit, (EXIT_INTERRUPTED,))
-    end.daemon = True
-    end.start()
 
-
-def _heed(number: signal.Signals, stop: StopSwitch) -> None:
+def _stop(stop: Stoppable, number: signal.Signals) -> None:
     if stop.draining:
         _log.warning("run.aborting", signal=number.name)
         stop.abort()
-        break_off_for_sure()
+        _exit_after_grace()
     else:
         _log.warning(
             "run.draining", signal=number.name, now="finishing calls in flight; signal again to abort"
         )
         stop.drain()
+
+
+def _exit_after_grace() -> None:
+    """End the process even where a database or a disk does not respond.
+
+    That is as safe as a kill at any other moment.
+    """
+    end = threading.Timer(_GRACE, os._exit, (EXIT_INTERRUPTED,))
+    end.daemon = True
+    end.start()

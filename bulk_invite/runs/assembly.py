@@ -1,0 +1,126 @@
+"""One pipeline and everything that runs beside it: the same for `send` and for each round of `serve`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from bulk_invite.delivery.intake.admit_batch import Admitter
+from bulk_invite.delivery.pipeline import Bounds, Ending, FailureLimit, Intake, Opening, Pipeline
+from bulk_invite.delivery.sending.deliverer import Deliverer
+from bulk_invite.delivery.tracking.committer import Committer
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
+from bulk_invite.delivery.tracking.tally import Tally
+from bulk_invite.delivery.write_back import Target, WriteBack
+from bulk_invite.runs.live_status.health_watch import Answering, watch_health
+from bulk_invite.runs.live_status.monitor import Round
+from bulk_invite.runs.live_status.watchers import Oversight
+from bulk_invite.runs.older_checkpoint import wait_for_lists
+from bulk_invite.runs.output.progress import Progress, Sized
+from bulk_invite.runs.save_pacing import Memory
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.delivery import Resources, make_committer, make_deliverer
+from bulk_invite.runs.wiring.pacing import limits_of
+from bulk_invite.validation import RowValidator
+
+
+@dataclass(slots=True)
+class _Endless:
+    """The size of sources that have no end."""
+
+    size: int | None = None
+    consumed: int = 0
+    lines: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """The stages of one pipeline, joined; `run` once."""
+
+    resources: Resources
+    oversight: Oversight
+    tally: Tally
+    stop: StopSwitch
+    committer: Committer
+    deliverer: Deliverer
+    admitter: Admitter
+    write_back: WriteBack
+
+    async def run(
+        self,
+        intakes: Sequence[Intake],
+        opening: Opening,
+        ending: Ending,
+        *,
+        sources: Sequence[Answering],
+        sized: Sequence[Sized] | None,
+        is_trusted: Callable[[], bool],
+    ) -> bool:
+        """Send the rows of the intakes; whether every one was brought as far as it can be.
+
+        opening: claims what the run needs and begins it in the checkpoint. sized: the sources, or None where
+        they have no end. is_trusted: whether the endpoint takes this sender. Raises BulkInviteError.
+        """
+        resources, settings = self.resources, self.resources.settings
+        bounds = Bounds(self.oversight.controls.in_flight, _failure_limit(settings))
+        pipeline = Pipeline(intakes, self.committer, self.deliverer, self.tally, self.stop, bounds)
+        progress = self._progress(sized)
+        self.oversight.monitor.watch(settings, Round(self.tally.counts, progress, resources.pacer))
+        memory = Memory(resources.pacer, progress, self.committer, resources.writer)
+        watchers = (
+            progress.watch,
+            partial(progress.announce, limits_of(settings).rate),
+            memory.keep,
+            self.write_back.run,
+            partial(watch_health, self.oversight.health, sources, self.deliverer, self.committer, is_trusted),
+        )
+        try:
+            await pipeline.run(partial(self._open, opening, memory), *watchers, ending=ending)
+        finally:
+            await memory.keep_last(self.stop)
+        return pipeline.finished
+
+    async def _open(self, opening: Opening, memory: Memory) -> None:
+        await opening()
+        memory.begin()
+        self.write_back.begin()
+        await wait_for_lists(self.resources)
+
+    def _progress(self, sized: Sequence[Sized] | None) -> Progress:
+        settings = self.resources.settings
+        return Progress(
+            self.tally.counts,
+            [_Endless()] if sized is None else sized,
+            self.resources.pacer,
+            limits_of(settings).daily.quota,
+            settings.limit,
+            mode=settings.progress,
+            interval=settings.progress_interval,
+            only_news=sized is None,
+        )
+
+
+async def assemble(
+    resources: Resources,
+    oversight: Oversight,
+    tally: Tally,
+    stop: StopSwitch,
+    validator: RowValidator,
+    outcomes: Sequence[Target],
+) -> Assembly:
+    """Join the stages around one checkpoint and one connection. outcomes: the tables to write back to."""
+    committer = make_committer(resources, oversight.observer)
+    deliverer = await make_deliverer(resources, committer, tally, stop, oversight.controls.in_flight)
+    admitter = Admitter(validator, committer, deliverer.engagements, tally)
+    write_back = WriteBack(committer.changes, outcomes, stop)
+    return Assembly(resources, oversight, tally, stop, committer, deliverer, admitter, write_back)
+
+
+def _failure_limit(settings: Settings) -> FailureLimit:
+    text = settings.max_failures
+    if text is None:
+        return FailureLimit()
+    if text.endswith("%"):
+        return FailureLimit(share=float(text.removesuffix("%")) / 100)
+    return FailureLimit(count=int(text))
