@@ -27,6 +27,7 @@ from bulk_invite.runs.live_status.watchers import Oversight
 from bulk_invite.runs.output.logs import configure_logs
 from bulk_invite.runs.serve_session import Session
 from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.options import OPTIONS
 from bulk_invite.runs.wiring.open_files import make_room
 from bulk_invite.runs.wiring.pacing import limits_of
 from bulk_invite.runs.wiring.signals import Stoppable
@@ -192,8 +193,8 @@ class Supervisor:
                 now="continuing with the previous configuration",
             )
             return
-        old, new = self.settings.model_dump(), settings.model_dump()
-        _log.info("serve.configuration_reloaded", changed=[name for name in new if new[name] != old[name]])
+        changed = [name for name in OPTIONS if getattr(settings, name) != getattr(self.settings, name)]
+        _log.info("serve.configuration_reloaded", changed=changed)
         self.settings = settings
 
 
