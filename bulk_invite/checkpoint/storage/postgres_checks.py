@@ -54,12 +54,14 @@ def require_usable(session: psycopg.Connection[Any], name: str) -> None:
             f"The checkpoint {name} is accessed through a connection pooler, which may give the lock to "
             "other clients.",
             hint="Name the server itself with --checkpoint.",
+            topic="postgresql",
         )
     encoding = session.info.parameter_status("server_encoding")
     if encoding not in {"UTF8", "SQL_ASCII"}:
         raise CheckpointError(
             f"The checkpoint {name} is in a database with encoding {encoding}, which lacks some characters.",
             hint="Use a database with encoding UTF8.",
+            topic="postgresql",
         )
 
 
@@ -69,6 +71,7 @@ def require_rights(session: psycopg.Connection[Any], schema: str, name: str) -> 
         raise CheckpointError(
             f"The checkpoint {name} is on a standby, which is read-only.",
             hint="Name the primary, or all hosts with target_session_attrs=primary.",
+            topic="postgresql",
         )
     there, may_make, may_use, may_add, closed = session.execute(_RIGHTS, {"schema": schema}).fetchone() or (
         *(False,) * 4,
@@ -79,14 +82,17 @@ def require_rights(session: psycopg.Connection[Any], schema: str, name: str) -> 
         raise CheckpointError(
             f"Schema {schema} does not exist, and {user} may not create it.",
             hint=f"Grant {user} CREATE on the database, or create schema {schema} with {user} as its owner.",
+            topic="postgresql",
         )
     if there and not (may_use and may_add):
         raise CheckpointError(
             f"{user} may not use schema {schema} or create tables in it.",
             hint=f"Make {user} the owner of schema {schema}, or name another one with --checkpoint-schema.",
+            topic="postgresql",
         )
     if closed:
         raise CheckpointError(
             f"{user} may not write to tables of schema {schema}: {closed}.",
             hint=f"Make {user} their owner (ALTER TABLE ... OWNER TO).",
+            topic="postgresql",
         )
