@@ -151,7 +151,7 @@ def test_a_schema_of_something_else_is_left_as_it_is(db: Database, place: Place)
     db.run("CREATE SCHEMA checkpoint")
     db.run("CREATE TABLE checkpoint.stock (id int)")
     for opened in (place.reader, place.writer):
-        with pytest.raises(CheckpointError, match="something else"):
+        with pytest.raises(CheckpointError, match="tables of another program"):
             opened()
     assert db.run("SELECT count(*) FROM pg_tables WHERE schemaname = 'checkpoint'") == [(1,)]
 
