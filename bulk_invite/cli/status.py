@@ -20,6 +20,7 @@ from bulk_invite.domain.durations import parse_duration
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.records import Overview, PacingMemory, Record
 from bulk_invite.domain.verdicts import State
+from bulk_invite.monitoring.figures import rounded
 from bulk_invite.runs.output import logs
 from bulk_invite.runs.output.logs import escaped_json
 from bulk_invite.runs.output.progress import day_remaining
@@ -80,7 +81,7 @@ def _values(settings: Settings) -> dict[str, Any]:
         now = time.time()
         overview = checkpoint.overview(now)
     summary = asdict(Summary.of_checkpoint(overview))
-    return {**summary, "checkpoint": checkpoint.name, **_more(overview, now)}
+    return rounded({**summary, "checkpoint": checkpoint.name, **_more(overview, now)})
 
 
 def _seconds(text: str) -> float:
@@ -109,15 +110,15 @@ def _more(overview: Overview, now: float) -> dict[str, Any]:
 def _pacing(memory: PacingMemory, counted: int, now: float) -> dict[str, Any]:
     """What the last run saved; up to ten seconds old during a run."""
     return {
-        "rate": round(memory.rate, 3),
-        "estimated_quota": None if memory.estimate is None else round(memory.estimate, 3),
+        "rate": memory.rate,
+        "estimated_quota": memory.estimate,
         "daily_quota": memory.daily_quota,
         "learned_quota": memory.learned_quota,
         "day_remaining": day_remaining(memory.daily_quota, counted),
         "parked": memory.parked or None,
         "parked_until": None if memory.parked_until is None else utc_text(memory.parked_until),
         "next_call": None if memory.next_call is None else utc_text(memory.next_call),
-        "left_s": None if memory.left is None else round(max(0.0, memory.left - (now - memory.at)), 1),
+        "left_s": None if memory.left is None else max(0.0, memory.left - (now - memory.at)),
     }
 
 
@@ -126,7 +127,7 @@ def _no_pacing() -> dict[str, None]:
 
 
 def _share(part: int, whole: int) -> float | None:
-    return round(part / whole, 4) if whole else None
+    return part / whole if whole else None
 
 
 @with_settings(*CHECKPOINT_SETTINGS)

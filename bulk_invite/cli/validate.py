@@ -14,6 +14,7 @@ import typer
 
 from bulk_invite.cli.options.command_options import Sources, with_settings
 from bulk_invite.domain.rows import Position, Rejection, Row, RowError
+from bulk_invite.monitoring.figures import rounded
 from bulk_invite.runs.output import logs
 from bulk_invite.runs.output.results_folder import Results
 from bulk_invite.runs.settings.model import Settings
@@ -144,13 +145,15 @@ class _Findings:
 
     def show(self) -> None:
         elapsed = time.monotonic() - self._began
-        counts = {
-            "rows": self.rows,
-            "valid": self.rows - self.rejected,
-            "rejected": self.rejected,
-            "with_warnings": self._warned,
-            "elapsed_s": round(elapsed, 3),
-        }
+        counts = rounded(
+            {
+                "rows": self.rows,
+                "valid": self.rows - self.rejected,
+                "rejected": self.rejected,
+                "with_warnings": self._warned,
+                "elapsed_s": elapsed,
+            }
+        )
         if self._quiet:
             _print_json({**counts, "codes": dict(self._codes.most_common()), "first": self._listed})
             return

@@ -10,6 +10,7 @@ from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.records import Failure, PacingMemory, Problem
 from bulk_invite.domain.remedies import remedy_of
 from bulk_invite.domain.verdicts import State
+from bulk_invite.monitoring.figures import rounded
 
 
 def members(proof: Proof) -> dict[str, Any]:
@@ -54,14 +55,15 @@ def members(proof: Proof) -> dict[str, Any]:
 
 
 def _states(proof: Proof) -> dict[str, Any]:
-    return {
+    values = {
         "rows": proof.figures.rows,
         "already_created": 0,
         **{state.value: proof.states.get(state, 0) for state in State},
         "attempts": proof.figures.attempts,
         "throttled": proof.throttled,
-        "elapsed_s": round(proof.course.elapsed, 3),
+        "elapsed_s": proof.course.elapsed,
     }
+    return rounded(values)
 
 
 def _line(line: Line) -> dict[str, Any]:
@@ -138,10 +140,10 @@ def _bucket(name: str, each: Bucket) -> dict[str, Any]:
 
 
 def _pacing(memory: PacingMemory) -> dict[str, Any]:
-    return {
+    values = {
         "at": utc_text(memory.at),
-        "rate": round(memory.rate, 3),
-        "estimated_quota": None if memory.estimate is None else round(memory.estimate, 3),
+        "rate": memory.rate,
+        "estimated_quota": memory.estimate,
         "daily_quota": memory.daily_quota,
         "learned_quota": memory.learned_quota,
         "sent_last_day": memory.counted,
@@ -149,6 +151,7 @@ def _pacing(memory: PacingMemory) -> dict[str, Any]:
         "parked_until": _time(memory.parked_until),
         "next_call": _time(memory.next_call),
     }
+    return rounded(values)
 
 
 def _time(epoch: float | None) -> str | None:

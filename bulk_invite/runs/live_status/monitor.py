@@ -23,6 +23,7 @@ from bulk_invite.runs.live_status.status_fields import (
     with_all_rows,
     with_condition,
     with_pacing,
+    with_rounded_figures,
     with_rows,
     with_seen,
 )
@@ -137,7 +138,8 @@ class Monitor:
         if self._command == "serve":
             status = with_all_rows(status, seen)
         status = with_seen(status, seen)
-        return with_condition(status, self._health.view(), self._state(status.parked))
+        status = with_condition(status, self._health.view(), self._state(status.parked))
+        return with_rounded_figures(status)
 
     def _frame(self) -> RunStatus:
         return RunStatus(
@@ -145,7 +147,7 @@ class Monitor:
             version=self._version,
             command=self._command,
             started=self._started,
-            elapsed_s=round(time.monotonic() - self._began, 1),
+            elapsed_s=time.monotonic() - self._began,
             catalog=self._settings.catalog,
             campaign=self._settings.campaign,
             endpoint=endpoint_of(self._settings),
@@ -160,7 +162,7 @@ class Monitor:
 
     def _lag(self) -> dict[str, float]:
         now = time.monotonic()
-        return {source: round(now - at, 1) for source, at in self._read_to_end.items()}
+        return {source: now - at for source, at in self._read_to_end.items()}
 
     def _state(self, parked: str | None) -> RunState:  # noqa: PLR0911 - one line for each
         if self._exit_code is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Final
 
 import anyio
@@ -13,11 +13,12 @@ from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.records import Failure, Problem
 from bulk_invite.domain.remedies import remedy_of
 from bulk_invite.domain.verdicts import State
+from bulk_invite.monitoring.figures import rounded
 from bulk_invite.monitoring.health import HealthView
 from bulk_invite.monitoring.status import FailureStatus, ProblemStatus, RunState, RunStatus
 from bulk_invite.pacing.pacer import PacingView
 from bulk_invite.runs.live_status.checkpoint_view import Seen
-from bulk_invite.runs.output.progress import Progress, day_remaining, rounded
+from bulk_invite.runs.output.progress import Progress, day_remaining
 
 _PROBLEMS: Final = 50
 
@@ -40,8 +41,8 @@ def with_rows(status: RunStatus, counts: Counts, progress: Progress) -> RunStatu
         attempts=counts.attempts,
         throttled=counts.throttled,
         in_flight=counts.in_flight,
-        speed=round(view.rate, 2),
-        left_s=None if view.left is None else round(view.left, 1),
+        speed=view.rate,
+        left_s=view.left,
     )
 
 
@@ -67,11 +68,11 @@ def with_pacing(status: RunStatus, pacing: PacingView, daily_quota: int | None) 
     """Rate, quotas and parking."""
     return replace(
         status,
-        rate=round(pacing.rate, 3),
-        max_rate=round(pacing.ceiling, 3),
-        estimated_quota=rounded(pacing.estimate, 3),
-        throttled_share_minute=rounded(pacing.throttled_minute, 4),
-        throttled_share_hour=rounded(pacing.throttled_hour, 4),
+        rate=pacing.rate,
+        max_rate=pacing.ceiling,
+        estimated_quota=pacing.estimate,
+        throttled_share_minute=pacing.throttled_minute,
+        throttled_share_hour=pacing.throttled_hour,
         daily_quota=daily_quota,
         learned_quota=pacing.learned,
         sent_last_day=pacing.counted,
@@ -104,6 +105,10 @@ def with_condition(status: RunStatus, health: HealthView, state: RunState) -> Ru
         ready=health.ready,
         reasons=health.reasons,
     )
+
+
+def with_rounded_figures(status: RunStatus) -> RunStatus:
+    return replace(status, **rounded({each.name: getattr(status, each.name) for each in fields(status)}))
 
 
 def _without_calls(problems: Sequence[Problem], in_doubt: int) -> list[Problem]:

@@ -20,6 +20,7 @@ from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.durations import DAY, MINUTE
 from bulk_invite.domain.verdicts import State
+from bulk_invite.monitoring.figures import rounded
 from bulk_invite.pacing.pacer import Pacer, PacingView
 from bulk_invite.pacing.parking import Why
 
@@ -199,24 +200,28 @@ class Progress:
             view = self.view(anyio.current_time())
             if self._only_news and (view.rows, view.ended, view.pacing.parked) == logged:
                 continue
-            logged, pacing = (view.rows, view.ended, view.pacing.parked), view.pacing
-            _log.info(
-                "run.progress",
-                rows=view.ended,
-                of=view.total,
-                rate=round(view.rate, 1),
-                throttled=view.throttled,
-                in_doubt=view.in_doubt,
-                left=clock_text(view.left),
-                paced_at=round(pacing.rate, 3),
-                estimated_quota=rounded(pacing.estimate, 3),
-                throttled_share_minute=rounded(pacing.throttled_minute, 4),
-                throttled_share_hour=rounded(pacing.throttled_hour, 4),
-                day_remaining=day_remaining(self._daily_quota, pacing.counted),
-                parked=pacing.parked,
-                parked_until=None if pacing.parked_until is None else utc_text(pacing.parked_until),
-                next_call=None if pacing.next_call is None else utc_text(pacing.next_call),
-            )
+            logged = (view.rows, view.ended, view.pacing.parked)
+            _log.info("run.progress", **rounded(self._logged(view)))
+
+    def _logged(self, view: View) -> dict[str, Any]:
+        """The fields of a progress line, by their names in the status."""
+        pacing = view.pacing
+        return {
+            "rows": view.ended,
+            "of": view.total,
+            "speed": view.rate,
+            "throttled": view.throttled,
+            "in_doubt": view.in_doubt,
+            "left": clock_text(view.left),
+            "rate": pacing.rate,
+            "estimated_quota": pacing.estimate,
+            "throttled_share_minute": pacing.throttled_minute,
+            "throttled_share_hour": pacing.throttled_hour,
+            "day_remaining": day_remaining(self._daily_quota, pacing.counted),
+            "parked": pacing.parked,
+            "parked_until": None if pacing.parked_until is None else utc_text(pacing.parked_until),
+            "next_call": None if pacing.next_call is None else utc_text(pacing.next_call),
+        }
 
     def _fields(self, view: View) -> dict[str, Any]:
         """Texts of the bar; a parked run shows only until when."""
@@ -262,8 +267,3 @@ def time_text(epoch: float) -> str:
     """`14:05 CET` for today, `11-26 14:05 CET` for another day, in local time."""
     time, now = datetime.fromtimestamp(epoch).astimezone(), datetime.now().astimezone()
     return time.strftime("%H:%M %Z" if time.date() == now.date() else "%m-%d %H:%M %Z")
-
-
-def rounded(value: float | None, digits: int) -> float | None:
-    """A rounded value; None stays None."""
-    return None if value is None else round(value, digits)

@@ -15,6 +15,7 @@ from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.records import Overview
 from bulk_invite.domain.verdicts import State
+from bulk_invite.monitoring.figures import rounded
 from bulk_invite.pacing.forecast import Forecast
 from bulk_invite.runs.output.headline import headline
 from bulk_invite.runs.output.logs import escaped, escaped_json
@@ -81,7 +82,7 @@ class Summary:
             already_created=already_created,
             attempts=attempts,
             throttled=throttled,
-            elapsed_s=round(elapsed, 3),
+            **rounded({"elapsed_s": elapsed}),
             **{state.value: states.get(state, 0) for state in State},
         )
 
@@ -114,7 +115,7 @@ def show_reconciliation(states: Mapping[State, int], in_doubt: int, elapsed: flo
     """Print the states found by look-ups. in_doubt: rows still in doubt in the checkpoint."""
     names = (State.CREATED, State.PENDING, State.DEFERRED, State.FAILED)
     counts: dict[str, object] = {state.value: states.get(state, 0) for state in names}
-    show_values({**counts, "in_doubt": in_doubt, "elapsed_s": round(elapsed, 3)}, as_json=as_json)
+    show_values(rounded({**counts, "in_doubt": in_doubt, "elapsed_s": elapsed}), as_json=as_json)
 
 
 def show(summary: Summary, *, as_json: bool, more: Mapping[str, Any] | None = None) -> None:
