@@ -50,7 +50,7 @@ class Calls(Observer):
     def __init__(self) -> None:
         self.sent_calls = self.throttled = 0
 
-    def sent(self, to_send: ToSend, at: float) -> None:  # noqa: ARG002 - as the observer is told
+    def sent(self, to_send: ToSend, at: float) -> None:  # noqa: ARG002 - the observer's signature
         self.sent_calls += 1
 
     def answered(self, to_send: ToSend, answered: Answered, seconds: float | None) -> None:  # noqa: ARG002 - likewise

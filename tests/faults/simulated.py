@@ -131,7 +131,7 @@ def run_seed(seed: int) -> Outcome:
                     anyio.run(world.live, backend_options={"loop_factory": VirtualTimeLoop})
             except Exception as error:  # noqa: BLE001 - a bug of what is tried is a finding like any other
                 world.seen.broken.append(f"a run broke down: {_innermost(error)!r}")
-            daily = service.book.report()["max_granted_per_day"]
+            daily = service.state.report()["max_granted_per_day"]
         finally:
             service.close()
         records = read_records(folder / "ledger.ndjson", world.checkpoint)

@@ -18,12 +18,12 @@ from bulk_invite.domain.tokens import canonical_json
 from bulk_invite.rehearsal.emulator import responses as emulated
 from bulk_invite.rehearsal.emulator.audit import CREATE
 from bulk_invite.rehearsal.emulator.call import Call
-from bulk_invite.rehearsal.emulator.faults import Luck
+from bulk_invite.rehearsal.emulator.faults import Draw
 from bulk_invite.rehearsal.emulator.ids import request_id
 from bulk_invite.rehearsal.emulator.ledger import Ledger
 from bulk_invite.rehearsal.emulator.options import Options
 from bulk_invite.rehearsal.emulator.service import PartnerCentral
-from bulk_invite.rehearsal.emulator.state import Book
+from bulk_invite.rehearsal.emulator.state import ServiceState
 from bulk_invite.validation.service_model import load
 from faults.courses import Roads
 
@@ -31,7 +31,7 @@ EPOCH: Final = 1_800_000_000.0
 ACCOUNT: Final = "111122223333"
 _MODEL: Final = load()
 _CONFLICT: Final = emulated.refusal("ConflictException", "This was invited to already.")
-_NO_FAULT: Final = Luck(None, after=False, gives_up=False, jitter=0.0)
+_NO_FAULT: Final = Draw(None, after=False, gives_up=False, jitter=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +103,8 @@ class VirtualService:
 
     def __post_init__(self) -> None:
         self._ledger = Ledger(self.folder / "ledger.ndjson")
-        self.book = Book(self._ledger, self.options)
-        self._central = PartnerCentral(self.options, self.book, _MODEL)
+        self.state = ServiceState(self._ledger, self.options)
+        self._central = PartnerCentral(self.options, self.state, _MODEL)
         self._numbers = 0
         self._contents: set[bytes] = set()
 
@@ -138,7 +138,7 @@ class VirtualService:
         if operation != CREATE:
             return self._central.decide(call, _NO_FAULT, now)[0]
         if (refused := self._refused(request)) is not None:
-            self.book.record(call.entry(now, refused.outcome, charged=True))
+            self.state.record(call.entry(now, refused.outcome, charged=True))
             return refused
         answer = self._central.decide(call, _NO_FAULT, now)[0]
         if answer.outcome == "created":
@@ -150,7 +150,7 @@ class VirtualService:
         if self.manners.variant == "content" and _content(request) in self._contents:
             return _CONFLICT
         if self.manners.variant == "full":
-            invited = self.book.of_engagement("Sandbox", request["EngagementIdentifier"])
+            invited = self.state.of_engagement("Sandbox", request["EngagementIdentifier"])
             if len(invited) >= (self.options.invitations_per_engagement or len(invited) + 1):
                 return emulated.refusal("ServiceQuotaExceededException", "It is full.")
         return None

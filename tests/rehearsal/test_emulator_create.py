@@ -55,8 +55,8 @@ async def test_an_invitation_is_created_and_stands_in_the_ledger() -> None:
         # Real ones do not match the modelled pattern either, and nobody may fail a row on that.
         assert ShapeValidator(load(), "EngagementInvitationArn").errors(answer["Arn"])
         assert answer["ResponseMetadata"]["RequestId"]
-        (number,) = server.book.of_account("Sandbox", "111122223333")
-        entry = server.book.full_entry(server.book.invited(number))
+        (number,) = server.state.of_account("Sandbox", "111122223333")
+        entry = server.state.full_entry(server.state.invited(number))
     assert (entry.id, entry.arn) == (answer["Id"], answer["Arn"])
     assert entry.request == create_request(1)
     assert entry.body_sha256 == body_hash(canonical_json(create_request(1)))
@@ -66,7 +66,7 @@ async def test_an_invitation_is_created_and_stands_in_the_ledger() -> None:
 async def test_a_lead_invitation_goes_through_as_well() -> None:
     async with emulator() as (server, client):
         assert (await client.create_engagement_invitation(**LEAD))["Id"]
-        assert server.book.invited(0).payload_type == "LeadInvitation"
+        assert server.state.invited(0).payload_type == "LeadInvitation"
 
 
 async def test_a_replay_gets_the_same_id_and_invites_nobody_again() -> None:

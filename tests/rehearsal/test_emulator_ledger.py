@@ -18,7 +18,7 @@ from emulator_process import emulator_process, start_emulator
 from bulk_invite.rehearsal.emulator.ledger import Ledger, LedgerError
 from bulk_invite.rehearsal.emulator.options import FaultOptions, Options
 from bulk_invite.rehearsal.emulator.server import serve
-from bulk_invite.rehearsal.emulator.state import Book
+from bulk_invite.rehearsal.emulator.state import ServiceState
 
 pytestmark = pytest.mark.anyio
 
@@ -38,11 +38,11 @@ async def _ndjson(url: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (await answer.text()).splitlines()]
 
 
-def _load(path: Path, **options: Any) -> Book:
+def _load(path: Path, **options: Any) -> ServiceState:
     """The state that an emulator would start with."""
     ledger = Ledger(path)
     try:
-        return Book(ledger, Options(**options))
+        return ServiceState(ledger, Options(**options))
     finally:
         ledger.close()
 
@@ -111,9 +111,9 @@ async def test_a_line_torn_at_any_byte_is_cut_off_and_the_rest_stays(tmp_path: P
     header, last_two = len(lines[0]), len(lines[-2]) + len(lines[-1])
     for size in (*range(header + 20), *range(len(whole) - last_two - 20, len(whole), 3)):
         path.write_bytes(whole[:size])
-        book = _load(path)
+        state = _load(path)
         complete = [line for line in lines if size >= whole.index(line) + len(line)]
-        assert book.next_invitation == sum(b'"entry":"invitation"' in line for line in complete)
+        assert state.next_invitation == sum(b'"entry":"invitation"' in line for line in complete)
         assert path.read_bytes() == (b"".join(complete) or lines[0])
     path.write_bytes(whole[:-7])
     async with serve(Options(ledger=path)) as server:

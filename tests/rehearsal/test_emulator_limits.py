@@ -126,13 +126,13 @@ def test_forgotten_tokens_take_no_memory() -> None:
 
 def test_faults_come_as_often_as_told_and_each_leaves_the_outcome_open() -> None:
     options = Options(faults=FaultOptions(error_500=0.1, slow=0.2, reset_before=0.3, reset_after=0.1))
-    drawn = [Faults(options).luck(number) for number in range(20_000)]
-    share = {fault: count / len(drawn) for fault, count in Counter(luck.fault for luck in drawn).items()}
+    drawn = [Faults(options).draw(number) for number in range(20_000)]
+    share = {fault: count / len(drawn) for fault, count in Counter(draw.fault for draw in drawn).items()}
     assert share == pytest.approx(
         {Fault.ERROR_500: 0.1, Fault.SLOW: 0.2, Fault.RESET_BEFORE: 0.3, Fault.RESET_AFTER: 0.1, None: 0.3},
         abs=0.02,
     )
-    after = Counter((luck.fault, luck.after) for luck in drawn)
+    after = Counter((draw.fault, draw.after) for draw in drawn)
     assert after[Fault.ERROR_500, True] == pytest.approx(after[Fault.ERROR_500, False], rel=0.15)
     assert after[Fault.RESET_BEFORE, True] == after[Fault.RESET_AFTER, False] == 0
 
@@ -140,7 +140,7 @@ def test_faults_come_as_often_as_told_and_each_leaves_the_outcome_open() -> None
 def test_the_same_seed_draws_the_same_faults_and_another_seed_others() -> None:
     faults = FaultOptions(error_500=0.5)
     first, again, other = (
-        [Faults(Options(seed=seed, faults=faults)).luck(number) for number in range(64)] for seed in (7, 7, 8)
+        [Faults(Options(seed=seed, faults=faults)).draw(number) for number in range(64)] for seed in (7, 7, 8)
     )
     assert first == again
     assert first != other

@@ -43,7 +43,7 @@ async def test_the_right_key_is_let_in_as_its_account() -> None:
         async with aws_client(server.url, key="MINE", secret="s") as client:
             await client.create_engagement_invitation(**create_request(1))
         assert ":111122223333:" in answer["Arn"]
-        assert server.book.of_account("Sandbox", "555566667777") == [1]
+        assert server.state.of_account("Sandbox", "555566667777") == [1]
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_an_svg_names_its_panels_and_their_throttled_share(tmp_path: Path) -> No
         "A title",
         "adaptive <mode>",
         "four times the rate",
-        "74.9 % of all calls throttled",
+        "74.9% of all calls throttled",
         "minutes",
     } <= set(found)
     assert found.count("sent") == 1, "one legend for all"
@@ -73,7 +73,7 @@ def test_a_long_trial_is_drawn_small_and_in_hours(tmp_path: Path) -> None:
 def test_a_trial_without_calls_is_drawn(tmp_path: Path) -> None:
     path = tmp_path / "trial.svg"
     draw(path, "A title", [panel("nothing", Trial(60.0))])
-    assert "0.0 % of all calls throttled" in texts(path)
+    assert "0.0% of all calls throttled" in texts(path)
 
 
 @pytest.mark.parametrize("name", ["trial.pdf", "trial", "trial.svg.gz"])

@@ -149,8 +149,8 @@ def test_over_http_the_real_sdk_stands_beside_it(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("title = ", "not valid TOML"),
-        (OWN.format(length="soon", throttled=1), "something wrong at length"),
-        (OWN.format(length="1m", throttled=2), "something wrong at target.throttled"),
+        (OWN.format(length="soon", throttled=1), "invalid: length"),
+        (OWN.format(length="1m", throttled=2), "invalid: target.throttled"),
         (OWN.format(length="1m", throttled=1).replace("burst = 5", "brust = 5"), "do not exist: brust"),
         (
             OWN.format(length="1m", throttled=1).replace("rate = 5\nburst", "rate = 0\nburst"),

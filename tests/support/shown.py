@@ -17,11 +17,11 @@ from bulk_invite.domain.rows import Invitation
 from bulk_invite.partner_central.responses import content, page
 from bulk_invite.rehearsal.emulator.audit import CREATE
 from bulk_invite.rehearsal.emulator.call import Call
-from bulk_invite.rehearsal.emulator.faults import Luck
+from bulk_invite.rehearsal.emulator.faults import Draw
 from bulk_invite.rehearsal.emulator.ledger import Ledger
 from bulk_invite.rehearsal.emulator.options import Options
 from bulk_invite.rehearsal.emulator.service import GET, LIST, PartnerCentral
-from bulk_invite.rehearsal.emulator.state import Book
+from bulk_invite.rehearsal.emulator.state import ServiceState
 from bulk_invite.validation.service_model import load
 
 SENT = 1_800_000_000.0
@@ -31,14 +31,14 @@ BOTH = pytest.mark.parametrize("example", [OPPORTUNITY, LEAD], ids=["opportunity
 
 
 _MODEL = load()
-_UNHARMED = Luck(None, after=False, gives_up=False, jitter=0.0)
+_UNHARMED = Draw(None, after=False, gives_up=False, jitter=0.0)
 
 
 def shown(invitation: Invitation, at: float) -> tuple[Listed, Content]:
     """What is listed and told of an invitation that was created at `at`."""
     ledger = Ledger(None)
     options = Options()
-    service = PartnerCentral(options, Book(ledger, options), _MODEL)
+    service = PartnerCentral(options, ServiceState(ledger, options), _MODEL)
     try:
         catalog = {"Catalog": orjson.loads(invitation.body)["Catalog"]}
         made = _decided(service, CREATE, orjson.loads(invitation.body), at)

@@ -94,7 +94,7 @@ def _change_rate(controls: Controls, body: _Body) -> _Result:
 def _change_max_in_flight(controls: Controls, body: _Body) -> _Result:
     wanted = body.get("max_in_flight")
     if not isinstance(wanted, int) or isinstance(wanted, bool):
-        raise ValueError('Send {"max_in_flight": N} with a whole number.')  # noqa: TRY004 - of the body
+        raise ValueError('Send {"max_in_flight": N} with a whole number.')  # noqa: TRY004 - a bad body, not a bad type in our code
     return {"now": wanted, "was": controls.change_max_in_flight(wanted)}
 
 

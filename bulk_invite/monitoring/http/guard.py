@@ -21,7 +21,7 @@ _OURS: Final = {"same-origin", "none"}
 _WINDOW: Final = 60.0
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer
+class Refusal(Exception):  # noqa: N818 - a response, not an error
     """Why a request is refused: an HTTP status and a sentence."""
 
     def __init__(self, status: int, sentence: str) -> None:

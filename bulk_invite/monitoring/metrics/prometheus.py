@@ -108,7 +108,7 @@ class Metrics(Observer):
             case _:
                 pass
 
-    def answered(self, to_send: ToSend, answered: Answered, seconds: float | None) -> None:  # noqa: ARG002 - as the observer is told
+    def answered(self, to_send: ToSend, answered: Answered, seconds: float | None) -> None:  # noqa: ARG002 - the observer's signature
         if seconds is None:
             return
         self._calls.labels(answered.outcome, self._call_codes.label(answered.code)).inc()

@@ -30,7 +30,7 @@ def open_tracing(version: str) -> Tracing:
                 hint=f"Unset it, or set it to {' or '.join(sorted(possible))}.",
             )
     try:
-        from bulk_invite.monitoring.tracing.spans import Tracing  # noqa: PLC0415 - an extra: only who traces needs it
+        from bulk_invite.monitoring.tracing.spans import Tracing  # noqa: PLC0415 - an optional extra
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "opentelemetry":
             raise

@@ -1,1 +1,1 @@
-"""A local Partner Central over real HTTP. It shares only values and the validator with the sender."""
+"""A Partner Central emulator over real HTTP. It shares only values and the validator with the sender."""

@@ -1,4 +1,4 @@
-"""What an outsider wants to know: calls, refusals, what was invited twice. Fed with every ledger entry."""
+"""Totals of the ledger: calls, refusals and double invitations. Updated with every entry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CREATE = "CreateEngagementInvitation"
 
 
 class Peak:
-    """The most events in any `length` seconds; times come in order but for a clock set back."""
+    """The maximum number of events in any `length` seconds. Times ascend, unless the clock is set back."""
 
     def __init__(self, length: float) -> None:
         self._length = length
@@ -26,7 +26,7 @@ class Peak:
 
 
 class Audit:
-    """Running totals. Memory grows by some 200 bytes per invitation: two digests."""
+    """Running totals. Uses about 200 bytes of memory per invitation, for two digests."""
 
     def __init__(self, day: float) -> None:
         self._calls = 0
@@ -63,13 +63,12 @@ class Audit:
             self._granted_per_day.add(call.time)
 
     def report(self) -> dict[str, Any]:
-        """Counts; those of calls are of Create calls, except `operations`, which is of all.
+        """Totals. Counts of calls cover Create calls; `operations` covers all.
 
-        outcomes: what the service decided. faults: what was done to its answers. answers: what the callers
-        saw, a fault or else the outcome. double_by_token: tokens with more than one invitation. bodies:
-        different invitations, whatever their tokens. double_by_body: those of them invited more than once.
-        The `max` ones are of any second or quota day, whenever it begins; granted calls are those that the
-        quota counts.
+        outcomes: decisions of the service. faults: applied to responses. answers: what callers saw: a fault,
+        else the outcome. double_by_token: tokens with more than one invitation. bodies: distinct invitations,
+        ignoring tokens. double_by_body: those with more than one invitation. max_*: in any second or quota
+        day, wherever it starts; granted calls are those that the quota counts.
         """
         return {
             "calls": self._calls,

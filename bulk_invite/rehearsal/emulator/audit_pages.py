@@ -1,9 +1,9 @@
-"""The emulator's own pages, under `/_emulator`: for audits and tests, without credentials.
+"""The emulator's own endpoints under `/_emulator`, for audits and tests, without credentials.
 
 `/_emulator/health`  `{"status": "ok", "ledger": path or null, "calls": n, "invitations": n}`
-`/_emulator/audit`   totals, see `Book.report` and `Audit.report`
+`/_emulator/audit`   totals, see `ServiceState.report` and `Audit.report`
 `/_emulator/ledger`  every committed invitation as NDJSON, oldest first, with `?since=NUMBER`, `?limit=N` and
-                     `?full=1`, which adds the request as it came
+                     `?full=1`, which adds the request as received
 `/_emulator/calls`   every call as NDJSON, oldest first, with `?since=NUMBER` and `?limit=N`
 """
 
@@ -21,24 +21,24 @@ from aiohttp import web
 
 from bulk_invite.rehearsal.emulator.ledger import Ledger
 from bulk_invite.rehearsal.emulator.ledger_entries import CALL_MARK, INVITATION_MARK
-from bulk_invite.rehearsal.emulator.state import Book
+from bulk_invite.rehearsal.emulator.state import ServiceState
 
 _NDJSON: Final = "application/x-ndjson"
 _BATCH: Final = 256
 
 
-def control_routes(book: Book, ledger: Ledger) -> list[web.RouteDef]:
+def control_routes(state: ServiceState, ledger: Ledger) -> list[web.RouteDef]:
     async def health(_: web.Request) -> web.Response:
         path = None if ledger.path is None else str(ledger.path)
-        counts = {"calls": book.next_call, "invitations": book.next_invitation}
+        counts = {"calls": state.next_call, "invitations": state.next_invitation}
         return _json({"status": "ok", "ledger": path, **counts})
 
     async def audit(_: web.Request) -> web.Response:
-        return _json(book.report())
+        return _json(state.report())
 
     async def invitations(request: web.Request) -> web.StreamResponse:
         since = _number(request, "since", 0)
-        start = book.invited(since).offset if since < book.next_invitation else ledger.size
+        start = state.invited(since).offset if since < state.next_invitation else ledger.size
         found = (line for line in ledger.lines(start) if line.startswith(INVITATION_MARK))
         full = _number(request, "full", 0) == 1
         return await _stream(request, found if full else map(_without_request, found))
@@ -65,7 +65,7 @@ def _without_request(line: bytes) -> bytes:
 def _number(request: web.Request, name: str, default: int) -> int:
     text = request.query.get(name, str(default))
     if not (text.isascii() and text.isdigit()):
-        raise web.HTTPBadRequest(text=f"{name} has to be a whole number.\n")
+        raise web.HTTPBadRequest(text=f"{name} must be a whole number.\n")
     return int(text)
 
 
@@ -76,7 +76,7 @@ async def _stream(request: web.Request, lines: Iterator[bytes]) -> web.StreamRes
     shown = islice(lines, limit)
     while batch := b"".join(islice(shown, _BATCH)):
         await answer.write(batch)
-        # Writing returns at once while the peer keeps up, and calls must not wait for a long page.
+        # Writes return immediately while the client keeps up; calls must not wait for a long response.
         await anyio.lowlevel.checkpoint()
     await answer.write_eof()
     return answer

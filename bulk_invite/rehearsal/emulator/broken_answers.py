@@ -1,4 +1,4 @@
-"""How faults look on the wire: another answer in place of the real one, or a broken connection."""
+"""Faults on the wire: a replaced response or a broken connection."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bulk_invite.rehearsal.emulator.faults import Fault
 from bulk_invite.rehearsal.emulator.responses import HTML, JSON, Answer, refusal
 
 _REPLACED: Final = {
-    Fault.ERROR_500: refusal("InternalServerException", "The emulator was told to fail."),
+    Fault.ERROR_500: refusal("InternalServerException", "The emulator fails this call on purpose."),
     Fault.ERROR_503: Answer("none", b"<html><body>503 Service Unavailable</body></html>", 503, HTML),
     Fault.EMPTY: Answer("none", b"{}"),
     Fault.HTML: Answer("none", b"<html><body>Welcome to the proxy</body></html>", 200, HTML),
@@ -26,7 +26,7 @@ _LINGER_NOT: Final = struct.pack("ii", 1, 0)
 def response(
     request: web.Request, answer: Answer, fault: Fault | None, request_id: str
 ) -> web.StreamResponse:
-    """What the handler returns for an answer that meets a fault; the connection is broken if need be."""
+    """The response for an answer and its fault; breaks the connection where the fault requires it."""
     match fault:
         case Fault.RESET_BEFORE | Fault.RESET_AFTER:
             _reset(request)
@@ -54,7 +54,7 @@ def hang_up(request: web.Request) -> web.StreamResponse:
 
 
 def _reset(request: web.Request) -> None:
-    """Close so that the peer sees RST, not FIN: a socket that does not linger forgets what it has to send."""
+    """Close with RST instead of FIN: with a linger time of zero, a socket discards unsent data."""
     if request.transport is not None:
         connection: socket.socket = request.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)

@@ -1,7 +1,7 @@
-"""What a quota is counted in. Pure; the time is an argument.
+"""Token buckets and windows. Pure; the time is an argument.
 
-Times are seconds of one clock; where that clock is set back nothing is refilled. `wait` says whether there is
-room and `take` takes it: the caller may have to ask elsewhere in between.
+Times are seconds of one clock; if it is set back, nothing is refilled. `wait` checks for room and `take` uses
+it, because the caller may have to check another limit in between.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from typing import Final, Protocol
 
 from bulk_invite.rehearsal.emulator.rate_trace import RateTrace
 
-# Epoch seconds as floats are 0.2 microseconds apart: a bucket may hold 0.999999 where paper says 1.
+# Epoch seconds as floats are 0.2 microseconds apart: a bucket may hold 0.999999 instead of 1.
 _ROUNDING: Final = 1e-5
-# Likewise a call may seem to come this much before the window that it was told to wait for.
+# Likewise, a call may seem to arrive this much before the window that it waited for.
 _TICK: Final = 1e-6
 
 
 class Limit(Protocol):
-    """Calls per time."""
+    """A limit of calls per time."""
 
     def wait(self, now: float) -> float:
-        """Seconds until there is room for a call; 0.0 when there is now."""
+        """Seconds until there is room for a call; 0.0 if there is room now."""
 
     def take(self, tokens: float = 1.0) -> None:
-        """Take the room that `wait` has found, or so much for a call that it has refused."""
+        """Use the room found by `wait`, or take `tokens` for a refused call."""
 
 
 class TokenBucket:
-    """At most `burst` at once and `rate` per second in the long run; full at the start."""
+    """At most `burst` at once and `rate` per second on average; full at the start."""
 
     def __init__(self, rate: float, burst: float) -> None:
         self._rate = rate
@@ -46,15 +46,15 @@ class TokenBucket:
         return 0.0 if missing <= _ROUNDING else missing / self._rate
 
     def take(self, tokens: float = 1.0) -> None:
-        """What a granted call lacked by rounding stays owed; refused ones owe one burst at most."""
+        """May make the level negative: by rounding for granted calls, by up to a burst for refused ones."""
         self._tokens = max(self._tokens - tokens, -self._burst)
 
 
 class TracedBucket:
     """A token bucket whose rate follows a trace from the first `wait` on.
 
-    It is a bucket of one token per second on a clock that runs at the rate of the trace, so that a refill
-    across a change of the rate is exact.
+    It is a bucket of one token per second on a clock that runs at the rate of the trace, so a refill across a
+    change of the rate is exact.
     """
 
     def __init__(self, trace: RateTrace, burst: float) -> None:
@@ -75,12 +75,12 @@ class TracedBucket:
 
 
 def calls_per_window(rate: float, length: float) -> int:
-    # A product such as 0.29 * 100 may be less than 29 by a rounding error.
+    # A product such as 0.29 * 100 may be slightly less than 29.
     return max(1, math.floor(rate * length + 1e-9))
 
 
 class FixedWindow:
-    """At most so many calls from one multiple of `length` on the clock to the next."""
+    """At most rate * length calls in each window, which starts at a multiple of `length` on the clock."""
 
     def __init__(self, rate: float, length: float) -> None:
         self._limit = calls_per_window(rate, length)
@@ -100,20 +100,20 @@ class FixedWindow:
 
 
 class RollingWindow:
-    """Counts what happened in the last `length` seconds; an event leaves exactly `length` after it came."""
+    """Counts the events of the last `length` seconds; each expires exactly `length` after it was added."""
 
     def __init__(self, length: float) -> None:
         self._length = length
         self._times: deque[float] = deque()
 
     def count(self, now: float) -> int:
-        # The same sum as in `wait`: another form of it might round to the other side.
+        # The same sum as in `wait`: another form might round differently.
         while self._times and self._times[0] + self._length <= now:
             self._times.popleft()
         return len(self._times)
 
     def wait(self, limit: int, now: float) -> float:
-        """Seconds until fewer than `limit` are in the window; 0.0 when they are now."""
+        """Seconds until fewer than `limit` are in the window; 0.0 if that is so now."""
         count = self.count(now)
         if count < limit:
             return 0.0

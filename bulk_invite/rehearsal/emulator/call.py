@@ -1,4 +1,4 @@
-"""A call as it stands at the door: what was asked, by whom, not yet decided."""
+"""A call that has arrived but is not yet decided."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from bulk_invite.rehearsal.emulator.faults import Fault
 from bulk_invite.rehearsal.emulator.ledger_entries import CallEntry
 
 UNREADABLE: Final = object()
-"""Stands for a request body that is not JSON."""
+"""Marks a request body that is not JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call, numbered in order of arrival. `request`: the parsed body, or UNREADABLE."""
+    """One call, numbered in order of arrival. request: the parsed body, or UNREADABLE."""
 
     number: int
     operation: str

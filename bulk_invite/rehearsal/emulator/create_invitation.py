@@ -1,17 +1,17 @@
-"""How CreateEngagementInvitation is decided. Synchronous; the edge draws the faults and sends the answer.
+"""Decides CreateEngagementInvitation. Synchronous; the server applies faults and sends the response.
 
-The order of the checks, here and at the edge:
+The order of the checks, here and in the server:
  1. the signature and its credentials
- 2. a fault that comes before the service has looked at the call
+ 2. a fault before the service processes the call
  3. an account that may not send at all: AccessDeniedException
- 4. the account's quota: the bucket or window and the rolling day, ThrottlingException. Only a granted call is
-    charged, but it is charged whatever becomes of it: a refused, failed or replayed call counts too
+ 4. the account's quota, per bucket or window and per rolling day: ThrottlingException. A granted call is
+    charged whatever its outcome: refused, failed and replayed calls count, too
  5. the request against the service model: SerializationException, ValidationException
  6. the engagement: unknown, ResourceNotFoundException; forbidden, AccessDeniedException
- 7. the token: remembered with the same request, the same Id and Arn again; with another, ConflictException
- 8. the invitations of the engagement: ServiceQuotaExceededException
- 9. the invitation is committed
-10. a fault that comes after the commit
+ 7. the token: remembered with the same request, the same Id and Arn; with another request, ConflictException
+ 8. the number of invitations of the engagement: ServiceQuotaExceededException
+ 9. the commit of the invitation
+10. a fault after the commit
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from bulk_invite.rehearsal.emulator.ledger_entries import InvitationEntry
 from bulk_invite.rehearsal.emulator.model_check import RequestCheck
 from bulk_invite.rehearsal.emulator.options import Options
 from bulk_invite.rehearsal.emulator.responses import Answer, refusal, success, throttled
-from bulk_invite.rehearsal.emulator.state import Book
+from bulk_invite.rehearsal.emulator.state import ServiceState
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ class Decision:
 
 
 class CreateInvitation:
-    """Decides Create calls on the state in `book`; it charges the quota but commits nothing itself."""
+    """Decides Create calls on `state`. It charges the quota but commits nothing itself."""
 
-    def __init__(self, options: Options, book: Book, check: RequestCheck) -> None:
+    def __init__(self, options: Options, state: ServiceState, check: RequestCheck) -> None:
         self._options = options
-        self._book = book
+        self._state = state
         self._check = check
         self._unknown = _any_of(options.unknown_engagements)
         self._forbidden = _any_of(options.forbidden_engagements)
@@ -55,7 +55,7 @@ class CreateInvitation:
         """Decide steps 3 to 9."""
         if call.account in self._options.deny_accounts:
             return Decision(refusal("AccessDeniedException", "You are not allowed to invite to engagements."))
-        wait = self._book.quota(call.account).take(now)
+        wait = self._state.quota(call.account).take(now)
         if wait > 0:
             return Decision(throttled(wait if self._options.tell_retry_after else None))
         answer = self._check.refusal(call.request) or self._engagement_refusal(call.request)
@@ -73,15 +73,15 @@ class CreateInvitation:
 
     def _decide_valid(self, call: Call, request: dict[str, Any], now: float) -> Decision:
         body_sha256 = body_hash(canonical_json(request))
-        remembered = self._book.tokens.recall(call.account, request["ClientToken"], now)
+        remembered = self._state.tokens.recall(call.account, request["ClientToken"], now)
         if remembered is not None and remembered.body_sha256 != body_sha256:
             message = "The ClientToken was used with other parameters."
             return Decision(refusal("ConflictException", message), charged=True)
         if remembered is not None:
-            invited = self._book.invited(remembered.invitation)
+            invited = self._state.invited(remembered.invitation)
             return Decision(_created("replayed", call.account, invited.catalog, invited.id), charged=True)
         limit = self._options.invitations_per_engagement
-        so_far = self._book.of_engagement(request["Catalog"], request["EngagementIdentifier"])
+        so_far = self._state.of_engagement(request["Catalog"], request["EngagementIdentifier"])
         if limit is not None and len(so_far) >= limit:
             message = f"An engagement has at most {limit} invitations."
             return Decision(refusal("ServiceQuotaExceededException", message), charged=True)
@@ -93,7 +93,7 @@ class CreateInvitation:
     def _invitation(
         self, call: Call, request: dict[str, Any], body_sha256: str, now: float
     ) -> InvitationEntry:
-        number = self._book.next_invitation
+        number = self._state.next_invitation
         catalog, token = request["Catalog"], request["ClientToken"]
         identifier = invitation_id(self._options.seed, number, token)
         content = {name: value for name, value in request.items() if name != "ClientToken"}
@@ -120,5 +120,5 @@ def _created(outcome: str, account: str, catalog: str, identifier: str) -> Answe
 
 
 def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
-    """One expression for several exact names or globs; for none at all, one that fits nothing."""
+    """One expression for names and globs; without any, one that matches nothing."""
     return re.compile("|".join(translate(pattern) for pattern in patterns) or r"(?!)")

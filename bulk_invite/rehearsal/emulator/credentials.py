@@ -1,4 +1,4 @@
-"""Whom the emulator trusts."""
+"""Access keys that the emulator accepts."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Credential:
 
     @classmethod
     def parse(cls, text: str) -> Credential:
-        """Read `KEY:SECRET` or `KEY:SECRET:ACCOUNT`. Raises ValueError with a sentence without the secret."""
+        """Parse `KEY:SECRET` or `KEY:SECRET:ACCOUNT`. Raises ValueError without the secret."""
         access_key, _, rest = text.partition(":")
         secret_key, colon, account = rest.partition(":")
         if not access_key or not secret_key:
-            raise ValueError("Credentials are written KEY:SECRET or KEY:SECRET:ACCOUNT.")
+            raise ValueError("Credentials must be KEY:SECRET or KEY:SECRET:ACCOUNT.")
         if not colon:
             return cls(access_key, secret_key)
         if len(account) != _ACCOUNT_DIGITS or not (account.isascii() and account.isdigit()):
-            raise ValueError("The account in KEY:SECRET:ACCOUNT has twelve digits.")
+            raise ValueError("The account in KEY:SECRET:ACCOUNT must have twelve digits.")
         return cls(access_key, secret_key, account)

@@ -1,9 +1,9 @@
-"""Which fault, if any, a call meets: drawn from the seed and the number of the call. Pure.
+"""Draws the fault of a call, if any, from the seed and the number of the call. Pure.
 
-Faults stand at one of two places: *before* the service has looked at the call, so that nothing is committed,
-or *after* it has committed the invitation, when only the answer suffers. A fault after the commit befalls
-only calls that succeed: a refused call gets its refusal. Where the caller cannot know which it was, a coin
-decides (`faults_committed`).
+A fault occurs either *before* the service processes the call, so that nothing is committed, or *after* the
+commit of the invitation, when it only affects the response. A fault after the commit affects only successful
+calls: a refused call gets its refusal. For faults where the caller cannot tell which, chance decides
+(`faults_committed`).
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _ALWAYS_AFTER: Final = frozenset({Fault.RESET_AFTER})
 
 
 @dataclass(frozen=True, slots=True)
-class Luck:
-    """What a call meets. `after`: the fault comes after the commit. `jitter`: its share of it, 0 to 1.
+class Draw:
+    """The fault of a call. after: it occurs after the commit. jitter: share of the jitter, 0 to 1.
 
-    `gives_up`: a slow call that waits to be looked at is dropped if its caller has hung up by then; otherwise
-    it is carried out late, with nobody there to hear it.
+    gives_up: a slow call is dropped if its caller has disconnected in the meantime; otherwise it is executed
+    late, without a receiver for its response.
     """
 
     fault: Fault | None
@@ -55,14 +55,14 @@ class Faults:
         self._chances = [(Fault(kind), p) for kind, p in options.faults.probabilities().items() if p > 0]
         self._committed = options.faults_committed
 
-    def luck(self, number: int) -> Luck:
+    def draw(self, number: int) -> Draw:
         digest = seeded(self._seed, "luck", number)
         which, coin, late, jitter = (
             int.from_bytes(digest[start : start + 6], "big") / 2**48 for start in range(0, 24, 6)
         )
         fault = self._pick(which)
         after = fault in _ALWAYS_AFTER or (fault not in _ALWAYS_BEFORE and coin < self._committed)
-        return Luck(fault, after, late < 0.5, jitter)  # noqa: PLR2004 - a fair coin
+        return Draw(fault, after, late < 0.5, jitter)  # noqa: PLR2004 - a fair coin
 
     def _pick(self, which: float) -> Fault | None:
         for fault, probability in self._chances:

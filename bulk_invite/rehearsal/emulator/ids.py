@@ -1,4 +1,4 @@
-"""Identifiers that the emulator hands out, made from a seed and a number so that a run can be repeated."""
+"""Identifiers of the emulator, derived from a seed and a number so that a run is reproducible."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _ID_LENGTH: Final = 13
 
 
 def seeded(seed: int, purpose: str, number: int) -> bytes:
-    """24 bytes that depend on nothing but the arguments."""
+    """24 bytes that depend only on the arguments."""
     return blake2b(f"{seed}/{purpose}/{number}".encode(), digest_size=24).digest()
 
 
 def invitation_id(seed: int, number: int, client_token: str) -> str:
-    """Never another row's: an emulator that begins anew hands out no Id that a sender knows already."""
+    """An Id that depends on the token, too: a restarted emulator never reuses an Id for another row."""
     value = int.from_bytes(seeded(seed, f"invitation/{client_token}", number), "big")
     letters = []
     for _ in range(_ID_LENGTH):
@@ -26,7 +26,7 @@ def invitation_id(seed: int, number: int, client_token: str) -> str:
 
 
 def invitation_arn(account: str, catalog: str, identifier: str) -> str:
-    """As real ones look, with region and `catalog/`: they do not match the pattern of the service model."""
+    """An Arn in the real format, with region and `catalog/`; the pattern of the model does not match it."""
     return f"arn:aws:partnercentral:us-east-1:{account}:catalog/{catalog}/engagement-invitation/{identifier}"
 
 

@@ -1,8 +1,8 @@
-"""The append-only file of everything that an audit needs. Entries are in it before the answer leaves.
+"""The append-only file with everything that an audit needs. Entries are written before the response is sent.
 
-Invariant: the file is a whole number of lines, except for a last one torn by a kill, which is cut off on
-opening: no answer left for it. Entries are written, not synced: the ledger outlives the process, not the
-machine.
+Invariant: the file is a whole number of lines, except for a last one torn by a kill, which opening truncates:
+no response was sent for it. Entries are written but not synced: the ledger survives a crash of the process,
+not of the machine.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _BLOCK: Final = 1 << 20
 
 
 class LedgerError(BulkInviteError):
-    """The ledger is not one, is in use by another emulator, or cannot be read or written."""
+    """The file is not a ledger, is in use by another emulator, or cannot be read or written."""
 
     topic = "rehearsal"
 
 
 class Ledger:
-    """An open ledger file. `path` None: a temporary file that vanishes with the process."""
+    """An open ledger file. path: None for a temporary file that is deleted with the process."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
@@ -36,16 +36,16 @@ class Ledger:
 
     @property
     def size(self) -> int:
-        """Bytes written so far; where the next line will begin."""
+        """Bytes written so far: the offset of the next line."""
         return self._size
 
     def close(self) -> None:
         os.close(self._file)
 
     def entries(self) -> Iterator[tuple[int, CallEntry | InvitationEntry]]:
-        """Every entry with the offset of its line; call it once, before the first `append`.
+        """All entries with the offset of their line. Call it once, before the first `append`.
 
-        Raises LedgerError where the file is not a ledger or is damaged before its last line.
+        Raises LedgerError where the file is not a ledger, or is damaged before its last line.
         """
         offset = 0
         for number, line in enumerate(self._lines(), start=1):
@@ -63,9 +63,9 @@ class Ledger:
             self._write(HEADER)
 
     def append(self, *entries: CallEntry | InvitationEntry) -> list[int]:
-        """Write entries in one go and return the offset of each line.
+        """Write entries together and return the offset of each line.
 
-        Raises LedgerError when they are not all written; none of them is in the file then.
+        Raises LedgerError where the write fails; then none of them is in the file.
         """
         lines = [entry.line() for entry in entries]
         offsets = [self._size + sum(map(len, lines[:index])) for index in range(len(lines))]
@@ -73,14 +73,14 @@ class Ledger:
         return offsets
 
     def read(self, offset: int) -> InvitationEntry:
-        """The invitation whose line begins at `offset`."""
+        """The invitation whose line starts at `offset`."""
         entry = read_entry(next(self.lines(offset)))
         if not isinstance(entry, InvitationEntry):
-            raise LedgerError(f"{self.path}: the entry at byte {offset} is no invitation.")
+            raise LedgerError(f"{self.path}: the entry at byte {offset} is not an invitation.")
         return entry
 
     def lines(self, offset: int = 0) -> Iterator[bytes]:
-        """Whole lines from `offset` up to what is written now."""
+        """Complete lines from `offset` to the current end."""
         end, rest = self._size, b""
         block = 4096
         while offset < end:
@@ -99,7 +99,8 @@ class Ledger:
     def _check_header(self, line: bytes) -> None:
         if line != HEADER and not (HEADER.startswith(line) and not line.endswith(b"\n")):
             raise LedgerError(
-                f"{self.path} is not an emulator's ledger.", hint="Name a new file, it is left alone."
+                f"{self.path} is not an emulator's ledger.",
+                hint="Choose a new file; this one is unchanged.",
             )
 
     def _read(self, line: bytes, number: int) -> CallEntry | InvitationEntry:
@@ -114,7 +115,7 @@ class Ledger:
             while written < len(data):
                 written += os.pwrite(self._file, data[written:], self._size + written)
         except OSError as error:
-            # Half an entry in the middle of the file would make the whole ledger unreadable.
+            # Half an entry in the middle would make the whole ledger unreadable.
             os.ftruncate(self._file, self._size)
             raise LedgerError(f"Cannot write the ledger {self.path}: {error.strerror}.") from error
         self._size += len(data)

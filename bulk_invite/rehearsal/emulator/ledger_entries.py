@@ -1,7 +1,7 @@
 """The two kinds of ledger entry, as values and as lines of NDJSON.
 
-An `invitation` entry stands before the `call` entry of the call that committed it: a file torn between the
-two has the invitation and lacks only a call that nobody had an answer to.
+An `invitation` entry precedes the `call` entry of the call that committed it: a file torn between the two has
+the invitation and lacks only a call without a response.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ CALL_MARK: Final = b'{"entry":"call",'
 
 @dataclass(frozen=True, slots=True)
 class CallEntry:
-    """A call as the emulator decided it. `time` is the moment of the decision, in epoch seconds.
+    """A decided call. time: of the decision, in epoch seconds.
 
-    outcome: `created`, `replayed`, `answered` (reads), `throttled`, an error code, `none` (by a fault).
-    fault: what was done to the answer, if anything. charged: whether it took from the account's quota.
+    outcome: `created`, `replayed`, `answered` (reads), `throttled`, an error code, `none` (only a fault).
+    fault: applied to the response, if any. charged: whether it counts against the account's quota.
     """
 
     number: int
@@ -41,11 +41,11 @@ class CallEntry:
 
 @dataclass(frozen=True, slots=True)
 class InvitationEntry:
-    """An invitation that the emulator committed. `number` counts from 0; `call` is the number of the call.
+    """A committed invitation. number: from 0; call: number of the call.
 
-    body_sha256: of the canonical JSON of the request, so that the order of its keys does not matter.
+    body_sha256: of the canonical JSON of the request, independent of the order of its keys.
     content_sha256: the same without the token: catalog, engagement and invitation.
-    request: as it came. Test data by definition: this is no place for real people.
+    request: as received. Use test data only, never data of real people.
     """
 
     number: int
@@ -72,7 +72,7 @@ _KINDS: Final = {"call": CallEntry, "invitation": InvitationEntry}
 
 
 def read_entry(line: bytes) -> CallEntry | InvitationEntry:
-    """Read one line of a ledger. Raises ValueError for anything that is not one of the two entries."""
+    """Parse one line of a ledger. Raises ValueError for anything but the two kinds of entry."""
     members = orjson.loads(line)
     try:
         kind: type[CallEntry | InvitationEntry] = _KINDS[members.pop("entry")]

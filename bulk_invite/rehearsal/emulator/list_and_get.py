@@ -1,6 +1,6 @@
-"""ListEngagementInvitations and GetEngagementInvitation: what the emulator shows of what it has committed.
+"""ListEngagementInvitations and GetEngagementInvitation of the emulator.
 
-An account sees what it has sent. A list may lag behind (`list_delay`); getting one by its Id never does.
+An account sees the invitations that it has sent. Lists may lag (`list_delay`); getting by Id never does.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from bulk_invite.rehearsal.emulator.ledger_entries import InvitationEntry
 from bulk_invite.rehearsal.emulator.model_check import RequestCheck, invalid
 from bulk_invite.rehearsal.emulator.options import Options
 from bulk_invite.rehearsal.emulator.responses import Answer, refusal, success, throttled
-from bulk_invite.rehearsal.emulator.state import Book, Invited
+from bulk_invite.rehearsal.emulator.state import Invited, ServiceState
 
 _EXPIRES_AFTER: Final = 15 * DAY
 _PAGE: Final = 100
-_WRONG_NEXT_TOKEN: Final = RowError("$.NextToken", "wrong_token", "expected a NextToken of this very list")
+_WRONG_NEXT_TOKEN: Final = RowError("$.NextToken", "wrong_token", "expected a NextToken of the same list")
 _ONLY_SENDER: Final = RowError(
     "$.ParticipantType", "not_sender", "expected SENDER; the emulator has no receivers"
 )
 
 
 class ReadLimits:
-    """The read quota, apart for each account."""
+    """The read quota of each account."""
 
     def __init__(self, rate: float | None) -> None:
         self._rate = rate
         self._buckets: dict[str, TokenBucket] = {}
 
     def take(self, account: str, now: float) -> float:
-        """Grant a read and return 0.0, or the seconds until one would be granted."""
+        """Grant a read and return 0.0, or return the seconds until one would be granted."""
         if self._rate is None:
             return 0.0
         bucket = self._buckets.setdefault(account, TokenBucket(self._rate, max(1.0, self._rate)))
@@ -51,11 +51,11 @@ class ReadLimits:
 
 
 class ListInvitations:
-    """Answers ListEngagementInvitations; newest first unless asked otherwise."""
+    """Answers ListEngagementInvitations; newest first by default."""
 
-    def __init__(self, options: Options, book: Book, check: RequestCheck) -> None:
+    def __init__(self, options: Options, state: ServiceState, check: RequestCheck) -> None:
         self._delay = options.list_delay
-        self._book = book
+        self._state = state
         self._check = check
 
     def answer(self, call: Call, now: float) -> Answer:
@@ -79,7 +79,7 @@ class ListInvitations:
         return success("answered", members)
 
     def _matches(self, account: str, request: Any, after: int | None, now: float) -> Iterator[Invited]:
-        """Invitations that the request asks for, those after number `after` in the order it asks for."""
+        """Invitations that match the request, after number `after`, in the requested order."""
         ascending = request.get("Sort", {}).get("SortOrder") == "ASCENDING"
         numbers = self._candidates(account, request)
         if ascending:
@@ -87,7 +87,7 @@ class ListInvitations:
         else:
             places = range(len(numbers) if after is None else bisect_left(numbers, after))[::-1]
         for place in places:
-            invited = self._book.invited(numbers[place])
+            invited = self._state.invited(numbers[place])
             if (
                 invited.account == account
                 and now - invited.time >= self._delay
@@ -99,23 +99,23 @@ class ListInvitations:
         if account not in request.get("SenderAwsAccountId", [account]):
             return []
         if "EngagementIdentifier" not in request:
-            return self._book.of_account(request["Catalog"], account)
+            return self._state.of_account(request["Catalog"], account)
         engagements = {identifier.rpartition("/")[2] for identifier in request["EngagementIdentifier"]}
         return sorted(
             number
             for engagement in engagements
-            for number in self._book.of_engagement(request["Catalog"], engagement)
+            for number in self._state.of_engagement(request["Catalog"], engagement)
         )
 
     def _summary(self, invited: Invited, now: float) -> dict[str, Any]:
-        return {**_summary(self._book.full_entry(invited), now), "ParticipantType": "SENDER"}
+        return {**_summary(self._state.full_entry(invited), now), "ParticipantType": "SENDER"}
 
 
 class GetInvitation:
     """Answers GetEngagementInvitation, by Id or by Arn."""
 
-    def __init__(self, book: Book, check: RequestCheck) -> None:
-        self._book = book
+    def __init__(self, state: ServiceState, check: RequestCheck) -> None:
+        self._state = state
         self._check = check
 
     def answer(self, call: Call, now: float) -> Answer:
@@ -123,10 +123,10 @@ class GetInvitation:
         answer = self._check.refusal(request)
         if answer is not None:
             return answer
-        invited = self._book.find(request["Identifier"].rpartition("/")[2])
+        invited = self._state.find(request["Identifier"].rpartition("/")[2])
         if invited is None or (invited.account, invited.catalog) != (call.account, request["Catalog"]):
-            return refusal("ResourceNotFoundException", "There is no such engagement invitation.")
-        entry = self._book.full_entry(invited)
+            return refusal("ResourceNotFoundException", "The engagement invitation does not exist.")
+        entry = self._state.full_entry(invited)
         invitation = entry.request["Invitation"]
         members = {
             **_summary(entry, now),
@@ -168,7 +168,7 @@ def _summary(entry: InvitationEntry, now: float) -> dict[str, Any]:
 
 
 def _as_stored(payload: dict[str, Any]) -> dict[str, Any]:
-    """The payload as the service gives it back: it sets every TargetCompany to AWS."""
+    """The payload as the service returns it: it sets every TargetCompany to AWS."""
     stored = deepcopy(payload)
     project = stored.get("OpportunityInvitation", {}).get("Project", {})
     for spend in project.get("ExpectedCustomerSpend", ()):
@@ -185,7 +185,7 @@ def _timestamp(time: float) -> str:
 
 
 def _question(request: dict[str, Any]) -> str:
-    """What a list asks, page aside: a NextToken is good for the same question only."""
+    """A hash of the request without paging: a NextToken is valid only for the same query."""
     asked = {name: value for name, value in request.items() if name not in ("NextToken", "MaxResults")}
     return body_hash(canonical_json(asked))
 
@@ -195,7 +195,7 @@ def _next_token(number: int, question: str) -> str:
 
 
 def _read_next_token(token: str | None, question: str) -> int | None:
-    """The number of the last invitation shown; ValueError for a token that is not of this list."""
+    """The number of the last invitation shown; ValueError for a token of another query."""
     if token is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Requests against the service model, refused in the words of ValidationException."""
+"""Checks requests against the service model; refuses them with ValidationException."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bulk_invite.rehearsal.emulator.responses import Answer, refusal
 from bulk_invite.validation import ShapeValidator
 from bulk_invite.validation.service_model import ServiceModel
 
-# The validator's codes in the words of the model's ValidationExceptionErrorCode; for any other INVALID_VALUE.
+# Codes of the validator as ValidationExceptionErrorCode of the model; any other code is INVALID_VALUE.
 _CODES: Final = {
     "missing": "REQUIRED_FIELD_MISSING",
     "not_in_enum": "INVALID_ENUM_VALUE",
@@ -28,7 +28,7 @@ class RequestCheck:
         self._validator = ShapeValidator(model, f"{operation}Request")
 
     def refusal(self, request: Any) -> Answer | None:
-        """The answer to a request that is no request of the operation; None for one that is."""
+        """The answer to an invalid request; None for a valid one."""
         if request is UNREADABLE:
             return refusal("SerializationException", "The request body is not JSON.")
         errors = self._validator.errors(request)

@@ -1,8 +1,8 @@
-"""The quotas of one account: calls per time and a rolling day. Pure; the time is an argument.
+"""The quotas of one account: calls per time and per rolling day. Pure; the time is an argument.
 
-A call is granted only when both have room, and only a granted call takes from the day; a refused one takes
-from the bucket where `refusal_cost` says so. What counts "from the first call" counts from the first `take`
-or `restore` of the account.
+A call is granted only if both have room. Only granted calls count against the day; a refused call takes
+`refusal_cost` tokens from the bucket. "From the first call" means from the first `take` or `restore` of the
+account.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bulk_invite.rehearsal.emulator.options import Options
 
 
 class Quota:
-    """What one account may call: a limit per time (or None) and a rolling day (limit or None), together."""
+    """Combines a limit per time and a daily limit; either may be None."""
 
     def __init__(self, limit: Limit | None, daily: int | None, day: float, refusal_cost: float = 0.0) -> None:
         self._limit = limit
@@ -34,7 +34,7 @@ class Quota:
     def take(self, now: float) -> float:
         """Grant a call and return 0.0, or refuse it and return the seconds until one would be granted.
 
-        That is if nobody calls before: neither this program nor the other one, if there is one.
+        The seconds hold only if there is no other call in the meantime, also by the other program.
         """
         wait = self._grant(now)
         if wait > 0.0 and self._refusal_cost > 0.0 and self._limit is not None:
@@ -43,7 +43,7 @@ class Quota:
         return wait
 
     def restore(self, time: float) -> None:
-        """Count a call that was granted at `time` by an earlier process: to the day, not to the limit."""
+        """Count a call granted by an earlier process at `time` against the day, not against the limit."""
         if self._limit is not None:
             self._limit.wait(time)
         if self._daily is not None:
@@ -63,26 +63,26 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class OtherProgram:
-    """Calls evenly, `rate` per second; first not at all for `off` seconds, then for `on`, and so forth."""
+    """Pauses for `off` seconds, then makes `rate` calls per second evenly for `on` seconds, and so on."""
 
     rate: float
     on: float = math.inf
     off: float = 0.0
 
     def call(self, number: int) -> float:
-        """When it makes its call `number`, from 0 on: seconds after its start.
+        """The time of call `number` (from 0), in seconds after the start.
 
-        The calls are even in the time that it is on, so that short periods make them neither more nor fewer.
+        Calls are even over the time that it is on, so short periods make neither more nor fewer calls.
         """
         calling = (number + 1) / self.rate
         return calling + math.ceil(calling / self.on - 1e-9) * self.off
 
 
 class SharedQuota(Quota):
-    """A quota that another program of the account takes from as well, from the first call on.
+    """A quota that another program of the account uses, too, from the first call on.
 
-    It calls in the order of time, is granted what there is, and does not pay for what it is refused. Each of
-    our calls first lets it make those that are due: `granted_to_others` is as of our last call.
+    Its calls are granted if there is room, and refused calls cost it nothing. Each of our calls first makes
+    those of the other program that are due, so `granted_to_others` is as of our last call.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class SharedQuota(Quota):
         return super().take(now)
 
     def restore(self, time: float) -> None:
-        """The other program's calls are in no ledger: they are worked out again from what is restored."""
+        """Count a restored call. Calls of the other program, which no ledger has, are computed again."""
         self._let_other_call(time)
         if self._grant(time) > 0.0:
             super().restore(time)
@@ -113,7 +113,7 @@ class SharedQuota(Quota):
 
 
 def quota_of(options: Options) -> Quota:
-    """A fresh quota of CreateEngagementInvitation for one account."""
+    """A new quota of CreateEngagementInvitation for one account."""
     limit, daily, day, cost = _limit(options), options.daily_quota, options.day, options.refusal_cost
     if options.other_rate is None:
         return Quota(limit, daily, day, cost)
@@ -124,10 +124,10 @@ def quota_of(options: Options) -> Quota:
 
 
 def allowance(options: Options, start: float, end: float) -> float:
-    """The calls that an ideal sender could be granted from `start` to `end`, seconds since its first call.
+    """Calls granted to an ideal sender from `start` to `end`, in seconds since its first call.
 
-    The integral of the rate; of a fixed window the calls of whole windows, in proportion. Bursts, the daily
-    quota and another program are left out. Infinite without a rate.
+    The integral of the rate; for a fixed window, the calls per window in proportion. Ignores bursts, the
+    daily quota and another program. Infinite without a rate.
     """
     if options.rate_trace is not None:
         return options.rate_trace.tokens(end) - options.rate_trace.tokens(start)

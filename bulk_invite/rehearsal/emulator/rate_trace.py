@@ -1,4 +1,4 @@
-"""A rate that changes as time goes by: how many tokens come until when, and when so many have come."""
+"""A rate that changes over time: tokens up to a time, and the time of a number of tokens."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bulk_invite.domain.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class RateTrace:
-    """`steps`: seconds since the account's first call, and the calls per second from then on; the last stays.
+    """steps: seconds since the account's first call, and the calls per second from then on.
 
-    Raises UsageError unless they begin at 0, ascend, and have rates above 0.
+    Raises UsageError unless the times start at 0 and ascend, and the rates are above 0.
     """
 
     steps: tuple[tuple[float, float], ...]
@@ -25,23 +25,23 @@ class RateTrace:
     def __post_init__(self) -> None:
         starts = [start for start, _ in self.steps]
         if starts[:1] != [0]:
-            raise UsageError("--rate-trace has to begin at 0s.")
+            raise UsageError("--rate-trace must start at 0s.")
         if not all(earlier < later for earlier, later in pairwise(starts)):
-            raise UsageError("The times of --rate-trace have to ascend.")
+            raise UsageError("The times of --rate-trace must ascend.")
         if not all(0 < rate < math.inf for _, rate in self.steps):
-            raise UsageError("The rates of --rate-trace have to be more than 0.")
-        came = ((end - start) * rate for (start, rate), (end, _) in pairwise(self.steps))
-        object.__setattr__(self, "_tokens_before", tuple(accumulate(came, initial=0.0)))
+            raise UsageError("The rates of --rate-trace must be more than 0.")
+        tokens = ((end - start) * rate for (start, rate), (end, _) in pairwise(self.steps))
+        object.__setattr__(self, "_tokens_before", tuple(accumulate(tokens, initial=0.0)))
 
     @classmethod
     def parse(cls, text: str) -> RateTrace:
-        """Read `DURATION:RATE,DURATION:RATE`, such as `0s:10,20m:4`. Raises UsageError for anything else."""
+        """Parse `DURATION:RATE,DURATION:RATE`, such as `0s:10,20m:4`. Raises UsageError for anything else."""
         try:
             written = [step.split(":") for step in text.split(",")]
             steps = tuple((parse_duration(start), float(rate)) for start, rate in written)
         except ValueError:
             form = "DURATION:RATE,DURATION:RATE, such as 0s:10,20m:4"
-            raise UsageError(f"--rate-trace is written {form}, and not {text!r}.") from None
+            raise UsageError(f"--rate-trace must be {form}, not {text!r}.") from None
         return cls(steps)
 
     def tokens(self, time: float) -> float:
@@ -51,7 +51,7 @@ class RateTrace:
         return self._tokens_before[step] + (time - start) * rate
 
     def time(self, tokens: float) -> float:
-        """Seconds until so many tokens have come: the inverse of `tokens`."""
+        """Seconds until `tokens` have accumulated: the inverse of `tokens()`."""
         step = bisect_right(self._tokens_before, tokens, lo=1) - 1
         start, rate = self.steps[step]
         return start + (tokens - self._tokens_before[step]) / rate

@@ -1,4 +1,4 @@
-"""From an HTTP request to a call: which operation is asked for, by whom, with what. Synchronous."""
+"""Turns an HTTP request into a call: operation, caller and parsed body. Synchronous."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _STS_CODES: Final = {
 }
 
 
-class Door:
-    """Checks signatures, answers STS, and lets calls of `operations` through."""
+class Gateway:
+    """Checks signatures, answers STS, and passes on calls of `operations`."""
 
     def __init__(self, options: Options, operations: frozenset[str]) -> None:
         self._options = options
@@ -42,7 +42,7 @@ class Door:
         self._operations = operations
 
     def enter(self, request: SignedRequest, number: int, now: float) -> tuple[Call, Answer | None]:
-        """The call, and its answer where it ends at the door."""
+        """The call, and its answer where it ends here."""
         is_sts = request.headers.get("content-type", "").startswith(_FORM)
         caller = self._signatures.check(
             request, STS if is_sts else PARTNER_CENTRAL, now + self._options.clock_ahead
@@ -59,7 +59,7 @@ class Door:
         if isinstance(caller, Refused):
             return call, refusal(caller.code, caller.message)
         if call.operation == UNKNOWN:
-            return call, refusal("UnknownOperationException", "The emulator does not know this operation.")
+            return call, refusal("UnknownOperationException", "The emulator does not support this operation.")
         return call, None
 
     def _operation(self, request: SignedRequest) -> str:
@@ -72,7 +72,7 @@ class Door:
         if isinstance(caller, Refused):
             return sts_refusal(_STS_CODES.get(caller.code, caller.code), caller.message, call.request_id)
         if call.operation == UNKNOWN:
-            return sts_refusal("InvalidAction", "The emulator does not know this action.", call.request_id)
+            return sts_refusal("InvalidAction", "The emulator does not support this action.", call.request_id)
         return identity(caller.account, caller.user, call.request_id)
 
 

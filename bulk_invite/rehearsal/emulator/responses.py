@@ -1,4 +1,4 @@
-"""Answers as AWS writes them: JSON 1.0 for Partner Central, XML for STS."""
+"""Responses in the formats of AWS: JSON 1.0 for Partner Central, XML for STS."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _STATUS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer without its request id. `outcome` is the word for it in the ledger.
+    """An HTTP response without its request id. outcome: its name in the ledger.
 
-    retry_after: seconds for `x-amz-retry-after`, or None for no such header.
+    retry_after: seconds for `x-amz-retry-after`; None for no such header.
     """
 
     outcome: str
@@ -45,7 +45,7 @@ class Answer:
     def headers(self, request_id: str) -> dict[str, str]:
         headers = {"x-amzn-RequestId": request_id}
         if self.retry_after is not None:
-            # Rounded up: whoever waits that long has waited long enough. The inner round is for 0.07 * 1000.
+            # Rounded up, so that waiting this long is enough. The inner round fixes 0.07 * 1000.
             milliseconds = math.ceil(round(self.retry_after * 1000, 6))
             headers["x-amz-retry-after"] = str(milliseconds)
         return headers

@@ -1,4 +1,4 @@
-"""The emulator on a socket: `async with serve(options) as server` for tests, the same for the command."""
+"""The emulator as an HTTP server: `async with serve(options) as server`, for tests and for the command."""
 
 from __future__ import annotations
 
@@ -23,51 +23,51 @@ from bulk_invite.rehearsal.emulator.options import Options
 from bulk_invite.rehearsal.emulator.responses import refusal
 from bulk_invite.rehearsal.emulator.service import PartnerCentral
 from bulk_invite.rehearsal.emulator.signatures import SignedRequest
-from bulk_invite.rehearsal.emulator.state import Book
+from bulk_invite.rehearsal.emulator.state import ServiceState
 from bulk_invite.validation.service_model import load
 
-# Slow answers are not waited for: a test server has to be gone at once when it is told to.
+# A test server must stop immediately, without waiting for slow responses.
 _PATIENCE_AT_END: Final = 0.1
 _LARGEST_BODY: Final = 8 << 20
 
 
 class AddressError(BulkInviteError):
-    """The emulator cannot listen where it was told to."""
+    """The emulator cannot listen on its address."""
 
     topic = "rehearsal"
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running emulator. `url` without a slash at the end; `ledger` None: a temporary file."""
+    """A running emulator. url: without a trailing slash; ledger: None for a temporary file."""
 
     url: str
     ledger: Path | None
-    book: Book
+    state: ServiceState
 
     def audit(self) -> dict[str, Any]:
         """The same as `GET /_emulator/audit`."""
-        return self.book.report()
+        return self.state.report()
 
 
 @asynccontextmanager
 async def serve(options: Options, *, clock: Callable[[], float] = time.time) -> AsyncIterator[Server]:
-    """Run an emulator until the block ends. `clock`: epoch seconds, for quotas, tokens and signatures.
+    """Run an emulator until the block ends. clock: epoch seconds, for quotas, tokens and signatures.
 
     Raises LedgerError for a ledger that cannot be used, AddressError where it cannot listen.
     """
     ledger = Ledger(options.ledger)
     try:
-        book = Book(ledger, options)
+        state = ServiceState(ledger, options)
         app = web.Application(client_max_size=_LARGEST_BODY)
-        app.router.add_post("/", _Edge(options, PartnerCentral(options, book, load()), clock).post)
-        app.add_routes(control_routes(book, ledger))
+        app.router.add_post("/", _Endpoint(options, PartnerCentral(options, state, load()), clock).post)
+        app.add_routes(control_routes(state, ledger))
         if options.clock_ahead:
             app.on_response_prepare.append(_Date(options.clock_ahead, clock).set)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_PATIENCE_AT_END)
         await runner.setup()
         try:
-            yield Server(await _listen(runner, options), options.ledger, book)
+            yield Server(await _listen(runner, options), options.ledger, state)
         finally:
             with anyio.CancelScope(shield=True):
                 await runner.cleanup()
@@ -87,7 +87,7 @@ async def _listen(runner: web.AppRunner, options: Options) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Date:
-    """The time that answers tell, where the clock is wrong. ahead: seconds."""
+    """Sets the Date header of a clock that is ahead. ahead: seconds."""
 
     ahead: float
     clock: Callable[[], float]
@@ -96,8 +96,8 @@ class _Date:
         response.headers["Date"] = formatdate(self.clock() + self.ahead, usegmt=True)
 
 
-class _Edge:
-    """One POST: in, decided, out, with the pauses in between."""
+class _Endpoint:
+    """Handles a POST: parse, decide and respond, with the configured latency in between."""
 
     def __init__(self, options: Options, service: PartnerCentral, clock: Callable[[], float]) -> None:
         self._options = options
@@ -113,19 +113,19 @@ class _Edge:
                 return response(request, answer, None, call.request_id)
             return await self._serve(request, call)
         except LedgerError as error:
-            # Nothing was committed, and nothing can be: say so instead of inviting off the record.
+            # Nothing was committed, and nothing can be: fail instead of inviting without a record.
             return response(request, refusal("InternalServerException", str(error)), None, "none")
 
     async def _serve(self, request: web.Request, call: Call) -> web.StreamResponse:
-        luck = self._service.luck(call)
-        await _pause(self._options.latency / 2 + self._options.jitter * luck.jitter)
-        if luck.fault is Fault.SLOW and not luck.after:
+        draw = self._service.draw(call)
+        await _pause(self._options.latency / 2 + self._options.jitter * draw.jitter)
+        if draw.fault is Fault.SLOW and not draw.after:
             await _pause(self._options.slow_for)
-            if luck.gives_up and has_gone(request):
-                self._service.drop(call, luck.fault, self._clock())
+            if draw.gives_up and has_gone(request):
+                self._service.drop(call, draw.fault, self._clock())
                 return hang_up(request)
-        answer, fault = self._service.decide(call, luck, self._clock())
-        if fault is Fault.SLOW and luck.after:
+        answer, fault = self._service.decide(call, draw, self._clock())
+        if fault is Fault.SLOW and draw.after:
             await _pause(self._options.slow_for)
         await _pause(self._options.latency / 2)
         return response(request, answer, fault, call.request_id)

@@ -1,6 +1,6 @@
-"""The emulated service: every call decided and in the ledger before anything is answered. Synchronous.
+"""The emulated service: decides each call and records it in the ledger before the response. Synchronous.
 
-Between a decision and its record there is no await, so that calls are decided strictly one after the other.
+There is no await between a decision and its record, so calls are decided strictly one after another.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 from bulk_invite.rehearsal.emulator.audit import CREATE
 from bulk_invite.rehearsal.emulator.call import Call
 from bulk_invite.rehearsal.emulator.create_invitation import CreateInvitation, Decision
-from bulk_invite.rehearsal.emulator.faults import Fault, Faults, Luck
+from bulk_invite.rehearsal.emulator.faults import Draw, Fault, Faults
 from bulk_invite.rehearsal.emulator.list_and_get import (
     GetInvitation,
     ListInvitations,
@@ -20,10 +20,10 @@ from bulk_invite.rehearsal.emulator.list_and_get import (
 )
 from bulk_invite.rehearsal.emulator.model_check import RequestCheck
 from bulk_invite.rehearsal.emulator.options import Options
-from bulk_invite.rehearsal.emulator.request_parsing import Door
+from bulk_invite.rehearsal.emulator.request_parsing import Gateway
 from bulk_invite.rehearsal.emulator.responses import Answer, throttled
 from bulk_invite.rehearsal.emulator.signatures import SignedRequest
-from bulk_invite.rehearsal.emulator.state import Book
+from bulk_invite.rehearsal.emulator.state import ServiceState
 from bulk_invite.validation.service_model import ServiceModel
 
 LIST: Final = "ListEngagementInvitations"
@@ -34,53 +34,53 @@ _UNSEEN: Final = Answer("none", b"")
 
 
 class PartnerCentral:
-    """Decides calls by `options` on the state in `book`."""
+    """Decides calls by `options` and `state`."""
 
-    def __init__(self, options: Options, book: Book, model: ServiceModel) -> None:
+    def __init__(self, options: Options, state: ServiceState, model: ServiceModel) -> None:
         self._options = options
-        self._book = book
-        self._next_call = book.next_call
-        self._door = Door(options, frozenset({CREATE, LIST, GET}))
+        self._state = state
+        self._next_call = state.next_call
+        self._gateway = Gateway(options, frozenset({CREATE, LIST, GET}))
         self._faults = Faults(options)
-        self._create = CreateInvitation(options, book, RequestCheck(model, CREATE))
-        self._list = ListInvitations(options, book, RequestCheck(model, LIST))
-        self._get = GetInvitation(book, RequestCheck(model, GET))
+        self._create = CreateInvitation(options, state, RequestCheck(model, CREATE))
+        self._list = ListInvitations(options, state, RequestCheck(model, LIST))
+        self._get = GetInvitation(state, RequestCheck(model, GET))
         self._read_limits = ReadLimits(options.read_rate)
 
     def enter(self, request: SignedRequest, now: float) -> tuple[Call, Answer | None]:
-        """Number a request and let it in; with an answer, recorded already, where it ends at the door."""
+        """Number and authenticate a request; with an answer, already recorded, where it is refused here."""
         number = self._next_call
         self._next_call += 1
-        call, answer = self._door.enter(request, number, now)
+        call, answer = self._gateway.enter(request, number, now)
         if answer is not None:
-            self._book.record(call.entry(now, answer.outcome))
+            self._state.record(call.entry(now, answer.outcome))
         return call, answer
 
-    def luck(self, call: Call) -> Luck:
-        """What this call is to meet."""
-        luck = self._faults.luck(call.number)
+    def draw(self, call: Call) -> Draw:
+        """The fault and jitter for this call."""
+        draw = self._faults.draw(call.number)
         spared = call.operation != CREATE and not self._options.faults_on_reads
-        return replace(luck, fault=None) if spared else luck
+        return replace(draw, fault=None) if spared else draw
 
-    def decide(self, call: Call, luck: Luck, now: float) -> tuple[Answer, Fault | None]:
+    def decide(self, call: Call, draw: Draw, now: float) -> tuple[Answer, Fault | None]:
         """Decide a call and record it: the answer of the service, and the fault that befalls it, if any.
 
         Raises LedgerError when the ledger cannot be written; nothing is committed then.
         """
-        if luck.fault is not None and not luck.after and luck.fault is not Fault.SLOW:
-            return self.drop(call, luck.fault, now), luck.fault
+        if draw.fault is not None and not draw.after and draw.fault is not Fault.SLOW:
+            return self.drop(call, draw.fault, now), draw.fault
         decision = self._decision(call, now)
         answer = decision.answer
-        befalls = luck.fault is Fault.SLOW or answer.outcome in _SUCCESSES
-        fault = luck.fault if befalls else None
+        befalls = draw.fault is Fault.SLOW or answer.outcome in _SUCCESSES
+        fault = draw.fault if befalls else None
         entry = call.entry(now, answer.outcome, fault=fault, charged=decision.charged)
-        self._book.record(*filter(None, (decision.invitation,)), entry)
+        self._state.record(*filter(None, (decision.invitation,)), entry)
         return answer, fault
 
     def drop(self, call: Call, fault: Fault, now: float) -> Answer:
-        """Record a call that a fault has kept from the service; only a throttle has an answer to send."""
+        """Record a call that a fault kept from the service; only a throttle sends an answer."""
         answer = throttled(self._options.retry_after) if fault is Fault.THROTTLE else _UNSEEN
-        self._book.record(call.entry(now, answer.outcome, fault=fault))
+        self._state.record(call.entry(now, answer.outcome, fault=fault))
         return answer
 
     def _decision(self, call: Call, now: float) -> Decision:

@@ -1,7 +1,7 @@
-"""Signature Version 4, checked by signing the request again with botocore and comparing.
+"""Signature Version 4, verified by signing the request again with botocore and comparing.
 
-The refusals come in this order: no signature, an unreadable one, an unknown key, an expired key, a wrong
-scope, a clock that is off, a wrong signature.
+Checks, in this order: missing signature, unreadable signature, unknown key, expired key, wrong scope, clock
+skew, wrong signature.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _AUTHORIZATION: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """What of an HTTP request its signature covers. Header names in lower case; `path` with its query."""
+    """What the signature of an HTTP request covers. Header names in lower case; path: with its query."""
 
     path: str
     headers: Mapping[str, str]
@@ -51,7 +51,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why a request is not let in: a code as JSON services name it, and a sentence."""
+    """Why authentication failed: a code as JSON services name it, and a sentence."""
 
     code: str
     message: str
@@ -59,7 +59,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """What an Authorization header says."""
+    """The content of an Authorization header."""
 
     access_key: str
     day: str
@@ -71,14 +71,14 @@ class _Claim:
 
 
 class Signatures:
-    """Knows the credentials and says who calls. Without any credentials it lets everyone in."""
+    """Identifies the caller by the credentials. Without any credentials, it accepts every caller."""
 
     def __init__(self, options: Options) -> None:
         self._known = {credential.access_key: credential for credential in options.credentials}
         self._expired = frozenset(options.expired_credentials)
 
     def check(self, request: SignedRequest, service: str, now: float) -> Caller | Refused:
-        """`now`: epoch seconds by the clock of the service."""
+        """now: epoch seconds by the clock of the service."""
         claim = _claim(request)
         if not self._known:
             return Caller(DEFAULT_ACCOUNT, claim.access_key if isinstance(claim, _Claim) else "anyone")
@@ -114,7 +114,7 @@ def _claim(request: SignedRequest) -> _Claim | Refused:
 
 
 def _wrong_scope(claim: _Claim, service: str) -> str | None:
-    # STS answers in every region; Partner Central has only the one.
+    # STS answers in every region; Partner Central has only one.
     if claim.service == service and (service == STS or claim.region == _REGION):
         return None
     return f"Credential should be scoped to the service {service} in {_REGION}."
@@ -136,7 +136,7 @@ def _wrong_time(claim: _Claim, now: float) -> str | None:
 def _wrong_signature(claim: _Claim, request: SignedRequest, credential: Credential) -> str | None:
     body_sha256 = request.headers.get("x-amz-content-sha256")
     if body_sha256 is not None and body_sha256 != hashlib.sha256(request.body).hexdigest():
-        return "X-Amz-Content-SHA256 is not that of the body."
+        return "X-Amz-Content-SHA256 does not match the body."
     if not claim.signed_at.startswith(claim.day) or "host" not in claim.signed_headers:
         return "The signature does not cover the date or the host."
     headers = {name: request.headers.get(name, "") for name in claim.signed_headers}

@@ -1,8 +1,7 @@
-"""The state of the emulated service: everything that follows from the entries of its ledger.
+"""The state of the emulated service, derived from the entries of its ledger.
 
-Live calls and a restart go the same way: an entry is in the ledger, then it is applied here. What does not
-follow from the ledger (what is left in the buckets) starts afresh, but for a quota that another program
-shares.
+Live calls and a restart work alike: an entry is written to the ledger, then applied here. State that is not
+in the ledger (the level of the buckets) starts fresh, except for a quota shared with another program.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from bulk_invite.rehearsal.emulator.token_memory import Remembered, TokenMemory
 
 @dataclass(frozen=True, slots=True)
 class Invited:
-    """What is kept in memory of a committed invitation; the rest is read from the ledger at `offset`."""
+    """The part of a committed invitation kept in memory; the rest is read from the ledger at `offset`."""
 
     number: int
     time: float
@@ -34,8 +33,8 @@ class Invited:
     offset: int
 
 
-class Book:
-    """Invitations, remembered tokens, quotas and totals, kept in step with an open ledger."""
+class ServiceState:
+    """Invitations, remembered tokens, quotas and totals, in step with an open ledger."""
 
     def __init__(self, ledger: Ledger, options: Options) -> None:
         self._ledger = ledger
@@ -58,18 +57,18 @@ class Book:
         return len(self._invited)
 
     def record(self, *entries: CallEntry | InvitationEntry) -> None:
-        """Write entries to the ledger, then let them take effect. Raises LedgerError, and none does."""
+        """Write entries to the ledger, then apply them. Raises LedgerError without applying any."""
         for entry, offset in zip(entries, self._ledger.append(*entries), strict=True):
             self._apply(entry, offset)
 
     def quota(self, account: str) -> Quota:
-        """The quota of CreateEngagementInvitation of an account; both catalogs share it."""
+        """The quota of CreateEngagementInvitation of an account, shared by both catalogs."""
         if account not in self._quotas:
             self._quotas[account] = quota_of(self._options)
         return self._quotas[account]
 
     def report(self) -> dict[str, Any]:
-        """`Audit.report`, and `granted_to_others`: what other programs have taken from the quotas."""
+        """`Audit.report` and `granted_to_others`: calls granted to other programs."""
         others = sum(quota.granted_to_others for quota in self._quotas.values())
         return {**self.audit.report(), "granted_to_others": others}
 
@@ -81,7 +80,7 @@ class Book:
         return None if number is None else self._invited[number]
 
     def of_engagement(self, catalog: str, engagement: str) -> Sequence[int]:
-        """Numbers of the invitations to an engagement, whoever sent them, oldest first."""
+        """Numbers of the invitations to an engagement, from all accounts, oldest first."""
         return self._by_engagement.get((catalog, engagement), ())
 
     def of_account(self, catalog: str, account: str) -> Sequence[int]:

@@ -1,7 +1,7 @@
-"""The client tokens that the service remembers, and for how long. Pure; the time is an argument.
+"""The client tokens that the service remembers. Pure; the time is an argument.
 
-A token is forgotten `retention` seconds after the call that created its invitation; a replay does not prolong
-it. A replay after that creates a second invitation: this is what the emulator exists to show.
+A token is forgotten `retention` seconds after the call that created its invitation; replays do not extend
+this. A later replay creates a second invitation: showing that is a purpose of the emulator.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What a token stood for: the hash of its body, the number of its invitation, when it was created."""
+    """The use of a token: the hash of the body, the number of the invitation and its creation time."""
 
     body_sha256: str
     invitation: int
@@ -20,7 +20,7 @@ class Remembered:
 
 
 class TokenMemory:
-    """Tokens by account, each with what it stood for; as many as were used within one retention."""
+    """Tokens by account, with their use; holds those used within one retention."""
 
     def __init__(self, retention: float) -> None:
         self._retention = retention
@@ -33,7 +33,7 @@ class TokenMemory:
     def recall(self, account: str, client_token: str, now: float) -> Remembered | None:
         self._forget(now)
         remembered = self._known.get((account, client_token))
-        # Where the clock was set back the queue is not in order of age, so look at the age itself as well.
+        # After the clock was set back, the queue is not in order of age, so check the age itself.
         if remembered is None or self._is_old(remembered, now):
             return None
         return remembered

@@ -1,1 +1,1 @@
-"""Servers whose quota nobody publishes, and what senders make of them: in virtual time, or over HTTP."""
+"""Simulated servers with unpublished quotas, and senders that call them: in virtual time or over HTTP."""

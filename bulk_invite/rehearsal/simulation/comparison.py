@@ -1,4 +1,4 @@
-"""One scenario with several senders: what each made of the same server and the same seeds."""
+"""Compares senders in a scenario, with the same server and the same seeds."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ STANDARD: Final = "SDK standard"
 ADAPTIVE: Final = "SDK adaptive"
 STANDARD_WORKERS: Final = 10
 ADAPTIVE_WORKERS: Final = 50
-"""Calls under way at once by the SDK's modes, as in the comparison that the targets come from."""
+"""Concurrent calls of the SDK's modes, as in the comparison on which the targets are based."""
 
 SENDERS: Final = (DESIGN, FIXED, STANDARD, ADAPTIVE)
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What came of one trial. Shares from 0 to 1; probes and over are counts, see `Target`."""
+    """The results of one trial. Shares from 0 to 1; probes and over are counts, see `Target`."""
 
     goodput: float
     throttled: float
@@ -37,20 +37,20 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a sender made of a scenario, seed by seed."""
+    """The results of a sender in a scenario, one per seed."""
 
     sender: str
     trials: tuple[Figures, ...]
 
     @property
     def mean(self) -> tuple[float, float]:
-        """Goodput and throttled share, over the seeds."""
+        """Mean goodput and throttled share over the seeds."""
         count = len(self.trials)
         return sum(t.goodput for t in self.trials) / count, sum(t.throttled for t in self.trials) / count
 
     @property
     def worst(self) -> Figures:
-        """The worst of every figure, not necessarily of one trial."""
+        """The worst value of each figure, not necessarily from one trial."""
         return Figures(
             min(t.goodput for t in self.trials),
             max(t.throttled for t in self.trials),
@@ -59,23 +59,23 @@ class Outcome:
         )
 
     def missed(self, target: Target) -> list[str]:
-        """The figures of the target that the worst trial misses, each as a sentence."""
+        """The missed figures of the target, each as a sentence."""
         worst = self.worst
         missed = []
-        # Shares of whole calls: half a call in a million is rounding.
+        # Half a call in a million is rounding.
         if target.goodput is not None and worst.goodput < target.goodput - 5e-7:
             missed.append(f"goodput {worst.goodput:.2%} is less than {target.goodput:.2%}")
         if target.throttled is not None and worst.throttled > target.throttled:
             missed.append(f"throttled {worst.throttled:.2%} is more than {target.throttled:.2%}")
         if target.probes is not None and worst.probes > target.probes:
-            missed.append(f"{worst.probes} probes a day are more than {target.probes}")
+            missed.append(f"{worst.probes} probes per day are more than {target.probes}")
         if target.over is not None and worst.over > target.over:
-            missed.append(f"{worst.over} calls over the day are more than {target.over}")
+            missed.append(f"{worst.over} calls over the daily quota are more than {target.over}")
         return missed
 
 
 def makers(scenario: Scenario, limits: Limits, seed: int) -> Mapping[str, Callable[[float], Sender]]:
-    """How to make each sender, for the time at which it begins."""
+    """Factories of the senders; each takes the start time."""
     return {
         DESIGN: lambda began: GovernedSender(limits, began),
         FIXED: lambda began: FixedSender(scenario.fixed_rate, began),
@@ -108,7 +108,7 @@ def _allowed(scenario: Scenario, trial: Trial, start: float, end: float) -> floa
 
 
 def _over(scenario: Scenario, trial: Trial) -> int:
-    """Calls that met a day that was used up."""
+    """Calls made after the daily quota was used up."""
     quota, day = scenario.options.daily_quota, scenario.options.day
     if quota is None:
         return 0
@@ -132,6 +132,6 @@ def _most_a_day(times: Sequence[float], scenario: Scenario) -> int:
 
 
 def allowed_at(scenario: Scenario, time: float) -> float:
-    """Calls per second that the server allows at a time, in seconds from the beginning; inf for no limit."""
+    """Calls per second allowed at `time`, in seconds since the start; NaN for no limit."""
     rate = allowance(scenario.options, time, time + 1.0)
     return rate if rate < math.inf else math.nan

@@ -1,6 +1,6 @@
-"""A scenario over real HTTP: the installed sender, and real SDK clients, against a real emulator.
+"""A scenario over real HTTP: the installed sender and real SDK clients against a real emulator.
 
-The emulator's ledger says what was granted and what was throttled, whatever the senders believe.
+The emulator's ledger, not the sender, determines which calls were granted and throttled.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from bulk_invite.rehearsal.simulation.virtual_run import Moment, Trial
 from bulk_invite.validation import examples, service_model
 
 _AT_THE_EDGES: Final = 2.0
-"""Seconds that a sender gets to start, and to stop."""
+"""Seconds for a sender to start, and to stop."""
 
 _POLL: Final = 0.1
-"""Seconds between two looks at whether a sender has begun."""
+"""Seconds between two checks whether a sender has started."""
 
 _PER_ENGAGEMENT: Final = 9
 
@@ -66,7 +66,7 @@ def send_by_sdk(
 ) -> Trial:
     """An SDK client in one of its retry modes for `length` seconds. Raises ProgramError."""
     with started_emulator(*_flags(scenario.server)) as url:
-        # A process of its own: many threads must not share Python's lock with anybody.
+        # A separate process, so that its threads do not share the GIL with other work.
         process = multiprocessing.get_context("spawn").Process(
             target=_run_sdk, args=(url, mode, length + _AT_THE_EDGES, workers), daemon=True
         )
@@ -83,9 +83,9 @@ def _run_sdk(url: str, mode: Literal["standard", "adaptive"], seconds: float, wo
 
 
 def _let_run(process: subprocess.Popen[bytes], url: str, length: float) -> None:
-    """Let it go on for `length` seconds and some more from its first call, of whatever operation, on.
+    """Let the sender run for slightly more than `length` seconds from its first call.
 
-    How long a start takes is a matter of the computer.
+    Its start is not counted, because it depends on the machine. Raises ProgramError where it ends early.
     """
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None and not _calls(url):
@@ -96,20 +96,20 @@ def _let_run(process: subprocess.Popen[bytes], url: str, length: float) -> None:
         process.send_signal(signal.SIGTERM)
         process.wait(PATIENCE)
     else:
-        raise ProgramError(f"The sender ended before its time, with exit code {code}.")
+        raise ProgramError(f"The sender ended early, with exit code {code}.")
 
 
 def _calls(url: str) -> int:
-    with _asked(f"{url}/_emulator/health") as answer:
+    with _opened(f"{url}/_emulator/health") as answer:
         return int(json.load(answer)["calls"])
 
 
-def _asked(url: str) -> Any:
+def _opened(url: str) -> Any:
     return urllib.request.urlopen(url, timeout=PATIENCE)  # noqa: S310 - ours
 
 
 def _requests() -> Iterator[dict[str, Any]]:
-    """Valid requests without end, each with a token of its own."""
+    """An endless stream of valid requests with unique tokens."""
     template = examples(service_model.load())[0]
     for number in count():
         yield {
@@ -121,16 +121,16 @@ def _requests() -> Iterator[dict[str, Any]]:
 
 
 def _rows(scenario: Scenario, length: float) -> int:
-    """More rows than the server lets through."""
+    """More rows than the server can grant."""
     return int(allowance(scenario.options, 0.0, length + PATIENCE)) + 1000
 
 
 def _trial(url: str, length: float) -> Trial:
-    with _asked(f"{url}/_emulator/calls") as answer:
+    with _opened(f"{url}/_emulator/calls") as answer:
         calls = [json.loads(line) for line in answer]
     creates = [call for call in calls if call["operation"] == "CreateEngagementInvitation"]
     if not creates:
-        raise ProgramError("No call has reached the emulator.")
+        raise ProgramError("No call reached the emulator.")
     began = creates[0]["time"]
     return Trial(length, [Moment(call["time"] - began, not call["charged"], None, 0) for call in creates])
 

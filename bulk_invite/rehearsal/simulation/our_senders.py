@@ -1,4 +1,4 @@
-"""The senders of this program, as the engine drives them: the governor, and a rate that never changes."""
+"""Simulated senders: this program's governor, and a fixed rate."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bulk_invite.pacing.parking import Permit
 from bulk_invite.pacing.rolling_window import RollingWindow
 
 _IN_FLIGHT: Final = 64
-"""Calls under way at once, at most: the default of `send`."""
+"""Maximum calls in flight: the default of `send`."""
 
 
 class GovernedSender:
-    """Sends as `send` does, evenly and when its governor allows it. probes: when it sent one."""
+    """Sends like `send`: evenly, and when its governor allows it. probes: times of its probe calls."""
 
     def __init__(self, limits: Limits, began: float) -> None:
         self.governor = Governor(limits, RollingWindow(limits.daily.quota), None, began)
@@ -41,7 +41,7 @@ class GovernedSender:
         return permit
 
     def answered(self, call: object, now: float, *, throttled: bool, retry_after: float | None) -> None:
-        assert isinstance(call, Permit)  # noqa: S101 - what `send` has returned
+        assert isinstance(call, Permit)  # noqa: S101 - returned by `send`
         self._in_flight -= 1
         self.governor.observe(
             call,
@@ -54,7 +54,7 @@ class GovernedSender:
 
 
 class FixedSender:
-    """Sends evenly at a rate, whatever is answered."""
+    """Sends evenly at a fixed rate, whatever the answers."""
 
     def __init__(self, rate: float, began: float) -> None:
         self.rate = rate
@@ -70,4 +70,4 @@ class FixedSender:
         return None
 
     def answered(self, call: object, now: float, *, throttled: bool, retry_after: float | None) -> None:
-        """A fixed rate learns nothing."""
+        """Ignored: the rate is fixed."""

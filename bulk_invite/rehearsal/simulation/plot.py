@@ -1,6 +1,6 @@
-"""Pictures of trials: what the server allows, what is sent, and the share of that which is throttled.
+"""Plots of trials: allowed rate, sent rate and throttled share.
 
-The same trials give the same bytes, as PNG and as SVG. Texts of an SVG stay texts.
+The same trials give the same bytes, as PNG and as SVG. Text in an SVG remains text.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WINDOWS: Final = 200
-"""Windows that calls are counted in."""
+"""Number of windows in which calls are counted."""
 
 _POINTS: Final = 400
-"""Points along the time at which the rate that a sender aims at is shown, at most."""
+"""Maximum number of points of the sender's own rate."""
 
 _STEPS: Final = 4800
-"""Points along the time at which the allowed rate is looked up: every second of 80 minutes."""
+"""Number of points at which the allowed rate is sampled: every second of 80 minutes."""
 
 _LONG: Final = 3 * HOUR
-"""Seconds from which on the time is told in hours."""
+"""Seconds from which the time axis is in hours."""
 
 _HEADROOM: Final = 1.05
 _MOST_HEADROOM: Final = 1.8
-"""Factors over the highest rate sent or allowed; a sender's own rate may be far off for a moment."""
+"""Factors over the highest sent or allowed rate; a sender's own rate may be far off for a moment."""
 
 _ALLOWED, _SENT, _OWN, _THROTTLED = "#a6a6a6", "#1f5fa8", "#e08a00", "#d62728"
 
@@ -52,12 +52,12 @@ _STYLE: Final[dict[Any, object]] = {
 }
 
 _METADATA: Final = {".png": {"Software": None}, ".svg": {"Date": None}}
-"""By file ending: what matplotlib is to leave out, so that a picture does not change by itself."""
+"""By file extension: metadata to leave out, so that equal plots are equal files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One trial. allowed: calls per second that the server allows at a second since the beginning; finite."""
+    """One trial. allowed: calls per second allowed at a time in seconds since the start; finite."""
 
     name: str
     trial: Trial
@@ -65,25 +65,25 @@ class Panel:
 
 
 def check(path: Path) -> None:
-    """Raise UsageError where no picture can be written."""
+    """Raise UsageError where no plot can be written."""
     if path.suffix not in _METADATA or path.is_dir():
-        raise UsageError(f"A picture is written as .png or .svg, and not as {path.name}.")
+        raise UsageError(f"A plot must be a .png or .svg file, not {path.name}.")
     if not path.absolute().parent.is_dir():
-        raise UsageError(f"The folder of the picture {path} does not exist.")
+        raise UsageError(f"The directory of the plot {path} does not exist.")
 
 
 def draw(path: Path, title: str, panels: Sequence[Panel]) -> None:
-    """Draw the panels one below the other into a .png or .svg file.
+    """Draw the panels below each other into a .png or .svg file.
 
-    Raises UsageError for another ending, and where matplotlib is not installed.
+    Raises UsageError for another extension, and where matplotlib is not installed.
     """
     check(path)
     try:
-        from matplotlib import rc_context  # noqa: PLC0415 - an extra: only who draws needs it
-        from matplotlib.figure import Figure  # noqa: PLC0415 - likewise; without pyplot there is no window
+        from matplotlib import rc_context  # noqa: PLC0415 - an optional extra
+        from matplotlib.figure import Figure  # noqa: PLC0415 - likewise; without pyplot, no window opens
     except ImportError:
         raise UsageError(
-            "Pictures need matplotlib.", hint="Install it: pip install 'bulk-invite[plot]'."
+            "Plots need matplotlib.", hint="Install it: pip install 'bulk-invite[plot]'."
         ) from None
     length = max(panel.trial.length for panel in panels)
     unit, seconds = ("hours", HOUR) if length >= _LONG else ("minutes", MINUTE)
@@ -100,19 +100,19 @@ def draw(path: Path, title: str, panels: Sequence[Panel]) -> None:
             _draw_shares(shares, each)
         rows[0].set_xlim(0, length / seconds)
         rows[-1].set_xlabel(unit)
-        # A sender that knows no rate has one line less: the legend is made of all panels.
+        # A sender without a rate has one line less, so the legend covers all panels.
         labelled = [pair for axes in rows for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
         drawn = {label: handle for handle, label in labelled}
         figure.legend(drawn.values(), drawn, loc="outside lower center", ncols=len(drawn), frameon=False)
         try:
             figure.savefig(path, dpi=120, metadata=_METADATA[path.suffix])
         except OSError as error:
-            raise UsageError(f"The picture {path} cannot be written: {error.strerror}.") from error
+            raise UsageError(f"The plot {path} cannot be written: {error.strerror}.") from error
 
 
 @dataclass(frozen=True, slots=True)
 class _Curve:
-    """Points along the time, in the unit of the picture."""
+    """Points over time, in the unit of the plot."""
 
     times: list[float]
     values: list[float]
@@ -147,7 +147,7 @@ def _curves(panel: Panel, unit: float) -> _Curves:
 
 
 def _steps(allowed: Callable[[float], float], length: float, unit: float) -> _Curve:
-    """Where the allowed rate changes, and to what."""
+    """The times at which the allowed rate changes, and the new rates."""
     changes = [(0.0, allowed(0.0))]
     for time in (step * length / _STEPS for step in range(1, _STEPS)):
         if (rate := allowed(time)) != changes[-1][1]:
@@ -157,7 +157,7 @@ def _steps(allowed: Callable[[float], float], length: float, unit: float) -> _Cu
 
 
 def _own_rate(trial: Trial, unit: float) -> _Curve:
-    """The last of the rates that it allowed itself around each point; empty where it has none."""
+    """The sender's own rate, the last value around each point; empty if it has none."""
     around = {
         int(moment.time / trial.length * _POINTS): (moment.time / unit, moment.rate)
         for moment in trial.moments
@@ -167,7 +167,7 @@ def _own_rate(trial: Trial, unit: float) -> _Curve:
 
 
 def _share_scales(rows: Sequence[Axes], curves: Sequence[_Curves]) -> None:
-    """Panels are there to be compared: all have one scale for rates and one for shares."""
+    """Give all panels the same scales, so that they can be compared."""
     highest = max(max(each.sent.values + each.allowed.values) for each in curves)
     own = max((rate for each in curves for rate in each.own.values), default=0.0)
     most = max(max(each.throttled.values) for each in curves)
@@ -182,18 +182,18 @@ def _draw_rates(axes: Axes, panel: Panel, curves: _Curves) -> None:
         allowed.times, allowed.values, where="post", color=_ALLOWED, lw=3, label="allowed by the server"
     )
     if own.times:
-        axes.plot(own.times, own.values, color=_OWN, lw=0.6, label="rate the sender aims at")
+        axes.plot(own.times, own.values, color=_OWN, lw=0.6, label="target rate of the sender")
     axes.plot(sent.times, sent.values, color=_SENT, lw=1.4, label="sent")
     axes.set_title(panel.name, loc="left", fontsize=11, fontweight="bold")
     moments = panel.trial.moments
     share = sum(moment.throttled for moment in moments) / max(1, len(moments))
-    axes.set_title(f"{100 * share:.1f} % of all calls throttled", loc="right", fontsize=11, color=_THROTTLED)
+    axes.set_title(f"{100 * share:.1f}% of all calls throttled", loc="right", fontsize=11, color=_THROTTLED)
     axes.set_ylabel("calls per second")
 
 
 def _draw_shares(axes: Axes, curves: _Curves) -> None:
     shares = curves.throttled
     axes.fill_between(
-        shares.times, shares.values, step="mid", color=_THROTTLED, lw=0, label="throttled, % of what is sent"
+        shares.times, shares.values, step="mid", color=_THROTTLED, lw=0, label="throttled, % of calls sent"
     )
     axes.set_ylabel("%")

@@ -1,13 +1,13 @@
-"""Scenarios: small files that say how a server limits, how it is sent to, and what has to come of it.
+"""Scenarios: small TOML files with the limits of a server, the settings of a sender and a target.
 
-title       one line; by default the name of the file
-length      how long is sent, such as "20m"
-warm_up     share of the length that is not counted, 0.1 by default
-fixed_rate  calls per second of the fixed rate beside it; by default what the server allows on average
-live        how long it takes over real HTTP, such as "60s"; without it, only in virtual time
+title       one line; default: the name of the file
+length      duration of sending, such as "20m"
+warm_up     share of the length that is not counted; default: 0.1
+fixed_rate  calls per second of the fixed-rate sender; default: the average rate that the server allows
+live        duration over real HTTP, such as "60s"; without it, the scenario runs only in virtual time
 [server]    options of the emulator as on its command line: rate = 10, latency = "100ms"
 [sender]    settings of `send`: max_rate = 100, daily_quota = 10000
-[target]    what is to be reached, see `Target`
+[target]    the required results, see `Target`
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from bulk_invite.rehearsal.emulator.options import Options
 from bulk_invite.rehearsal.emulator.quotas import allowance
 
 _SENDER: Final = frozenset({"rate", "max_rate", "daily_quota", "pace", "probe_interval"})
-"""Settings of `send` that a simulated sender heeds."""
+"""Settings of `send` that apply to a simulated sender."""
 
 _FIXED_RATE: Final = 10.0
-"""Calls per second of the fixed rate beside it where only the day is limited."""
+"""Calls per second of the fixed-rate sender where only the day is limited."""
 
 _FOLDER: Final = Path(str(files("bulk_invite.rehearsal.simulation"))) / "scenarios"
 
 
 def _length(value: object) -> float:
     if not isinstance(value, str):
-        raise ValueError(f'{value} is no duration: write a number and a unit in quotes, such as "20m"')  # noqa: TRY004 - pydantic tells it
+        raise ValueError(f'{value} is not a duration: write a number and a unit in quotes, such as "20m"')  # noqa: TRY004 - pydantic reports it
     return parse_duration(value)
 
 
@@ -50,11 +50,11 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Target(BaseModel):
-    """What the worst of all seeds has to reach.
+    """What the worst of all seeds must reach.
 
-    goodput: granted calls as a share of what the server allows, at least; throttled: share of all calls, at
-    most; probes: calls per day that ask whether an unknown cap is over, at most; over: calls that left when
-    the day was used up, at most.
+    goodput: minimum granted calls as a share of those allowed. throttled: maximum share of all calls.
+    probes: maximum probe calls per day at an unknown quota. over: maximum calls made after the daily quota
+    was used up.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,7 +80,7 @@ class _File(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A file that was read; times in seconds. sender: settings of `send`, as in its TOML file."""
+    """A parsed scenario; times in seconds. sender: settings of `send`, as in its TOML file."""
 
     name: str
     title: str
@@ -95,12 +95,12 @@ class Scenario:
 
 
 def names() -> list[str]:
-    """The scenarios that come with the program."""
+    """The names of the shipped scenarios."""
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
 
 def load(name: str) -> Scenario:
-    """Read a shipped scenario by its name, or one of your own by its path. Raises UsageError."""
+    """Read a shipped scenario by name, or a .toml file by path. Raises UsageError."""
     path = Path(name) if name.endswith(".toml") else _FOLDER / f"{name}.toml"
     try:
         read = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -116,18 +116,18 @@ def load(name: str) -> Scenario:
             f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ').rstrip('.')}"
             for each in error.errors(include_url=False)
         )
-        raise UsageError(f"The scenario {path} has something wrong at {wrong}.") from error
+        raise UsageError(f"The scenario {path} is invalid: {wrong}.") from error
     options = _options(path, read.server)
     if unknown := sorted(set(read.sender) - _SENDER):
         raise UsageError(
-            f"The scenario {path} has a sender with {', '.join(unknown)}.",
-            hint=f"In a simulation it may have {', '.join(sorted(_SENDER))}.",
+            f"The scenario {path} has unsupported sender settings: {', '.join(unknown)}.",
+            hint=f"Supported: {', '.join(sorted(_SENDER))}.",
         )
     average = allowance(options, 0.0, read.length) / read.length
     if average == math.inf and options.daily_quota is None:
         raise UsageError(
-            f"The server of the scenario {path} has no quota to measure against.",
-            hint="Set its rate, rate_trace or daily_quota.",
+            f"The server of the scenario {path} has no quota.",
+            hint="Set rate, rate_trace or daily_quota.",
         )
     return Scenario(
         path.stem,
@@ -146,11 +146,11 @@ def load(name: str) -> Scenario:
 def _options(path: Path, server: Mapping[str, str | float | bool]) -> Options:
     if unknown := sorted(set(server) - set(flags(Options))):
         raise UsageError(
-            f"The scenario {path} names server options that do not exist: {', '.join(unknown)}.",
-            hint="They are those of the emulator but for its faults.",
+            f"The scenario {path} has unknown server options: {', '.join(unknown)}.",
+            hint="Use options of the emulator, except faults.",
         )
     texts = {key: value if isinstance(value, bool) else str(value) for key, value in server.items()}
     try:
         return options_of(texts)
     except typer.BadParameter as error:
-        raise UsageError(f"The server of the scenario {path} is not possible: {error.message}") from error
+        raise UsageError(f"Invalid server in the scenario {path}: {error.message}") from error

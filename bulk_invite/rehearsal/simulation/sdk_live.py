@@ -1,9 +1,9 @@
-"""The SDK's retry modes for real: threads with a synchronous botocore client, calling over HTTP.
+"""The SDK's real retry modes: threads with a synchronous botocore client that calls over HTTP.
 
-The adaptive mode is the standard one and a limiter. botocore's own registration of that limiter gives it a
-clock that cannot be stopped, and it lets threads sleep for as long as the rate it has come down to makes
-them. Here the same objects are wired in the same way on a clock that ends: each sleep is at most the time of
-one token at its lowest rate, 2 seconds, and the clock is looked at after it.
+The adaptive mode is the standard mode plus a limiter. botocore registers that limiter with a clock that
+cannot be stopped, so threads could sleep long at a low rate. Here, the same objects are wired in the same way
+to a clock with an end: each sleep lasts at most the time of one token at the lowest rate, 2 seconds, and the
+clock is checked after it.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from botocore.retries.throttling import CubicCalculator
 from bulk_invite.validation import service_model
 
 _ATTEMPTS: Final = 3
-"""Calls for one row at most: botocore's `DEFAULT_MAX_ATTEMPTS`, which the environment could change."""
+"""Maximum calls per row: botocore's `DEFAULT_MAX_ATTEMPTS`, which the environment could change."""
 
 _TIMEOUT: Final = 10
-"""Seconds to connect, and for an answer."""
+"""Seconds for connecting, and for a response."""
 
 
 class _OverError(Exception):
-    """The time is over; raised where the SDK is about to make another call."""
+    """The time is up; raised when the SDK is about to make another call."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Deadline:
-    """A clock for botocore that ends. end: by `time.monotonic`."""
+    """A clock for botocore with an end. end: by `time.monotonic`."""
 
     end: float
 
@@ -51,7 +51,7 @@ class _Deadline:
         return time.time()
 
     def check(self, **event: object) -> None:
-        """Raise `_OverError` once it is over; botocore passes what it is about to send."""
+        """Raise `_OverError` once the time is up. event: the arguments of botocore's event, unused."""
         del event
         if self.is_over():
             raise _OverError
@@ -64,10 +64,10 @@ def run_sdk(
     seconds: float,
     workers: int,
 ) -> None:
-    """Create an invitation of one request after the other, refused or not, until the time is over.
+    """Send one request after another, whether refused or not, until the time is up.
 
-    Ends with the requests, or at most 2 seconds and one call after `seconds`. Raises BotoCoreError where
-    there is no answer.
+    Ends with the last request, or at most 2 seconds and one call after `seconds`. Raises BotoCoreError where
+    there is no response.
     """
     client = _client(url, workers)
     deadline = _Deadline(time.monotonic() + seconds)
@@ -98,7 +98,7 @@ def _client(url: str, workers: int) -> Any:
         region_name="us-east-1",
         endpoint_url=url,
         aws_access_key_id="AKIDEXAMPLE",
-        aws_secret_access_key="not-a-secret",  # noqa: S106 - the emulator lets everyone in
+        aws_secret_access_key="not-a-secret",  # noqa: S106 - the emulator accepts every caller
         config=Config(
             retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
             max_pool_connections=workers,
@@ -110,7 +110,7 @@ def _client(url: str, workers: int) -> Any:
 
 
 def _limit(client: Any, clock: _Deadline) -> None:
-    """What `botocore.retries.adaptive.register_retry_handler` does."""
+    """The same wiring as `botocore.retries.adaptive.register_retry_handler`."""
     limiter = ClientRateLimiter(
         rate_adjustor=CubicCalculator(starting_max_rate=0, start_time=clock.current_time()),
         rate_clocker=RateClocker(clock),

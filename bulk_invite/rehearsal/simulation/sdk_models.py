@@ -1,9 +1,9 @@
-"""What the AWS SDK for Python does in its retry modes "standard" and "adaptive", as the engine drives it.
+"""Simulated senders with the retry modes "standard" and "adaptive" of the AWS SDK for Python.
 
-The decisions are botocore's own objects, wired as its `register_retry_handler` functions wire them; ours are
-only the workers, which wait in virtual time where the SDK blocks a thread. Each takes a row, sends it, sends
-it again after the SDK's backoff where it is throttled, and goes on with the next row once it is granted or
-given up. Neither mode looks at x-amz-retry-after (botocore 1.40).
+botocore's own objects make the decisions, wired like in its `register_retry_handler` functions. Only the
+workers are ours: they wait in virtual time where the SDK blocks a thread. Each takes a row, sends it, retries
+it after the SDK's backoff while it is throttled, and takes the next row once it is granted or given up.
+Neither mode uses x-amz-retry-after (botocore 1.40).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from botocore.retries.standard import (
 from botocore.retries.throttling import CubicCalculator
 
 _TICK: Final = 1e-6
-"""Seconds that a worker waits beyond the SDK's figure: epoch seconds as floats are 0.2 microseconds apart."""
+"""Extra seconds of each wait, because epoch seconds as floats are 0.2 microseconds apart."""
 
 _GRANTED: Final = AWSResponse("", 200, {}, None)
 _REFUSED: Final = AWSResponse("", 400, {}, None)
@@ -39,13 +39,13 @@ _REFUSED: Final = AWSResponse("", 400, {}, None)
 
 @dataclass(slots=True)
 class Call:
-    """One attempt on one row, from 1 on. context: what botocore keeps with a request across its attempts."""
+    """One attempt for a row, from 1. context: botocore's data of a request, kept across attempts."""
 
     attempt: int = 1
     context: dict[str, Any] = field(default_factory=dict)
 
     def needs_retry(self, *, throttled: bool) -> dict[str, Any]:
-        """The arguments of botocore's event "needs-retry" for the answer to it."""
+        """The arguments of botocore's event "needs-retry" for the answer to this call."""
         return {
             "response": (_REFUSED, {"Error": {"Code": "ThrottlingException"}})
             if throttled
@@ -58,11 +58,11 @@ class Call:
 
 
 class _Workers:
-    """The workers that wait for nothing but time, and the retries of all of them."""
+    """The workers that wait only for time, and the retry state that they share."""
 
     def __init__(self, began: float, workers: int, seed: int) -> None:
         self._order = count()
-        # (when it goes on, order, what it sends then)
+        # (time, order, next call)
         self._ready = [(began, next(self._order), Call()) for _ in range(workers)]
         self._retry_quota = RetryQuotaChecker(RetryQuota())
         chance = random.Random(seed)  # noqa: S311 - the same seed, the same trial
@@ -76,11 +76,11 @@ class _Workers:
         return self._ready[0][0] if self._ready else math.inf
 
     def take(self) -> Call:
-        """What the worker sends that has been ready for longest."""
+        """The call of the worker that has been ready for longest."""
         return heapq.heappop(self._ready)[-1]
 
     def answered(self, call: object, now: float, *, throttled: bool) -> None:
-        assert isinstance(call, Call)  # noqa: S101 - what `send` has returned
+        assert isinstance(call, Call)  # noqa: S101 - returned by `send`
         backoff: float | None = None
         if throttled:
             backoff = self._retries.needs_retry(**call.needs_retry(throttled=True))
@@ -91,7 +91,7 @@ class _Workers:
 
 
 class StandardSender:
-    """Three attempts on a row as long as the retry quota lasts; nothing limits the first of them."""
+    """Up to three attempts per row while the retry quota lasts; first attempts are not limited."""
 
     rate: float | None = None
 
@@ -112,7 +112,7 @@ class StandardSender:
 
 @dataclass(slots=True)
 class _Clock:
-    """Stands for botocore's `Clock`, whose `sleep` none of its classes calls."""
+    """Replaces botocore's `Clock`; none of its classes calls `sleep`."""
 
     now: float
 
@@ -121,10 +121,10 @@ class _Clock:
 
 
 class AdaptiveSender:
-    """As `StandardSender`, and from the first throttle on every attempt takes a token, too.
+    """Like `StandardSender`, but from the first throttle on, every attempt also takes a token.
 
-    A worker has its token once the bucket holds one at the rate of that moment; which of those that wait is
-    served first makes no difference, as rows are alike.
+    A worker gets its token once the bucket holds one at the current rate. The order of the waiting workers
+    does not matter, because rows are alike.
     """
 
     def __init__(self, began: float, *, workers: int = 50, seed: int = 0) -> None:
@@ -150,13 +150,13 @@ class AdaptiveSender:
 
     def send(self, now: float) -> object:
         self._clock.now = now
-        if self._limited:  # what the limiter does before a call, but for a thread that would sleep
+        if self._limited:  # as the limiter does before a call, without blocking a thread
             self._bucket.acquire(block=False)
         return self._workers.take()
 
     def answered(self, call: object, now: float, *, throttled: bool, retry_after: float | None) -> None:
         del retry_after
-        assert isinstance(call, Call)  # noqa: S101 - what `send` has returned
+        assert isinstance(call, Call)  # noqa: S101 - returned by `send`
         self._clock.now = now
         self._limiter.on_receiving_response(**call.needs_retry(throttled=throttled))
         self._limited |= throttled
@@ -165,6 +165,6 @@ class AdaptiveSender:
     def _wait(self, now: float) -> float:
         """Seconds until the bucket holds a token."""
         self._clock.now = now
-        self._bucket.max_rate = self._bucket.max_rate  # botocore refills whenever the rate is set
+        self._bucket.max_rate = self._bucket.max_rate  # setting the rate makes botocore refill
         missing: float = 1 - self._bucket.available_capacity
         return missing / self._bucket.max_rate + _TICK if missing > 0 else 0.0

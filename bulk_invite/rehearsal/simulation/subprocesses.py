@@ -1,4 +1,4 @@
-"""The programs of this package, started as an operator would start them, with nothing of AWS around them."""
+"""Starts the programs of this package like an operator would, in an environment without AWS settings."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from typing import Final
 from bulk_invite.domain.errors import BulkInviteError
 
 PATIENCE: Final = 120.0
-"""Seconds until a program that should have ended is given up."""
+"""Seconds to wait for a program that should have ended."""
 
 _OURS: Final = "BULK_INVITE_"
 
 
 class ProgramError(BulkInviteError):
-    """A program that was started did not do its part."""
+    """A started program failed."""
 
     exit_code = 1
 
 
 @contextmanager
 def started_emulator(*options: str) -> Iterator[str]:
-    """An emulator on a free port until the block ends; its URL. Raises ProgramError."""
+    """Run an emulator on a free port until the block ends; yields its URL. Raises ProgramError."""
     command = [*program("emulator"), "--port", "0", "--json", *options]
     process = subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE)  # noqa: S603 - ours
     try:
@@ -45,7 +45,7 @@ def started_emulator(*options: str) -> Iterator[str]:
 
 @contextmanager
 def started_sender(sources: Sequence[str], *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`bulk-invite send` on the sources; killed at the end of the block if it is still running."""
+    """Run `bulk-invite send` on the sources; it is killed at the end of the block if still running."""
     command = [*program("send"), *sources, *options]
     process = subprocess.Popen(command, env=clean_environment(), stdout=subprocess.DEVNULL)  # noqa: S603 - ours
     try:
@@ -61,7 +61,7 @@ def program(command: str) -> list[str]:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without anything of AWS or of ours: nothing but an emulator must be reached."""
+    """The environment without AWS, proxy and own variables, so that only an emulator can be reached."""
     kept = {
         name: value
         for name, value in os.environ.items()

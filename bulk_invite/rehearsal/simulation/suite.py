@@ -1,4 +1,4 @@
-"""Many scenarios: in virtual time on all processors, or over HTTP one after the other."""
+"""Runs many scenarios: in virtual time on all processors, or over HTTP one by one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Result = tuple[Scenario, list[Outcome]]
 def simulate_all(
     cases: Sequence[tuple[Scenario, Limits]], senders: Sequence[str], seeds: int
 ) -> Iterator[Result]:
-    """What each sender makes of each scenario, with so many seeds; `Limits` are of our own sender."""
+    """The outcomes of each sender in each scenario, with `seeds` seeds. `Limits`: of our own sender."""
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         running = [
             [[pool.submit(_figures, *case, sender, seed) for seed in range(seeds)] for sender in senders]
@@ -45,7 +45,7 @@ def simulate_all(
 
 
 def run_all_live(scenarios: Sequence[Scenario], senders: Sequence[str]) -> Iterator[Result]:
-    """The same over HTTP, once each; the senders of a scenario side by side. Raises ProgramError."""
+    """The same over HTTP, once each; the senders of a scenario run concurrently. Raises ProgramError."""
     with ThreadPoolExecutor(len(senders)) as pool:
         for scenario in scenarios:
             futures = [pool.submit(_live, scenario, sender) for sender in senders]

@@ -1,7 +1,7 @@
-"""One sender against one emulated quota, call by call, in virtual time. Rows never run out.
+"""Runs one sender against one emulated quota in virtual time. Rows never run out.
 
-A call that leaves at t is decided half a latency and its jitter later, and answered half a latency after
-that, as the emulator does it. The quota is the emulator's own.
+As in the emulator, a call sent at t is decided half a latency plus jitter later, and answered half a latency
+after that. The quota is the emulator's own.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from bulk_invite.rehearsal.emulator.options import Options
 from bulk_invite.rehearsal.emulator.quotas import quota_of
 
 _MOST_CALLS: Final = 300_000
-"""Calls after which a trial ends: enough to see what becomes of a sender that is refused all day."""
+"""Calls after which a trial ends: enough to judge a sender that is throttled all day."""
 
 _EPOCH: Final = 1_800_000_000.0
-"""Epoch seconds around which a simulation begins; the seed shifts it within a second."""
+"""Epoch seconds at which a simulation starts; the seed shifts it within a second."""
 
 
 class Sender(Protocol):
-    """A way to send. Times are seconds on one clock."""
+    """A simulated sender. Times are seconds on one clock."""
 
     def next_send(self, now: float) -> float:
-        """When the next call leaves, at `now` at the earliest; inf where an answer has to come first."""
+        """The time of the next call; inf where the sender waits for an answer first."""
         ...
 
     def send(self, now: float) -> object:
-        """A call leaves now. What is returned comes back with its answer."""
+        """Send a call now. The returned value is passed to `answered`."""
         ...
 
     def answered(self, call: object, now: float, *, throttled: bool, retry_after: float | None) -> None:
-        """The answer to a call has come; `retry_after` in seconds, where the server tells it."""
+        """Take the answer to a call. retry_after: seconds, where the server sends it."""
         ...
 
     @property
     def rate(self) -> float | None:
-        """Calls per second that it allows itself; None where it does not know such a thing."""
+        """The sender's own rate in calls per second; None if it has none."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What the server decided of one call. time: seconds since the beginning; rate: the sender's by then."""
+    """One decided call. time: seconds since the start; rate: the sender's own; others: granted to others."""
 
     time: float
     throttled: bool
@@ -57,7 +57,7 @@ class Moment:
 
 @dataclass(slots=True)
 class Trial:
-    """What happened in `length` seconds, and the sender as it was at the end (None: not a simulated one)."""
+    """The calls of `length` seconds, and the sender at the end (None if it was not simulated)."""
 
     length: float
     moments: list[Moment] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Trial:
         return sum(each.throttled for each in self._between(start, end))
 
     def granted_to_others(self, start: float, end: float) -> int:
-        """What another program took from the quota meanwhile, as of our last calls."""
+        """Calls granted to another program in that time, as of our last calls."""
         before = [each.others for each in self.moments if each.time < start]
         until = [each.others for each in self.moments if each.time < end]
         return (until[-1] if until else 0) - (before[-1] if before else 0)
@@ -80,14 +80,14 @@ class Trial:
 
 
 def simulate(options: Options, make: Callable[[float], Sender], length: float, seed: int) -> Trial:
-    """Send for `length` seconds to a server with these options. make: a sender, for the time it begins at."""
+    """Send for `length` seconds to a server with these options. make: creates a sender for its start time."""
     chance = random.Random(seed)  # noqa: S311 - the same seed, the same trial
     began = now = _EPOCH + chance.random()
     end = began + length
     quota, sender = quota_of(options), make(began)
     trial = Trial(length, sender=sender)
     order = count()
-    # (when, order, call, its answer if it is decided already: seconds until it would be granted)
+    # (time, order, call, wait in seconds until it would be granted, or None before the decision)
     events: list[tuple[float, int, object, float | None]] = []
     while True:
         leaves = max(now, sender.next_send(now))
@@ -110,7 +110,7 @@ def simulate(options: Options, make: Callable[[float], Sender], length: float, s
 
 
 def most_possible(options: Options, start: float, end: float) -> int:
-    """Calls that a sender that knows the quota is granted from `start` to `end`, seconds since its first."""
+    """Calls granted to a sender that knows the quota, from `start` to `end` seconds after its first call."""
     quota, now, granted = quota_of(options), 0.0, 0
     while now < end:
         wait = quota.take(now)

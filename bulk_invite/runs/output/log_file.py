@@ -54,7 +54,7 @@ class _Rotating(RotatingFileHandler):
         fd = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         return os.fdopen(fd, "a", encoding=self.encoding)
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - so the library calls it
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - named by the library
         error = sys.exc_info()[1]
         if not self._reported:
             self._reported = True
