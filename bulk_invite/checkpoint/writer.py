@@ -131,18 +131,20 @@ class CheckpointWriter:
                 self._database.reserve(connection, first, self._catalog)
                 owner_row.note(connection, known, first)
 
-    def require_tokens(self, source: str, campaign: str, token_from: str, forms: TextSettings) -> None:
+    def require_tokens(
+        self, source: str, campaign: str, token_from: str, text_settings: TextSettings
+    ) -> None:
         """See `token_basis.require_tokens`."""
         with self._transaction() as connection:
             known = read_about(self._database, connection)
-        token_basis.require_tokens(known, source, campaign, token_from, forms)
+        token_basis.require_tokens(known, source, campaign, token_from, text_settings)
 
-    def bind_tokens(self, source: str, campaign: str, token_from: str, forms: TextSettings) -> None:
+    def bind_tokens(self, source: str, campaign: str, token_from: str, text_settings: TextSettings) -> None:
         """Record what a source's tokens are derived from; raise UsageError if that has changed."""
         with self._transaction() as connection:
             known = read_about(self._database, connection)
-            token_basis.require_tokens(known, source, campaign, token_from, forms)
-            token_basis.note_tokens(connection, known, source, campaign, token_from, forms)
+            token_basis.require_tokens(known, source, campaign, token_from, text_settings)
+            token_basis.note_tokens(connection, known, source, campaign, token_from, text_settings)
 
     def known_keys(self, source: str, campaign: str, limit: int) -> list[str]:
         """See `read_position.known_keys`."""

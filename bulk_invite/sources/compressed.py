@@ -1,9 +1,9 @@
-"""Streams of gzip and zstd, unpacked in bounded memory.
+"""Decompress gzip and zstd streams in bounded memory.
 
-Invariant: what comes out is a beginning of what was packed; unless the stream ends where its format says that
-it ends, `CompressedDataError` follows. Input is taken in slices small enough for the worst ratio of the
-format: none unpacks to more than 8 MiB. A check sum stands behind the data that it guards, so what is damaged
-but still unpacks has been handed out by the time that is known.
+Invariant: the output is a prefix of the original data; unless the stream ends where its format says,
+`CompressedDataError` follows. Input is taken in slices small enough for the worst ratio of the format: none
+decompresses to more than 8 MiB. A checksum follows the data that it protects, so damaged data that still
+decompresses has been handed out before the damage is known.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ _TOO_LARGE_WINDOW = "requires too much memory"
 
 
 class CompressedDataError(Exception):
-    """The stream is damaged or stops short; the text says which, to stand after a file's name."""
+    """The stream is damaged or truncated.
+
+    The message continues a sentence that begins with the file's name.
+    """
 
 
 class _Decoder(Protocol):
@@ -36,7 +39,7 @@ class _Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Codec:
-    """padding: what may stand after a member. may_trail: so may anything else, and is left out."""
+    """padding: bytes allowed after a member. may_trail: any other bytes may follow, too, and are ignored."""
 
     name: str
     magic: bytes
@@ -50,7 +53,7 @@ _GZIP = _Codec(
     name="gzip",
     magic=b"\x1f\x8b",
     decoder=lambda: zlib.decompressobj(wbits=zlib.MAX_WBITS | 16),
-    slice_bytes=4096,  # deflate packs 1032 : 1 at best, so 4 MiB
+    slice_bytes=4096,  # deflate compresses 1032:1 at best, so 4 MiB
     padding=b"\0",  # tapes and block devices pad the last member with zeros
     may_trail=True,
 )
@@ -58,7 +61,7 @@ _ZSTD = _Codec(
     name="zstd",
     magic=b"\x28\xb5\x2f\xfd",
     decoder=lambda: zstandard.ZstdDecompressor().decompressobj(),
-    slice_bytes=256,  # a block of 128 KiB packs into 4 bytes at best, so 8 MiB
+    slice_bytes=256,  # a block of 128 KiB compresses to 4 bytes at best, so 8 MiB
 )
 _BY_SUFFIX = {".gz": _GZIP, ".zst": _ZSTD}
 
@@ -71,13 +74,12 @@ _CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\t\n\f\r"))
 def unpack(
     blocks: Iterator[bytes], suffix: str, trailing: Callable[[], None] = lambda: None
 ) -> Iterator[bytes]:
-    """Hand out the plain bytes of a stream, at most `BLOCK_BYTES` at a time.
+    """Return the plain bytes of a stream, at most `BLOCK_BYTES` at a time.
 
-    An empty block comes for each block that gave nothing, so that whoever reads can think of stopping.
-
-    The first bytes say how the stream is packed. `.gz` and `.zst` say it where those are damaged; text is not
-    packed, whatever its name.
-    trailing: called where bytes that belong to nothing stand after gzip data, which gzip leaves out as well.
+    An input block without output yields an empty block, so that the reader can stop. The first bytes
+    determine the compression; if they are damaged, the suffix (`.gz`, `.zst`) does; text counts as
+    uncompressed under any name. trailing: called if other bytes follow the gzip data; like gzip, we ignore
+    them.
     """
     named = _BY_SUFFIX.get(suffix.lower())
     head = b""
@@ -91,7 +93,7 @@ def unpack(
 
 
 def packed_as(head: bytes) -> str | None:
-    """The name of the codec, by the first bytes of a stream; None where it is not packed by one of ours."""
+    """Return the codec's name by the first bytes of a stream; None if it is not one of ours."""
     codec = _codec_of(head, None)
     return None if codec is None else codec.name
 
@@ -111,13 +113,13 @@ def _codec_of(head: bytes, named: _Codec | None) -> _Codec | None:
 
 
 def _is_plain(head: bytes) -> bool:
-    """Whether it is text, or something else that is known."""
+    """Whether the stream is text or another known format."""
     text = head[:_TEXT_BYTES]
     return by_magic(head) is not None or (bool(text.strip()) and text.translate(None, _CONTROLS) == text)
 
 
 def _unpack_members(blocks: Iterable[bytes], codec: _Codec, trailing: Callable[[], None]) -> Iterator[bytes]:
-    """Unpack member after member (gzip), frame after frame (zstd); the input must end where one ends."""
+    """Decompress one member (gzip) or frame (zstd) after another; the input must end where one ends."""
     members = _Members(codec)
     for block in blocks:
         silent = True
@@ -132,17 +134,17 @@ def _unpack_members(blocks: Iterable[bytes], codec: _Codec, trailing: Callable[[
 
 
 class _Members:
-    """Takes a stream in pieces. CompressedDataError: it is damaged, or stops short."""
+    """Takes a stream in pieces. Raises CompressedDataError if it is damaged or truncated."""
 
     def __init__(self, codec: _Codec) -> None:
         self._codec = codec
         self._decoder: _Decoder | None = None
         self._ended = 0
-        self._kept = b""  # between members: too little to tell what it is; in what trails: its end
+        self._kept = b""  # between members: too little to recognize; in trailing data: its end
         self._trails = False
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """What is unpacked by it, none of it empty."""
+        """Return the decompressed blocks, none of them empty."""
         rest, self._kept = self._kept + piece, b""
         while rest:
             if self._trails or (self._decoder is None and not self._begins(rest)):
@@ -162,14 +164,14 @@ class _Members:
                 rest, self._decoder, self._ended = self._decoder.unused_data, None, self._ended + 1
 
     def finish(self) -> bool:
-        """Whether something trails that belongs to nothing."""
+        """Whether other data follows."""
         begun = self._kept and not self._trails and self._codec.magic.startswith(self._kept[:2])
         if self._decoder is not None or not self._ended or begun:
-            raise CompressedDataError(f"its {self._codec.name} data stops before its end")
+            raise CompressedDataError(f"its {self._codec.name} data is truncated")
         return self._trails or bool(self._kept)
 
     def _begins(self, rest: bytes) -> bool:
-        """Whether a member begins, perhaps a damaged one."""
+        """Whether a member begins here, possibly a damaged one."""
         if not self._ended:
             return True
         rest = rest.lstrip(self._codec.padding)
@@ -182,7 +184,7 @@ class _Members:
     def _keep(self, rest: bytes) -> None:
         if not self._trails:
             self._kept = rest.lstrip(self._codec.padding)
-        elif _GZIP_MEMBER in rest:  # another member comes, so that this is no garbage but was one
+        elif _GZIP_MEMBER in rest:  # another member follows, so this was a damaged one, not garbage
             raise CompressedDataError(f"its {self._codec.name} data is damaged (between two members)")
         else:
             self._kept = rest[1 - len(_GZIP_MEMBER) :]
@@ -190,7 +192,7 @@ class _Members:
 
 def _said(exc: zlib.error | zstandard.ZstdError) -> str:
     if _TOO_LARGE_WINDOW in str(exc):
-        return "needs more memory to unpack than is given to it (pack it with a window of up to 128 MiB)"
+        return "needs more memory to decompress than allowed (compress it with a window of up to 128 MiB)"
     return f"is damaged ({exc})"
 
 

@@ -1,9 +1,9 @@
-"""A directory whose files are read as they come.
+"""A directory whose files are read as they arrive.
 
-A file is read when it has been left alone for some time, and again, as a whole, when it has changed: the
-tokens of its rows keep what was sent from being sent again. So is every file after a restart. What is held
-is a signature per file. The safe way to bring one is under another name (`.tmp`, `.partial`, a leading dot),
-to be renamed when it is complete.
+A file is read when it has not changed for some time, and read again as a whole when it changes; the tokens of
+its rows prevent sending them twice. After a restart, every file is read again. Only a signature per file is
+kept in memory. The safe way to add a file is under another name (`.tmp`, `.partial`, a leading dot), renamed
+when it is complete.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import structlog
 
 from bulk_invite.domain.errors import SourceError
 from bulk_invite.domain.rows import Row
-from bulk_invite.sources.file_errors import printable, reason, unopened
+from bulk_invite.sources.file_errors import cannot_open, printable, reason
 from bulk_invite.sources.interruptible_wait import wait
 from bulk_invite.sources.ndjson import NdjsonSource
 
@@ -29,12 +29,12 @@ _log = structlog.get_logger()
 SUFFIXES: Final = (".ndjson", ".ndjson.gz", ".ndjson.zst", ".jsonl")
 
 _READ_ERROR_AGAIN: Final = 60.0
-"""Seconds until a file is tried again that the disk would not give."""
+"""Seconds until a file is retried after a read error of the disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Signature:
-    """Two that are equal are of the same content. changed: also when permission is given."""
+    """Equal signatures mean equal content. changed: also set when permissions change."""
 
     size: int
     modified: int
@@ -44,7 +44,7 @@ class _Signature:
 
 @dataclass(slots=True)
 class _Known:
-    """since: when it was seen first like that, on the monotonic clock."""
+    """since: when this version was first seen, on the monotonic clock."""
 
     signature: _Signature
     since: float
@@ -52,19 +52,19 @@ class _Known:
 
 
 class FollowedDirectory:
-    """The files of one directory, in the order in which they were modified.
+    """The files of one directory, in the order of their modification.
 
-    name: as the operator named it. lines, consumed: of the files that were read, some of them repeatedly.
-    answering: whether the directory could be looked into the last time.
+    name: as given by the operator. lines, consumed: totals of the files read, some of them repeatedly.
+    answering: whether the last scan of the directory succeeded.
     """
 
     has_keys = False
     size: int | None = None
 
     def __init__(self, path: str, *, poll: float = 5.0, settle: float = 2.0) -> None:
-        """Look into it. SourceError says why that is not possible.
+        """Scan it once. Raises SourceError if that fails.
 
-        poll: seconds between two looks. settle: seconds for which a file has to be left alone.
+        poll: seconds between two scans. settle: seconds without a change before a file is read.
         """
         self.poll = poll
         self.settle = settle
@@ -76,20 +76,20 @@ class FollowedDirectory:
         try:
             os.scandir(path).close()
         except (OSError, ValueError) as exc:
-            raise unopened(self.name, exc) from exc
+            raise cannot_open(self.name, exc) from exc
 
     def follow(
         self, max_rows: int, max_bytes: int, stop: Callable[[], bool], *, mark: str | None = None
     ) -> Generator[tuple[list[Row], None]]:
-        """The rows of all files, and of those that come or change later, until a stop.
+        """Yield the rows of all files, including those that arrive or change later, until a stop.
 
-        An empty list says that all files have been read. There are no marks: the next following begins
-        with all files. What cannot be read is told in the log and tried again when it has changed.
+        An empty list means that all files have been read. There are no cursors: the next time, all files are
+        read again. Unreadable files are logged and retried when they change.
         """
         del mark
         self._known = {}
         while not stop():
-            if self._looked():
+            if self._scan():
                 for path in self._settled():
                     yield from self._read(path, max_rows, max_bytes, stop)
                 if stop():
@@ -98,8 +98,8 @@ class FollowedDirectory:
                     yield [], None
             wait(self._pause(), stop)
 
-    def _looked(self) -> bool:
-        """Whether it is there; what its files look like is known then."""
+    def _scan(self) -> bool:
+        """Whether the scan succeeded; it updates the signatures."""
         try:
             with os.scandir(self._path) as entries:
                 found = {entry.path: signature for entry in entries if (signature := _signature(entry))}
@@ -124,12 +124,12 @@ class FollowedDirectory:
         return sorted(ready, key=lambda path: (self._known[path].signature.modified, path))
 
     def _all_read(self) -> bool:
-        """But for those whose disk does not let them be read for now."""
+        """Whether all files are read, except those with read errors."""
         now = time.monotonic()
         return all(known.done or known.since > now for known in self._known.values())
 
     def _pause(self) -> float:
-        """Seconds until something may be there to be read."""
+        """Seconds until there may be something to read."""
         waiting = [known.since for known in self._known.values() if not known.done]
         soonest = min(waiting, default=0.0) + self.settle - time.monotonic()
         return min(self.poll, max(soonest, 0.0)) if waiting and self.answering else self.poll
@@ -141,7 +141,7 @@ class FollowedDirectory:
         changed = False
 
         def broken_off() -> bool:
-            # Who still writes has not ended his last line: it is read again when he has.
+            # A writer has not ended its last line yet: the file is read again later.
             nonlocal changed
             changed = changed or _signature_of(path) != known.signature
             return changed or stop()
@@ -154,7 +154,7 @@ class FollowedDirectory:
             self.lines += source.lines
             self.consumed += source.consumed
         except SourceError as error:
-            if broken_off():  # moved away or written to: another look tells
+            if broken_off():  # moved or written to: the next scan decides
                 return
             _log.warning("source.unreadable", source=printable(path), reason=str(error))
             if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, PermissionError):
@@ -170,7 +170,7 @@ def _signature(entry: os.DirEntry[str]) -> _Signature | None:
 
 
 def _signature_of(path: str) -> _Signature | None:
-    """None where there is no regular file (any more)."""
+    """None if there is no regular file (any more)."""
     try:
         found = os.stat(path)  # noqa: PTH116 - names that are not UTF-8 stay as they are
     except OSError:

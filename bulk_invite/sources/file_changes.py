@@ -1,17 +1,17 @@
-"""Whether an open file is still what it was when its reading began.
+"""Detect changes of a file while it is being read.
 
-A file that is written over in place holds rows of two times, and where the writer stands a row of two halves.
-So the file is looked at after each block, before the block is used: what was written since the last look has
-changed its time of modification, for a file system sets that before it copies the first byte.
+A file that is overwritten in place holds rows of two versions, and at the write position a row of two halves.
+So the file is examined after each block, before the block is used: a write since the last look has changed
+the modification time, because a file system sets that before it copies the first byte.
 
-Three cases need more than the time. A file that has only grown has another time too: then its beginning, what
-was read last and the new block are read again and have to be the same. So they have to be where only the
-inode has changed (`ctime`: renamed, replaced, linked; or written to, and its time set back). And a clock that
-has not moved on since the last write would give the next one the same time: reading begins when it has, and
-where a later look comes as early, the bytes are compared once more.
+Three cases need more than the time. A file that has only grown also has a new time: then its beginning, the
+last part read and the new block are read again and must be unchanged. The same applies if only the inode has
+changed (`ctime`: renamed, replaced, linked; or written to with its time reset). And if the clock has not
+advanced since the last write, the next write would get the same time: reading begins once it has, and if a
+later look comes as early, the bytes are compared again.
 
-Not seen: what is written through mapped memory, until the kernel takes note of it, and on a share what its
-server does not tell.
+Not detected: writes through mapped memory until the kernel notices them, and on a network share what its
+server does not report.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from bulk_invite.sources.lines import MAX_LINE_BYTES
 _IS_LINUX: Final = sys.platform == "linux"
 
 _LINUX_REALTIME_COARSE: Final = 5
-"""The clock that file systems of Linux take their times from; the time module has no name for it."""
+"""The clock that Linux file systems take their times from; the time module has no name for it."""
 
 _TICK: Final = 0.002
-"""Seconds between two looks at that clock, which goes on by 1 to 10 ms at a time."""
+"""Seconds between two looks at that clock, which advances by 1 to 10 ms at a time."""
 
 _MOMENT: Final = 0.03
-"""Seconds in which that clock has gone on, and a write of a line is done."""
+"""Seconds in which that clock has advanced, and the write of a line has ended."""
 
 _FINE: Final = 20_000_000
 _COARSE: Final = 2_000_000_000
-"""Nanoseconds that may pass without another time; some file systems keep whole seconds, or two (FAT)."""
+"""Nanoseconds within which a time may repeat; some file systems keep whole seconds, or two (FAT)."""
 
 
 class FileChangedError(Exception):
-    """The text says how, to stand after a file's name."""
+    """The message continues a sentence that begins with the file's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """sure: whether each later change of the file gives it another time."""
+    """sure: whether every later change of the file gets another time."""
 
     size: int
     modified: int
@@ -59,9 +59,9 @@ class _Look:
 
 
 class ChangeWatch:
-    """Watches the regular file `fd`, which is read block by block from where it stands now.
+    """Watches the regular file `fd`, which is read block by block from its current position.
 
-    has_grown: since then. Raises OSError as the file system does.
+    has_grown: since then. Raises OSError like the file system.
     """
 
     def __init__(self, fd: int) -> None:
@@ -75,33 +75,33 @@ class ChangeWatch:
         self._last = self._look()
 
     def settles_in(self) -> float:
-        """Seconds to wait, and then to `check`, before reading begins; 0 for most files."""
+        """Seconds to wait before the first `check` and the reading; 0 for most files."""
         last = self._last
-        # A time that lies ahead is of another clock: to wait for it would not help.
+        # A time in the future comes from another clock: waiting for it would not help.
         left = min(last.modified, self._opened) + _resolution(last.modified) - _now()
         return 0.0 if last.sure or left <= 0 else max(left / 1e9, _TICK)
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether nobody seems to write."""
+        """Whether the file does not seem to be written to."""
         return self._last.sure and not self.has_grown
 
     def check(self, block: bytes) -> bool:
-        """Look at the file after a block was read (b"": at its end); whether it has grown meanwhile.
+        """Examine the file after reading a block (b"": at its end); return whether it has grown since.
 
-        FileChangedError: it is another one, and the block must not be used.
+        FileChangedError: the file was changed or replaced, and the block must not be used.
         """
         last, look = self._last, self._look()
         if look.size == last.size and look.modified != last.modified:
-            # Who appends changes the time first, and the size when the bytes are there.
+            # Appending changes the time first, and the size when the bytes have been written.
             time.sleep(_MOMENT)
             look = self._look()
             if look.size == last.size:
-                raise FileChangedError("was written over while it was read")
+                raise FileChangedError("was overwritten while it was read")
         if look.size < last.size:
-            raise FileChangedError("was cut off while it was read")
+            raise FileChangedError("was truncated while it was read")
         if (look != last or not last.sure) and not self._is_as_read(block):
-            raise FileChangedError("was written over while it was read")
+            raise FileChangedError("was overwritten while it was read")
         self._last = look
         self.has_grown = self.has_grown or look.size > last.size
         self._remember(block)
@@ -122,7 +122,7 @@ class ChangeWatch:
         return os.pread(self._fd, len(self._first), self._begin) == self._first
 
     def _remember(self, block: bytes) -> None:
-        """Keep the beginning, and of the rest as much as the longest line that may have begun there."""
+        """Keep the beginning, and of the rest as much as the longest line that may have begun in it."""
         self._first = self._first or block
         self._end += len(block)
         self._recent.append(block)
@@ -132,9 +132,9 @@ class ChangeWatch:
 
 
 def unchanged_blocks(fd: int) -> Iterator[bytes]:
-    """Read a regular file to its end; an empty block where it has to be waited.
+    """Read a regular file to its end; yield an empty block while waiting.
 
-    FileChangedError comes in place of a block that may not be what somebody wrote.
+    FileChangedError is raised in place of a block that may mix two versions.
     """
     watch = ChangeWatch(fd)
     while seconds := watch.settles_in():
@@ -149,18 +149,18 @@ def unchanged_blocks(fd: int) -> Iterator[bytes]:
             yield block
         elif is_end and (has_waited or watch.is_at_rest):
             return
-        elif is_end:  # a write shows before it is done: what is as young as that gets another look
+        elif is_end:  # a write shows before it is complete: examine recent changes again
             time.sleep(_MOMENT)
         has_waited = is_end
 
 
 def _now() -> int:
-    """Nanoseconds since the epoch, by the clock that a write would be dated with."""
+    """Nanoseconds since the epoch, by the clock that dates writes."""
     return time.clock_gettime_ns(_LINUX_REALTIME_COARSE) if _IS_LINUX else time.time_ns()
 
 
 def _resolution(modified: int) -> int:
-    """Nanoseconds after a time of modification until another one is certain."""
+    """Nanoseconds after a modification until another one is certain to get another time."""
     if modified % 1_000_000_000 == 0:
         return _COARSE
     return 1 if _IS_LINUX else _FINE

@@ -1,4 +1,4 @@
-"""How a file is read and told, and why it cannot be opened."""
+"""How files are read and displayed, and the errors for files that cannot be opened."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final
 from bulk_invite.domain.errors import SourceError
 
 BLOCK_BYTES: Final = 64 * 1024
-"""How much is read at a time."""
+"""Number of bytes read at a time."""
 
 
 def printable(path: str) -> str:
-    """A path as it may be written down: bytes that are not UTF-8 are escaped."""
+    """A path for display: bytes that are not UTF-8 are escaped."""
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
@@ -20,12 +20,12 @@ def reason(exc: OSError | ValueError) -> str:
     return (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
 
 
-def unopened(called: str, exc: OSError | ValueError) -> SourceError:
-    """called: what it is, to begin a sentence."""
+def cannot_open(called: str, exc: OSError | ValueError) -> SourceError:
+    """called: what the file is called at the beginning of the sentence."""
     if isinstance(exc, FileNotFoundError):
         return SourceError(f"{called}: no such file.", hint="Check the spelling and the directory.")
     if isinstance(exc, PermissionError):
-        hint = "Give the user that runs this permission to read it."
-        return SourceError(f"{called}: may not be read.", hint=hint)
+        hint = "Allow the user that runs this program to read it."
+        return SourceError(f"{called}: permission denied.", hint=hint)
     hint = "Check the name and the disk."
     return SourceError(f"{called}: cannot be opened ({reason(exc)}).", hint=hint)

@@ -1,4 +1,4 @@
-"""The beginning of a source: held back until it is known to be rows; what is something else is refused."""
+"""Hold back the beginning of a source until it is recognized as rows; refuse other formats."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bulk_invite.sources.file_errors import printable
 from bulk_invite.sources.format_detection import Format, Verdict, recognize
 
 DEFECTS: Final = (OSError, CompressedDataError, FileChangedError)
-"""What ends the reading of a source that has begun."""
+"""Errors that end the reading of a source that has begun."""
 
 _UNPACKERS: Final = {"gzip": "gzip -dc", "zstd": "zstd -dc"}
 
@@ -24,7 +24,7 @@ _ENDINGS: Final = (".gz", ".zst", ".bz2", ".xz", ".lz4", ".lz", ".json", ".ndjso
 
 
 class ForeignFormatError(Exception):
-    """The source is in another format."""
+    """The source has another format."""
 
     def __init__(self, found: Format) -> None:
         super().__init__(f"is {found.called}")
@@ -32,10 +32,10 @@ class ForeignFormatError(Exception):
 
 
 def only_rows(blocks: Iterator[bytes], *, goes_on: bool = False) -> Iterator[bytes]:
-    """The same bytes; an empty block means that nothing more is ready.
+    """Return the same bytes; an empty block means that nothing more is ready.
 
-    ForeignFormatError comes in place of the first line. A defect comes after all that came before it.
-    goes_on: after their end come those of another writer, who is not to suffer from a few lines before.
+    ForeignFormatError is raised before the first line; a defect after everything that precedes it. goes_on:
+    more writers may follow, who should not suffer from a few bad lines of the first one.
     """
     head = bytearray()
     looked_at, has_ended = 0, False
@@ -52,12 +52,12 @@ def only_rows(blocks: Iterator[bytes], *, goes_on: bool = False) -> Iterator[byt
             yield bytes(head)
             return
         head += block
-        if not head.strip():  # blank lines say nothing, and are counted
+        if not head.strip():  # blank lines carry no information, but are counted
             yield bytes(head)
             head.clear()
             continue
         has_ended = has_ended or b"\n" in block
-        # Lines are not held back from who waits for them; else what has doubled is worth another look.
+        # Do not hold lines back from a waiting reader; otherwise examine the head again when it has doubled.
         if (has_ended and not block) or len(head) >= 2 * looked_at:
             if _are_rows(head, may_wait=bool(block)):
                 break
@@ -82,10 +82,13 @@ def _require_rows(head: bytearray) -> None:
 
 
 def refusal(called: str, path: str | None, error: ForeignFormatError) -> SourceError:
-    """The error to raise. called: the source, to begin a sentence. path: None where it is no regular file."""
-    hint = error.found.mend
+    """The error to raise.
+
+    called: the source at the beginning of the sentence. path: None if not a regular file.
+    """
+    hint = error.found.remedy
     if error.found.filter:
-        hint = f"Make NDJSON of it: {_command(path, error.found.filter)}"
+        hint = f"Convert it to NDJSON: {_command(path, error.found.filter)}"
     return SourceError(f"{called}: {error}.", hint=hint)
 
 
@@ -102,7 +105,7 @@ def _command(path: str | None, made_by: str) -> str:
 
 
 def _target(path: str) -> str:
-    """A name beside it that is not yet taken by the rows of the same name."""
+    """An unused name beside it for the converted file."""
     given = Path(path)
     name = given.name
     while (ending := Path(name).suffix).lower() in _ENDINGS:

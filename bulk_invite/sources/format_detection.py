@@ -1,14 +1,13 @@
-"""What a source is, where it is no NDJSON: told once, in place of a rejected row for every line.
+"""Recognize sources that are not NDJSON, to report that once instead of a rejected row for every line.
 
-Pure, and slow to judge: a row that is merely bad must not cost the others, wherever it stands. So a source is
-refused only
+Pure, and cautious: a bad row must not affect the others, wherever it is. So a source is refused only
 
-- for first bytes that another format begins with (archives, other compression, UTF-16, ...);
-- as JSON over lines, when its text begins with `[` and `{`, or with an open `{` and a line with a member, and
+- if its first bytes are those of another format (archives, other compression, UTF-16, ...);
+- as multi-line JSON, if its text begins with `[` and `{`, or with an open `{` and a line with a member, and
   it is one value as a whole, or fewer than half of the lines after the first, up to 100, are JSON objects;
-- as a table or a page, when it begins like one (`<`; two columns or more, as many in each of its first lines)
-  and none of its first 100 lines is a JSON object;
-- when it has 100 lines and none of the first 100 is a JSON object.
+- as a table or a page, if it begins like one (`<`; two or more columns, the same number in each of its first
+  lines) and none of its first 100 lines is a JSON object;
+- if it has 100 lines and none of the first 100 is a JSON object.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from typing import Final
 import orjson
 
 MOST_HEAD_BYTES: Final = 256 * 1024
-"""How much of a source is looked at, at most."""
+"""Maximum number of bytes examined."""
 
 _LINES: Final = 100
 _FEW_LINES: Final = 5
-"""What a table is told by; of a source that ends before, all there are."""
+"""Number of lines that identify a table; all lines of a shorter source."""
 
 _SEPARATORS: Final = ",;\t|"
 _COLUMN: Final = re.compile(r"[\w .$/()\[\]-]{1,64}")
@@ -39,11 +38,14 @@ _GOES_ON: Final = (b"{", b"[", b",", b":")
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """Another format. called: to stand after "is". filter: a command that makes NDJSON of it; else mend."""
+    """Another format.
+
+    called: follows "is". filter: a command that converts it to NDJSON; otherwise `remedy`.
+    """
 
     called: str
     filter: str = ""
-    mend: str = ""
+    remedy: str = ""
 
 
 class Verdict(Enum):
@@ -51,31 +53,32 @@ class Verdict(Enum):
     UNDECIDED = auto()
 
 
-_EXPORT: Final = (
-    "Write each of its rows as one JSON object on a line of its own; `bulk-invite example` shows two."
-)
-_ARCHIVE: Final = "Unpack it, and name the NDJSON files that are in it."
+_EXPORT: Final = "Write each row as one JSON object on its own line; `bulk-invite example` shows two."
+_ARCHIVE: Final = "Unpack it, and name the NDJSON files inside."
 
 _MAGIC: Final = (
     (b"\x1f\x8b\x08", Format("packed twice", filter="gzip -dc")),
     (b"\x28\xb5\x2f\xfd", Format("packed twice", filter="zstd -dc")),
-    *((b"BZh%d1AY&SY" % level, Format("packed with bzip2", filter="bzip2 -dc")) for level in range(1, 10)),
-    (b"\xfd7zXZ\x00", Format("packed with xz", filter="xz -dc")),
-    (b"\x04\x22\x4d\x18", Format("packed with lz4", filter="lz4 -dc")),
-    (b"LZIP", Format("packed with lzip", filter="lzip -dc")),
+    *(
+        (b"BZh%d1AY&SY" % level, Format("compressed with bzip2", filter="bzip2 -dc"))
+        for level in range(1, 10)
+    ),
+    (b"\xfd7zXZ\x00", Format("compressed with xz", filter="xz -dc")),
+    (b"\x04\x22\x4d\x18", Format("compressed with lz4", filter="lz4 -dc")),
+    (b"LZIP", Format("compressed with lzip", filter="lzip -dc")),
     (
         b"PK\x03\x04",
-        Format("a ZIP archive or an Excel workbook", mend=f"{_ARCHIVE} Of a workbook: {_EXPORT}"),
+        Format("a ZIP archive or an Excel workbook", remedy=f"{_ARCHIVE} For a workbook: {_EXPORT}"),
     ),
-    (b"7z\xbc\xaf\x27\x1c", Format("a 7z archive", mend=_ARCHIVE)),
-    (b"Rar!\x1a\x07", Format("a RAR archive", mend=_ARCHIVE)),
-    (b"PAR1", Format("a Parquet file", mend=_EXPORT)),
-    (b"Obj\x01", Format("an Avro file", mend=_EXPORT)),
-    (b"ORC\n", Format("an ORC file", mend=_EXPORT)),
-    (b"ARROW1\x00\x00", Format("an Arrow file", mend=_EXPORT)),
-    (b"SQLite format 3\x00", Format("a SQLite database", mend=_EXPORT)),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Format("an old Excel or Office file", mend=_EXPORT)),
-    (b"%PDF-", Format("a PDF", mend=_EXPORT)),
+    (b"7z\xbc\xaf\x27\x1c", Format("a 7z archive", remedy=_ARCHIVE)),
+    (b"Rar!\x1a\x07", Format("a RAR archive", remedy=_ARCHIVE)),
+    (b"PAR1", Format("a Parquet file", remedy=_EXPORT)),
+    (b"Obj\x01", Format("an Avro file", remedy=_EXPORT)),
+    (b"ORC\n", Format("an ORC file", remedy=_EXPORT)),
+    (b"ARROW1\x00\x00", Format("an Arrow file", remedy=_EXPORT)),
+    (b"SQLite format 3\x00", Format("a SQLite database", remedy=_EXPORT)),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Format("an old Excel or Office file", remedy=_EXPORT)),
+    (b"%PDF-", Format("a PDF", remedy=_EXPORT)),
     (b"\xff\xfe\x00\x00", Format("UTF-32, not UTF-8", filter="iconv -f UTF-32 -t UTF-8")),
     (b"\x00\x00\xfe\xff", Format("UTF-32, not UTF-8", filter="iconv -f UTF-32 -t UTF-8")),
     (b"{\x00\x00\x00", Format("UTF-32, not UTF-8", filter="iconv -f UTF-32LE -t UTF-8")),
@@ -85,26 +88,27 @@ _MAGIC: Final = (
     (b"{\x00", Format("UTF-16, not UTF-8", filter="iconv -f UTF-16LE -t UTF-8")),
     (b"\x00{", Format("UTF-16, not UTF-8", filter="iconv -f UTF-16BE -t UTF-8")),
 )
-"""Of two that begin alike, the longer one stands first."""
+"""If two begin alike, the longer one comes first."""
 
-_TAR: Final = Format("a tar archive", mend=_ARCHIVE)
+_TAR: Final = Format("a tar archive", remedy=_ARCHIVE)
 _TAR_MARK: Final = (257, b"ustar")
 _JSON_ARRAY: Final = Format("one JSON array, not NDJSON", filter="jq -c '.[]'")
-_PRETTY: Final = Format("JSON over several lines, where each row has to be one", filter="jq -c .")
-_XML: Final = Format("XML, not NDJSON", mend=_EXPORT)
+_PRETTY: Final = Format("multi-line JSON; each row must be on a single line", filter="jq -c .")
+_XML: Final = Format("XML, not NDJSON", remedy=_EXPORT)
 _PAGE: Final = Format(
-    "an HTML page, not NDJSON", mend="Get it anew: it may be what a server said in place of the file."
+    "an HTML page, not NDJSON",
+    remedy="Download it again: it may be a server's error page instead of the file.",
 )
 _UNKNOWN: Final = Format(
-    f"no NDJSON: none of its first {_LINES} lines is a JSON object",
-    mend=f"{_EXPORT} What is wrong with the first lines: head FILE | bulk-invite validate -",
+    f"not NDJSON: none of its first {_LINES} lines is a JSON object",
+    remedy=f"{_EXPORT} To see what is wrong with the first lines: head FILE | bulk-invite validate -",
 )
 
 
 def recognize(head: bytes, *, is_whole: bool, may_wait: bool = True) -> Format | Verdict:
-    """Tell what begins so. UNDECIDED: what follows has to be seen too.
+    """Recognize the format of a head. UNDECIDED: more data is needed.
 
-    is_whole: nothing follows. may_wait: more comes at once; else no row is held back.
+    is_whole: nothing follows. may_wait: more data is available at once; otherwise no row is held back.
     """
     is_all = is_whole or len(head) >= MOST_HEAD_BYTES
     if not is_all and any(magic.startswith(head) for magic, _ in _MAGIC):
@@ -120,13 +124,13 @@ def recognize(head: bytes, *, is_whole: bool, may_wait: bool = True) -> Format |
         return _if_none_is_a_row(lines, is_all=is_all or not may_wait)
     if suspected not in (_JSON_ARRAY, _PRETTY):
         return _judged(suspected, lines, is_all=is_all)
-    # A line that goes on for so long is no row, and what begins in it is an array.
+    # A line this long is not a row; what begins in it is an array.
     is_one = _is_json(text) if is_whole else is_all and len(lines) == 1
     return suspected if is_one else _judged_json(suspected, lines[1:], is_all=is_all, may_wait=may_wait)
 
 
 def by_magic(head: bytes) -> Format | None:
-    """What its first bytes tell by themselves."""
+    """Recognize the first bytes alone."""
     at, mark = _TAR_MARK
     if head[at : at + len(mark)] == mark:
         return _TAR
@@ -134,7 +138,7 @@ def by_magic(head: bytes) -> Format | None:
 
 
 def _lines(text: bytes, *, is_all: bool) -> list[bytes]:
-    """The first lines that have something in them and have ended."""
+    """The first complete lines that are not blank."""
     *ended, begun = text.split(b"\n", 2 * _LINES)
     if begun and is_all:
         ended.append(begun.partition(b"\n")[0])
@@ -142,7 +146,7 @@ def _lines(text: bytes, *, is_all: bool) -> list[bytes]:
 
 
 def _suspected(text: bytes, lines: list[bytes]) -> Format | None:
-    """What it looks like, where the first line is no row."""
+    """What it looks like, if its first line is not a row."""
     if _ARRAY.match(text):
         return _JSON_ARRAY
     first = lines[0].strip()
@@ -159,7 +163,7 @@ def _judged_json(suspected: Format, rest: list[bytes], *, is_all: bool, may_wait
     objects = sum(map(_is_object, rest))
     if len(rest) < _FEW_LINES and not is_all:
         return Verdict.ROWS if objects and not may_wait else Verdict.UNDECIDED
-    # Arrays are also written with the first or last of their rows on a line of its own.
+    # Arrays are also written with their first or last row on its own line.
     return Verdict.ROWS if objects * 2 >= len(rest) else suspected
 
 
@@ -192,7 +196,7 @@ def _table(lines: list[bytes]) -> Format | None:
         width = len(records[0])
         if width > 1 and all(map(_COLUMN.fullmatch, records[0])) and all(len(r) == width for r in records):
             kind = {",": "CSV", "\t": "TSV"}.get(separator, f"CSV with {separator!r} between its columns")
-            return Format(f"{kind}, not NDJSON", mend=_EXPORT)
+            return Format(f"{kind}, not NDJSON", remedy=_EXPORT)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Waiting in slices, so that a stop is seen soon."""
+"""Wait in slices, so that a stop is noticed soon."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 STOP_CHECK: Final = 0.1
-"""Seconds between two looks at a stop."""
+"""Seconds between two checks for a stop."""
 
 
 def wait(seconds: float, stop: Callable[[], bool]) -> None:

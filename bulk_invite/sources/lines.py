@@ -1,4 +1,4 @@
-"""Rows out of blocks of bytes, in memory bounded by the longest line allowed."""
+"""Split blocks of bytes into rows, in memory bounded by the longest line allowed."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Final
 from bulk_invite.domain.rows import Position, Row
 
 MAX_LINE_BYTES: Final = 1024 * 1024
-"""The longest line that is read, without its line ending."""
+"""Maximum length of a line, without its line ending."""
 
 _BLANK: Final = b" \t\r"
 _MAX_BEGUN_BYTES: Final = len(codecs.BOM_UTF8) + MAX_LINE_BYTES + len(b"\r")
 
 
 class Lines:
-    """Feed it blocks in order, then `finish`. `count` is the number of lines ended so far.
+    """Feed it blocks in order, then call `finish`. `count`: number of lines ended so far.
 
-    before: lines of the same source that others have read.
+    before: number of lines of the same source that were read earlier.
     """
 
     def __init__(self, source: str, before: int = 0) -> None:
         self.count = self._before = before
         self._source = source
         self._begun = bytearray()
-        self._skipping = False  # inside a line over the limit, of which nothing is kept
+        self._skipping = False  # inside a line over the limit, which is discarded
 
     def feed(self, block: bytes) -> Iterator[Row]:
-        """Rows of the lines that end in this block."""
+        """Return the rows whose lines end in this block."""
         if self._skipping:
             _, line_end, block = block.partition(b"\n")
             if not line_end:
@@ -43,13 +43,13 @@ class Lines:
         if len(self._begun) > _MAX_BEGUN_BYTES:
             self._begun, self._skipping = bytearray(), True
         for line in ended:
-            if not line:  # a file of nothing else costs a quarter this way
+            if not line:  # a file without blank lines costs a quarter this way
                 self.count += 1
             elif (row := self._row(line)) is not None:
                 yield row
 
     def finish(self) -> Iterator[Row]:
-        """The row of a last line without a line ending."""
+        """Return the row of a last line without a line ending."""
         if self._skipping:
             yield self._skipped()
         elif self._begun and (row := self._row(bytes(self._begun))) is not None:

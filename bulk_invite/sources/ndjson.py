@@ -1,8 +1,8 @@
 """NDJSON sources: files, globs and standard input, plain or compressed, read as streams.
 
-Nothing here grows with a source: a block, the line begun in it and the batch being filled are all that is
-held. A line that is not valid is a row like any other; only what ends the reading is an error, and every line
-before it comes first.
+Memory does not grow with the source: it holds one block, the line begun in it and the current batch. An
+invalid line is a row like any other; only what ends the reading is an error, and all lines before it are
+returned first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bulk_invite.domain.errors import SourceError
 from bulk_invite.domain.rows import Row
 from bulk_invite.sources.compressed import unpack
 from bulk_invite.sources.file_changes import FileChangedError, unchanged_blocks
-from bulk_invite.sources.file_errors import BLOCK_BYTES, printable, reason, unopened
+from bulk_invite.sources.file_errors import BLOCK_BYTES, cannot_open, printable, reason
 from bulk_invite.sources.first_bytes import DEFECTS, ForeignFormatError, only_rows, refusal
 from bulk_invite.sources.format_detection import MOST_HEAD_BYTES
 from bulk_invite.sources.lines import Lines
@@ -37,10 +37,10 @@ _STOP_CHECK_MS: Final = 100
 
 
 def resolve(names: Sequence[str]) -> list[NdjsonSource]:
-    """Find the sources that the operator named, in that order, and check that each can be opened.
+    """Resolve the sources named by the operator, in order, and check that each can be opened.
 
-    names: paths, globs (`*`, `?`, `[`; matches sorted; a file of exactly that name goes first), or `-`.
-    SourceError: missing, a directory, not readable, a glob without matches.
+    names: paths, globs (`*`, `?`, `[`; matches sorted; a file of exactly that name takes precedence), or `-`.
+    Raises SourceError if one is missing, a directory, unreadable, or a glob without matches.
     """
     return [NdjsonSource(path) for name in names for path in _expanded(name)]
 
@@ -57,12 +57,10 @@ def _expanded(name: str) -> list[str]:
 class NdjsonSource:
     """One file, pipe or standard input.
 
-    name: as the operator named it; what stands in `Position.source`. Bytes that are not UTF-8 are escaped.
-    size: bytes on disk, None for what has no size (standard input, pipes, devices).
-    has_keys: its rows have lines, not keys.
-    consumed: bytes taken from it so far, as they are on disk (compressed, if it is). lines: how many of them.
-    poll: while it is followed, seconds between two words that nothing has come. answering: whether the FIFO
-    that is followed is there.
+    name: as given by the operator, and used in `Position.source`; bytes that are not UTF-8 are escaped. size:
+    bytes on disk, None for standard input, pipes and devices. has_keys: False: its rows have lines, not keys.
+    consumed: bytes read so far, as on disk (compressed, if it is). lines: number of lines read so far. poll:
+    seconds between two empty lists while it is followed. answering: whether the followed FIFO exists.
     """
 
     has_keys = False
@@ -70,7 +68,7 @@ class NdjsonSource:
     answering: bool = True
 
     def __init__(self, path: str) -> None:
-        """Check that `path` (or `-`) can be read, and how a file begins. SourceError says why not."""
+        """Check that `path` (or `-`) can be read, and how it begins. Raises SourceError if not."""
         self._path = path
         self.name = printable(path)
         self._called = "Standard input" if path == STDIN else self.name
@@ -83,7 +81,7 @@ class NdjsonSource:
             if not stat.S_ISDIR(status.st_mode):
                 self._check_access(regular=stat.S_ISREG(status.st_mode))
         except (OSError, ValueError) as exc:
-            raise unopened(self._called, exc) from exc
+            raise cannot_open(self._called, exc) from exc
         if stat.S_ISDIR(status.st_mode):
             hint = "Name its files, for example with a glob."
             raise SourceError(f"{self._called}: is a directory.", hint=hint)
@@ -94,19 +92,20 @@ class NdjsonSource:
     def batches(
         self, max_rows: int = 500, max_bytes: int = 1 << 20, stop: Callable[[], bool] = lambda: False
     ) -> Generator[list[Row]]:
-        """Read the source from its beginning (standard input and pipes: from where they are).
+        """Read the source from its beginning (standard input and pipes: from their current position).
 
-        Every list has 1 to `max_rows` rows and at most `max_bytes` of data, or one row that alone has more.
-        From a pipe a list comes as soon as nothing more is ready. Blank lines make no row but are counted.
+        Each list has 1 to `max_rows` rows and at most `max_bytes` of data, or a single row that is larger.
+        From a pipe, a list is returned as soon as nothing more is ready. Blank lines produce no row but are
+        counted.
 
-        stop: asked between blocks, and every 100 ms while waiting for a pipe; true ends the iterator soon,
-        dropping the line begun. Another thread may set what it asks (`threading.Event().is_set`).
-        Closing the iterator closes the file. It must not be closed while another thread is inside `next`:
-        make `stop` true first and wait for that.
+        stop: called between blocks, and every 100 ms while waiting for a pipe; True ends the iterator soon
+        and drops the line begun. Another thread may set what it reads (`threading.Event().is_set`). Closing
+        the iterator closes the file. It must not be closed while another thread is inside `next`: let `stop`
+        return True first and wait for that.
 
-        SourceError: cannot be opened; is of another format; or cannot be read on, was changed meanwhile, its
-        compressed data is damaged or stops short: then every line before the defect has been handed out, and
-        the line that it tore has not.
+        Raises SourceError if the source cannot be opened, has another format, cannot be read further, was
+        changed in the meantime, or its compressed data is damaged or truncated. Every line before the defect
+        has been returned by then; the line that it cut has not.
         """
         self.consumed = self.lines = 0
         self._goes_on = False
@@ -116,13 +115,13 @@ class NdjsonSource:
     def follow(
         self, max_rows: int, max_bytes: int, stop: Callable[[], bool], *, mark: str | None = None
     ) -> Generator[tuple[list[Row], None]]:
-        """Read a FIFO or standard input as `batches` does, for as long as somebody may write to it.
+        """Read a FIFO or standard input like `batches`, for as long as there may be a writer.
 
-        Where the last writer has closed a FIFO, the next one is waited for, and its lines count on; standard
-        input ends there. An empty list comes every `poll` seconds in which there was nothing. There
-        are no marks: what was written once is not there to be read again.
+        When the last writer closes a FIFO, the next one is awaited, and lines continue to be counted;
+        standard input ends there. An empty list is returned every `poll` seconds without data. There are no
+        cursors: a pipe cannot be read twice.
 
-        SourceError: as of `batches`, and where it is a regular file.
+        Raises SourceError like `batches`, and for a regular file.
         """
         del mark
         self.consumed = self.lines = 0
@@ -132,7 +131,7 @@ class NdjsonSource:
             with self._opened() as fd, closing(self._written(fd, max_rows, max_bytes, stop)) as lists:
                 if self._path != STDIN and not stat.S_ISFIFO(os.fstat(fd).st_mode):
                     hint = "Follow a FIFO, a directory, standard input or a database."
-                    raise SourceError(f"{self._called}: is no FIFO.", hint=hint)
+                    raise SourceError(f"{self._called}: is not a FIFO.", hint=hint)
                 for rows in lists:
                     if not rows and time.monotonic() - told < self.poll:
                         continue
@@ -147,22 +146,22 @@ class NdjsonSource:
     def _written(
         self, fd: int, max_rows: int, max_bytes: int, stop: Callable[[], bool]
     ) -> Generator[list[Row]]:
-        """What one writer after the other writes; [] while nothing comes."""
+        """The data of successive writers; [] while there is none."""
         while not stop():
             with closing(self._lists(fd, max_rows, max_bytes, stop)) as lists:
                 yield from lists
             self._before = self._counted
             if self._path == STDIN:
                 return
-            # The same descriptor all the time: were it closed, what the next one has written would be lost.
+            # Keep the same descriptor open: closing it would lose what the next writer has written.
             poll = select.poll()
             poll.register(fd, select.POLLIN)
             while not any(event & select.POLLIN for _, event in poll.poll(0)) and not stop():
                 yield []
-                time.sleep(_STOP_CHECK_MS / 1000)  # poll() does not wait: it says that nobody writes
+                time.sleep(_STOP_CHECK_MS / 1000)  # poll() returns at once while there is no writer
 
     def _is_in_place(self, fd: int) -> bool:
-        """Whether the open FIFO is still the one of that name; while there is none, it is waited for."""
+        """Whether the open FIFO still has that name; while there is none, wait for it."""
         if self._path == STDIN:
             return True
         try:
@@ -178,7 +177,7 @@ class NdjsonSource:
     def _lists(
         self, fd: int, max_rows: int, max_bytes: int, stop: Callable[[], bool]
     ) -> Generator[list[Row]]:
-        """Rows in lists up to the end; an empty one where nothing more is ready."""
+        """Rows in lists up to the end; an empty list if nothing more is ready."""
         lines = Lines(self.name, self._before)
         batch: list[Row] = []
         size = 0
@@ -204,7 +203,7 @@ class NdjsonSource:
             raise self._unread(defect, lines.count) from defect
 
     def _rows(self, fd: int, lines: Lines, stop: Callable[[], bool]) -> Generator[Row | None]:
-        """Rows; None where nothing more is ready."""
+        """Rows; None if nothing more is ready."""
         for block in self._plain(fd):
             self.lines += block.count(b"\n")
             yield from lines.feed(block)
@@ -225,7 +224,7 @@ class NdjsonSource:
         _log.warning("source.trailing_bytes", source=self.name, now=now)
 
     def _look_at_beginning(self) -> None:
-        """Refuse another format before anything is done. Defects are told in their place, when it is read."""
+        """Refuse other formats before anything is done. Defects are reported later, at their position."""
         try:
             with self._opened() as fd, suppress(*DEFECTS):
                 for block in self._plain(fd):
@@ -235,7 +234,7 @@ class NdjsonSource:
             raise refusal(self._called, self._path, exc) from exc
 
     def _blocks(self, fd: int) -> Iterator[bytes]:
-        """Read blocks as they come; an empty one where nothing is ready, to hand on or to stop."""
+        """Read blocks as they arrive; an empty block if none is ready, to pass rows on or to stop."""
         if stat.S_ISREG(os.fstat(fd).st_mode):
             for block in unchanged_blocks(fd):
                 self.consumed += len(block)
@@ -263,10 +262,10 @@ class NdjsonSource:
             yield _STDIN_FD
             return
         try:
-            # Without O_NONBLOCK, opening a FIFO waits for its writer and could not be stopped.
+            # Without O_NONBLOCK, opening a FIFO would wait for its writer and could not be interrupted.
             fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
         except OSError as exc:
-            raise unopened(self._called, exc) from exc
+            raise cannot_open(self._called, exc) from exc
         try:
             yield fd
         finally:
@@ -282,11 +281,11 @@ class NdjsonSource:
             raise PermissionError(None, "Permission denied")
 
     def _unread(self, exc: Exception, line: int) -> SourceError:
-        why = f"cannot be read on ({reason(exc)})" if isinstance(exc, OSError) else str(exc)
-        hint = "The lines up to there were read; get the file anew and run the same command to go on."
+        why = f"cannot be read further ({reason(exc)})" if isinstance(exc, OSError) else str(exc)
+        hint = "The lines before were read; restore the file and run the same command to continue."
         if isinstance(exc, FileChangedError):
             hint = (
-                "The lines up to there were read. Write it under another name, rename it when it is whole, "
-                "and run the same command to go on."
+                "The lines before were read. Write the file under another name, rename it when it is "
+                "complete, and run the same command to continue."
             )
         return SourceError(f"{self._called}: {why}, after line {line}.", hint=hint)

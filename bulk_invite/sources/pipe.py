@@ -1,8 +1,8 @@
 """A FIFO or standard input that is followed for longer than any one reader lasts.
 
-What was taken from a pipe is not there to be read again. So the pipe stays open from one following to the
-next, and rows that were handed out and are not known to be settled are handed out once more by the next one:
-the tokens keep what was sent from being sent again.
+Data taken from a pipe cannot be read again. So the pipe stays open from one reader to the next, and rows that
+were returned but may be unsettled are returned once more to the next reader; the tokens prevent sending them
+twice.
 """
 
 from __future__ import annotations
@@ -18,18 +18,21 @@ from bulk_invite.sources.interruptible_wait import STOP_CHECK
 from bulk_invite.sources.ndjson import NdjsonSource
 
 _MOST_BYTES: Final = 16 << 20
-"""Size of the rows that are kept; of more, the oldest are given up: those are settled, or wait for long."""
+"""Maximum size of the rows kept; beyond it the oldest are dropped: they are settled, or will wait long."""
 
 
 class Pipe:
-    """Wraps a source that has no end; one at a time may follow it. poll: seconds between two empty lists."""
+    """Wraps an endless source; only one reader at a time may follow it.
+
+    poll: seconds between two empty lists.
+    """
 
     has_keys = False
 
     def __init__(self, source: NdjsonSource, *, poll: float = 5.0) -> None:
         self.name = source.name
         self.poll = poll
-        source.poll = STOP_CHECK  # so often it lets go of the thread
+        source.poll = STOP_CHECK  # how often it releases the thread
         self._source = source
         self._reading: Generator[tuple[list[Row], None]] | None = None
         self._ended = False
@@ -41,14 +44,14 @@ class Pipe:
         return self._source.answering
 
     def forget(self) -> None:
-        """All that was handed out is settled."""
+        """Note that everything returned is settled."""
         self._recent.clear()
         self._bytes = 0
 
     def follow(
         self, max_rows: int, max_bytes: int, stop: Callable[[], bool], *, mark: str | None = None
     ) -> Generator[tuple[list[Row], None]]:
-        """As `NdjsonSource.follow`, after the rows of before that may be open. They come one list each."""
+        """Follow like `NdjsonSource.follow`, after earlier rows that may be open, one list each."""
         del mark
         for row in tuple(self._recent):
             if stop():
@@ -62,7 +65,7 @@ class Pipe:
             try:
                 found = next(self._reading, None)
             except SourceError:
-                self._reading = None  # an error is not the end: the next one opens it anew
+                self._reading = None  # after an error the next reader opens it again
                 raise
             if found is None:
                 self._ended = True

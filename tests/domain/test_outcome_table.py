@@ -293,14 +293,14 @@ def test_the_source_itself_is_no_place_for_outcomes(db: Database) -> None:
     rows(db)
     for name in ("invitations", "public.Invitations"):
         for what in (OutcomeTable.create, OutcomeTable.check, OutcomeTable.statements):
-            with pytest.raises(UsageError, match="that the rows are read from"):
+            with pytest.raises(UsageError, match="from which the rows are read"):
                 what(table(db.url, name))
 
 
 def test_a_name_that_cannot_be_meant_is_told(db: Database) -> None:
     rows(db)
     for name in ("a b", "a.b.c", "a..b", ""):
-        with pytest.raises(SourceError, match="in double quotes"):
+        with pytest.raises(SourceError, match="with double quotes"):
             table(db.url, name).create()
     with pytest.raises(SourceError, match="Create the schema"):
         table(db.url, "nowhere.outcomes").create()
@@ -317,7 +317,7 @@ def test_who_may_not_create_is_told_what_else_will_do(db: Database) -> None:
 
 def test_a_server_that_is_not_there_may_come_back(db: Database) -> None:
     rows(db)
-    with pytest.raises(SourceError, match="that the server runs") as raised:
+    with pytest.raises(SourceError, match="that the server is running") as raised:
         table(f"postgresql://me@127.0.0.1:{free_port()}/{db.name}").check()
     assert raised.value.retryable
 

@@ -257,7 +257,7 @@ def test_other_tokens_would_invite_everybody_again_and_are_refused(db: Database,
         command = arguments(db, service.url, *FAST)
         assert run("send", *command, cwd=tmp_path, env=db.env).json["created"] == 3
         other = run("send", *command, "--token-from", "key", cwd=tmp_path, env=db.env)
-        assert (other.code, "would be invited once more" in other.said) == (2, True)
+        assert (other.code, "would be sent again" in other.said) == (2, True)
         rehearsed = run("send", *command, "--token-from", "key", "--dry-run", cwd=tmp_path, env=db.env)
         assert rehearsed.code == 2
         again = run("send", *command, "--token-from", "key", "--campaign", "autumn", cwd=tmp_path, env=db.env)

@@ -114,7 +114,7 @@ def test_a_truncated_source_ends_the_run_and_what_is_settled_stays(tmp_path: Pat
         torn = send(service.url, tmp_path, source, "--results", "out")
         sent = service.messages()
         assert torn.code == 4
-        assert "stops before its end, after line" in torn.said
+        assert "is truncated, after line" in torn.said
         assert 0 < len(sent) < len(rows)
         assert not sent - once(rows)
         assert counts(torn.json)["created"] == len(sent)

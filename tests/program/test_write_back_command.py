@@ -113,7 +113,7 @@ def test_what_cannot_be_written_to_ends_before_anything_is_sent(db: Database, tm
         assert not service.calls()
     assert (missing.code, "Create it with: bulk-invite init-db" in missing.said) == (4, True)
     assert (files.code, "--results and bulk-invite export" in files.said) == (2, True)
-    assert (itself.code, "that the rows are read from" in itself.said) == (2, True)
+    assert (itself.code, "from which the rows are read" in itself.said) == (2, True)
     assert (unnamed.code, "--write-back TABLE" in unnamed.said) == (2, True)
     assert (rehearsed.code, rehearsed.json["pending"]) == (0, 1)
 

@@ -81,16 +81,16 @@ def read_on(path: Path, change: Callable[[], object], after: int = 70) -> tuple[
 
 OLD, NEW = lines("old"), lines("new")
 CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "written over": (lambda path: overwrite(path, NEW), "written over"),
-    "written over ahead": (lambda path: overwrite(path, OLD[:400_000] + NEW[400_000:]), "written over"),
-    "written over, its time set back": (lambda path: overwrite_and_set_back(path, NEW), "written over"),
-    "written over by more": (lambda path: overwrite(path, lines("new", COUNT + 50)), "written over"),
-    "its beginning, and more": (lambda path: overwrite_and_append(path, NEW[:30_000]), "written over"),
-    "cut off": (lambda path: os.truncate(path, 300_500), "cut off"),
-    "emptied": (lambda path: os.truncate(path, 0), "cut off"),
-    "cut off and written anew": (lambda path: path.write_bytes(NEW), "written over"),
-    "cut off and written anew, longer": (lambda path: path.write_bytes(NEW * 2), "written over"),
-    "a time that is set": (os.utime, "written over"),
+    "overwritten": (lambda path: overwrite(path, NEW), "overwritten"),
+    "overwritten ahead": (lambda path: overwrite(path, OLD[:400_000] + NEW[400_000:]), "overwritten"),
+    "overwritten, its time set back": (lambda path: overwrite_and_set_back(path, NEW), "overwritten"),
+    "overwritten by more": (lambda path: overwrite(path, lines("new", COUNT + 50)), "overwritten"),
+    "its beginning, and more": (lambda path: overwrite_and_append(path, NEW[:30_000]), "overwritten"),
+    "cut off": (lambda path: os.truncate(path, 300_500), "truncated"),
+    "emptied": (lambda path: os.truncate(path, 0), "truncated"),
+    "cut off and written anew": (lambda path: path.write_bytes(NEW), "overwritten"),
+    "cut off and written anew, longer": (lambda path: path.write_bytes(NEW * 2), "overwritten"),
+    "a time that is set": (os.utime, "overwritten"),
 }
 
 
@@ -168,7 +168,7 @@ def test_whenever_somebody_begins_to_write_only_what_was_there_before_is_used(tm
             writer.join()
         assert [row.data for row in found] == OLD.splitlines()[: len(found)]
         assert stopped or len(found) == COUNT
-    assert stopped > 3, "else it was written over too late"
+    assert stopped > 3, "else it was overwritten too late"
 
 
 @pytest.mark.parametrize("name", ["rows.ndjson.gz", "rows.ndjson"])
@@ -176,7 +176,7 @@ def test_a_packed_file_is_watched_as_well(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(gzip.compress(OLD, compresslevel=0))
     found, error = read_on(path, lambda: overwrite(path, gzip.compress(NEW, compresslevel=0)))
-    assert "was written over while it was read" in error
+    assert "was overwritten while it was read" in error
     assert found == OLD.splitlines()[: len(found)]
 
 
@@ -195,7 +195,7 @@ def test_standard_input_from_a_file_is_watched_from_where_it_stands(tmp_path: Pa
 
 
 def test_a_line_that_goes_on_over_many_blocks_is_of_one_writing(tmp_path: Path) -> None:
-    """Its first block is written over, and more is appended, so that only what was read before can tell."""
+    """Its first block is overwritten, and more is appended, so that only what was read before can tell."""
     path = tmp_path / "rows.ndjson"
     head = b'{"n": 1}\n' * 8000
     path.write_bytes(head + b'{"": "%s' % (b"a" * 500_000))
@@ -214,7 +214,7 @@ def test_of_a_file_that_has_grown_the_beginning_is_as_it_was(tmp_path: Path) -> 
     path = tmp_path / "rows.ndjson"
     path.write_bytes(OLD * 4)
     found, error = read_on(path, lambda: overwrite_and_append(path, NEW[:2000]), after=3 * COUNT)
-    assert "was written over" in error
+    assert "was overwritten" in error
     assert found == (OLD * 4).splitlines()[: len(found)]
     path.write_bytes(OLD * 4)
     found, error = read_on(path, lambda: append(path, NEW[:2000]), after=3 * COUNT)
@@ -239,7 +239,7 @@ def test_reading_waits_only_for_a_clock_that_may_give_the_same_time_again(
         assert time.monotonic() - began < 0.2
     found, error = read_on(path, lambda: overwrite(path, NEW))
     assert found == OLD.splitlines()[: len(found)]
-    assert "written over" in error
+    assert "overwritten" in error
 
 
 def test_a_file_system_of_whole_seconds_is_waited_for(tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_a_run_ends_with_4_and_the_next_one_goes_on(tmp_path: Path) -> None:
             overwrite(path, path.read_bytes())
             ran = sender.ended()
         assert (ran.code, ran.json["rejected"]) == (4, 0)
-        assert "rows.ndjson: was written over while it was read, after line " in ran.said
+        assert "rows.ndjson: was overwritten while it was read, after line " in ran.said
         before = ran.json["created"]
         ran = run(*command, "--rate", "500", "--limit", "100", cwd=tmp_path)
         assert (ran.json["created"], ran.json["already_created"]) == (100, before)
@@ -289,4 +289,4 @@ def test_checking_alone_ends_with_4_as_well(tmp_path: Path, command: tuple[str, 
             time.sleep(0.01)
         ran = checking.ended()
     assert ran.code == 4
-    assert "was written over while it was read" in ran.said
+    assert "was overwritten while it was read" in ran.said

@@ -52,7 +52,7 @@ def test_cut_off_anywhere_gives_the_lines_before_and_an_error(
         assert len(found) >= sum(end <= cut for end in ends)
         assert error is not None
         assert error.startswith(f"{path}: its ")
-        assert f"stops before its end, after line {len(found)}." in error
+        assert f"is truncated, after line {len(found)}." in error
     assert until_error(file(path, packed)) == (found, None)
 
 
@@ -106,8 +106,8 @@ def test_what_trails_gzip_data_is_left_out_with_a_warning(tmp_path: Path, tail: 
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (MEMBER + b"\x1f", "stops before its end"),
-        (MEMBER + MEMBER[:12], "stops before its end"),
+        (MEMBER + b"\x1f", "is truncated"),
+        (MEMBER + MEMBER[:12], "is truncated"),
         (MEMBER + b"\x1f\x8c" + MEMBER[2:], "damaged"),
         (MEMBER + b"\x00\x00!" + MEMBER[3:] + MEMBER, "damaged"),
         (MEMBER + b"!" * 5_000 + MEMBER, "damaged"),

@@ -128,7 +128,7 @@ def test_a_broken_file_is_told_once_and_tried_again_when_it_changes(tmp_path: Pa
         consumer.heartbeats(3)
         [warning] = logs
         assert warning["event"] == "source.unreadable"
-        assert "stops before its end" in warning["reason"]
+        assert "is truncated" in warning["reason"]
         assert followed.answering
         before = len(consumer.seen)
         (tmp_path / "a.ndjson.gz").write_bytes(PACKERS[".gz"](b"1\n2\n3\n"))

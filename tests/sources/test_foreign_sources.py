@@ -107,7 +107,7 @@ OTHERS = {
     "a tar archive": members(lambda packed: tarfile.TarFile(fileobj=packed, mode="w")),
     "a Parquet file": b"PAR1" + bytes(100) + b"PAR1",
     "a SQLite database": database(),
-    "no NDJSON: none of its first 100 lines": b"- Catalog: Sandbox\n  Message: Hello\n" * 60,
+    "not NDJSON: none of its first 100 lines": b"- Catalog: Sandbox\n  Message: Hello\n" * 60,
 }
 
 
@@ -123,7 +123,7 @@ def told(source: Path | str) -> str:
 def test_the_command_that_is_told_makes_the_rows_of_it(tmp_path: Path, data: bytes, packing: str) -> None:
     path = tmp_path / f"of june.json{packing}"
     path.write_bytes(packed := PACKERS[packing](data))
-    found = re.search(r"^(.*): is .*\. Make NDJSON of it: `(.*)`$", told(path))
+    found = re.search(r"^(.*): is .*\. Convert it to NDJSON: `(.*)`$", told(path))
     assert found is not None
     assert found[1] == str(path)
     subprocess.run(found[2], shell=True, check=True, timeout=30)
@@ -270,7 +270,7 @@ def test_nothing_is_sent_where_one_of_the_sources_is_none(tmp_path: Path) -> Non
             ran = run("send", "a.ndjson", name, "--endpoint-url", service.url, "--json", cwd=tmp_path)
             assert (ran.code, ran.stdout) == (4, "")
             assert ran.said.startswith(f"bulk-invite: {name}: is ")
-            assert len(ran.stderr.splitlines()) == 1
+            assert ran.stderr.splitlines()[1:] == ["See: bulk-invite manual rows"]
         ran = run("validate", "c.csv", cwd=tmp_path)
         assert (ran.code, ran.stdout) == (4, "")
         assert service.calls() == []

@@ -109,7 +109,7 @@ def test_a_window_is_at_most_the_largest_that_zstd_makes_by_itself(tmp_path: Pat
         found, error = until_error(file(path, path.read_bytes()))
         assert found == []
         assert error is not None
-        assert "needs more memory to unpack than is given to it" in error
+        assert "needs more memory to decompress than allowed" in error
 
 
 @pytest.mark.parametrize("name", ["rows.gz", "rows.zst"])
@@ -121,7 +121,7 @@ def test_a_torn_bomb_is_told_with_what_came_before_it(tmp_path: Path, name: str)
     ran = validate(path)
     assert ran.code == 4
     assert ran.json["valid"] == 2
-    assert "data stops before its end, after line 2." in ran.stderr
+    assert "data is truncated, after line 2." in ran.stderr
     assert ran.peak < plain().peak + ROOM
 
 
@@ -165,5 +165,6 @@ def test_all_control_characters_of_a_name_are_escaped_in_the_sentence_about_it(t
         [COMMAND, "validate", name], check=False, cwd=tmp_path, capture_output=True, timeout=PATIENCE
     )
     assert ran.returncode == 4
-    assert ran.stderr.decode().removesuffix("\n").isprintable()
+    sentence = ran.stderr.decode().removesuffix("\nSee: bulk-invite manual rows\n")
+    assert sentence.isprintable()
     assert b"no such file" in ran.stderr

@@ -198,7 +198,7 @@ def test_a_session_that_is_another_one_from_transaction_to_transaction_reads_the
     db.run("INSERT INTO sent VALUES ('2026-02-03 04:05:06+00')")
     found = Selection("sent", None, "at")
     with connect(db.url) as connection:
-        rows = found.found(connection)
+        rows = found.resolve(connection)
         connection.rollback()
         connection.execute("SET TimeZone = 'Asia/Kolkata'")
         connection.commit()
@@ -252,6 +252,6 @@ def test_an_order_of_its_own_is_kept_where_the_search_path_does_not_lead_to_it(d
 
 
 def test_a_setting_that_changes_no_text_is_refused() -> None:
-    with pytest.raises(UsageError, match="no setting of --session-settings"):
+    with pytest.raises(UsageError, match="not a setting of --session-settings"):
         SessionSettings.of({"statement_timeout": "1"})
     assert SessionSettings.of({"timezone": "UTC"}) == SessionSettings(named=True)

@@ -99,7 +99,7 @@ def test_a_file_without_permission() -> None:
     make("secret")
     Path("secret").chmod(0)
     Path().chmod(0o755)
-    with nobody_if_root(), pytest.raises(SourceError, match=r"^secret: may not be read"):
+    with nobody_if_root(), pytest.raises(SourceError, match=r"^secret: permission denied"):
         resolve(["secret"])
 
 

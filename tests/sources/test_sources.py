@@ -155,7 +155,7 @@ def test_only_the_first_line_tells_the_encoding() -> None:
 
 def test_an_io_error_says_where() -> None:
     [source] = resolve(["/proc/self/mem"])
-    with pytest.raises(SourceError, match=r"^/proc/self/mem: cannot be read on \(.*\), after line 0\."):
+    with pytest.raises(SourceError, match=r"^/proc/self/mem: cannot be read further \(.*\), after line 0\."):
         rows(source)
 
 

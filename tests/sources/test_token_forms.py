@@ -80,7 +80,7 @@ def test_a_checkpoint_that_was_begun_in_another_session_is_refused_with_the_way_
             wrong = run(
                 "send", *command, "--session-settings", '{"TimeZone": "UTC"}', cwd=tmp_path, env=db.env
             )
-            assert (wrong.code, "other texts than they were" in wrong.said) == (2, True), wrong.stderr
+            assert (wrong.code, "formatted differently" in wrong.said) == (2, True), wrong.stderr
         unknown = run("send", *command, cwd=tmp_path, env=db.env)
         assert (unknown.code, "Name the settings of that session" in unknown.said) == (2, True), (
             unknown.stderr
@@ -109,5 +109,5 @@ def test_keys_that_have_become_other_texts_are_noticed(db: Database, tmp_path: P
         db.run("ALTER TABLE invitations ALTER COLUMN id TYPE numeric(10, 2)")
         for more in ((), ("--dry-run",)):
             ran = run("send", *command, *more, cwd=tmp_path, env=db.env)
-            assert (ran.code, "other texts than they were" in ran.said) == (2, True), ran.stderr
+            assert (ran.code, "formatted differently" in ran.said) == (2, True), ran.stderr
         assert len(service.calls()) == 5

@@ -268,9 +268,9 @@ class PostgresSchema:
                 hint = "It is a standby: name the primary, or all hosts with target_session_attrs=primary."
             case errors.DiskFull():
                 hint = "Free disk space for the database and run the same command again."
-            case _ if isinstance(error, psycopg.OperationalError) and not libpq.is_passing(error):
+            case _ if isinstance(error, psycopg.OperationalError) and not libpq.is_transient(error):
                 hint = "Check the URL, user and password (PGPASSWORD, pgpass or service file)."
-            case _ if libpq.is_passing(error):
+            case _ if libpq.is_transient(error):
                 hint = (
                     "Check that the server is running and accepts connections; then run the same command "
                     "again."
@@ -280,7 +280,7 @@ class PostgresSchema:
         return CheckpointError(
             f"The checkpoint {self.name} cannot be used: {libpq.said(error)}.",
             hint=hint,
-            retryable=libpq.is_passing(error) or isinstance(error, errors.ReadOnlySqlTransaction),
+            retryable=libpq.is_transient(error) or isinstance(error, errors.ReadOnlySqlTransaction),
         )
 
 

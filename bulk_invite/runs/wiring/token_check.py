@@ -23,7 +23,7 @@ class MaybeKeyed(Protocol):
 class _Keyed(Protocol):
     name: str
 
-    def forms(self, *, of_keys: bool) -> TextSettings: ...
+    def text_settings(self, *, of_keys: bool) -> TextSettings: ...
 
     def require_same_keys(self, keys: Sequence[str], stop: Callable[[], bool]) -> None: ...
 
@@ -37,7 +37,7 @@ def bind(writer: CheckpointWriter, source: MaybeKeyed, settings: Settings, stop:
         source.name,
         settings.campaign,
         settings.token_from,
-        keyed.forms(of_keys=settings.tokens_from_keys),
+        keyed.text_settings(of_keys=settings.tokens_from_keys),
     )
     writer.require_tokens(*made)
     if settings.tokens_from_keys:

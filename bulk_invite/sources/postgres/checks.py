@@ -1,4 +1,4 @@
-"""A database looked at before a run, in a time that is given: whether its rows can be read, and the first."""
+"""Check a database before a run, within a time limit: whether its rows can be read, and the first one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bulk_invite.domain.rows import Row
 from bulk_invite.libpq import check_address
 from bulk_invite.sources.postgres.connection import connect, refusal
 from bulk_invite.sources.postgres.pages import row_of
-from bulk_invite.sources.postgres.selection import Found, Selection
+from bulk_invite.sources.postgres.selection import ResolvedSelection, Selection
 
 _UNIQUE: Final = """
 SELECT EXISTS (
@@ -24,9 +24,9 @@ SELECT EXISTS (
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """name: of the source. server: its version. first: None where there is no row.
+    """name: of the source. server: its version. first: the first row, if any.
 
-    unique: whether the key was seen to be unique; False where that takes longer than there is time.
+    unique: whether the key is known to be unique; False if the time did not suffice to find out.
     """
 
     name: str
@@ -36,9 +36,9 @@ class Examined:
 
 
 def examine(url: str, selection: Selection, seconds: float) -> Examined:
-    """Look at the first row and the key. seconds: for each statement.
+    """Examine the first row and the key. seconds: for each statement.
 
-    Raises UsageError for the address, SourceError for what keeps a run from reading.
+    Raises UsageError for an invalid URL, SourceError for anything that would keep a run from reading.
     """
     check_address(url)
     try:
@@ -46,12 +46,12 @@ def examine(url: str, selection: Selection, seconds: float) -> Examined:
             connection.execute(
                 "SELECT set_config('statement_timeout', %s, false)", (f"{seconds * 1000:.0f}ms",)
             )
-            found = selection.found(connection)
+            found = selection.resolve(connection)
             first = _first(connection, found)
             connection.commit()
             return Examined(found.name, _version(connection), first, _is_unique(connection, found))
     except psycopg.Error as error:
-        # Without its traceback: the driver's error carries the statement.
+        # Without its traceback: the driver's error contains the statement.
         raise refusal("The database cannot be read", error) from None
 
 
@@ -59,14 +59,14 @@ def _version(connection: psycopg.Connection[Any]) -> str:
     return f"PostgreSQL {connection.info.parameter_status('server_version')}"
 
 
-def _first(connection: psycopg.Connection[Any], found: Found) -> Row | None:
+def _first(connection: psycopg.Connection[Any], found: ResolvedSelection) -> Row | None:
     one = sql.SQL("SELECT * FROM ({rows}) AS rows LIMIT 1").format(rows=found.rows(found.after(None)))
     row = connection.cursor(binary=True).execute(one).fetchone()
     return None if row is None else row_of(found.name, *row)
 
 
-def _is_unique(connection: psycopg.Connection[Any], found: Found) -> bool:
-    """By an index that says so, else by reading every key."""
+def _is_unique(connection: psycopg.Connection[Any], found: ResolvedSelection) -> bool:
+    """Determine it by a unique index, otherwise by reading every key."""
     if connection.execute(_UNIQUE, (found.relation, found.key)).fetchone() == (True,):
         return True
     try:

@@ -1,4 +1,4 @@
-"""The columns of what is read, and their types, by names that no search path changes."""
+"""The columns to read and their types, under names that no search path affects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FIXED: Final = {
     *("text", "character varying", "bpchar", '"char"', "name", "bit varying", '"bit"'),
     *("inet", "cidr", "macaddr", "macaddr8"),
 }
-"""Types whose values are the same texts in every session."""
+"""Types whose values have the same text in every session."""
 
 _TYPES: Final = """
 SELECT t.oid,
@@ -34,10 +34,9 @@ WHERE t.oid = ANY(%s::oid[])
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A type. name: as SQL writes it, where any length will do.
+    """A type. name: in SQL, without a length.
 
-    operators: the schema that its operators are in. fixed: whether its values are the same texts in every
-    session.
+    operators: the schema of its operators. fixed: whether its values have the same text in every session.
     """
 
     name: str
@@ -46,7 +45,10 @@ class Kind:
 
 
 def of_table(connection: psycopg.Connection[Any], relation: str) -> dict[str, Kind]:
-    """From the catalog, for the user may be allowed to read some columns only. relation: its quoted name."""
+    """Read them from the catalog: the user may have access to some columns only.
+
+    relation: its quoted name.
+    """
     found = connection.execute(
         "SELECT attname, atttypid FROM pg_attribute"
         " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",

@@ -12,18 +12,18 @@ from psycopg import errors
 
 from bulk_invite import libpq
 from bulk_invite.domain.errors import DatabaseSourceError, SourceError
-from bulk_invite.libpq import is_passing, said
+from bulk_invite.libpq import is_transient, said
 
 _TIMEOUTS: Final = {
-    # A sort of millions of rows without an index takes a minute or two.
+    # Sorting millions of rows without an index takes a minute or two.
     "statement_timeout": "15min",
     "lock_timeout": "30s",
-    # Nothing is left open while rows wait to be sent, so this only meets a program that was stopped.
+    # No transaction is open while rows wait to be sent, so this affects only a program that was suspended.
     "idle_in_transaction_session_timeout": "2min",
 }
-"""Set for the session, where the role, the database or PGOPTIONS have not."""
+"""Set for the session unless the role, the database or PGOPTIONS have set them."""
 
-# PGCLIENTENCODING, the role or the database may name an encoding that has not all the letters of a row.
+# PGCLIENTENCODING, the role or the database may name an encoding that lacks some characters of a row.
 _ENCODING: Final = "utf8"
 
 _STOP_CHECK: Final = 0.1
@@ -42,8 +42,8 @@ def connect(url: str) -> psycopg.Connection[Any]:
 
 
 def connect_to_write(url: str) -> psycopg.Connection[Any]:
-    """A connection that is in a transaction only while a statement runs. Raises psycopg.Error."""
-    # Nothing is prepared: the next statement may come to another server behind a pooler.
+    """A connection that is in a transaction only during a statement. Raises psycopg.Error."""
+    # Never prepare statements: behind a pooler, the next one may reach another server.
     connection = libpq.connect(url, autocommit=True, prepare_threshold=None, client_encoding=_ENCODING)
     with ExitStack() as undo:
         undo.callback(connection.close)
@@ -54,14 +54,14 @@ def connect_to_write(url: str) -> psycopg.Connection[Any]:
 
 @contextmanager
 def cancelled_by(stop: Callable[[], bool], connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Cancel what the connection is doing when `stop()` turns true: a sort of millions does not ask."""
+    """Cancel the running statement when `stop()` turns true: a long sort does not check it."""
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(_STOP_CHECK):
-            # Again and again: one that comes between two statements cancels nothing.
+            # Repeat it: a cancellation between two statements has no effect.
             if stop():
-                with suppress(psycopg.Error):  # there is nothing to cancel where the line is gone
+                with suppress(psycopg.Error):  # a broken connection has nothing to cancel
                     connection.cancel_safe(timeout=2.0)
 
     thread = threading.Thread(target=watch, name="postgres-stop")
@@ -76,44 +76,44 @@ def cancelled_by(stop: Callable[[], bool], connection: psycopg.Connection[Any]) 
 _HINTS: Final[tuple[tuple[tuple[type[psycopg.Error], ...], str], ...]] = (
     (
         (errors.UndefinedTable, errors.InvalidSchemaName),
-        "Check --table or --query, and the database in the address.",
+        "Check --table or --query, and the database in the URL.",
     ),
     (
         (errors.UndefinedColumn, errors.AmbiguousColumn),
-        "Check --key, --request-column and the columns of the configuration.",
+        "Check --key, --request-column and the columns in the configuration.",
     ),
     (
         (errors.InsufficientPrivilege,),
-        "Grant the user of the address SELECT on it, or on what is read of it, and USAGE on its schema.",
+        "Grant the user SELECT on it, or on the columns to read, and USAGE on its schema.",
     ),
     (
         (errors.InvalidPassword, errors.InvalidAuthorizationSpecification),
-        "Check user and password: PGPASSWORD, the pgpass file or the service file.",
+        "Check the user and password: PGPASSWORD, pgpass file or service file.",
     ),
     (
         (errors.QueryCanceled,),
-        "It takes longer than statement_timeout: index the key, or raise it with PGOPTIONS.",
+        "It exceeds statement_timeout: index the key, or raise the timeout with PGOPTIONS.",
     ),
-    ((errors.UndefinedFunction,), "The key needs a type that has an order, such as bigint, uuid or text."),
-    ((errors.ReadOnlySqlTransaction,), "A source is only read: take what writes out of --query."),
+    ((errors.UndefinedFunction,), "Use a key of a sortable type, such as bigint, uuid or text."),
+    ((errors.ReadOnlySqlTransaction,), "A source is read-only: remove the writing parts from --query."),
     (
         (errors.CharacterNotInRepertoire, errors.UntranslatableCharacter),
-        "A key or a column has bytes that are no UTF-8: mend them, or select another key.",
+        "A key or a column contains bytes that are not UTF-8: correct them, or select another key.",
     ),
-    ((errors.InvalidParameterValue,), "Check --session-settings, if it is given, and --query."),
-    ((errors.SyntaxError,), "Check --query: one SELECT."),
+    ((errors.InvalidParameterValue,), "Check --session-settings, if given, and --query."),
+    ((errors.SyntaxError,), "Check --query: it must be one SELECT."),
     (
         (psycopg.OperationalError,),
-        "Check the address, that the server runs and lets you in; then run the same command.",
+        "Check the URL, and that the server is running and accepts connections; then run the same command.",
     ),
 )
-"""What mends an error; the first that fits. Whatever else the server says is about what is selected."""
+"""The remedy for an error: the first match applies. All other errors concern the selection."""
 
 
 def refusal(name: str, error: psycopg.Error) -> SourceError:
-    """The error as a sentence that mends it. name: the source as it is told."""
+    """The error with a hint. name: of the source."""
     hint = next(
         (hint for kinds, hint in _HINTS if isinstance(error, kinds)),
         "Check --table or --query against the database.",
     )
-    return DatabaseSourceError(f"{name}: {said(error)}.", hint=hint, retryable=is_passing(error))
+    return DatabaseSourceError(f"{name}: {said(error)}.", hint=hint, retryable=is_transient(error))

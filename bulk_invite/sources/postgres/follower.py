@@ -1,7 +1,7 @@
-"""Following a table or a query: pass after pass, with pauses in which somebody may ring.
+"""Follow a table or query: one pass after another, with pauses that NOTIFY can end.
 
-What a pass reads is told in `passes`. Where xmin does not tell what is new, passes over everything are
-seldom; between them those rows are looked for that have keys after the highest one.
+`xmin_passes` decides what a pass reads. If xmin does not show what is new, full passes are rare; between
+them, only rows with keys after the highest one are read.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import psycopg
 from bulk_invite.domain.rows import Row
 from bulk_invite.sources.interruptible_wait import wait
 from bulk_invite.sources.postgres.connection import cancelled_by, connect
-from bulk_invite.sources.postgres.notify import Bell
+from bulk_invite.sources.postgres.notify import NotificationListener
 from bulk_invite.sources.postgres.pages import Reading
-from bulk_invite.sources.postgres.selection import Found
+from bulk_invite.sources.postgres.selection import ResolvedSelection
 from bulk_invite.sources.postgres.xmin_passes import Horizon, Progress, look, pause_after
 
 _T = TypeVar("_T")
@@ -30,18 +30,17 @@ WHOLE_EVERY: Final = 60.0
 _WHOLE_LOAD: Final = 10
 
 
-class Tried(Protocol):
-    """Does it again until the database answers; None when `stop` came first."""
+class Retry(Protocol):
+    """Retries until the database responds; None if `stop` came first."""
 
     def __call__(self, read: Callable[[], _T], stop: Callable[[], bool], /) -> _T | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often to look, in seconds.
+    """How often to poll, in seconds.
 
-    poll: between two looks. whole_every: at least between two passes over everything, where only those find
-    all there is.
+    poll: between two polls. whole_every: minimum between two full passes, if only those find every row.
     """
 
     poll: float
@@ -49,25 +48,33 @@ class Pace:
 
 
 class Follower:
-    """One following, from a mark on. `stop` is asked some ten times in a second."""
+    """Follows from a cursor on. `stop` is called some ten times a second."""
 
     def __init__(
-        self, url: str, found: Found, tried: Tried, pace: Pace, stop: Callable[[], bool], mark: str | None
+        self,
+        url: str,
+        found: ResolvedSelection,
+        retry: Retry,
+        pace: Pace,
+        stop: Callable[[], bool],
+        mark: str | None,
     ) -> None:
         self._url = url
         self._found = found
-        self._tried = tried
+        self._tried = retry
         self._pace = pace
         self._stop = stop
         self._progress = Progress.of(mark)
         self._highest: str | None = None
         self._whole = (
-            True  # the pass at hand reads in the order of `progress`, not only after the highest key
+            True  # the current pass reads in the order of `progress`, not only after the highest key
         )
         self._whole_due = 0.0
         self._took = 0.0
 
-    def follow(self, bell: Bell, max_rows: int, max_bytes: int) -> Generator[tuple[list[Row], str | None]]:
+    def follow(
+        self, bell: NotificationListener, max_rows: int, max_bytes: int
+    ) -> Generator[tuple[list[Row], str | None]]:
         bell.wait_until_heard(self._stop)
         while not self._stop():
             bell.reset()
@@ -90,8 +97,8 @@ class Follower:
                     self._progress = replace(self._progress, after=self._highest)
                 yield batch, self._progress.mark
 
-    def _begin(self, connection: psycopg.Connection[Any]) -> tuple[Found, str | None]:
-        """What is to be read over a new connection, and after which key."""
+    def _begin(self, connection: psycopg.Connection[Any]) -> tuple[ResolvedSelection, str | None]:
+        """What to read over a new connection, and after which key."""
         horizon = look(connection, self._found.relation)
         self._whole = self._whole or bool(horizon.tables) or not self._progress.fits(horizon)
         self._progress = self._progress.begun(horizon)
@@ -112,12 +119,12 @@ class Follower:
             self._progress = self._progress.ended()
             self._whole_due = time.monotonic() + max(self._pace.whole_every, _WHOLE_LOAD * self._took)
 
-    def _pause(self, bell: Bell) -> Generator[tuple[list[Row], str | None]]:
+    def _pause(self, bell: NotificationListener) -> Generator[tuple[list[Row], str | None]]:
         ended = time.monotonic()
         due = ended + pause_after(self._took, self._pace.poll)
         while not self._stop() and (left := due - time.monotonic()) > 0:
             if bell.wait(min(left, self._pace.poll), self._stop):
-                # Who rings for every row may still have no more than half of the time read for it.
+                # A NOTIFY for every row must not take more than half of the time for reading.
                 wait(ended + self._took - time.monotonic(), self._stop)
                 return
             if left > self._pace.poll:

@@ -1,7 +1,7 @@
-"""A bell: whoever has written rows may ring it with NOTIFY, and they are read at once.
+"""Listen for NOTIFY, so that new rows are read immediately.
 
-It is a comfort. Where nobody can listen (a standby, some poolers, a line that is cut), or where nobody rings,
-rows are found by looking, a little later.
+This is optional. If listening is impossible (a standby, some poolers, a broken connection) or no NOTIFY
+arrives, polling finds the rows a little later.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import psycopg
 import structlog
 from psycopg import sql
 
-from bulk_invite.libpq import is_passing, said
+from bulk_invite.libpq import is_transient, said
 from bulk_invite.sources.interruptible_wait import STOP_CHECK
 from bulk_invite.sources.postgres.connection import connect
 
@@ -24,14 +24,15 @@ _log = structlog.get_logger()
 
 _AGAIN: Final = 5.0
 _AGAIN_REFUSED: Final = 60.0
-"""Seconds until listening is tried again, where the line broke, and where the server does not let us."""
+"""Seconds until listening is retried after a broken connection, and after a refusal by the server."""
 
 
-class Bell:
+class NotificationListener:
     """Listens while the context is open.
 
-    In a thread of its own: one who listens and does not read what comes makes the server keep it, for all its
-    databases, until NOTIFY fails for everybody. Rows may wait for hours until they are taken, this may not.
+    It has a thread of its own: a listener that does not read its notifications makes the server keep them,
+    for all its databases, until NOTIFY fails for every client. Rows may wait for hours to be taken;
+    notifications may not.
     """
 
     def __init__(self, url: str, channel: str) -> None:
@@ -53,7 +54,7 @@ class Bell:
         self._thread.join()
 
     def wait_until_heard(self, stop: Callable[[], bool]) -> None:
-        """Until it listens, or has found that it cannot."""
+        """Wait until it is listening, or has found that it cannot."""
         while not stop() and not self._tried.wait(STOP_CHECK):
             pass
 
@@ -61,7 +62,7 @@ class Bell:
         self._rung.clear()
 
     def wait(self, seconds: float, stop: Callable[[], bool]) -> bool:
-        """Whether it rings, or has rung, before they are over."""
+        """Wait up to `seconds`; return whether a notification has arrived."""
         end = time.monotonic() + seconds
         while not self._rung.is_set() and not stop() and (left := end - time.monotonic()) > 0:
             self._rung.wait(min(left, STOP_CHECK))
@@ -74,20 +75,20 @@ class Bell:
                 with connect(self._url) as connection:
                     self._listen(connection)
             except psycopg.Error as error:
-                if not is_passing(error):
+                if not is_transient(error):
                     again = _AGAIN_REFUSED
                     _log.debug("source.notify_unavailable", channel=self._channel, reason=said(error))
             self._tried.set()
             self._over.wait(again)
 
     def _listen(self, connection: psycopg.Connection[Any]) -> None:
-        connection.autocommit = True  # it stays open for days, and a transaction must not
+        connection.autocommit = True  # it stays open for days, which a transaction must not
         connection.execute("SET default_transaction_read_only = on")
         connection.execute(
             "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"
         )
         connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
-        self._rung.set()  # for whatever it has not heard until now
+        self._rung.set()  # for any notification missed until now
         self._tried.set()
         while not self._over.is_set():
             for _ in connection.notifies(timeout=STOP_CHECK, stop_after=1):

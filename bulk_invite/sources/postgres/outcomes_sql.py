@@ -1,4 +1,4 @@
-"""The table of outcomes as SQL: what it is made by, what is written into it, and what is wrong with one."""
+"""The SQL of the outcomes table: creating, writing and checking it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from psycopg import errors, sql
 
 from bulk_invite.domain.errors import DatabaseSourceError, SourceError
 from bulk_invite.domain.records import Record
-from bulk_invite.libpq import is_passing, said
+from bulk_invite.libpq import is_transient, said
 from bulk_invite.sources.postgres.connection import refusal
 
 _TIME: Final = "timestamp with time zone"
@@ -21,19 +21,19 @@ _COLUMNS: Final = {
     "key": ("", "the row's key in the source"),
     "campaign": ("text", "as given by --campaign; empty without one"),
     "state": ("text", "created, failed, rejected, duplicate, pending, deferred or in_doubt"),
-    "client_token": ("text", "ClientToken of the calls; null for a row that is not valid"),
-    "invitation_id": ("text", "Id of the invitation; null while none is known"),
-    "arn": ("text", "Arn of the invitation; likewise"),
-    "code": ("text", "what the last call was answered with; null for a success"),
-    "errors": ("jsonb", "what is wrong with the row: a list of path and code; null where nothing is"),
+    "client_token": ("text", "ClientToken of the calls; null for an invalid row"),
+    "invitation_id": ("text", "Id of the invitation; null if unknown"),
+    "arn": ("text", "Arn of the invitation; null if unknown"),
+    "code": ("text", "code of the last answer; null for a success"),
+    "errors": ("jsonb", "errors of the row: a list of path and code; null if none"),
     "attempts": ("integer", "calls made for the row"),
-    "first_sent": (_TIME, "when the first call left; null while none has"),
+    "first_sent": (_TIME, "when the first call left; null if none has"),
     "last_sent": (_TIME, "when the last call left"),
-    "updated": (_TIME, "when this row was last written with anything new"),
+    "updated": (_TIME, "when this row last changed"),
 }
-"""Columns: their type ("": that of the source's key), and what they mean to who opens the table."""
+"""Type of each column ("": that of the source's key), and its comment in the table."""
 
-_KEPT_FOR: Final = "What became of the rows of "
+_KEPT_FOR: Final = "Outcomes of the rows of "
 
 _IDENTITY: Final = ("key", "campaign")
 
@@ -43,7 +43,7 @@ _VALUES: Final = tuple(name for name in _COLUMNS if name not in (*_IDENTITY, "up
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A table of outcomes, there or not: the parts of its name, its key's type, and whose outcomes it has."""
+    """An outcomes table, existing or not: the parts of its name, its key's type, and its source."""
 
     parts: tuple[str, ...]
     key_type: str
@@ -64,15 +64,15 @@ class Place:
             "CREATE TABLE IF NOT EXISTS {} (\n    {},\n    PRIMARY KEY (key, campaign)\n)"
         ).format(self.name, sql.SQL(",\n    ").join(columns))
         about = (
-            f"{_KEPT_FOR}{self.source}, written by bulk-invite (--write-back). The "
-            "checkpoint is the truth, and every run repairs this table by it: what is changed here changes "
-            "no invitation."
+            f"{_KEPT_FOR}{self.source}, written by bulk-invite (--write-back). The checkpoint is "
+            "authoritative, and every run repairs this table from it: changes made here do not affect any "
+            "invitation."
         )
         comment = sql.SQL("COMMENT ON TABLE {} IS {}").format(self.name, sql.Literal(about))
         return [create, comment, *(self._comment(name, meaning) for name, (_, meaning) in _COLUMNS.items())]
 
     def grants(self, user: str) -> list[sql.Composed]:
-        """What somebody needs who writes into it."""
+        """The privileges that a writer needs."""
         to = sql.Identifier(user)
         usage = [
             sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), to)
@@ -81,12 +81,12 @@ class Place:
         return [*usage, sql.SQL("GRANT SELECT, INSERT, UPDATE ON {} TO {}").format(self.name, to)]
 
     def kept_for_another(self, comment: str) -> str:
-        """The other source that a table with this comment was made for, "" for none."""
+        """The other source that the comment names as the table's source, or ""."""
         source = comment.removeprefix(_KEPT_FOR).partition(",")[0] if comment.startswith(_KEPT_FOR) else ""
         return "" if source == self.source.partition(",")[0] else source
 
     def wrong(self, types: Mapping[str, str]) -> str:
-        """What is wrong with columns of these types, "" for nothing."""
+        """What is wrong with columns of these types, or ""."""
         for name in _COLUMNS:
             wanted = self._type(name).as_string()
             if name not in types:
@@ -96,7 +96,10 @@ class Place:
         return ""
 
     def upsert(self, campaign: str, records: Sequence[Record]) -> sql.Composed:
-        """What writes records; it touches no row that is right. Of two records of a key the later stands."""
+        """The statement that writes records; it skips correct rows.
+
+        Of two records with one key, the later one wins.
+        """
         key = sql.SQL("given.key::{}").format(self._type("key"))
         kept, excluded = (
             sql.SQL(", ").join(sql.Identifier(table, name) for name in _VALUES)
@@ -107,7 +110,7 @@ class Place:
             "INSERT INTO {table} AS kept ({names})"
             " SELECT DISTINCT ON ({key}) {key}, {campaign}, {values}, now()"
             " FROM json_to_recordset({records}::json) AS given (number integer, key text, {given})"
-            # In the order of the key: two writers that meet wait for each other, and neither for ever.
+            # In key order, so that two concurrent writers never deadlock.
             " ORDER BY {key}, given.number DESC"
             " ON CONFLICT (key, campaign)"
             " DO UPDATE SET ({changing}, updated) = ROW ({excluded}, excluded.updated)"
@@ -126,7 +129,7 @@ class Place:
         )
 
     def _type(self, name: str) -> sql.SQL:
-        # The key's type comes from the catalog of the database, quoted as it needs to be.
+        # The key's type comes from the catalog of the database, already quoted.
         return sql.SQL(_COLUMNS[name][0] or self.key_type)
 
     def _comment(self, column: str, meaning: str) -> sql.Composed:
@@ -135,7 +138,7 @@ class Place:
 
 
 def _given(name: str) -> sql.Composed:
-    """A column as JSON has it: times are epoch seconds."""
+    """A column in JSON form: times are epoch seconds."""
     kind = _COLUMNS[name][0]
     return sql.SQL("{} {}").format(
         sql.Identifier(name), sql.SQL("double precision" if kind == _TIME else kind)
@@ -169,13 +172,13 @@ def _members(number: int, record: Record) -> dict[str, object]:
 
 
 def _text(value: str) -> str | None:
-    # A text of PostgreSQL holds all characters but this one.
+    # The only character that a PostgreSQL text cannot hold.
     return value.replace("\0", "\ufffd") or None
 
 
-def is_passing_for_a_writer(error: psycopg.Error) -> bool:
-    """Of a table that could be written: a server that has become a standby is one that fails over."""
-    return is_passing(error) or isinstance(error, errors.ReadOnlySqlTransaction)
+def is_transient_for_writer(error: psycopg.Error) -> bool:
+    """For a table that was writable: a server that has become a standby is failing over."""
+    return is_transient(error) or isinstance(error, errors.ReadOnlySqlTransaction)
 
 
 def made_by(table: str) -> str:
@@ -183,38 +186,36 @@ def made_by(table: str) -> str:
 
 
 def outcome_refusal(table: str, error: psycopg.Error) -> SourceError:
-    """The error of somebody who writes into it, as a sentence that mends it."""
+    """A writer's error with a hint."""
     match error:
         case errors.UndefinedTable():
             hint = made_by(table)
         case errors.InvalidSchemaName():
-            hint = "Create the schema, or name one that is there with --write-back SCHEMA.TABLE."
+            hint = "Create the schema, or name an existing one with --write-back SCHEMA.TABLE."
         case errors.InsufficientPrivilege():
             hint = (
-                "Grant the user of the address SELECT, INSERT and UPDATE on it (and USAGE on its schema; to "
-                "create it CREATE, or have somebody run what init-db --print prints)."
+                "Grant the user SELECT, INSERT and UPDATE on it (and USAGE on its schema; CREATE to create "
+                "it, or have an administrator run the output of init-db --print)."
             )
         case errors.ReadOnlySqlTransaction():
             hint = (
-                "The address leads to a standby, or to a user who only reads: --write-back needs the primary "
-                "(target_session_attrs=read-write finds it among several hosts)."
+                "The URL leads to a standby, or the user is read-only: --write-back needs the primary (with "
+                "several hosts, target_session_attrs=read-write finds it)."
             )
         case errors.InvalidParameterValue() | errors.FeatureNotSupported() | errors.InvalidName():
-            hint = 'Write TABLE or SCHEMA.TABLE, and in double quotes what is no plain name: "My table".'
+            hint = 'Write TABLE or SCHEMA.TABLE, with double quotes around special names: "My table".'
         case errors.InvalidColumnReference():
             hint = f"It needs a PRIMARY KEY or a unique index on (key, campaign). {_COMPARE}"
         case errors.QueryCanceled():
-            hint = (
-                "Somebody has cancelled it, or it takes longer than statement_timeout; run the same command."
-            )
+            hint = "It was canceled, or exceeds statement_timeout; run the same command again."
         case psycopg.OperationalError():
             return refusal(table, error)
         case _:
             hint = _COMPARE
-    return DatabaseSourceError(f"{table}: {said(error)}.", hint=hint, retryable=is_passing(error))
+    return DatabaseSourceError(f"{table}: {said(error)}.", hint=hint, retryable=is_transient(error))
 
 
-_COMPARE: Final = "Compare it with what bulk-invite init-db --print shows, or name another table."
+_COMPARE: Final = "Compare it with the output of bulk-invite init-db --print, or name another table."
 
 
 def misshapen(table: str, wrong: str) -> SourceError:

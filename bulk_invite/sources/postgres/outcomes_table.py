@@ -1,7 +1,7 @@
-"""What became of rows, written back into a table of the database that they were read from.
+"""Write outcomes back into a table of the database from which the rows were read.
 
-Invariant: the table follows the checkpoint and decides nothing. Everything may be written to it again, in
-whole or in part; what is right already is not touched.
+Invariant: the table follows the checkpoint and decides nothing. Everything may be written again, in whole or
+in part; correct rows are not touched.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bulk_invite.sources.postgres.columns import of_table
 from bulk_invite.sources.postgres.connection import cancelled_by, connect, connect_to_write, refusal
 from bulk_invite.sources.postgres.outcomes_sql import (
     Place,
-    is_passing_for_a_writer,
+    is_transient_for_writer,
     made_by,
     misshapen,
     outcome_refusal,
@@ -32,10 +32,10 @@ from bulk_invite.sources.postgres.selection import Selection
 
 
 class OutcomeTable:
-    """One table of outcomes for one source and campaign. name: the table as the operator calls it.
+    """The outcomes table of one source and campaign. name: as given by the operator.
 
-    Raises UsageError for the address and for a table that is the source, SourceError for all else. It is used
-    by one thread at a time.
+    Raises UsageError for an invalid URL and for a table that is the source, SourceError for anything else.
+    Only one thread at a time may use it.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class OutcomeTable:
         backoff: Backoff,
         random: Callable[[], float],
     ) -> None:
-        """backoff: seconds until a connection that broke is made again; random: uniform in [0, 1)."""
+        """backoff: seconds until a broken connection is renewed; random: uniform in [0, 1)."""
         check_address(url)
         self.name = table
         self._url = url
@@ -61,11 +61,11 @@ class OutcomeTable:
             partial(outcome_refusal, table),
             backoff,
             random,
-            is_passing_for_a_writer,
+            is_transient_for_writer,
         )
 
     def create(self) -> bool:
-        """Make the table, where it is not there; whether it was made."""
+        """Create the table if it does not exist; return whether it was created."""
         with self._told(), connect_to_write(self._url) as connection, connection.transaction():
             place = self._placed(connection)
             if self._oid(connection) is not None:
@@ -75,24 +75,24 @@ class OutcomeTable:
         return True
 
     def statements(self) -> str:
-        """The SQL that makes the table and lets the user of the address write to it, for somebody else."""
+        """The SQL that creates the table and grants the user access, for an administrator."""
         with self._told(), connect(self._url) as connection:
             place = self._placed(connection)
             statements = [*place.creation(), *place.grants(connection.info.user)]
             return "".join(f"{each.as_string(connection)};\n" for each in statements)
 
     def check(self) -> None:
-        """See whether it can be written to."""
+        """Check that it can be written to."""
         self._place = self._checked()
 
     def write(self, records: Sequence[Record], stop: Callable[[], bool]) -> bool:
-        """Write them, however often the connection breaks; False when `stop()` came first."""
+        """Write records, renewing broken connections; False if `stop()` came first."""
         self._place = self._place or self._checked()
         statement = self._place.upsert(self._campaign, records)
-        return self._reconnecting.tried(partial(self._run, statement, stop), stop) or False
+        return self._reconnecting.retry(partial(self._run, statement, stop), stop) or False
 
     def pause(self) -> None:
-        """Leave the database alone until something is written again."""
+        """Release the database until the next write."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None
@@ -104,7 +104,7 @@ class OutcomeTable:
                 self._selection.session.pin(connection)
                 connection.execute(statement)
         except psycopg.Error:
-            self.pause()  # it may be of no use any more
+            self.pause()  # it may be unusable now
             raise
         return True
 
@@ -118,27 +118,27 @@ class OutcomeTable:
                 )
             if other := place.kept_for_another(_comment(connection, oid)):
                 raise DatabaseSourceError(
-                    f"The table {self.name} is kept for {other}.",
-                    hint="Name a table of its own with --write-back.",
+                    f"The table {self.name} holds the outcomes of {other}.",
+                    hint="Name a separate table with --write-back.",
                 )
             if wrong := place.wrong(_types(connection, place)):
                 raise misshapen(self.name, wrong)
-            # The server itself says best what it will not do.
+            # The server's own message is the most precise.
             with connection.transaction(force_rollback=True):
                 connection.execute(place.upsert(self._campaign, []))
         return place
 
     def _placed(self, connection: psycopg.Connection[Any]) -> Place:
-        """Where the table is, or would be made."""
+        """Where the table is, or would be created."""
         try:
-            found = self._selection.found(connection)
+            found = self._selection.resolve(connection)
         except psycopg.Error as error:
             raise refusal("The database cannot be read", error) from None
         source = self._selection.table
         if source is not None and self._oid(connection) == _oid(connection, source):
             raise UsageError(
-                f"{self.name} is the table that the rows are read from.",
-                hint="Name a table of its own with --write-back.",
+                f"{self.name} is the table from which the rows are read.",
+                hint="Name a separate table with --write-back.",
                 topic="postgresql",
             )
         named = connection.execute("SELECT parse_ident(%s)", (self.name,)).fetchone()
@@ -153,7 +153,7 @@ class OutcomeTable:
         try:
             yield
         except psycopg.Error as error:
-            # Without its traceback: the driver's error carries the statement.
+            # Without its traceback: the driver's error contains the statement.
             raise outcome_refusal(self.name, error) from None
 
 

@@ -1,4 +1,4 @@
-"""The rows of a selection page by page, over as many connections as that takes."""
+"""Read the rows of a selection page by page, over as many connections as necessary."""
 
 from __future__ import annotations
 
@@ -10,27 +10,29 @@ import psycopg
 
 from bulk_invite.domain.rows import Position, Row
 from bulk_invite.sources.postgres.connection import cancelled_by, connect
-from bulk_invite.sources.postgres.selection import Found, no_key, not_unique
+from bulk_invite.sources.postgres.selection import ResolvedSelection, no_key, not_unique
 
 _CHUNK_ROWS: Final = 256
-"""Rows asked for at a time: what may come over the line before their size is known."""
+"""Rows fetched at a time: an upper bound on what is transferred before their size is known."""
 
 _PAGE_ROWS: Final = 5000
 _PAGE_BYTES: Final = 8 << 20
 
 _SOON: Final = 1.0
-"""Seconds within which a page is used up by one who does not wait for anything."""
+"""Seconds within which a fast reader uses up a page."""
 
 
-Begin = Callable[[psycopg.Connection[Any]], tuple[Found, str | None]]
-"""Asked wherever the reading begins or goes on over a new connection, after all rows of the pages so far have
-been taken: which rows there are to be read, and after which key."""
+Begin = Callable[[psycopg.Connection[Any]], tuple[ResolvedSelection, str | None]]
+"""Called whenever reading begins, or resumes over a new connection after all rows of the pages so far have
+been taken: decides which rows to read, and after which key."""
 
 
 class Reading:
-    """The rows after a key, page by page; over several connections, where one breaks or would be idle."""
+    """The rows after a key, page by page; over several connections if one breaks or would be idle."""
 
-    def __init__(self, url: str, found: Found, after: str | None, begin: Begin | None = None) -> None:
+    def __init__(
+        self, url: str, found: ResolvedSelection, after: str | None, begin: Begin | None = None
+    ) -> None:
         self._url = url
         self._found = found
         self._after = after
@@ -40,21 +42,24 @@ class Reading:
         self._ended = False
 
     def page(self, stop: Callable[[], bool]) -> list[Row]:
-        """The next rows; [] after the last one. psycopg.Error: the same ones come the next time."""
+        """The next rows; [] after the last one.
+
+        After a psycopg.Error, the next call returns the same rows.
+        """
         if self._ended:
             return []
         try:
             return self._page(stop)
         except psycopg.Error:
-            self.pause()  # it is of no use any more
+            self.pause()  # it is unusable now
             raise
 
     def batches(
         self, page: Callable[[], list[Row] | None], max_rows: int, max_bytes: int
     ) -> Generator[list[Row]]:
-        """The rows in lists; `page` gets the next ones, None or [] when that is all.
+        """The rows in lists; `page` gets the next ones, None or [] at the end.
 
-        The database is left alone while they wait to be taken.
+        No transaction is open while they wait to be taken.
         """
         quick = False
         try:
@@ -71,11 +76,11 @@ class Reading:
             self.pause()
 
     def pause(self) -> None:
-        """Leave the database alone until the next page is asked for."""
+        """Release the database until the next page is requested."""
         if self._connection is not None:
             self._connection.close()
         if self._cursor is not None:
-            self._cursor.close()  # which asks nothing of a connection that is closed
+            self._cursor.close()  # a closed connection needs no request
         self._connection = self._cursor = None
 
     def _page(self, stop: Callable[[], bool]) -> list[Row]:
@@ -88,13 +93,13 @@ class Reading:
                 self._cursor = connection.cursor(name="rows", binary=True)
                 self._cursor.execute(found.rows(found.after(self._after)))
             page, ended = self._read(self._cursor, again=self._after if fresh else None)
-        # Not before all of it is here: a page that breaks off is read again.
+        # Only once all of it has arrived: an interrupted page is read again.
         self._ended = ended
         self._after = page[-1].position.key if page else self._after
         return page
 
     def _read(self, cursor: psycopg.ServerCursor[Any], *, again: str | None) -> tuple[list[Row], bool]:
-        """A page, and whether it is the last one. again: the key that comes first a second time."""
+        """A page, and whether it is the last one. again: a key that repeats the previous one."""
         page: list[Row] = []
         size, last = 0, self._after
         while len(page) < _PAGE_ROWS and size < _PAGE_BYTES:
@@ -116,7 +121,7 @@ class Reading:
 def row_of(name: str, key: str, request: bytes | None, too_long: bool | None) -> Row:  # noqa: FBT001 - as it is selected
     if not key:
         raise no_key(name)
-    # What is NULL is read as what JSON has for it: no request.
+    # NULL is read as the JSON null: not a request.
     return Row(Position(name, key=key), request or b"null" if not too_long else b"", oversized=bool(too_long))
 
 

@@ -1,4 +1,4 @@
-"""Doing again what a connection that broke has cut off, for as long as that takes."""
+"""Retry what a broken connection has interrupted, for as long as necessary."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import structlog
 
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.errors import SourceError
-from bulk_invite.libpq import is_passing, said
+from bulk_invite.libpq import is_transient, said
 from bulk_invite.sources.interruptible_wait import wait
 
 _log = structlog.get_logger()
@@ -21,10 +21,10 @@ _Done = TypeVar("_Done")
 
 @dataclass(slots=True)
 class Reconnecting:
-    """event, about: what is logged while the database is away, and of what.
+    """event, about: what is logged while the database is unreachable.
 
-    refusal: makes a sentence of an error that does not pass by itself; passing: which ones do.
-    answering: whether the last try was a success.
+    refusal: makes the error to raise for a permanent failure; passing: which failures are transient.
+    answering: whether the last try succeeded.
     """
 
     event: str
@@ -32,21 +32,21 @@ class Reconnecting:
     refusal: Callable[[psycopg.Error], SourceError]
     backoff: Backoff
     random: Callable[[], float]
-    passing: Callable[[psycopg.Error], bool] = is_passing
+    transient: Callable[[psycopg.Error], bool] = is_transient
     answering: bool = True
 
-    def tried(self, do: Callable[[], _Done], stop: Callable[[], bool], /) -> _Done | None:
-        """What it comes to, however often the connection breaks; None when a stop came first."""
+    def retry(self, do: Callable[[], _Done], stop: Callable[[], bool], /) -> _Done | None:
+        """Return the result, however often the connection breaks; None if a stop came first."""
         failures = 0
         while not stop():
             try:
                 done = do()
             except psycopg.Error as error:
-                if stop():  # which has cancelled it
+                if stop():  # the stop has canceled it
                     break
                 self.answering = False
-                if not self.passing(error):
-                    # Without its traceback: the driver's error carries the statement.
+                if not self.transient(error):
+                    # Without its traceback: the driver's error contains the statement.
                     raise self.refusal(error) from None
                 failures += 1
                 delay = self.backoff.delay(failures, self.random)

@@ -1,7 +1,7 @@
-"""What is read from a database: which rows, what their key is, and how a request is made of one.
+"""What to read from a database: which rows, what their key is, and how their requests are built.
 
-The request is put together by the server: a column that holds it, or a `jsonb_build_object` of the columns
-that stand for its members. So a row costs this side no more than one of a file does.
+The server builds the request: from a column that holds it, or with a `jsonb_build_object` of the columns of
+its members. So a row costs this program no more than a row of a file.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _TEXTS: Final = ("text", "character varying", "bpchar")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """As the operator asks for it; exactly one of `table` and `query`.
+    """The operator's selection; exactly one of `table` and `query`.
 
-    key: the column by which rows are told apart and read in order. request: the column that holds a row's
-    request (json, jsonb or text), where `columns` is empty. columns: by path of a member (dotted, such as
-    `Invitation.Message`) the column that it comes from; constants: likewise what is the same in every row.
-    session: the settings in which it is read.
+    key: the column that identifies and orders the rows. request: the column with a row's request (json, jsonb
+    or text), if `columns` is empty. columns: source column of each member, by dotted path (such as
+    `Invitation.Message`); constants: members with the same value in every row. session: the settings with
+    which it is read.
     """
 
     table: str | None
@@ -46,26 +46,26 @@ class Selection:
     def __post_init__(self) -> None:
         if (self.table is None) == (self.query is None):
             raise UsageError(
-                "A database is read by a table or by a query.",
+                "Reading a database requires a table or a query.",
                 hint="Give either --table or --query.",
                 topic="postgresql",
             )
         if not self.key:
             raise UsageError(
-                "A database is read in the order of a key.",
+                "Reading a database requires a key.",
                 hint="Name a column that is unique and never null with --key, such as --key id.",
                 topic="postgresql",
             )
         if self.constants and not self.columns:
             raise UsageError(
-                "Constants without columns make the same request of every row.",
-                hint="Say in columns where the other members come from, or leave constants away.",
+                "Constants without columns would make the same request for every row.",
+                hint="Name the columns of the other members, or remove the constants.",
                 topic="postgresql",
             )
         _tree(dict.fromkeys([*self.columns, *self.constants], ""))
 
-    def found(self, connection: psycopg.Connection[Any]) -> Found:
-        """What it comes to in this database, the session's settings pinned for the transaction.
+    def resolve(self, connection: psycopg.Connection[Any]) -> ResolvedSelection:
+        """Resolve it in this database, with the session settings pinned for the transaction.
 
         Raises SourceError and psycopg.Error.
         """
@@ -83,16 +83,16 @@ class Selection:
         if types[self.key].name in _AS_THEY_ARE:
             raise DatabaseSourceError(
                 f"Column {self.key} of {label} is of type {types[self.key].name}.",
-                hint="A key stands in the log and the checkpoint: name a number or a uuid with --key.",
+                hint="Keys appear in the log and the checkpoint: name a number or a uuid with --key.",
             )
         document = self._assembled(types) if self.columns else self._whole(types, label)
-        # Of SQL_ASCII nobody knows what its bytes are: those that are no UTF-8 make their row a rejected one.
+        # In SQL_ASCII the encoding of a text is unknown: one that is not UTF-8 makes its row a rejected one.
         encoding = (
             "SQL_ASCII" if connection.info.parameter_status("server_encoding") == "SQL_ASCII" else "UTF8"
         )
-        # Keys of another column are other keys: what is known by them must not be taken for these.
+        # Keys of another column are other keys, so the column is part of the source's name.
         name = f"postgresql:{connection.info.dbname}/{label}/{self.key}"
-        return Found(
+        return ResolvedSelection(
             name,
             rows,
             self.key,
@@ -105,15 +105,15 @@ class Selection:
         )
 
     def _origin(self, connection: psycopg.Connection[Any]) -> tuple[sql.Composable, str, str | None, bool]:
-        """The rows as something to select from, what they are called, the table's quoted name if it is one.
+        """The FROM item, its display name, and the quoted name of the table, if it is one.
 
-        And whether they are read as they are stored: what a query or a view makes of them may be another text
-        in another session.
+        Also whether rows are read as stored: the result of a query or view may have other texts in another
+        session.
         """
         if self.query is not None:
             query = self.query.strip().rstrip(";")
             digest = hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-            # On a line of its own, for the query may end in a comment.
+            # On a line of its own, because the query may end in a comment.
             return sql.SQL("({}\n)").format(sql.SQL(query)), f"query-{digest}", None, False
         named = connection.execute(
             "SELECT format('%%I.%%I', n.nspname, c.relname), n.nspname || '.' || c.relname, c.relkind <> 'v'"
@@ -123,7 +123,7 @@ class Selection:
         if named is None:
             raise DatabaseSourceError(
                 f"There is no table {self.table} in database {connection.info.dbname}.",
-                hint="Check --table (with its schema, if that is not in the search path) and the database.",
+                hint="Check --table (with its schema, unless that is in the search path) and the database.",
             )
         return sql.SQL(named[0]), named[1], named[0], named[2]
 
@@ -132,8 +132,10 @@ class Selection:
         if kind not in (*_AS_THEY_ARE, *_TEXTS):
             raise DatabaseSourceError(
                 f"Column {self.request} of {label} is of type {kind}.",
-                hint="A request is json, jsonb or text; name its column with --request-column, or say in "
-                "the configuration which columns its members come from.",
+                hint=(
+                    "A request must be json, jsonb or text; name its column with --request-column, or map "
+                    "its members to columns in the configuration."
+                ),
             )
         return sql.SQL("{}::text").format(sql.Identifier("selected", self.request))
 
@@ -143,21 +145,21 @@ class Selection:
             value, kind = sql.Identifier("selected", column), types[column].name
             if kind.endswith("[]") or kind in _AS_THEY_ARE:
                 members[path] = sql.SQL("to_jsonb({})").format(value)
-            else:  # members that are no structures are texts
+            else:  # members that are not structures are texts
                 members[path] = sql.SQL("to_jsonb({}::text)").format(value)
         for path, value in self.constants.items():
             members[path] = sql.SQL("{}::jsonb").format(sql.Literal(orjson.dumps(value).decode()))
-        # A column that is null stands for a member that is absent.
+        # A null column means that the member is absent.
         return sql.SQL("jsonb_strip_nulls({})::text").format(_object(_tree(members)))
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A selection as a database has it.
+class ResolvedSelection:
+    """A selection resolved in a database.
 
-    name: what the source is called, without address and password. document: the request as bytes. relation:
-    the quoted name of the table, None for a query. key_is_fixed, request_is_fixed: whether they are the same
-    texts in every session.
+    name: of the source, without URL and password. document: the request as bytes. relation: quoted name of
+    the table, None for a query. key_is_fixed, request_is_fixed: whether they have the same text in every
+    session.
     """
 
     name: str
@@ -171,8 +173,8 @@ class Found:
     request_is_fixed: bool = False
 
     def rows(self, where: sql.Composable) -> sql.Composed:
-        """Rows (key, request or NULL, whether it is too long) in the order of the key."""
-        # OFFSET 0 keeps the request from being made once for every mention of it.
+        """Rows (key, request or NULL, whether it is too long) in key order."""
+        # OFFSET 0 keeps the request from being built once for each reference to it.
         return sql.SQL(
             "SELECT rows.key::text, CASE WHEN octet_length(request) <= {limit} THEN request END,"
             " octet_length(request) > {limit}"
@@ -186,14 +188,14 @@ class Found:
             where=where,
         )
 
-    def since(self, xid: int) -> Found:
-        """Of these, the rows whose present version was written by this transaction or a later one.
+    def since(self, xid: int) -> ResolvedSelection:
+        """Of these, the rows whose current version was written by this transaction or a later one.
 
-        Of a table only; `xid` is less than 2**31 transactions old. Both sides of the comparison are counted
-        back from the same transaction, which the server holds fast for the statement.
+        Only for a table; `xid` must be less than 2**31 transactions old. Both ages are relative to the same
+        transaction, which is fixed for the statement.
         """
-        # Behind OFFSET 0 the table is read as it lies: a walk along the index of the key would fetch its
-        # pages in no order, and nearly always for nothing.
+        # OFFSET 0 makes it a sequential scan: an index scan by key would fetch the pages in random order,
+        # nearly always in vain.
         origin = sql.SQL(
             "(SELECT * FROM {origin} AS selected"
             " WHERE age(selected.xmin) <= (SELECT age({xid}::xid)) OFFSET 0)"
@@ -206,11 +208,11 @@ class Found:
 
     @property
     def nowhere(self) -> sql.Composable:
-        """No row: for trying a statement out."""
+        """No rows: to test a statement."""
         return sql.SQL("false")
 
     def after(self, key: str | None) -> sql.Composable:
-        """From a key on, itself among them; all where none is given."""
+        """From a key on, inclusive; all rows if none is given."""
         if key is None:
             return sql.SQL("true")
         return sql.SQL("{} {} {}").format(self.column, self._operator(">="), self._cast(sql.Literal(key)))
@@ -224,15 +226,15 @@ class Found:
         )
 
     def _operator(self, name: str) -> sql.Composed:
-        """That of the key's own type: another search path may lead to one that has another order."""
+        """The operator of the key's own type: another search path may lead to one with another order."""
         return sql.SQL("OPERATOR({}.{})").format(sql.Identifier(self.key_type.operators), sql.SQL(name))
 
     def _cast(self, text: sql.Composable) -> sql.Composed:
-        # The type's name comes from the catalog of the database, quoted as it needs to be.
+        # The type's name comes from the catalog of the database, already quoted.
         return sql.SQL("{}::{}").format(text, sql.SQL(self.key_type.name))
 
     def require_unique(self, connection: psycopg.Connection[Any]) -> None:
-        """SourceError where two rows have the same key, or one has none. Reads every key."""
+        """Raise SourceError if two rows have the same key, or one has none. Reads every key."""
         several = sql.SQL(
             "SELECT count(*) FILTER (WHERE coalesce({key}::text, '') = '') > 0,"
             " count({key}) > count(DISTINCT {key})"
@@ -249,7 +251,7 @@ _OTHER_KEY: Final = "Name a column that is unique and never null with --key."
 
 
 def no_key(name: str) -> SourceError:
-    """name: as a source has it, the key at its end."""
+    """name: of the source, with the key at its end."""
     return DatabaseSourceError(f"{name}: a row has no {name.rpartition('/')[2]}.", hint=_OTHER_KEY)
 
 
@@ -260,12 +262,12 @@ def not_unique(name: str, key: str) -> SourceError:
 def _no_column(column: str, label: str, types: Mapping[str, Kind]) -> SourceError:
     return DatabaseSourceError(
         f"{label} has no column {column}.",
-        hint=f"It has {', '.join(types)}; see --key, --request-column and the columns of the configuration.",
+        hint=f"It has {', '.join(types)}; see --key, --request-column and the columns in the configuration.",
     )
 
 
 def _tree(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted paths as a tree. UsageError where one path leads through another's value."""
+    """Dotted paths as a tree. Raises UsageError if one path leads through another's value."""
     tree: dict[str, Any] = {}
     for path, value in members.items():
         *names, last = path.split(".")
@@ -276,8 +278,8 @@ def _tree(members: Mapping[str, Any]) -> dict[str, Any]:
                 break
         if not isinstance(place, dict) or last in place or not all((*names, last)):
             raise UsageError(
-                f"The columns of the configuration cannot be put together: {path!r} has no place.",
-                hint="Write the path of a member once, such as Invitation.Message, and none below it.",
+                f"The columns in the configuration conflict: {path!r} has no place.",
+                hint="Give each path once, such as Invitation.Message, and none below it.",
                 topic="postgresql",
             )
         place[last] = value

@@ -1,4 +1,4 @@
-"""The settings of the session that rows are read in: the same ones, wherever the program runs."""
+"""The settings of the session in which rows are read: the same on every machine."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _KNOWN: Final = {name.lower(): name for name in PINNED}
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """others: those that are not as in `PINNED`. named: whether the operator has named any."""
+    """others: those that differ from `PINNED`. named: whether the operator has named any."""
 
     others: Mapping[str, str] = field(default_factory=dict)
     named: bool = False
 
     @classmethod
     def of(cls, given: Mapping[str, str]) -> Self:
-        """As the operator names them. Raises UsageError."""
+        """Parse the operator's settings. Raises UsageError."""
         others = {}
         for name, value in given.items():
             known = _KNOWN.get(name.lower())
             if known is None:
                 raise UsageError(
-                    f"{name!r} is no setting of --session-settings.",
-                    hint=f"It takes {', '.join(PINNED)}: texts differ by those. Others go into PGOPTIONS.",
+                    f"{name!r} is not a setting of --session-settings.",
+                    hint=f"It accepts {', '.join(PINNED)}, which affect texts. Set others with PGOPTIONS.",
                     topic="postgresql",
                 )
             if value != PINNED[known]:
@@ -39,7 +39,7 @@ class SessionSettings:
         return cls(others, bool(given))
 
     def pin(self, connection: psycopg.Connection[Any]) -> None:
-        """Have them hold for the transaction at hand. Raises psycopg.Error."""
+        """Apply them to the current transaction. Raises psycopg.Error."""
         pin(connection, {**PINNED, **self.others})
 
     def __str__(self) -> str:
