@@ -21,7 +21,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_before_start)
     if sys.argv[1:2] == ["serve"]:
-        # It reads the configuration by then; whoever asks for that so early must not end it.
+        # A reload that is requested so early must not end it: the configuration is read after this anyway.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # Importing makes many objects and hardly any garbage: the collector looks at none of them, now or later.
     gc.disable()

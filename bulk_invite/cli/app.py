@@ -126,7 +126,7 @@ def run() -> None:
     except BrokenPipeError:
         _silence_output()
         sys.exit(_BROKEN_PIPE)
-    except Exception as error:  # noqa: BLE001 - a defect of ours: nothing goes on, it only ends in good order
+    except Exception as error:  # noqa: BLE001 - an internal error: the program only ends cleanly
         _tell_defect(error)
         sys.exit(BulkInviteError.exit_code)
 

@@ -21,7 +21,7 @@ from bulk_invite.runs.output.logs import configure_logs
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.options import SEND
 from bulk_invite.runs.wiring.checkpoint import database_of
-from bulk_invite.runs.wiring.open_files import make_room
+from bulk_invite.runs.wiring.open_files import raise_file_limit
 from bulk_invite.runs.wiring.pacing import limits_of
 from bulk_invite.runs.wiring.sources import open_outcomes, open_sources, require_databases, shown
 from bulk_invite.runs.wiring.validator import make_validator
@@ -70,16 +70,16 @@ def send(
         stopped = Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
-        from bulk_invite.runs.dry_run import rehearse  # noqa: PLC0415
+        from bulk_invite.runs.dry_run import dry_run  # noqa: PLC0415
         from bulk_invite.runs.output.summary import show_rehearsal  # noqa: PLC0415
 
-        summary, forecast = rehearse(resolved, validator, settings, stopped.is_set)
+        summary, forecast = dry_run(resolved, validator, settings, stopped.is_set)
         if stopped.is_set():
             raise typer.Exit(EXIT_STOPPED)
         show_rehearsal(summary, forecast, as_json=settings.json_output, now=time.time())
         raise typer.Exit(1 if summary.rejected or summary.failed else 0)
     limits_of(settings)  # reports impossible limits before asking for confirmation
-    make_room(settings)
+    raise_file_limit(settings)
     outcomes = open_outcomes(sources, resolved, settings)
     confirm(settings, sources)
     # Importing the SDK takes most of a second: --help and usage errors should not wait for it.

@@ -21,7 +21,7 @@ from bulk_invite.runs.output.summary import Summary, show
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.options import SEND_ONLY, SERVE
 from bulk_invite.runs.wiring.checkpoint import open_reader
-from bulk_invite.runs.wiring.open_files import make_room
+from bulk_invite.runs.wiring.open_files import raise_file_limit
 from bulk_invite.runs.wiring.pacing import limits_of
 from bulk_invite.runs.wiring.signals import handling_signals
 from bulk_invite.runs.wiring.sources import shown
@@ -69,15 +69,15 @@ def serve(
     """
     configure_logs(settings)
     limits_of(settings)  # reports impossible limits before asking for confirmation
-    make_room(settings)
+    raise_file_limit(settings)
     confirm(settings, sources)
     # Importing the SDK takes most of a second: --help and usage errors should not wait for it.
     from bulk_invite.runs.live_status.controls import RunControls  # noqa: PLC0415
     from bulk_invite.runs.live_status.watchers import Oversight  # noqa: PLC0415
     from bulk_invite.runs.serve_supervisor import Supervisor  # noqa: PLC0415
-    from bulk_invite.runs.wiring.delivery import collect_less  # noqa: PLC0415
+    from bulk_invite.runs.wiring.delivery import tune_garbage_collector  # noqa: PLC0415
 
-    collect_less()
+    tune_garbage_collector()
     health = Health(time.time)
     supervisor = Supervisor(sources, settings, reload, health)
     controls = RunControls(settings, supervisor.drain, lambda: supervisor.draining)

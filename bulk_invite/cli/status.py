@@ -26,7 +26,7 @@ from bulk_invite.runs.output.logs import escaped_json
 from bulk_invite.runs.output.progress import day_remaining
 from bulk_invite.runs.output.summary import Summary, show_counts
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS, open_reader, tell_older
+from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS, open_reader, warn_if_stale
 
 STATUS_EXAMPLES: Final = """
 Examples:
@@ -68,7 +68,7 @@ def status(
     logs.configure(settings.log_format, settings.log_level)
     seconds = _seconds(every)
     with open_reader(settings) as checkpoint:
-        tell_older(checkpoint)
+        warn_if_stale(checkpoint)
     if watch:
         watch_status(lambda: _values(settings), seconds, as_json=settings.json_output)
         return

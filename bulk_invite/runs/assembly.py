@@ -13,12 +13,12 @@ from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.delivery.write_back import Target, WriteBack
+from bulk_invite.runs.begin_run import wait_for_lists
 from bulk_invite.runs.live_status.health_watch import Answering, watch_health
 from bulk_invite.runs.live_status.monitor import Round
 from bulk_invite.runs.live_status.watchers import Oversight
-from bulk_invite.runs.older_checkpoint import wait_for_lists
 from bulk_invite.runs.output.progress import Progress, Sized
-from bulk_invite.runs.save_pacing import Memory
+from bulk_invite.runs.save_pacing import PacingSaver
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.delivery import Resources, make_committer, make_deliverer
 from bulk_invite.runs.wiring.pacing import limits_of
@@ -67,23 +67,20 @@ class Assembly:
         pipeline = Pipeline(intakes, self.committer, self.deliverer, self.tally, self.stop, bounds)
         progress = self._progress(sized)
         self.oversight.monitor.watch(settings, Round(self.tally.counts, progress, resources.pacer))
-        memory = Memory(resources.pacer, progress, self.committer, resources.writer)
-        watchers = (
-            progress.watch,
-            partial(progress.announce, limits_of(settings).rate),
-            memory.keep,
-            self.write_back.run,
-            partial(watch_health, self.oversight.health, sources, self.deliverer, self.committer, is_trusted),
-        )
+        pacing = PacingSaver(resources.pacer, progress, self.committer, resources.writer)
+        announce = partial(progress.announce, limits_of(settings).rate)
+        health, parts = self.oversight.health, (sources, self.deliverer, self.committer)
+        watch = partial(watch_health, health, *parts, is_trusted)
+        watchers = (progress.watch, announce, pacing.save, self.write_back.run, watch)
         try:
-            await pipeline.run(partial(self._open, opening, memory), *watchers, ending=ending)
+            await pipeline.run(partial(self._open, opening, pacing), *watchers, ending=ending)
         finally:
-            await memory.keep_last(self.stop)
+            await pacing.save_last(self.stop)
         return pipeline.finished
 
-    async def _open(self, opening: Opening, memory: Memory) -> None:
+    async def _open(self, opening: Opening, pacing: PacingSaver) -> None:
         await opening()
-        memory.begin()
+        pacing.begin()
         self.write_back.begin()
         await wait_for_lists(self.resources)
 

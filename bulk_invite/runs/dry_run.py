@@ -1,4 +1,4 @@
-"""`send --dry-run`: everything but the calls, against a copy of the checkpoint."""
+"""`send --dry-run`: everything except the calls, on a copy of the checkpoint."""
 
 from __future__ import annotations
 
@@ -14,38 +14,31 @@ from bulk_invite.domain.verdicts import State
 from bulk_invite.pacing.forecast import Forecast
 from bulk_invite.runs.output.summary import Summary
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.wiring.checkpoint import database_of, open_reader, tell_older
+from bulk_invite.runs.wiring.checkpoint import database_of, open_reader, warn_if_stale
 from bulk_invite.runs.wiring.pacing import make_forecast
 from bulk_invite.runs.wiring.sources import Source
 from bulk_invite.runs.wiring.token_check import bind
 from bulk_invite.validation import RowValidator
 
 
-def rehearse(
+def dry_run(
     sources: Sequence[Source],
     validator: RowValidator,
     settings: Settings,
     stop: Callable[[], bool],
 ) -> tuple[Summary, Forecast]:
-    """Read, validate and look up every row; `pending` are those that would be sent (or sent again).
+    """Read, validate and look up every row; the pending ones would be sent.
 
-    Tells too how long that would take, with the calls of the last day counted. stop: asked now and then; true
-    ends it early.
-
-    The copy is thrown away, so nothing is written that a later run could see.
+    The forecast says how long that would take. stop: polled; true ends the dry run early. The copy of the
+    checkpoint is deleted, so a later run sees nothing of it.
     """
     began = time.monotonic()
     tally = Tally(None)
-    database = database_of(settings)
     with tempfile.TemporaryDirectory(prefix="bulk-invite-") as folder:
         copy = Path(folder) / "rehearsal.db"
-        if database.exists():
-            with open_reader(settings) as reader:
-                require_catalog(database, reader.catalog, settings.catalog)
-                tell_older(reader)
-                reader.copy_to(copy)
+        _copy_checkpoint(settings, copy)
         with CheckpointWriter.open(copy, catalog=settings.catalog) as writer:
-            writer.begin_run(time.time(), look_up_first=False)  # a copy, and meant to be one
+            writer.begin_run(time.time(), look_up_first=False)  # the copy of a checkpoint would look stale
             for source in sources:
                 bind(writer, source, settings, stop)
                 for batch in source.batches(stop=stop):
@@ -59,3 +52,13 @@ def rehearse(
             calls = open_rows if settings.limit is None else min(open_rows, settings.limit)
             expected = make_forecast(settings, writer, calls, time.time())
     return Summary.of_run(tally.counts, time.monotonic() - began), expected
+
+
+def _copy_checkpoint(settings: Settings, copy: Path) -> None:
+    """Copy the checkpoint, if there is one. Raises CheckpointError."""
+    database = database_of(settings)
+    if database.exists():
+        with open_reader(settings) as reader:
+            require_catalog(database, reader.catalog, settings.catalog)
+            warn_if_stale(reader)
+            reader.copy_to(copy)

@@ -1,4 +1,4 @@
-"""One `reconcile`: checkpoint, sources and Partner Central, joined."""
+"""One `reconcile`: looks up the rows in doubt, with the requests from their sources."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from bulk_invite.validation import RowValidator
 _log = structlog.get_logger()
 
 _ROWS: Final = 5000
-"""Rows taken in hand at a time, with their requests: some megabytes."""
+"""Rows looked up at a time; their requests take some megabytes."""
 
 _KEYS: Final = 500
-"""Rows of a database asked for at a time."""
+"""Rows read from a database at a time."""
 
 _Doubtful = tuple[DoubtfulRow, Position, str]
 
@@ -43,9 +43,9 @@ _Doubtful = tuple[DoubtfulRow, Position, str]
 async def settle_doubt(
     settings: Settings, writer: CheckpointWriter, named: Sequence[Source], stop: StopSwitch
 ) -> Counter[State]:
-    """Look up all that is in doubt; how many rows came into which state. An error stands in `stop.reason`.
+    """Look up every row in doubt; how many rows got which state. An error is in `stop.reason`.
 
-    named: where the rows stand now; empty for where they were read from.
+    named: the sources that have the rows now; empty for those that they were read from.
     """
     states = Counter[State]()
     try:
@@ -62,7 +62,7 @@ async def _settle(
     stop: StopSwitch,
     states: Counter[State],
 ) -> None:
-    """states: counted up, also where an error ends it."""
+    """states: incremented, also where an error ends the look-ups."""
     clock = make_clock()
     began = clock.wall()
     async with connected(settings, stop) as partner_central:
@@ -76,13 +76,10 @@ async def _settle(
         while not stop.draining and (rows := await run_sync(writer.in_doubt, after, _ROWS)):
             after = rows[-1][0].engagement
             bodies = await run_sync(_bodies, settings, rows, named, partial(getattr, stop, "draining"))
+            left_by = partial(may_have_left_by, call_timeout=settings.call_timeout, gone=began)
             await reconciliation.settle(
                 [
-                    replace(
-                        row,
-                        body=bodies.get(row.client_token),
-                        last_sent=may_have_left_by(row.last_sent, settings.call_timeout, began),
-                    )
+                    replace(row, body=bodies.get(row.client_token), last_sent=left_by(row.last_sent))
                     for row, *_ in rows
                 ]
             )
@@ -98,9 +95,9 @@ async def _rows_of(
 def _bodies(
     settings: Settings, rows: Sequence[_Doubtful], named: Sequence[Source], stop: Callable[[], bool]
 ) -> dict[str, bytes]:
-    """The requests of rows by client token, as far as their sources are at hand and have not changed.
+    """The requests of rows by client token, from the sources that are available and have not changed.
 
-    stop: asked now and then; true ends it early.
+    stop: polled; true ends it early.
     """
     wanted = {row.client_token: row.body_hash for row, _, _ in rows}
     found: dict[str, bytes] = {}

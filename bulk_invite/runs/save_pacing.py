@@ -1,4 +1,4 @@
-"""What outlives a run: the pacing, written down while it goes on and at its end."""
+"""Saves the pacing in the checkpoint, periodically and at the end of a run: the next run starts from it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from bulk_invite.runs.output.progress import Progress
 _log = structlog.get_logger()
 
 _EVERY: Final = 10.0
-"""Seconds between two notes of the pacing in the checkpoint; a park is noted at once."""
+"""Seconds between two saves; a park is saved immediately."""
 
 
-class Memory:
-    """Writes down what the pacing knows, once the checkpoint is ours."""
+class PacingSaver:
+    """Saves what the pacing has learned, from `begin` on: before, another sender may hold the checkpoint."""
 
     def __init__(
         self, pacer: Pacer, progress: Progress, committer: Committer, writer: CheckpointWriter
@@ -37,8 +37,8 @@ class Memory:
     def begin(self) -> None:
         self._begun.set()
 
-    async def keep(self) -> None:
-        """Go on until cancelled. Raises CheckpointError."""
+    async def save(self) -> None:
+        """Run until cancelled. Raises CheckpointError."""
         await self._begun.wait()
         last: PacingMemory | None = None
         while True:
@@ -52,8 +52,8 @@ class Memory:
     async def _write(self, memory: PacingMemory) -> None:
         await self._committer.ask(lambda journal: journal.save_pacing(memory))
 
-    async def keep_last(self, stop: StopSwitch) -> None:
-        """Write once more, when nobody else writes any more.
+    async def save_last(self, stop: StopSwitch) -> None:
+        """Save once more, after the last write of the run.
 
         Raises CheckpointError, unless that would hide why the run ended.
         """

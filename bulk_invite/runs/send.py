@@ -1,4 +1,4 @@
-"""One run of `send`: source, validator, checkpoint, pacing and Partner Central, joined."""
+"""One run of `send`, from opening the checkpoint to its result and exit code."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from bulk_invite.domain.errors import EXIT_INTERRUPTED, EXIT_STOPPED, Checkpoint
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.health import Health
 from bulk_invite.runs.assembly import assemble
+from bulk_invite.runs.begin_run import begin_run
 from bulk_invite.runs.live_status.controls import RunControls
 from bulk_invite.runs.live_status.watchers import Oversight
-from bulk_invite.runs.older_checkpoint import begin_run
 from bulk_invite.runs.output.results_folder import Results
 from bulk_invite.runs.output.summary import Summary, show
 from bulk_invite.runs.settings.model import Settings
@@ -33,9 +33,9 @@ from bulk_invite.runs.wiring.delivery import (
     Resources,
     bind_tokens,
     claim_checkpoint,
-    collect_less,
     log_start,
     make_resources,
+    tune_garbage_collector,
 )
 from bulk_invite.runs.wiring.pacing import make_clock
 from bulk_invite.runs.wiring.partner_central import connected
@@ -48,11 +48,11 @@ _log = structlog.get_logger()
 
 
 _NAMES: Final = 20
-"""Sources that are told by name where a run is looked at."""
+"""Sources that the status of a run names."""
 
 
 class Run:
-    """The parts of one run, joined."""
+    """One run; `run` once."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Run:
         validator: RowValidator,
         outcomes: Sequence[Target] = (),
     ) -> None:
-        """outcomes: where is written what becomes of the rows."""
+        """outcomes: the tables that receive the outcomes of the rows."""
         self._settings = settings
         self._sources = sources
         self._validator = validator
@@ -71,11 +71,11 @@ class Run:
         self._began = time.monotonic()
         self._health = Health(time.time, logs=settings.is_watched)
         controls = RunControls(settings, self._drain, lambda: self._stop.draining)
-        self._oversight = Oversight("send", settings, _told(sources), self._health, controls)
+        self._oversight = Oversight("send", settings, _names(sources), self._health, controls)
 
     def run(self) -> int:
         """Send, print the result and return the exit code. Raises BulkInviteError after the result."""
-        collect_less()
+        tune_garbage_collector()
         overseen = partial(self._oversight.run, self._body, self._stop.drain)
         return anyio.run(overseen, backend_options={"use_uvloop": True})
 
@@ -88,7 +88,7 @@ class Run:
                 opened = await run_sync(open_writer, self._settings, lambda: self._stop.draining, waits)
             except CheckpointError:
                 if self._stop.draining and self._stop.reason is None:
-                    return EXIT_STOPPED  # it stood by, and nothing was begun
+                    return EXIT_STOPPED  # it was a standby; nothing has begun
                 raise
             writer = stack.enter_context(opened)
             self._health.checkpoint.answers()
@@ -99,7 +99,7 @@ class Run:
             return await self._result(writer, results)
 
     async def _result(self, writer: CheckpointWriter, results: Results | None) -> int:
-        """Send, show what has come of it, and say so by an exit code."""
+        """Send and show the result; returns the exit code."""
         tally = Tally(results, self._oversight.observer)
         finished = False
         try:
@@ -109,7 +109,7 @@ class Run:
             summary = Summary.of_run(tally.counts, time.monotonic() - self._began)
             with self._result_shown(summary):
                 self._publish(results, finished=finished, rows=tally.counts.rows)
-        self._say_how_to_go_on(tally.counts, summary, finished=finished)
+        self._log_next_steps(tally.counts, summary, finished=finished)
         if finished:
             return 0 if summary.complete else 1
         return EXIT_INTERRUPTED if self._stop.aborted else EXIT_STOPPED
@@ -124,7 +124,7 @@ class Run:
         _log.warning("run.draining", now="finishing calls in flight")
         self._stop.drain()
 
-    def _say_how_to_go_on(self, counts: Counts, summary: Summary, *, finished: bool) -> None:
+    def _log_next_steps(self, counts: Counts, summary: Summary, *, finished: bool) -> None:
         if not finished:
             _log.warning(
                 "run.stopped",
@@ -138,6 +138,9 @@ class Run:
                 limit=self._settings.limit,
                 next="run the same command to send that many more",
             )
+        self._log_open_rows(counts, finished=finished)
+
+    def _log_open_rows(self, counts: Counts, *, finished: bool) -> None:
         if deferred := counts.states[State.DEFERRED]:
             _log.warning(
                 "run.deferred",
@@ -161,7 +164,7 @@ class Run:
 
     @contextmanager
     def _result_shown(self, summary: Summary) -> Iterator[None]:
-        """Show the result whatever becomes of the block; its failure does not hide why the run ended."""
+        """Show the result, however the block ends; its failure does not hide why the run ended."""
         try:
             yield
         except ResultsError as error:
@@ -169,15 +172,15 @@ class Run:
                 raise
             _log.error("results.write_failed", reason=str(error))
         finally:
-            # Of a run that could not start, people are to read why, not a table of zeros before it.
+            # A run that could not start shows only the reason, not a table of zeros.
             if self._settings.json_output or summary.rows or not self._could_not_start():
                 show(summary, as_json=self._settings.json_output)
 
     def _publish(self, results: Results | None, *, finished: bool, rows: int) -> None:
-        """Put the results in place, unless that would replace a source whose rows were not all read."""
+        """Publish the results, unless that would replace a source that was not read to its end."""
         folder = self._settings.results
         if results is None or folder is None or not (finished or rows):
-            return  # a run that read nothing has nothing to put in the place of an earlier one's
+            return  # a run that read nothing must not replace the results of an earlier one
         reads_results = any(
             source.name != STDIN and Path(source.name).resolve().parent == folder.resolve()
             for source in self._sources
@@ -185,7 +188,7 @@ class Run:
         if not reads_results:
             results.close()
         elif finished and self._settings.limit is None:
-            # A mended file of an earlier run: what else that run left there is not in this run's results.
+            # A corrected file of an earlier run, whose other results this run does not have.
             results.close(keep_previous=True)
         else:
             _log.warning(
@@ -195,7 +198,7 @@ class Run:
             )
 
     async def _send(self, writer: CheckpointWriter, tally: Tally) -> None:
-        """Bring every row as far as it can be; `_finished` when that was done."""
+        """Send every row; `_finished` once each is settled, or left open for a later run."""
         settings, oversight, stop = self._settings, self._oversight, self._stop
         async with connected(settings, stop) as partner_central:
             if partner_central is None:
@@ -223,8 +226,8 @@ class Run:
         log_start("run.started", resources)
 
 
-def _told(sources: Sequence[Source]) -> list[str]:
-    """Their names, the first of many."""
+def _names(sources: Sequence[Source]) -> list[str]:
+    """Their names; of many, the first ones."""
     names = [source.name for source in sources]
     more = [f"and {len(names) - _NAMES} more"] if len(names) > _NAMES else []
     return names[:_NAMES] + more

@@ -20,8 +20,8 @@ from bulk_invite.delivery.write_back import Target, WriteBack
 from bulk_invite.domain.durations import HOUR
 from bulk_invite.domain.verdicts import OPEN, State
 from bulk_invite.runs.assembly import assemble
+from bulk_invite.runs.begin_run import begin_run
 from bulk_invite.runs.live_status.watchers import Oversight
-from bulk_invite.runs.older_checkpoint import begin_run
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.checkpoint import open_writer
 from bulk_invite.runs.wiring.delivery import (

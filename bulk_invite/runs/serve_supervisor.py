@@ -28,7 +28,7 @@ from bulk_invite.runs.output.logs import configure_logs
 from bulk_invite.runs.serve_session import Session
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.options import OPTIONS
-from bulk_invite.runs.wiring.open_files import make_room
+from bulk_invite.runs.wiring.open_files import raise_file_limit
 from bulk_invite.runs.wiring.pacing import limits_of
 from bulk_invite.runs.wiring.signals import Stoppable
 from bulk_invite.runs.wiring.validator import make_validator
@@ -181,7 +181,7 @@ class Supervisor:
         try:
             settings = self._load()
             limits_of(settings)
-            make_room(settings)
+            raise_file_limit(settings)
             make_validator(settings)
             if fixed := [name for name in _FIXED if getattr(settings, name) != getattr(self.settings, name)]:
                 raise UsageError(f"Only a new start changes {', '.join(fixed)}.")

@@ -14,7 +14,7 @@ from rows import make_rows, write_rows
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.runs.live_status.controls import RunControls
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.wiring.open_files import make_room
+from bulk_invite.runs.wiring.open_files import raise_file_limit
 
 LIMIT = resource.RLIMIT_NOFILE
 
@@ -40,7 +40,7 @@ def _limits() -> Iterator[None]:
     ],
 )
 def test_the_soft_limit_becomes_what_is_needed(given: dict[str, object], soft: int) -> None:
-    assert make_room(settings(**given)) == soft
+    assert raise_file_limit(settings(**given)) == soft
     assert resource.getrlimit(LIMIT)[0] == soft
 
 
@@ -52,7 +52,7 @@ def test_it_does_when_more_rows_are_asked_for_meanwhile(monkeypatch: pytest.Monk
     with pytest.raises(ValueError, match="400 rows in flight need up to 500 open files"):
         controls.change_max_in_flight(400)
     with pytest.raises(UsageError, match="--max-in-flight"):
-        make_room(settings(max_in_flight=1000))
+        raise_file_limit(settings(max_in_flight=1000))
     assert controls.in_flight.limit == 300
 
 

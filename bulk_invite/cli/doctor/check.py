@@ -14,7 +14,7 @@ import anyio
 
 from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.partner_central.slow_start import cut_off
-from bulk_invite.runs.wiring.daemon_threads import detached
+from bulk_invite.runs.wiring.daemon_threads import in_daemon_thread
 
 _Seen = TypeVar("_Seen")
 
@@ -88,8 +88,8 @@ def blocking(
 
 
 async def on_thread(look: Callable[[], _Seen]) -> _Seen:
-    """Run `look` on a daemon thread; see `detached`."""
-    return await asyncio.wrap_future(detached(look))
+    """Run `look` on a daemon thread; see `in_daemon_thread`."""
+    return await asyncio.wrap_future(in_daemon_thread(look))
 
 
 async def run_in_order(

@@ -14,11 +14,11 @@ from bulk_invite.domain.records import Owner
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.value_types import is_database
 from bulk_invite.runs.wiring.checkpoint import LATEST_FIRST
-from bulk_invite.runs.wiring.open_files import make_room
+from bulk_invite.runs.wiring.open_files import raise_file_limit
 
 
 def check_open_files(settings: Settings) -> Found:
-    return ok(f"The process may open the {make_room(settings):,} files that a run needs")
+    return ok(f"The process may open the {raise_file_limit(settings):,} files that a run needs")
 
 
 class CheckpointChecks:

@@ -16,7 +16,7 @@ from bulk_invite.domain.records import Failure, Owner, Problem
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.checkpoint import open_reader
-from bulk_invite.runs.wiring.daemon_threads import detached
+from bulk_invite.runs.wiring.daemon_threads import in_daemon_thread
 
 _EVERY: Final = 2.0
 """Minimum seconds between two reads."""
@@ -54,7 +54,7 @@ class Look:
         if self._looking is None or self._looking.done():
             if not (now or time.monotonic() >= self._next):
                 return
-            self._looking = detached(self._look)
+            self._looking = in_daemon_thread(self._look)
         with anyio.move_on_after(within):
             await asyncio.wrap_future(self._looking)
 

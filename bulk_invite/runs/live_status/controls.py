@@ -10,7 +10,7 @@ from bulk_invite.monitoring.status import Rate
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.value_types import LEAST_RATE
-from bulk_invite.runs.wiring.open_files import make_room
+from bulk_invite.runs.wiring.open_files import raise_file_limit
 from bulk_invite.runs.wiring.pacing import limits_of
 
 _OF_PACING = ("rate", "max_rate", "pace", "daily_quota")
@@ -83,7 +83,7 @@ class RunControls:
         if not 1 <= limit <= MOST:
             raise ValueError(f"Rows in flight must be between 1 and {MOST}.")
         try:
-            make_room(self._settings, limit)
+            raise_file_limit(self._settings, limit)
         except UsageError as error:
             raise ValueError(str(error)) from error
         before = self.in_flight.limit

@@ -83,7 +83,7 @@ class Monitoring(Section, title="Monitoring"):
 
 
 class Following(Section, title="Following a source"):
-    """Sources that go on, which only `serve` follows."""
+    """Sources without an end, which only `serve` follows."""
 
     poll_interval: Duration = option(
         5.0,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 CHECKPOINT_SETTINGS: Final = ("checkpoint", "checkpoint_schema")
-"""Settings that say where the checkpoint is."""
+"""Settings that locate the checkpoint."""
 
 LATEST_FIRST: Final = (
     "Restore the latest checkpoint, if there is a newer one. If not, send as usual: open rows are looked up "
@@ -35,8 +35,8 @@ LATEST_FIRST: Final = (
 """What to do about a checkpoint that is older than the last call, before a run."""
 
 _LOOK: Final = 1.0
-"""Seconds between two tries of a sender that waits to take over; a dead one's lock is free at once, or within
-some ten seconds where its machine died."""
+"""Seconds between two attempts of a standby. The lock of a dead sender is free immediately, or within some
+ten seconds if its machine died."""
 
 
 def database_of(settings: Settings) -> Database:
@@ -58,14 +58,14 @@ def open_writer(
     waits: Callable[[str], None] = lambda _: None,
     recent_writes: RecentWrites | None = None,
 ) -> CheckpointWriter:
-    """The checkpoint to send by, at once or (`wait_for_lock`) when no other sender has it any more.
+    """Open the checkpoint to write; with `wait_for_lock`, wait until no other sender holds it.
 
-    recollection: what this program knows of it from before. waits: told what for. stop: asked while waiting;
-    true ends that with the error that is waited out. Raises CheckpointError.
+    recent_writes: what this process has written before. waits: gets the reason for waiting. stop: polled
+    while waiting; true raises that reason. Raises CheckpointError.
     """
     from bulk_invite.checkpoint.writer import CheckpointWriter  # noqa: PLC0415
 
-    told = ""
+    reported = ""
     while True:
         try:
             return CheckpointWriter.open(
@@ -75,31 +75,31 @@ def open_writer(
                 recent_writes=recent_writes,
             )
         except CheckpointError as error:
-            # A standby outlives what its database goes through, too.
+            # A standby survives transient failures of its database, too.
             if not (settings.wait_for_lock and error.retryable) or stop():
                 raise
-            if told != str(error):
-                told = str(error)
-                _tell(error)
-                waits("standing by" if isinstance(error, CheckpointHeldError) else told)
+            if reported != str(error):
+                reported = str(error)
+                _report(error)
+                waits("standing by" if isinstance(error, CheckpointHeldError) else reported)
         wait(_LOOK, stop)
 
 
-def _tell(error: BulkInviteError) -> None:
+def _report(error: BulkInviteError) -> None:
     if isinstance(error, CheckpointHeldError):
         _log.info("checkpoint.standing_by", now="waiting for the other sender to end, then taking over")
     else:
         _log.warning("checkpoint.unreachable", reason=str(error))
 
 
-def tell_older(reader: CheckpointReader) -> None:
-    """Warn, as a run would, of calls that the checkpoint lacks: its figures are then older ones."""
+def warn_if_stale(reader: CheckpointReader) -> None:
+    """Warn, as a run would, of calls that the checkpoint lacks: its figures are out of date."""
     if (gap := reader.older()) is not None:
-        tell_gap(gap, next=LATEST_FIRST)
+        warn_of_gap(gap, next=LATEST_FIRST)
 
 
-def tell_gap(gap: Gap, **more: str) -> None:
-    """Warn of calls that are missing. more: what is done about it, and what the operator can do."""
+def warn_of_gap(gap: Gap, **more: str) -> None:
+    """Warn of missing calls. more: what the run does about them, and what the operator can do."""
     known = {} if gap.calls is None else {"missing_calls": gap.calls}
     _log.warning(
         "checkpoint.stale" if gap.calls is not None else "checkpoint.possibly_stale",

@@ -1,4 +1,4 @@
-"""Blocking work on threads that the end of the process does not wait for: what is asked may never answer."""
+"""Blocking work that may never return, on threads that the end of the process does not wait for."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TypeVar
 _Done = TypeVar("_Done")
 
 
-def detached(work: Callable[[], _Done]) -> Future[_Done]:
-    """Begin it; `asyncio.wrap_future` waits for it, and whoever stops waiting does not stop it."""
+def in_daemon_thread(work: Callable[[], _Done]) -> Future[_Done]:
+    """Start the work. Wait for it with `asyncio.wrap_future`; cancelling the wait does not stop the work."""
     future: Future[_Done] = Future()
     future.set_running_or_notify_cancel()
 

@@ -135,7 +135,7 @@ def log_start(event: str, resources: Resources) -> None:
     )
 
 
-def collect_less() -> None:
+def tune_garbage_collector() -> None:
     """Run the garbage collector less often, and never on the objects that imports have left.
 
     A call makes hundreds of objects and hardly a cycle: by default, collecting takes a tenth of its time.

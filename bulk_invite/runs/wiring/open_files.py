@@ -1,7 +1,7 @@
 """Open files: every row in flight has a connection, and each is a file to the system.
 
-Most shells allow 1,024 of them and a container as many as its runtime says. Where it is too few, SQLite would
-be the first to fail, in the middle of a run, with a sentence about a file that cannot be opened.
+Most shells allow 1,024 open files, and a container as many as its runtime sets. With too few, SQLite would
+fail first, in the middle of a run, because it cannot open a file.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _OTHERS: Final = 100
 """Checkpoint, sources, results, logs, databases, traces, and what Python itself has open."""
 
 
-def make_room(settings: Settings, in_flight: int | None = None) -> int:
-    """Raise the soft limit to what a run needs with so many rows in flight, by default those of the settings.
+def raise_file_limit(settings: Settings, in_flight: int | None = None) -> int:
+    """Raise the soft limit to what a run needs; returns the number of files.
 
-    How many that are at most. Raises UsageError where the hard limit forbids it.
+    in_flight: rows, by default those of the settings. Raises UsageError where the hard limit is too low.
     """
     rows = settings.max_in_flight if in_flight is None else in_flight
     needed = rows + _OTHERS + (MOST if settings.listen is not None else 0)

@@ -27,7 +27,7 @@ from bulk_invite.runs.settings.model import Settings
 _log = structlog.get_logger()
 
 _LOOK: Final = 5.0
-"""Seconds between two tries to send for an account that another checkpoint is sending for."""
+"""Seconds between two attempts to claim an account that another checkpoint is sending for."""
 
 WAITS: Final = Waits(
     doubtful=Backoff(base=0.2, cap=20.0),
@@ -37,7 +37,7 @@ WAITS: Final = Waits(
 
 
 def endpoint_of(settings: Settings) -> str:
-    """The endpoint as it is told to the operator: what stands behind its host may be a key."""
+    """The endpoint as it is shown to the operator: the path of a URL may hold a key."""
     return origin(settings.endpoint_url) if settings.endpoint_url else f"Partner Central, {settings.region}"
 
 
@@ -48,14 +48,14 @@ def connection_of(settings: Settings) -> Connection:
         endpoint_url=settings.endpoint_url,
         catalog=settings.catalog,
         model=settings.service_model,
-        in_flight=MOST,  # it may be raised while the run goes on
+        in_flight=MOST,  # it may be raised during the run
         deadline=settings.call_timeout,
     )
 
 
 @asynccontextmanager
 async def connected(settings: Settings, stop: StopSwitch) -> AsyncIterator[PartnerCentral | None]:
-    """The line to the service; None where a stop was asked for before it stood.
+    """The connection to the service; None where the run was stopped before it was made.
 
     Raises SenderError and SettingError.
     """
@@ -79,10 +79,10 @@ async def claim(
     *,
     waits: bool = False,
 ) -> None:
-    """Learn who we are and bind the checkpoint to it, waiting for an endpoint that is down.
+    """Identify the account and bind the checkpoint to it, waiting for an endpoint that is down.
 
-    unreachable: told why, while it is. waits: for another sender of the same account too. Raises SenderError
-    for credentials that are refused, CheckpointError where it belongs to somebody else.
+    unreachable: gets the reason of each failed attempt. waits: wait for another sender of the account, too.
+    Raises SenderError for refused credentials, CheckpointError for a checkpoint of another account.
     """
     tries = 0
     while isinstance(owner := await partner_central.identify(), Unreachable):

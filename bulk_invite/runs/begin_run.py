@@ -1,4 +1,4 @@
-"""A run whose checkpoint may be older than the last call: told of, and begun when lists show that call."""
+"""The beginning of a run: it warns of a checkpoint that lacks calls, and waits until lists show them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import structlog
 from anyio.to_thread import run_sync
 
 from bulk_invite.delivery.lookup.queries import PER_SECOND
-from bulk_invite.runs.wiring.checkpoint import tell_gap
+from bulk_invite.runs.wiring.checkpoint import warn_of_gap
 from bulk_invite.runs.wiring.delivery import Resources
 
 if TYPE_CHECKING:
@@ -21,15 +21,15 @@ _log = structlog.get_logger()
 
 
 async def begin_run(resources: Resources) -> None:
-    """Begin a run in the checkpoint. Raises CheckpointError."""
+    """Begin a run in the checkpoint, and warn of calls that it lacks. Raises CheckpointError."""
     look_up_first = resources.settings.look_up_first
     begin = partial(resources.writer.begin_run, time.time(), look_up_first=look_up_first)
     for gap in await run_sync(begin):
-        _tell(gap, looks_up=look_up_first is not False)
+        _warn(gap, looks_up=look_up_first is not False)
 
 
 async def wait_for_lists(resources: Resources) -> None:
-    """Wait until lists show what was invited before this run began, where rows are looked up for that."""
+    """If open rows are looked up first, wait until lists show the invitations from before this run."""
     uncertain_period = resources.writer.uncertain_period
     if uncertain_period is None:
         return
@@ -49,8 +49,8 @@ async def wait_for_lists(resources: Resources) -> None:
         await anyio.sleep(min(seconds, resources.settings.settling_time))
 
 
-def _tell(gap: Gap, *, looks_up: bool) -> None:
-    tell_gap(
+def _warn(gap: Gap, *, looks_up: bool) -> None:
+    warn_of_gap(
         gap,
         now="looking up open rows before they are sent" if looks_up else "none (--no-look-up-first)",
         next="none if this is the latest checkpoint; otherwise stop and restore the latest one",
