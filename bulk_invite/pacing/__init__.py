@@ -1,1 +1,1 @@
-"""How fast to call: `controller` decides (pure), `pacer` and its `limiter` wait (aiolimiter)."""
+"""How fast to call: `controller` decides (pure), `pacer` waits."""

@@ -18,7 +18,7 @@ from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.parking import Park, Permit, Why
 from bulk_invite.pacing.throttle_share import Shares
-from bulk_invite.pacing.token_bucket import Limiter
+from bulk_invite.pacing.token_bucket import TokenBucket
 
 _log = structlog.get_logger()
 
@@ -62,7 +62,7 @@ class Pacer:
     def __init__(self, governor: Governor, *, burst: float | None, clock: Clock) -> None:
         self._governor = governor
         self._clock = clock
-        self._limiter = Limiter(governor.rate, burst, clock.steady)
+        self._bucket = TokenBucket(burst)
         self._turn = _Turn()
         self._shares = Shares()
         self._changed = anyio.Event()
@@ -84,31 +84,25 @@ class Pacer:
         try:
             if unless():
                 return None
-            while not await self._acquire():
-                pass
-            self._limiter.spent()
+            while (seconds := self._wait()) > 0:
+                await self._sleep(seconds)
+            self._bucket.take(self.now(), self._governor.rate)
             return self._governor.leave(self.now())
         finally:
             self._turn.pass_on()
 
-    async def _acquire(self) -> bool:
-        """Wait for the governor, then for the limiter; False when something else holds by then."""
-        while (until := self._earliest()) > self.now():
-            await self._wait(until)
-        if not await self._limiter.wait(self._governor.rate):
-            return False
-        if self._told is not None:
+    def _wait(self) -> float:
+        """Seconds until the next call may leave, as far as is known now."""
+        now = self.now()
+        allowed = math.inf if self._paused else self._governor.earliest(now)
+        if allowed > now or self._told is not None:
             self._tell()
-        return self._earliest() <= self.now()
+        return max(allowed, self._bucket.earliest(self._governor.rate)) - now
 
-    def _earliest(self) -> float:
-        return math.inf if self._paused else self._governor.earliest(self.now())
-
-    async def _wait(self, until: float) -> None:
-        """Wait for a time, or for an answer that changes it."""
-        self._tell()
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep so long, or until something happens that may change it."""
         self._changed = anyio.Event()
-        with anyio.move_on_after(min(until - self.now(), _LONGEST_SLEEP)):
+        with anyio.move_on_after(min(seconds, _LONGEST_SLEEP)):
             await self._changed.wait()
 
     def unused(self, permit: Permit) -> None:
@@ -131,6 +125,8 @@ class Pacer:
         self._governor.observe(
             permit, signal, sent_at=sent_at, answered_at=now, counted=counted, retry_after=retry_after
         )
+        if signal is Signal.THROTTLED:
+            self._bucket.forfeit()
         if counted or signal is Signal.THROTTLED:
             self._shares.add(now, throttled=signal is Signal.THROTTLED)
         next_call = self._governor.earliest(now)
@@ -138,7 +134,6 @@ class Pacer:
             _log.info("run.still_parked", **self._park_fields(park, now))
         if signal is Signal.THROTTLED and (self._governor.rate < rate or next_call > earliest):
             self._tell_slower(rate, next_call - now)
-        self._limiter.follow(self._governor.rate)
         self._changed.set()
 
     def missed(self) -> None:
@@ -156,9 +151,8 @@ class Pacer:
     def limit(self, rate: float, *, seek: bool) -> None:
         """Never exceed another rate from now on; see `RateController.limit`."""
         self._governor.limit(rate, seek=seek)
-        # From now on, not from the last call on, lest who changes the rate again and again get calls for it.
-        self._limiter.spent()
-        self._limiter.begin_anew(self._governor.rate)
+        # Not from the last call on, lest changing the rate again and again give calls away.
+        self._bucket.empty(self.now())
         self._changed.set()
 
     def close(self, why: Why) -> None:

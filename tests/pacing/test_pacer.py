@@ -160,9 +160,10 @@ async def test_a_rise_in_the_moment_a_wait_is_over_gives_no_call_away() -> None:
         assert all(gap > 0.5 * interval for gap, interval in zip(gaps, intervals[1:], strict=True))
 
 
-async def test_a_cut_gives_nothing_of_a_burst_away() -> None:
+@pytest.mark.parametrize("before", [5, 25])
+async def test_a_cut_gives_nothing_of_a_burst_away(before: int) -> None:
     pacer = make_pacer(make_governor(16.0, start=16.0), _now, burst=20)
-    permits = [await _permit(pacer) for _ in range(25)]
+    permits = [await _permit(pacer) for _ in range(before)]
     _answer(pacer, permits[-1], Signal.THROTTLED)
     rate = pacer.view().rate
     assert rate < 12

@@ -28,7 +28,7 @@ _LOOSE = {"__init__", "__main__", "libpq"}
 
 _OUTSIDE = {
     "delivery": {"aiolimiter", "anyio", "structlog"},
-    "pacing": {"anyio", "aiolimiter", "structlog"},
+    "pacing": {"anyio", "structlog"},
     "validation": {"orjson", "pydantic_core"},
     "domain": {"orjson"},
 }
@@ -51,7 +51,7 @@ _ONLY_FROM = {
 }
 """Who meets what the outside has, where that is a matter of a few folders."""
 
-_WAITING = {"pacing.pacer", "pacing.token_bucket"}
+_WAITING = {"pacing.pacer"}
 """Of the folders that decide, what waits."""
 
 _PURE_ELSEWHERE = {
