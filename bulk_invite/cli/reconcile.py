@@ -12,6 +12,7 @@ import structlog
 import typer
 
 from bulk_invite.cli.options.command_options import with_settings
+from bulk_invite.delivery.intake.source import KeyedSource
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.errors import EXIT_INTERRUPTED, EXIT_STOPPED, UsageError
 from bulk_invite.domain.verdicts import State
@@ -69,7 +70,7 @@ def reconcile(
     logs.configure(settings.log_format, settings.log_level)
     named = open_sources(sources or [], settings)
     for source in named:
-        if source.size is None and not source.has_keys:
+        if source.size is None and not isinstance(source, KeyedSource):
             raise UsageError(
                 f"{source.name} can be read only once, but reconcile may have to read it again.",
                 hint="Write the rows to a file and name that file.",

@@ -13,12 +13,13 @@ import orjson
 import typer
 
 from bulk_invite.cli.options.command_options import Sources, with_settings
+from bulk_invite.delivery.intake.source import Source
 from bulk_invite.domain.rows import Position, Rejection, Row, RowError
 from bulk_invite.monitoring.figures import rounded
 from bulk_invite.runs.output import logs
 from bulk_invite.runs.output.results_folder import Results
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.wiring.sources import SOURCE_SETTINGS, Source, open_sources
+from bulk_invite.runs.wiring.sources import SOURCE_SETTINGS, open_sources
 from bulk_invite.runs.wiring.validator import make_validator
 from bulk_invite.validation import examples, row_json_schema, service_model
 

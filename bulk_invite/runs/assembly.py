@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bulk_invite.delivery.intake.admit_batch import Admitter
+from bulk_invite.delivery.intake.source import FollowedSource, Source
 from bulk_invite.delivery.pipeline import Bounds, Ending, FailureLimit, Intake, Opening, Pipeline
 from bulk_invite.delivery.sending.deliverer import Deliverer
 from bulk_invite.delivery.tracking.committer import Committer
@@ -14,24 +15,15 @@ from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.delivery.write_back import Target, WriteBack
 from bulk_invite.runs.begin_run import wait_for_lists
-from bulk_invite.runs.live_status.health_watch import Answering, watch_health
+from bulk_invite.runs.live_status.health_watch import watch_health
 from bulk_invite.runs.live_status.monitor import Round
 from bulk_invite.runs.live_status.watchers import Oversight
-from bulk_invite.runs.output.progress import Progress, Sized
+from bulk_invite.runs.output.progress import Progress
 from bulk_invite.runs.save_pacing import PacingSaver
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.delivery import Resources, make_committer, make_deliverer
 from bulk_invite.runs.wiring.pacing import limits_of
 from bulk_invite.validation import RowValidator
-
-
-@dataclass(slots=True)
-class _Endless:
-    """The size of sources that have no end."""
-
-    size: int | None = None
-    consumed: int = 0
-    lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +45,8 @@ class Assembly:
         opening: Opening,
         ending: Ending,
         *,
-        sources: Sequence[Answering],
-        sized: Sequence[Sized] | None,
+        sources: Sequence[Source | FollowedSource],
+        sized: Sequence[Source] | None,
         is_trusted: Callable[[], bool],
     ) -> bool:
         """Send the rows of the intakes; whether every one was brought as far as it can be.
@@ -84,11 +76,11 @@ class Assembly:
         self.write_back.begin()
         await wait_for_lists(self.resources)
 
-    def _progress(self, sized: Sequence[Sized] | None) -> Progress:
+    def _progress(self, sized: Sequence[Source] | None) -> Progress:
         settings = self.resources.settings
         return Progress(
             self.tally.counts,
-            [_Endless()] if sized is None else sized,
+            sized,
             self.resources.pacer,
             limits_of(settings).daily.quota,
             settings.limit,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bulk_invite.checkpoint.storage.base import require_catalog
 from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.delivery.intake.source import Source
 from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.verdicts import State
 from bulk_invite.pacing.forecast import Forecast
@@ -16,7 +17,6 @@ from bulk_invite.runs.output.summary import Summary
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.checkpoint import database_of, open_reader, warn_if_stale
 from bulk_invite.runs.wiring.pacing import make_forecast
-from bulk_invite.runs.wiring.sources import Source
 from bulk_invite.runs.wiring.token_check import bind
 from bulk_invite.validation import RowValidator
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import structlog
 from anyio.to_thread import run_sync
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.delivery.intake.one_pass import KeyedSource
+from bulk_invite.delivery.intake.source import KeyedSource, Source
 from bulk_invite.delivery.lookup.bulk_lookup import Reconciliation
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.errors import BulkInviteError, SourceError
@@ -24,7 +24,6 @@ from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.pacing import make_clock
 from bulk_invite.runs.wiring.partner_central import claim, connected, endpoint_of, make_look_up
 from bulk_invite.runs.wiring.signals import handling_signals
-from bulk_invite.runs.wiring.sources import Source
 from bulk_invite.runs.wiring.validator import make_validator
 from bulk_invite.sources.ndjson import STDIN, NdjsonSource
 from bulk_invite.validation import RowValidator
@@ -120,12 +119,12 @@ def _bodies(
 
 def _batches(source: Source, rows: Sequence[_Doubtful], stop: Callable[[], bool]) -> Iterator[list[Row]]:
     """All rows of a source, or where they have keys those that are asked for."""
-    if not source.has_keys:
+    if not isinstance(source, KeyedSource):
         yield from source.batches(stop=stop)
         return
     keys = [position.key for _, position, _ in rows if position.key]
     for first in range(0, len(keys), _KEYS):
-        yield cast("KeyedSource", source).rows(keys[first : first + _KEYS], stop)
+        yield source.rows(keys[first : first + _KEYS], stop)
 
 
 def _matching(

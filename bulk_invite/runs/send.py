@@ -15,6 +15,7 @@ from anyio.to_thread import run_sync
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.delivery.intake.one_pass import Intake
+from bulk_invite.delivery.intake.source import Source
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.tracking.tally import Counts, Tally
 from bulk_invite.delivery.write_back import Target
@@ -40,7 +41,6 @@ from bulk_invite.runs.wiring.delivery import (
 from bulk_invite.runs.wiring.pacing import make_clock
 from bulk_invite.runs.wiring.partner_central import connected
 from bulk_invite.runs.wiring.signals import handling_signals
-from bulk_invite.runs.wiring.sources import Source
 from bulk_invite.sources.ndjson import STDIN
 from bulk_invite.validation import RowValidator
 

@@ -12,7 +12,8 @@ from typing import Final
 from anyio.to_thread import run_sync
 
 from bulk_invite.checkpoint.recent_writes import RecentWrites
-from bulk_invite.delivery.intake.follow import Followed, Following
+from bulk_invite.delivery.intake.follow import Following
+from bulk_invite.delivery.intake.source import FollowedSource
 from bulk_invite.delivery.sending.deliverer import Deliverer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.tracking.tally import Counts, Tally
@@ -87,7 +88,7 @@ class Session:
         """Return when drained, or when every source has ended. Raises BulkInviteError."""
         settings = self._settings
         validator = await run_sync(make_validator, settings)
-        sources: Sequence[Followed] = await run_sync(open_followed, self._names, settings, self._pipes)
+        sources: Sequence[FollowedSource] = await run_sync(open_followed, self._names, settings, self._pipes)
         self._outcomes = await run_sync(open_outcomes, self._names, sources, settings)
         self._oversight.monitor.follow([source.name for source in sources])
         waits = self._health.checkpoint.fails
@@ -112,8 +113,8 @@ class Session:
                     sources = await self._round(resources, sources, validator)
 
     async def _round(
-        self, resources: Resources, sources: Sequence[Followed], validator: RowValidator
-    ) -> Sequence[Followed]:
+        self, resources: Resources, sources: Sequence[FollowedSource], validator: RowValidator
+    ) -> Sequence[FollowedSource]:
         """Send what comes until open rows are due for another try; the sources that have not ended."""
         stop = self._stop = StopSwitch()
         tally = Tally(None, self._oversight.observer)
@@ -157,7 +158,7 @@ class Session:
         self._trusted = self._trusted or bool(counts.states[State.CREATED])
         return self._trusted
 
-    def _quiet(self, source: Followed, counts: Counts) -> None:
+    def _quiet(self, source: FollowedSource, counts: Counts) -> None:
         """A source has nothing new: a pipe forgets the rows it handed out once all are settled."""
         self._oversight.monitor.read_to_end(source.name)
         if isinstance(source, Pipe) and not any(counts.states[state] for state in OPEN):

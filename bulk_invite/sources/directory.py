@@ -58,7 +58,6 @@ class FollowedDirectory:
     answering: whether the last scan of the directory succeeded.
     """
 
-    has_keys = False
     size: int | None = None
 
     def __init__(self, path: str, *, poll: float = 5.0, settle: float = 2.0) -> None:

@@ -58,12 +58,11 @@ class NdjsonSource:
     """One file, pipe or standard input.
 
     name: as given by the operator, and used in `Position.source`; bytes that are not UTF-8 are escaped. size:
-    bytes on disk, None for standard input, pipes and devices. has_keys: False: its rows have lines, not keys.
-    consumed: bytes read so far, as on disk (compressed, if it is). lines: number of lines read so far. poll:
-    seconds between two empty lists while it is followed. answering: whether the followed FIFO exists.
+    bytes on disk, None for standard input, pipes and devices. consumed: bytes read so far, as on disk
+    (compressed, if it is). lines: number of lines read so far. poll: seconds between two empty lists while it
+    is followed. answering: whether the followed FIFO exists.
     """
 
-    has_keys = False
     poll: float = 5.0
     answering: bool = True
 

@@ -27,8 +27,6 @@ class Pipe:
     poll: seconds between two empty lists.
     """
 
-    has_keys = False
-
     def __init__(self, source: NdjsonSource, *, poll: float = 5.0) -> None:
         self.name = source.name
         self.poll = poll

@@ -893,7 +893,7 @@ class _LateSource(ListSource):
     """Rows that come just when the run has been asked to stop."""
 
     def batches(
-        self, max_rows: int, max_bytes: int, stop: Callable[[], bool]
+        self, max_rows: int = 1, max_bytes: int = 1, stop: Callable[[], bool] = lambda: False
     ) -> Generator[list[Row], None, None]:
         self._wait_for(stop)
         threading.Event().wait(0.05)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from checkpoints import OWNER
@@ -30,8 +31,9 @@ class Script:
     """A source with keys that hands out what it is told to, in order, and asks `stop` after each."""
 
     name = "db"
-    has_keys = True
+    consumed = lines = 0
     answering = True
+    size: int | None = None
 
     def __init__(self, *found: Found, endless: bool = False) -> None:
         self._found = found
@@ -57,6 +59,11 @@ class Script:
     def rows(self, keys: Sequence[str], _stop: Callable[[], bool]) -> list[Row]:
         self.asked_for += keys
         return rows_of(keys)
+
+    def _not_asked(self, *_arguments: object, **_options: object) -> NoReturn:
+        raise NotImplementedError("a round does not ask for this")
+
+    batches = text_settings = require_same_keys = _not_asked
 
 
 def rows_of(keys: Iterable[str]) -> list[Row]:

@@ -186,14 +186,16 @@ class Lines:
     """A source of so many lines at a time."""
 
     name = "rows.ndjson"
-    has_keys = False
+    consumed = lines = 0
+    answering = True
+    size: int | None = None
 
     def __init__(self, lines: Sequence[bytes], batch: int) -> None:
         self._lines = lines
         self._batch = batch
 
     def batches(
-        self, max_rows: int, max_bytes: int, stop: Callable[[], bool]
+        self, max_rows: int = 1, max_bytes: int = 1, stop: Callable[[], bool] = lambda: False
     ) -> Generator[list[Row], None, None]:
         del max_rows, max_bytes
         for start in range(0, len(self._lines), self._batch):

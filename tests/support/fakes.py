@@ -98,10 +98,12 @@ class ListSource:
         self._fails_after = fails_after
         self._lingers = lingers
         self.name = name
-        self.has_keys = False
+        self.consumed = self.lines = 0
+        self.answering = True
+        self.size: int | None = None
 
     def batches(
-        self, max_rows: int, max_bytes: int, stop: Callable[[], bool]
+        self, max_rows: int = 1, max_bytes: int = 1, stop: Callable[[], bool] = lambda: False
     ) -> Generator[list[Row], None, None]:
         assert max_bytes > 0
         numbered = zip(count(1), self._texts, strict=False)

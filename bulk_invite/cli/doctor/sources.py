@@ -9,11 +9,11 @@ from contextlib import closing
 
 from bulk_invite.cli.doctor.check import Found, ok, warning
 from bulk_invite.cli.doctor.filesystem import size_text
+from bulk_invite.delivery.intake.source import Source
 from bulk_invite.domain.rows import Rejection, Row
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.value_types import is_database, may_be_address
 from bulk_invite.runs.wiring.sources import (
-    Source,
     examine_database,
     open_sources,
     outcome_table,

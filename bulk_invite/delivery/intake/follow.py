@@ -7,43 +7,17 @@ one takes them up again. Only a new run tells a row that comes again from one th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from typing import Protocol, cast
+from collections.abc import Callable, Generator
 
 from anyio import CancelScope
 from anyio.to_thread import run_sync
 
 from bulk_invite.delivery.intake.admit_batch import BATCH_BYTES, BATCH_ROWS, Admitter, HandOver
+from bulk_invite.delivery.intake.source import FollowedSource, KeyedSource
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.records import SourceCursor
 from bulk_invite.domain.rows import Row
-
-
-class Followed(Protocol):
-    """A source that goes on. Blocking; ends soon after `stop` turns true, and elsewhere hardly ever.
-
-    What comes with the rows is a mark from which it can be followed on, if it has such; without rows, only
-    that it was looked at. answering: whether the last look at it was a success.
-    """
-
-    name: str
-
-    @property
-    def has_keys(self) -> bool: ...
-
-    @property
-    def answering(self) -> bool: ...
-
-    def follow(
-        self, max_rows: int, max_bytes: int, stop: Callable[[], bool], *, mark: str | None
-    ) -> Generator[tuple[list[Row], str | None]]: ...
-
-
-class Keyed(Protocol):
-    """One whose rows have keys (`has_keys`)."""
-
-    def rows(self, keys: Sequence[str], stop: Callable[[], bool]) -> list[Row]: ...
 
 
 class Following:
@@ -55,7 +29,7 @@ class Following:
 
     def __init__(
         self,
-        source: Followed,
+        source: FollowedSource,
         admitter: Admitter,
         committer: Committer,
         stop: StopSwitch,
@@ -76,8 +50,8 @@ class Following:
         """Read until the round is over, the run drains or the source ends."""
         name, campaign = self._source.name, self._committer.campaign
         mark = await self._committer.ask(lambda journal: journal.source_cursor(name, campaign))
-        if mark is not None and self._source.has_keys:
-            await self._take_up(hand_over)
+        if mark is not None and isinstance(self._source, KeyedSource):
+            await self._take_up(self._source, hand_over)
         batches = self._source.follow(BATCH_ROWS, BATCH_BYTES, self._ends, mark=mark)
         try:
             await self._take_in(batches, mark, hand_over)
@@ -105,14 +79,13 @@ class Following:
                 self._quiet()
         self.ended = not self._told_to_end
 
-    async def _take_up(self, hand_over: HandOver) -> None:
+    async def _take_up(self, source: KeyedSource, hand_over: HandOver) -> None:
         """What earlier runs have left open, by its keys."""
         last = ""
         while keys := await self._keys_to_send(last):
             if self._stop.draining:
                 return
-            keyed = cast("Keyed", self._source)
-            rows = await run_sync(keyed.rows, keys, self._draining)
+            rows = await run_sync(source.rows, keys, self._draining)
             if rows:
                 await self._admitter.let_in(rows, hand_over, follows=True)
             last = keys[-1]

@@ -6,41 +6,18 @@ what it has left open is read again by its keys, and the rest comes after the ke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
-from typing import Protocol, cast
 
 from anyio import to_thread
 
 from bulk_invite.delivery.intake.admit_batch import BATCH_BYTES, BATCH_ROWS, Admitter, HandOver
+from bulk_invite.delivery.intake.source import KeyedSource, Source
 from bulk_invite.delivery.tracking.committer import Committer, InThread
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.admissions import SkippedRow
 from bulk_invite.domain.rows import Row
-
-
-class Source(Protocol):
-    """Where rows come from. Blocking; `stop` is asked while waiting for more."""
-
-    name: str
-
-    @property
-    def has_keys(self) -> bool: ...
-
-    def batches(
-        self, max_rows: int, max_bytes: int, stop: Callable[[], bool]
-    ) -> Generator[list[Row], None, None]: ...
-
-
-class KeyedSource(Source, Protocol):
-    """One whose rows have keys (`has_keys`): it can be read on after any of them."""
-
-    def batches(
-        self, max_rows: int, max_bytes: int, stop: Callable[[], bool], *, after: str | None = None
-    ) -> Generator[list[Row], None, None]: ...
-
-    def rows(self, keys: Sequence[str], stop: Callable[[], bool]) -> list[Row]: ...
 
 
 class Intake:
@@ -80,13 +57,12 @@ class Intake:
         self.all_read = not self._stop.draining
 
     async def _take_in(self, source: Source, hand_over: HandOver) -> None:
-        begin = source.batches
-        if source.has_keys:
-            keyed = cast("KeyedSource", source)
-            begin = partial(keyed.batches, after=await self._taken_up(keyed, hand_over))
+        begin, has_keys = source.batches, isinstance(source, KeyedSource)
+        if isinstance(source, KeyedSource):
+            begin = partial(source.batches, after=await self._taken_up(source, hand_over))
         with closing(begin(BATCH_ROWS, BATCH_BYTES, self._drains)) as batches:
             while self._remaining != 0 and (batch := await self._in_thread(next, batches, None)):
-                await self._take_in_batch(batch, hand_over, marks=source.has_keys)
+                await self._take_in_batch(batch, hand_over, marks=has_keys)
         if self._remaining is None and not self._stop.draining:
             await self._ask(lambda journal: journal.end_source(source.name, self._committer.campaign))
 

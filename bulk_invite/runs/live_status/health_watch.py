@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import anyio
 
+from bulk_invite.delivery.intake.source import FollowedSource, Source
 from bulk_invite.delivery.sending.deliverer import Deliverer
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.monitoring.health import Health
@@ -18,16 +19,9 @@ _SLOW: Final = 5.0
 """Seconds after which a checkpoint counts as not responding."""
 
 
-class Answering(Protocol):
-    name: str
-
-    @property
-    def answering(self) -> bool: ...
-
-
 async def watch_health(
     health: Health,
-    sources: Sequence[Answering],
+    sources: Sequence[Source | FollowedSource],
     deliverer: Deliverer,
     committer: Committer,
     is_trusted: Callable[[], bool] = lambda: True,

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 import anyio
 import structlog
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from bulk_invite.delivery.intake.source import Source
 from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.durations import DAY, MINUTE
@@ -44,16 +45,6 @@ _WIDE: Final = 115
 _TEXTS: Final = ("rate", "quota", "throttled", "in_doubt", "day")
 
 
-class Sized(Protocol):
-    """A source that may know its size. lines: line ends in the bytes consumed, as stored on disk."""
-
-    @property
-    def size(self) -> int | None: ...
-
-    consumed: int
-    lines: int
-
-
 @dataclass(frozen=True, slots=True)
 class View:
     """A moment of a run. rate: recent speed, rows per second. total, left (seconds): None where unknown."""
@@ -71,13 +62,14 @@ class View:
 class Progress:
     """`watch` runs beside a run. daily_quota, limit (rows to send): None for no limit.
 
-    only_news: log a line only if something has changed since the last one.
+    sources: None where they have no end. only_news: log a line only if something has changed since the last
+    one.
     """
 
     def __init__(
         self,
         counts: Counts,
-        sources: Sequence[Sized],
+        sources: Sequence[Source] | None,
         pacer: Pacer,
         daily_quota: int | None,
         limit: int | None,
@@ -106,7 +98,7 @@ class Progress:
 
     async def announce(self, rate: float) -> None:
         """Log once, as soon as it is known, that the run will take more than a day at `rate`."""
-        if any(source.size is None for source in self._sources):
+        if self._size() is None:
             return
         while True:
             counts = self._counts
@@ -156,14 +148,20 @@ class Progress:
 
     def _total(self) -> int | None:
         """Estimated rows of all sources, from the lines per byte read so far; None where unknown."""
-        if any(source.size is None for source in self._sources):
+        size, sources = self._size(), self._sources or ()
+        if size is None:
             return None
-        size = sum(source.size or 0 for source in self._sources)
-        consumed = sum(source.consumed for source in self._sources)
+        consumed = sum(source.consumed for source in sources)
         if self._counts.all_read or consumed == 0:
             return self._counts.rows if self._counts.all_read else None
-        lines = sum(source.lines for source in self._sources)
+        lines = sum(source.lines for source in sources)
         return max(self._counts.rows, round(lines * size / consumed))
+
+    def _size(self) -> int | None:
+        """Bytes of all sources; None where that is not known, or they have no end."""
+        sizes = [None] if self._sources is None else [source.size for source in self._sources]
+        known = [size for size in sizes if size is not None]
+        return sum(known) if len(known) == len(sizes) else None
 
     async def _draw(self) -> None:
         console = Console(stderr=True)

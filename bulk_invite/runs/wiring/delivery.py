@@ -12,6 +12,7 @@ import structlog
 from anyio.to_thread import run_sync
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.delivery.intake.source import FollowedSource, Source
 from bulk_invite.delivery.lookup.resolver import Resolver
 from bulk_invite.delivery.sending.circuit_breaker import STREAK
 from bulk_invite.delivery.sending.deliverer import Deliverer, Surroundings
@@ -30,7 +31,7 @@ from bulk_invite.partner_central import PartnerCentral
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.pacing import make_governor
 from bulk_invite.runs.wiring.partner_central import WAITS, claim, endpoint_of, make_look_up
-from bulk_invite.runs.wiring.token_check import MaybeKeyed, bind
+from bulk_invite.runs.wiring.token_check import bind
 
 _log = structlog.get_logger()
 
@@ -102,7 +103,9 @@ def _count_missed(resources: Resources) -> None:
         resources.pacer.missed()
 
 
-async def bind_tokens(resources: Resources, sources: Sequence[MaybeKeyed], stop: Callable[[], bool]) -> None:
+async def bind_tokens(
+    resources: Resources, sources: Sequence[Source | FollowedSource], stop: Callable[[], bool]
+) -> None:
     """See `token_check.bind`. stop: polled while a database is away."""
     for source in sources:
         await run_sync(bind, resources.writer, source, resources.settings, stop)

@@ -6,14 +6,13 @@ import glob
 import os
 import random
 import stat
-from collections.abc import Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
-from bulk_invite.delivery.intake.follow import Followed
+from bulk_invite.delivery.intake.source import FollowedSource, Source
 from bulk_invite.delivery.write_back import Target
 from bulk_invite.domain.backoff import UNREACHABLE
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.domain.rows import Row
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.value_types import is_database, may_be_address
 from bulk_invite.sources.directory import FollowedDirectory
@@ -40,33 +39,6 @@ SOURCE_SETTINGS: Final = (
 """Settings that say what is read of a database."""
 
 
-class Source(Protocol):
-    """What all sources have in common; see `NdjsonSource` and `PostgresSource`."""
-
-    name: str
-    consumed: int
-    lines: int
-
-    @property
-    def answering(self) -> bool: ...
-
-    @property
-    def size(self) -> int | None: ...
-
-    @property
-    def has_keys(self) -> bool: ...
-
-    def batches(
-        self, max_rows: int = ..., max_bytes: int = ..., stop: Callable[[], bool] = ...
-    ) -> Generator[list[Row]]: ...
-
-
-class Polled(Followed, Protocol):
-    """A source that goes on. poll: seconds between two looks at it."""
-
-    poll: float
-
-
 def shown(name: str) -> str:
     """A source as it may be told: the address of a database may hold a password."""
     return "a database" if is_database(name) else name
@@ -84,7 +56,7 @@ def open_sources(names: Sequence[str], settings: Settings) -> list[Source]:
     return sources
 
 
-def open_followed(names: Sequence[str], settings: Settings, pipes: dict[str, Pipe]) -> list[Polled]:
+def open_followed(names: Sequence[str], settings: Settings, pipes: dict[str, Pipe]) -> list[FollowedSource]:
     """Find and check sources that can be followed, in the order of their names.
 
     pipes: those that are open already, by name; more are added.
@@ -99,19 +71,17 @@ def open_followed(names: Sequence[str], settings: Settings, pipes: dict[str, Pip
                 f"{printable(name)} cannot be followed: it is a regular file.",
                 hint="Use send for files; serve follows directories, FIFOs, standard input and databases.",
             )
-    sources = [_followed(name, settings, pipes) for name in names]
-    for source in sources:
-        source.poll = settings.poll_interval
-    return sources
+    return [_followed(name, settings, pipes) for name in names]
 
 
-def _followed(name: str, settings: Settings, pipes: dict[str, Pipe]) -> Polled:
+def _followed(name: str, settings: Settings, pipes: dict[str, Pipe]) -> FollowedSource:
     if is_database(name):
         return _database(name, settings)
     if name != STDIN and not _is_fifo(name):
-        return FollowedDirectory(name)
+        return FollowedDirectory(name, poll=settings.poll_interval)
     if name not in pipes:
         pipes[name] = Pipe(NdjsonSource(name))
+    pipes[name].poll = settings.poll_interval
     return pipes[name]
 
 
@@ -146,7 +116,7 @@ def _check(names: Sequence[str], settings: Settings) -> None:
 
 
 def open_outcomes(
-    names: Sequence[str], sources: Sequence[Source | Followed], settings: Settings
+    names: Sequence[str], sources: Sequence[Source | FollowedSource], settings: Settings
 ) -> list[Target]:
     """The tables into which is written what becomes of the rows, by the names of their sources.
 
@@ -193,7 +163,12 @@ def _database(url: str, settings: Settings) -> PostgresSource:
     from bulk_invite.sources.postgres.source import PostgresSource  # noqa: PLC0415
 
     return PostgresSource(
-        url, _selection(settings), UNREACHABLE, random.random, channel=settings.notify_channel
+        url,
+        _selection(settings),
+        UNREACHABLE,
+        random.random,
+        poll=settings.poll_interval,
+        channel=settings.notify_channel,
     )
 
 

@@ -36,7 +36,6 @@ class PostgresSource:
     """
 
     size: int | None = None
-    has_keys = True
 
     def __init__(
         self,
