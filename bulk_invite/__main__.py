@@ -1,4 +1,4 @@
-"""Where the program starts: ready for a signal before anything else is imported."""
+"""The entry point: signals are handled before anything else is imported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bulk_invite.domain.errors import EXIT_STOPPED
 
 
 def _stop_before_start(_number: int, _frame: FrameType | None) -> None:
-    """Nothing was begun, so there is nothing to finish: the same command starts over."""
+    """Nothing has begun, so there is nothing to finish."""
     os._exit(EXIT_STOPPED)
 
 
@@ -21,9 +21,9 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_before_start)
     if sys.argv[1:2] == ["serve"]:
-        # A reload that is requested so early must not end it: the configuration is read after this anyway.
+        # A reload so early must not end the program, which reads the configuration later anyway.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    # Importing makes many objects and hardly any garbage: the collector looks at none of them, now or later.
+    # Imports create many objects and hardly any garbage: the collector skips them, now and later.
     gc.disable()
     from bulk_invite.cli.app import run  # noqa: PLC0415 - importing takes long enough to be interrupted
 

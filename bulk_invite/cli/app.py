@@ -105,18 +105,18 @@ def _main(
     ] = False,
 ) -> None:
     if context.invoked_subcommand not in {"send", "serve", "reconcile"}:
-        # Only a run that sends has something to finish; everything else ends as programs usually do.
+        # Only these commands finish their work on a signal; every other command ends immediately.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 command: Final = typer.main.get_command(app)
-"""All of it, ready to be called. Not through `app`: its tracebacks show local variables, and those hold
-sensitive members of rows."""
+"""The whole program. Calling `app` instead would show local variables in tracebacks, with sensitive
+values of rows."""
 
 
 def run() -> None:
-    """Run the program; every error of ours is a sentence on standard error and its exit code."""
+    """Run the program. An error is a message on standard error and an exit code."""
     try:
         command()
     except BulkInviteError as error:
@@ -127,20 +127,20 @@ def run() -> None:
         _silence_output()
         sys.exit(_BROKEN_PIPE)
     except Exception as error:  # noqa: BLE001 - an internal error: the program only ends cleanly
-        _tell_defect(error)
+        _report_internal_error(error)
         sys.exit(BulkInviteError.exit_code)
 
 
 def _silence_output() -> None:
-    """Whoever read our output has gone; Python must not complain about that again at exit."""
+    """The reader of the output has gone: Python must not report that again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _tell_defect(error: BaseException) -> None:
-    """Where it happened and of what kind it is, without its text: that may hold values of a row."""
+def _report_internal_error(error: BaseException) -> None:
+    """Print the place and the type of an error. Its text may hold values of a row, so it is not printed."""
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
-            _tell_defect(each)
+            _report_internal_error(each)
         return
     if isinstance(error, OSError):
         _silence_output()

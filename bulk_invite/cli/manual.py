@@ -39,9 +39,9 @@ def manual(
 ) -> None:
     """Show a topic of the manual.
 
-    On a terminal it is formatted and shown in your pager; into a pipe or a file goes the Markdown.
+    On a terminal, the topic is formatted and shown in your pager. In a pipe or a file, it is plain Markdown.
 
-    Exit codes: 0 shown; 2 usage.
+    Exit codes: 0 shown; 2 usage error.
     """
     if topic is None:
         for name, about in TOPICS.items():

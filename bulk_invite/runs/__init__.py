@@ -1,1 +1,1 @@
-"""A run joined from its parts: send, serve, reconcile, dry run."""
+"""Runs assembled from their parts: send, serve, reconcile, dry run."""

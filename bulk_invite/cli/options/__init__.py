@@ -1,1 +1,1 @@
-"""Options of the commands, made from the settings."""
+"""Options and help of the commands, generated from the settings."""

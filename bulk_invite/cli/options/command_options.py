@@ -37,7 +37,7 @@ def with_settings(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of the named settings; it receives them merged as `settings`.
 
-    A command that takes `reload` can merge them again, with the file as it is by then.
+    A command that takes `reload` can merge them again, with the file as it is then.
 
     Options arrive as text: one place validates flags, environment and file.
     refused: settings of other commands that must not be ignored where the environment or the file has them.

@@ -10,7 +10,7 @@ WIDEST: Final = 120
 """Columns of a help text at most, however wide the terminal is."""
 
 _WHOLE: Final = 1000
-"""A limit for the short help of a command that none of them reaches: nothing is cut off."""
+"""Characters of a short help at most: more than any has, so that none is cut."""
 
 _OWN: Final = "Options"
 
@@ -54,7 +54,10 @@ class GroupedProgram(TyperGroup):
 
 def _argument(parameter: Any) -> str:
     """An argument as its declaration writes it, without the type that typer adds."""
-    return str(parameter.metavar or parameter.name)
+    if parameter.metavar:
+        return str(parameter.metavar)
+    name = str(parameter.name).upper()
+    return name if parameter.required else f"[{name}]"
 
 
 def _write(sections: dict[str, list[tuple[str, str]]], formatter: Any) -> None:

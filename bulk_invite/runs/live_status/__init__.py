@@ -1,1 +1,1 @@
-"""What a run shows of itself while it goes on."""
+"""The status of a running run, and its remote control."""

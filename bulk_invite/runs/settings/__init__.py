@@ -1,1 +1,1 @@
-"""Settings from options, environment and file."""
+"""Settings: their declaration, and their values from options, environment and file."""

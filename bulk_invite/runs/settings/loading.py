@@ -21,10 +21,13 @@ CONTROL_TOKEN: Final = "BULK_INVITE_CONTROL_TOKEN"  # noqa: S105 - the name of t
 
 CONFIG: Final = f"{ENVIRONMENT_PREFIX}CONFIG"
 
-_OF_OTHERS: Final = re.compile(
+_FOREIGN: Final = re.compile(
     rf"{ENVIRONMENT_PREFIX}(TEST_.*|(.+_)?(SERVICE_(HOST|PORT(_.+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_.+)?)?))"
 )
 """Variables of the tests, and those that Kubernetes sets for a Service whose name begins like ours."""
+
+_SUBJECT: Final = re.compile(r"^(Input|String|Dictionary|List) should")
+"""How messages of pydantic begin."""
 
 
 def load(
@@ -32,7 +35,7 @@ def load(
 ) -> Settings:
     """Merge flags (None: not given), environment and TOML file over the defaults.
 
-    Raises UsageError that names the option and where it was set, or what is set and is no option.
+    Raises UsageError: it names each invalid option with the place where it was set, or what is not an option.
     """
     _require_known(environment)
     if config is None and (named := environment.get(CONFIG)):
@@ -54,7 +57,7 @@ def load(
         origin |= dict.fromkeys(from_flags, "on the command line")
         only = next(each.only for each in OPTIONS.values() if each.key == error.errors()[0]["loc"][0])
         hint = f"See bulk-invite {only or 'send'} --help."
-        raise UsageError(_sentence(error, origin), hint=hint, topic="options") from None
+        raise UsageError(_sentences(error, origin), hint=hint, topic="options") from None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -68,7 +71,7 @@ def _read(path: Path) -> dict[str, Any]:
     if unknown := sorted(set(values) - known):
         raise UsageError(
             f"The configuration file {path} has unknown keys: {', '.join(map(repr, unknown))}.",
-            hint=f"{_meant(unknown, known)} Known keys: {', '.join(sorted(known))}.".lstrip(),
+            hint=f"{_suggestions(unknown, known)} Known keys: {', '.join(sorted(known))}.".lstrip(),
             topic="options",
         )
     return values
@@ -77,9 +80,9 @@ def _read(path: Path) -> dict[str, Any]:
 def _require_known(environment: Mapping[str, str]) -> None:
     known = [CONTROL_TOKEN, CONFIG, *(each.variable for each in OPTIONS.values())]
     ours = {name for name in environment if name.upper().startswith(ENVIRONMENT_PREFIX)}
-    if unknown := sorted(name for name in ours - set(known) if not _OF_OTHERS.fullmatch(name)):
+    if unknown := sorted(name for name in ours - set(known) if not _FOREIGN.fullmatch(name)):
         hint = (
-            _meant(map(str.upper, unknown), known)
+            _suggestions(map(str.upper, unknown), known)
             or "Check the spelling: bulk-invite send --help lists all variables."
         )
         raise UsageError(
@@ -89,18 +92,23 @@ def _require_known(environment: Mapping[str, str]) -> None:
         )
 
 
-def _meant(unknown: Iterable[str], known: Iterable[str]) -> str:
+def _suggestions(unknown: Iterable[str], known: Iterable[str]) -> str:
     near = [each for name in unknown for each in difflib.get_close_matches(name, list(known), n=1)]
     return " ".join(f"Did you mean {each}?" for each in dict.fromkeys(near))
 
 
-def _sentence(error: ValidationError, origin: Mapping[str, str]) -> str:
-    said = []
-    for each in error.errors(include_url=False, include_context=False):
-        name = str(each["loc"][0])
-        message = each["msg"].removeprefix("Value error, ").rstrip(".")
-        option = f"--{name.replace('_', '-')} {origin.get(name, '')}"
-        problem = f"Invalid value for {option}: {message}."
-        if problem not in said:
-            said.append(problem)
-    return " ".join(said)
+def _sentences(error: ValidationError, origin: Mapping[str, str]) -> str:
+    """One sentence for each problem, in the order of the options."""
+    problems = error.errors(include_url=False, include_context=False)
+    sentences = [
+        f"Invalid value for {option.flag} {origin.get(option.key, '')}: {_message(each['msg'])}."
+        for option in OPTIONS.values()
+        for each in problems
+        if each["loc"][0] == option.key
+    ]
+    return " ".join(dict.fromkeys(sentences))
+
+
+def _message(text: str) -> str:
+    """A message of pydantic as the end of a sentence."""
+    return _SUBJECT.sub("must", text.removeprefix("Value error, ")).rstrip(".")

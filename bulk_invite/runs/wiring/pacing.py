@@ -1,4 +1,4 @@
-"""The pacing as the settings ask for it, with what the checkpoint remembers."""
+"""The pacing, made from the settings and from what the checkpoint remembers."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from bulk_invite.checkpoint.writer import CheckpointWriter
 
 _FIRST_RATE: Final = 1.0
-"""Calls per second with which --rate auto begins: the quota published for the neighbouring operations."""
+"""Calls per second at which --rate auto starts: the published quota of similar operations."""
 
 
 def make_clock() -> Clock:
-    """The machine's clock; time that it was suspended counts, where the system can tell."""
+    """The clock of the machine. Where the system allows it, time in suspension counts."""
     return Clock(time.time, _since_boot if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic)
 
 
@@ -32,7 +32,7 @@ def _since_boot() -> float:
 
 
 def limits_of(settings: Settings) -> Limits:
-    """What the operator allows. Raises UsageError where that cannot be."""
+    """The limits that the settings set. Raises UsageError where they contradict each other."""
     quota = None if settings.daily_quota == "none" else settings.daily_quota
     rate = settings.max_rate if settings.rate == "auto" else settings.rate
     if settings.pace == "spread":
@@ -52,13 +52,13 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def make_governor(settings: Settings, checkpoint: CheckpointWriter, now: float) -> Governor:
-    """The governor, with the calls of the last day and the memory of the run before."""
+    """The governor, with the calls of the last day and the pacing of the previous run."""
     limits = limits_of(settings)
     return Governor(limits, _window(settings, limits, checkpoint, now), checkpoint.load_pacing(), now)
 
 
 def make_forecast(settings: Settings, checkpoint: CheckpointWriter, calls: int, now: float) -> Forecast:
-    """How long so many calls take, at the rate that was measured last or else the one that is allowed."""
+    """How long so many calls take, at the rate measured last, or else at the allowed rate."""
     limits, memory = limits_of(settings), checkpoint.load_pacing()
     known = (limits.daily.quota, None if memory is None else memory.learned_quota)
     day = min((quota for quota in known if quota), default=None)

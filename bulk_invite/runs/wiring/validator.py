@@ -1,4 +1,4 @@
-"""The validator as the settings ask for it."""
+"""The validator, made from the settings."""
 
 from __future__ import annotations
 
