@@ -171,7 +171,8 @@ def test_where_nothing_is_there_every_line_says_what_to_do(tmp_path: Path) -> No
     assert "AWS_PROFILE" in lines[3]
     assert "skipped: owner: because checkpoint failed." in lines
     assert any(
-        line.startswith("failed: checkpoint: The folder of the checkpoint away/a.db does") for line in lines
+        line.startswith("failed: checkpoint: The directory of the checkpoint away/a.db does")
+        for line in lines
     )
     assert counts == "14 checks: 4 ok, 3 failed, 7 skipped."
     assert see == "See: bulk-invite manual operations"
@@ -531,7 +532,7 @@ def test_a_checkpoint_and_results_where_nothing_can_be_written(look: Look, other
     assert results(found, "checkpoint", "owner", "sender", "results", "health file") == [
         *("failed", "skipped", "skipped", "failed", "failed")
     ]
-    assert f"because {others_folder} cannot" in found["checkpoint"].found
+    assert f"because {others_folder} is not writable" in found["checkpoint"].found
     assert "--checkpoint" in found["checkpoint"].mend
     assert "--results" in found["results"].mend
 
@@ -539,7 +540,7 @@ def test_a_checkpoint_and_results_where_nothing_can_be_written(look: Look, other
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ("file/a.db", "The checkpoint file/a.db cannot be used: what it calls its folder is a file"),
+        ("file/a.db", "The checkpoint file/a.db cannot be used: part of its path is a file, not a directory"),
         ("file", "not a database"),
         ("folder", "cannot be used"),
         ("other.db", "a database of another program"),
@@ -788,7 +789,7 @@ def test_a_shared_checkpoint(look: Look, db: Database, monkeypatch: pytest.Monke
     assert (taken["checkpoint"].result, "tables of schema bulk_invite: log" in taken["checkpoint"].found) == (
         *("failed", True),
     )
-    assert (other["checkpoint"].result, "something else" in other["checkpoint"].found) == ("failed", True)
+    assert (other["checkpoint"].result, "another program" in other["checkpoint"].found) == ("failed", True)
     for each in (closed, empty, held, well, taken, other):
         assert PASSWORD not in text_of(each)
 
@@ -873,9 +874,7 @@ def test_a_checkpoint_that_is_older_than_the_last_call(look: Look, tmp_path: Pat
     beside.close()
     found = look(checkpoint=place, only=f"{CHECKPOINT}|disk")["checkpoint"]
     assert found.result == "warning"
-    assert (
-        "is older than the last call: a.db.last knows of later transactions, and 7 calls are" in found.found
-    )
+    assert "is older than the last call: a.db.last records later transactions, and 7 calls are" in found.found
     assert "looked up" in found.mend
 
 
