@@ -1,4 +1,4 @@
-"""What AWS settings a process has: its environment and a profile. They are values here; nothing is read."""
+"""The AWS settings of a process: its environment and a profile. Pure values; nothing is read here."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ CONFIGURATION: Final = "the AWS configuration (AWS_CONFIG_FILE, AWS_SHARED_CREDE
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
-    """profile: None for the default one. members: what stands in it, as far as that could be read."""
+class AwsSettings:
+    """profile: None for the default one. members: its content, as far as it could be read."""
 
     profile: str | None
     environment: Mapping[str, str]
@@ -28,14 +28,14 @@ class Setup:
 
     @property
     def empty_profile(self) -> str:
-        """What names the profile where that name is empty."""
+        """The variable that names the profile if that name is empty."""
         variables = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
         return next((each for each in variables if self.environment.get(each) == ""), "--profile")
 
     def named(self, variable: str, member: str = "") -> tuple[str, Recovery]:
-        """How a setting is told, and how a mistake in it may be over.
+        """Describe a setting, and how an error in it can be cleared.
 
-        member: its name in a profile, where that is not the variable's without AWS_.
+        member: its name in a profile, unless that is the variable's name without AWS_.
         """
         if variable in self.environment:
             return variable, Recovery.RESTART
@@ -45,7 +45,7 @@ class Setup:
         return f"{member} of the profile {self.profile_name}", Recovery.MANUAL
 
     def unreadable_setting(self) -> str | None:
-        """The variable of a setting of the SDK that has to be a number and is none."""
+        """The variable of an SDK setting that must be a number and is not."""
         for member, variable, _, convert in SDK_SETTINGS.values():
             if convert is not int:
                 continue
@@ -56,7 +56,7 @@ class Setup:
 
 
 def setting_in(text: str) -> str | None:
-    """The variable of a setting of the SDK that a text names as a profile does."""
+    """The variable of an SDK setting that a message names by its profile member."""
     for member, variables, *_ in SDK_SETTINGS.values():
         if isinstance(member, str) and isinstance(variables, str) and re.search(rf"\b{member}\b", text):
             return variables

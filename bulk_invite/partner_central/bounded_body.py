@@ -1,4 +1,4 @@
-"""An answer that is read up to a bound: what has no end is no answer."""
+"""Read an answer up to a size limit: an endless one is no answer."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import Final
 import aiohttp
 
 MOST: Final = 512 * 1024
-"""Bytes of a body. A page of a hundred invitations has some hundred thousand at most; headers are bounded by
-aiohttp, to 128 of eight thousand bytes each."""
+"""Maximum bytes of a body.
+
+A page of a hundred invitations has some hundred thousand at most; aiohttp limits headers to 128 of eight
+thousand bytes each.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class BoundedResponse:
-    """As much of aiohttp's response as the SDK uses."""
+    """The part of aiohttp's response that the SDK uses."""
 
     response: aiohttp.ClientResponse
 
@@ -32,7 +35,7 @@ class BoundedResponse:
         return self.response.raw_headers
 
     async def read(self) -> bytes:
-        """The body. Raises ClientPayloadError where it is longer than `MOST`, and closes the connection."""
+        """Read the body. Raises ClientPayloadError if it exceeds `MOST`, and closes the connection."""
         body = bytearray()
         try:
             async for chunk in self.response.content.iter_any():

@@ -1,6 +1,6 @@
-"""Partner Central as the flow uses it: the only place that calls AWS, and that knows its exceptions.
+"""The Partner Central client: the only place that calls AWS and knows its exceptions.
 
-Whatever the service or the network does to a call is an answer; nothing of that is raised.
+Whatever the service or the network does to a call becomes an answer; none of it is raised.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from bulk_invite.domain.verdicts import (
     SenderRefused,
     Unreachable,
 )
-from bulk_invite.partner_central.aws_settings import Setup
-from bulk_invite.partner_central.credential_sources import WORDS
+from bulk_invite.partner_central.aws_settings import AwsSettings
+from bulk_invite.partner_central.credential_sources import PROVIDER_NAMES
 from bulk_invite.partner_central.credentials_origin import Provenance, provenance_of
-from bulk_invite.partner_central.masking import Vocabulary, censored, without_words
+from bulk_invite.partner_central.masking import Vocabulary, sanitized, without_words
 from bulk_invite.partner_central.preflight import fault_of_keys
 from bulk_invite.partner_central.proxy import setting_of, unreached_proxy
 from bulk_invite.partner_central.responses import (
@@ -44,8 +44,8 @@ from bulk_invite.partner_central.responses import (
     success,
     unreadable,
 )
-from bulk_invite.partner_central.sender_faults import kept_back, unready
-from bulk_invite.partner_central.slow_start import told
+from bulk_invite.partner_central.sender_faults import unready, unsent_answer
+from bulk_invite.partner_central.slow_waits import reported
 from bulk_invite.partner_central.transport import Transmission, under_way
 
 _log = structlog.get_logger()
@@ -56,7 +56,7 @@ _GET: Final = "GetEngagementInvitation"
 _IDENTIFY: Final = "GetCallerIdentity"
 
 _PAGE_SIZE: Final = 100
-"""The most that a page may have."""
+"""The maximum size of a page."""
 
 _UNREADABLE: Final = (
     ResponseParserError,
@@ -66,16 +66,16 @@ _UNREADABLE: Final = (
     LookupError,
     RecursionError,
 )
-"""What the SDK's parsers raise on a body that they did not expect, such as a page of a proxy."""
+"""Exceptions of the SDK's parsers for unexpected bodies, such as a proxy's page."""
 
 _Returned = TypeVar("_Returned")
 
 
 class PartnerCentral:
-    """Use `connect`.
+    """Create it with `connect`.
 
-    deadline: seconds for one call. has_one_endpoint: STS is asked there too. vocabulary: of the service
-    model.
+    deadline: seconds for one call. has_one_endpoint: STS calls go to the same endpoint. vocabulary: the words
+    of the service model.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class PartnerCentral:
         catalog: str,
         deadline: float,
         has_one_endpoint: bool,
-        setup: Setup,
+        setup: AwsSettings,
         vocabulary: Vocabulary,
     ) -> None:
         self._client = client
@@ -101,53 +101,55 @@ class PartnerCentral:
         self._setup = setup
         self._waiting = False
         self._taken: object = None
-        self._said = ""
+        self._logged_fault = ""
         self._unreached = ""
         self._vocabulary = vocabulary
 
     async def ready(self) -> NoAnswer | None:
-        """Renew the credentials where they are about to expire; why that failed, if it did.
+        """Renew credentials that are about to expire; return the fault if that failed.
 
-        Within a call it would use up the call's time, and its failure could not be told from doubt.
+        Within a call, this would use up the call's time, and its failure would look like a row in doubt.
         """
         place = str(self._credentials.method)
         try:
             with (
-                nullcontext() if self._waiting else self._told(f"credentials from {WORDS.get(place, place)}")
+                nullcontext()
+                if self._waiting
+                else self._reported(f"credentials from {PROVIDER_NAMES.get(place, place)}")
             ):
                 frozen = await self._credentials.get_frozen_credentials()
-        except Exception as error:  # noqa: BLE001 - whatever it is: nothing has left, and it is told as a fault
+        except Exception as error:  # noqa: BLE001 - nothing has left; every exception is reported as a fault
             answer = unready(error, self._setup, place)
-            self._say(answer.fault)
+            self._log_fault(answer.fault)
             return answer
         if frozen is self._taken:
             return None
         if (fault := fault_of_keys(frozen, place)) is not None:
             return NoAnswer((CREDENTIALS_REFUSED,), started=False, fault=fault)
-        self._taken, self._said = frozen, ""
+        self._taken, self._logged_fault = frozen, ""
         return None
 
     async def create(self, body: bytes, clearance: Clearance) -> Answer:
         """Call CreateEngagementInvitation once with the frozen request `body` (JSON).
 
-        clearance: renewed when the connection stands and asked right before the first byte; where it does
-        not hold, or not in time, nothing leaves, and the answer is `WITHHELD`. What else it raises than
-        CheckpointError is raised.
+        clearance: renewed when the connection is ready, and checked immediately before the first byte. If it
+        does not hold, or not in time, nothing leaves and the answer is `WITHHELD`. Exceptions of the
+        clearance are raised.
         """
         request = orjson.loads(body)
         response = await self._called(
             _CREATE, lambda: self._client.create_engagement_invitation(**request), clearance
         )
         answer = success(response) if isinstance(response, Mapping) else response
-        return censored(answer, request, self._vocabulary)
+        return sanitized(answer, request, self._vocabulary)
 
     async def list_invitations(self, engagements: Sequence[str], next_token: str) -> Page | Answer:
-        """One page of the invitations that we have sent for up to ten engagements, oldest first."""
+        """Return a page of the invitations sent for up to ten engagements, oldest first."""
         request = {
             "Catalog": self._catalog,
             "ParticipantType": "SENDER",
             "EngagementIdentifier": list(engagements),
-            # Whatever comes while the pages are read stands on a later one.
+            # New invitations appear on later pages while earlier ones are read.
             "Sort": {"SortBy": "InvitationDate", "SortOrder": "ASCENDING"},
             "MaxResults": _PAGE_SIZE,
             **({"NextToken": next_token} if next_token else {}),
@@ -156,21 +158,21 @@ class PartnerCentral:
         return page(response) if isinstance(response, Mapping) else self._kept(response)
 
     async def list_one(self) -> Page | Answer:
-        """Any one of the invitations that we have sent: to see whether they may be listed."""
+        """Return any one of the invitations sent: to check the permission to list them."""
         request = {"Catalog": self._catalog, "ParticipantType": "SENDER", "MaxResults": 1}
         response = await self._called(_LIST, lambda: self._client.list_engagement_invitations(**request))
         return page(response) if isinstance(response, Mapping) else self._kept(response)
 
     async def get_invitation(self, invitation_id: str) -> Content | Answer:
-        """What an invitation says."""
+        """Return the content of an invitation."""
         request = {"Catalog": self._catalog, "Identifier": invitation_id}
         response = await self._called(_GET, lambda: self._client.get_engagement_invitation(**request))
         return content(response, invitation_id) if isinstance(response, Mapping) else self._kept(response)
 
     async def identify(self) -> Owner | Unreachable:
-        """Ask STS who we are; where it does not answer, the access key's hash stands in for the account.
+        """Ask STS for the account; if STS does not answer, the access key's hash identifies the owner.
 
-        Unreachable only where everything goes to one endpoint and that is down. Raises SenderError when the
+        Returns Unreachable only if all calls go to one endpoint and that is down. Raises SenderError if the
         credentials are refused.
         """
         answer = await self.account()
@@ -182,7 +184,7 @@ class PartnerCentral:
         if isinstance(verdict, SenderRefused):
             raise SenderError(
                 f"The credentials are not accepted: {verdict.code}.",
-                hint="Renew them (or set the clock right), then run the same command; no row was touched.",
+                hint="Renew them (or correct the clock), then run the same command; no row was touched.",
             )
         if isinstance(verdict, Unreachable) and self._has_one_endpoint:
             return verdict
@@ -191,10 +193,10 @@ class PartnerCentral:
         return self.owner("")
 
     async def account(self) -> str | Answer:
-        """The account by STS, or the answer that does not tell it."""
+        """Return the account as reported by STS, or the answer that lacks it."""
         if (unready := await self.ready()) is not None:
             return unready
-        with told(lambda: "STS, for the account that the credentials are of"):
+        with reported(lambda: "STS, to identify the account of the credentials"):
             # Whether it has left makes no difference: it changes nothing.
             transmission = Transmission(None, started=True)
             identity = await self._tried(_IDENTIFY, self._sts.get_caller_identity, transmission)
@@ -203,29 +205,29 @@ class PartnerCentral:
         return self._kept(identity)
 
     def owner(self, account: str) -> Owner:
-        """Who we are, where STS says that account ("": it does not tell)."""
+        """The owner for an account reported by STS, or "" if unknown."""
         return Owner(account, self._key_hash)
 
     def _kept(self, answer: Answer) -> Answer:
-        """Of an answer that is about no row, or about many."""
+        """Remove texts from an answer that concerns no single row."""
         return without_words(answer, self._vocabulary)
 
     @property
     def provenance(self) -> Provenance:
         return provenance_of(self._credentials)
 
-    def _say(self, fault: Fault | None) -> None:
-        """Tell what is waited for, once; what ends a run is told by its end."""
-        if fault is not None and fault.is_transient and fault.problem != self._said:
-            self._said = fault.problem
+    def _log_fault(self, fault: Fault | None) -> None:
+        """Log a transient fault, once; other faults end the run and are reported then."""
+        if fault is not None and fault.is_transient and fault.problem != self._logged_fault:
+            self._logged_fault = fault.problem
             _log.warning("sender.not_ready", reason=fault.problem, next=fault.remedy)
 
     @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
-        """For the first of all who wait for the same."""
+    def _reported(self, what: str) -> Iterator[None]:
+        """Report a slow wait for the first of all calls that wait for the same."""
         self._waiting = True
         try:
-            with told(lambda: what):
+            with reported(lambda: what):
                 yield
         finally:
             self._waiting = False
@@ -236,12 +238,12 @@ class PartnerCentral:
         call: Callable[[], Awaitable[Mapping[str, Any]]],
         clearance: Clearance | None = None,
     ) -> Mapping[str, Any] | Answer:
-        """A call of the service, in the time that it has."""
+        """Make a call to the service, within its deadline."""
         transmission = Transmission(clearance)
-        # The scope swallows the cancellation that its own deadline brings about.
+        # The scope swallows the cancellation by its own deadline.
         answer: Mapping[str, Any] | Answer = NoAnswer((TimeoutError.__name__,))
         with anyio.CancelScope(deadline=anyio.current_time() + self._deadline):
-            # Where credentials have to be renewed for it, that must not be told as the call's own doubt.
+            # If credentials must be renewed first, a failure of that must not put the row in doubt.
             unready = await self.ready()
             answer = await self._tried(operation, call, transmission) if unready is None else unready
         if transmission.defect is not None:
@@ -250,7 +252,7 @@ class PartnerCentral:
             self._unreached = ""
             if transmission.started:
                 return answer
-            # It lay in the connection already.
+            # It was already in the connection before the request.
             answer = NoAnswer((UNASKED if clearance is None else WITHHELD,))
         if transmission.withheld:
             answer = NoAnswer((WITHHELD,))
@@ -259,17 +261,20 @@ class PartnerCentral:
     async def _tried(
         self, operation: str, call: Callable[[], Awaitable[_Returned]], transmission: Transmission
     ) -> _Returned | Answer:
-        """What a call returns, or what became of it. What kept it from leaving is a fault that has a name."""
+        """Return the result of a call, or its failure as an answer.
+
+        Failures before it left are named faults.
+        """
         try:
             with under_way(transmission):
                 return await call()
         except ClientError as error:
             if error.operation_name == operation:
                 return refusal(error.response)
-            return unready(error, self._setup)  # of another one, for new credentials
+            return unready(error, self._setup)  # from another operation, for new credentials
         except (BotoCoreError, aiohttp.ClientError, OSError, RuntimeError, *_UNREADABLE) as error:
             if not transmission.started:
-                return self._by_proxy(error, kept_back(error, self._setup))
+                return self._by_proxy(error, unsent_answer(error, self._setup))
             if isinstance(error, BotoCoreError | aiohttp.ClientError | OSError):
                 return self._by_proxy(error, silence(error))
             if isinstance(error, _UNREADABLE):
@@ -277,7 +282,7 @@ class PartnerCentral:
             raise
 
     def _by_proxy(self, error: BaseException, answer: NoAnswer) -> NoAnswer:
-        """Where it was the proxy that was not reached, the answer says so; which one is told once."""
+        """If the proxy was unreachable, say so in the answer, and log once which one."""
         if not (proxy := unreached_proxy(error)):
             return answer
         if proxy != self._unreached:

@@ -1,7 +1,7 @@
-"""How Partner Central is reached: session, credentials, service model, and a client without the SDK's habits.
+"""Set up the connection to Partner Central: session, credentials, service model and client.
 
-The SDK's own retries are off, because one permit has to be one call; the shipped service model stands before
-botocore's, which does not know LeadInvitation.
+The SDK's own retries are off, because one permit must be one call; the shipped service model takes precedence
+over botocore's, which lacks LeadInvitation.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from botocore.loaders import Loader, create_loader, instance_cache
 from botocore.utils import get_environ_proxies
 
 from bulk_invite.domain.errors import BulkInviteError
-from bulk_invite.partner_central.aws_settings import Setup
+from bulk_invite.partner_central.aws_settings import AwsSettings
 from bulk_invite.partner_central.client import PartnerCentral
-from bulk_invite.partner_central.credential_sources import WORDS
+from bulk_invite.partner_central.credential_sources import PROVIDER_NAMES
 from bulk_invite.partner_central.credentials import Search
 from bulk_invite.partner_central.masking import vocabulary_of
 from bulk_invite.partner_central.preflight import (
@@ -38,7 +38,7 @@ from bulk_invite.partner_central.preflight import (
 )
 from bulk_invite.partner_central.sender_faults import NONE_FOUND, fault_of
 from bulk_invite.partner_central.session import Session
-from bulk_invite.partner_central.slow_start import told
+from bulk_invite.partner_central.slow_waits import reported
 from bulk_invite.partner_central.transport import PartnerCentralSession
 from bulk_invite.validation import service_model
 
@@ -46,19 +46,20 @@ SERVICE: Final = "partnercentral-selling"
 STS: Final = "sts"
 
 _CONNECT_TIMEOUT: Final = 5.0
-"""Seconds to reach the endpoint; less than a call's deadline, so that a dead endpoint is told from doubt."""
+"""Seconds to connect to the endpoint; less than a call's deadline, so that a dead endpoint differs from
+doubt."""
 
 _SPARE_CONNECTIONS: Final = 3
-"""Connections over the calls in flight: one looks rows up, and a call that has to wait for one is signed
-already and grows old."""
+"""Connections in addition to the calls in flight: one is for lookups, and a call that has to wait for a
+connection is already signed and ages."""
 
 _USER_AGENT: Final = f"bulk-invite/{version('bulk-invite')} aiobotocore/{version('aiobotocore')}"
 
 _TEMPORARY_KEY: Final = "ASIA"
-"""How the ids of temporary access keys begin (AWS: "Unique identifiers" in the IAM user guide)."""
+"""Prefixes of temporary access key ids (AWS: "Unique identifiers" in the IAM user guide)."""
 
 _NOBODY: Final = {"aws_access_key_id": "nobody", "aws_secret_access_key": "nobody"}
-"""Without any, the SDK would look for credentials in all places, only to say where the service is."""
+"""Without these, the SDK would search all credential providers only to find the endpoint."""
 
 _STS_CONFIG: Final = AioConfig(
     connect_timeout=3, read_timeout=3, retries={"total_max_attempts": 3, "mode": "standard"}
@@ -67,7 +68,7 @@ _STS_CONFIG: Final = AioConfig(
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """How to reach the service. model: another service-2.json, deadline: seconds for one call, all in all.
+    """How to reach the service. model: another service-2.json. deadline: seconds for one call in total.
 
     catalog: where invitations are looked up.
     """
@@ -85,8 +86,8 @@ class Connection:
 async def connect(connection: Connection) -> AsyncIterator[PartnerCentral]:
     """Open the session and its clients; nothing is sent to the service yet.
 
-    Whoever hands out credentials may be waited for. Raises SenderError and SettingError for all that is
-    wrong with credentials and AWS settings.
+    May wait for a credential provider. Raises SenderError and SettingError for anything wrong with
+    credentials and AWS settings.
     """
     inner = Session()
     async with AsyncExitStack() as stack:
@@ -98,9 +99,9 @@ async def connect(connection: Connection) -> AsyncIterator[PartnerCentral]:
 
 @asynccontextmanager
 async def unsigned(connection: Connection) -> AsyncIterator[tuple[PartnerCentralSession, str]]:
-    """The line that calls go by, and where they go; nothing is sent, and no credentials are looked for.
+    """The HTTP session and URL of calls; nothing is sent, and no credentials are read.
 
-    No other service model is read for it, whatever `connection` says. Raises SenderError and SettingError.
+    It always uses the shipped service model, whatever `connection` says. Raises SenderError and SettingError.
     """
     inner = Session()
     async with AsyncExitStack() as stack:
@@ -111,11 +112,11 @@ async def unsigned(connection: Connection) -> AsyncIterator[tuple[PartnerCentral
                     SERVICE, endpoint_url=connection.endpoint_url, config=_config(connection), **_NOBODY
                 )
             )
-            # What the client itself says of its endpoint is not what the rules of the service make of it.
+            # The endpoint that the client reports is not the one that the service's rules yield.
             members = {"Catalog": connection.catalog, "ParticipantType": "SENDER"}
             url = await client.generate_presigned_url("list_engagement_invitations", Params=members)
             require(fault_of_proxy(url, get_environ_proxies(url), _setup(connection, inner)))
-        yield client._endpoint.http_session, url  # noqa: SLF001 - there is no public way in
+        yield client._endpoint.http_session, url  # noqa: SLF001 - there is no public access
 
 
 @contextmanager
@@ -125,7 +126,7 @@ def _faults_told(connection: Connection, session: Session) -> Iterator[None]:
     except BulkInviteError:
         raise
     except Exception as error:
-        # Whatever the SDK raises here, it is ours: nothing has left, and it has a sentence of its own.
+        # Whatever the SDK raises here is a fault of the sender: nothing has left.
         raise fault_of(error, _setup(connection, session)).error() from error
 
 
@@ -155,7 +156,7 @@ async def _opened(
     for url in (client.meta.endpoint_url, sts.meta.endpoint_url):
         require(fault_of_proxy(url, get_environ_proxies(url), setup))
     place = str(credentials.method)
-    with told(lambda: f"credentials from {WORDS.get(place, place)}"):
+    with reported(lambda: f"credentials from {PROVIDER_NAMES.get(place, place)}"):
         frozen = await credentials.get_frozen_credentials()
     require(fault_of_keys(frozen, place))
     return PartnerCentral(
@@ -171,8 +172,8 @@ async def _opened(
     )
 
 
-async def _found(session: Session, setup: Setup) -> Any:
-    """Credentials, not asked for their keys yet."""
+async def _found(session: Session, setup: AwsSettings) -> Any:
+    """Find credentials, without resolving their keys yet."""
     place = "env"
 
     def looks_at(method: str) -> None:
@@ -181,7 +182,7 @@ async def _found(session: Session, setup: Setup) -> Any:
 
     search = Search(session.get_component("credential_provider"), session, looks_at)
     session.register_component("credential_provider", search)
-    with told(lambda: f"credentials from {WORDS.get(place, place)}"):
+    with reported(lambda: f"credentials from {PROVIDER_NAMES.get(place, place)}"):
         credentials = await session.get_credentials()
     if credentials is None:
         require(fault_of_files(setup) or NONE_FOUND)
@@ -189,30 +190,30 @@ async def _found(session: Session, setup: Setup) -> Any:
 
 
 def _key_hash(key: str) -> str:
-    # A temporary key is another one tomorrow: as a mark of who we are it would lock us out.
+    # A temporary key changes daily: as an identity it would lock its owner out.
     return "" if key.startswith(_TEMPORARY_KEY) else sha256(key.encode()).hexdigest()
 
 
-def _setup(connection: Connection, session: Session) -> Setup:
-    """What AWS settings there are, with those of the profile where that can be read."""
+def _setup(connection: Connection, session: Session) -> AwsSettings:
+    """The AWS settings, including those of the profile if it can be read."""
     members: Mapping[str, object] = {}
     with suppress(BotoCoreError):
         members = session.get_scoped_config()
-    return Setup(connection.profile, os.environ, members)
+    return AwsSettings(connection.profile, os.environ, members)
 
 
 @lru_cache(maxsize=1)
 def loader(folder: Path, data_path: str | None = None) -> Loader:
-    """What reads service models from a folder in botocore's layout, then from where botocore would.
+    """A loader that reads service models from a folder in botocore's layout, then from botocore's own places.
 
-    It keeps what it has read, for whoever connects again. data_path: botocore's variable of that name.
+    It caches what it has read for later connections. data_path: botocore's variable of that name.
     """
     others = create_loader(data_path).search_paths
     return _Loader([str(folder), *others], include_default_search_paths=False)
 
 
 class _Loader(Loader):  # type: ignore[misc]  # botocore has no types
-    """Takes each folder for a service: a look into some four hundred of them takes long at a start."""
+    """Accepts every folder as a service: checking some four hundred of them delays the start."""
 
     @instance_cache  # type: ignore[untyped-decorator]  # likewise
     def list_available_services(self, type_name: str) -> list[str]:
@@ -223,7 +224,7 @@ class _Loader(Loader):  # type: ignore[misc]  # botocore has no types
 
 @contextmanager
 def _loader_folder(model: Path | None) -> Iterator[Path]:
-    """The folder in botocore's layout that holds the service model to send by."""
+    """The folder in botocore's layout with the service model to use."""
     if model is None:
         yield service_model.FOLDER
         return
@@ -235,22 +236,22 @@ def _loader_folder(model: Path | None) -> Iterator[Path]:
 
 
 def _take_retries_away(client: Any) -> None:
-    """With a single attempt allowed the SDK still weighs every answer for a retry: that is for nothing."""
+    """Even with a single attempt, the SDK evaluates every answer for a retry: skip that."""
     service = client.meta.service_model.service_id.hyphenize()
     client.meta.events.unregister(f"needs-retry.{service}", unique_id=f"retry-config-{service}")
 
 
 def _config(connection: Connection) -> AioConfig:
     return AioConfig(
-        # Both are pinned: the SDK's defaults are five attempts, and a mode that the environment can change.
+        # Set both: the SDK defaults to five attempts, in a mode that the environment can change.
         retries={"total_max_attempts": 1, "mode": "standard"},
         max_pool_connections=connection.in_flight + _SPARE_CONNECTIONS,
         connect_timeout=min(_CONNECT_TIMEOUT, connection.deadline / 2),
         read_timeout=connection.deadline,
-        # Rows were validated against the same model, more strictly.
+        # Rows were already validated against the same model, more strictly.
         parameter_validation=False,
         tcp_keepalive=True,
         http_session_cls=PartnerCentralSession,
-        # The SDK builds its own anew twice for every call, a tenth of what a call costs.
+        # The SDK builds it twice for every call, a tenth of the call's cost.
         user_agent=_USER_AGENT,
     )

@@ -1,4 +1,4 @@
-"""Where credentials come from, and what can be wrong with each of these places. Pure."""
+"""The credential providers, and what can be wrong with each of them. Pure."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 from typing import Final
 
 from botocore import exceptions as sdk
-from dateutil.parser import ParserError  # type: ignore[import-untyped]  # the SDK reads times by it
+from dateutil.parser import ParserError  # type: ignore[import-untyped]  # the SDK parses times with it
 
 from bulk_invite.domain.sender_fault import Fault, Recovery
-from bulk_invite.partner_central.aws_settings import CONFIGURATION, Setup
+from bulk_invite.partner_central.aws_settings import CONFIGURATION, AwsSettings
 
 _NOT_TEXT: Final = (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError, KeyError)
-"""What comes of taking something for JSON with certain members that is not."""
+"""Exceptions from parsing data that is not the expected JSON."""
 
-WORDS: Final = {
+PROVIDER_NAMES: Final = {
     "env": "the environment",
     "custom-process": "credential_process",
     "assume-role": "the role that the profile names (STS)",
@@ -26,16 +26,16 @@ WORDS: Final = {
     "shared-credentials-file": "the credentials file",
     "config-file": "the AWS configuration file",
 }
-"""Places as they are told, by the SDK's word for them."""
+"""Display names of the providers, by the SDK's name."""
 
 _STATUS: Final = re.compile(r"Received non 200 response (\d{3}) from container metadata")
 _PARAMETER: Final = re.compile(r"parameter (\w{1,40})")
 _HAND_OUT: Final = "AccessKeyId, SecretAccessKey, Token and Expiration (a time as 2026-01-31T12:00:00Z)"
-_LOG_IN: Final = "Log in anew (`aws sso login`, with --profile), then run the same command again."
+_LOG_IN: Final = "Log in again (`aws sso login`, with --profile), then run the same command."
 
 
 class ProcessFailedError(Exception):
-    """A credential process ended with a code that is not 0; what it wrote may hold secrets."""
+    """A credential process exited with a nonzero code; its output may contain secrets."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -43,123 +43,123 @@ class ProcessFailedError(Exception):
 
 
 class MfaAskedError(Exception):
-    """A role asks for a code that only a person has."""
+    """A role requires an MFA code, which only a person has."""
 
 
-def of_environment(error: BaseException, _setup: Setup) -> Fault | None:
+def of_environment(error: BaseException, _setup: AwsSettings) -> Fault | None:
     match error:
         case sdk.PartialCredentialsError():
             return Fault(
-                f"AWS_ACCESS_KEY_ID is set, and {error.kwargs.get('cred_var')} is not.",
-                "Set both, or none of them where credentials come from elsewhere.",
+                f"AWS_ACCESS_KEY_ID is set, but {error.kwargs.get('cred_var')} is not.",
+                "Set both, or neither if credentials come from elsewhere.",
                 Recovery.RESTART,
             )
         case ParserError():
             return Fault(
-                "AWS_CREDENTIAL_EXPIRATION is no time.",
-                "Write it as 2026-01-31T12:00:00Z, or take it out.",
+                "AWS_CREDENTIAL_EXPIRATION is not a valid time.",
+                "Write it as 2026-01-31T12:00:00Z, or unset it.",
                 Recovery.RESTART,
             )
         case RuntimeError():
             return Fault(
-                "The credentials of the environment have expired (AWS_CREDENTIAL_EXPIRATION).",
-                "Get new ones, and start again with them.",
+                "The credentials in the environment have expired (AWS_CREDENTIAL_EXPIRATION).",
+                "Get new credentials, and restart with them.",
                 Recovery.RESTART,
             )
         case _:
             return None
 
 
-def of_process(error: BaseException, setup: Setup) -> Fault | None:  # noqa: PLR0911 - one arm for each kind
+def of_process(error: BaseException, setup: AwsSettings) -> Fault | None:  # noqa: PLR0911 - one arm for each kind
     tool = f"The credential_process of the profile {setup.profile_name}"
-    by_hand = "Run it by hand to see what it says."
+    by_hand = "Run it by hand to see its output."
     match error:
         case ProcessFailedError(code=code):
-            how = f"ended with code {code}" if code >= 0 else f"was ended by signal {-code}"
+            how = f"exited with code {code}" if code >= 0 else f"was killed by signal {-code}"
             return Fault(f"{tool} {how}.", by_hand, Recovery.TRANSIENT)
         case ValueError() if (
             type(error) is ValueError
-        ):  # of taking its command apart; JSON has kinds of its own
-            return Fault(f"{tool} has a quote without its other half.", f"Mend it in {CONFIGURATION}.")
+        ):  # from parsing its command; JSON errors have their own types
+            return Fault(f"{tool} has an unbalanced quote.", f"Correct it in {CONFIGURATION}.")
         case OSError():
             return Fault(
                 f"{tool} cannot be run: {error.strerror or type(error).__name__}.",
-                f"Give its whole path in {CONFIGURATION}, and let it be executed (chmod +x).",
+                f"Give its full path in {CONFIGURATION}, and make it executable (chmod +x).",
                 Recovery.TRANSIENT,
             )
         case ParserError():
             return Fault(
-                f"{tool} names an Expiration that is no time.", "It has to be as 2026-01-31T12:00:00Z."
+                f"{tool} returns an invalid Expiration.", "It must have the form 2026-01-31T12:00:00Z."
             )
         case RuntimeError():
-            return Fault(f"{tool} hands out credentials that have expired.", by_hand, Recovery.TRANSIENT)
+            return Fault(f"{tool} returns credentials that have expired.", by_hand, Recovery.TRANSIENT)
         case sdk.CredentialRetrievalError():
             return Fault(
-                f"{tool} does not print what it should.",
-                "It has to be JSON with Version 1, AccessKeyId and SecretAccessKey (and SessionToken and "
+                f"{tool} returns unexpected output.",
+                "It must be JSON with Version 1, AccessKeyId and SecretAccessKey (and SessionToken and "
                 "Expiration).",
                 Recovery.TRANSIENT,
             )
         case _ if isinstance(error, _NOT_TEXT):
-            return Fault(f"{tool} prints no JSON object.", by_hand, Recovery.TRANSIENT)
+            return Fault(f"{tool} does not print a JSON object.", by_hand, Recovery.TRANSIENT)
         case _:
             return None
 
 
-def of_web_identity(error: BaseException, setup: Setup) -> Fault | None:
+def of_web_identity(error: BaseException, setup: AwsSettings) -> Fault | None:
     told, _ = setup.named("AWS_WEB_IDENTITY_TOKEN_FILE")
     match error:
         case OSError(filename=str(file)):
             return Fault(
                 f"The token file {file} cannot be read: {error.strerror}.",
-                f"Look at {told}: it has to be a file that this user may read.",
+                f"Check {told}: it must name a file that this user may read.",
                 Recovery.TRANSIENT,
             )
         case UnicodeDecodeError():
             return Fault(
-                f"There is no token in the file that {told} names: it is not text.",
-                f"Let {told} name the file with the token.",
+                f"The file that {told} names contains no token: it is not text.",
+                f"Set {told} to the file with the token.",
                 Recovery.TRANSIENT,
             )
         case sdk.ParamValidationError() if "WebIdentityToken" in _parameters(error):
             return Fault(
-                f"There is no token in the file that {told} names.",
-                "Let whoever renews it write it anew.",
+                f"The file that {told} names contains no token.",
+                "Have its owner write a new token to it.",
                 Recovery.TRANSIENT,
             )
         case sdk.ParamValidationError():
             return _parameter_fault(error, "AWS_ROLE_ARN or AWS_ROLE_SESSION_NAME")
         case sdk.InvalidConfigError():
             return Fault(
-                f"{told} is set, and no role to take with it.",
+                f"{told} is set, but there is no role to assume.",
                 "Set AWS_ROLE_ARN, or role_arn in the profile.",
             )
         case _:
             return None
 
 
-def of_role(error: BaseException, setup: Setup) -> Fault | None:
+def of_role(error: BaseException, setup: AwsSettings) -> Fault | None:
     match error:
         case MfaAskedError() | sdk.RefreshWithMFAUnsupportedError():
             return Fault(
-                f"The profile {setup.profile_name} asks for a code of MFA (mfa_serial), and nobody is "
-                "asked for it here.",
-                "Get credentials for a session by hand (`aws sts assume-role` with --token-code, or `aws "
+                f"The profile {setup.profile_name} requires an MFA code (mfa_serial), which this program "
+                "cannot ask for.",
+                "Get session credentials by hand (`aws sts assume-role` with --token-code, or `aws "
                 "configure export-credentials`), and use those.",
             )
         case sdk.ParamValidationError():
-            return _parameter_fault(error, f"role_arn and what goes with it in {CONFIGURATION}")
+            return _parameter_fault(error, f"role_arn and related settings in {CONFIGURATION}")
         case sdk.InfiniteLoopConfigError():
             return Fault(
-                f"The profiles that {setup.profile_name} goes by name each other as their source_profile.",
-                f"Let one of them have keys of its own, in {CONFIGURATION}.",
+                f"The profiles that {setup.profile_name} refers to form a loop of source_profile.",
+                f"Give one of them its own keys, in {CONFIGURATION}.",
             )
         case _:
             return None
 
 
-def of_container(error: BaseException, setup: Setup) -> Fault | None:  # noqa: PLR0911 - likewise
-    """What answers there belongs to the platform; what it is asked by belongs to the environment."""
+def of_container(error: BaseException, setup: AwsSettings) -> Fault | None:  # noqa: PLR0911 - likewise
+    """The answers are the platform's; the address and the token are the environment's."""
     variables = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
     address = next((each for each in reversed(variables) if each in setup.environment), variables[0])
     match error:
@@ -168,32 +168,32 @@ def of_container(error: BaseException, setup: Setup) -> Fault | None:  # noqa: P
         case OSError(filename=str(file)):
             return Fault(
                 f"The token file {file} cannot be read: {error.strerror}.",
-                "Look at AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE.",
+                "Check AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE.",
                 Recovery.TRANSIENT,
             )
         case RuntimeError():
             return Fault(
-                f"What answers at {address} hands out credentials that have expired.",
-                "Look at whatever hands them out.",
+                f"The provider at {address} returns credentials that have expired.",
+                "Check that provider.",
                 Recovery.TRANSIENT,
             )
         case _ if isinstance(error, (*_NOT_TEXT, ParserError)):
             return Fault(
-                f"What answers at {address} hands out no credentials.",
-                f"It has to be a JSON object with {_HAND_OUT}.",
+                f"The provider at {address} returns no credentials.",
+                f"It must return a JSON object with {_HAND_OUT}.",
                 Recovery.TRANSIENT,
             )
         case ValueError() if "header" in str(error):
             return Fault(
-                "The token of AWS_CONTAINER_AUTHORIZATION_TOKEN (or of its _FILE) has a line end in it.",
-                "Take the line end out.",
+                "The token in AWS_CONTAINER_AUTHORIZATION_TOKEN (or its _FILE) contains a line break.",
+                "Remove the line break.",
                 setup.named("AWS_CONTAINER_AUTHORIZATION_TOKEN")[1],
             )
         case ValueError() | sdk.HTTPClientError():
             return Fault(
-                f"{address} is no address that credentials can come from.",
-                "It has to be http://, of this machine or one that AWS uses for it (169.254.170.2 or .23), "
-                "with a port up to 65535.",
+                f"{address} is not a valid address for credentials.",
+                "It must be http:// with a host on this machine or one reserved by AWS (169.254.170.2 or "
+                ".23), and a port up to 65535.",
                 Recovery.RESTART,
             )
         case _:
@@ -201,50 +201,48 @@ def of_container(error: BaseException, setup: Setup) -> Fault | None:  # noqa: P
 
 
 def _of_answer(said: str, address: str) -> Fault:
-    """said: by the SDK; it holds all of an answer."""
-    look = f"Look at whatever hands out credentials there, and at {address}."
+    """said: the SDK's message; it contains the whole answer."""
+    look = f"Check the provider at {address}."
     if (status := _STATUS.search(said)) is not None:
         is_no = status[1].startswith("4") and status[1] != "429"
         heal = Recovery.MANUAL if is_no else Recovery.TRANSIENT
-        return Fault(f"What answers at {address} hands out no credentials: {status[1]}.", look, heal)
+        return Fault(f"The provider at {address} returns no credentials: {status[1]}.", look, heal)
     if "Unable to parse JSON" in said:
-        return Fault(
-            f"What answers at {address} hands out no credentials: no JSON.", look, Recovery.TRANSIENT
-        )
+        return Fault(f"The provider at {address} returns no credentials: not JSON.", look, Recovery.TRANSIENT)
     return Fault(f"There is no answer from {address}.", look, Recovery.TRANSIENT)
 
 
-def of_instance(error: BaseException, _setup: Setup) -> Fault | None:
-    """The metadata service of an instance is there or not; of its answers only good ones are told."""
+def of_instance(error: BaseException, _setup: AwsSettings) -> Fault | None:
+    """The metadata service of an instance either exists or not; the SDK reports only its successes."""
     if isinstance(
         error, (*_NOT_TEXT, sdk.CredentialRetrievalError, sdk.MetadataRetrievalError, RuntimeError)
     ):
         return Fault(
-            "The metadata service of this instance hands out no credentials.",
-            "Look whether a role is attached to the instance, and at AWS_EC2_METADATA_SERVICE_ENDPOINT.",
+            "The metadata service of this instance returns no credentials.",
+            "Check that a role is attached to the instance, and check AWS_EC2_METADATA_SERVICE_ENDPOINT.",
             Recovery.TRANSIENT,
         )
     return None
 
 
-def of_login(error: BaseException, setup: Setup) -> Fault | None:
+def of_login(error: BaseException, setup: AwsSettings) -> Fault | None:
     profile = setup.profile_name
     match error:
         case sdk.UnauthorizedSSOTokenError() | sdk.TokenRetrievalError() | RuntimeError():
             return Fault(f"The login (SSO) of the profile {profile} has expired.", _LOG_IN)
         case sdk.SSOTokenLoadError():
-            return Fault(f"Nobody has logged in (SSO) for the profile {profile}.", _LOG_IN)
+            return Fault(f"There is no login (SSO) for the profile {profile}.", _LOG_IN)
         case _ if isinstance(error, (*_NOT_TEXT, ParserError)):
-            return Fault(f"The login (SSO) that is kept for the profile {profile} is damaged.", _LOG_IN)
+            return Fault(f"The stored login (SSO) of the profile {profile} is damaged.", _LOG_IN)
         case _:
             return None
 
 
 def _parameters(error: sdk.ParamValidationError) -> list[str]:
-    """Their names; the text has values, too."""
+    """Their names; the message contains values, too."""
     return _PARAMETER.findall(str(error))
 
 
 def _parameter_fault(error: sdk.ParamValidationError, where: str) -> Fault:
     names = ", ".join(dict.fromkeys(_parameters(error))) or "something"
-    return Fault(f"STS cannot be asked for the role: {names} is not of its form.", f"Look at {where}.")
+    return Fault(f"The STS request for the role is invalid: malformed {names}.", f"Check {where}.")

@@ -1,4 +1,4 @@
-"""Looking for credentials as the SDK does, but told what it waits for, and without a hand on the terminal."""
+"""Search for credentials like the SDK, but report what it waits for, and never use the terminal."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from bulk_invite.partner_central.credential_sources import MfaAskedError, Proces
 from bulk_invite.partner_central.preflight import require_no_pipe
 
 _REAPED: Final = 2.0
-"""Seconds that the system is given to end a process that was killed."""
+"""Seconds for the system to reap a killed process."""
 
 
 class Search(AioCredentialResolver):  # type: ignore[misc]  # aiobotocore has no types
-    """One place after the other, as `found` would. looks_at: told the SDK's word for each.
+    """Tries one provider after another, like `found`. looks_at: called with the SDK's name of each.
 
-    Processes are not left behind. Codes of MFA are not asked for, and no pipe is read: that would stop the
-    event loop.
+    Child processes are not left behind. MFA codes are not requested, and no pipe is read: that would block
+    the event loop.
     """
 
     def __init__(self, found: AioCredentialResolver, session: Any, looks_at: Callable[[str], None]) -> None:
@@ -40,7 +40,7 @@ class Search(AioCredentialResolver):  # type: ignore[misc]  # aiobotocore has no
         self._looks_at = looks_at
         for provider in self.providers:
             if isinstance(provider, AioProcessProvider):
-                provider._popen = _start  # noqa: SLF001 - there is no public way in
+                provider._popen = _start  # noqa: SLF001 - there is no public access
             elif isinstance(provider, AioAssumeRoleProvider):
                 provider._prompter = _refuse  # noqa: SLF001
                 provider._profile_provider_builder = _Builder(session, cache=provider.cache)  # noqa: SLF001
@@ -57,7 +57,7 @@ class Search(AioCredentialResolver):  # type: ignore[misc]  # aiobotocore has no
 
 
 class _Builder(AioProfileProviderBuilder):  # type: ignore[misc]  # likewise
-    """Of the places that a source_profile may name."""
+    """For the providers that a source_profile may name."""
 
     def _create_process_provider(self, profile_name: str) -> AioProcessProvider:
         provider = super()._create_process_provider(profile_name)
@@ -73,7 +73,7 @@ class _Builder(AioProfileProviderBuilder):  # type: ignore[misc]  # likewise
 
 
 class _TokenFile(FileWebIdentityTokenLoader):  # type: ignore[misc]  # likewise
-    """A token that is read at once, or not at all."""
+    """A token that is read without waiting, or not at all."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path, _open=_open)
@@ -90,9 +90,9 @@ def _refuse(_prompt: str) -> NoReturn:
 
 
 async def _start(*command: str, **pipes: Any) -> _Process:
-    """Start a credential process: it has no part in our terminal, nor in rows that come by standard input."""
+    """Start a credential process, with no access to our terminal or to rows on standard input."""
     if not command:
-        raise FileNotFoundError(0, "no command is named")
+        raise FileNotFoundError(0, "the command is empty")
     process = await asyncio.create_subprocess_exec(
         *command, stdin=subprocess.DEVNULL, start_new_session=True, **pipes
     )
@@ -100,16 +100,16 @@ async def _start(*command: str, **pipes: Any) -> _Process:
 
 
 class _Process:
-    """As much of a process as the SDK asks for."""
+    """The part of a process that the SDK uses."""
 
     returncode = 0
-    """It is told of successes only."""
+    """The SDK sees only successes."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     async def communicate(self) -> tuple[bytes, bytes]:
-        """What it wrote. Raises ProcessFailedError. Nobody waiting any more is the end of it and its own."""
+        """Return its output. Raises ProcessFailedError. Cancellation kills it and its children."""
         try:
             written = await self._process.communicate()
         except BaseException:

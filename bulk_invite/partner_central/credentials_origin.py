@@ -1,4 +1,4 @@
-"""Where credentials come from and how long they last; never what they are."""
+"""Where credentials come from and how long they are valid; never what they are."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from botocore.credentials import RefreshableCredentials
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """source: the SDK's word for the kind of place, such as `env` or `assume-role`.
+    """source: the SDK's name of the provider, such as `env` or `assume-role`.
 
-    expires: epoch seconds; None where they last for good, and where nobody here knows. renews: the SDK gets
-    new ones from the same place before that.
+    expires: epoch seconds; None if they are permanent or the time is unknown. renews: the SDK renews them
+    from the same provider before that.
     """
 
     source: str
@@ -24,9 +24,9 @@ class Provenance:
 
 
 def provenance_of(credentials: Any) -> Provenance:
-    """Of credentials of the SDK that have been asked for their keys before."""
+    """For credentials whose keys have been resolved."""
     renews = isinstance(credentials, RefreshableCredentials)
-    # The SDK keeps the time to itself.
+    # The SDK keeps the time in a private member.
     expires = getattr(credentials, "_expiry_time", None)
     return Provenance(
         source=str(credentials.method),

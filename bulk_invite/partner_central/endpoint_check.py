@@ -1,7 +1,6 @@
-"""The endpoint before anything is signed: its name, its door, its certificate and its clock.
+"""Check the endpoint before anything is signed: name, connection, certificate and clock.
 
-It is asked over the very line that calls go by: endpoints of the configuration, proxies, and the authorities
-that are trusted are the sender's.
+The check uses the same route as calls: endpoints of the configuration, proxies, and trusted authorities.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ from bulk_invite.partner_central.transport import PartnerCentralSession, Transmi
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """What one unsigned question to an endpoint has shown.
+    """The result of one unsigned request to an endpoint.
 
-    url: without a path and whatever else of an address may be secret. address: what its name, or that of the
-    proxy, stands for. proxy: its host and port, "" where there is none. protocol: of TLS, "" without it.
-    certificate_ends: epoch seconds, None without TLS. round_trip: seconds. ahead: seconds by which the clock
-    of the service is ahead of ours (less than 0: behind), to half a second; None where it does not tell.
+    url: without path and other possibly secret parts. address: what its name, or the proxy's, resolves to.
+    proxy: its host and port, or "". protocol: of TLS, or "". certificate_ends: epoch seconds, None without
+    TLS. round_trip: seconds. ahead: seconds by which the service's clock is ahead of ours (negative: behind),
+    to half a second; None if unknown.
     """
 
     url: str
@@ -45,10 +44,9 @@ class Reached:
 
 
 async def reach(connection: Connection, patience: float) -> Reached:
-    """Ask the endpoint for a page that it does not have. patience: seconds for all.
+    """Request a page that does not exist. patience: seconds in total.
 
-    Raises EndpointError with the step that failed, SenderError and SettingError for what is wrong
-    with AWS settings.
+    Raises EndpointError with the step that failed, SenderError and SettingError for wrong AWS settings.
     """
     async with unsigned(connection) as (line, url):
         way = _way(url, line)
@@ -57,39 +55,39 @@ async def reach(connection: Connection, patience: float) -> Reached:
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """To the endpoint, by a proxy or without one."""
+class _Route:
+    """The route to the endpoint, with or without a proxy."""
 
     target: SplitResult
     proxy: SplitResult | None
 
     @property
     def near(self) -> str:
-        """Whom we connect to."""
+        """The host that we connect to."""
         return _shown(self.target) if self.proxy is None else f"the proxy {_shown(self.proxy)}"
 
     @property
     def near_setting(self) -> str:
-        """What names it."""
+        """The setting that names it."""
         return "--endpoint-url" if self.proxy is None else setting_of(self.target.geturl())
 
-    def of(self, error: NotConnected) -> _Way:
-        """Of the two, the one that an error is about: as if there were no other."""
+    def of(self, error: NotConnected) -> _Route:
+        """The host that an error concerns, as a route of its own."""
         is_near = self.proxy is not None and is_of(self.proxy, error)
-        return self if is_near else _Way(self.target, None)
+        return self if is_near else _Route(self.target, None)
 
 
-def _way(url: str, line: PartnerCentralSession) -> _Way:
+def _way(url: str, line: PartnerCentralSession) -> _Route:
     target, proxy = urlsplit(url), line.proxy_for(url)
     if target.username is not None:
         raise EndpointError(
-            "The address of the endpoint has a user in it, and no call can be signed with that.",
-            hint="Take user and password out of --endpoint-url: the credentials are AWS's.",
+            "The endpoint URL contains a user, which makes signing impossible.",
+            hint="Remove user and password from --endpoint-url: the credentials are those of AWS.",
         )
-    return _Way(target, urlsplit(proxy) if proxy else None)
+    return _Route(target, urlsplit(proxy) if proxy else None)
 
 
-async def _asked(way: _Way, line: PartnerCentralSession) -> Reached:
+async def _asked(way: _Route, line: PartnerCentralSession) -> Reached:
     seen = list[_Standing]()
 
     async def look() -> None:
@@ -109,14 +107,14 @@ async def _asked(way: _Way, line: PartnerCentralSession) -> Reached:
         protocol=standing.protocol,
         certificate_ends=standing.certificate_ends,
         round_trip=took,
-        # The header has whole seconds: on average it was half a second later than it says.
+        # The header has whole seconds: on average the true time is half a second later.
         ahead=None if date is None else date + 0.5 - (standing.at + took / 2),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """A connection right before the question. at: epoch seconds, elapsed: seconds that nobody can set."""
+    """The connection right before the request. at: epoch seconds. elapsed: monotonic seconds."""
 
     at: float
     elapsed: float
@@ -127,7 +125,7 @@ class _Standing:
     @classmethod
     def of(cls, transport: Transport | None) -> _Standing:
         if transport is None:
-            raise AssertionError("the question is asked over a connection")
+            raise AssertionError("the request has a connection")
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         ends = (transport.get_extra_info("peercert") or {}).get("notAfter")
         return cls(
@@ -146,8 +144,8 @@ def _shown(parts: SplitResult) -> str:
 
 
 @contextmanager
-def _told(way: _Way) -> Iterator[None]:
-    """Errors as sentences; whoever is asked first is to blame."""
+def _told(way: _Route) -> Iterator[None]:
+    """Translate errors; the first hop is at fault."""
     try:
         yield
     except aiohttp.ClientConnectorCertificateError as error:
@@ -155,27 +153,28 @@ def _told(way: _Way) -> Iterator[None]:
     except aiohttp.ClientConnectorSSLError as error:
         raise EndpointError(
             f"There is no TLS with {way.of(error).near}: {_reason(error)}.",
-            hint=f"Check http or https in {way.of(error).near_setting}, and what stands between here and "
-            "there.",
+            hint=(
+                f"Check http or https in {way.of(error).near_setting}, and any devices between here and "
+                "there."
+            ),
         ) from error
     except aiohttp.ClientConnectorDNSError as error:
         raise EndpointError(
-            f"The name of {way.of(error).near} is not known here: {_reason(error)}.",
-            hint="Check that this machine reaches a DNS server, and what stands in "
-            f"{way.of(error).near_setting}.",
+            f"The name of {way.of(error).near} cannot be resolved: {_reason(error)}.",
+            hint=f"Check that this machine reaches a DNS server, and check {way.of(error).near_setting}.",
         ) from error
     except TimeoutError as error:
         raise EndpointError(
-            f"No answer of {way.near} in time.", hint="Check the address, the route and the firewalls."
+            f"{way.near} did not answer in time.", hint="Check the address, the route and the firewalls."
         ) from error
     except (OSError, aiohttp.ClientHttpProxyError) as error:
         raise EndpointError(
             f"There is no connection to {way.near}: {_reason(error)}.",
-            hint="Check the address, and that it runs and lets you in.",
+            hint="Check the address, and that the server is running and accepts connections.",
         ) from error
     except aiohttp.ClientError as error:
         raise EndpointError(
-            f"What answers at {way.near} does not speak HTTP: {type(error).__name__}.",
+            f"The server at {way.near} does not speak HTTP: {type(error).__name__}.",
             hint=f"Check {way.near_setting}: host, port, and http or https.",
         ) from error
 
@@ -185,8 +184,10 @@ def _uncertified(whose: str, error: aiohttp.ClientConnectorCertificateError) -> 
     reason = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else type(cause).__name__
     return EndpointError(
         f"The certificate of {whose} is not accepted: {reason.rstrip('.')}.",
-        hint="Check the name and the clock; name further authorities, such as a proxy's that opens TLS, with "
-        "AWS_CA_BUNDLE, and those of an https proxy itself with proxy_ca_bundle in the profile.",
+        hint=(
+            "Check the name and the clock. Add further authorities, such as that of a TLS-inspecting proxy, "
+            "with AWS_CA_BUNDLE, and those of an https proxy itself with proxy_ca_bundle in the profile."
+        ),
     )
 
 

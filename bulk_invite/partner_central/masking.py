@@ -1,13 +1,13 @@
-"""Words of the service that repeat what a row says. Pure.
+"""Remove values of rows from the service's messages. Pure.
 
-Rule: codes and field paths are kept everywhere where they are words of the service model or repeat no
-sensitive value of the row; else the code is the status or `unnamed`, and the path `$`. A sentence goes to
-`failed.ndjson` alone, beside its row, with the name of its member for every repeated value. Where a value may
-still stand in it after that, it is dropped.
+Rule: codes and field paths are kept if they are words of the service model or repeat no sensitive value of
+the row; otherwise the code becomes the status or `unnamed`, and the path `$`. Messages go only to
+`failed.ndjson`, beside their row, with member names in place of repeated values. A message that may still
+contain a value after that is dropped.
 
-A value is found whatever its case, accents, spaces and punctuation are, and escaped for JSON, HTML or URLs;
-so are parts of it of twelve letters and digits, and each word of names and other short texts. What another
-row says cannot be told here.
+A value is found in any case, with any accents, spaces and punctuation, and escaped for JSON, HTML or URLs; so
+are its parts of twelve letters and digits, and each word of names and other short texts. Values of other rows
+cannot be recognized here.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from bulk_invite.validation.service_model import ServiceModel, sensitive_members
 
 _READ: Final = 2000
 _KEPT: Final = 1000
-"""Characters of a sentence that are looked at, and that are kept of it then."""
+"""Characters of a message that are examined, and that may be kept."""
 
 _MOST_FOLDED: Final = 4 * _READ
-"""Characters that no sentence is folded to: one that is has characters that become eighteen each."""
+"""Maximum length of a folded message; a longer one consists of characters that each fold to eighteen."""
 
 _MOST_ERRORS: Final = 50
 
 _CONTAINED: Final = 4
-"""Letters and digits of a value from which on it is looked for within words; shorter ones are words."""
+"""Letters and digits from which a value is also searched within words; shorter ones match whole words."""
 
 _PART: Final = 12
-"""Letters and digits in a row that are no chance."""
+"""Letters and digits in a row that are not a coincidence."""
 
 _IN_IDENTIFIER: Final = 8
-"""Letters and digits of a value that are no chance in an Id, an Arn or a request id."""
+"""Letters and digits of a value that are not a coincidence in an Id, an Arn or a request id."""
 
 _FEW_WORDS: Final = 5
-"""Up to so many words a text is a name or the like, of which each word tells something."""
+"""Up to this many words, a text is a name or similar, and each of its words is sensitive."""
 
 _ESCAPED: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\"\\/])|[bfnrt])")
 _ESCAPES: Final = frozenset("\\&%")
@@ -53,14 +53,14 @@ _WORD: Final = re.compile(r"[^\W_]+")
 _NO_WORD: Final = re.compile(r"[\W_]+")
 _NO_WORD_IN_ASCII: Final = dict.fromkeys(code for code in range(128) if not chr(code).isalnum())
 _CODES: Final = ("ErrorCode", "Reason")
-"""How the enums of codes are called in the model."""
+"""Names of the enums of codes in the model."""
 
 _INDEX: Final = re.compile(r"\[[0-9]{1,3}\]")
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The service model's words. sensitive: members whose values stay in the row; own: members and codes."""
+    """The service model's words. sensitive: members whose values stay in the row. own: members and codes."""
 
     sensitive: frozenset[str]
     own: frozenset[str]
@@ -78,15 +78,15 @@ def vocabulary_of(model: ServiceModel) -> Vocabulary:
 
 
 def without_words(answer: Answer, vocabulary: Vocabulary) -> Answer:
-    """What is kept of an answer that is about many rows: nothing that is not a word of the service."""
+    """Reduce an answer that concerns several rows to words of the service."""
     if isinstance(answer, NoAnswer):
         return answer
     code = answer.code if vocabulary.has(answer.code) else str(answer.status)
     return HttpAnswer(answer.status, code, reason=answer.reason, retry_after=answer.retry_after)
 
 
-def censored(answer: Answer, request: Mapping[str, Any], vocabulary: Vocabulary) -> Answer:
-    """What is kept of an answer to a request."""
+def sanitized(answer: Answer, request: Mapping[str, Any], vocabulary: Vocabulary) -> Answer:
+    """Reduce an answer to a request to what may be kept."""
     if isinstance(answer, NoAnswer):
         return answer
     secrets = _Secrets(request, vocabulary.sensitive)
@@ -128,7 +128,7 @@ class _Secrets:
 
     @cached_property
     def _known_parts(self) -> dict[str, str]:
-        """Few answers ask for them, and many sentences of one answer."""
+        """Few answers need them, and one answer may need them for many messages."""
         return {part: member for folded, member in self._whole.items() for _, part in _parts(folded)}
 
     @cached_property
@@ -155,7 +155,7 @@ class _Secrets:
         return any(len(value) >= _IN_IDENTIFIER and value in folded for value in self._whole)
 
     def masked(self, text: str) -> str:
-        """The text with the names of members for their values; "" where that does not help."""
+        """Replace values by their member names; "" if that does not suffice."""
         if len(_folded(text)) > _MOST_FOLDED:
             return ""
         for written in dict.fromkeys((_unescaped(text), text)):
@@ -173,7 +173,7 @@ class _Secrets:
         return "".join([*shown, text[reached:]])
 
     def _spans(self, text: str) -> Iterator[tuple[int, int, str]]:
-        """Where values stand: from, to, and of which member."""
+        """Where values occur: from, to, and the member."""
         stream, places = _stream(text)
         for value, member in self._whole.items():
             for found in re.finditer(re.escape(value), stream):
@@ -187,7 +187,7 @@ class _Secrets:
 
 
 def _sensitive(value: Any, sensitive: frozenset[str], under: str, found: list[tuple[str, str]]) -> None:
-    """Find the texts under sensitive members, with the innermost of these. Every row is gone through."""
+    """Find the texts under sensitive members, with the innermost member. Runs for every row."""
     if isinstance(value, str):
         if under:
             found.append((under, value))
@@ -200,14 +200,14 @@ def _sensitive(value: Any, sensitive: frozenset[str], under: str, found: list[tu
 
 
 def _folded(text: str) -> str:
-    """A text without all that a repetition may change."""
+    """A text without anything that a repetition may change."""
     if text.isascii():
         return text.translate(_NO_WORD_IN_ASCII).lower()
     return _NO_WORD.sub("", unicodedata.normalize("NFKD", text).casefold())
 
 
 _folded_alone: Final = lru_cache(maxsize=4096)(_folded)
-"""For characters."""
+"""For single characters."""
 
 
 def _parts(folded: str) -> Iterator[tuple[int, str]]:
@@ -216,13 +216,13 @@ def _parts(folded: str) -> Iterator[tuple[int, str]]:
 
 
 def _stream(text: str) -> tuple[str, list[int]]:
-    """The folded text, and where each of its characters stands in the text."""
+    """The folded text, and the original position of each of its characters."""
     folded = [(_folded_alone(character), at) for at, character in enumerate(text)]
     return "".join(part for part, _ in folded), [at for part, at in folded for _ in part]
 
 
 def _unescaped(text: str) -> str:
-    """As JSON, HTML and URLs would show it."""
+    """Undo escaping of JSON, HTML and URLs."""
     if not _ESCAPES & set(text):
         return text
     plain = _ESCAPED.sub(lambda found: chr(int(found[1], 16)) if found[1] else found[2] or " ", text)

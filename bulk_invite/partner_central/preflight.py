@@ -1,4 +1,4 @@
-"""What is seen to be wrong before anything is tried: keys, proxies and authorities."""
+"""Detect faults before anything is tried: keys, proxies and authorities."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 from botocore.httpsession import ProxyConfiguration
 
 from bulk_invite.domain.sender_fault import Fault, Recovery
-from bulk_invite.partner_central.aws_settings import Setup
-from bulk_invite.partner_central.credential_sources import WORDS
+from bulk_invite.partner_central.aws_settings import AwsSettings
+from bulk_invite.partner_central.credential_sources import PROVIDER_NAMES
 
 _FIT: Final = re.compile(r"[!-~]+")
-"""What keys and tokens are made of: anything else is no part of a header, or of a signature that is taken."""
+"""The characters of keys and tokens: any other breaks a header or a signature."""
 
 _KEYS: Final = {
     "access_key": ("AWS_ACCESS_KEY_ID", "access key"),
@@ -28,7 +28,7 @@ _KEYS: Final = {
 
 
 def fault_of_keys(frozen: Any, place: str) -> Fault | None:
-    """frozen: credentials as the SDK signs by them. place: its word for where they came from."""
+    """frozen: credentials as the SDK uses them for signing. place: the SDK's name of their provider."""
     for member, (variable, called) in _KEYS.items():
         value = getattr(frozen, member)
         if member == "token" and not value:
@@ -36,10 +36,10 @@ def fault_of_keys(frozen: Any, place: str) -> Fault | None:
         if (odd := _odd_text(value)) is None:
             continue
         if place == "env":
-            return Fault(f"{variable} {odd}.", "Set it to what it is, without that.", Recovery.RESTART)
+            return Fault(f"{variable} {odd}.", "Set it to the exact value.", Recovery.RESTART)
         return Fault(
             f"The {called} of the credentials {odd}.",
-            f"Mend it where they come from: {WORDS.get(place, place)}.",
+            f"Correct it where they come from: {PROVIDER_NAMES.get(place, place)}.",
         )
     return None
 
@@ -51,27 +51,27 @@ def _odd_text(value: object) -> str | None:
         case "":
             return "is empty"
         case str() if "\n" in value or "\r" in value:
-            return "has a line end in it"
+            return "contains a line break"
         case str():
-            return "has a space in it, or what else no key has"
+            return "contains a space or another invalid character"
         case _:
-            return "is no text"
+            return "is not text"
 
 
-def fault_of_files(setup: Setup) -> Fault | None:
-    """Where no credentials were found: the file that was named for them, if it is none."""
+def fault_of_files(setup: AwsSettings) -> Fault | None:
+    """If no credentials were found: the credentials file that is set but does not exist."""
     for variable in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         file = Path(setup.environment.get(variable, os.devnull)).expanduser()
         if file.is_dir() or not file.exists():
             is_what = "is a directory" if file.is_dir() else "does not exist"
             return Fault(
                 f"The file that {variable} names {is_what}, and no credentials were found elsewhere.",
-                f"Let {variable} name the file with the profiles.",
+                f"Set {variable} to the file with the profiles.",
             )
     return None
 
 
-def fault_of_proxy(url: str, proxies: Mapping[str, str], setup: Setup) -> Fault | None:
+def fault_of_proxy(url: str, proxies: Mapping[str, str], setup: AwsSettings) -> Fault | None:
     """proxies: by scheme, for calls to `url`, as the SDK has them."""
     scheme = urlsplit(url).scheme
     proxy = proxies.get(scheme)
@@ -82,13 +82,17 @@ def fault_of_proxy(url: str, proxies: Mapping[str, str], setup: Setup) -> Fault 
     kind, separator, _ = proxy.partition("://")
     if separator and kind.lower() not in {"http", "https"}:
         return Fault(
-            f"{variable} names a proxy of the kind {kind.lower()}, and the SDK knows only http and https.",
-            f"Name one of those, or unset {variable}; NO_PROXY leaves a host out.",
+            f"{variable} names a proxy of type {kind.lower()}, but the SDK supports only http and https.",
+            f"Use one of those, or unset {variable}; NO_PROXY exempts a host.",
             Recovery.RESTART,
         )
     if (odd := _odd_address(str(ProxyConfiguration(dict(proxies)).proxy_url_for(url)))) is None:
         return None
-    return Fault(f"{variable} names no proxy: {odd}.", "It has to be http://HOST:PORT.", Recovery.RESTART)
+    return Fault(
+        f"{variable} is not a valid proxy URL: {odd}.",
+        "It must have the form http://HOST:PORT.",
+        Recovery.RESTART,
+    )
 
 
 def _odd_address(url: str) -> str | None:
@@ -96,14 +100,14 @@ def _odd_address(url: str) -> str | None:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        return "its port is none"
+        return "its port is invalid"
     if not parts.hostname:
         return "it has no host"
-    return "its port is none" if port == 0 else None
+    return "its port is invalid" if port == 0 else None
 
 
-def require_authorities(session: Any, setup: Setup) -> None:
-    """Raises SettingError or SenderError where a file of authorities that was named is of no use."""
+def require_authorities(session: Any, setup: AwsSettings) -> None:
+    """Raise SettingError or SenderError if a file of authorities cannot be used."""
     of_proxy = (session.get_config_variable("proxies_config") or {}).get("proxy_ca_bundle")
     files = {"ca_bundle": session.get_config_variable("ca_bundle"), "proxy_ca_bundle": of_proxy}
     for member, file in files.items():
@@ -117,22 +121,22 @@ def require_authorities(session: Any, setup: Setup) -> None:
 
 
 def require_no_pipe(file: str) -> None:
-    """Raises OSError for what would stop the event loop until somebody writes to it, and can be read once."""
+    """Raise OSError for a pipe: it would block the event loop, and can be read only once."""
     if Path(file).is_fifo():
         raise OSError(errno.ESPIPE, "it is a pipe", file)
 
 
 def require(fault: Fault | None) -> None:
-    """Raises it as an error, where there is one."""
+    """Raise the fault as an error, if there is one."""
     if fault is not None:
         raise fault.error()
 
 
-def _fault_of_authorities(error: OSError, member: str, setup: Setup) -> Fault:
-    told, _ = setup.named(f"AWS_{member.upper()}", member)  # whose file may be mended beside us
+def _fault_of_authorities(error: OSError, member: str, setup: AwsSettings) -> Fault:
+    told, _ = setup.named(f"AWS_{member.upper()}", member)  # the file may be corrected while we run
     is_no_pem = isinstance(error, ssl.SSLError)
-    said = "there is no certificate (PEM) in it" if is_no_pem else error.strerror or type(error).__name__
+    said = "it contains no certificate (PEM)" if is_no_pem else error.strerror or type(error).__name__
     return Fault(
-        f"The file of authorities that {told} names cannot be used: {said}.",
-        f"Let {told} name a file of certificates in PEM, or take it out.",
+        f"The CA file that {told} names cannot be used: {said}.",
+        f"Set {told} to a file of certificates in PEM, or unset it.",
     )

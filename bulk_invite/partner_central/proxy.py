@@ -1,4 +1,4 @@
-"""Which of the two was not reached, where calls go by a proxy: the proxy itself, or what is behind it."""
+"""Determine what was unreachable: the proxy itself, or the host behind it."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def port_of(parts: SplitResult) -> int:
 
 
 def is_of(proxy: SplitResult, error: NotConnected) -> bool:
-    """Whether it was the connection to the proxy that failed."""
+    """Whether the connection to the proxy failed."""
     return (error.host, error.port) == (proxy.hostname, port_of(proxy))
 
 
 def setting_of(url: str) -> str:
-    """What names the proxy of calls to `url`."""
+    """The variable that names the proxy of calls to `url`."""
     return f"{urlsplit(url).scheme.upper()}_PROXY"
 
 
 def unreached_proxy(error: BaseException) -> str:
-    """Host and port of the proxy that a call was not connected to, without a user of it.
+    """Host and port, without its user, of the proxy that a call could not reach.
 
-    "" where there is no proxy, or the connection to it stood.
+    "" if there is no proxy, or the connection to it was established.
     """
     known: dict[str, Any] = getattr(error, "kwargs", {})
     match error:

@@ -1,6 +1,6 @@
-"""What the SDK brings back, as answers: from its dictionaries and exceptions to plain values.
+"""Convert the SDK's dictionaries and exceptions to plain answers.
 
-Nothing here decides; what an answer means stands in `classify`.
+Nothing is decided here; `classify` interprets the answers.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from bulk_invite.domain.rows import RowError
 from bulk_invite.domain.verdicts import HttpAnswer, NoAnswer
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.$\[\]-]{1,200}")
-"""What a code or a FieldName of the service looks like; anything else might repeat a value of the row, or
-carry control characters to a terminal."""
+"""The form of the service's codes and FieldNames; anything else might repeat a value of the row, or send
+control characters to a terminal."""
 
 _IDENTIFIER: Final = re.compile(r"[!-~]{1,255}")
 _ARN: Final = re.compile(r"[!-~]{1,2048}")
-"""What can be kept and shown anywhere. The modelled patterns are narrower; real Arns do not match them."""
+"""What can be stored and shown anywhere. The modelled patterns are narrower; real Arns do not match them."""
 
 _REQUEST_ID: Final = re.compile(r"[0-9A-Fa-f-]{4,64}")
 _WHOLE: Final = re.compile(r"[0-9]{1,15}")
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,40}")
 
 _NOT_IT: Final = NoAnswer(("AnswerToNothingAsked", ResponseParserError.__name__))
-"""A success that does not hold what was asked for, as of a proxy."""
+"""A success without the requested content, as from a proxy."""
 
 
 def success(response: Mapping[str, Any]) -> HttpAnswer:
-    """A parsed answer that was no error. An Id that is missing, no text or of no sane form is left out."""
+    """Convert a successful response. An Id that is missing, not text or malformed is left out."""
     said = response.get("Id")
     invitation_id = identifier(said)
     return HttpAnswer(
@@ -48,10 +48,10 @@ def success(response: Mapping[str, Any]) -> HttpAnswer:
 
 
 def page(response: Mapping[str, Any]) -> Page | NoAnswer:
-    """A page of a list; an answer without one is none, whatever its status says."""
+    """Convert a page of a list; a response without one is not an answer, whatever its status."""
     summaries = response.get("EngagementInvitationSummaries")
     next_token = response.get("NextToken", "")
-    # What is left out here would be taken for absent.
+    # An invitation left out here would count as absent.
     if not isinstance(summaries, list) or None in summaries or not isinstance(next_token, str):
         return _NOT_IT
     listed = Page(tuple(map(_listed, summaries)), next_token, _date(response))
@@ -71,7 +71,7 @@ def _listed(summary: Mapping[str, Any]) -> Listed:
 
 
 def content(response: Mapping[str, Any], invitation_id: str) -> Content | NoAnswer:
-    """What an invitation says; an answer that is not about it is none."""
+    """Convert an invitation; a response about anything else is not an answer."""
     if response.get("Id") != invitation_id:
         return _NOT_IT
     return Content(
@@ -96,14 +96,14 @@ def refusal(response: Mapping[str, Any]) -> HttpAnswer:
 
 
 def silence(error: BaseException) -> NoAnswer:
-    """Name the exception and, for botocore's, the one of aiohttp that it stands for."""
+    """Name the exception and, for botocore's, the one of aiohttp that it wraps."""
     inner = getattr(error, "kwargs", {}).get("error")
     errors = (error, inner) if isinstance(inner, BaseException) else (error,)
     return NoAnswer(tuple(type(each).__name__ for each in errors))
 
 
 def unreadable(error: BaseException) -> NoAnswer:
-    # The error's text may repeat the body, and with it what it says of the row.
+    # The exception's text may repeat the body, and with it values of the row.
     return NoAnswer((type(error).__name__, ResponseParserError.__name__))
 
 
@@ -122,7 +122,7 @@ def _request_id(response: Mapping[str, Any]) -> str:
 
 
 def text(value: object) -> str:
-    """A text that can be kept: JSON may hold half of a character, and UTF-8 cannot."""
+    """A text that can be stored: JSON may contain lone surrogates, which UTF-8 cannot encode."""
     return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else ""
 
 
@@ -131,7 +131,7 @@ def plain(value: object) -> str:
 
 
 def identifier(value: object) -> str:
-    """An Id that can be kept; "" for what is none."""
+    """An Id that can be stored; "" if it is invalid."""
     return _sane(_IDENTIFIER, value)
 
 
@@ -144,12 +144,12 @@ def _length(header: str) -> int | None:
 
 
 def _date(response: Mapping[str, Any]) -> float | None:
-    """The service's clock, epoch seconds; None where the answer does not tell."""
+    """The service's clock in epoch seconds; None if not given."""
     return epoch_of(response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", ""))
 
 
 def epoch_of(date: str) -> float | None:
-    """Epoch seconds of a Date header; None for what is none."""
+    """Epoch seconds of a Date header; None if invalid."""
     try:
         parsed = parsedate_to_datetime(date)
     except ValueError:
@@ -158,5 +158,5 @@ def epoch_of(date: str) -> float | None:
 
 
 def _milliseconds(text: str | None) -> float | None:
-    """Seconds from a header in milliseconds; None where it is no such number."""
+    """Seconds from a header in milliseconds; None if invalid."""
     return float(text) / 1000 if text is not None and text.isdecimal() else None

@@ -1,4 +1,4 @@
-"""The SDK's session, where whatever calls AWS checks TLS: the clients, and what looks for credentials."""
+"""The SDK's session, with TLS verification for every call to AWS: by clients and by credential providers."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from bulk_invite.partner_central.transport import CheckedSession
 
 
 class Session(AioSession):  # type: ignore[misc]  # aiobotocore has no types
-    """Credential providers make their clients here, too: for roles, web identities and Identity Center."""
+    """Credential providers create their clients here, too: for roles, web identities and Identity Center."""
 
     def create_client(self, *arguments: Any, config: Any = None, **options: Any) -> Any:
         own = AioConfig() if config is None else AioConfig().merge(config)
         wanted = getattr(config, "http_session_cls", None)
-        # Merging forgets the class.
+        # Merging drops the class.
         is_checked = isinstance(wanted, type) and issubclass(wanted, CheckedSession)
         own.http_session_cls = wanted if is_checked else CheckedSession
-        # Another mode asks the instance for its region, by a line of its own that is not checked.
+        # Other modes ask the instance for its region, over a connection that is not verified.
         own.defaults_mode = "legacy"
-        if own.proxies_config is None:  # the SDK reads it from the profile, and leaves it there
+        if own.proxies_config is None:  # the SDK reads it from the profile but does not apply it
             own.proxies_config = self.get_config_variable("proxies_config")
         return super().create_client(*arguments, config=own, **options)
 
     def _create_credential_resolver(self) -> Any:
-        """Containers and instances are asked for credentials without a client."""
+        """Container and instance providers do not use a client."""
         resolver = super()._create_credential_resolver()
         for provider in resolver.providers:
             if isinstance(provider, AioContainerProvider):
                 timeout = AioContainerMetadataFetcher.TIMEOUT_SECONDS
                 provider._fetcher = AioContainerMetadataFetcher(_MetadataSession(timeout=timeout))  # noqa: SLF001
             elif isinstance(provider, AioInstanceMetadataProvider):
-                fetcher = provider._role_fetcher  # noqa: SLF001 - nor is there a public way in here
+                fetcher = provider._role_fetcher  # noqa: SLF001 - there is no public access either
                 fetcher._session = _MetadataSession(  # noqa: SLF001
                     timeout=fetcher._timeout,  # noqa: SLF001
                     proxies=get_environ_proxies(fetcher._base_url),  # noqa: SLF001
@@ -45,4 +45,4 @@ class Session(AioSession):  # type: ignore[misc]  # aiobotocore has no types
 
 
 class _MetadataSession(CheckedSession, _RefCountedSession):  # type: ignore[misc]  # likewise
-    """The same for those who share one."""
+    """The same for a shared one."""

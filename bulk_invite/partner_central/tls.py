@@ -1,7 +1,7 @@
-"""Whom TLS trusts: chain, name and validity are always checked, and nothing turns that off.
+"""TLS verification: chain, name and validity are always checked, and nothing turns that off.
 
-The SDK leaves the name to urllib3, which checks it itself; aiohttp, which it calls with here, does not.
-Behind a proxy, and where the file of authorities is set to nothing, it checks nothing at all.
+The SDK leaves the name check to urllib3, which does it itself; aiohttp, which is used here, does not. Behind
+a proxy, and with an empty CA file, the SDK checks nothing at all.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import ssl
 from botocore.httpsession import get_cert_path
 
 Authorities = str | bool | None
-"""What the SDK passes on: the path of a file; everything else stands for the usual authorities."""
+"""As passed by the SDK: the path of a file; anything else means the default authorities."""
 
 ClientCertificate = str | tuple[str, str] | None
 """A file with certificate and key, or one for each."""
@@ -20,12 +20,13 @@ ClientCertificate = str | tuple[str, str] | None
 def checked(
     authorities: Authorities, *further: str | None, certificate: ClientCertificate = None
 ) -> ssl.SSLContext:
-    """A context that checks everything. further: more files with authorities.
+    """A context that verifies everything. further: more files with authorities.
 
-    Raises OSError (ssl.SSLError among them) where a file is missing or holds nothing of the kind.
+    Raises OSError (including ssl.SSLError) if a file is missing or has no certificates.
     """
     context = ssl.create_default_context(cafile=trusted(authorities))
-    # Not about whom to trust: from 3.13 on it refuses authorities of many a house for what they leave out.
+    # Python 3.13 rejects incomplete certificates of many corporate authorities by default; trust is
+    # unaffected.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     for file in further:
         if file:
@@ -36,6 +37,6 @@ def checked(
 
 
 def trusted(authorities: Authorities) -> str:
-    """The file with the authorities that are trusted. No value means that none are asked for."""
+    """The file with the trusted authorities; the default one if none is set."""
     named = authorities if isinstance(authorities, str) and authorities else True
     return str(get_cert_path(named))

@@ -1,9 +1,9 @@
-"""The HTTP of every AWS call: TLS is checked, redirects are not followed, and a call starts only if it may.
+"""The HTTP of every AWS call: TLS is verified, redirects are not followed, and clearance comes first.
 
 A call is signed and waits for a connection, for TLS, for a proxy's tunnel; only then are its bytes written.
-Its clearance is renewed there, and then asked: between its yes and the system call that takes the first bytes
-nothing else of this program runs. aiohttp keeps the headers back until the body is written, so a body that is
-not written keeps the whole request back.
+At that point its clearance is renewed and then checked: between the check and the system call that takes the
+first bytes, nothing else in this program runs. aiohttp holds the headers back until the body is written, so
+withholding the body withholds the whole request.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from bulk_invite.partner_central.tls import checked
 
 @dataclass(slots=True)
 class Transmission:
-    """One call on its way. started: its bytes may have left; withheld: it was not told to start.
+    """One call in progress. started: its bytes may have left. withheld: clearance was not given.
 
-    clearance: None for a call that needs none, since it changes nothing. transport: what its bytes go by, as
-    soon as that stands. defect: what its clearance raised.
+    clearance: None for a call that changes nothing. transport: the connection, once it is ready. defect: an
+    exception of its clearance.
     """
 
     clearance: Clearance | None
@@ -47,7 +47,7 @@ _under_way: ContextVar[Transmission] = ContextVar("transmission")
 
 @contextmanager
 def under_way(transmission: Transmission) -> Iterator[None]:
-    """The call of Partner Central that is made in this block; calls of other services go by without it."""
+    """The Partner Central call made in this block; calls to other services are exempt."""
     token = _under_way.set(transmission)
     try:
         yield
@@ -56,7 +56,7 @@ def under_way(transmission: Transmission) -> Iterator[None]:
 
 
 class CheckedSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore has no types
-    """The SDK's connections, with TLS that is checked whatever it is told."""
+    """The SDK's connections, with TLS always verified."""
 
     def _create_connector(self, proxy_url: str | None) -> aiohttp.TCPConnector:
         certificate = (self._cert_file, self._key_file) if self._key_file else self._cert_file
@@ -85,7 +85,7 @@ class PartnerCentralSession(CheckedSession):
         return proxy
 
     async def get(self, url: str) -> aiohttp.ClientResponse:
-        """Ask for a page, unsigned, by the way that calls go. Raises aiohttp's errors and OSError."""
+        """Request a page, unsigned, over the route of calls. Raises aiohttp's errors and OSError."""
         proxy, headers = self.proxy_for(url), self._proxy_config.proxy_headers_for(url)
         requests = await self._get_session(proxy)
         answer = await requests.request("GET", url, data=b"", proxy=proxy, proxy_headers=headers)
@@ -94,7 +94,7 @@ class PartnerCentralSession(CheckedSession):
 
 @dataclass(frozen=True, slots=True)
 class _Requests:
-    """aiohttp follows redirects, with the body, to wherever they lead; the SDK gives no way to say no."""
+    """aiohttp follows redirects, with the body, anywhere; the SDK has no option against it."""
 
     session: aiohttp.ClientSession
     transmission: Transmission | None = None
@@ -108,25 +108,25 @@ class _Requests:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """An https proxy has authorities of its own: what vouches for it does not vouch for the service."""
+    """An https proxy has its own authorities: they must not vouch for the service."""
 
     def __init__(self, service: SSLContext, proxy: SSLContext | None, **options: Any) -> None:
         super().__init__(ssl=service, **options)
         self._of_proxy = proxy
 
     def _get_ssl_context(self, req: aiohttp.ClientRequest) -> SSLContext | None:
-        # The request to the proxy itself, for a tunnel, goes through no proxy.
+        # The request for a tunnel goes to the proxy directly.
         if self._of_proxy is not None and req.proxy is None:
             return self._of_proxy
         return super()._get_ssl_context(req)
 
 
-class _Withheld(Exception):  # noqa: N818 - no error: it is what the call was told
-    """aiohttp closes the connection over it, with nothing written."""
+class _Withheld(Exception):  # noqa: N818 - not an error: the result of the check
+    """Makes aiohttp close the connection, with nothing written."""
 
 
 class _Body(aiohttp.BytesPayload):
-    """The body of a request, and with it the decision whether any of it leaves."""
+    """The body of a request, which decides whether any of it leaves."""
 
     def __init__(self, body: bytes, transmission: Transmission) -> None:
         super().__init__(body)
@@ -141,11 +141,11 @@ class _Body(aiohttp.BytesPayload):
         await super().write_with_length(writer, content_length)
 
     async def _start(self, writer: AbstractStreamWriter) -> None:
-        """Raises where nothing may be written any more, or nothing can. Nothing waits after the last word."""
+        """Raise if nothing may or can be written any more. Nothing waits after the final check."""
         transmission = self._transmission
         transmission.transport = _standing(writer)
         if transmission.clearance is not None:
-            # Until it is: where the call's time is over before that, it is not the service that was slow.
+            # Clear it once renewed: if the call's time ends before that, the service was not the slow one.
             transmission.withheld = True
             transmission.withheld = not await self._is_cleared(transmission.clearance)
         if transmission.withheld:
@@ -157,16 +157,16 @@ class _Body(aiohttp.BytesPayload):
         try:
             await clearance.renew()
             return clearance.holds()
-        except CheckpointError:  # whoever waits for the call meets it at the next commit
+        except CheckpointError:  # the caller meets it at the next commit
             return False
         except Exception as error:
-            # aiohttp would make an error of the connection of it.
+            # aiohttp would turn it into a connection error.
             self._transmission.defect = error
             raise
 
 
 def _standing(writer: AbstractStreamWriter) -> asyncio.Transport:
-    """What bytes go by. Raises ClientConnectionResetError where that is closed."""
+    """The open connection. Raises ClientConnectionResetError if it is closed."""
     transport = writer.transport if isinstance(writer, StreamWriter) else None
     if transport is None or transport.is_closing():
         raise aiohttp.ClientConnectionResetError("The connection is closed.")

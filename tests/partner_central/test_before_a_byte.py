@@ -214,7 +214,7 @@ async def test_a_key_that_gets_a_line_end_when_it_is_renewed_is_no_rows_doubt(
             assert isinstance(unready, NoAnswer)
             assert (unready.started, unready.fault is not None) == (False, True)
             assert unready.fault is not None
-            assert unready.fault.problem == "The session token of the credentials has a line end in it."
+            assert unready.fault.problem == "The session token of the credentials contains a line break."
         file.write_text(json.dumps(good))
         assert isinstance(classify(await partner_central.create(body(), cleared())), Created)
 
@@ -285,7 +285,7 @@ async def test_a_credential_process_reads_no_rows(wrongly: Setting) -> None:
     try:
         url = wrongly(Wrong(lambda folder: process(folder, "cat; exit 3"), ""))
         with anyio.fail_after(5):
-            assert "ended with code 3" in str(await refusal_of(url))
+            assert "exited with code 3" in str(await refusal_of(url))
     finally:
         os.dup2(taken, 0)
         for each in (ours, theirs, taken):
@@ -380,4 +380,4 @@ def test_serve_waits_for_what_somebody_can_mend_beside_it_and_for_nothing_else(t
             ran = serving.ended()
     assert ran.code == 0, ran.stderr
     assert "checkpoint.possibly_stale" not in {each["event"] for each in ran.events}
-    assert "has a quote without its other half" in waiting["reason"]
+    assert "has an unbalanced quote" in waiting["reason"]

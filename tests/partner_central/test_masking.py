@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from bulk_invite.domain.classify import ODD_ID
 from bulk_invite.domain.rows import RowError
 from bulk_invite.domain.verdicts import HttpAnswer
-from bulk_invite.partner_central.masking import Vocabulary, censored, vocabulary_of, without_words
+from bulk_invite.partner_central.masking import Vocabulary, sanitized, vocabulary_of, without_words
 from bulk_invite.validation.service_model import load
 
-WORDS = vocabulary_of(load())
+PROVIDER_NAMES = vocabulary_of(load())
 MESSAGE = "We would like to invite you to Project Nightingale, as agreed in Oslo."
 
 
@@ -41,7 +41,7 @@ def request(**members: str) -> dict[str, Any]:
 
 
 def of_row(answer: HttpAnswer, **members: str) -> HttpAnswer:
-    kept = censored(answer, request(**members), WORDS)
+    kept = sanitized(answer, request(**members), PROVIDER_NAMES)
     assert isinstance(kept, HttpAnswer)
     return kept
 
@@ -160,11 +160,11 @@ def test_ids_that_are_like_a_short_value_by_chance_are_kept() -> None:
 def test_of_what_is_about_many_rows_only_known_words_are_kept() -> None:
     errors = (RowError("$", "X", "x"),)
     said = HttpAnswer(400, "JaneDoe", request_id="Jane", arn="a", errors=errors, retry_after=2.0, reason="Y")
-    assert without_words(said, WORDS) == HttpAnswer(400, "400", retry_after=2.0, reason="Y")
-    assert without_words(HttpAnswer(400, "SlowDown"), WORDS) == HttpAnswer(400, "SlowDown")
+    assert without_words(said, PROVIDER_NAMES) == HttpAnswer(400, "400", retry_after=2.0, reason="Y")
+    assert without_words(HttpAnswer(400, "SlowDown"), PROVIDER_NAMES) == HttpAnswer(400, "SlowDown")
 
 
 def test_the_vocabulary_is_that_of_the_model() -> None:
-    assert {"Message", "AwsAccountId", "CompanyName"} <= WORDS.sensitive
-    assert {"Invitation", "INVALID_ENUM_VALUE"} <= WORDS.own
-    assert isinstance(WORDS, Vocabulary)
+    assert {"Message", "AwsAccountId", "CompanyName"} <= PROVIDER_NAMES.sensitive
+    assert {"Invitation", "INVALID_ENUM_VALUE"} <= PROVIDER_NAMES.own
+    assert isinstance(PROVIDER_NAMES, Vocabulary)

@@ -36,7 +36,7 @@ from test_partner_central import _own_credentials, body, connection
 from bulk_invite.domain.classify import classify
 from bulk_invite.domain.verdicts import Created, NoAnswer, SenderRefused, Unreachable
 from bulk_invite.partner_central import PartnerCentral, connect
-from bulk_invite.partner_central.aws_settings import Setup
+from bulk_invite.partner_central.aws_settings import AwsSettings
 from bulk_invite.partner_central.masking import Vocabulary
 from bulk_invite.rehearsal.emulator.credentials import Credential
 
@@ -233,7 +233,7 @@ async def test_a_renewal_that_fails_by_something_unheard_of_is_the_credentials_a
         catalog="Sandbox",
         deadline=1.0,
         has_one_endpoint=True,
-        setup=Setup(None, {}),
+        setup=AwsSettings(None, {}),
         vocabulary=Vocabulary(frozenset(), frozenset()),
     )
     answer = await partner_central.ready()
@@ -295,7 +295,7 @@ def test_a_run_whose_credentials_are_refused_from_now_on_stops_and_goes_on_anoth
             endpoint.answer = "403"
             ran = command.ended()
         assert ran.code == 4
-        assert "hands out no credentials: 403" in ran.said
+        assert "returns no credentials: 403" in ran.said
         assert {line[0] for line in ran.stderr.splitlines()} == {"{", "b"}, "events and the sentence"
         status = run("status", "--json", cwd=tmp_path).json
         assert (status["in_doubt"], status["failed"]) == (0, 0)

@@ -77,7 +77,7 @@ def _set(**variables: str) -> Callable[[Path], Environment]:
 
 
 def _odd(variable: str, value: str = "abc") -> Wrong:
-    return Wrong(_set(**{**CREDENTIALS, variable: value}), f"{variable} is not one")
+    return Wrong(_set(**{**CREDENTIALS, variable: value}), f"does not accept the value of {variable}")
 
 
 _TOOL: Final = "The credential_process of the profile default "
@@ -97,34 +97,38 @@ PLACES: Final = {
     ),
     "process empty": Wrong(_profile("credential_process ="), "cannot be run", _ITSELF),
     "process fails": Wrong(
-        lambda folder: process(folder, f"echo {SECRET} >&2; exit 3"), _TOOL + "ended with code 3", _ITSELF
+        lambda folder: process(folder, f"echo {SECRET} >&2; exit 3"), _TOOL + "exited with code 3", _ITSELF
     ),
     "process killed": Wrong(
-        lambda folder: process(folder, "kill -9 $$"), _TOOL + "was ended by signal 9", _ITSELF
+        lambda folder: process(folder, "kill -9 $$"), _TOOL + "was killed by signal 9", _ITSELF
     ),
-    "process no JSON": Wrong(_prints(SECRET), _TOOL + "prints no JSON object", _ITSELF),
-    "process JSON of another kind": Wrong(_prints(f'["{SECRET}"]'), "prints no JSON object", _ITSELF),
-    "process binary": Wrong(_profile("credential_process = cat /bin/sh"), "prints no JSON object", _ITSELF),
+    "process no JSON": Wrong(_prints(SECRET), _TOOL + "does not print a JSON object", _ITSELF),
+    "process JSON of another kind": Wrong(_prints(f'["{SECRET}"]'), "does not print a JSON object", _ITSELF),
+    "process binary": Wrong(
+        _profile("credential_process = cat /bin/sh"), "does not print a JSON object", _ITSELF
+    ),
     "process no version": Wrong(
-        _prints(json.dumps({"AccessKeyId": SECRET})), _TOOL + "does not print what it should", _ITSELF
+        _prints(json.dumps({"AccessKeyId": SECRET})), _TOOL + "returns unexpected output", _ITSELF
     ),
     "process number for a key": Wrong(
-        _prints(json.dumps(_KEYS | {"AccessKeyId": 7})), "The access key of the credentials is no text", _HAND
+        _prints(json.dumps(_KEYS | {"AccessKeyId": 7})),
+        "The access key of the credentials is not text",
+        _HAND,
     ),
     "process bad expiration": Wrong(
-        _prints(json.dumps(_KEYS | {"Expiration": "soon"})), "names an Expiration that is no time", _HAND
+        _prints(json.dumps(_KEYS | {"Expiration": "soon"})), "returns an invalid Expiration", _HAND
     ),
     "process expired": Wrong(
         _prints(json.dumps(_KEYS | {"Expiration": "2001-01-01T00:00:00Z"})),
-        _TOOL + "hands out credentials that have expired",
+        _TOOL + "returns credentials that have expired",
         _ITSELF,
     ),
     "process unbalanced quotes": Wrong(
-        _profile(f"credential_process = tool '{SECRET}"), _TOOL + "has a quote without its other half", _HAND
+        _profile(f"credential_process = tool '{SECRET}"), _TOOL + "has an unbalanced quote", _HAND
     ),
     "token file missing": Wrong(
         lambda folder: {**_WEB, _TOKEN_FILE: str(folder / "none")},
-        "none cannot be read: No such file or directory. Look at AWS_WEB_IDENTITY_TOKEN_FILE",
+        "none cannot be read: No such file or directory. Check AWS_WEB_IDENTITY_TOKEN_FILE",
         _ITSELF,
     ),
     "token file a directory": Wrong(
@@ -143,57 +147,61 @@ PLACES: Final = {
         _ITSELF,
     ),
     "token file empty": Wrong(
-        _file(_TOKEN_FILE, b"", **_WEB), "There is no token in the file that AWS_WEB", _ITSELF
+        _file(_TOKEN_FILE, b"", **_WEB),
+        "The file that AWS_WEB_IDENTITY_TOKEN_FILE names contains no token",
+        _ITSELF,
     ),
     "token file without a role": Wrong(
-        _file(_TOKEN_FILE, b"token"), "AWS_WEB_IDENTITY_TOKEN_FILE is set, and no role", _HAND
+        _file(_TOKEN_FILE, b"token"), "AWS_WEB_IDENTITY_TOKEN_FILE is set, but there is no role", _HAND
     ),
     "container null": Wrong(
-        _set(**{_FULL_URI: "{url}"}), f"{_FULL_URI} hands out no credentials", _ITSELF, http(200, b"null")
+        _set(**{_FULL_URI: "{url}"}), f"{_FULL_URI} returns no credentials", _ITSELF, http(200, b"null")
     ),
     "container members null": Wrong(
         _set(**{_FULL_URI: "{url}"}),
-        f"{_FULL_URI} hands out no credentials",
+        f"{_FULL_URI} returns no credentials",
         _ITSELF,
         http(200, dict.fromkeys(("AccessKeyId", "SecretAccessKey", "Token", "Expiration"))),
     ),
     "container without Expiration": Wrong(
         _set(**{_FULL_URI: "{url}"}),
-        f"{_FULL_URI} hands out no credentials",
+        f"{_FULL_URI} returns no credentials",
         _ITSELF,
         http(200, {"AccessKeyId": "A", "SecretAccessKey": SECRET, "Token": SECRET}),
     ),
     "container 500": Wrong(
-        _set(**{_FULL_URI: "{url}"}), "hands out no credentials: 500", _ITSELF, http(500, SECRET.encode())
+        _set(**{_FULL_URI: "{url}"}), "returns no credentials: 500", _ITSELF, http(500, SECRET.encode())
     ),
     "container 403": Wrong(
-        _set(**{_FULL_URI: "{url}"}), "hands out no credentials: 403", _HAND, http(403, SECRET.encode())
+        _set(**{_FULL_URI: "{url}"}), "returns no credentials: 403", _HAND, http(403, SECRET.encode())
     ),
     "container host": Wrong(
-        _set(**{_FULL_URI: f"http://example.com/{SECRET}"}), f"{_FULL_URI} is no address"
+        _set(**{_FULL_URI: f"http://example.com/{SECRET}"}), f"{_FULL_URI} is not a valid address"
     ),
-    "container port": Wrong(_set(**{_FULL_URI: "http://127.0.0.1:99999"}), f"{_FULL_URI} is no address"),
-    "container no address": Wrong(_set(**{_FULL_URI: "null"}), f"{_FULL_URI} is no address"),
+    "container port": Wrong(
+        _set(**{_FULL_URI: "http://127.0.0.1:99999"}), f"{_FULL_URI} is not a valid address"
+    ),
+    "container no address": Wrong(_set(**{_FULL_URI: "null"}), f"{_FULL_URI} is not a valid address"),
     "container token file missing": Wrong(
         _set(**{_FULL_URI: "http://127.0.0.1:1", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/no/such"}),
-        "Look at AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        "Check AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
         _ITSELF,
     ),
     "container token with a line end": Wrong(
         _set(**{_FULL_URI: "http://127.0.0.1:1", "AWS_CONTAINER_AUTHORIZATION_TOKEN": f"{SECRET}\n\n"}),
-        "AWS_CONTAINER_AUTHORIZATION_TOKEN (or of its _FILE) has a line end",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN (or its _FILE) contains a line break",
     ),
     "MFA": Wrong(
         _profile(f"{_ROLE}mfa_serial = arn:aws:iam::111122223333:mfa/x{_BASE}"),
-        "code of MFA (mfa_serial)",
+        "MFA code (mfa_serial)",
         _HAND,
     ),
     "source profile missing": Wrong(_profile(_ROLE), 'source_profile "base"', _HAND),
     "source profiles in a circle": Wrong(
-        _profile(f"{_ROLE}\n[profile base]\n{_ROLE.replace('base', 'default')}"), "name each other", _HAND
+        _profile(f"{_ROLE}\n[profile base]\n{_ROLE.replace('base', 'default')}"), "form a loop", _HAND
     ),
     "process of a source profile fails": Wrong(
-        _profile(f"{_ROLE}\n[profile base]\ncredential_process = false"), "ended with code 1", _ITSELF
+        _profile(f"{_ROLE}\n[profile base]\ncredential_process = false"), "exited with code 1", _ITSELF
     ),
     "not logged in": Wrong(
         lambda folder: {
@@ -204,7 +212,7 @@ PLACES: Final = {
                 "sso_start_url = https://example.com\nsso_region = us-east-1",
             ),
         },
-        "Nobody has logged in (SSO) for the profile default. Log in anew",
+        "There is no login (SSO) for the profile default. Log in again",
         _HAND,
     ),
 }
@@ -215,7 +223,7 @@ SETTINGS: Final = {
         _set(**CREDENTIALS, AWS_PROFILE="none"), "The profile none does not exist", _HAND
     ),
     "configuration no INI": Wrong(
-        _file("AWS_CONFIG_FILE", SECRET.encode(), **CREDENTIALS), "file cannot be read", _HAND
+        _file("AWS_CONFIG_FILE", SECRET.encode(), **CREDENTIALS), "file cannot be parsed", _HAND
     ),
     "configuration a directory": Wrong(
         lambda folder: {"AWS_CONFIG_FILE": str(folder)}, "AWS_CONFIG_FILE names is a directory", _HAND
@@ -228,7 +236,7 @@ SETTINGS: Final = {
     "secret key missing": Wrong(_set(AWS_ACCESS_KEY_ID="A"), "AWS_SECRET_ACCESS_KEY is not"),
     "expiration": Wrong(
         _set(**CREDENTIALS, AWS_SESSION_TOKEN=SECRET, AWS_CREDENTIAL_EXPIRATION="soon"),
-        "AWS_CREDENTIAL_EXPIRATION is no time",
+        "AWS_CREDENTIAL_EXPIRATION is not a valid time",
     ),
     "expired": Wrong(
         _set(**CREDENTIALS, AWS_SESSION_TOKEN=SECRET, AWS_CREDENTIAL_EXPIRATION="2001-01-01T00:00:00Z"),
@@ -238,7 +246,7 @@ SETTINGS: Final = {
     "metadata attempts": _odd("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "1.5"),
     "metadata timeout of a profile": Wrong(
         lambda folder: {**CREDENTIALS, **profile(folder, "metadata_service_timeout = abc")},
-        "metadata_service_timeout of the profile default is not one",
+        "does not accept the value of metadata_service_timeout of the profile default",
         _HAND,
     ),
     "metadata mode": _odd("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"),
@@ -248,14 +256,14 @@ SETTINGS: Final = {
     "account endpoints": _odd("AWS_ACCOUNT_ID_ENDPOINT_MODE"),
     "access key with a line end": Wrong(
         _set(AWS_ACCESS_KEY_ID=f"{SECRET}\n", AWS_SECRET_ACCESS_KEY="x"),
-        "AWS_ACCESS_KEY_ID has a line end in it",
+        "AWS_ACCESS_KEY_ID contains a line break",
     ),
     "secret key with a line end": Wrong(
         _set(AWS_ACCESS_KEY_ID="A", AWS_SECRET_ACCESS_KEY=f"{SECRET}\r"),
-        "AWS_SECRET_ACCESS_KEY has a line end",
+        "AWS_SECRET_ACCESS_KEY contains a line break",
     ),
     "session token with a space": Wrong(
-        _set(**CREDENTIALS, AWS_SESSION_TOKEN=f"{SECRET} "), "AWS_SESSION_TOKEN has a space in it"
+        _set(**CREDENTIALS, AWS_SESSION_TOKEN=f"{SECRET} "), "AWS_SESSION_TOKEN contains a space"
     ),
 }
 """What the SDK cannot be set up by."""
@@ -275,7 +283,7 @@ WAYS: Final = {
         _HAND,
     ),
     "authorities no PEM": Wrong(
-        _file("AWS_CA_BUNDLE", SECRET.encode(), **CREDENTIALS), "there is no certificate (PEM) in it", _HAND
+        _file("AWS_CA_BUNDLE", SECRET.encode(), **CREDENTIALS), "it contains no certificate (PEM)", _HAND
     ),
     "authorities of a profile": Wrong(
         lambda folder: {**CREDENTIALS, "AWS_CA_BUNDLE": "", **profile(folder, "ca_bundle = /no/such.pem")},
@@ -284,15 +292,15 @@ WAYS: Final = {
     ),
     "proxy with an impossible port": Wrong(
         _set(**CREDENTIALS, HTTP_PROXY=f"http://user:{SECRET}@127.0.0.1:99999"),
-        "HTTP_PROXY names no proxy: its port",
+        "HTTP_PROXY is not a valid proxy URL: its port",
     ),
     "proxy with a word for a port": Wrong(
-        _set(**CREDENTIALS, http_proxy="127.0.0.1:port"), "http_proxy names no proxy: its port"
+        _set(**CREDENTIALS, http_proxy="127.0.0.1:port"), "http_proxy is not a valid proxy URL: its port"
     ),
     "proxy without a host": Wrong(_set(**CREDENTIALS, HTTP_PROXY="http://:3128"), "it has no host"),
     "proxy of another kind": Wrong(
         _set(**CREDENTIALS, HTTP_PROXY=f"socks5://user:{SECRET}@127.0.0.1:1080"),
-        "HTTP_PROXY names a proxy of the kind socks5",
+        "HTTP_PROXY names a proxy of type socks5",
     ),
 }
 """What would be met on the way to the endpoint."""

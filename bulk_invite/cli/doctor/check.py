@@ -13,7 +13,7 @@ from typing import TypeVar
 import anyio
 
 from bulk_invite.domain.errors import BulkInviteError
-from bulk_invite.partner_central.slow_start import cut_off
+from bulk_invite.partner_central.slow_waits import interrupted_waits
 from bulk_invite.runs.wiring.daemon_threads import in_daemon_thread
 
 _Seen = TypeVar("_Seen")
@@ -115,7 +115,7 @@ async def run_in_order(
 
 
 async def _found(check: Check, deadline: float) -> Found:
-    with cut_off() as waits, anyio.move_on_after(deadline):
+    with interrupted_waits() as waits, anyio.move_on_after(deadline):
         try:
             return await check.look()
         except BulkInviteError as error:

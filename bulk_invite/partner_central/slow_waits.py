@@ -1,4 +1,4 @@
-"""Says what is waited for, where that takes longer than anybody would think."""
+"""Report waits that take longer than expected."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ import structlog
 _log = structlog.get_logger()
 
 _FIRST: Final = 2.0
-"""Seconds after which it is said."""
+"""Seconds until the first report."""
 
 _AGAIN: Final = 10.0
-"""Seconds after which it is said again."""
+"""Seconds between reports."""
 
 
-_cut_off: ContextVar[list[str]] = ContextVar("cut_off")
+_interrupted: ContextVar[list[str]] = ContextVar("cut_off")
 
 
 @contextmanager
-def cut_off() -> Iterator[list[str]]:
-    """What is waited for when a wait of this block is cancelled, the innermost first."""
+def interrupted_waits() -> Iterator[list[str]]:
+    """Collects what was awaited when a wait of this block is cancelled, innermost first."""
     waits: list[str] = []
-    token = _cut_off.set(waits)
+    token = _interrupted.set(waits)
     try:
         yield waits
     finally:
-        _cut_off.reset(token)
+        _interrupted.reset(token)
 
 
 @contextmanager
-def told(what: Callable[[], str]) -> Iterator[None]:
-    """Say what the block waits for, as long as it does. what: asked when it is said."""
+def reported(what: Callable[[], str]) -> Iterator[None]:
+    """Report what the block is waiting for, as long as it waits. what: called for each report."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     timer: asyncio.TimerHandle
 
-    def tell() -> None:
+    def report() -> None:
         nonlocal timer
         _log.warning("sender.waiting", waiting_for=what(), elapsed_s=round(loop.time() - began))
-        timer = loop.call_later(_AGAIN, tell)
+        timer = loop.call_later(_AGAIN, report)
 
-    timer = loop.call_later(_FIRST, tell)
+    timer = loop.call_later(_FIRST, report)
     try:
         yield
     except asyncio.CancelledError:
-        _cut_off.get([]).append(what())
+        _interrupted.get([]).append(what())
         raise
     finally:
         timer.cancel()
