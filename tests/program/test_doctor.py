@@ -537,6 +537,12 @@ def test_a_checkpoint_and_results_where_nothing_can_be_written(look: Look, other
     assert "--results" in found["results"].mend
 
 
+def test_results_go_into_a_directory_that_exists_or_will_be_created(look: Look) -> None:
+    Path("out").mkdir()
+    for name, found in (("out", "out is writable"), ("new", "new will be created")):
+        assert look(results=Path(name), only="results")["results"].found == found
+
+
 @pytest.mark.parametrize(
     ("place", "said"),
     [

@@ -90,7 +90,7 @@ def check_results(folder: Path) -> Found:
         return failed(
             f"{place} is not writable", "Make it writable, or choose another directory with --results."
         )
-    return ok(f"{folder} is writable" if folder == place else f"{folder} will be created")
+    return ok(f"{folder} is writable" if folder.exists() else f"{folder} will be created")
 
 
 def is_writable(folder: Path) -> bool:

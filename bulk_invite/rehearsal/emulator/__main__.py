@@ -1,4 +1,4 @@
-"""`python -m bulk_invite.rehearsal.emulator`: the command by itself."""
+"""`python -m bulk_invite.rehearsal.emulator`: the emulator as a separate command."""
 
 from __future__ import annotations
 

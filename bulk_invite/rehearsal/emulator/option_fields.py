@@ -52,7 +52,7 @@ class Flag:
                 pass
 
 
-def told(default: Any, name: str, form: Form, panel: str, help_text: str) -> Any:
+def option(default: Any, name: str, form: Form, panel: str, help_text: str) -> Any:
     """A dataclass field with a default that the command line can set by the option `name`."""
     return field(default=default, metadata={"flag": Flag(name, form, panel, help_text)})
 

@@ -10,14 +10,14 @@ from typing import Final
 from bulk_invite.domain.durations import DAY, HOUR
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.rehearsal.emulator.credentials import Credential
-from bulk_invite.rehearsal.emulator.option_fields import Form, check_all, told
+from bulk_invite.rehearsal.emulator.option_fields import Form, check_all, option
 from bulk_invite.rehearsal.emulator.rate_trace import RateTrace
 
 _LAST_PORT: Final = 65535
 
 
 def _fault(name: str, help_text: str) -> float:
-    probability: float = told(0.0, name, Form.PROBABILITY, "Faults", help_text)
+    probability: float = option(0.0, name, Form.PROBABILITY, "Faults", help_text)
     return probability
 
 
@@ -74,9 +74,9 @@ class Options:
     Raises UsageError for values that make no sense.
     """
 
-    host: str = told("127.0.0.1", "--host", Form.TEXT, _PLACE, "Address to listen on.")
-    port: int = told(0, "--port", Form.INTEGER, _PLACE, "Port to listen on; 0 takes a free one.")
-    ledger: Path | None = told(  # noqa: RUF009 - dataclasses.field with metadata
+    host: str = option("127.0.0.1", "--host", Form.TEXT, _PLACE, "Address to listen on.")
+    port: int = option(0, "--port", Form.INTEGER, _PLACE, "Port to listen on; 0 takes a free one.")
+    ledger: Path | None = option(  # noqa: RUF009 - dataclasses.field with metadata
         None,
         "--ledger",
         Form.PATH,
@@ -84,25 +84,25 @@ class Options:
         "NDJSON file that records every call and invitation. An emulator restarted with it continues. "
         "Without it, the ledger is lost when the process ends.",
     )
-    seed: int = told(
+    seed: int = option(
         0,
         "--seed",
         Form.INTEGER,
         _PLACE,
         "Seed: the same seed and order of calls give the same faults and Ids.",
     )
-    latency: float = told(
+    latency: float = option(
         0.0,
         "--latency",
         Form.DURATION,
         _PLACE,
         "Duration of every call, half before and half after the decision.",
     )
-    jitter: float = told(
+    jitter: float = option(
         0.0, "--jitter", Form.DURATION, _PLACE, "Maximum random extra latency before the decision."
     )
 
-    credentials: tuple[Credential, ...] = told(
+    credentials: tuple[Credential, ...] = option(
         (),
         "--credentials",
         Form.CREDENTIALS,
@@ -110,38 +110,38 @@ class Options:
         "Access key to accept; repeatable. With at least one key, signatures are checked. "
         "Without keys, every caller is accepted as account 111122223333.",
     )
-    expired_credentials: tuple[str, ...] = told(
+    expired_credentials: tuple[str, ...] = option(
         (),
         "--expired-credentials",
         Form.TEXTS,
         _WHO,
         "Access key among --credentials that has expired (ExpiredTokenException); repeatable.",
     )
-    clock_ahead: float = told(
+    clock_ahead: float = option(
         0.0,
         "--clock-ahead",
         Form.DURATION,
         _WHO,
         "How far the clock is ahead, for signatures and Date. Above 5m, every signature has expired.",
     )
-    deny_accounts: tuple[str, ...] = told(
+    deny_accounts: tuple[str, ...] = option(
         (),
         "--deny-account",
         Form.TEXTS,
         _WHO,
         "Account that gets AccessDeniedException on every Create call; repeatable.",
     )
-    no_sts: bool = told(False, "--no-sts", Form.SWITCH, _WHO, "Respond to GetCallerIdentity with 404.")
+    no_sts: bool = option(False, "--no-sts", Form.SWITCH, _WHO, "Respond to GetCallerIdentity with 404.")
 
-    rate: float | None = told(None, "--rate", Form.RATE, _QUOTA, "Create calls per second and account.")
-    burst: int | None = told(
+    rate: float | None = option(None, "--rate", Form.RATE, _QUOTA, "Create calls per second and account.")
+    burst: int | None = option(
         None,
         "--burst",
         Form.COUNT,
         _QUOTA,
         "Create calls that may arrive at once. Default: one second of the rate (the first rate of a trace).",
     )
-    rate_trace: RateTrace | None = told(  # noqa: RUF009 - dataclasses.field with metadata
+    rate_trace: RateTrace | None = option(  # noqa: RUF009 - dataclasses.field with metadata
         None,
         "--rate-trace",
         Form.RATE_TRACE,
@@ -149,7 +149,7 @@ class Options:
         "Rate that changes over time, instead of --rate, such as 0s:10,20m:4; "
         "starts at an account's first call.",
     )
-    fixed_window: float | None = told(
+    fixed_window: float | None = option(
         None,
         "--fixed-window",
         Form.DURATION,
@@ -157,56 +157,56 @@ class Options:
         "Length of a fixed window, instead of a token bucket. It allows --rate times its length, and starts "
         "at every multiple of its length on the clock.",
     )
-    refusal_cost: float = told(
+    refusal_cost: float = option(
         0.0,
         "--refusal-cost",
         Form.AMOUNT,
         _QUOTA,
         "Tokens that a throttled Create call takes from the bucket; the debt is at most one burst.",
     )
-    other_rate: float | None = told(
+    other_rate: float | None = option(
         None,
         "--other-rate",
         Form.RATE,
         _QUOTA,
         "Create calls per second that another program attempts in the same account.",
     )
-    other_on: float | None = told(
+    other_on: float | None = option(
         None,
         "--other-on",
         Form.DURATION,
         _QUOTA,
         "How long the other program runs at a time. Default: always.",
     )
-    other_off: float | None = told(
+    other_off: float | None = option(
         None, "--other-off", Form.DURATION, _QUOTA, "How long the other program pauses before each time."
     )
-    daily_quota: int | None = told(
+    daily_quota: int | None = option(
         None, "--daily-quota", Form.COUNT, _QUOTA, "Create calls per rolling day and account."
     )
-    day: float = told(DAY, "--day", Form.DURATION, _QUOTA, "Length of the day of --daily-quota.")
-    read_rate: float | None = told(
+    day: float = option(DAY, "--day", Form.DURATION, _QUOTA, "Length of the day of --daily-quota.")
+    read_rate: float | None = option(
         None,
         "--read-rate",
         Form.RATE,
         _QUOTA,
         "List and Get calls per second and account; the service allows 10.",
     )
-    invitations_per_engagement: int | None = told(
+    invitations_per_engagement: int | None = option(
         9,
         "--invitations-per-engagement",
         Form.COUNT,
         _QUOTA,
         "Invitations that an engagement takes; beyond: ServiceQuotaExceededException.",
     )
-    token_retention: float = told(
+    token_retention: float = option(
         8 * HOUR,
         "--token-retention",
         Form.DURATION,
         _QUOTA,
         "How long a ClientToken is remembered; a later replay invites a second time.",
     )
-    tell_retry_after: bool = told(
+    tell_retry_after: bool = option(
         False,
         "--tell-retry-after",
         Form.SWITCH,
@@ -214,7 +214,7 @@ class Options:
         "Send x-amz-retry-after when one of these quotas throttles a call.",
     )
 
-    unknown_engagements: tuple[str, ...] = told(
+    unknown_engagements: tuple[str, ...] = option(
         (),
         "--unknown-engagement",
         Form.TEXTS,
@@ -222,30 +222,30 @@ class Options:
         "Engagement that does not exist (ResourceNotFoundException), as an id or a glob "
         "(eng-unknown*); repeatable.",
     )
-    forbidden_engagements: tuple[str, ...] = told(
+    forbidden_engagements: tuple[str, ...] = option(
         (),
         "--forbidden-engagement",
         Form.TEXTS,
         _WORLD,
         "Engagement of another account (AccessDeniedException), as an id or a glob; repeatable.",
     )
-    list_delay: float = told(
+    list_delay: float = option(
         0.0, "--list-delay", Form.DURATION, _WORLD, "Time until a new invitation appears in lists."
     )
 
     faults: FaultOptions = field(default_factory=FaultOptions)
-    faults_committed: float = told(
+    faults_committed: float = option(
         0.5,
         "--fault-committed",
         Form.PROBABILITY,
         _FAULTS,
         'Probability of a commit in a fault "with or without a commit".',
     )
-    faults_on_reads: bool = told(
+    faults_on_reads: bool = option(
         False, "--fault-reads", Form.SWITCH, _FAULTS, "Apply faults to List and Get, too."
     )
-    slow_for: float = told(5.0, "--slow-for", Form.DURATION, _FAULTS, "Delay of --fault-slow.")
-    retry_after: float = told(
+    slow_for: float = option(5.0, "--slow-for", Form.DURATION, _FAULTS, "Delay of --fault-slow.")
+    retry_after: float = option(
         0.5, "--retry-after", Form.DURATION, _FAULTS, "x-amz-retry-after of --fault-throttle."
     )
 

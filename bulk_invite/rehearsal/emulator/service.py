@@ -63,16 +63,16 @@ class PartnerCentral:
         return replace(draw, fault=None) if spared else draw
 
     def decide(self, call: Call, draw: Draw, now: float) -> tuple[Answer, Fault | None]:
-        """Decide a call and record it: the answer of the service, and the fault that befalls it, if any.
+        """Decide a call and record it; returns the answer of the service and the fault, if any.
 
-        Raises LedgerError when the ledger cannot be written; nothing is committed then.
+        Raises LedgerError where the ledger cannot be written; then nothing is committed.
         """
         if draw.fault is not None and not draw.after and draw.fault is not Fault.SLOW:
             return self.drop(call, draw.fault, now), draw.fault
         decision = self._decision(call, now)
         answer = decision.answer
-        befalls = draw.fault is Fault.SLOW or answer.outcome in _SUCCESSES
-        fault = draw.fault if befalls else None
+        is_affected = draw.fault is Fault.SLOW or answer.outcome in _SUCCESSES
+        fault = draw.fault if is_affected else None
         entry = call.entry(now, answer.outcome, fault=fault, charged=decision.charged)
         self._state.record(*filter(None, (decision.invitation,)), entry)
         return answer, fault

@@ -114,11 +114,11 @@ def with_rounded_figures(status: RunStatus) -> RunStatus:
 def _without_calls(problems: Sequence[Problem], in_doubt: int) -> list[Problem]:
     """Leave out calls in flight, which the checkpoint shows as rows in doubt without a code."""
     under_way = (State.IN_DOUBT, "")
-    told = (
+    shown = (
         replace(each, rows=min(each.rows, in_doubt)) if (each.state, each.code) == under_way else each
         for each in problems
     )
-    return [each for each in told if each.rows]
+    return [each for each in shown if each.rows]
 
 
 def _problem(problem: Problem) -> ProblemStatus:
