@@ -27,7 +27,7 @@ def test_every_label_is_in_a_group_and_all_groups_together_make_200_kills() -> N
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(240)
 def test_the_same_holds_for_a_checkpoint_in_a_database(tmp_path: Path) -> None:
     labels = [*kills.OF_A_ROW, "in_admit", "in_begin_run", "random moment", kills.FAULTY[0]]
     tried = kills.campaign_in_database(34, tmp_path, 7, labels=labels)
@@ -36,7 +36,7 @@ def test_the_same_holds_for_a_checkpoint_in_a_database(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("group", _GROUPS)
 def test_killed_there_nothing_is_lost_and_nothing_is_sent_twice(tmp_path: Path, group: str) -> None:
     labels = _GROUPS[group]
