@@ -169,5 +169,5 @@ def test_the_table_of_another_source_is_left_to_it(db: Database, tmp_path: Path)
             cwd=tmp_path,
             env=db.env,
         )
-        assert (ran.code, "is kept for" in ran.said) == (4, True)
+        assert (ran.code, "holds the outcomes of" in ran.said) == (4, True)
         assert not service.calls()
