@@ -313,7 +313,7 @@ def test_an_endpoint_with_a_password_is_refused_and_not_told() -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("http://nobody.invalid", "nobody.invalid is not known"),
+        ("http://nobody.invalid", "nobody.invalid cannot be resolved"),
         ("https://127.0.0.1:{port}", "no TLS with https://127.0.0.1"),
         ("http://127.0.0.1:{port}", "does not speak HTTP"),
     ],
@@ -329,7 +329,7 @@ def test_an_endpoint_that_is_none(look: Look, url: str, said: str) -> None:
 def test_an_endpoint_that_says_nothing_is_given_up_in_time(look: Look) -> None:
     with _greeter(b"") as port:
         found = look(endpoint_url=f"http://127.0.0.1:{port}", deadline=2.0, only="endpoint")
-    assert found["endpoint"].found.startswith(f"No answer of http://127.0.0.1:{port}")
+    assert found["endpoint"].found.startswith(f"http://127.0.0.1:{port} did not answer in time")
     assert found["endpoint"].seconds < 4
 
 
@@ -439,11 +439,11 @@ def test_a_proxy_that_is_not_found_is_blamed_not_the_endpoint(
     monkeypatch.setenv(f"{service}_proxy", "http://crm:a-secret@proxy.invalid:3128")
     found = look(endpoint_url=f"{service}://127.0.0.1:9", only="endpoint")["endpoint"]
     assert (found.result, "--endpoint-url" in found.mend) == ("failed", False)
-    assert found.found.startswith("The name of the proxy http://proxy.invalid:3128 is not known here: ")
-    assert found.mend.endswith(f"what stands in {said}.")
+    assert found.found.startswith("The name of the proxy http://proxy.invalid:3128 cannot be resolved: ")
+    assert found.mend.endswith(f"check {said}.")
     without = look(endpoint_url="http://service.invalid", only="endpoint")["endpoint"]
     if service == "https":  # the proxy is not for that one
-        assert without.found.startswith("The name of http://service.invalid is not known here: ")
+        assert without.found.startswith("The name of http://service.invalid cannot be resolved: ")
         assert "--endpoint-url" in without.mend
 
 

@@ -67,10 +67,10 @@ class Connection(web.RequestHandler):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         self._within(_HEADERS, self._time_out)
         peer = transport.get_extra_info("peername") or ("",)
-        gone = self._others.add(self, peer[0])
+        evicted = self._others.add(self, peer[0])
         super().connection_made(transport)
-        if gone is not None:
-            gone.abort()
+        if evicted is not None:
+            evicted.abort()
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)

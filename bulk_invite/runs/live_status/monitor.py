@@ -81,7 +81,7 @@ class Monitor:
         self._read_to_end: dict[str, float] = {}
 
     def watch(self, settings: Settings, now: Round) -> None:
-        """From now on this is what goes on, as configured by now."""
+        """Show this round from now on, with its settings."""
         self._settings = settings
         self._round = now
 
