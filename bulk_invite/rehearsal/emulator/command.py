@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import inspect
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import anyio
 import orjson
 import typer
 
-from bulk_invite.domain.durations import format_duration, parse_duration
 from bulk_invite.domain.errors import BulkInviteError, UsageError
-from bulk_invite.rehearsal.emulator.credentials import Credential
-from bulk_invite.rehearsal.emulator.option_fields import Flag, Form, flags
+from bulk_invite.rehearsal.emulator.option_fields import Form, flags
 from bulk_invite.rehearsal.emulator.options import FaultOptions, Options
-from bulk_invite.rehearsal.emulator.rate_trace import RateTrace
 
 EPILOG: Final = """\
 Rehearse a backfill at one call per second with a few broken connections:
@@ -81,54 +77,10 @@ def _values(kind: type[Options | FaultOptions], given: Mapping[str, Any]) -> dic
     for name, flag in flags(kind).items():
         if given.get(name):
             try:
-                values[name] = _READ[flag.form](given[name])
+                values[name] = flag.read(given[name])
             except ValueError as error:
                 raise typer.BadParameter(f"{flag.name}: {error}") from error
     return values
-
-
-def _number(number: Callable[[str], float], kind: str) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        try:
-            return number(text)
-        except ValueError:
-            raise ValueError(f"{text!r} is not a {kind}.") from None
-
-    return read
-
-
-def _or_none(read: Callable[[str], float]) -> Callable[[str], float | None]:
-    return lambda text: None if text == "none" else read(text)
-
-
-def _each(read: Callable[[str], Any]) -> Callable[[list[str]], tuple[Any, ...]]:
-    return lambda texts: tuple(read(text) for text in texts)
-
-
-_integer = _number(int, "whole number")
-_real = _number(float, "number")
-_READ: Final[Mapping[Form, Callable[[Any], Any]]] = {
-    Form.TEXT: str,
-    Form.TEXTS: _each(str),
-    Form.PATH: Path,
-    Form.INTEGER: _integer,
-    Form.COUNT: _or_none(_integer),
-    Form.RATE: _or_none(_real),
-    Form.RATE_TRACE: RateTrace.parse,
-    Form.AMOUNT: _real,
-    Form.PROBABILITY: _real,
-    Form.DURATION: parse_duration,
-    Form.SWITCH: bool,
-    Form.CREDENTIALS: _each(Credential.parse),
-}
-_SHOWN: Final = {
-    Form.INTEGER: "NUMBER",
-    Form.COUNT: "NUMBER|none",
-    Form.RATE: "NUMBER|none",
-    Form.RATE_TRACE: "TRACE",
-    Form.AMOUNT: "NUMBER",
-    Form.CREDENTIALS: "KEY:SECRET[:ACCOUNT]",
-}
 
 
 def _parameters() -> list[inspect.Parameter]:
@@ -138,35 +90,18 @@ def _parameters() -> list[inspect.Parameter]:
     for kind in (Options, FaultOptions):
         defaults = {each.name: each.default for each in fields(kind)}
         for name, flag in flags(kind).items():
-            is_switch = flag.form is Form.SWITCH
-            many = flag.form in (Form.TEXTS, Form.CREDENTIALS)
+            is_switch, way = flag.form is Form.SWITCH, flag.form.value
             option = typer.Option(
-                flag.name,
-                help=flag.help,
-                metavar=None if is_switch else _SHOWN.get(flag.form, flag.form.name.removesuffix("S")),
-                rich_help_panel=flag.panel,
+                flag.name, help=flag.help, metavar=way.metavar or None, rich_help_panel=flag.panel
             )
-            value = bool if is_switch else list[str] | None if many else str | None
-            default = _default(flag, defaults[name])
+            value = bool if is_switch else list[str] | None if way.repeatable else str | None
+            default = False if is_switch else way.shown(defaults[name])
             parameters.append(_parameter(name, Annotated[value, option], default=default))
     return parameters
 
 
 def _parameter(name: str, annotation: Any, *, default: str | bool | None) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
-def _default(flag: Flag, default: Any) -> str | bool | None:
-    """The default as it would be written on the command line, for the help to show."""
-    match flag.form:
-        case Form.SWITCH:
-            return False
-        case Form.TEXTS | Form.CREDENTIALS | Form.PATH | Form.RATE_TRACE:
-            return None
-        case Form.DURATION:
-            return None if default is None else format_duration(default)
-        case _:
-            return str(default).lower()
 
 
 # typer reads the parameters of a command from its signature.
