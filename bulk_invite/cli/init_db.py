@@ -11,7 +11,7 @@ from bulk_invite.cli.options.command_options import with_settings
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.runs.output import logs
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.wiring.sources import outcome_table, require_databases
+from bulk_invite.runs.wiring.sources import SELECTION_SETTINGS, outcome_table, require_databases
 
 EXAMPLES: Final = """
 Examples:
@@ -23,18 +23,7 @@ Examples:
 """
 
 
-@with_settings(
-    "write_back",
-    "table",
-    "query",
-    "key",
-    "request_column",
-    "columns",
-    "constants",
-    "session_settings",
-    "log_format",
-    "log_level",
-)
+@with_settings("write_back", *SELECTION_SETTINGS, "log_format", "log_level")
 def init_db(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Database URL: postgresql://...")],
     *,

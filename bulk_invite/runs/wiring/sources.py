@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bulk_invite.sources.postgres.selection import Selection
     from bulk_invite.sources.postgres.source import PostgresSource
 
-SOURCE_SETTINGS: Final = (
+SELECTION_SETTINGS: Final = (
     "table",
     "query",
     "key",
@@ -34,9 +34,11 @@ SOURCE_SETTINGS: Final = (
     "columns",
     "constants",
     "session_settings",
-    "token_from",
 )
-"""Settings that say what is read of a database."""
+"""Settings that say which rows of a database are read, and how."""
+
+SOURCE_SETTINGS: Final = (*SELECTION_SETTINGS, "token_from")
+"""Those, and what their tokens are made from."""
 
 
 def shown(name: str) -> str:
