@@ -151,12 +151,15 @@ def test_over_http_the_real_sdk_stands_beside_it(tmp_path: Path) -> None:
         ("title = ", "not valid TOML"),
         (OWN.format(length="soon", throttled=1), "invalid: length"),
         (OWN.format(length="1m", throttled=2), "invalid: target.throttled"),
-        (OWN.format(length="1m", throttled=1).replace("burst = 5", "brust = 5"), "do not exist: brust"),
+        (
+            OWN.format(length="1m", throttled=1).replace("burst = 5", "brust = 5"),
+            "unknown server options: brust",
+        ),
         (
             OWN.format(length="1m", throttled=1).replace("rate = 5\nburst", "rate = 0\nburst"),
-            "--rate has to be",
+            "--rate must be more than 0",
         ),
-        (OWN.format(length="1m", throttled=1) + '\n[sender]\npace = "walk"', "sender of the scenario"),
+        (OWN.format(length="1m", throttled=1) + '\n[sender]\npace = "walk"', "Invalid sender in scenario"),
     ],
 )
 def test_a_scenario_that_cannot_be_is_refused_with_a_sentence(tmp_path: Path, text: str, says: str) -> None:
