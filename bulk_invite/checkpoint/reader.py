@@ -15,7 +15,7 @@ from bulk_invite.checkpoint.audit import collect
 from bulk_invite.checkpoint.audit.result import Proof
 from bulk_invite.checkpoint.open import database_at
 from bulk_invite.checkpoint.storage.base import read_about
-from bulk_invite.checkpoint.tables import generation, pacing_memory, problems
+from bulk_invite.checkpoint.tables import generation, pacing_state, problems
 from bulk_invite.checkpoint.tables.batch_sql import PAGE
 from bulk_invite.checkpoint.tables.encoding import decode_errors
 from bulk_invite.checkpoint.tables.gaps import Gap
@@ -93,8 +93,8 @@ class CheckpointReader:
                     func.max(runs.c.last_event),
                 )
             ).one()
-            sent_minute, throttled_minute = pacing_memory.shares(connection, now, MINUTE)
-            sent_hour, throttled_hour = pacing_memory.shares(connection, now, HOUR)
+            sent_minute, throttled_minute = pacing_state.shares(connection, now, MINUTE)
+            sent_hour, throttled_hour = pacing_state.shares(connection, now, HOUR)
             return Overview(
                 owner=self.owner,
                 catalog=self._about["catalog"],
@@ -111,8 +111,8 @@ class CheckpointReader:
                 throttled_last_minute=throttled_minute,
                 sent_last_hour=sent_hour,
                 throttled_last_hour=throttled_hour,
-                counted=pacing_memory.count_of_day(connection, now),
-                pacing=pacing_memory.load(connection),
+                counted=pacing_state.count_of_day(connection, now),
+                pacing=pacing_state.load(connection),
                 active=self._database.has_sender(),
             )
 

@@ -23,7 +23,7 @@ from bulk_invite.checkpoint.tables import (
     changed_rows,
     doubtful_rows,
     owner_row,
-    pacing_memory,
+    pacing_state,
     read_position,
     record_events,
     token_basis,
@@ -34,7 +34,7 @@ from bulk_invite.domain.admissions import Admission, SkippedRow, ToSend
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import Event
 from bulk_invite.domain.findings import DoubtfulRow, SettledRow
-from bulk_invite.domain.records import Change, Owner, PacingMemory, Record, SourceCursor
+from bulk_invite.domain.records import Change, Owner, PacingState, Record, SourceCursor
 from bulk_invite.domain.rows import Invitation, Position, Rejection
 from bulk_invite.domain.text_settings import TextSettings
 
@@ -233,20 +233,20 @@ class CheckpointWriter:
         with self._transaction() as connection:
             return changed_rows.changes(connection, source, campaign, after, limit)
 
-    def save_pacing(self, memory: PacingMemory) -> None:
+    def save_pacing(self, memory: PacingState) -> None:
         """Save the pacing state for the next run and for `status`."""
         with self._transaction() as connection:
-            pacing_memory.save(connection, memory)
+            pacing_state.save(connection, memory)
 
-    def load_pacing(self) -> PacingMemory | None:
+    def load_pacing(self) -> PacingState | None:
         """Load the pacing state that an earlier run saved."""
         with self._transaction() as connection:
-            return pacing_memory.load(connection)
+            return pacing_state.load(connection)
 
     def count_calls(self, now: float, *, grace: float, into: Callable[[float], None]) -> None:
-        """Pass on the times of the last day's calls, oldest first (see `pacing_memory.calls_of_day`)."""
+        """Pass on the times of the last day's calls, oldest first (see `pacing_state.calls_of_day`)."""
         with self._transaction() as connection:
-            for time in pacing_memory.calls_of_day(connection, now, grace=grace):
+            for time in pacing_state.calls_of_day(connection, now, grace=grace):
                 into(time)
         for _ in range(self._lineage.lost):
             into(now)

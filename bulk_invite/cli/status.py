@@ -18,7 +18,7 @@ from bulk_invite.cli.options.command_options import with_settings
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.durations import parse_duration
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.domain.records import Overview, PacingMemory, Record
+from bulk_invite.domain.records import Overview, PacingState, Record
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.figures import rounded
 from bulk_invite.runs.output import logs
@@ -107,7 +107,7 @@ def _more(overview: Overview, now: float) -> dict[str, Any]:
     }
 
 
-def _pacing(memory: PacingMemory, counted: int, now: float) -> dict[str, Any]:
+def _pacing(memory: PacingState, counted: int, now: float) -> dict[str, Any]:
     """What the last run saved; up to ten seconds old during a run."""
     return {
         "rate": memory.rate,
@@ -123,7 +123,7 @@ def _pacing(memory: PacingMemory, counted: int, now: float) -> dict[str, Any]:
 
 
 def _no_pacing() -> dict[str, None]:
-    return dict.fromkeys(_pacing(PacingMemory(0.0, 0.0), 0, 0.0))
+    return dict.fromkeys(_pacing(PacingState(0.0, 0.0), 0, 0.0))
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -35,7 +35,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class PacingMemory:
+class PacingState:
     """The pacing state that a run saved last. Times are epoch seconds, rates are calls per second.
 
     rate: the sending rate. estimate: the measured quota, None if no throttle has revealed it. daily_quota: as
@@ -139,5 +139,5 @@ class Overview:
     sent_last_hour: int
     throttled_last_hour: int
     counted: int
-    pacing: PacingMemory | None
+    pacing: PacingState | None
     active: bool | None

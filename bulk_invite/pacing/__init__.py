@@ -1,1 +1,1 @@
-"""How fast to call: `controller` decides (pure), `pacer` waits."""
+"""How fast to call: `governor` decides (pure), `pacer` waits."""

@@ -1,4 +1,4 @@
-"""How long a number of calls takes, by the second and by the day. Pure."""
+"""How long a number of calls takes, given the rate and the daily quota. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bulk_invite.pacing.rolling_window import RollingWindow
 class Forecast:
     """calls at `rate` per second and `daily_quota` in 24 hours (None: no limit) take `seconds`.
 
-    days: quota days that this touches, the last one in part.
+    days: number of quota days, the last one in part.
     """
 
     calls: int
@@ -37,8 +37,9 @@ def _seconds(calls: int, rate: float, quota: int | None, window: RollingWindow, 
     by_rate = calls / rate
     if quota is None:
         return by_rate
-    # A place in the window serves one call after the other, a day apart: the last call comes so many days
-    # after the one that had its place first. On the second day the first one's calls may still be leaving.
+    # A slot in the window serves one call after the other, a day apart: the last call leaves that many days
+    # after the first one in its slot. On the second day, the first day's calls may still be leaving the
+    # window.
     days, place = divmod(calls - 1, quota)
     first = _first_day(place + 1, rate, quota, window, now)
     if days == 0:
@@ -49,10 +50,10 @@ def _seconds(calls: int, rate: float, quota: int | None, window: RollingWindow, 
 
 
 def _first_day(calls: int, rate: float, quota: int, window: RollingWindow, now: float) -> float:
-    """The same for calls that find a place each, free now or taken by a call that leaves the window."""
+    """The same for calls that each find a slot, free now or freed by a call that leaves the window."""
     free = max(0, quota - window.count(now))
     seconds = min(calls, free) / rate
-    # A quota that was lowered: the oldest calls leave places that do not count any more.
+    # If the quota was lowered, the slots of the oldest calls no longer count.
     surplus, calls = max(0, window.count(now) - quota), calls - free
     for leaves, count in window.leaving():
         gone, surplus = min(count, surplus), max(0, surplus - count)

@@ -1,6 +1,6 @@
-"""When the next call may leave, all things considered. Pure: the same object runs live and in a simulation.
+"""When the next call may leave, all limits considered. Pure: the same object runs live and in simulations.
 
-Two parts decide: the controller by the second, parking by the day. `Memory` is what outlives the process.
+Two parts decide: the rate controller per second, parking per day. `PacingState` survives the process.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bulk_invite.domain.durations import HOUR
-from bulk_invite.domain.records import PacingMemory
+from bulk_invite.domain.records import PacingState
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.forecast import forecast
 from bulk_invite.pacing.parking import DailyLimits, Park, Parking, Permit, Why
@@ -17,17 +17,18 @@ from bulk_invite.pacing.rate_controller import REUSED, Phase, RateController, Ra
 from bulk_invite.pacing.rolling_window import RollingWindow
 
 _NEAR: Final = 0.5
-"""Share of the measured quota from which a remembered rate was found, and not ordered."""
+"""Share of the measured quota from which a saved rate counts as found, not as ordered by the operator."""
 
 _REMEMBERED_FOR: Final = HOUR
-"""Seconds for which a remembered rate is trusted, also where the clock was set back a little since."""
+"""Seconds for which a saved rate is trusted, even if the clock was set back slightly since."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the operator allows. rate: calls per second that are never exceeded; start: where to begin.
+    """The operator's limits. rate: maximum calls per second. start: the rate to begin with.
 
-    seek: whether the rate is sought from `start` on; else it is taken for right until a throttle comes.
+    seek: whether to search for the rate from `start` on; otherwise it counts as right until a throttle
+    arrives.
     """
 
     rate: float
@@ -37,17 +38,18 @@ class Limits:
 
 
 class Governor:
-    """Asked before every call, told of every answer. Times: seconds on one clock that never jumps."""
+    """Asked before every call, and informed of every answer.
 
-    def __init__(
-        self, limits: Limits, window: RollingWindow, memory: PacingMemory | None, now: float
-    ) -> None:
+    Times are seconds on one clock that never jumps.
+    """
+
+    def __init__(self, limits: Limits, window: RollingWindow, memory: PacingState | None, now: float) -> None:
         self._limits = limits
         self._window = window
         self._controller = _controller(limits, memory, now)
         self._parking = _parking(limits, window, memory, now)
         self._silent_until = float("-inf")
-        # The rate before a cap was found, when that was, and what was granted since.
+        # The rate before a cap was found, when that was, and the calls granted since.
         self._good_rate = self._controller.rate
         self._capped_at, self._granted = now, 0
 
@@ -58,45 +60,45 @@ class Governor:
 
     @property
     def estimate(self) -> float | None:
-        """The quota in calls per second, as measured; None where no throttle has shown it."""
+        """The measured quota in calls per second; None if no throttle has revealed it."""
         return self._controller.estimate
 
     @property
     def ceiling(self) -> float:
-        """Calls per second that are never exceeded."""
+        """Maximum calls per second."""
         return self._limits.rate
 
     def limit(self, rate: float, *, seek: bool) -> None:
-        """Never exceed another rate from now on; see `RateController.limit`."""
+        """Set another maximum rate; see `RateController.limit`."""
         self._limits = replace(self._limits, rate=rate, seek=seek)
         self._controller.limit(rate, seek=seek)
         self._good_rate = min(self._good_rate, rate)
 
     def earliest(self, now: float) -> float:
-        """The time before which no call may leave; inf where an answer has to come first."""
+        """The time before which no call may leave; inf if an answer must arrive first."""
         return max(self._controller.earliest(), self._silent_until, self._parking.earliest(now))
 
     def park(self, now: float) -> Park | None:
-        """What the run waits for, where that is more than a moment."""
+        """What the run waits for, if that takes more than a moment."""
         return self._parking.park(now)
 
     def leave(self, now: float) -> Permit:
-        """A call leaves; `earliest` has allowed it."""
+        """Count a call that leaves; `earliest` has allowed it."""
         permit = self._parking.leave(now)
         if permit.opening and self._controller.rate < REUSED * self._good_rate:
             self._controller.restore(self._good_rate)
         return permit
 
     def unused(self, permit: Permit) -> None:
-        """The call was not made after all."""
+        """Undo `leave`: the call was not made."""
         self._parking.unused(permit)
 
     def missed(self, now: float) -> None:
-        """A call was made that nobody had counted."""
+        """Count a call that had not been counted."""
         self._parking.missed(now)
 
     def close(self, why: Why, now: float) -> None:
-        """Stop all but probes."""
+        """Stop all calls except probes."""
         self._parking.close(why, now)
 
     def observe(
@@ -109,9 +111,9 @@ class Governor:
         counted: bool,
         retry_after: float | None = None,
     ) -> None:
-        """Learn from one attempt; the arguments are as in `RateController` and `Parking`."""
+        """Learn from one attempt; for the arguments see `RateController` and `Parking`."""
         rate, in_question = self._controller.granted_rate, self._parking.is_in_question
-        if not permit.probe:  # a probe asks about the day, and must not move the rate
+        if not permit.probe:  # a probe tests the day, and must not move the rate
             self._controller.observe(
                 signal,
                 sent_at=sent_at,
@@ -132,9 +134,9 @@ class Governor:
             self._silent_until = max(self._silent_until, answered_at + quiet)
 
     def _take_back(self, rate: float, now: float, *, in_question: bool) -> None:
-        """A cap was found: forget what its throttles have done to the rate, unless it is found once more.
+        """A cap was found: undo what its throttles did to the rate, unless it is found once more.
 
-        Then it may be a bucket that has become very slow: what was granted since says how slow.
+        If it is, the bucket may have become very slow: the calls granted since show how slow.
         """
         if in_question:
             self._controller.seek_from((self._granted + 0.5) / max(1.0, now - self._capped_at))
@@ -145,22 +147,22 @@ class Governor:
 
     @property
     def day(self) -> int | None:
-        """Calls that 24 hours allow, as far as is known: the operator's figure or what was learned."""
+        """Calls allowed in 24 hours, as far as is known: the operator's quota or the learned one."""
         return min(
             (quota for quota in (self._limits.daily.quota, self._parking.learned) if quota), default=None
         )
 
     def time_left(self, calls: int, rate: float, now: float) -> float | None:
-        """Seconds until so many more calls have left, at `rate` and by the day; None where nobody knows."""
+        """Seconds until that many more calls have left, at `rate` and within the day; None if unknown."""
         park = self._parking.park(now)
         if park is not None and park.until is None:
             return None
         return forecast(calls, rate, self.day, self._window, now).seconds
 
-    def memory(self, now: float) -> PacingMemory:
-        """What another run can go on from."""
+    def memory(self, now: float) -> PacingState:
+        """The state for the next run."""
         park = self._parking.park(now)
-        return PacingMemory(
+        return PacingState(
             at=now,
             rate=self._controller.aim,
             estimate=self.estimate,
@@ -173,21 +175,21 @@ class Governor:
         )
 
 
-def _controller(limits: Limits, memory: PacingMemory | None, now: float) -> RateController:
+def _controller(limits: Limits, memory: PacingState | None, now: float) -> RateController:
     phase = Phase.START if limits.seek else Phase.TRACK
     if memory is None or abs(now - memory.at) >= _REMEMBERED_FOR:
         return RateController(RateLimits(limits.start, limits.rate), phase)
     if memory.estimate is None:  # nothing has limited that run
         start = max(limits.start, REUSED * memory.rate)
         return RateController(RateLimits(start, limits.rate), phase, known=memory.rate)
-    # Far below what was measured: that run was told to go so slowly, and this one need not creep up.
+    # Far below the measured quota: that run was ordered to be slow, and this one need not approach it slowly.
     if memory.rate >= _NEAR * min(memory.estimate, limits.rate):
         phase = Phase.TRACK
     near = RateLimits(REUSED * memory.rate, limits.rate)
     return RateController(near, phase, known=memory.rate, estimate=memory.estimate)
 
 
-def _parking(limits: Limits, window: RollingWindow, memory: PacingMemory | None, now: float) -> Parking:
+def _parking(limits: Limits, window: RollingWindow, memory: PacingState | None, now: float) -> Parking:
     if memory is None:
         return Parking(limits.daily, window)
     parking = Parking(limits.daily, window, memory.learned_quota)

@@ -1,4 +1,4 @@
-"""Waiting for the right to call: one at a time, retries first, as the governor decides."""
+"""Wait for permission to call: one call at a time, retries first, as the governor decides."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ import structlog
 
 from bulk_invite.domain.clock import Clock
 from bulk_invite.domain.durations import HOUR, MINUTE
-from bulk_invite.domain.records import PacingMemory
+from bulk_invite.domain.records import PacingState
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.parking import Park, Permit, Why
-from bulk_invite.pacing.throttle_share import Shares
+from bulk_invite.pacing.throttle_share import ThrottleShare
 from bulk_invite.pacing.token_bucket import TokenBucket
 
 _log = structlog.get_logger()
 
 _LONGEST_SLEEP: Final = 30.0
-"""Seconds between two looks at the clock: a machine that was suspended must not sleep its time again."""
+"""Seconds between two looks at the clock: after a suspension, a machine must not repeat the sleep."""
 
-_WORTH_TELLING: Final = 1.0
-"""Seconds of waiting from which a park is told."""
+_WORTH_LOGGING: Final = 1.0
+"""Seconds of waiting from which a park is logged."""
 
 _LONG_WAIT: Final = 5.0
 _WORTH_A_LINE: Final = 0.95
-"""Seconds of waiting, or a share of the rate that a cut comes below, from which a throttle is told."""
+"""A throttle is logged if the wait reaches these seconds, or the rate falls below this share."""
 
 
 @dataclass(frozen=True, slots=True)
 class PacingView:
-    """One moment of the pacing. Rates in calls per second, shares from 0 to 1 or None where nothing was sent.
+    """The pacing at one moment. Rates are calls per second; shares are 0 to 1, or None if nothing was sent.
 
-    ceiling: the rate that is never exceeded. counted: calls of the last 24 hours; day: how many may be, as
-    far as is known; learned: as far as the run has found out. next_call, parked_until: as in `PacingMemory`,
-    in epoch seconds by the wall clock. paused: an operator wants nothing to be sent.
+    ceiling: the maximum rate. counted: calls of the last 24 hours. day: maximum of them, if known; learned:
+    as found out by the run. next_call, parked_until: as in `PacingState`, in epoch seconds of the wall clock.
+    paused: an operator has paused the run.
     """
 
     rate: float
@@ -63,22 +63,22 @@ class Pacer:
         self._governor = governor
         self._clock = clock
         self._bucket = TokenBucket(burst)
-        self._turn = _Turn()
-        self._shares = Shares()
+        self._turn = _PriorityLock()
+        self._shares = ThrottleShare()
         self._changed = anyio.Event()
         self._paused = False
-        self._told: Park | None = None
-        self._told_at = 0.0
+        self._logged_park: Park | None = None
+        self._logged_at = 0.0
 
     def now(self) -> float:
-        """Seconds on the clock that `observe` takes its times from."""
+        """Seconds on the clock that `observe` uses."""
         return self._clock.steady()
 
     async def permit(self, *, retry: bool, unless: Callable[[], bool] = lambda: False) -> Permit | None:
-        """Return when a call may leave; a retry goes before every new row that waits.
+        """Return when a call may leave; a retry takes precedence over waiting new rows.
 
-        Every permit goes back by `observe` or, where no call was made, by `unused`.
-        unless: asked when its turn has come; true when no call is wanted: None, and nothing is spent.
+        Every permit must be returned with `observe` or, if no call was made, with `unused`. unless: called
+        when its turn comes; True if no call is wanted: returns None, and nothing is spent.
         """
         await self._turn.take(urgent=retry)
         try:
@@ -92,21 +92,21 @@ class Pacer:
             self._turn.pass_on()
 
     def _wait(self) -> float:
-        """Seconds until the next call may leave, as far as is known now."""
+        """Seconds until the next call may leave, as far as is known."""
         now = self.now()
         allowed = math.inf if self._paused else self._governor.earliest(now)
-        if allowed > now or self._told is not None:
-            self._tell()
+        if allowed > now or self._logged_park is not None:
+            self._log_park()
         return max(allowed, self._bucket.earliest(self._governor.rate)) - now
 
     async def _sleep(self, seconds: float) -> None:
-        """Sleep so long, or until something happens that may change it."""
+        """Sleep that long, or until something happens that may change it."""
         self._changed = anyio.Event()
         with anyio.move_on_after(min(seconds, _LONGEST_SLEEP)):
             await self._changed.wait()
 
     def unused(self, permit: Permit) -> None:
-        """Give a permit back: no call was made."""
+        """Return a permit: no call was made."""
         self._governor.unused(permit)
         self._changed.set()
 
@@ -133,15 +133,15 @@ class Pacer:
         if permit.probe and signal is Signal.THROTTLED and (park := self._governor.park(now)) is not None:
             _log.info("run.still_parked", **self._park_fields(park, now))
         if signal is Signal.THROTTLED and (self._governor.rate < rate or next_call > earliest):
-            self._tell_slower(rate, next_call - now)
+            self._log_slowdown(rate, next_call - now)
         self._changed.set()
 
     def missed(self) -> None:
-        """Count a call of the last day that was not known of."""
+        """Count a call of the last day that had not been counted."""
         self._governor.missed(self.now())
 
     def pause(self) -> None:
-        """Let no call leave until `resume`; those in flight are not touched."""
+        """Hold all calls back until `resume`; those in flight are not affected."""
         self._paused = True
 
     def resume(self) -> None:
@@ -149,25 +149,26 @@ class Pacer:
         self._changed.set()
 
     def limit(self, rate: float, *, seek: bool) -> None:
-        """Never exceed another rate from now on; see `RateController.limit`."""
+        """Set another maximum rate; see `RateController.limit`."""
         self._governor.limit(rate, seek=seek)
-        # Not from the last call on, lest changing the rate again and again give calls away.
+        # Not since the last call, or repeated changes of the rate would allow extra calls.
         self._bucket.empty(self.now())
         self._changed.set()
 
     def close(self, why: Why) -> None:
-        """Stop all but probes."""
+        """Stop all calls except probes."""
         self._governor.close(why, self.now())
         self._changed.set()
 
     def time_left(self, calls: int, rate: float | None) -> float | None:
-        """Seconds until so many more calls have left, at `rate` (None: as they are paced now), if known."""
+        """Seconds until that many more calls have left, at `rate` (None: at the current one), if known."""
         return self._governor.time_left(calls, rate or self._governor.rate, self.now())
 
-    def memory(self) -> PacingMemory:
-        """What another run can go on from; its times by the wall clock as it is now."""
+    def memory(self) -> PacingState:
+        """The state for the next run, with times of the wall clock as it is now."""
         memory = self._governor.memory(self.now())
-        # By how much the clock was set since; two looks at two clocks are never quite as far apart.
+        # The clock's adjustment since then; rounded, because two clocks are never read at exactly the same
+        # time.
         set_by = round(self._clock.as_wall(memory.at) - memory.at, 2)
         times = (memory.next_call, memory.parked_until)
         next_call, parked_until = (None if time is None else time + set_by for time in times)
@@ -190,29 +191,29 @@ class Pacer:
             paused=self._paused,
         )
 
-    def _tell_slower(self, before: float, wait: float) -> None:
-        """Log a cut; those of everyday tracking only for who wants to know everything."""
+    def _log_slowdown(self, before: float, wait: float) -> None:
+        """Log a slowdown; routine ones of tracking only at debug level."""
         if wait == math.inf:
             return
         rate = self._governor.rate
         say = _log.info if rate < _WORTH_A_LINE * before or wait >= _LONG_WAIT else _log.debug
         say("pacing.slowed", rate=round(rate, 3), next_call_s=round(max(0.0, wait), 1))
 
-    def _tell(self) -> None:
-        """Log the beginning and the end of a park that is worth it."""
+    def _log_park(self) -> None:
+        """Log the beginning and the end of a park, if it is long enough."""
         now = self.now()
         park = self._governor.park(now)
-        if park is None or park.next_call - now < _WORTH_TELLING:
-            if self._told is not None and (park is None or park.why is not self._told.why):
-                _log.info("run.resumed", why=self._told.why, parked_s=round(now - self._told_at))
-                self._told = None
+        if park is None or park.next_call - now < _WORTH_LOGGING:
+            if self._logged_park is not None and (park is None or park.why is not self._logged_park.why):
+                _log.info("run.resumed", why=self._logged_park.why, parked_s=round(now - self._logged_at))
+                self._logged_park = None
             return
-        if self._told is None or self._told.why is not park.why:
-            self._told, self._told_at = park, now
+        if self._logged_park is None or self._logged_park.why is not park.why:
+            self._logged_park, self._logged_at = park, now
             _log.warning("run.parked", **self._park_fields(park, now))
 
     def _park_fields(self, park: Park, now: float) -> dict[str, object]:
-        """`until`: when it goes on by itself, None where nobody knows; until then it asks at `next_call`."""
+        """`until`: when the run resumes by itself, None if unknown; until then it probes at `next_call`."""
         return {
             "why": park.why,
             "until": None if park.until is None else self._clock.text(park.until),
@@ -223,8 +224,8 @@ class Pacer:
         }
 
 
-class _Turn:
-    """A lock with two queues: who waits in the urgent one goes first."""
+class _PriorityLock:
+    """A lock with two queues, one of which takes precedence."""
 
     def __init__(self) -> None:
         self._taken = False
@@ -241,7 +242,7 @@ class _Turn:
         try:
             await event.wait()
         except anyio.get_cancelled_exc_class():
-            # Leave the queue, or hand on the turn if it came in the same instant.
+            # Leave the queue, or pass the turn on if it came at the same instant.
             if event.is_set():
                 self.pass_on()
             else:
@@ -251,6 +252,6 @@ class _Turn:
     def pass_on(self) -> None:
         queue = self._urgent or self._others
         if queue:
-            queue.popleft().set()  # the lock stays taken, by the one who is woken
+            queue.popleft().set()  # the lock stays taken, now by the waiter that wakes up
         else:
             self._taken = False

@@ -1,17 +1,17 @@
 """When the whole run waits, and until when. Pure.
 
-Three things stop a run for long, and none of them is the quota per second:
+Three things stop a run for long, apart from the quota per second:
 
- - The daily quota that the operator knows. It is never exceeded: calls under way count as if they were
-   counted, and the next one leaves when the oldest has left the window, to the moment.
- - A cap that nobody knows. It answers with the same throttle as the quota per second, but comes after a
-   silence too, when any bucket would have refilled. Then the calls in the window are taken for the cap; the
-   run waits until one of them leaves it, and asks with a single call (probe) now and then whether that is
-   true. A probe that is granted says that it is not.
- - The whole account is full (ServiceQuotaExceededException from every engagement): probes only.
+- The daily quota given by the operator. It is never exceeded: calls in flight count, and the next one leaves
+  at the moment when the oldest leaves the window.
+- An unknown cap. It answers with the same throttle as the quota per second, but does so even after a silence
+  in which any bucket would have refilled. Then the calls in the window count as the cap; the run waits until
+  one of them leaves it, and tests now and then with a single call (probe) whether the cap still applies. A
+  granted probe shows that it does not.
+- The whole account is full (ServiceQuotaExceededException from every engagement): probes only.
 
-Invariants: no call over a known quota, a probe neither; one probe at a time; nothing is learned from an
-answer that came by no fault of the quota.
+Invariants: no call exceeds a known quota, not even a probe; one probe at a time; an answer that has nothing
+to do with the quota teaches nothing.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from bulk_invite.pacing.rate_controller import LONGEST_RETRY_AFTER, SILENCE
 from bulk_invite.pacing.rolling_window import RollingWindow
 
 _LEAST_SILENCE: Final = 4.0
-"""Seconds that a silence takes at least: at 50 calls per second a hiccup of the service is no cap."""
+"""Minimum seconds of a silence: at 50 calls per second, a hiccup of the service is not a cap."""
 
 _EARLY: Final = 15.0
-"""The first probe comes after this part of the interval: what looked like a cap is often a short trouble."""
+"""The first probe comes after this share of the interval: what looks like a cap is often short-lived."""
 
 _LONG: Final = 60.0
-"""Seconds of `x-amz-retry-after` from which it speaks of more than a bucket."""
+"""Seconds of `x-amz-retry-after` from which it means more than a bucket."""
 
 _TRUSTED: Final = 20
-"""Granted calls after a park until a throttle is taken for the bucket's again."""
+"""Granted calls after a park until a throttle counts as the bucket's again."""
 
 
 class Why(StrEnum):
@@ -50,7 +50,7 @@ class Why(StrEnum):
 class Park:
     """The run waits. Times are seconds on the clock of the pacing.
 
-    next_call: when it calls again, be it to ask. until: when it goes on by itself; None where nobody knows.
+    next_call: when it calls again, even if only to probe. until: when it resumes by itself; None if unknown.
     """
 
     why: Why
@@ -60,10 +60,10 @@ class Park:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """The right to one call, given at `at`.
+    """The permission for one call, given at `at`.
 
-    silence: seconds since the call before it. probe: it asks whether a park is over. opening: it is the first
-    one after a park that the window has ended.
+    silence: seconds since the previous call. probe: it tests whether a park is over. opening: it is the first
+    one after a park that ended with the window.
     """
 
     at: float
@@ -74,14 +74,14 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class DailyLimits:
-    """quota: calls in 24 hours that are never exceeded, or None; probe_interval: seconds between probes."""
+    """quota: maximum calls in 24 hours, or None. probe_interval: seconds between probes."""
 
     quota: int | None
     probe_interval: float
 
 
 class Parking:
-    """Counts calls by the day, and closes the gate where going on would be pointless or too much.
+    """Counts calls per day, and stops calling when more would be pointless or too many.
 
     learned: calls in 24 hours that seem to be the account's cap, or None.
     """
@@ -102,11 +102,11 @@ class Parking:
         self._granted_since_park = _TRUSTED
 
     def count(self, now: float) -> int:
-        """Calls that take from the day now, with those under way."""
+        """Number of calls that count against the day now, including those in flight."""
         return self._window.count(now) + self._in_flight
 
     def earliest(self, now: float) -> float:
-        """The time before which no call may leave; inf where an answer has to come first."""
+        """The time before which no call may leave; inf if an answer must arrive first."""
         until = -math.inf if self._quota is None else self._room_at(self._quota, now)
         if self._closed is None and self.learned is not None and self._window.count(now) >= self.learned:
             self._close(Why.UNKNOWN_QUOTA, now + self._interval)
@@ -121,7 +121,7 @@ class Parking:
         return max(until, math.inf if self._probing else min(self._probe_at, opens_at))
 
     def park(self, now: float) -> Park | None:
-        """What the run waits for, where that is more than an answer or a moment."""
+        """What the run waits for, if that takes more than an answer or a moment."""
         next_call = self.earliest(now)
         if self._closed is not None:
             opens_at = max(self._not_before, self._opens_at(now))
@@ -133,9 +133,9 @@ class Parking:
         return None
 
     def leave(self, now: float) -> Permit:
-        """A call leaves; `earliest` has allowed it."""
-        self.earliest(now)  # it may have been asked a while ago, and the window has opened since
-        # Who was calling before the first call of a run nobody knows: it comes after no silence.
+        """Count a call that leaves; `earliest` has allowed it."""
+        self.earliest(now)  # it may be late, and the window may have opened since
+        # Calls before the first one of a run are unknown, so no silence precedes it.
         silence = 0.0 if self._last_at is None else now - self._last_at
         permit = Permit(now, silence, probe=self._closed is not None, opening=self._opened_by_window)
         self._opened_by_window = False
@@ -146,24 +146,24 @@ class Parking:
         return permit
 
     def unused(self, permit: Permit) -> None:
-        """The call was not made after all."""
+        """Undo `leave`: the call was not made."""
         self._in_flight -= 1
         if permit.probe:
             self._probing = False
 
     def close(self, why: Why, now: float) -> None:
-        """Stop all but probes: the first of them comes soon, the next in due time after each."""
+        """Stop all calls except probes: the first one soon, each further one after the interval."""
         if self._closed is None:
             self._close(why, now + self._interval / _EARLY)
-        elif self._said_nothing:  # the probe has, and no call that was on its way
+        elif self._said_nothing:  # the probe has, and no call that was in flight
             self._close(why, now + self._interval)
 
     def stay_closed(self, why: Why, probe_at: float, now: float) -> None:
-        """Take up where another run was parked, by a clock that may have been wrong."""
+        """Continue another run's park, by a clock that may have been wrong."""
         self._close(why, min(probe_at, now + LONGEST_RETRY_AFTER))
 
     def missed(self, now: float) -> None:
-        """A call was made that nobody had counted."""
+        """Count a call that had not been counted."""
         self._window.add(now)
 
     def observe(
@@ -176,10 +176,10 @@ class Parking:
         rate: float,
         retry_after: float | None = None,
     ) -> bool:
-        """Learn how the call of a permit has ended; True where that has shown a cap.
+        """Learn how the call of a permit has ended; return whether that revealed a cap.
 
-        counted: whether the service may have counted it (not if it throttled the call or never saw it).
-        rate: calls per second as of the last success, for what counts as a silence.
+        counted: whether the service may have counted it (not if it throttled the call or never saw it). rate:
+        calls per second as of the last success, which determines what counts as a silence.
         """
         self.unused(permit)
         if counted:
@@ -194,11 +194,11 @@ class Parking:
 
     @property
     def is_in_question(self) -> bool:
-        """A probe was granted a moment ago, and what it has opened may not be over."""
+        """A probe was granted a moment ago, and the cap may still apply."""
         return self._granted_since_park < _TRUSTED
 
     def quiet_after_throttle(self, rate: float) -> float:
-        """Seconds of silence that tell a cap from a bucket at once, where a cap is likely; else 0.0."""
+        """Seconds of silence that distinguish a cap from a bucket at once, if a cap is likely; else 0.0."""
         return self._silence(rate) if self.is_in_question else 0.0
 
     def _throttled(self, permit: Permit, now: float, rate: float, retry_after: float) -> bool:
@@ -214,9 +214,10 @@ class Parking:
 
     def _probe_ended(self, now: float, *, granted: bool, counted: bool) -> None:
         if self._closed is None:
-            return  # a place in the window became free while the probe was under way
+            return  # a slot in the window became free while the probe was in flight
         if not granted:
-            # It says nothing. One that has left takes from the day: the next one has to wait a little.
+            # It reveals nothing. If it has left, it counts against the day, and the next one has to wait a
+            # little.
             self._said_nothing = True
             self._probe_at = now + (self._interval / _EARLY if counted else 0.0)
             return

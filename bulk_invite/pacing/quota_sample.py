@@ -1,4 +1,4 @@
-"""What was granted between two throttles, which is the quota. Pure."""
+"""The calls granted between two throttles, which measure the quota. Pure."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ _ENOUGH: Final = 20
 
 _CLUSTER: Final = 3
 _GAP: Final = 6
-"""So many throttles, each fewer than so many calls after the last, say that the quota has dropped."""
+"""This many throttles, each fewer than this many calls after the last, show that the quota has dropped."""
 
 
 @dataclass(slots=True)
 class Sample:
-    """Calls that were let in since a throttle, which left the bucket empty at `began`."""
+    """Calls granted since a throttle, which left the bucket empty at `began`."""
 
     began: float
     calls: int = 0
 
     def rate(self, now: float) -> float | None:
-        """Calls per second until another throttle now; None where there are too few to tell."""
+        """Calls per second if the next throttle comes now; None if there are too few calls."""
         if self.calls < _ENOUGH or now <= self.began:
             return None
         return self.calls / (now - self.began)
 
     def roughly(self, now: float) -> float:
-        """Calls per second, however few there are: between none and one more would have been granted."""
+        """Calls per second from however few: between none and one more would have been granted."""
         return (self.calls + 0.5) / (now - self.began) if now > self.began else math.inf
 
 
 class Cluster:
-    """Throttles that come close upon each other."""
+    """Throttles in close succession."""
 
     def __init__(self) -> None:
         self._gaps: list[Sample] = []
@@ -43,7 +43,7 @@ class Cluster:
             self._gaps[-1].calls += 1
 
     def throttled(self, now: float) -> Sample | None:
-        """Add a throttle; where the cluster is complete by it, the sample from its first one on."""
+        """Add a throttle; return the sample since the first one if it completes the cluster."""
         if self._gaps and self._gaps[-1].calls >= _GAP:
             self._gaps = []
         self._gaps.append(Sample(now))

@@ -1,20 +1,20 @@
-"""The rate at which calls leave, decided from what comes back. Pure: time is an argument.
+"""The sending rate, decided by what comes back. Pure: time is an argument.
 
-Theory: the service keeps a token bucket of unknown rate r and depth b. At a throttle the bucket is empty, so
-between two throttles it is empty at both ends, and the calls let in between them divided by the time are r,
-whatever b is, as long as the bucket has not overflowed meanwhile. Where nothing is throttled nothing can be
-measured, so the rate tracks a small share of throttled calls: every success raises it a little, every
-reacted throttle lowers it by 2 %, and the two even out at that share.
+The service has a token bucket of unknown rate r and depth b. At a throttle the bucket is empty, so between
+two throttles it is empty at both ends, and the calls let in between them divided by the time are r, whatever
+b is, provided that the bucket has not overflowed in between. Without throttles nothing can be measured, so
+the rate tracks a small share of throttled calls: every success raises it slightly, every throttle that counts
+lowers it by 2 %, and the two balance at that share.
 
     START    the rate doubles every second, until the first throttle halves it
-    MEASURE  the rate stands until two throttles enclose enough successes, and is set to what they measure.
-             Where none comes in so many successes the rate is too low, and half way up is tried next
-    TRACK    the rate follows the share of throttled calls; long without one it climbs ever faster, and the
-             throttle that ends such a climb, or a cluster of throttles, is measured
+    MEASURE  the rate is constant until two throttles enclose enough successes, and is then set to their
+             measurement. If no throttle comes in that many successes, the rate is too low: try halfway up
+    TRACK    the rate follows the share of throttled calls; after long without one it climbs ever faster, and
+             the throttle that ends such a climb, or a cluster of throttles, is measured
 
 Invariants: never above `ceiling`; one cut per round trip, because throttles of calls that left before the
-last cut speak of the old rate; only throttles cut; after a reacted throttle nothing leaves for a while
-(hold), or a server that charges for refused calls would never refill.
+last cut belong to the old rate; only throttles cut; after a throttle that counts nothing leaves for a while
+(hold), because a server that charges for refused calls would never refill otherwise.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from bulk_invite.pacing.quota_sample import Cluster, Sample
 _START_CUT: Final = 0.5
 
 _NO_THROTTLE: Final = 25
-"""Successes in a row after which MEASURE gives up waiting: at 5 % over r an empty bucket lasts 20 calls."""
+"""Successes in a row after which MEASURE stops waiting: at 5 % above r, an empty bucket lasts 20 calls."""
 
 _CLIMBED: Final = 1.1
 """Factor over the rate of the last cut that only a quiet stretch reaches."""
@@ -41,22 +41,22 @@ _APART: Final = 1.05
 """Factor between rate and sample from which the bucket must have overflowed: the sample is too low."""
 
 _CLUSTER_CUTS: Final = (0.5, 0.9)
-"""Shares of the rate between which a cluster cuts it to what was measured in it."""
+"""Shares of the rate between which a cluster cuts it to its measurement."""
 
 _LONGEST_HOLD: Final = 8.0
-"""Seconds of silence after a throttle, at most, unless the rate is so low that `SILENCE` takes longer."""
+"""Maximum seconds of silence after a throttle, unless the rate is so low that `SILENCE` takes longer."""
 
 SILENCE: Final = 10.0
-"""Calls left out that make a silence: a throttle after one is not the bucket's (see `parking`)."""
+"""Omitted calls that make a silence: a throttle after one is not the bucket's (see `parking`)."""
 
 REUSED: Final = 0.9
-"""Share of a rate that was good a while ago to begin with; from there it is soon back where it was."""
+"""Share of an earlier good rate to begin with; from there it recovers soon."""
 
 _FLOOR: Final = 0.02
-"""Calls per second, at least: a rate of nearly nothing would need hours to see that the quota is back."""
+"""Minimum calls per second: at nearly zero, it would take hours to notice that the quota is back."""
 
 LONGEST_RETRY_AFTER: Final = DAY
-"""Seconds; a server that names more than a quota day is asked again all the same."""
+"""Seconds; a server that asks for more than a quota day is called again after it."""
 
 
 class Phase(Enum):
@@ -74,10 +74,10 @@ class RateLimits:
 
 
 class RateController:
-    """Observes the signal of every attempt and says how fast and how soon the next one may leave.
+    """Observes the signal of every attempt; decides how fast and how soon the next one may leave.
 
-    phase: START to seek the rate from `limits.start` on; TRACK where that is near it.
-    known: a rate that was possible a while ago, to go back to without delay; estimate: as the property.
+    phase: START to seek the rate from `limits.start` on; TRACK if that is near it. known: a rate that was
+    recently possible, to return to at once. estimate: see the property.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class RateController:
         self._cluster = Cluster()
         self._cut_to = self._rate
         self._cut_at = -math.inf
-        # Of use in MEASURE: the rate at the last throttle, and one that was possible since; 0.0 for none.
+        # For MEASURE: the rate at the last throttle, and one that has been possible since; 0.0 for none.
         self._too_high = self._possible = 0.0
         self._recover_to = known
         self._granted_rate = self._rate
@@ -116,19 +116,19 @@ class RateController:
 
     @property
     def granted_rate(self) -> float:
-        """The rate as of the last success, before the throttles that have come since."""
+        """The rate as of the last success, before any later throttles."""
         return self._granted_rate
 
     @property
     def aim(self) -> float:
-        """The rate, or one above it that it is on its way back to."""
+        """The rate, or the higher one that it is returning to."""
         return max(self._rate, min(self._recover_to, self._ceiling))
 
     def limit(self, ceiling: float, *, seek: bool) -> None:
         """Never exceed `ceiling` from now on.
 
-        Below a higher one the rate begins near what was measured, is sought from where it is (`seek`), or the
-        ceiling is taken for right.
+        Below a higher ceiling, the rate starts near the measured quota, is sought from its current value
+        (`seek`), or the ceiling counts as right.
         """
         before, silent_until, self._ceiling = self._ceiling, self._silent_until, ceiling
         if ceiling < before:
@@ -140,12 +140,12 @@ class RateController:
         self._silent_until = silent_until
 
     def restore(self, known: float) -> None:
-        """Take back what throttles have done that were not the bucket's: begin near a rate that was good."""
+        """Undo throttles that were not the bucket's: start near a rate that was good."""
         self._begin(REUSED * known, Phase.START if self._estimate is None else Phase.TRACK)
         self._recover_to = known
 
     def seek_from(self, rate: float) -> None:
-        """Seek the rate anew: what was known of it holds no more."""
+        """Seek the rate anew: what was known of it no longer applies."""
         self._begin(rate, Phase.START)
         self._recover_to = 0.0
 
@@ -173,8 +173,8 @@ class RateController:
     ) -> None:
         """Learn from one attempt.
 
-        silence: seconds from the permit before to the one of this call, which the rate has spaced; how calls
-        leave then is also a matter of the disk. retry_after: seconds, a floor for the next call.
+        silence: seconds from the previous permit to the one of this call, as spaced by the rate; when calls
+        leave after that also depends on the disk. retry_after: seconds, a minimum for the next call.
         """
         if signal is Signal.SUCCESS:
             self._succeeded(sent_at, silence)
@@ -186,7 +186,7 @@ class RateController:
                 self._throttled(sent_at, answered_at)
 
     def passed(self) -> None:
-        """Count a call that was let in and failed for other reasons: the bucket had a token for it."""
+        """Count a call that was let in and failed for another reason: the bucket had a token for it."""
         self._cluster.passed()
         if self._sample is not None:
             self._sample.calls += 1
@@ -203,7 +203,7 @@ class RateController:
         self._granted_rate = self._rate
 
     def _stop_waiting(self) -> None:
-        """In MEASURE no throttle has come: the rate is too low."""
+        """MEASURE has seen no throttle: the rate is too low."""
         self._quiet = 0
         if self._rate * _CLIMBED < self._too_high:
             self._possible = self._rate
@@ -237,7 +237,7 @@ class RateController:
         elif self._phase is Phase.MEASURE:
             rough = max(self._rate * _START_CUT, sample.roughly(sent_at))
             self._set(min(self._rate * growth.CUT, rough), Phase.MEASURE)
-            next_sample = sample  # the bucket was empty then and is now: go on counting
+            next_sample = sample  # the bucket was empty then and is empty now: continue counting
         elif measured is not None and self._rate > _CLIMBED * self._cut_to:
             self._settle(measured, self._rate)
         elif (cluster := self._cluster.throttled(sent_at)) is not None:
@@ -254,9 +254,10 @@ class RateController:
         self._hold(answered_at)
 
     def _settle(self, measured: float, tried: float) -> None:
-        """Take what was measured. tried: a rate that seemed possible, too high perhaps: the bucket was full.
+        """Adopt a measurement. tried: a rate that seemed possible, perhaps because the bucket was full.
 
-        Where they are apart the bucket may have overflowed: the quota lies between them, so try half way.
+        If the two are far apart, the bucket may have overflowed: the quota lies between them, so try the
+        middle.
         """
         if tried > _APART * measured:
             self._possible = 0.0
@@ -265,7 +266,7 @@ class RateController:
             self._set(min(self._rate, measured), Phase.TRACK)
 
     def _set(self, rate: float, phase: Phase) -> None:
-        # Not above what it was: the operator may have asked for less than the floor.
+        # Not above the previous rate: the operator may have set less than the floor.
         self._rate = max(min(_FLOOR, self._rate), min(rate, self._ceiling))
         self._phase = phase
 

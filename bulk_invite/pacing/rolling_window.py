@@ -1,8 +1,8 @@
 """The calls of the last 24 hours, by the exact time of each. Pure.
 
-A call leaves the window a day after its answer, not after it was sent: whenever the service has counted it,
-that was no later. So a limit that is kept here is kept over there, as long as both clocks run equally fast.
-Times are seconds on a clock that never jumps; calendar days, midnight and time zones do not exist in it.
+A call leaves the window a day after its answer, not after it was sent: the service counted it no later than
+that. So a limit kept here is also kept by the service's count, provided both clocks run equally fast. Times
+are seconds on a clock that never jumps; there are no calendar days, midnights and time zones.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from typing import Final
 from bulk_invite.domain.durations import DAY
 
 _EXACT: Final = 50_000
-"""Calls up to which each is kept by itself; a window that holds more takes some together."""
+"""Number of calls up to which each is stored individually; beyond that, some are grouped."""
 
 _COARSE: Final = 5.0
-"""Seconds whose calls are taken together then; they leave with the last of them."""
+"""Seconds whose calls are grouped then; the group leaves with its last call."""
 
 
 class RollingWindow:
     """Memory is bounded: by `_EXACT` times or by the steps of `_COARSE` in a day.
 
-    most: calls that will be in it at most, None where that is not known.
+    most: maximum number of calls in it, None if unknown.
     """
 
     def __init__(self, most: int | None) -> None:
         self._resolution = 0.0 if most is not None and most <= _EXACT else _COARSE
-        self._counts: deque[list[float]] = deque()  # [time of the last of them, how many]
+        self._counts: deque[list[float]] = deque()  # [time of the last of them, number]
         self._total = 0
 
     def add(self, time: float) -> None:
@@ -49,7 +49,7 @@ class RollingWindow:
             self._take_together()
 
     def _take_together(self) -> None:
-        """More calls than were expected, such as by a quota that was lowered: keep them by the step."""
+        """There are more calls than expected, for example because a quota was lowered: group them by step."""
         self._resolution = _COARSE
         exact, self._counts, self._total = self._counts, deque(), 0
         for time, _ in exact:
@@ -71,7 +71,7 @@ class RollingWindow:
         return self.leaves_at(over)
 
     def leaves_at(self, index: int) -> float:
-        """When the call that is number `index` from the oldest on (0) leaves the window."""
+        """When the call number `index` (0 is the oldest) leaves the window."""
         sums = accumulate(int(count) for _, count in self._counts)
         return next(time for (time, _), reached in zip(self.leaving(), sums, strict=True) if reached > index)
 

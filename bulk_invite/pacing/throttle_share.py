@@ -1,4 +1,4 @@
-"""How many of the last calls were throttled. Pure."""
+"""The share of recent calls that were throttled. Pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Final
 from bulk_invite.domain.durations import HOUR
 
 _STEP: Final = 5.0
-"""Seconds that are counted together: an hour is 720 of them, whatever the rate."""
+"""Seconds per step: an hour has 720 of them, whatever the rate."""
 
 
-class Shares:
+class ThrottleShare:
     """Counts of an hour, in steps."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Shares:
         self._steps[-1][2] += throttled
 
     def throttled(self, now: float, over: float) -> float | None:
-        """Share of the calls of the last `over` seconds; None where there were none."""
+        """The share in the last `over` seconds; None if there were no calls."""
         recent = [step for step in self._steps if step[0] > now - over]
         calls = sum(step[1] for step in recent)
         return sum(step[2] for step in recent) / calls if calls else None

@@ -12,7 +12,7 @@ from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.domain.records import PacingMemory
+from bulk_invite.domain.records import PacingState
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.runs.output.progress import Progress
 
@@ -40,7 +40,7 @@ class PacingSaver:
     async def save(self) -> None:
         """Run until cancelled. Raises CheckpointError."""
         await self._begun.wait()
-        last: PacingMemory | None = None
+        last: PacingState | None = None
         while True:
             memory = self._now()
             moved = last is None or (memory.parked, memory.next_call) != (last.parked, last.next_call)
@@ -49,7 +49,7 @@ class PacingSaver:
                 last = memory
             await anyio.sleep(1.0)
 
-    async def _write(self, memory: PacingMemory) -> None:
+    async def _write(self, memory: PacingState) -> None:
         await self._committer.ask(lambda journal: journal.save_pacing(memory))
 
     async def save_last(self, stop: StopSwitch) -> None:
@@ -67,5 +67,5 @@ class PacingSaver:
                 raise
             _log.error("pacing.save_failed", reason=str(error))
 
-    def _now(self) -> PacingMemory:
+    def _now(self) -> PacingState:
         return replace(self._pacer.memory(), left=self._progress.view(anyio.current_time()).left)

@@ -1,8 +1,8 @@
-"""What a row may be, compiled from the service model: `row_validator` is the way in, the rest its parts.
+"""The validation of rows, compiled from the service model. `row_validator` is the entry point.
 
-`shapes` and `patterns` read the model; `compiled` makes pydantic types of it, `shape_validator` says all that
-is wrong, `json_schema` and `examples` show it; `json_text` reads strictly; `row_rules` knows what no shape
-says.
+`shapes` and `patterns` read the model; `compiled` builds pydantic types from it, `shape_validator` finds all
+errors, `json_schema` and `examples` present it; `json_text` parses strictly; `row_rules` adds rules that the
+model lacks.
 """
 
 from bulk_invite.validation.examples import examples

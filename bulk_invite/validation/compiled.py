@@ -1,4 +1,4 @@
-"""Shapes compiled for pydantic-core: to find everything that is wrong, or only to say yes quickly."""
+"""Shapes compiled for pydantic-core: to find every error, or only to accept quickly."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bulk_invite.validation.shapes import Choice, Listing, Record, Scalar, Shape
 def compile_shape(
     shape: Shape, *, unknown: Literal["forbid", "ignore"] = "forbid", list_bounds: bool = False
 ) -> SchemaValidator:
-    """Compile a shape. That a union has exactly one member is not looked at.
+    """Compile a shape. Does not check that a union has exactly one member.
 
-    unknown: whether unknown members are errors, or left out of what the validator returns.
-    list_bounds: whether to look at the length of lists. Pydantic does not look into a list that is too long.
+    unknown: whether unknown members are errors, or dropped from the validator's result. list_bounds: whether
+    to check the length of lists. Pydantic does not examine the content of a list that is too long.
     """
     try:
-        # An error of ours must not carry a row's values into a traceback.
+        # An internal error must not put a row's values into a traceback.
         config = CoreConfig(hide_input_in_errors=True)
         return SchemaValidator(_schema(shape, unknown, list_bounds=list_bounds), config)
     except SchemaError as error:
@@ -30,15 +30,15 @@ def compile_shape(
         ) from error
 
 
-# Stands for a union that is not there, and has nothing wrong with it: one member.
+# Stands for an absent, valid union: one member.
 _ABSENT: dict[str, Any] = {"": ""}
 
 
 class QuickCheck:
-    """Recognises valid values at a fraction of what finding errors costs; some shapes it does not take on.
+    """Recognizes valid values at a fraction of the cost of finding errors; not for all shapes.
 
-    Unknown members are left out instead of refused, which saves a third: the caller has to prove that what it
-    gets is all that there was, and proves in the same step that no key stood twice (see `json_text`).
+    Unknown members are dropped instead of refused, which saves a third: the caller must prove that nothing
+    was dropped, and proves in the same step that no key occurs twice (see `json_text`).
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -47,7 +47,7 @@ class QuickCheck:
         self._unions = tuple(_unions(shape, ()))
 
     def known_members(self, value: object) -> dict[str, Any] | None:
-        """What the shape knows of `value`: texts, members sorted. None if it is not certainly right."""
+        """The known members of `value`: texts, members sorted. None if it is not certainly valid."""
         if not self._applies:
             return None
         try:
@@ -64,7 +64,7 @@ class QuickCheck:
 
 
 def _is_simple(shape: Shape, *, in_list: bool = False) -> bool:
-    """Texts only, so that the length of what orjson writes proves something; unions not within lists."""
+    """Texts only, so that the length of orjson's output is a proof; no unions within lists."""
     match shape:
         case Text() | Choice():
             return True

@@ -1,4 +1,4 @@
-"""Valid example rows with every member. The model gives the structure; what the values say stands here."""
+"""Valid example rows with every member. The structure comes from the model, the values from here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bulk_invite.validation.shapes import Choice, Listing, Record, Scalar, Shape
 
 _CAMPAIGN = "example"
 
-# By member name. A value that the model does not accept is passed over.
+# By member name. A value that the model does not accept is skipped.
 _VALUES: Mapping[str, str] = {
     "Alias": "Example Partner Delivery",
     "Amount": "12500.00",
@@ -50,9 +50,9 @@ _FILLER = "Example text. "
 
 
 def examples(model: ServiceModel) -> list[dict[str, Any]]:
-    """One valid row of each payload type, with every member that the model has and a token each.
+    """One valid row per payload type, with every member of the model and a token.
 
-    Raises ServiceModelError when the model requires a member of a form that nothing here fits.
+    Raises ServiceModelError if the model requires a member that none of the values fit.
     """
     requests = _Examples(model).of(resolve(model, REQUEST), REQUEST)
     return [_with_token(request) for request in requests if isinstance(request, dict)]
@@ -69,7 +69,7 @@ class _Examples:
         self._model = model
 
     def of(self, shape: Shape, member: str) -> Sequence[object]:
-        """As many values as it takes to show each member of each union below; none if there is no idea."""
+        """As many values as necessary to show each member of each union below; none if no value fits."""
         match shape:
             case Record(union=True):
                 return [
@@ -85,7 +85,7 @@ class _Examples:
     def _records(self, record: Record) -> list[object]:
         members = {name: self.of(shape, name) for name, shape in record.members.items()}
         if lacking := [name for name in sorted(record.required) if not members[name]]:
-            raise ServiceModelError(f"{self._model.path}: no example is known for {', '.join(lacking)}.")
+            raise ServiceModelError(f"{self._model.path}: there is no example for {', '.join(lacking)}.")
         known = {name: values for name, values in members.items() if values}
         count = max((len(values) for values in known.values()), default=1)
         return [

@@ -1,4 +1,4 @@
-"""A row as JSON Schema (draft 2020-12), for editors. Made of the same shapes as the validator."""
+"""A row as JSON Schema (draft 2020-12), for editors. Built from the same shapes as the validator."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TYPES = {"integer": "integer", "float": "number", "boolean": "boolean"}
 
 
 def row_json_schema(model: ServiceModel) -> dict[str, Any]:
-    """One row: Catalog and ClientToken may be absent, `_bulk_invite` may be anything."""
+    """One row: Catalog and ClientToken are optional, `_bulk_invite` may be anything."""
     row = resolve(model, REQUEST, optional=MAY_BE_ABSENT)
     definitions: dict[str, Any] = {}
     _schema(row, definitions)
@@ -34,7 +34,7 @@ def row_json_schema(model: ServiceModel) -> dict[str, Any]:
 
 
 def _schema(shape: Shape, definitions: dict[str, Any]) -> dict[str, Any]:
-    """A reference to `shape`, which is added to `definitions` with all below it."""
+    """A reference to `shape`, which is added to `definitions` with everything below it."""
     if shape.name not in definitions:
         definitions[shape.name] = {}
         definitions[shape.name] = _definition(shape, definitions)

@@ -1,17 +1,17 @@
-r"""Strict reading of one line of JSON: UTF-8, one value, no key twice, bounded in depth and width.
+r"""Strict parsing of a line of JSON: UTF-8, one value, no repeated keys, limited depth and width.
 
-orjson reads; of a key given twice it silently keeps the last value. Looking for that exactly takes a second,
-slow reading, so a count decides whether it is needed. Take a text without the escape `\u003a`: each colon in
-it either separates a key from its value or stands as itself within a string, and the same holds for what
-orjson writes, which never escapes a colon. So, with `kept` for what was read, or only some members of it,
+orjson parses; of a repeated key it silently keeps the last value. Finding repeated keys exactly takes a
+second, slow pass, so a count decides whether that is necessary. In a text without the escape `\u003a`, each
+colon either separates a key from its value or is part of a string, and the same holds for orjson's output,
+which never escapes a colon. So, with `kept` for the parsed value, or only some of its members,
 
     colons(line) = members in the line + colons in all of its strings
     colons(dumps(kept)) = members kept + colons in the strings kept
 
-and since what is kept is a part of what was there, the two are equal exactly if no member was dropped:
-neither by orjson, nor by who chose what to keep. Where all values kept are texts, equal lengths prove the
-same without counting: orjson writes no white space and each text as short as JSON can, so a line is never
-shorter than what is kept of it, and longer by at least five bytes for each member that is not.
+and since `kept` is a part of the line, the two are equal exactly if no member was dropped: neither by orjson,
+nor by the choice of members. If all values kept are texts, equal lengths prove the same without counting:
+orjson writes no white space and each text as short as JSON allows, so a line is never shorter than what is
+kept of it, and at least five bytes longer for each member that is not.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from bulk_invite.validation.places import step
 from bulk_invite.validation.shapes import Shape
 
 MAX_ERRORS = 100
-"""Errors reported of one row; one more, `too_many_errors`, says that there are others."""
+"""Maximum errors reported for a row; one more, `too_many_errors`, shows that there are others."""
 
 MAX_VALUES = 5_000
-"""More members and elements than any invitation has, at all depths; bounds what a hostile row can cost."""
+"""More members and elements than any invitation has, at all depths; limits the cost of a hostile row."""
 
 
 class NotReadableError(Exception):
@@ -43,14 +43,14 @@ class NotReadableError(Exception):
 
 
 def read(text: bytes) -> object:
-    """Parse `text`; of a key given twice the last one counts.
+    """Parse `text`; the last value of a repeated key wins.
 
     Raises NotReadableError for text that is not JSON, not UTF-8, or has too many values.
     """
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        if not text.startswith(codecs.BOM_UTF8):  # most readers take it off
+        if not text.startswith(codecs.BOM_UTF8):  # most readers remove it
             raise _not_json(text, error.pos) from None
         value = _without_bom(text.removeprefix(codecs.BOM_UTF8))
     # Each value but the first follows a comma or a bracket, so only a long line can have too many.
@@ -67,9 +67,9 @@ def _without_bom(text: bytes) -> object:
 
 
 def nothing_dropped(text: bytes, written: bytes) -> bool:
-    """Prove that a value, all of texts, holds every member that `text` has. False: it has to be looked at.
+    """Prove that a value, all texts, has every member of `text`. False: it needs a closer look.
 
-    written: what orjson writes of the value, which was read from `text`; its members in any order.
+    written: orjson's output for the value, which was parsed from `text`; its members in any order.
     """
     if len(text) == len(written):
         return True
@@ -86,20 +86,20 @@ def _not_json(text: bytes, position: int) -> NotReadableError:
             "invalid_utf8", f"expected UTF-8 text; byte {error.start + 1} of the line is not"
         )
     return NotReadableError(
-        "invalid_json", f"expected one JSON object on the line; character {position + 1} does not fit"
+        "invalid_json", f"expected a JSON object; unexpected character at column {position + 1}"
     )
 
 
 class _Pairs(list[tuple[str, object]]):
-    """A JSON object with every member that the text has, in order."""
+    """A JSON object with every member of the text, in order."""
 
     __slots__ = ()
 
 
 class _Place:
-    """A container and where it stands. Linked: whole, the places could take the row's room squared.
+    """A container and its location. Linked: as full paths they could take the square of the row's memory.
 
-    step: how the way to it from `parent` is written. shape: what the model has there.
+    step: the step from `parent`, in its written form. shape: the model's shape there.
     """
 
     __slots__ = ("parent", "shape", "step", "value")
@@ -120,22 +120,22 @@ class _Place:
 
 
 def every_member(text: bytes) -> object:
-    """A text that `read` took, with objects as lists of pairs: also of the keys that are given again.
+    """Parse a text that `read` accepted, with objects as lists of pairs, including repeated keys.
 
-    Raises NotReadableError where it is too deep for that.
+    Raises NotReadableError if it is too deep for that.
     """
     try:
         return json.loads(text.removeprefix(codecs.BOM_UTF8), object_pairs_hook=_Pairs)
     except RecursionError:
-        raise NotReadableError("too_deep", "expected fewer objects and lists within each other") from None
+        raise NotReadableError("too_deep", "expected less nesting of objects and lists") from None
 
 
 def duplicate_keys(value: object, shape: Shape | None) -> list[RowError]:
-    """One error for each key that is given again in its object. value: as `every_member` has it.
+    """One error for each repeated key of an object. value: as returned by `every_member`.
 
-    shape: what the value ought to be; of a key that it does not have only the place is told.
+    shape: the expected one; a key unknown to it is reported by position only.
     """
-    again = "expected each member once; this one is given again"
+    again = "expected each member once; this one is repeated"
     return [
         RowError(place, "duplicate_key", again)
         for place in islice(_duplicates(_Place(None, "$", shape, value)), MAX_ERRORS + 1)

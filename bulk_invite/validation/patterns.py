@@ -1,9 +1,9 @@
-"""Patterns of the service model, made fit for the engines that run them.
+"""Patterns of the service model, adapted to the engines that run them.
 
-The model's patterns are written for Java's engine. Two of them take exponential time in any engine that
-backtracks (Python's `re`, JavaScript's), so rows only ever meet Rust's, which is linear and has no
-look-ahead: leading length look-aheads become length limits. The JSON Schema is read by JavaScript, so there
-the two are rewritten to an equivalent that cannot explode.
+The model's patterns are written for Java's engine. Two of them take exponential time in any backtracking
+engine (Python's `re`, JavaScript's), so rows are only matched by Rust's, which is linear and has no
+look-ahead: leading length look-aheads become length limits. The JSON Schema is used by JavaScript, so there
+the two are rewritten to an equivalent without exponential time.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _ASCII_CLASS = re.compile(r"\\(.)", re.DOTALL)
 
 _ASCII = {"d": "[0-9]", "w": "[0-9A-Za-z_]", "s": r"[\t-\r ]"}
 _CLASS = r"(\[(?!\^)(?:[^\]\\]|\\.)+\])"
-# ([.]C+)+ is [.]C+ if C holds the dot. C+(.C+)* is C+([^C]C+)*: what is a C can be told to the run beside it.
+# ([.]C+)+ is [.]C+ if C contains the dot. C+(.C+)* is C+([^C]C+)*: a C can belong to the run beside it.
 _DOTTED_RUNS = re.compile(r"\(\[\.\]" + _CLASS + r"\+\??\)\+\??")
 _JOINED_RUNS = re.compile(_CLASS + r"\+\(\?:\.\1\+\)\*")
 
 
 @dataclass(frozen=True, slots=True)
 class TextPattern:
-    """What a model pattern asks of a text: a length in characters, and a form that the rest must have."""
+    """What a model pattern requires: a length in characters, and a form of the text."""
 
     min_length: int = 0
     max_length: int | None = None
@@ -42,12 +42,12 @@ class TextPattern:
 
     @property
     def ecma(self) -> str | None:
-        """For JSON Schema: ECMA-262, where the two shapes of pattern that could explode no longer do."""
+        """For JSON Schema: ECMA-262, with the two exponential patterns rewritten."""
         return None if self.form is None else f"^(?:{_calm(self.form)})$"
 
 
 def read_pattern(pattern: str) -> TextPattern:
-    """Split a model pattern into lengths and form. All text (`(?s).{a,b}`) has no form left."""
+    """Split a model pattern into lengths and form. A pattern for any text (`(?s).{a,b}`) has no form."""
     if found := _ANY_TEXT.fullmatch(pattern):
         return TextPattern(int(found[1]), int(found[2]))
     if found := _ANY_LINE.fullmatch(pattern):

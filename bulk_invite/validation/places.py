@@ -1,8 +1,7 @@
-"""Where in a row something is wrong, as `$.Invitation.Items[0]`.
+"""The location of an error in a row, as `$.Invitation.Items[0]`.
 
-A member is named by its name only where the service model has it. Any other name is the row's own, and may be
-what nobody is to see (`{"JaneDoe": ...}`, the number of an account): of it there is only the place, `?3` for
-the third member of its object.
+A member is named only if the service model has it. Any other name is the row's own and may be sensitive
+(`{"JaneDoe": ...}`, an account number): it is shown as its position, `?3` for the third member of its object.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from bulk_invite.validation.shapes import Listing, Record, Shape
 Path: TypeAlias = tuple[str | int, ...]
 
 _LIKE = 0.75
-"""Share of letters in common from which a name is taken for another one written wrong."""
+"""Share of letters in common from which a name counts as a misspelling of another."""
 
 _LONGEST = 64
-"""Characters of a name that is looked at for that: none of the model is nearly as long."""
+"""Maximum length of a name considered for that: none of the model is nearly as long."""
 
 
 def step(shape: Shape | None, name: str | int, number: int = 0) -> tuple[str, Shape | None]:
-    """How a step down is written, and the shape there, if the model has one. number: of a member, from 1."""
+    """The written form of a step, and the shape there, if the model has one. number: of a member, from 1."""
     match shape:
         case _ if isinstance(name, int):
             return f"[{name}]", shape.item if isinstance(shape, Listing) else None
@@ -37,7 +36,7 @@ def step(shape: Shape | None, name: str | int, number: int = 0) -> tuple[str, Sh
 
 
 def path_text(shape: Shape | None, value: object, path: Path) -> str:
-    """The place of `path` in `value`, which `shape` describes. value: objects may be lists of pairs."""
+    """The location of `path` in `value`, which `shape` describes. value: objects may be lists of pairs."""
     text = "$"
     for name in path:
         number, inner = _found(value, name)
@@ -47,7 +46,7 @@ def path_text(shape: Shape | None, value: object, path: Path) -> str:
 
 
 def _found(value: object, name: str | int) -> tuple[int, object]:
-    """The number of a member in its object, from 1, and what it holds; of one given twice the last counts."""
+    """The number of a member in its object, from 1, and its value; for a repeated one, the last."""
     match value, name:
         case dict(), str() if name in value:
             return list(value).index(name) + 1, value[name]
@@ -66,8 +65,8 @@ def shape_at(shape: Shape | None, path: Path) -> Shape | None:
     return shape
 
 
-def meant(shape: Shape | None, name: str) -> str | None:
-    """The member of the model that an unknown name is like; it says no more of that than the model does."""
+def similar_member(shape: Shape | None, name: str) -> str | None:
+    """The model's member that an unknown name resembles; it reveals no more of that name."""
     if not isinstance(shape, Record) or len(name) > _LONGEST:
         return None
     known = {each.lower(): each for each in shape.members}

@@ -1,4 +1,4 @@
-"""What the service model does not say: dates exist, and some accepted values are worth a warning."""
+"""Rules that the service model lacks: dates must exist, and some accepted values deserve a warning."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ _TOKEN = re.compile(r"[!-~]{1,64}")
 _TOKEN_WARNING = RowError(
     "$.ClientToken",
     "unusual_client_token",
-    "expected at most 64 printable ASCII characters without spaces; some pages of the service ask for that",
+    "expected at most 64 printable ASCII characters without spaces; some of the service's documentation "
+    "requires that",
 )
 _TOKEN_ERROR = RowError("$.ClientToken", "nul_character", "expected a token without the character U+0000")
 _DATE_ERROR = RowError(_DATE_PATH, "no_such_date", "expected a date that exists, as YYYY-MM-DD")
-_PAST_WARNING = RowError(_DATE_PATH, "date_in_past", "expected a completion date that is still to come")
+_PAST_WARNING = RowError(_DATE_PATH, "date_in_past", "expected a completion date in the future")
 
 
 class Spend(TypedDict, total=False):
@@ -31,9 +32,9 @@ class Spend(TypedDict, total=False):
 
 
 class Project(TypedDict, total=False):
-    """The members that the rules read, of a project that the service model has found valid.
+    """The members that the rules read, of a project that the service model has accepted.
 
-    Any may be absent: later models than the shipped one require less.
+    All are optional: later models may require less.
     """
 
     ExpectedCustomerSpend: list[Spend]
@@ -41,7 +42,7 @@ class Project(TypedDict, total=False):
 
 
 def date_errors(request: object) -> tuple[RowError, ...]:
-    """One error if the completion date is on no calendar. Takes any JSON."""
+    """One error if the completion date does not exist. Accepts any JSON."""
     value = request
     for name in _DATE:
         if not isinstance(value, dict):
@@ -56,14 +57,17 @@ def date_errors(request: object) -> tuple[RowError, ...]:
 
 
 def project_warnings(project: Project, today: dt.date) -> tuple[RowError, ...]:
-    """What is accepted but probably not meant. Raises ValueError if no calendar has the completion date."""
+    """Warnings about accepted but probably unintended values.
+
+    Raises ValueError for a date that does not exist.
+    """
     found = []
     if "TargetCompletionDate" in project and dt.date.fromisoformat(project["TargetCompletionDate"]) < today:
         found.append(_PAST_WARNING)
     for index, spend in enumerate(project.get("ExpectedCustomerSpend", ())):
         if spend.get("TargetCompany", "AWS") != "AWS":
             path = f"{_SPEND_PATH}[{index}].TargetCompany"
-            found.append(RowError(path, "target_company", "expected AWS; the service sets it to that"))
+            found.append(RowError(path, "target_company", "expected AWS; the service replaces it with that"))
         if spend.get("CurrencyCode", "USD") not in _USUAL_CURRENCIES:
             path = f"{_SPEND_PATH}[{index}].CurrencyCode"
             found.append(
@@ -73,13 +77,13 @@ def project_warnings(project: Project, today: dt.date) -> tuple[RowError, ...]:
 
 
 def token_errors(request: dict[str, object]) -> tuple[RowError, ...]:
-    """One error if the token holds U+0000: databases end a text there, and would take two tokens for one."""
+    """One error if the token contains U+0000: databases truncate there, and would confuse two tokens."""
     token = request.get("ClientToken")
     return (_TOKEN_ERROR,) if isinstance(token, str) and "\0" in token else ()
 
 
 def token_warnings(token: str) -> tuple[RowError, ...]:
-    """What is accepted but unusual. Raises ValueError for a token that is an error."""
+    """Warnings about accepted but unusual tokens. Raises ValueError for a token that is an error."""
     if "\0" in token:
         raise ValueError(_TOKEN_ERROR.message)
     return () if _TOKEN.fullmatch(token) else (_TOKEN_WARNING,)

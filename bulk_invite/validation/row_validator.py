@@ -1,4 +1,4 @@
-"""From a row to an invitation, or to everything that is wrong with it. Pure: today is an argument."""
+"""Turn a row into an invitation, or into the list of its errors. Pure: today is an argument."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _Invitation(TypedDict):
 
 
 class _Request(TypedDict):
-    """The members that are read here, of a request that the service model has found valid."""
+    """The members read here, of a request that the service model has accepted."""
 
     Catalog: NotRequired[str]
     ClientToken: NotRequired[str]
@@ -57,7 +57,7 @@ class _Request(TypedDict):
 
 
 class _Known(NamedTuple):
-    """A valid request, its canonical JSON, and what is suspicious about it."""
+    """A valid request, its canonical JSON, and its warnings."""
 
     request: _Request
     written: bytes
@@ -65,11 +65,11 @@ class _Known(NamedTuple):
 
 
 class RowValidator:
-    """Turns rows of one run into invitations.
+    """Turns the rows of one run into invitations.
 
-    `today` decides only whether a completion date is worth a warning. tokens_from_keys: a row that has a key
-    gets its token from that, not from its content. Raises ServiceModelError for a model of
-    which valid requests need not have what an invitation is made of.
+    `today` only decides whether a completion date deserves a warning. tokens_from_keys: the token of a row
+    with a key is derived from that, not from its content. Raises ServiceModelError for a model whose valid
+    requests may lack what an invitation consists of.
     """
 
     def __init__(
@@ -86,7 +86,8 @@ class RowValidator:
         _require(self._shape.shape, "Invitation", "Payload")
         self._quick = QuickCheck(self._shape.shape)
         self._catalog = catalog
-        # ClientToken follows Catalog in canonical JSON, unless a model has other members that sort that low.
+        # ClientToken follows Catalog in canonical JSON, unless a model has other members that sort between
+        # them.
         self._head = canonical_json({"Catalog": catalog})[:-1] if self._token_is_second() else None
         self._campaign = campaign
         self._tokens_from_keys = tokens_from_keys
@@ -102,7 +103,7 @@ class RowValidator:
         return self._recognised(row, value) or self._judged(row, value)
 
     def check(self, row: Row) -> Rejection | tuple[RowError, ...]:
-        """The same judgement without the invitation, at half the price: the warnings of a valid row."""
+        """The same check without the invitation, at half the cost: returns the warnings of a valid row."""
         if not row.oversized:
             try:
                 value = read(row.data)
@@ -115,11 +116,11 @@ class RowValidator:
         return judged if isinstance(judged, Rejection) else judged.warnings
 
     def _known(self, row: Row, value: object) -> _Known | None:
-        """The quick way, for nearly all valid rows: None where it has to be looked at more closely."""
+        """The fast path, for nearly all valid rows; None if a closer look is needed."""
         request = cast("_Request | None", self._quick.known_members(value))
         if request is None:
             return None
-        written = orjson.dumps(request)  # canonical: its members come sorted
+        written = orjson.dumps(request)  # canonical: its members are sorted
         if not nothing_dropped(row.data, written) or request.get("Catalog", self._catalog) != self._catalog:
             return None
         try:
@@ -138,7 +139,7 @@ class RowValidator:
         return self._invitation(row, request, written, warnings)
 
     def _judged(self, row: Row, value: object) -> Invitation | Rejection:
-        """The slow way: all that is wrong with a row; or nothing, if only the proof of that was missing."""
+        """The slow path: all errors of a row; or none, if only the proof failed."""
         without_ours = self._request_of(value)
         twice, whole = _given_again(row.data, value, self._shape.shape)
         errors = bounded(chain(twice, self._errors(without_ours, whole)))
@@ -148,7 +149,7 @@ class RowValidator:
         return self._invitation(row, request, canonical_json(request), self._warnings(request))
 
     def _request_of(self, value: object) -> object:
-        """What is left of a row without what is ours, and with the catalog of the run."""
+        """Remove our metadata from a row, and add the catalog of the run."""
         if not isinstance(value, dict):
             return value
         return {"Catalog": self._catalog} | {name: each for name, each in value.items() if name != METADATA}
@@ -167,7 +168,7 @@ class RowValidator:
         yield from (error for error in rules if error.path not in paths)
 
     def _warnings(self, request: _Request) -> tuple[RowError, ...]:
-        """Raises ValueError for a completion date on no calendar, or a token that holds U+0000."""
+        """Raises ValueError for a completion date that does not exist, or a token with U+0000."""
         payload = request["Invitation"]["Payload"]
         found = token_warnings(request["ClientToken"]) if "ClientToken" in request else ()
         if project := payload.get("OpportunityInvitation", {}).get("Project"):
@@ -198,7 +199,7 @@ class RowValidator:
         )
 
     def _with_token(self, request: _Request, written: bytes, token: str) -> bytes:
-        """Canonical JSON with the token put in: spliced, as writing it all again costs a row 3 % more."""
+        """Canonical JSON with the token spliced in: writing it all again would cost a row 3 % more."""
         if self._head is None:
             return canonical_json({**request, "ClientToken": token})
         return b'%b,"ClientToken":"%b"%b' % (self._head, token.encode(), written[len(self._head) :])
@@ -209,7 +210,7 @@ class RowValidator:
 
 
 def _given_again(text: bytes, value: object, shape: Shape) -> tuple[Sequence[RowError], object]:
-    """What is wrong with its keys, and the row with all of them, by which members are numbered."""
+    """The errors of its keys, and the row with all of them, from which members are numbered."""
     try:
         whole = every_member(text)
     except NotReadableError as error:
@@ -220,5 +221,5 @@ def _given_again(text: bytes, value: object, shape: Shape) -> tuple[Sequence[Row
 def _require(shape: Shape, *path: str) -> None:
     for name in path:
         if not isinstance(shape, Record) or name not in shape.required:
-            raise ServiceModelError(f"The service model does not require {'.'.join(path)} of a request.")
+            raise ServiceModelError(f"The service model does not require {'.'.join(path)} in a request.")
         shape = shape.members[name]

@@ -1,4 +1,4 @@
-"""What is wrong with a value by any shape of the service model: all of it, in plain sentences."""
+"""Find all errors of a value against a shape of the service model, in plain sentences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bulk_invite.domain.rows import RowError
 from bulk_invite.validation.compiled import compile_shape
 from bulk_invite.validation.json_text import MAX_ERRORS
 from bulk_invite.validation.patterns import TextPattern
-from bulk_invite.validation.places import Path, meant, path_text, shape_at
+from bulk_invite.validation.places import Path, path_text, shape_at, similar_member
 from bulk_invite.validation.service_model import ServiceModel
 from bulk_invite.validation.shapes import Choice, Listing, Record, Scalar, Shape, Text, resolve
 
@@ -22,7 +22,7 @@ _SHOWN_CHOICES = 12
 class ShapeValidator:
     """Checks parsed JSON against one input or output shape of the service model.
 
-    Raises ServiceModelError when the shape is missing or cannot be compiled.
+    Raises ServiceModelError if the shape is missing or cannot be compiled.
     """
 
     def __init__(
@@ -33,13 +33,13 @@ class ShapeValidator:
         self._validator = compile_shape(self.shape)
 
     def errors(self, value: object) -> tuple[RowError, ...]:
-        """Everything that is wrong with `value`: at most MAX_ERRORS and a last one that says so."""
+        """All errors of `value`: at most MAX_ERRORS, and a last one if there are more."""
         return bounded(self.each_error(value))
 
     def each_error(self, value: object, whole: object = None) -> Iterator[RowError]:
-        """The errors of `value`, however many. They hold nothing of it: names are those of the model.
+        """The errors of `value`, without limit. They contain nothing of it: names are those of the model.
 
-        whole: what it was made of, by which members are numbered; `value` itself by default.
+        whole: the original in which members are numbered; by default `value` itself.
         """
         if self._counts is not None:
             yield from self._counts.errors(value, "$")
@@ -52,7 +52,7 @@ class ShapeValidator:
 
 
 def bounded(errors: Iterator[RowError]) -> tuple[RowError, ...]:
-    """The first MAX_ERRORS errors, and a last one if there are others."""
+    """The first MAX_ERRORS errors, and a last one if there are more."""
     shown = tuple(islice(errors, MAX_ERRORS))
     if next(errors, None) is None:
         return shown
@@ -64,9 +64,9 @@ def bounded(errors: Iterator[RowError]) -> tuple[RowError, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Counts:
-    """How many members a union and elements a list may have, at this shape and below.
+    """The permitted numbers of union members and list elements, at this shape and below.
 
-    Kept apart from pydantic's pass because there a wrong count hides what is wrong inside.
+    Checked apart from pydantic's pass, in which a wrong count hides errors inside.
     """
 
     union: frozenset[str] | None
@@ -109,7 +109,7 @@ def _counts(shape: Shape) -> _Counts | None:
             return None
 
 
-# pydantic's error types -> our codes; anything else is a wrong type.
+# Maps pydantic's error types to our codes; any other one is a wrong type.
 _CODES: Mapping[str, str] = {
     "missing": "missing",
     "extra_forbidden": "unknown_member",
@@ -133,8 +133,8 @@ def _row_error(root: Shape, whole: object, detail: ErrorDetails) -> RowError:
 
 
 def _of_unknown(root: Shape, path: Path) -> str:
-    known = meant(shape_at(root, path[:-1]), str(path[-1]))
-    perhaps = f"; perhaps {known} is meant" if known else ""
+    known = similar_member(shape_at(root, path[:-1]), str(path[-1]))
+    perhaps = f"; did you mean {known}?" if known else ""
     return f"expected no such member; the service does not know it (?N is the Nth of its object){perhaps}"
 
 

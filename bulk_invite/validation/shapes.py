@@ -1,4 +1,4 @@
-"""The shapes of the service model, resolved: what validator, JSON Schema and examples are made of."""
+"""The shapes of the service model, resolved: the basis of validator, JSON Schema and examples."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bulk_invite.domain.errors import ServiceModelError
 from bulk_invite.validation.patterns import TextPattern, read_pattern
 from bulk_invite.validation.service_model import ServiceModel
 
-# A row is a request, but for these: the run has a catalog, a token can be derived, and metadata is dropped.
+# A row is a request, except: the run provides the catalog, a token can be derived, and metadata is dropped.
 MAY_BE_ABSENT = frozenset({"Catalog", "ClientToken"})
 
 
@@ -69,9 +69,9 @@ _SCALARS: Mapping[str, Literal["integer", "float", "boolean", "timestamp"]] = {
 
 
 def resolve(model: ServiceModel, name: str, *, optional: frozenset[str] = frozenset()) -> Shape:
-    """Resolve a shape and all that it refers to; members in `optional` are not required at its top.
+    """Resolve a shape and everything it refers to; members in `optional` are not required at its top level.
 
-    Raises ServiceModelError for what the program cannot validate: unknown types and shapes within themselves.
+    Raises ServiceModelError for what this program cannot validate: unknown types and recursive shapes.
     """
     shape = _resolve(model, name, ())
     if optional and isinstance(shape, Record):

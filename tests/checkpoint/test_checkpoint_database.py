@@ -19,7 +19,7 @@ from bulk_invite.checkpoint.storage.watchdog import Watchdog
 from bulk_invite.domain.admissions import AlreadySettled, ToSend
 from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError, UsageError
 from bulk_invite.domain.events import Sent
-from bulk_invite.domain.records import BEFORE_ALL_CHANGES, Owner, PacingMemory
+from bulk_invite.domain.records import BEFORE_ALL_CHANGES, Owner, PacingState
 from bulk_invite.domain.verdicts import State
 
 
@@ -253,7 +253,7 @@ def test_a_database_without_all_characters_is_refused(db: Database) -> None:
 
 def test_numbers_of_any_size_are_kept(place: Place) -> None:
     with writing(place) as writer:
-        writer.save_pacing(PacingMemory(NOW, 1.0, daily_quota=3_000_000_000, counted=3_000_000_000))
+        writer.save_pacing(PacingState(NOW, 1.0, daily_quota=3_000_000_000, counted=3_000_000_000))
         admit(writer, invitation("a", line=3_000_000_000))
         memory = writer.load_pacing()
     assert memory is not None

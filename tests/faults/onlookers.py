@@ -18,7 +18,7 @@ from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import Answered, Event, Sent
 from bulk_invite.domain.findings import DoubtfulRow, SettledRow
-from bulk_invite.domain.records import Change, PacingMemory, Record, SourceCursor
+from bulk_invite.domain.records import Change, PacingState, Record, SourceCursor
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row, RowError
 from bulk_invite.domain.verdicts import Answer, State
 from faults.line import Line
@@ -109,7 +109,7 @@ class Journal:
         self._check()
         self._writer.end_source(source, campaign)
 
-    def save_pacing(self, memory: PacingMemory) -> None:
+    def save_pacing(self, memory: PacingState) -> None:
         self._check()
         self._writer.save_pacing(memory)
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from pacers import Service, answer, make_governor, send_for
 
 from bulk_invite.domain.durations import DAY, HOUR, MINUTE
-from bulk_invite.domain.records import PacingMemory
+from bulk_invite.domain.records import PacingState
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.parking import Park, Why
-from bulk_invite.pacing.throttle_share import Shares
+from bulk_invite.pacing.throttle_share import ThrottleShare
 
 
 def _paced(seconds: float = 600.0, rate: float = 10.0) -> Governor:
@@ -32,9 +32,7 @@ def _parked(governor: Governor, retry_after: float = 600.0) -> Governor:
     return governor
 
 
-def _next_run(
-    memory: PacingMemory, now: float, *, start: float | None = 1.0, rate: float = 100.0
-) -> Governor:
+def _next_run(memory: PacingState, now: float, *, start: float | None = 1.0, rate: float = 100.0) -> Governor:
     return make_governor(rate, start=start, memory=memory, now=now)
 
 
@@ -123,7 +121,7 @@ def test_a_full_account_outlives_the_run() -> None:
 
 
 def test_a_learned_cap_outlives_the_run_and_is_kept_by_the_next_one() -> None:
-    memory = PacingMemory(at=0.0, rate=10.0, learned_quota=5)
+    memory = PacingState(at=0.0, rate=10.0, learned_quota=5)
     governor = make_governor(10.0, earlier=[0.0, 1.0, 2.0], memory=memory, now=10.0)
     for now in (10.0, 11.0):
         assert governor.earliest(now) <= now
@@ -150,7 +148,7 @@ def test_a_run_that_parked_before_anything_was_granted_asks_at_once_days_later()
 @pytest.mark.parametrize("why", [Why.ACCOUNT_FULL, Why.UNKNOWN_QUOTA])
 def test_a_park_by_a_clock_that_was_wrong_does_not_last_longer_than_a_day(why: Why) -> None:
     """The last run's clock was a year ahead."""
-    memory = PacingMemory(at=365 * DAY, rate=1.0, parked=why, next_call=365 * DAY + 900.0)
+    memory = PacingState(at=365 * DAY, rate=1.0, parked=why, next_call=365 * DAY + 900.0)
     assert make_governor(10.0, memory=memory, now=0.0).earliest(0.0) <= DAY
 
 
@@ -171,7 +169,7 @@ def test_a_known_quota_needs_no_memory_but_the_calls() -> None:
 def test_every_memory_can_be_gone_on_from(
     parked: str, until: float | None, learned: int | None, quota: int | None, ago: list[float]
 ) -> None:
-    memory = PacingMemory(
+    memory = PacingState(
         at=0.0, rate=1.0, learned_quota=learned, parked=parked, next_call=until if parked else None
     )
     earlier = sorted(-each for each in ago)
@@ -222,7 +220,7 @@ def test_what_is_waited_for_is_the_later_of_both() -> None:
 
 
 def test_time_left_counts_with_the_learned_cap() -> None:
-    memory = PacingMemory(at=0.0, rate=10.0, learned_quota=10)
+    memory = PacingState(at=0.0, rate=10.0, learned_quota=10)
     assert make_governor(10.0).time_left(100, 10.0, 0.0) == pytest.approx(10.0)
     assert make_governor(10.0, memory=memory).time_left(100, 10.0, 0.0) == pytest.approx(9 * DAY + 1)
     stricter = make_governor(10.0, daily_quota=5, memory=memory)
@@ -245,7 +243,7 @@ def test_memory_counts_calls_under_way() -> None:
 def test_shares_are_those_of_the_last_minute_or_hour_give_or_take_seconds(
     calls: list[tuple[float, bool]], over: float
 ) -> None:
-    shares, times, now = Shares(), list[tuple[float, bool]](), 0.0
+    shares, times, now = ThrottleShare(), list[tuple[float, bool]](), 0.0
     for gap, throttled in calls:
         now += gap
         times.append((now, throttled))
@@ -260,7 +258,7 @@ def test_shares_are_those_of_the_last_minute_or_hour_give_or_take_seconds(
 
 def test_runs_of_a_call_or_two_do_not_wear_the_rate_down() -> None:
     for rate in (0.1, 0.9, 1.0):
-        memory = PacingMemory(at=0.0, rate=rate)
+        memory = PacingState(at=0.0, rate=rate)
         assert make_governor(15.0, start=1.0, memory=memory, now=1.0).rate == 1.0
 
 
@@ -280,7 +278,7 @@ def test_calls_that_fail_for_other_reasons_have_taken_a_token_too() -> None:
 
 
 def test_a_run_after_one_that_was_told_to_go_slowly_does_not_crawl() -> None:
-    memory = PacingMemory(at=0.0, rate=1.0, estimate=10.0)
+    memory = PacingState(at=0.0, rate=1.0, estimate=10.0)
     governor = make_governor(15.0, start=1.0, memory=memory, now=1.0)
     now = 1.0
     while now < 7.0:

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pacers import Service, Trial, answer, make_governor, send_for
 
 from bulk_invite.domain.durations import DAY
-from bulk_invite.domain.records import PacingMemory
+from bulk_invite.domain.records import PacingState
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.parking import DailyLimits, Park, Parking, Permit, Why
@@ -530,7 +530,7 @@ def test_a_rate_that_drops_to_a_twentieth_is_not_taken_for_a_cap_for_long(
 
 
 def test_a_full_account_is_only_probed_until_a_call_is_granted() -> None:
-    memory = PacingMemory(at=-DAY, rate=10.0, learned_quota=10)
+    memory = PacingState(at=-DAY, rate=10.0, learned_quota=10)
     run = _Conversation(make_governor(10.0, earlier=[-DAY + 3000.0] * 6, memory=memory))
     run.call(granted=True)
     run.governor.close(Why.ACCOUNT_FULL, run.now)
@@ -549,7 +549,7 @@ def test_a_full_account_is_only_probed_until_a_call_is_granted() -> None:
 
 def test_the_first_probe_of_a_full_account_comes_soon_and_the_others_in_due_time() -> None:
     """Room under a cap that was learned is no reason to ask sooner."""
-    memory = PacingMemory(at=-DAY, rate=10.0, learned_quota=10)
+    memory = PacingState(at=-DAY, rate=10.0, learned_quota=10)
     run = _Conversation(make_governor(10.0, memory=memory))
     run.governor.close(Why.ACCOUNT_FULL, run.now)
     for least, most in [(0, 90), (890, 910), (890, 910)]:

@@ -296,7 +296,9 @@ def test_a_run_whose_credentials_are_refused_from_now_on_stops_and_goes_on_anoth
             ran = command.ended()
         assert ran.code == 4
         assert "returns no credentials: 403" in ran.said
-        assert {line[0] for line in ran.stderr.splitlines()} == {"{", "b"}, "events and the sentence"
+        assert {line[0] for line in ran.stderr.splitlines()} == {"{", "b", "S"}, (
+            "events, the sentence and its topic"
+        )
         status = run("status", "--json", cwd=tmp_path).json
         assert (status["in_doubt"], status["failed"]) == (0, 0)
         assert 10 < status["created"] < 60

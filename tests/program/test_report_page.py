@@ -28,7 +28,7 @@ from bulk_invite.cli.report.charts import calls_chart, created_chart, throttled_
 from bulk_invite.cli.report.html import element
 from bulk_invite.cli.report.page import page
 from bulk_invite.domain.events import Sent
-from bulk_invite.domain.records import PacingMemory
+from bulk_invite.domain.records import PacingState
 from bulk_invite.domain.rows import Rejection, RowError
 from bulk_invite.domain.verdicts import State
 
@@ -108,7 +108,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Proof:
         writer.record([created("a"), refused])
         writer.record([Sent("c", NOW + 40_000)])
         writer.record([answered("c", State.PENDING, "throttled", NOW + 40_900, code=HOSTILE)])
-        writer.save_pacing(PacingMemory(NOW, 2.5, parked="daily_quota", next_call=NOW + 90_000.0))
+        writer.save_pacing(PacingState(NOW, 2.5, parked="daily_quota", next_call=NOW + 90_000.0))
     with writing(place, at=NOW + 86_400) as writer:
         admit(writer, invitation("c", line=3, source=HOSTILE))
         writer.record([Sent("c", NOW + 86_402)])

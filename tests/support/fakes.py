@@ -17,7 +17,7 @@ from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.errors import BulkInviteError, CheckpointError, SourceError
 from bulk_invite.domain.events import Answered, Event, Sent
 from bulk_invite.domain.findings import Content, DoubtfulRow, Listed, Page, SettledRow
-from bulk_invite.domain.records import Change, PacingMemory, Record, SourceCursor
+from bulk_invite.domain.records import Change, PacingState, Record, SourceCursor
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row, RowError
 from bulk_invite.domain.tokens import body_hash, canonical_json
 from bulk_invite.domain.verdicts import Answer, HttpAnswer, NoAnswer, State
@@ -162,7 +162,7 @@ class MemoryJournal:
         self.events: list[Event] = []
         self.writes: list[int] = []
         self.ended_sources: list[str] = []
-        self.memory: PacingMemory | None = None
+        self.memory: PacingState | None = None
         self.entered = threading.Event()
         self.taken_over = False
         self.proofs = 0
@@ -226,7 +226,7 @@ class MemoryJournal:
         with self._alone():
             self.ended_sources.append(source)
 
-    def save_pacing(self, memory: PacingMemory) -> None:
+    def save_pacing(self, memory: PacingState) -> None:
         with self._alone():
             self.memory = memory
 

@@ -12,7 +12,7 @@ from itertools import count
 
 from bulk_invite.domain.clock import Clock
 from bulk_invite.domain.durations import DAY
-from bulk_invite.domain.records import PacingMemory
+from bulk_invite.domain.records import PacingState
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor, Limits
 from bulk_invite.pacing.pacer import Pacer
@@ -27,7 +27,7 @@ def make_governor(
     daily_quota: int | None = None,
     probe_interval: float = 900.0,
     earlier: Iterable[float] = (),
-    memory: PacingMemory | None = None,
+    memory: PacingState | None = None,
     now: float = 0.0,
 ) -> Governor:
     """start: where the rate is sought from; None for a fixed one. earlier: when calls were answered."""

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, case, func, literal, select, union_all
 from bulk_invite.checkpoint.audit import counts, timeline
 from bulk_invite.checkpoint.audit.invariants import Figures
 from bulk_invite.checkpoint.audit.result import Group, LookUps, Open, Proof
-from bulk_invite.checkpoint.tables import gaps, pacing_memory, problems
+from bulk_invite.checkpoint.tables import gaps, pacing_state, problems
 from bulk_invite.checkpoint.tables.batch_sql import PAGE
 from bulk_invite.checkpoint.tables.problems import OTHER
 from bulk_invite.checkpoint.tables.schema import findings, invitations, log, unsent_rows
@@ -62,7 +62,7 @@ def proof(
         problems=tuple(problems.problems(connection)),
         failures=tuple(problems.last_failures(connection, _MOST_FAILURES)),
         course=timeline.course(connection),
-        pacing=pacing_memory.load(connection),
+        pacing=pacing_state.load(connection),
         notes=tuple(
             f"It may have been older than the last call at some time: {why}." for why in dict.fromkeys(doubts)
         ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bulk_invite.checkpoint.audit.invariants import Figures, Line, lines
-from bulk_invite.domain.records import Failure, Owner, PacingMemory, Problem
+from bulk_invite.domain.records import Failure, Owner, PacingState, Problem
 from bulk_invite.domain.verdicts import OPEN, State
 
 UNANSWERED: Final = "unanswered"
@@ -141,7 +141,7 @@ class Proof:
     problems: tuple[Problem, ...]
     failures: tuple[Failure, ...]
     course: Course
-    pacing: PacingMemory | None
+    pacing: PacingState | None
     notes: tuple[str, ...]
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 from bulk_invite.checkpoint.audit.invariants import Line
 from bulk_invite.checkpoint.audit.result import Bucket, Course, Group, Open, Proof
 from bulk_invite.domain.clock import utc_text
-from bulk_invite.domain.records import Failure, PacingMemory, Problem
+from bulk_invite.domain.records import Failure, PacingState, Problem
 from bulk_invite.domain.remedies import remedy_of
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.figures import rounded
@@ -139,7 +139,7 @@ def _bucket(name: str, each: Bucket) -> dict[str, Any]:
     }
 
 
-def _pacing(memory: PacingMemory) -> dict[str, Any]:
+def _pacing(memory: PacingState) -> dict[str, Any]:
     values = {
         "at": utc_text(memory.at),
         "rate": memory.rate,

@@ -20,7 +20,7 @@ from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import Event
 from bulk_invite.domain.findings import DoubtfulRow, SettledRow
 from bulk_invite.domain.observer import Observer
-from bulk_invite.domain.records import Change, PacingMemory, Record, SourceCursor
+from bulk_invite.domain.records import Change, PacingState, Record, SourceCursor
 from bulk_invite.domain.rows import Invitation, Position, Rejection
 
 _INTERVAL: Final = 0.01
@@ -78,7 +78,7 @@ class Journal(Protocol):
 
     def end_source(self, source: str, campaign: str) -> None: ...
 
-    def save_pacing(self, memory: PacingMemory) -> None: ...
+    def save_pacing(self, memory: PacingState) -> None: ...
 
     def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]: ...
 

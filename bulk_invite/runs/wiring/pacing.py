@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from bulk_invite.domain.clock import Clock
 from bulk_invite.domain.durations import DAY
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.domain.records import PacingMemory
+from bulk_invite.domain.records import PacingState
 from bulk_invite.pacing.forecast import Forecast, forecast
 from bulk_invite.pacing.governor import Governor, Limits
 from bulk_invite.pacing.parking import DailyLimits
@@ -66,7 +66,7 @@ def make_forecast(settings: Settings, checkpoint: CheckpointWriter, calls: int, 
     return forecast(calls, _likely_rate(limits, memory), day, window, now)
 
 
-def _likely_rate(limits: Limits, memory: PacingMemory | None) -> float:
+def _likely_rate(limits: Limits, memory: PacingState | None) -> float:
     if memory is None or memory.estimate is None:
         return limits.rate
     return min(limits.rate, memory.estimate)

@@ -15,7 +15,7 @@ from bulk_invite.checkpoint.tables.schema import log, pacing
 from bulk_invite.domain.durations import DAY
 from bulk_invite.domain.findings import LATE
 from bulk_invite.domain.outcomes import NOT_COUNTED, WITHOUT_CALL, Outcome
-from bulk_invite.domain.records import PacingMemory
+from bulk_invite.domain.records import PacingState
 
 
 def calls_of_day(connection: Connection, now: float, *, grace: float) -> Iterator[float]:
@@ -49,16 +49,16 @@ def count_of_day(connection: Connection, now: float) -> int:
     return int(connection.execute(statement).scalar_one()) + lost
 
 
-def save(connection: Connection, memory: PacingMemory) -> None:
+def save(connection: Connection, memory: PacingState) -> None:
     """Save the pacing state, replacing the previous one."""
     connection.execute(delete(pacing))
     connection.execute(insert(pacing).values(asdict(memory)))
 
 
-def load(connection: Connection) -> PacingMemory | None:
+def load(connection: Connection) -> PacingState | None:
     """Load the saved state, or None."""
     row = connection.execute(select(pacing)).first()
-    return None if row is None else PacingMemory(**row._asdict())
+    return None if row is None else PacingState(**row._asdict())
 
 
 def shares(connection: Connection, now: float, over: float) -> tuple[int, int]:
