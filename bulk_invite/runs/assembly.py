@@ -49,7 +49,7 @@ class Assembly:
         sized: Sequence[Source] | None,
         is_trusted: Callable[[], bool],
     ) -> bool:
-        """Send the rows of the intakes; whether every one was brought as far as it can be.
+        """Send the rows of the intakes; whether each is settled, or left open for a later run.
 
         opening: claims what the run needs and begins it in the checkpoint. sized: the sources, or None where
         they have no end. is_trusted: whether the endpoint takes this sender. Raises BulkInviteError.

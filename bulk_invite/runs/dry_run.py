@@ -22,10 +22,7 @@ from bulk_invite.validation import RowValidator
 
 
 def dry_run(
-    sources: Sequence[Source],
-    validator: RowValidator,
-    settings: Settings,
-    stop: Callable[[], bool],
+    sources: Sequence[Source], validator: RowValidator, settings: Settings, stop: Callable[[], bool]
 ) -> tuple[Summary, Forecast]:
     """Read, validate and look up every row; the pending ones would be sent.
 
@@ -50,8 +47,8 @@ def dry_run(
                         tally.took_in(admission)
             open_rows = tally.counts.states[State.PENDING] + tally.counts.states[State.IN_DOUBT]
             calls = open_rows if settings.limit is None else min(open_rows, settings.limit)
-            expected = make_forecast(settings, writer, calls, time.time())
-    return Summary.of_run(tally.counts, time.monotonic() - began), expected
+            forecast = make_forecast(settings, writer, calls, time.time())
+    return Summary.of_run(tally.counts, time.monotonic() - began), forecast
 
 
 def _copy_checkpoint(settings: Settings, copy: Path) -> None:

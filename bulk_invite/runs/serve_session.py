@@ -154,7 +154,7 @@ class Session:
             await write_back.finish()
 
     def _is_trusted(self, counts: Counts) -> bool:
-        """Whether the endpoint accepts this sender, as far as is known."""
+        """Whether the endpoint is known to accept this sender."""
         self._trusted = self._trusted or bool(counts.states[State.CREATED])
         return self._trusted
 

@@ -60,9 +60,7 @@ class Oversight:
         if settings.notify_url is not None:
             self._notify(settings.notify_url)
         if settings.tracing:
-            from bulk_invite.monitoring.tracing.setup import open_tracing  # noqa: PLC0415 - likewise
-
-            self._tracing = open_tracing(version("bulk-invite"))
+            self._tracing = self._trace()
             observers.append(self._tracing)
         self.observer = Observers(observers)
 
@@ -133,6 +131,11 @@ class Oversight:
         self._watches.append(monitor.keep_history)
         self._watches.append(partial(watch_loop, metrics.loop_was_late))
         return metrics
+
+    def _trace(self) -> Tracing:
+        from bulk_invite.monitoring.tracing.setup import open_tracing  # noqa: PLC0415 - likewise
+
+        return open_tracing(version("bulk-invite"))
 
     def _notify(self, url: str) -> None:
         from bulk_invite.monitoring.webhook import Notifications  # noqa: PLC0415 - likewise

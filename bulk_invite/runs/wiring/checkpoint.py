@@ -65,14 +65,12 @@ def open_writer(
     """
     from bulk_invite.checkpoint.writer import CheckpointWriter  # noqa: PLC0415
 
+    location, schema = settings.checkpoint, settings.checkpoint_schema
     reported = ""
     while True:
         try:
             return CheckpointWriter.open(
-                settings.checkpoint,
-                catalog=settings.catalog,
-                schema=settings.checkpoint_schema,
-                recent_writes=recent_writes,
+                location, catalog=settings.catalog, schema=schema, recent_writes=recent_writes
             )
         except CheckpointError as error:
             # A standby survives transient failures of its database, too.

@@ -35,14 +35,14 @@ SELECTION_SETTINGS: Final = (
     "constants",
     "session_settings",
 )
-"""Settings that say which rows of a database are read, and how."""
+"""Settings that select what is read from a database, and how."""
 
 SOURCE_SETTINGS: Final = (*SELECTION_SETTINGS, "token_from")
-"""Those, and what their tokens are made from."""
+"""Those, and what the client tokens are derived from."""
 
 
 def shown(name: str) -> str:
-    """A source as it may be told: the address of a database may hold a password."""
+    """The name of a source as it is shown: the URL of a database may hold a password."""
     return "a database" if is_database(name) else name
 
 
@@ -66,7 +66,7 @@ def open_followed(names: Sequence[str], settings: Settings, pipes: dict[str, Pip
     may be there later.
     """
     _check(names, settings)
-    # Before anything is connected to: what cannot be followed will not heal.
+    # Before any connection is made: retrying does not help a source that cannot be followed.
     for name in names:
         if not is_database(name) and not _can_be_followed(name):
             raise UsageError(
@@ -90,7 +90,7 @@ def _followed(name: str, settings: Settings, pipes: dict[str, Pipe]) -> Followed
 def _can_be_followed(name: str) -> bool:
     if name == STDIN or os.path.isdir(name) or _is_fifo(name):  # noqa: PTH112 - names stay as they are
         return True
-    # What is not there, not even as a glob, may be a directory that is not mounted yet.
+    # A path that does not exist may be a directory that is not mounted yet.
     return not os.path.lexists(name) and not glob.has_magic(name)
 
 
@@ -120,7 +120,7 @@ def _check(names: Sequence[str], settings: Settings) -> None:
 def open_outcomes(
     names: Sequence[str], sources: Sequence[Source | FollowedSource], settings: Settings
 ) -> list[Target]:
-    """The tables into which is written what becomes of the rows, by the names of their sources.
+    """The tables that receive the outcomes of the rows, one for each source.
 
     Raises UsageError for what cannot be meant, SourceError for what cannot be written to.
     """
@@ -137,7 +137,7 @@ def open_outcomes(
 
 
 def require_databases(names: Sequence[str]) -> None:
-    """UsageError where there is nothing to write back to."""
+    """Raise UsageError unless every source is a database."""
     if not all(map(is_database, names)):
         raise UsageError(
             "--write-back needs database sources.",
@@ -153,7 +153,7 @@ def outcome_table(url: str, table: str, settings: Settings) -> OutcomeTable:
 
 
 def examine_database(url: str, settings: Settings, seconds: float) -> Examined:
-    """See `sources.postgres.examination.examine`."""
+    """See `sources.postgres.checks.examine`."""
     # As below.
     from bulk_invite.sources.postgres.checks import examine  # noqa: PLC0415
 

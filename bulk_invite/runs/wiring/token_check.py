@@ -1,4 +1,4 @@
-"""The tokens of a database's rows held against what the checkpoint knows of them, before anything is sent."""
+"""Before anything is sent: the tokens of database rows must be those that the checkpoint has recorded."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from bulk_invite.delivery.intake.source import FollowedSource, KeyedSource, Sour
 from bulk_invite.runs.settings.model import Settings
 
 _KEYS: Final = 20
-"""Keys that are looked at: a type that has changed shows in nearly all of them."""
+"""Keys to compare: a changed type shows in nearly all of them."""
 
 
 def bind(
     writer: CheckpointWriter, source: Source | FollowedSource, settings: Settings, stop: Callable[[], bool]
 ) -> None:
-    """Note what a source's tokens are made from. Raises UsageError where they would be others by now."""
+    """Record what the tokens of a source are derived from. Raises UsageError where that has changed."""
     if not isinstance(source, KeyedSource):
         return
     made = (
@@ -27,6 +27,6 @@ def bind(
     )
     writer.require_tokens(*made)
     if settings.tokens_from_keys:
-        # Also where the operator has said how they were read: that may be a mistake.
+        # Also with --session-settings, which may be wrong.
         source.require_same_keys(writer.known_keys(source.name, settings.campaign, _KEYS), stop)
     writer.bind_tokens(*made)
