@@ -52,7 +52,7 @@ def test_a_member_that_a_later_model_adds_is_shown_too() -> None:
 def test_a_required_member_of_unknown_form_is_named() -> None:
     shape = MODEL.shapes["AccountReceiver"]
     members = {**shape["members"], "Website": {"shape": "CompanyWebsiteUrl"}}
-    with pytest.raises(ServiceModelError, match="no example is known for Website"):
+    with pytest.raises(ServiceModelError, match="there is no example for Website"):
         examples(_altered("AccountReceiver", members=members, required=["Website"]))
 
 
