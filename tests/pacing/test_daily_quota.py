@@ -294,18 +294,6 @@ def test_spreading_needs_a_daily_quota(tmp_path: Path) -> None:
     assert (ran.code, "--daily-quota" in ran.said) == (2, True)
 
 
-def test_a_checkpoint_of_a_program_without_a_memory_of_pacing_is_taken_on(tmp_path: Path) -> None:
-    source = write_rows(tmp_path / "rows.ndjson", make_rows(3))
-    with emulator() as service:
-        command = ("send", source, "--endpoint-url", service.url, *FAST)
-        assert run(*command, "--limit", "2", cwd=tmp_path).code == 0
-        with sqlite3.connect(tmp_path / "bulk-invite.db") as database:
-            database.execute("DROP TABLE pacing")
-        assert _status(tmp_path)["parked"] is None
-        assert run(*command, cwd=tmp_path).code == 0
-        assert _status(tmp_path)["rate"] > 0
-
-
 def _fail_to_remember(checkpoint: Path, *, after: int) -> None:
     """Let every write of the pacing fail after so many more."""
     with sqlite3.connect(checkpoint) as database:
