@@ -154,7 +154,7 @@ def set_where_unset(connection: psycopg.Connection[Any], settings: Mapping[str, 
         )
 
 
-def said(error: psycopg.Error) -> str:
+def error_text(error: psycopg.Error) -> str:
     """The server's message on one line, without the statement; never a value of a row."""
     if not _is_of_the_server(error):
         state = f", SQLSTATE {error.sqlstate}" if error.sqlstate else ""

@@ -32,7 +32,7 @@ class AwsSettings:
         variables = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
         return next((each for each in variables if self.environment.get(each) == ""), "--profile")
 
-    def named(self, variable: str, member: str = "") -> tuple[str, Recovery]:
+    def described(self, variable: str, member: str = "") -> tuple[str, Recovery]:
         """Describe a setting, and how an error in it can be cleared.
 
         member: its name in a profile, unless that is the variable's name without AWS_.

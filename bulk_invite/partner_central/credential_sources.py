@@ -107,23 +107,23 @@ def of_process(error: BaseException, setup: AwsSettings) -> Fault | None:  # noq
 
 
 def of_web_identity(error: BaseException, setup: AwsSettings) -> Fault | None:
-    told, _ = setup.named("AWS_WEB_IDENTITY_TOKEN_FILE")
+    setting_name, _ = setup.described("AWS_WEB_IDENTITY_TOKEN_FILE")
     match error:
         case OSError(filename=str(file)):
             return Fault(
                 f"The token file {file} cannot be read: {error.strerror}.",
-                f"Check {told}: it must name a file that this user may read.",
+                f"Check {setting_name}: it must name a file that this user may read.",
                 Recovery.TRANSIENT,
             )
         case UnicodeDecodeError():
             return Fault(
-                f"The file that {told} names contains no token: it is not text.",
-                f"Set {told} to the file with the token.",
+                f"The file that {setting_name} names contains no token: it is not text.",
+                f"Set {setting_name} to the file with the token.",
                 Recovery.TRANSIENT,
             )
         case sdk.ParamValidationError() if "WebIdentityToken" in _parameters(error):
             return Fault(
-                f"The file that {told} names contains no token.",
+                f"The file that {setting_name} names contains no token.",
                 "Have its owner write a new token to it.",
                 Recovery.TRANSIENT,
             )
@@ -131,7 +131,7 @@ def of_web_identity(error: BaseException, setup: AwsSettings) -> Fault | None:
             return _parameter_fault(error, "AWS_ROLE_ARN or AWS_ROLE_SESSION_NAME")
         case sdk.InvalidConfigError():
             return Fault(
-                f"{told} is set, but there is no role to assume.",
+                f"{setting_name} is set, but there is no role to assume.",
                 "Set AWS_ROLE_ARN, or role_arn in the profile.",
             )
         case _:
@@ -187,7 +187,7 @@ def of_container(error: BaseException, setup: AwsSettings) -> Fault | None:  # n
             return Fault(
                 "The token in AWS_CONTAINER_AUTHORIZATION_TOKEN (or its _FILE) contains a line break.",
                 "Remove the line break.",
-                setup.named("AWS_CONTAINER_AUTHORIZATION_TOKEN")[1],
+                setup.described("AWS_CONTAINER_AUTHORIZATION_TOKEN")[1],
             )
         case ValueError() | sdk.HTTPClientError():
             return Fault(
@@ -205,8 +205,8 @@ def _of_answer(said: str, address: str) -> Fault:
     look = f"Check the provider at {address}."
     if (status := _STATUS.search(said)) is not None:
         is_no = status[1].startswith("4") and status[1] != "429"
-        heal = Recovery.MANUAL if is_no else Recovery.TRANSIENT
-        return Fault(f"The provider at {address} returns no credentials: {status[1]}.", look, heal)
+        recovery = Recovery.MANUAL if is_no else Recovery.TRANSIENT
+        return Fault(f"The provider at {address} returns no credentials: {status[1]}.", look, recovery)
     if "Unable to parse JSON" in said:
         return Fault(f"The provider at {address} returns no credentials: not JSON.", look, Recovery.TRANSIENT)
     return Fault(f"There is no answer from {address}.", look, Recovery.TRANSIENT)

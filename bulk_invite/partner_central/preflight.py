@@ -133,10 +133,12 @@ def require(fault: Fault | None) -> None:
 
 
 def _fault_of_authorities(error: OSError, member: str, setup: AwsSettings) -> Fault:
-    told, _ = setup.named(f"AWS_{member.upper()}", member)  # the file may be corrected while we run
+    setting_name, _ = setup.described(
+        f"AWS_{member.upper()}", member
+    )  # the file may be corrected while we run
     is_no_pem = isinstance(error, ssl.SSLError)
     said = "it contains no certificate (PEM)" if is_no_pem else error.strerror or type(error).__name__
     return Fault(
-        f"The CA file that {told} names cannot be used: {said}.",
-        f"Set {told} to a file of certificates in PEM, or unset it.",
+        f"The CA file that {setting_name} names cannot be used: {said}.",
+        f"Set {setting_name} to a file of certificates in PEM, or unset it.",
     )

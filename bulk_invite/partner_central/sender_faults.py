@@ -146,11 +146,11 @@ def _of_service(error: BaseException, place: str) -> Fault | None:
         answer = refusal(error.response)
         if isinstance(classify(answer), Throttled | Doubtful):
             return _not_now(f"There are no credentials from {whom} at the moment: {answer.code}.")
-        mend = f"Check the role, its trust policy, and {CONFIGURATION}; or log in again."
+        remedy = f"Check the role, its trust policy, and {CONFIGURATION}; or log in again."
         if isinstance(classify(answer), Denied):
-            mend = f"Allow it in the role's trust policy. {mend}"
+            remedy = f"Allow it in the role's trust policy. {remedy}"
         return Fault(
-            f"There are no credentials from {whom}: {error.operation_name} returned {answer.code}.", mend
+            f"There are no credentials from {whom}: {error.operation_name} returned {answer.code}.", remedy
         )
     if isinstance(error, sdk.HTTPClientError) and type(error) is sdk.HTTPClientError:
         return _of_transport(error.kwargs.get("error"), whom)
@@ -186,8 +186,10 @@ def _of_setting(error: BaseException, setup: AwsSettings) -> Fault | None:
         setting = setup.unreadable_setting()
     if setting is None:
         return None
-    told, heal = setup.named(setting)
-    return Fault(f"The AWS SDK does not accept the value of {told}.", "Correct it, or remove it.", heal)
+    setting_name, recovery = setup.described(setting)
+    return Fault(
+        f"The AWS SDK does not accept the value of {setting_name}.", "Correct it, or remove it.", recovery
+    )
 
 
 def _unrecognized(error: BaseException, place: str) -> Fault:

@@ -125,18 +125,18 @@ class NdjsonSource:
         del mark
         self.consumed = self.lines = 0
         self._goes_on = True
-        told = time.monotonic()
+        last_yield = time.monotonic()
         while not stop():
             with self._opened() as fd, closing(self._written(fd, max_rows, max_bytes, stop)) as lists:
                 if self._path != STDIN and not stat.S_ISFIFO(os.fstat(fd).st_mode):
                     hint = "Follow a FIFO, a directory, standard input or a database."
                     raise SourceError(f"{self._called}: is not a FIFO.", hint=hint)
                 for rows in lists:
-                    if not rows and time.monotonic() - told < self.poll:
+                    if not rows and time.monotonic() - last_yield < self.poll:
                         continue
                     if not rows and not self._is_in_place(fd):
                         break
-                    told = time.monotonic()
+                    last_yield = time.monotonic()
                     if rows or self.answering:
                         yield rows, None
             if self._path == STDIN:

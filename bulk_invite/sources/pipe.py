@@ -58,7 +58,7 @@ class Pipe:
         yield [], None
         if self._reading is None:
             self._reading = self._source.follow(max_rows, max_bytes, lambda: False)
-        told = time.monotonic()
+        last_yield = time.monotonic()
         while not stop() and not self._ended:
             try:
                 found = next(self._reading, None)
@@ -70,8 +70,8 @@ class Pipe:
                 return
             rows, _ = found
             self._keep(rows)
-            if rows or time.monotonic() - told >= self.poll:
-                told = time.monotonic()
+            if rows or time.monotonic() - last_yield >= self.poll:
+                last_yield = time.monotonic()
                 yield rows, None
 
     def _keep(self, rows: list[Row]) -> None:

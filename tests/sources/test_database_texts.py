@@ -14,7 +14,7 @@ from test_outcome_table import made, never, record, rows
 
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.errors import SourceError
-from bulk_invite.libpq import said
+from bulk_invite.libpq import error_text
 from bulk_invite.runs.output import logs
 from bulk_invite.sources.postgres.selection import Selection
 from bulk_invite.sources.postgres.source import PostgresSource
@@ -77,7 +77,7 @@ def test_what_the_server_itself_says_of_names_is_told(db: Database) -> None:
 
 def test_a_refused_login_is_told_without_its_context() -> None:
     error = psycopg.OperationalError(f"FATAL: {SECRET}\nCONTEXT: PL/pgSQL function login()")
-    assert said(error) == "OperationalError (its text may repeat a row, so it is not shown)"
+    assert error_text(error) == "OperationalError (its text may repeat a row, so it is not shown)"
 
 
 @pytest.fixture

@@ -278,7 +278,7 @@ class PostgresSchema:
             case _:
                 hint = "Nothing was changed."
         return CheckpointError(
-            f"The checkpoint {self.name} cannot be used: {libpq.said(error)}.",
+            f"The checkpoint {self.name} cannot be used: {libpq.error_text(error)}.",
             hint=hint,
             retryable=libpq.is_transient(error) or isinstance(error, errors.ReadOnlySqlTransaction),
         )

@@ -41,9 +41,9 @@ def advisory_holders(session: psycopg.Connection[Any], key: int) -> list[str] | 
 def _told(process: int, address: str | None, name: str | None, since: float | None) -> str:
     # For sessions of other users, the server shows only the process.
     source = f" from {address}" if address else ""
-    told = f" ({name})" if name else ""
+    application = f" ({name})" if name else ""
     begun = f", since {utc_text(since)}" if since is not None else ""
-    return f"process {process} of the server{source}{told}{begun}"
+    return f"process {process} of the server{source}{application}{begun}"
 
 
 def require_usable(session: psycopg.Connection[Any], name: str) -> None:

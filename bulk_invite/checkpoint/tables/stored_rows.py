@@ -130,8 +130,8 @@ def note_unsent(
 
 def _clear_restored(connection: Connection, read_again: ColumnElement[bool], change: int) -> None:
     """Clear rows that were rejected as changed after sending and are unchanged again."""
-    told = select(unsent_rows.c.client_token).where(read_again, unsent_rows.c.client_token != "")
-    if tokens := connection.execute(told).scalars().all():
+    rejected = select(unsent_rows.c.client_token).where(read_again, unsent_rows.c.client_token != "")
+    if tokens := connection.execute(rejected).scalars().all():
         of_them = invitations.c.client_token.in_(tokens)
         connection.execute(update(invitations).where(of_them).values(changed=change))
 

@@ -12,7 +12,7 @@ from psycopg import errors
 
 from bulk_invite import libpq
 from bulk_invite.domain.errors import DatabaseSourceError, SourceError
-from bulk_invite.libpq import is_transient, said
+from bulk_invite.libpq import error_text, is_transient
 
 _TIMEOUTS: Final = {
     # Sorting millions of rows without an index takes a minute or two.
@@ -116,4 +116,4 @@ def refusal(name: str, error: psycopg.Error) -> SourceError:
         (hint for kinds, hint in _HINTS if isinstance(error, kinds)),
         "Check --table or --query against the database.",
     )
-    return DatabaseSourceError(f"{name}: {said(error)}.", hint=hint, retryable=is_transient(error))
+    return DatabaseSourceError(f"{name}: {error_text(error)}.", hint=hint, retryable=is_transient(error))

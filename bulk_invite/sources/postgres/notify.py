@@ -16,7 +16,7 @@ import psycopg
 import structlog
 from psycopg import sql
 
-from bulk_invite.libpq import is_transient, said
+from bulk_invite.libpq import error_text, is_transient
 from bulk_invite.sources.interruptible_wait import STOP_CHECK
 from bulk_invite.sources.postgres.connection import connect
 
@@ -77,7 +77,7 @@ class NotificationListener:
             except psycopg.Error as error:
                 if not is_transient(error):
                     again = _AGAIN_REFUSED
-                    _log.debug("source.notify_unavailable", channel=self._channel, reason=said(error))
+                    _log.debug("source.notify_unavailable", channel=self._channel, reason=error_text(error))
             self._tried.set()
             self._over.wait(again)
 

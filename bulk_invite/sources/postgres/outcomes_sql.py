@@ -12,7 +12,7 @@ from psycopg import errors, sql
 
 from bulk_invite.domain.errors import DatabaseSourceError, SourceError
 from bulk_invite.domain.records import Record
-from bulk_invite.libpq import is_transient, said
+from bulk_invite.libpq import error_text, is_transient
 from bulk_invite.sources.postgres.connection import refusal
 
 _TIME: Final = "timestamp with time zone"
@@ -212,7 +212,7 @@ def outcome_refusal(table: str, error: psycopg.Error) -> SourceError:
             return refusal(table, error)
         case _:
             hint = _COMPARE
-    return DatabaseSourceError(f"{table}: {said(error)}.", hint=hint, retryable=is_transient(error))
+    return DatabaseSourceError(f"{table}: {error_text(error)}.", hint=hint, retryable=is_transient(error))
 
 
 _COMPARE: Final = "Compare it with the output of bulk-invite init-db --print, or name another table."

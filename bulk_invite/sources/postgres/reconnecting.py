@@ -11,7 +11,7 @@ import structlog
 
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.errors import SourceError
-from bulk_invite.libpq import is_transient, said
+from bulk_invite.libpq import error_text, is_transient
 from bulk_invite.sources.interruptible_wait import wait
 
 _log = structlog.get_logger()
@@ -50,7 +50,7 @@ class Reconnecting:
                     raise self.refusal(error) from None
                 failures += 1
                 delay = self.backoff.delay(failures, self.random)
-                _log.warning(self.event, **self.about, reason=said(error), next_try_s=round(delay, 1))
+                _log.warning(self.event, **self.about, reason=error_text(error), next_try_s=round(delay, 1))
                 wait(delay, stop)
             else:
                 self.answering = True
