@@ -40,8 +40,8 @@ from bulk_invite.domain.verdicts import (
 class Transition:
     """What a row is from now on.
 
-    stops_run: the sender is refused, not the row; fault: why, where that was
-    found before a byte left. The rest as in `journal.Answered`.
+    stops_run: the sender is refused, not the row; fault: why, where that was found before a byte left. The
+    rest as in `events.Answered`.
     """
 
     state: State

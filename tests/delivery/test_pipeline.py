@@ -431,11 +431,30 @@ async def test_a_clock_that_is_set_forward_while_lists_settle_makes_nothing_abse
 
 
 async def test_where_denied_rows_in_doubt_are_more_than_can_be_kept_they_are_left_so() -> None:
-    too_big = f"t1 eng-1 {'x' * (33 << 20)}"
+    too_big = f"t1 eng-1 {'x' * (17 << 20)}"
     run = await Run([too_big, *_rows(20)[1:]], ScriptedSender({"t1": [RESET, DENIED]})).go()
     assert _state(run, "t1") is State.IN_DOUBT
     assert run.tally.counts.ended_now == 20
     assert run.finished
+
+
+async def test_rows_of_full_engagements_take_no_room_from_rows_in_doubt() -> None:
+    journal, since = MemoryJournal(), EPOCH - 9 * HOUR
+    in_doubt = f"t3 eng-1 {'x' * 2000}"
+    journal.rows["t3"] = Entry(_hash(in_doubt), State.IN_DOUBT, doubt_since=since, last_sent=EPOCH - 5)
+    large = [f"{token} full {'x' * ((16 << 20) - 1000)}" for token in ("t1", "t2")]
+    sender = ScriptedSender({"t1": [FULL], "t2": [FULL]})
+    run = await Run([*large, in_doubt], sender, journal, in_flight=1).go()
+    assert journal.states() == {"t1": State.DEFERRED, "t2": State.DEFERRED, "t3": State.CREATED}
+    assert run.finished
+
+
+async def test_denied_rows_do_not_wait_for_the_look_up_of_one_in_doubt() -> None:
+    run = Run(["t1", "t2"], ScriptedSender({"t1": [RESET, DENIED], "t2": [DENIED]}), in_flight=1)
+    seen: list[dict[str, State]] = []
+    await run.when(30.0, lambda: seen.append(run.journal.states()))
+    assert seen == [{"t1": State.IN_DOUBT, "t2": State.FAILED}]
+    assert run.journal.states()["t1"] is State.FAILED
 
 
 async def test_what_a_row_was_refused_for_outlasts_a_look_up_that_tells_nothing() -> None:

@@ -9,7 +9,7 @@ that a look-up of what the service has.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -145,8 +145,7 @@ class Deliverer:
         Then the rows whose denial turned out to be theirs, by its answer or another one.
         """
         await self._advance(row)
-        for denied in self._on_hold.taken_back(OnHold.DENIED, until=self._guard.proven_until):
-            await self._advance(denied)
+        await self._settle(self._on_hold.taken_back(OnHold.DENIED, until=self._guard.proven_until))
 
     def last_rounds(self) -> Iterator[deque[TrackedRow]]:
         """The rows to try once more at the end: one of each full engagement, the others, those to look up."""
@@ -163,7 +162,11 @@ class Deliverer:
         rows = self._on_hold.taken_back(OnHold.DENIED)
         if rows and rows[0].denial is not None and self._guard.blames_sender(len(rows)):
             raise reason_to_stop(rows[0].denial)
-        for row in rows:
+        await self._settle(rows)
+
+    async def _settle(self, denied: Iterable[TrackedRow]) -> None:
+        """Go on with denied rows; those in doubt last, for the others must not wait for a look-up."""
+        for row in sorted(denied, key=lambda row: row.doubt_since is not None):
             await self._advance(row)
 
     async def _advance(self, row: TrackedRow) -> None:  # noqa: C901 - one arm for each step
