@@ -77,7 +77,7 @@ def test_what_the_server_itself_says_of_names_is_told(db: Database) -> None:
 
 def test_a_refused_login_is_told_without_its_context() -> None:
     error = psycopg.OperationalError(f"FATAL: {SECRET}\nCONTEXT: PL/pgSQL function login()")
-    assert error_text(error) == "OperationalError (its text may repeat a row, so it is not shown)"
+    assert error_text(error) == "OperationalError (message hidden: it may contain values of a row)"
 
 
 @pytest.fixture
