@@ -28,9 +28,11 @@ _LONGEST_SLEEP: Final = 30.0
 _WORTH_LOGGING: Final = 1.0
 """Seconds of waiting from which a park is logged."""
 
+_CUT: Final = 0.95
+"""Share of the rate below which a new rate is a cut, not everyday tracking."""
+
 _LONG_WAIT: Final = 5.0
-_WORTH_A_LINE: Final = 0.95
-"""A throttle is logged if the wait reaches these seconds, or the rate falls below this share."""
+"""Seconds of waiting after which a throttle is logged, as a cut is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class Pacer:
         self._governor.observe(
             permit, signal, sent_at=sent_at, answered_at=now, counted=counted, retry_after=retry_after
         )
-        if signal is Signal.THROTTLED:
+        if self._governor.rate < _CUT * rate:
             self._bucket.forfeit()
         if counted or signal is Signal.THROTTLED:
             self._shares.add(now, throttled=signal is Signal.THROTTLED)
@@ -196,7 +198,7 @@ class Pacer:
         if wait == math.inf:
             return
         rate = self._governor.rate
-        say = _log.info if rate < _WORTH_A_LINE * before or wait >= _LONG_WAIT else _log.debug
+        say = _log.info if rate < _CUT * before or wait >= _LONG_WAIT else _log.debug
         say("pacing.slowed", rate=round(rate, 3), next_call_s=round(max(0.0, wait), 1))
 
     def _log_park(self) -> None:
