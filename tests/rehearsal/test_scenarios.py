@@ -14,9 +14,9 @@ from documents import topic
 
 from bulk_invite.cli.simulate import run_scenarios
 from bulk_invite.rehearsal.simulation import comparison
-from bulk_invite.rehearsal.simulation.comparison import DESIGN, Figures, Outcome, figures_of
+from bulk_invite.rehearsal.simulation.comparison import OURS, Figures, Outcome, figures_of
 from bulk_invite.rehearsal.simulation.scenario import Scenario, Target, load, names
-from bulk_invite.rehearsal.simulation.virtual_run import Moment, Trial, most_possible
+from bulk_invite.rehearsal.simulation.virtual_run import SimulatedCall, Trial, max_granted
 
 OWN = """
 title = "five a second"
@@ -63,8 +63,8 @@ def _refused(*arguments: str | Path, cwd: Path) -> Ran:
 @pytest.mark.parametrize("seed", [11])
 def test_every_target_is_reached(name: str, seed: int) -> None:
     [scenario] = run_scenarios.chosen([name])
-    trial = comparison.run(scenario, run_scenarios.limits(scenario), DESIGN, seed)
-    assert Outcome(DESIGN, (figures_of(scenario, trial),)).missed(scenario.target) == []
+    trial = comparison.run(scenario, run_scenarios.limits(scenario), OURS, seed)
+    assert Outcome(OURS, (figures_of(scenario, trial),)).missed(scenario.target) == []
 
 
 def test_all_targets_of_the_design_are_in_the_scenarios() -> None:
@@ -107,7 +107,7 @@ def test_the_command_shows_what_others_waste_and_says_what_was_missed(tmp_path: 
     first, second = json.loads(ran.stdout)
     assert first["title"] == "five a second"
     assert first["senders"]["SDK standard"]["throttled"] > 0.5
-    assert first["senders"][DESIGN]["throttled"] < 0.02
+    assert first["senders"][OURS]["throttled"] < 0.02
     assert first["senders"]["fixed rate"]["goodput"] == pytest.approx(1.0, abs=0.01)
     assert second["senders"]["fixed rate"]["throttled"] > 0.3
     assert second["senders"]["SDK adaptive"]["throttled"] > 0.05
@@ -120,7 +120,7 @@ def test_the_command_shows_what_others_waste_and_says_what_was_missed(tmp_path: 
 def test_the_same_seed_gives_the_same_figures_and_another_one_others() -> None:
     [scenario] = run_scenarios.chosen(["bucket-10-far"])
     first, again, other = (
-        comparison.run(scenario, run_scenarios.limits(scenario), DESIGN, seed).moments for seed in (1, 1, 2)
+        comparison.run(scenario, run_scenarios.limits(scenario), OURS, seed).calls for seed in (1, 1, 2)
     )
     assert first == again
     assert first != other
@@ -131,7 +131,7 @@ def test_the_same_seed_gives_the_same_figures_and_another_one_others() -> None:
 def test_over_http_the_fast_bucket_is_used_up_and_almost_nothing_is_throttled(tmp_path: Path) -> None:
     ran = _simulate(_fast_bucket(tmp_path), "--live", "--only-ours", "--format", "json", cwd=tmp_path)
     assert ran.code == 0, ran.stderr
-    [figures] = json.loads(ran.stdout)[0]["senders"][DESIGN]["trials"]
+    [figures] = json.loads(ran.stdout)[0]["senders"][OURS]["trials"]
     assert figures["goodput"] >= 0.985
     assert figures["throttled"] <= 0.01
 
@@ -141,7 +141,7 @@ def test_over_http_the_real_sdk_stands_beside_it(tmp_path: Path) -> None:
     ran = _simulate(_own(tmp_path), "--live", "--format", "json", cwd=tmp_path)
     assert ran.code == 0, ran.stderr
     senders = json.loads(ran.stdout)[0]["senders"]
-    assert set(senders) == {DESIGN, "SDK standard", "SDK adaptive"}
+    assert set(senders) == {OURS, "SDK standard", "SDK adaptive"}
     assert senders["SDK standard"]["throttled"] > 0.3
 
 
@@ -189,24 +189,24 @@ def _scenario(**options: Any) -> Scenario:
 
 
 def test_figures_are_of_what_the_server_saw_after_the_warm_up() -> None:
-    moments = [Moment(float(second), second % 4 == 0, None, 0) for second in range(10)]
-    figures = figures_of(_scenario(rate=1.0, burst=1), Trial(10.0, moments))
+    calls = [SimulatedCall(float(second), second % 4 == 0, None, 0) for second in range(10)]
+    figures = figures_of(_scenario(rate=1.0, burst=1), Trial(10.0, calls))
     assert (figures.goodput, figures.throttled) == (0.7, 0.3)
 
 
 def test_calls_that_meet_a_day_that_is_used_up_are_counted() -> None:
-    moments = [Moment(float(second), second in {2, 3}, None, 0) for second in range(5)]
-    figures = figures_of(_scenario(daily_quota=2, day=3.5), Trial(5.0, moments))
+    calls = [SimulatedCall(float(second), second in {2, 3}, None, 0) for second in range(5)]
+    figures = figures_of(_scenario(daily_quota=2, day=3.5), Trial(5.0, calls))
     assert figures.over == 2
 
 
 def test_what_a_sender_that_knows_the_quota_could_reach() -> None:
-    assert most_possible(_scenario(rate=2.0, burst=1).options, 0.0, 10.0) == 20
-    assert most_possible(_scenario(daily_quota=3, day=5.0).options, 0.0, 12.0) == 9
+    assert max_granted(_scenario(rate=2.0, burst=1).options, 0.0, 10.0) == 20
+    assert max_granted(_scenario(daily_quota=3, day=5.0).options, 0.0, 12.0) == 9
 
 
 def test_the_worst_seed_decides() -> None:
     good, bad = Figures(0.99, 0.001, 10, 0), Figures(0.9, 0.02, 100, 3)
     target = Target(goodput=0.98, throttled=0.01, probes=96, over=0)
-    assert Outcome(DESIGN, (good,)).missed(target) == []
-    assert len(Outcome(DESIGN, (good, bad)).missed(target)) == 4
+    assert Outcome(OURS, (good,)).missed(target) == []
+    assert len(Outcome(OURS, (good, bad)).missed(target)) == 4

@@ -18,7 +18,7 @@ from emulator_process import emulator_process
 from bulk_invite.rehearsal.emulator.options import Options
 from bulk_invite.rehearsal.simulation.sdk_live import run_sdk
 from bulk_invite.rehearsal.simulation.sdk_models import AdaptiveSender, Call, StandardSender
-from bulk_invite.rehearsal.simulation.virtual_run import Sender, Trial, most_possible, simulate
+from bulk_invite.rehearsal.simulation.virtual_run import Sender, Trial, max_granted, simulate
 
 _MODES = pytest.mark.parametrize("make", [StandardSender, AdaptiveSender])
 
@@ -81,10 +81,10 @@ def throttled_share(trial: Trial, start: float = 0.0) -> float:
 
 @_MODES
 def test_the_same_seed_gives_the_same_trial(make: Callable[..., Sender]) -> None:
-    def moments(seed: int) -> list[Any]:
-        return simulate(server(2, 3), lambda began: make(began, workers=1, seed=seed), 60, seed=1).moments
+    def calls(seed: int) -> list[Any]:
+        return simulate(server(2, 3), lambda began: make(began, workers=1, seed=seed), 60, seed=1).calls
 
-    assert moments(1) == moments(1) != moments(2)
+    assert calls(1) == calls(1) != calls(2)
 
 
 @_MODES
@@ -113,14 +113,14 @@ def test_every_worker_has_one_call_in_flight(make: Callable[..., Sender], worker
 
 def test_standard_mode_knows_no_rate() -> None:
     _, trial = watched(StandardSender, server(2, 2), 60)
-    assert {moment.rate for moment in trial.moments} == {None}
+    assert {call.rate for call in trial.calls} == {None}
     assert throttled_share(trial) > 0.5
 
 
 def test_adaptive_mode_limits_itself_from_the_first_throttle_on() -> None:
     sender, trial = watched(AdaptiveSender, server(5, 5), 300)
-    answered = next(moment.time for moment in trial.moments if moment.throttled) + 0.05
-    assert all((moment.rate is None) == (moment.time <= answered) for moment in trial.moments)
+    answered = next(call.time for call in trial.calls if call.throttled) + 0.05
+    assert all((call.rate is None) == (call.time <= answered) for call in trial.calls)
     assert len(sender.rates) > 20
     assert all(change < 0.9 for change in sender.rates[-20:])
     assert trial.granted(100, 300) + trial.throttled(100, 300) < 1.5 * 5 * 200
@@ -132,7 +132,7 @@ def test_no_token_is_taken_before_it_is_there() -> None:
     _, trial = watched(AdaptiveSender, server(0.1, 1), 600)
     gaps = [
         later.time - earlier.time
-        for earlier, later in pairwise(trial.moments)
+        for earlier, later in pairwise(trial.calls)
         if earlier.rate == later.rate == 0.5
     ]
     assert len(gaps) > 50
@@ -163,7 +163,7 @@ def test_known_servers(
     length = 400.0 if make is StandardSender else 1200.0
     trial = simulate(server(rate, burst), make, length, seed=1)
     start = length / 5
-    granted = trial.granted(start, length) / most_possible(server(rate, burst), start, length)
+    granted = trial.granted(start, length) / max_granted(server(rate, burst), start, length)
     assert goodput[0] <= granted <= goodput[1] + 0.005
     assert throttled[0] <= throttled_share(trial, start) <= throttled[1]
 

@@ -24,7 +24,7 @@ from bulk_invite.rehearsal.simulation.suite import LIVE_SENDERS, Result, run_all
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.pacing import limits_of
 
-_DRAWN: Final = (comparison.DESIGN, comparison.ADAPTIVE)
+_DRAWN: Final = (comparison.OURS, comparison.ADAPTIVE)
 
 _NO_DAY: Final = {"daily_quota": "none"}
 """Scenarios have no daily quota unless they set one."""

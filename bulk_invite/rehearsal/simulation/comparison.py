@@ -12,9 +12,9 @@ from bulk_invite.rehearsal.emulator.quotas import allowance
 from bulk_invite.rehearsal.simulation.our_senders import FixedSender, GovernedSender
 from bulk_invite.rehearsal.simulation.scenario import Scenario, Target
 from bulk_invite.rehearsal.simulation.sdk_models import AdaptiveSender, StandardSender
-from bulk_invite.rehearsal.simulation.virtual_run import Sender, Trial, most_possible, simulate
+from bulk_invite.rehearsal.simulation.virtual_run import Sender, Trial, max_granted, simulate
 
-DESIGN: Final = "bulk-invite"
+OURS: Final = "bulk-invite"
 FIXED: Final = "fixed rate"
 STANDARD: Final = "SDK standard"
 ADAPTIVE: Final = "SDK adaptive"
@@ -22,7 +22,7 @@ STANDARD_WORKERS: Final = 10
 ADAPTIVE_WORKERS: Final = 50
 """Concurrent calls of the SDK's modes, as in the comparison on which the targets are based."""
 
-SENDERS: Final = (DESIGN, FIXED, STANDARD, ADAPTIVE)
+SENDERS: Final = (OURS, FIXED, STANDARD, ADAPTIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Outcome:
 def makers(scenario: Scenario, limits: Limits, seed: int) -> Mapping[str, Callable[[float], Sender]]:
     """Factories of the senders; each takes the start time."""
     return {
-        DESIGN: lambda began: GovernedSender(limits, began),
+        OURS: lambda began: GovernedSender(limits, began),
         FIXED: lambda began: FixedSender(scenario.fixed_rate, began),
         STANDARD: lambda began: StandardSender(began, workers=STANDARD_WORKERS, seed=seed),
         ADAPTIVE: lambda began: AdaptiveSender(began, workers=ADAPTIVE_WORKERS, seed=seed),
@@ -103,7 +103,7 @@ def figures_of(scenario: Scenario, trial: Trial) -> Figures:
 
 def _allowed(scenario: Scenario, trial: Trial, start: float, end: float) -> float:
     if scenario.options.daily_quota is not None:
-        return most_possible(scenario.options, start, end)
+        return max_granted(scenario.options, start, end)
     return allowance(scenario.options, start, end) - trial.granted_to_others(start, end)
 
 
@@ -114,10 +114,10 @@ def _over(scenario: Scenario, trial: Trial) -> int:
         return 0
     granted: list[float] = []
     over = 0
-    for moment in trial.moments:
-        if not moment.throttled:
-            granted.append(moment.time)
-        elif len(granted) >= quota and granted[-quota] + day > moment.time:
+    for call in trial.calls:
+        if not call.throttled:
+            granted.append(call.time)
+        elif len(granted) >= quota and granted[-quota] + day > call.time:
             over += 1
     return over
 

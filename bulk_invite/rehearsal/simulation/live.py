@@ -30,7 +30,7 @@ from bulk_invite.rehearsal.simulation.subprocesses import (
     started_emulator,
     started_sender,
 )
-from bulk_invite.rehearsal.simulation.virtual_run import Moment, Trial
+from bulk_invite.rehearsal.simulation.virtual_run import SimulatedCall, Trial
 from bulk_invite.validation import examples, service_model
 
 _AT_THE_EDGES: Final = 2.0
@@ -127,12 +127,14 @@ def _rows(scenario: Scenario, length: float) -> int:
 
 def _trial(url: str, length: float) -> Trial:
     with _opened(f"{url}/_emulator/calls") as answer:
-        calls = [json.loads(line) for line in answer]
-    creates = [call for call in calls if call["operation"] == "CreateEngagementInvitation"]
+        entries = [json.loads(line) for line in answer]
+    creates = [call for call in entries if call["operation"] == "CreateEngagementInvitation"]
     if not creates:
         raise ProgramError("No call reached the emulator.")
     began = creates[0]["time"]
-    return Trial(length, [Moment(call["time"] - began, not call["charged"], None, 0) for call in creates])
+    return Trial(
+        length, [SimulatedCall(call["time"] - began, not call["charged"], None, 0) for call in creates]
+    )
 
 
 def _flags(server: Mapping[str, Any]) -> list[str]:

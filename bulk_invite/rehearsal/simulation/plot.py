@@ -132,10 +132,10 @@ def _curves(panel: Panel, unit: float) -> _Curves:
     trial = panel.trial
     width = trial.length / _WINDOWS
     calls, throttled = [0] * _WINDOWS, [0] * _WINDOWS
-    for moment in trial.moments:
-        window = min(_WINDOWS - 1, int(moment.time / width))
+    for call in trial.calls:
+        window = min(_WINDOWS - 1, int(call.time / width))
         calls[window] += 1
-        throttled[window] += moment.throttled
+        throttled[window] += call.throttled
     middles = [(window + 0.5) * width / unit for window in range(_WINDOWS)]
     shares = [100 * part / max(1, whole) for part, whole in zip(throttled, calls, strict=True)]
     return _Curves(
@@ -159,9 +159,9 @@ def _steps(allowed: Callable[[float], float], length: float, unit: float) -> _Cu
 def _own_rate(trial: Trial, unit: float) -> _Curve:
     """The sender's own rate, the last value around each point; empty if it has none."""
     around = {
-        int(moment.time / trial.length * _POINTS): (moment.time / unit, moment.rate)
-        for moment in trial.moments
-        if moment.rate is not None
+        int(call.time / trial.length * _POINTS): (call.time / unit, call.rate)
+        for call in trial.calls
+        if call.rate is not None
     }
     return _Curve([time for time, _ in around.values()], [rate for _, rate in around.values()])
 
@@ -185,8 +185,8 @@ def _draw_rates(axes: Axes, panel: Panel, curves: _Curves) -> None:
         axes.plot(own.times, own.values, color=_OWN, lw=0.6, label="target rate of the sender")
     axes.plot(sent.times, sent.values, color=_SENT, lw=1.4, label="sent")
     axes.set_title(panel.name, loc="left", fontsize=11, fontweight="bold")
-    moments = panel.trial.moments
-    share = sum(moment.throttled for moment in moments) / max(1, len(moments))
+    calls = panel.trial.calls
+    share = sum(call.throttled for call in calls) / max(1, len(calls))
     axes.set_title(f"{100 * share:.1f}% of all calls throttled", loc="right", fontsize=11, color=_THROTTLED)
     axes.set_ylabel("calls per second")
 

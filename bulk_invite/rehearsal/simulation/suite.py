@@ -10,7 +10,7 @@ from bulk_invite.pacing.governor import Limits
 from bulk_invite.rehearsal.simulation.comparison import (
     ADAPTIVE,
     ADAPTIVE_WORKERS,
-    DESIGN,
+    OURS,
     STANDARD,
     STANDARD_WORKERS,
     Figures,
@@ -22,7 +22,7 @@ from bulk_invite.rehearsal.simulation.live import send_by_sdk, send_live
 from bulk_invite.rehearsal.simulation.scenario import Scenario
 from bulk_invite.rehearsal.simulation.virtual_run import Trial
 
-LIVE_SENDERS = (DESIGN, STANDARD, ADAPTIVE)
+LIVE_SENDERS = (OURS, STANDARD, ADAPTIVE)
 
 Result = tuple[Scenario, list[Outcome]]
 

@@ -46,7 +46,7 @@ class Sender(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class SimulatedCall:
     """One decided call. time: seconds since the start; rate: the sender's own; others: granted to others."""
 
     time: float
@@ -60,7 +60,7 @@ class Trial:
     """The calls of `length` seconds, and the sender at the end (None if it was not simulated)."""
 
     length: float
-    moments: list[Moment] = field(default_factory=list)
+    calls: list[SimulatedCall] = field(default_factory=list)
     sender: Sender | None = None
 
     def granted(self, start: float, end: float) -> int:
@@ -71,12 +71,12 @@ class Trial:
 
     def granted_to_others(self, start: float, end: float) -> int:
         """Calls granted to another program in that time, as of our last calls."""
-        before = [each.others for each in self.moments if each.time < start]
-        until = [each.others for each in self.moments if each.time < end]
+        before = [each.others for each in self.calls if each.time < start]
+        until = [each.others for each in self.calls if each.time < end]
         return (until[-1] if until else 0) - (before[-1] if before else 0)
 
-    def _between(self, start: float, end: float) -> list[Moment]:
-        return [each for each in self.moments if start <= each.time < end]
+    def _between(self, start: float, end: float) -> list[SimulatedCall]:
+        return [each for each in self.calls if start <= each.time < end]
 
 
 def simulate(options: Options, make: Callable[[float], Sender], length: float, seed: int) -> Trial:
@@ -92,7 +92,7 @@ def simulate(options: Options, make: Callable[[float], Sender], length: float, s
     while True:
         leaves = max(now, sender.next_send(now))
         now = min(leaves, events[0][0] if events else math.inf)
-        if now >= end or len(trial.moments) >= _MOST_CALLS:
+        if now >= end or len(trial.calls) >= _MOST_CALLS:
             trial.length = min(length, now - began)
             return trial
         if leaves <= now:
@@ -102,14 +102,14 @@ def simulate(options: Options, make: Callable[[float], Sender], length: float, s
         _, _, call, wait = heapq.heappop(events)
         if wait is None:
             wait = quota.take(now)
-            trial.moments.append(Moment(now - began, wait > 0, sender.rate, quota.granted_to_others))
+            trial.calls.append(SimulatedCall(now - began, wait > 0, sender.rate, quota.granted_to_others))
             heapq.heappush(events, (now + options.latency / 2, next(order), call, wait))
         else:
             retry_after = wait if wait > 0 and options.tell_retry_after else None
             sender.answered(call, now, throttled=wait > 0, retry_after=retry_after)
 
 
-def most_possible(options: Options, start: float, end: float) -> int:
+def max_granted(options: Options, start: float, end: float) -> int:
     """Calls granted to a sender that knows the quota, from `start` to `end` seconds after its first call."""
     quota, now, granted = quota_of(options), 0.0, 0
     while now < end:
