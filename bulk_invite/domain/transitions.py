@@ -68,14 +68,13 @@ class Transition:
         """The same, where a denial turns out to be the row's."""
         return replace(self, state=State.FAILED)
 
-    def with_id_of_another(self, since: float | None, *, looked_up: bool) -> Transition:
-        """What is so where the Id is another row's: it says nothing of this one.
+    @classmethod
+    def with_id_of_another(cls, since: float | None, *, looked_up: bool) -> Transition:
+        """For a row that was given the Id of another row, which says nothing of this one.
 
         since: from when on the row is in doubt then.
         """
-        return Transition(
-            State.IN_DOUBT, Outcome.UNCLEAR if looked_up else Outcome.DOUBTFUL, ID_OF_ANOTHER, since
-        )
+        return cls(State.IN_DOUBT, Outcome.UNCLEAR if looked_up else Outcome.DOUBTFUL, ID_OF_ANOTHER, since)
 
     def event(
         self,

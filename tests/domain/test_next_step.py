@@ -127,6 +127,7 @@ TABLE: dict[str, tuple[Happened, RowFacts, RunFacts, Step]] = {
     "also while the service is down": (None, pending(permit=True), DOWN, Call()),
     "a drain leaves it": (None, pending(), DRAINING, Leave()),
     "with a permit too": (None, pending(permit=True), DRAINING, Leave()),
+    "with its call cut off": (None, RowFacts(State.IN_DOUBT), DRAINING, Leave()),
     "and where its engagement is full": (
         None,
         pending(),
@@ -276,6 +277,8 @@ def _rows() -> Iterator[RowFacts]:
     for state, permit, tries in product((State.PENDING, State.DEFERRED), flags, (0, 1)):
         for denial in (None, DENIAL):
             yield RowFacts(state, denial=denial, tries_left=tries, has_permit=permit)
+    for permit in flags:
+        yield RowFacts(State.IN_DOUBT, has_permit=permit)  # its first call was cut off
     codes = ("500", NO, FULL.code, PAGE, ID_OF_ANOTHER, MAY_BE_MISSING)
     for code, earlier, old, tries, poison, permit in product(codes, flags, flags, (0, 1), flags, flags):
         yield in_doubt(code, earlier=earlier, too_old=old, tries_left=tries, poison=poison, permit=permit)
@@ -298,16 +301,21 @@ _VERDICTS: list[Verdict] = [
     Denied("A", whole_account=True),
     SenderRefused("ExpiredToken"),
 ]
+_FINDINGS = (FOUND, ABSENT, EARLY, UNCLEAR)
 
 
 def _happened(row: RowFacts) -> Iterator[Happened]:
     since = None if row.doubt is None else SINCE
     yield None
     yield from (answered(verdict, since) for verdict in _VERDICTS)
+    yield from (
+        after_look_up(finding, doubt(code)) for finding in _FINDINGS for code in ("500", NO, FULL.code)
+    )
+    yield Transition.deferred()
+    if row.denial is not None:
+        yield row.denial.failed()
     if row.doubt is not None:
-        yield from (
-            LookedUp(finding, gives) for finding in (FOUND, ABSENT, EARLY, UNCLEAR) for gives in (False, True)
-        )
+        yield from (LookedUp(finding, gives) for finding in _FINDINGS for gives in (False, True))
 
 
 EVERY = [(happened, row, run) for row in _rows() for happened in _happened(row) for run in _RUNS]
