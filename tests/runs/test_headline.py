@@ -1,4 +1,4 @@
-"""The sentence that begins a report and a summary."""
+"""The sentences that begin a report, a summary and the result of `reconcile`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output.headline import headline
+from bulk_invite.runs.output.summary import show_reconciliation
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,20 @@ def test_it_says_how_many_have_an_invitation_and_what_needs_attention(
     states: dict[State, int], earlier: int, sentence: str
 ) -> None:
     assert headline(states, earlier) == sentence
+
+
+@pytest.mark.parametrize(
+    ("states", "left", "sentence"),
+    [
+        ({}, 0, "0 rows resolved; 0 still in doubt."),
+        ({State.CREATED: 1}, 2, "1 row resolved; 2 still in doubt."),
+        ({State.CREATED: 1000, State.PENDING: 6}, 0, "1,006 rows resolved; 0 still in doubt."),
+    ],
+)
+def test_reconcile_says_how_many_rows_it_has_resolved(
+    states: dict[State, int], left: int, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_reconciliation(states, left, 1.0, as_json=False)
+    assert capsys.readouterr().out.splitlines()[0] == sentence
+    show_reconciliation(states, left, 1.0, as_json=True)
+    assert capsys.readouterr().out.startswith("{")

@@ -115,6 +115,11 @@ def show_reconciliation(states: Mapping[State, int], in_doubt: int, elapsed: flo
     """Print the states found by look-ups. in_doubt: rows still in doubt in the checkpoint."""
     names = (State.CREATED, State.PENDING, State.DEFERRED, State.FAILED)
     counts: dict[str, object] = {state.value: states.get(state, 0) for state in names}
+    if not as_json:
+        resolved = sum(states.get(state, 0) for state in names)
+        rows = "row" if resolved == 1 else "rows"
+        sys.stdout.write(f"{resolved:,} {rows} resolved; {in_doubt:,} still in doubt.\n\n")
+        sys.stdout.flush()
     show_values(rounded({**counts, "in_doubt": in_doubt, "elapsed_s": elapsed}), as_json=as_json)
 
 
