@@ -44,7 +44,7 @@ from bulk_invite.partner_central.responses import (
     success,
     unreadable,
 )
-from bulk_invite.partner_central.sender_faults import unready, unsent_answer
+from bulk_invite.partner_central.sdk_errors import unready, unsent_answer
 from bulk_invite.partner_central.slow_waits import reported
 from bulk_invite.partner_central.transport import Transmission, under_way
 

@@ -36,7 +36,7 @@ from bulk_invite.partner_central.preflight import (
     require,
     require_authorities,
 )
-from bulk_invite.partner_central.sender_faults import NONE_FOUND, fault_of
+from bulk_invite.partner_central.sdk_errors import NONE_FOUND, fault_of
 from bulk_invite.partner_central.session import Session
 from bulk_invite.partner_central.slow_waits import reported
 from bulk_invite.partner_central.transport import PartnerCentralSession

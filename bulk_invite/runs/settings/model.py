@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from bulk_invite.runs.settings.declaration import Section
 from bulk_invite.runs.settings.operating import Following, Monitoring, Output
+from bulk_invite.runs.settings.option_field import Section
 from bulk_invite.runs.settings.sending import Checkpoint, Database, Pacing, Target, UnknownOutcomes
 
 SECTIONS: Final[tuple[type[Section], ...]] = (

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bulk_invite.runs.settings.declaration import Section, option
+from bulk_invite.runs.settings.option_field import Section, option
 from bulk_invite.runs.settings.value_types import (
     ChannelName,
     Duration,

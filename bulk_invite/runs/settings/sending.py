@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt
 
 from bulk_invite.delivery.worker_pool import MOST
 from bulk_invite.domain.durations import HOUR
-from bulk_invite.runs.settings.declaration import Section, option
+from bulk_invite.runs.settings.option_field import Section, option
 from bulk_invite.runs.settings.value_types import (
     AwsUrl,
     Burst,
