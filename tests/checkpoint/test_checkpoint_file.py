@@ -40,8 +40,8 @@ def place(path: Path) -> Place:
 
 
 def test_readers_need_a_checkpoint(tmp_path: Path, path: Path) -> None:
-    for wrong in (path, tmp_path):
-        with pytest.raises(CheckpointError, match="no checkpoint"):
+    for wrong, says in ((path, "no checkpoint"), (tmp_path, "it is a directory")):
+        with pytest.raises(CheckpointError, match=says):
             CheckpointReader(wrong)
     assert list(tmp_path.iterdir()) == [], "and looking for it makes none"
     path.touch()

@@ -246,7 +246,7 @@ def test_sources_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
         open_sources(["-", "-"], settings())
     with pytest.raises(UsageError, match="rows of files have no keys"):
         open_sources([str(tmp_path / "rows.ndjson")], settings(token_from="key"))
-    with pytest.raises(UsageError, match="cannot be read") as raised:
+    with pytest.raises(UsageError, match="cannot be parsed") as raised:
         open_sources(["postgresql://me:se%zzcret@db/x"], settings(table="t", key="id"))
     assert "cret" not in str(raised.value)
 
@@ -257,7 +257,7 @@ def test_other_tokens_would_invite_everybody_again_and_are_refused(db: Database,
         command = arguments(db, service.url, *FAST)
         assert run("send", *command, cwd=tmp_path, env=db.env).json["created"] == 3
         other = run("send", *command, "--token-from", "key", cwd=tmp_path, env=db.env)
-        assert (other.code, "would be sent again" in other.said) == (2, True)
+        assert (other.code, "would send all of them again" in other.said) == (2, True)
         rehearsed = run("send", *command, "--token-from", "key", "--dry-run", cwd=tmp_path, env=db.env)
         assert rehearsed.code == 2
         again = run("send", *command, "--token-from", "key", "--campaign", "autumn", cwd=tmp_path, env=db.env)
