@@ -69,6 +69,7 @@ class Run:
         self.source = self.source or ListSource(self.texts)
         self.governor_now = self.governor or make_governor(self.rate)
         self.ahead = 0.0
+        self._events_before = len(self.journal.events)
         self.finished: bool | None = None
         self.took = 0.0
 
@@ -137,7 +138,10 @@ class Run:
 
     def _states_in_journal(self) -> dict[State, int]:
         states: dict[State, int] = {}
-        for state in self.journal.states().values():
+        touched = {event.client_token for event in self.journal.events[self._events_before :]}
+        for token, kept in self.journal.states().items():
+            # What an earlier run has deferred is pending again.
+            state = State.PENDING if kept is State.DEFERRED and token not in touched else kept
             states[state] = states.get(state, 0) + 1
         for state in (State.REJECTED, State.DUPLICATE):
             if rows := self.tally.counts.states[state]:
