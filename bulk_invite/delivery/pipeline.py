@@ -110,7 +110,7 @@ class Pipeline:
     async def run(self, opening: Opening, *watchers: Watcher, ending: Ending = _nothing) -> None:
         """Send every row of the sources between `opening` and `ending`; `watchers` run beside all that.
 
-        Returns when all rows are settled, set aside or in doubt, or when the stop switch was used.
+        Returns when all rows are settled, deferred or in doubt, or when the stop switch was used.
         Raises BulkInviteError, with everything that could be committed committed.
         """
         async with anyio.create_task_group() as group:

@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 from rows import make_rows
 from structlog.testing import capture_logs
 
+from bulk_invite.delivery.intake.source import KeyedSource
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.errors import SourceError, UsageError
 from bulk_invite.sources.postgres.connection import connect
@@ -52,6 +53,12 @@ def read(of: PostgresSource, **options: Any) -> list[tuple[str, Any]]:
 
 
 # What is read
+
+
+def test_its_rows_have_keys(db: Database) -> None:
+    """The flow asks by its members: without one of them, open rows would not be read again by their keys."""
+    table(db)
+    assert isinstance(source(db.reader), KeyedSource)
 
 
 def test_rows_come_in_the_order_of_the_key_as_its_type_has_it(db: Database) -> None:
