@@ -62,6 +62,17 @@ Those of class 22 (data), P0 (raised), 38 and 39 (functions), HV (foreign data) 
 
 _SPACES: Final = re.compile(r"\s+")
 
+_ADVICE: Final = re.compile(r"\s+(?:Is the server running[^?]*\?|This probably means[^.]*\.)")
+"""Advice of libpq: our errors have their own."""
+
+_PREFIX: Final = re.compile(
+    r"^(?:- host: .*?hostaddr: (?:'[^']*'|None): )?(?:connection (?:failed|is bad): )?|\[Errno -?\d+\] "
+)
+"""What psycopg puts before the message of libpq."""
+
+_SUMMARY: Final = "Multiple connection attempts failed"
+"""Begins psycopg's list of the hosts that it tried; the lines before repeat the last of them."""
+
 _PASSING: Final = (
     errors.AdminShutdown,
     errors.CrashShutdown,
@@ -159,8 +170,16 @@ def error_text(error: psycopg.Error) -> str:
     if not _is_of_the_server(error):
         state = f", SQLSTATE {error.sqlstate}" if error.sqlstate else ""
         return f"{type(error).__name__}{state} (message hidden: it may contain values of a row)"
-    primary = error.diag.message_primary if error.sqlstate else str(error)
+    primary = error.diag.message_primary if error.sqlstate else _sentence(str(error))
     return _SPACES.sub(" ", primary or type(error).__name__).strip().rstrip(".")
+
+
+def _sentence(text: str) -> str:
+    """The driver's message without advice and repetition; with several hosts, one part for each."""
+    _, several, rest = text.partition(_SUMMARY)
+    message = rest.partition("\n")[2] if several else text
+    lines = map(str.strip, _ADVICE.sub("", message).splitlines())
+    return "; ".join(_PREFIX.sub("", line).rstrip(".") for line in lines if line)
 
 
 def _is_of_the_server(error: psycopg.Error) -> bool:

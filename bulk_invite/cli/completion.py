@@ -10,10 +10,9 @@ import typer
 COMPLETION_EXAMPLES: Final = """
 Examples:
 
+\b
   bulk-invite completion bash > /etc/bash_completion.d/bulk-invite
-
   bulk-invite completion zsh > ~/.zfunc/_bulk-invite
-
   bulk-invite completion fish > ~/.config/fish/completions/bulk-invite.fish
 """
 

@@ -20,8 +20,8 @@ from bulk_invite.runs.settings.model import Settings
 HEALTH_EXAMPLES: Final = """
 Examples:
 
+\b
   bulk-invite health --health-file /run/bulk-invite/health.json
-
   bulk-invite health --health-file /run/bulk-invite/health.json --live --json
 """
 
@@ -61,7 +61,9 @@ def health(
     2 usage or configuration error.
     """
     if settings.health_file is None:
-        raise UsageError("No health file is named.", hint="Name it with --health-file FILE.")
+        raise UsageError(
+            "No health file is named.", hint="Name it with --health-file FILE.", topic="monitoring"
+        )
     finding = _look(settings.health_file, time.time())
     text = (
         escaped_json(orjson.dumps(asdict(finding)).decode())

@@ -16,10 +16,15 @@ from bulk_invite.runs.wiring.sources import SELECTION_SETTINGS, outcome_table, r
 EXAMPLES: Final = """
 Examples:
 
-  bulk-invite init-db postgresql://crm@db.example.com/crm --table invitations --key id --write-back outcomes
+\b
+  bulk-invite init-db postgresql://crm@db.example.com/crm \\
+    --table invitations --key id --write-back outcomes
 
-  bulk-invite init-db postgresql://crm@db.example.com/crm --table invitations --key id --write-back outcomes
-  --print > outcomes.sql   (for a database administrator)
+The SQL, for a database administrator:
+
+\b
+  bulk-invite init-db postgresql://crm@db.example.com/crm \\
+    --table invitations --key id --write-back outcomes --print > outcomes.sql
 """
 
 
@@ -43,7 +48,9 @@ def init_db(
     """
     logs.configure(settings.log_format, settings.log_level)
     if settings.write_back is None:
-        raise UsageError("No table is named.", hint="Name the table to create with --write-back TABLE.")
+        raise UsageError(
+            "No table is named.", hint="Name the table to create with --write-back TABLE.", topic="postgresql"
+        )
     require_databases([source])
     table = outcome_table(source, settings.write_back, settings)
     if print_:

@@ -16,10 +16,9 @@ from bulk_invite.manual import TOPICS, text_of
 MANUAL_EXAMPLES: Final = """
 Examples:
 
+\b
   bulk-invite manual
-
   bulk-invite manual troubleshooting
-
   bulk-invite manual options | grep daily
 """
 
@@ -34,7 +33,9 @@ def _matching(incomplete: str) -> Iterator[tuple[str, str]]:
 def manual(
     topic: Annotated[
         str | None,
-        typer.Argument(help="Topic to show. Default: list the topics.", autocompletion=_matching),
+        typer.Argument(
+            metavar="[TOPIC]", help="Topic to show. Default: list the topics.", autocompletion=_matching
+        ),
     ] = None,
 ) -> None:
     """Show a topic of the manual.

@@ -20,16 +20,17 @@ from bulk_invite.runs.output import logs
 from bulk_invite.runs.output.summary import show_reconciliation
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS, open_writer, require_checkpoint
-from bulk_invite.runs.wiring.sources import SOURCE_SETTINGS, open_sources
+from bulk_invite.runs.wiring.sources import SOURCE_SETTINGS, open_sources, require_effect
 
 _log = structlog.get_logger()
 
 RECONCILE_EXAMPLES: Final = """
 Examples:
 
+\b
   bulk-invite reconcile
-
-  bulk-invite reconcile moved/invitations.ndjson --checkpoint spring.db --catalog AWS
+  bulk-invite reconcile moved/invitations.ndjson \\
+    --checkpoint spring.db --catalog AWS
 """
 
 
@@ -68,12 +69,14 @@ def reconcile(
     4 cannot start or continue; 75 stopped by a signal; 130 second interrupt.
     """
     logs.configure(settings.log_format, settings.log_level)
+    require_effect(sources or [], settings)
     named = open_sources(sources or [], settings)
     for source in named:
         if source.size is None and not isinstance(source, KeyedSource):
             raise UsageError(
                 f"{source.name} can be read only once, but reconcile may have to read it again.",
                 hint="Write the rows to a file and name that file.",
+                topic="unknown-outcomes",
             )
     stop = StopSwitch()
     require_checkpoint(settings)

@@ -23,24 +23,28 @@ from bulk_invite.runs.settings.options import SEND
 from bulk_invite.runs.wiring.checkpoint import database_of
 from bulk_invite.runs.wiring.open_files import raise_file_limit
 from bulk_invite.runs.wiring.pacing import limits_of
-from bulk_invite.runs.wiring.sources import open_outcomes, open_sources, require_databases, shown
+from bulk_invite.runs.wiring.sources import (
+    open_outcomes,
+    open_sources,
+    require_databases,
+    require_effect,
+    shown,
+)
 from bulk_invite.runs.wiring.validator import make_validator
 from bulk_invite.sources.ndjson import STDIN
 
 EXAMPLES: Final = """
 Examples:
 
+\b
   bulk-invite send invitations.ndjson
-
   bulk-invite send 'exports/*.ndjson.gz' --rate 5 --results out
-
   bulk-invite send invitations.ndjson --catalog AWS --limit 20
-
   crm-export | bulk-invite send - --campaign spring
-
-  bulk-invite send postgresql://crm@db.example.com/crm --table invitations --key id
-
-  bulk-invite send postgresql://crm@db.example.com/crm --table invitations --key id --write-back outcomes
+  bulk-invite send postgresql://crm@db.example.com/crm \\
+    --table invitations --key id
+  bulk-invite send postgresql://crm@db.example.com/crm \\
+    --table invitations --key id --write-back outcomes
 """
 
 
@@ -62,6 +66,7 @@ def send(
     configure_logs(settings)
     if settings.write_back is not None:
         require_databases(sources)
+    require_effect(sources, settings)
     resolved = open_sources(sources, settings)
     validator = make_validator(settings)
     if settings.dry_run:
@@ -88,6 +93,15 @@ def send(
     raise typer.Exit(Run(settings, resolved, validator, outcomes).run())
 
 
+class _Confirmation(Confirm):
+    """Understands `yes` and `no` as well as `y` and `n`, in any case."""
+
+    validate_error_message = "[prompt.invalid]Please answer yes or no"
+
+    def process_response(self, value: str) -> bool:
+        return super().process_response({"yes": "y", "no": "n"}.get(value.strip().lower(), value))
+
+
 def confirm(settings: Settings, sources: Sequence[str]) -> None:
     """Ask before sending to the live catalog: an invitation cannot be taken back.
 
@@ -99,6 +113,7 @@ def confirm(settings: Settings, sources: Sequence[str]) -> None:
         raise UsageError(
             "Sending to the live catalog AWS needs confirmation, and there is no terminal to ask on.",
             hint="Add --yes if you are sure: an invitation cannot be taken back.",
+            topic="operations",
         )
     named = logs.escaped(", ".join(map(shown, sources)))
     catalog_at = origin(settings.endpoint_url) if settings.endpoint_url else "Partner Central"
@@ -111,5 +126,7 @@ def confirm(settings: Settings, sources: Sequence[str]) -> None:
         markup=False,
     )
     question = "Send to the live catalog AWS? An invitation cannot be taken back."
-    if not Confirm.ask(question, default=False, console=console):
-        raise UsageError("Nothing was sent: sending to the live catalog was not confirmed.")
+    if not _Confirmation.ask(question, default=False, console=console):
+        raise UsageError(
+            "Nothing was sent: sending to the live catalog was not confirmed.", topic="operations"
+        )

@@ -35,12 +35,14 @@ _log = structlog.get_logger()
 SERVE_EXAMPLES: Final = """
 Examples:
 
-  bulk-invite serve postgresql://crm@db.example.com/crm --table invitations --key id
-
-  bulk-invite serve /incoming --checkpoint /state/bulk-invite.db --listen 0.0.0.0:8081
-
-  bulk-invite serve postgresql://crm@db.example.com/crm --table invitations --key id --wait-for-lock
-    --checkpoint postgresql://crm@db.example.com/crm --write-back outcomes
+\b
+  bulk-invite serve postgresql://crm@db.example.com/crm \\
+    --table invitations --key id
+  bulk-invite serve /incoming --checkpoint /state/bulk-invite.db \\
+    --listen 0.0.0.0:8081
+  bulk-invite serve postgresql://crm@db.example.com/crm \\
+    --table invitations --key id --write-back outcomes \\
+    --checkpoint postgresql://crm@db.example.com/crm --wait-for-lock
 """
 
 

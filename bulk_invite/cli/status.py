@@ -31,19 +31,19 @@ from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS, open_reader,
 STATUS_EXAMPLES: Final = """
 Examples:
 
+\b
   bulk-invite status
-
   bulk-invite status --checkpoint spring.db --json
-
   bulk-invite status --watch --every 5s
 """
 
 EXPORT_EXAMPLES: Final = """
 Examples:
 
+\b
   bulk-invite export --state failed
-
-  bulk-invite export --state in_doubt --state deferred --format csv > open.csv
+  bulk-invite export --state in_doubt --state deferred \\
+    --format csv > open.csv
 """
 
 
@@ -88,7 +88,9 @@ def _seconds(text: str) -> float:
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise UsageError(f"Invalid value for --every: {error}") from None
+        raise UsageError(
+            f"Invalid value for --every: {error}", hint="See bulk-invite status --help.", topic="options"
+        ) from None
 
 
 def _more(overview: Overview, now: float) -> dict[str, Any]:
@@ -135,10 +137,13 @@ def export(
     *,
     state: Annotated[
         list[State] | None,
-        typer.Option("--state", help="Only rows in this state; repeatable."),
+        typer.Option(
+            "--state", metavar="STATE", help=f"Only rows in this state, repeatable: {', '.join(State)}."
+        ),
     ] = None,
     output_format: Annotated[
-        Literal["ndjson", "csv"], typer.Option("--format", help="Output format; CSV has a header.")
+        Literal["ndjson", "csv"],
+        typer.Option("--format", metavar="ndjson|csv", help="Output format; CSV has a header."),
     ] = "ndjson",
     settings: Settings,
 ) -> None:

@@ -58,6 +58,8 @@ class DatabaseSourceError(SourceError):
 class ServiceModelError(BulkInviteError):
     """The service model cannot be used by this program."""
 
+    topic = "rows"
+
 
 class CheckpointError(BulkInviteError):
     """The checkpoint is locked, damaged, owned by another account, or not writable."""

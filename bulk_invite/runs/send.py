@@ -107,7 +107,7 @@ class Run:
             finished = self._finished
         finally:
             summary = Summary.of_run(tally.counts, time.monotonic() - self._began)
-            with self._result_shown(summary):
+            with self._result_shown(summary, all_read=tally.counts.all_read):
                 self._publish(results, finished=finished, rows=tally.counts.rows)
         self._log_next_steps(tally.counts, summary, finished=finished)
         if finished:
@@ -163,7 +163,7 @@ class Run:
             )
 
     @contextmanager
-    def _result_shown(self, summary: Summary) -> Iterator[None]:
+    def _result_shown(self, summary: Summary, *, all_read: bool) -> Iterator[None]:
         """Show the result, however the block ends; its failure does not hide why the run ended."""
         try:
             yield
@@ -174,7 +174,7 @@ class Run:
         finally:
             # A run that could not start shows only the reason, not a table of zeros.
             if self._settings.json_output or summary.rows or not self._could_not_start():
-                show(summary, as_json=self._settings.json_output)
+                show(summary, as_json=self._settings.json_output, all_read=all_read)
 
     def _publish(self, results: Results | None, *, finished: bool, rows: int) -> None:
         """Publish the results, unless that would replace a source that was not read to its end."""

@@ -184,7 +184,7 @@ class Supervisor:
             raise_file_limit(settings)
             make_validator(settings)
             if fixed := [name for name in _FIXED if getattr(settings, name) != getattr(self.settings, name)]:
-                raise UsageError(f"Only a new start changes {', '.join(fixed)}.")
+                raise UsageError(f"A reload cannot change {', '.join(fixed)}; restart the service.")
             configure_logs(settings)  # last: it has an effect
         except BulkInviteError as error:
             _log.error(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from command import Ran, run, together
 
 from bulk_invite.cli.app import COMMANDS, app
+from bulk_invite.cli.app import command as program
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.options import OPTIONS, SEND, SERVE_ONLY
 
@@ -86,6 +88,34 @@ def test_options_of_a_command_are_under_headings(helps: dict[str, Ran]) -> None:
     assert text.index("\nPacing:") < text.index("--max-rate") < text.index("\nUnknown outcomes:")
 
 
+def examples(text: str) -> list[str]:
+    """The command lines at the end of a help text, each on one line."""
+    end = text.partition("\nOptions:")[2].replace("\\\n", " ")
+    return re.findall(r"^    ((?:bulk-invite|curl|crm-export) .+)$", end, re.MULTILINE)
+
+
+def test_every_example_can_be_pasted(helps: dict[str, Ran]) -> None:
+    """Each fits a terminal of usual width, continues with a backslash only, and is a valid command line."""
+    for name, ran in helps.items():
+        lines = examples(ran.stdout) if name else []
+        assert any(f"bulk-invite {name}" in line for line in lines) or not name, name
+        assert max(map(len, ran.stdout.splitlines())) <= 80, name
+        for line in lines:
+            assert "(" not in line
+            for part in re.split(r" [|] ", line.partition(" > ")[0]):
+                words = shlex.split(part)
+                if words[0] == "bulk-invite":
+                    called = program.commands[words[1]]  # type: ignore[attr-defined] # a group has commands
+                    called.make_context(words[1], words[2:])
+
+
+def test_no_option_has_the_type_of_a_library_or_two_defaults(helps: dict[str, Ran]) -> None:
+    for name, ran in helps.items():
+        assert not re.search(r"<[a-z]+[|\[]|\bTEXT\b|\bINTEGER\b", ran.stdout), name
+        for meaning in re.split(r"\n  -", ran.stdout):
+            assert len(re.findall(r"\bDefault: |\[default: |; default: ", meaning)) <= 1, meaning
+
+
 def test_a_completion_script_can_be_printed(tmp_path: Path) -> None:
     marks = {"bash": "complete -o", "zsh": "#compdef", "fish": "complete "}
     printed = together(*(partial(run, "completion", shell, cwd=tmp_path) for shell in marks))
@@ -122,3 +152,10 @@ def test_without_a_command_there_is_help_and_with_a_wrong_one_a_sentence(tmp_pat
     nothing, wrong = together(partial(run, cwd=tmp_path), partial(run, "sned", cwd=tmp_path))
     assert "Prepare:" in nothing.stdout + nothing.stderr
     assert (wrong.code, "sned" in wrong.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("arguments", [("export", "--state", "open"), ("completion", "tcsh")])
+def test_a_wrong_choice_is_reported_in_our_words(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    ran = run(*arguments, cwd=tmp_path)
+    assert (ran.code, "Value error" in ran.stderr) == (2, False)
+    assert f"{arguments[-1]!r} is not one of" in ran.stderr

@@ -64,6 +64,14 @@ def test_an_error_names_the_topic_that_explains_it(tmp_path: Path) -> None:
         (("send", "missing.ndjson"), "rows"),
         (("send", "a.ndjson", "--rate", "fast"), "options"),
         (("validate", "postgresql://a@b@c/d", "--table", "t", "--key", "id"), "postgresql"),
+        (("send", "mysql://a@b/c"), "postgresql"),
+        (("send", "a.ndjson", "--config", "missing.toml"), "options"),
+        (("validate", "a.ndjson", "--service-model", "missing.json"), "rows"),
+        (("serve", __file__), "serve"),
+        (("health",), "monitoring"),
+        (("report", "--html", __file__), "results"),
+        (("simulate", "nowhere"), "rehearsal"),
+        (("emulator", "--host", "192.0.2.1"), "rehearsal"),
     ]:
         ran = run(*arguments, cwd=tmp_path)
         assert ran.stderr.splitlines()[-1] == f"See: bulk-invite manual {name}"

@@ -18,7 +18,7 @@ from rows import messages
 
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.wiring.sources import open_sources
+from bulk_invite.runs.wiring.sources import open_sources, require_effect
 
 
 def arguments(db: Database, url: str, *more: str) -> tuple[str, ...]:
@@ -239,6 +239,26 @@ def test_the_live_catalog_is_confirmed_without_telling_the_address(db: Database,
     assert ran.code == 2
     assert PASSWORD not in ran.stderr
     assert "needs confirmation" in ran.stderr
+
+
+@pytest.mark.parametrize("command", ["send", "validate", "serve", "reconcile", "doctor"])
+def test_options_of_a_database_are_refused_where_no_source_is_one(tmp_path: Path, command: str) -> None:
+    (tmp_path / "own.toml").write_text('key = "id"\n')
+    (tmp_path / "rows").mkdir()
+    source = tmp_path / "rows"
+    if command != "serve":
+        source /= "rows.ndjson"
+        source.write_text("")
+    ran = run(command, source, "--table", "invitations", "--config", "own.toml", cwd=tmp_path)
+    said = f"{ran.stdout}{ran.stderr}"
+    assert "--table, --key have no effect: no source is a database. " in said
+    assert ran.code == (4 if command == "doctor" else 2)
+    assert not [*tmp_path.glob("*.db")]
+
+
+def test_options_of_a_database_hold_for_the_one_among_files() -> None:
+    require_effect(["rows.ndjson", "postgresql://db/x"], settings(table="t", key="id"))
+    require_effect([], settings(table="t"))
 
 
 def test_sources_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:

@@ -130,7 +130,9 @@ def test_a_port_in_use_or_a_ledger_that_is_none_ends_with_4_and_a_sentence(tmp_p
     with emulator_process() as emulator:
         ended = _run("--port", str(emulator.port))
         assert (ended.returncode, ended.stdout) == (4, "")
-        assert f"Cannot listen on 127.0.0.1 port {emulator.port}" in ended.stderr
+        assert f"bulk-invite: Cannot listen on 127.0.0.1 port {emulator.port}: Address already in use." in (
+            ended.stderr
+        )
     rows = tmp_path / "rows.ndjson"
     rows.write_text("{}\n")
     ended = _run("--ledger", str(rows))

@@ -54,6 +54,37 @@ def test_a_misspelt_key_of_the_file_is_told_with_what_may_be_meant(tmp_path: Pat
         load({}, tmp_path / "own.toml", {})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("limit", "-1", "must be more than 0."),
+        ("limit", "many", "must be a number."),
+        ("max_in_flight", "0", "must be 1 or more."),
+        ("max_in_flight", "99999", "or less."),
+        ("max_rate", "fast", "must be a number."),
+        ("catalog", "aws", "must be 'Sandbox' or 'AWS'."),
+        ("campaign", "a\nb", "expected at most 255 characters and no control characters."),
+        ("campaign", "a" * 256, "expected at most 255 characters and no control characters."),
+        ("checkpoint_schema", "X", "expected lower-case letters, digits and underscores, "),
+        ("notify_channel", "", "expected 1 to 63 characters."),
+        ("table", "", "must not be empty."),
+        ("tracing", "perhaps", "must be true or false."),
+        ("columns", "[1]", 'expected a JSON object, such as {"Invitation.Message": "text"}.'),
+        ("columns", "{Invitation.Message: text}", "expected a JSON object, "),
+        ("columns", '{"a": 1}', "expected a text for every name, "),
+        ("constants", "3", "expected a JSON object, "),
+    ],
+)
+def test_a_wrong_value_is_reported_in_our_words(name: str, value: str, says: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        load({name: value}, None, {})
+    flag = name.replace("_", "-")
+    assert str(raised.value).startswith(f"Invalid value for --{flag} on the command line: ")
+    assert says in str(raised.value)
+    for term in ("Input", "Value error", "String should", "dictionary", "parse string", "pattern"):
+        assert term not in str(raised.value)
+
+
 @pytest.mark.parametrize("command", [("send", "nowhere.ndjson"), ("validate", "nowhere.ndjson"), ("doctor",)])
 def test_every_command_that_takes_settings_refuses_them(tmp_path: Path, command: tuple[str, ...]) -> None:
     ran = run(*command, cwd=tmp_path, env={**CREDENTIALS, "BULK_INVITE_RATTE": "2"})

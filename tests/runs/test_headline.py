@@ -12,7 +12,9 @@ from bulk_invite.runs.output.summary import show_reconciliation
 @pytest.mark.parametrize(
     ("states", "earlier", "sentence"),
     [
-        ({}, 0, "0 of 0 invitations created; nothing needs attention."),
+        ({}, 0, "No row was read."),
+        (dict.fromkeys(State, 0), 0, "No row was read."),
+        ({}, 3, "3 of 3 invitations created (all before this run); nothing needs attention."),
         ({State.CREATED: 2, State.DUPLICATE: 5}, 0, "2 of 2 invitations created; nothing needs attention."),
         (
             {State.CREATED: 3828, State.FAILED: 96, State.REJECTED: 76},
@@ -43,6 +45,21 @@ def test_it_says_how_many_have_an_invitation_and_what_needs_attention(
     states: dict[State, int], earlier: int, sentence: str
 ) -> None:
     assert headline(states, earlier) == sentence
+
+
+@pytest.mark.parametrize(
+    ("states", "sentence"),
+    [
+        ({}, "No row was read."),
+        ({State.CREATED: 2}, "2 of 2 invitations created; the rest of the source was not read."),
+        (
+            {State.CREATED: 2, State.PENDING: 3},
+            "2 of 5 invitations created; 3 still open (3 pending); the rest of the source was not read.",
+        ),
+    ],
+)
+def test_it_says_that_a_source_was_not_read_to_its_end(states: dict[State, int], sentence: str) -> None:
+    assert headline(states, all_read=False) == sentence
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,9 @@ def test_the_live_catalog_is_asked_for_on_a_terminal(tmp_path: Path) -> None:
         command = ("send", source, "--endpoint-url", service.url, *FAST, "--catalog", "AWS")
         refused, _, screen = run_on_terminal(*command, cwd=tmp_path, typed="n\n")
         assert (refused, "cannot be taken back" in screen) == (2, True)
+        refused, _, screen = run_on_terminal(*command, cwd=tmp_path, typed="perhaps\nno\n")
+        assert (refused, screen.count("Please answer yes or no")) == (2, 1)
         assert service.audit()["operations"] == {}
-        sent, stdout, _ = run_on_terminal(*command, cwd=tmp_path, typed="y\n")
+        sent, stdout, _ = run_on_terminal(*command, cwd=tmp_path, typed="Yes\n")
         assert (sent, '"created":1' in stdout) == (0, True)
         assert [entry["catalog"] for entry in service.invitations()] == ["AWS"]

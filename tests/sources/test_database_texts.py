@@ -55,7 +55,7 @@ def test_what_a_function_of_the_operator_says_is_not_told(db: Database, state: s
     db.run("CREATE TRIGGER watched BEFORE INSERT ON outcomes FOR EACH ROW EXECUTE FUNCTION watched()")
     with (
         capture_logs() as logged,
-        pytest.raises(SourceError, match=f"outcomes: .*SQLSTATE {state}") as writing,
+        pytest.raises(SourceError, match=f"The table outcomes cannot be used: .*SQLSTATE {state}") as writing,
     ):
         table.write([record("1")], never)
     assert SECRET not in f"{reading.value} {reading.value.hint} {writing.value} {writing.value.hint} {logged}"
@@ -78,6 +78,42 @@ def test_what_the_server_itself_says_of_names_is_told(db: Database) -> None:
 def test_a_refused_login_is_told_without_its_context() -> None:
     error = psycopg.OperationalError(f"FATAL: {SECRET}\nCONTEXT: PL/pgSQL function login()")
     assert error_text(error) == "OperationalError (message hidden: it may contain values of a row)"
+
+
+_REFUSED = 'connection to server at "127.0.0.1", port {} failed: Connection refused'
+_ADVICE = "\n\tIs the server running on that host and accepting TCP/IP connections?"
+_HOST = "\n- host: '127.0.0.1', port: '{}', hostaddr: '127.0.0.1': connection failed: "
+
+
+@pytest.mark.parametrize(
+    ("message", "sentence"),
+    [
+        ("connection failed: " + _REFUSED.format(1) + _ADVICE, _REFUSED.format(1)),
+        (
+            (
+                f"connection failed: {_REFUSED.format(2)}{_ADVICE}\n"
+                f"Multiple connection attempts failed. All failures were:"
+                f"{_HOST.format(1)}{_REFUSED.format(1)}{_ADVICE}{_HOST.format(2)}{_REFUSED.format(2)}{_ADVICE}"
+            ),
+            f"{_REFUSED.format(1)}; {_REFUSED.format(2)}",
+        ),
+        (
+            "failed to resolve host 'db.invalid': [Errno -2] Name or service not known",
+            "failed to resolve host 'db.invalid': Name or service not known",
+        ),
+        (
+            (
+                "consuming input failed: server closed the connection unexpectedly\n"
+                "\tThis probably means the server terminated abnormally\n"
+                "\tbefore or while processing the request."
+            ),
+            "consuming input failed: server closed the connection unexpectedly",
+        ),
+        ("the connection is closed", "the connection is closed"),
+    ],
+)
+def test_a_message_of_the_driver_becomes_one_sentence(message: str, sentence: str) -> None:
+    assert error_text(psycopg.OperationalError(message)) == sentence
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ from bulk_invite.rehearsal.simulation.subprocesses import (
 EXAMPLES: Final = """
 Examples:
 
+\b
   bulk-invite demo
 """
 

@@ -17,11 +17,11 @@ from bulk_invite.runs.settings.options import OPTIONS
 DOCTOR_EXAMPLES: Final = """
 Examples:
 
+\b
   bulk-invite doctor
-
   bulk-invite doctor invitations.ndjson --catalog AWS --checkpoint live.db
-
-  bulk-invite doctor postgresql://crm@db.example.com/crm --table invitations --key id --json
+  bulk-invite doctor postgresql://crm@db.example.com/crm \\
+    --table invitations --key id --json
 """
 
 _LONGEST: Final = 10.0

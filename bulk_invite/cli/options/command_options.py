@@ -13,7 +13,7 @@ import typer
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.runs.settings.loading import CONFIG, load
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.settings.options import OPTIONS, Option
+from bulk_invite.runs.settings.options import OPTIONS, Option, settings_given
 
 Sources = Annotated[
     list[str],
@@ -65,10 +65,10 @@ def with_settings(
 
 def _read(flags: Mapping[str, Any], config: Path | None, refused: Sequence[str]) -> Settings:
     settings = load(flags, config)
-    if given := [name for name in refused if getattr(settings, name) != Settings.model_fields[name].default]:
+    if given := settings_given(settings, refused):
         have = "has" if len(given) == 1 else "have"
         raise UsageError(
-            f"{', '.join(OPTIONS[name].flag for name in given)} {have} no effect on this command.",
+            f"{', '.join(given)} {have} no effect on this command.",
             hint="Remove it from the configuration file or the environment of this command.",
             topic="options",
         )

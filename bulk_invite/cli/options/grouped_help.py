@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import typer
 from typer.core import TyperCommand, TyperGroup
+
+from bulk_invite.domain.validation_texts import plain
 
 WIDEST: Final = 120
 """Columns of a help text at most, however wide the terminal is."""
@@ -17,6 +20,13 @@ _OWN: Final = "Options"
 
 class GroupedCommand(TyperCommand):
     """A command that shows its arguments, its options by heading, and those without one last."""
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().make_context(*args, **extra)
+        except typer.BadParameter as error:
+            error.message = f"{plain(error.message)}."
+            raise
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return [self.options_metavar or "", *map(_argument, self._arguments(ctx))]

@@ -25,10 +25,9 @@ from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS, open_reader
 REPORT_EXAMPLES: Final = """
 Examples:
 
+\b
   bulk-invite report
-
   bulk-invite report --html backfill.html
-
   bulk-invite report --checkpoint spring.db --json
 """
 
@@ -57,7 +56,9 @@ def report(
     """
     if html == _STANDARD_OUTPUT and settings.json_output:
         raise UsageError(
-            "--json and --html - both write to standard output.", hint="Use one of them, or --html FILE."
+            "--json and --html - both write to standard output.",
+            hint="Use one of them, or --html FILE.",
+            topic="results",
         )
     path = Path(html) if html not in {None, _STANDARD_OUTPUT} and html is not None else None
     if path is not None:

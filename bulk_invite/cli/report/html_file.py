@@ -16,13 +16,16 @@ _HEAD: Final = 2000
 def check(path: Path) -> None:
     """Raise UsageError where no page can be written, or another file would be overwritten."""
     if not path.absolute().parent.is_dir():
-        raise UsageError(f"The directory of the report {path} does not exist.")
+        raise UsageError(
+            f"The directory of the report {path} does not exist.", hint="Create it first.", topic="results"
+        )
     if not path.exists():
         return
     if not path.is_file() or not _is_ours(path):
         raise UsageError(
             f"{path} exists and is not a bulk-invite report; it was not overwritten.",
             hint="Choose another file with --html.",
+            topic="results",
         )
 
 

@@ -12,12 +12,10 @@ from bulk_invite.domain.errors import UsageError
 EXAMPLES: Final = """
 Examples:
 
+\b
   bulk-invite simulate
-
   bulk-invite simulate steps --plot steps.svg
-
   bulk-invite simulate bucket-10 fixed-window --live
-
   bulk-invite simulate my-server.toml --seeds 20 --format json
 """
 
@@ -48,7 +46,8 @@ def simulate(
         ),
     ] = None,
     output_format: Annotated[
-        Literal["table", "markdown", "json"], typer.Option("--format", help="Output format of the figures.")
+        Literal["table", "markdown", "json"],
+        typer.Option("--format", metavar="table|markdown|json", help="Output format of the figures."),
     ] = "table",
 ) -> None:
     """Measure the pacing on simulated servers with unknown quotas.

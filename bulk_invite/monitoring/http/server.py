@@ -16,6 +16,7 @@ from aiohttp.http import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
 from bulk_invite.domain.errors import ControlError
+from bulk_invite.domain.socket_errors import listen_failure
 from bulk_invite.monitoring.http.answers import refused
 from bulk_invite.monitoring.http.connection import Connection
 from bulk_invite.monitoring.http.connections import Connections
@@ -68,7 +69,7 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
         raise ControlError(
-            f"The control server cannot listen on {host} port {port}: {error.strerror or error}.",
+            f"The control server cannot listen on {host} port {port}: {listen_failure(error)}.",
             hint="Choose a local address and a free port with --listen HOST:PORT; port 0 picks one.",
         ) from error
     for address in runner.addresses:

@@ -28,6 +28,7 @@ def open_tracing(version: str) -> Tracing:
             raise UsageError(
                 f"{name} is {given!r}, but traces are sent only by OTLP over HTTP.",
                 hint=f"Unset it, or set it to {' or '.join(sorted(possible))}.",
+                topic="monitoring",
             )
     try:
         from bulk_invite.monitoring.tracing.spans import Tracing  # noqa: PLC0415 - an optional extra
@@ -35,7 +36,9 @@ def open_tracing(version: str) -> Tracing:
         if (error.name or "").partition(".")[0] != "opentelemetry":
             raise
         raise UsageError(
-            "Traces need OpenTelemetry.", hint="Install it: pip install 'bulk-invite[tracing]'."
+            "Traces need OpenTelemetry.",
+            hint="Install it: pip install 'bulk-invite[tracing]'.",
+            topic="monitoring",
         ) from None
     try:
         return Tracing(version)
@@ -43,4 +46,5 @@ def open_tracing(version: str) -> Tracing:
         raise UsageError(
             f"Invalid OTEL_* variables: {error}",
             hint="Correct or unset them.",
+            topic="monitoring",
         ) from None

@@ -20,18 +20,22 @@ from bulk_invite.rehearsal.emulator.options import FaultOptions, Options
 EPILOG: Final = """\
 Rehearse a backfill at one call per second with a few broken connections:
 
-bulk-invite emulator --port 8080 --ledger rehearsal.ndjson --rate 1 --burst 5 --fault-reset-after 0.02
+\b
+  bulk-invite emulator --port 8080 --ledger rehearsal.ndjson \\
+    --rate 1 --burst 5 --fault-reset-after 0.02
 
-Then send to it with --endpoint-url http://127.0.0.1:8080, and see what arrived:
+Then send to it, and see what arrived:
 
-curl http://127.0.0.1:8080/_emulator/audit
+\b
+  bulk-invite send invitations.ndjson --endpoint-url http://127.0.0.1:8080
+  curl http://127.0.0.1:8080/_emulator/audit
 
 Pages: /_emulator/audit, /_emulator/ledger, /_emulator/calls and /_emulator/health.
 """
 
 
 def emulator(*, as_json: bool, **given: Any) -> None:
-    """Run a local Partner Central that invites nobody.
+    """Run a local Partner Central that sends no real invitation.
 
     Serves CreateEngagementInvitation, ListEngagementInvitations, GetEngagementInvitation and STS
     GetCallerIdentity over HTTP, with the quotas and faults that you choose. Its own ledger records what was
@@ -46,7 +50,7 @@ def emulator(*, as_json: bool, **given: Any) -> None:
             backend_options={"use_uvloop": True},
         )
     except BulkInviteError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"bulk-invite: {error}\nSee: bulk-invite manual rehearsal", err=True)
         raise typer.Exit(error.exit_code) from error
 
 
@@ -92,7 +96,11 @@ def _parameters() -> list[inspect.Parameter]:
         for name, flag in flags(kind).items():
             is_switch, way = flag.form is Form.SWITCH, flag.form.value
             option = typer.Option(
-                flag.name, help=flag.help, metavar=way.metavar or None, rich_help_panel=flag.panel
+                flag.name,
+                help=flag.help,
+                metavar=way.metavar or None,
+                rich_help_panel=flag.panel,
+                show_default="Default:" not in flag.help,
             )
             value = bool if is_switch else list[str] | None if way.repeatable else str | None
             default = False if is_switch else way.shown(defaults[name])

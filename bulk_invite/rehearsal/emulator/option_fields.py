@@ -88,14 +88,14 @@ class _Way:
 class Form(Enum):
     """How a value is written on the command line."""
 
-    TEXT = _Way("TEXT", str)
-    TEXTS = _Way("TEXT", str, _nothing, repeatable=True)
-    PATH = _Way("PATH", Path, _nothing)
-    INTEGER = _Way("NUMBER", _integer, allowed=_from_0, rule=_FROM_0)
-    COUNT = _Way("NUMBER|none", _or_none(_integer), allowed=_above_0, rule=_ABOVE_0)
-    RATE = _Way("NUMBER|none", _or_none(_real), allowed=_above_0, rule=_ABOVE_0)
+    TEXT = _Way("HOST", str)
+    TEXTS = _Way("ID", str, _nothing, repeatable=True)
+    PATH = _Way("FILE", Path, _nothing)
+    INTEGER = _Way("N", _integer, allowed=_from_0, rule=_FROM_0)
+    COUNT = _Way("N|none", _or_none(_integer), allowed=_above_0, rule=_ABOVE_0)
+    RATE = _Way("N|none", _or_none(_real), allowed=_above_0, rule=_ABOVE_0)
     RATE_TRACE = _Way("TRACE", RateTrace.parse, _nothing)
-    AMOUNT = _Way("NUMBER", _real, allowed=_from_0, rule=_FROM_0)
+    AMOUNT = _Way("N", _real, allowed=_from_0, rule=_FROM_0)
     PROBABILITY = _Way("PROBABILITY", _real, allowed=_share, rule="must be a probability between 0 and 1")
     DURATION = _Way("DURATION", parse_duration, _duration, allowed=_from_0, rule=_FROM_0)
     SWITCH = _Way("", bool)

@@ -14,6 +14,7 @@ import anyio
 from aiohttp import web
 
 from bulk_invite.domain.errors import BulkInviteError
+from bulk_invite.domain.socket_errors import listen_failure
 from bulk_invite.rehearsal.emulator.audit_pages import control_routes
 from bulk_invite.rehearsal.emulator.broken_answers import hang_up, has_gone, response
 from bulk_invite.rehearsal.emulator.call import Call
@@ -79,8 +80,10 @@ async def _listen(runner: web.AppRunner, options: Options) -> str:
     try:
         await web.TCPSite(runner, options.host, options.port, backlog=1024).start()
     except OSError as error:
-        reason = error.strerror or error
-        raise AddressError(f"Cannot listen on {options.host} port {options.port}: {reason}.") from error
+        raise AddressError(
+            f"Cannot listen on {options.host} port {options.port}: {listen_failure(error)}.",
+            hint="Choose a local address (--host) and a free port (--port); port 0 picks one.",
+        ) from error
     host, port = runner.addresses[0][:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -25,6 +25,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from bulk_invite.domain.durations import parse_duration
 from bulk_invite.domain.errors import UsageError
+from bulk_invite.domain.validation_texts import plain
 from bulk_invite.rehearsal.emulator.command import options_of
 from bulk_invite.rehearsal.emulator.option_fields import flags
 from bulk_invite.rehearsal.emulator.options import Options
@@ -108,26 +109,29 @@ def load(name: str) -> Scenario:
         raise UsageError(
             f"There is no scenario {name}: {error.strerror}.",
             hint=f"Name a .toml file, or one of {', '.join(names())}.",
+            topic="rehearsal",
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"The scenario {path} is not valid TOML: {error}.") from error
+        raise UsageError(f"The scenario {path} is not valid TOML: {error}.", topic="rehearsal") from error
     except ValidationError as error:
         wrong = "; ".join(
-            f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ').rstrip('.')}"
+            f"{'.'.join(map(str, each['loc']))}: {plain(each['msg'])}"
             for each in error.errors(include_url=False)
         )
-        raise UsageError(f"The scenario {path} is invalid: {wrong}.") from error
+        raise UsageError(f"The scenario {path} is invalid: {wrong}.", topic="rehearsal") from error
     options = _options(path, read.server)
     if unknown := sorted(set(read.sender) - _SENDER):
         raise UsageError(
             f"The scenario {path} has unsupported sender settings: {', '.join(unknown)}.",
             hint=f"Supported: {', '.join(sorted(_SENDER))}.",
+            topic="rehearsal",
         )
     average = allowance(options, 0.0, read.length) / read.length
     if average == math.inf and options.daily_quota is None:
         raise UsageError(
             f"The server of the scenario {path} has no quota.",
             hint="Set rate, rate_trace or daily_quota.",
+            topic="rehearsal",
         )
     return Scenario(
         path.stem,
@@ -148,9 +152,12 @@ def _options(path: Path, server: Mapping[str, str | float | bool]) -> Options:
         raise UsageError(
             f"The scenario {path} has unknown server options: {', '.join(unknown)}.",
             hint="Use options of the emulator, except faults.",
+            topic="rehearsal",
         )
     texts = {key: value if isinstance(value, bool) else str(value) for key, value in server.items()}
     try:
         return options_of(texts)
     except typer.BadParameter as error:
-        raise UsageError(f"Invalid server in the scenario {path}: {error.message}") from error
+        raise UsageError(
+            f"Invalid server in the scenario {path}: {error.message}", topic="rehearsal"
+        ) from error

@@ -30,6 +30,7 @@ def control_token(settings: Settings) -> str | None:
         raise UsageError(
             f"{where} has no valid control token.",
             hint="Use at least 16 characters without spaces, for example the output of: openssl rand -hex 16",
+            topic="monitoring",
         )
     return token
 
@@ -41,7 +42,11 @@ def _read(path: Path) -> str:
             return opened.read().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not ASCII"
-        raise UsageError(f"The control token file {path} cannot be read: {reason}.") from None
+        raise UsageError(
+            f"The control token file {path} cannot be read: {reason}.",
+            hint="Check the name (--control-token-file) and its permissions.",
+            topic="monitoring",
+        ) from None
 
 
 def _require_private(path: Path, fd: int) -> None:
@@ -52,7 +57,11 @@ def _require_private(path: Path, fd: int) -> None:
     mode = os.fstat(fd).st_mode
     mend = f"chmod 600 {shlex.quote(str(path))}, and create a new token if other users may have read this one"
     if mode & stat.S_IWOTH:
-        raise UsageError(f"The control token file {path} is writable by other users.", hint=f"{mend}.")
+        raise UsageError(
+            f"The control token file {path} is writable by other users.",
+            hint=f"Run {mend}.",
+            topic="monitoring",
+        )
     if not mode & stat.S_IROTH:
         return
     if os.fstatvfs(fd).f_flag & os.ST_RDONLY:

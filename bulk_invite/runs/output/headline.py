@@ -11,11 +11,15 @@ NEED_ATTENTION: Final = (State.FAILED, State.REJECTED)
 OPEN: Final = (State.DEFERRED, State.IN_DOUBT, State.PENDING)
 
 
-def headline(states: Mapping[State, int], earlier: int = 0) -> str:
+def headline(states: Mapping[State, int], earlier: int = 0, *, all_read: bool = True) -> str:
     """The sentence for these rows. earlier: rows beyond `states` that earlier runs created.
+
+    all_read: there are no further rows in the sources.
 
     Duplicates get no invitation of their own, so they are not counted.
     """
+    if not earlier and not any(states.values()):
+        return "No row was read."
     rows = sum(states.values()) - states.get(State.DUPLICATE, 0) + earlier
     created = states.get(State.CREATED, 0)
     parts = [f"{created + earlier:,} of {rows:,} invitations created{_when(created, earlier)}"]
@@ -24,6 +28,8 @@ def headline(states: Mapping[State, int], earlier: int = 0) -> str:
         parts.append(f"{attention:,} {verb} attention ({_by_state(states, NEED_ATTENTION)})")
     if still_open := _count(states, OPEN):
         parts.append(f"{still_open:,} still open ({_by_state(states, OPEN)})")
+    if not all_read:
+        parts.append("the rest of the source was not read")
     if len(parts) == 1:
         parts.append("nothing needs attention")
     return "; ".join(parts) + "."

@@ -123,22 +123,25 @@ def show_reconciliation(states: Mapping[State, int], in_doubt: int, elapsed: flo
     show_values(rounded({**counts, "in_doubt": in_doubt, "elapsed_s": elapsed}), as_json=as_json)
 
 
-def show(summary: Summary, *, as_json: bool, more: Mapping[str, Any] | None = None) -> None:
+def show(
+    summary: Summary, *, as_json: bool, more: Mapping[str, Any] | None = None, all_read: bool = True
+) -> None:
     """Print a result on standard output: one JSON object, or a headline and a table."""
-    show_counts({**asdict(summary), **(more or {})}, as_json=as_json)
+    show_counts({**asdict(summary), **(more or {})}, as_json=as_json, all_read=all_read)
 
 
-def show_counts(values: Mapping[str, Any], *, as_json: bool) -> None:
+def show_counts(values: Mapping[str, Any], *, as_json: bool, all_read: bool = True) -> None:
     """Print values that include a summary's: one JSON object, or a headline and a table."""
     if not as_json:
-        sys.stdout.write(f"{headline_of(values)}\n\n")
+        sys.stdout.write(f"{headline_of(values, all_read=all_read)}\n\n")
         sys.stdout.flush()
     show_values(values, as_json=as_json)
 
 
-def headline_of(values: Mapping[str, Any]) -> str:
+def headline_of(values: Mapping[str, Any], *, all_read: bool = True) -> str:
     """The headline for values that include a summary's."""
-    return headline({state: values[state.value] for state in State}, values["already_created"])
+    states = {state: values[state.value] for state in State}
+    return headline(states, values["already_created"], all_read=all_read)
 
 
 def show_values(values: Mapping[str, object], *, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from bulk_invite.domain.errors import UsageError
+from bulk_invite.domain.validation_texts import plain
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.options import ENVIRONMENT_PREFIX, OPTIONS
 
@@ -25,9 +26,6 @@ _FOREIGN: Final = re.compile(
     rf"{ENVIRONMENT_PREFIX}(TEST_.*|(.+_)?(SERVICE_(HOST|PORT(_.+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_.+)?)?))"
 )
 """Variables of the tests, and those that Kubernetes sets for a Service whose name begins like ours."""
-
-_SUBJECT: Final = re.compile(r"^(Input|String|Dictionary|List) should")
-"""How messages of pydantic begin."""
 
 
 def load(
@@ -65,9 +63,15 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"The configuration file {path} cannot be read: {error.strerror}.") from error
+        raise UsageError(
+            f"The configuration file {path} cannot be read: {error.strerror}.",
+            hint="Check the name (--config) and its permissions.",
+            topic="options",
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"The configuration file {path} is not valid TOML: {error}.") from error
+        raise UsageError(
+            f"The configuration file {path} is not valid TOML: {error}.", topic="options"
+        ) from error
     if unknown := sorted(set(values) - known):
         raise UsageError(
             f"The configuration file {path} has unknown keys: {', '.join(map(repr, unknown))}.",
@@ -101,14 +105,9 @@ def _sentences(error: ValidationError, origin: Mapping[str, str]) -> str:
     """One sentence for each problem, in the order of the options."""
     problems = error.errors(include_url=False, include_context=False)
     sentences = [
-        f"Invalid value for {option.flag} {origin.get(option.key, '')}: {_message(each['msg'])}."
+        f"Invalid value for {option.flag} {origin.get(option.key, '')}: {plain(each['msg'])}."
         for option in OPTIONS.values()
         for each in problems
         if each["loc"][0] == option.key
     ]
     return " ".join(dict.fromkeys(sentences))
-
-
-def _message(text: str) -> str:
-    """A message of pydantic as the end of a sentence."""
-    return _SUBJECT.sub("must", text.removeprefix("Value error, ")).rstrip(".")

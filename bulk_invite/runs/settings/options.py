@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args, get_origin
 
@@ -67,6 +67,14 @@ OPTIONS: Final[Mapping[str, Option]] = {
     for name, field in section.model_fields.items()
 }
 """Every setting by the name of its field, in the order of the help."""
+
+
+def settings_given(settings: Settings, names: Iterable[str]) -> list[str]:
+    """The flags of those settings that do not have their default."""
+    return [
+        OPTIONS[name].flag for name in names if getattr(settings, name) != Settings.model_fields[name].default
+    ]
+
 
 SEND_ONLY: Final = tuple(each.name for each in OPTIONS.values() if each.only == "send")
 """They mean something only to a run that ends; where `serve` ignored them, it would send unasked."""

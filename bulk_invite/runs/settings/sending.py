@@ -44,7 +44,10 @@ class Target(Section, title="Target and scope"):
         metavar="URL",
     )
     region: Text = option(
-        "us-east-1", "AWS region. Partner Central is available only in us-east-1.", metavar="REGION"
+        "us-east-1",
+        "AWS region of the endpoint and its signatures. Partner Central has only us-east-1; any other region "
+        "works only with --endpoint-url.",
+        metavar="REGION",
     )
     profile: str | None = option(
         None, "Profile in the AWS configuration. Default: the standard AWS credential chain.", metavar="NAME"
@@ -68,8 +71,8 @@ class Target(Section, title="Target and scope"):
     )
     max_failures: FailureLimit | None = option(
         None,
-        "Stop the run (exit code 3) at this many failed rows: 20, or 5% of the finished rows, once 20 "
-        "have finished. Default: never.",
+        "Stop the run (exit code 3) when this many rows have failed: a number, or a share such as 5% of the "
+        "finished rows, which counts once 20 have finished. Default: no limit.",
         metavar="N|N%",
         only="send",
     )
@@ -112,8 +115,8 @@ class Database(Section, title="Database source"):
     )
     columns: Columns = option(
         {},
-        "Members of the request, each with the database column that fills it, such as "
-        "{Invitation.Message: text}: a table in the configuration file, JSON elsewhere.",
+        "Members of the request, each with the database column that fills it, as JSON such as "
+        '\'{"Invitation.Message": "text"}\'. In the configuration file: a table.',
         metavar="JSON",
     )
     constants: Constants = option(
@@ -123,8 +126,9 @@ class Database(Section, title="Database source"):
     )
     session_settings: Columns = option(
         {},
-        "Settings of the database session that reads the rows, such as {TimeZone: Europe/Berlin}. Written "
-        "like columns. Needed only to continue where an earlier version began.",
+        "Settings of the database session that reads the rows, such as "
+        '\'{"TimeZone": "Europe/Berlin"}\'. Written like columns. Needed only to '
+        "continue where an earlier version began.",
         metavar="JSON",
     )
     token_from: Literal["content", "key"] = option(

@@ -21,6 +21,11 @@ _ADDRESS: Final = re.compile(
 _SIZE: Final = re.compile(r"(?P<number>[0-9]{1,12})(?P<unit>|kB|MB|GB)")
 _BYTES: Final = {"": 1, "kB": 1000, "MB": 1_000_000, "GB": 1_000_000_000}
 
+_LONGEST_CAMPAIGN: Final = 255
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_SCHEMA_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_LONGEST_CHANNEL: Final = 63
+
 LEAST_RATE: Final = 0.0001
 """Calls per second: one call in three hours. Anything slower is a pause."""
 
@@ -146,18 +151,45 @@ def count_or_none(value: object) -> object:
 
 def mapping(value: object) -> object:
     """A table of the file, or the same as JSON text."""
-    if not isinstance(value, str):
-        return value
     try:
-        return json.loads(value)
+        read = json.loads(value) if isinstance(value, str) else value
     except ValueError:
-        raise ValueError('expected a JSON object, such as {"Invitation.Message": "text"}') from None
+        read = None
+    if not isinstance(read, dict):
+        raise ValueError('expected a JSON object, such as {"Invitation.Message": "text"}')  # noqa: TRY004 - likewise
+    return read
+
+
+def mapping_of_texts(value: object) -> object:
+    """A mapping whose values are texts."""
+    read = mapping(value)
+    if isinstance(read, dict) and not all(isinstance(each, str) for each in read.values()):
+        raise ValueError('expected a text for every name, such as {"Invitation.Message": "text"}')
+    return read
+
+
+def campaign(value: str) -> str:
+    if len(value) > _LONGEST_CAMPAIGN or _CONTROL.search(value):
+        raise ValueError(f"expected at most {_LONGEST_CAMPAIGN} characters and no control characters")
+    return value
+
+
+def schema_name(value: str) -> str:
+    if not _SCHEMA_NAME.fullmatch(value):
+        raise ValueError("expected lower-case letters, digits and underscores, not beginning with a digit")
+    return value
+
+
+def channel_name(value: str) -> str:
+    if not 0 < len(value) <= _LONGEST_CHANNEL or "\0" in value:
+        raise ValueError(f"expected 1 to {_LONGEST_CHANNEL} characters")
+    return value
 
 
 Text = Annotated[str, Field(min_length=1)]
-CampaignName = Annotated[str, Field(max_length=255, pattern=r"\A[^\x00-\x1f\x7f]*\z")]
-SchemaName = Annotated[str, Field(pattern=r"\A[a-z_][a-z0-9_]{0,62}\z")]
-ChannelName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"\A[^\x00]*\z")]
+CampaignName = Annotated[str, AfterValidator(campaign)]
+SchemaName = Annotated[str, AfterValidator(schema_name)]
+ChannelName = Annotated[str, AfterValidator(channel_name)]
 CheckpointLocation = Annotated[Text, AfterValidator(file_or_database)]
 HttpUrl = Annotated[str, AfterValidator(http_url)]
 AwsUrl = Annotated[str, AfterValidator(endpoint)]
@@ -171,5 +203,5 @@ Duration = Annotated[
     float, BeforeValidator(duration), PlainSerializer(format_duration), Field(gt=0, allow_inf_nan=False)
 ]
 Size = Annotated[int, BeforeValidator(size), PlainSerializer(size_text), Field(ge=1000)]
-Columns = Annotated[dict[str, str], BeforeValidator(mapping)]
+Columns = Annotated[dict[str, str], BeforeValidator(mapping_of_texts)]
 Constants = Annotated[dict[str, Any], BeforeValidator(mapping)]

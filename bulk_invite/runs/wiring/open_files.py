@@ -32,6 +32,7 @@ def raise_file_limit(settings: Settings, in_flight: int | None = None) -> int:
             f"{rows} rows in flight need up to {needed} open files, but this process is limited to {hard}.",
             hint="Raise the limit (ulimit -n, LimitNOFILE=, docker run --ulimit nofile=), or lower "
             "--max-in-flight.",
+            topic="operations",
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
     return needed

@@ -40,6 +40,7 @@ def limits_of(settings: Settings) -> Limits:
             raise UsageError(
                 "--pace spread needs a daily quota to spread over the day, but --daily-quota is none.",
                 hint="Set --daily-quota, or limit the calls per second with --max-rate.",
+                topic="pacing",
             )
         rate = min(rate, quota / DAY)
     seek = settings.rate == "auto"

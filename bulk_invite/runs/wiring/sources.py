@@ -14,6 +14,7 @@ from bulk_invite.delivery.write_back import Target
 from bulk_invite.domain.backoff import UNREACHABLE
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.options import settings_given
 from bulk_invite.runs.settings.value_types import is_database, may_be_address
 from bulk_invite.sources.directory import FollowedDirectory
 from bulk_invite.sources.file_errors import printable
@@ -66,12 +67,14 @@ def open_followed(names: Sequence[str], settings: Settings, pipes: dict[str, Pip
     may be there later.
     """
     _check(names, settings)
+    require_effect(names, settings)
     # Before any connection is made: retrying does not help a source that cannot be followed.
     for name in names:
         if not is_database(name) and not _can_be_followed(name):
             raise UsageError(
                 f"{printable(name)} cannot be followed: it is a regular file.",
                 hint="Use send for files; serve follows directories, FIFOs, standard input and databases.",
+                topic="serve",
             )
     return [_followed(name, settings, pipes) for name in names]
 
@@ -107,14 +110,31 @@ def _check(names: Sequence[str], settings: Settings) -> None:
             raise UsageError(
                 "A source is neither a file nor a PostgreSQL URL (not shown: it may contain a password).",
                 hint="Write postgresql://USER@HOST/DATABASE; put the password into PGPASSWORD or ~/.pgpass.",
+                topic="postgresql",
             )
     if settings.tokens_from_keys and not all(map(is_database, names)):
         raise UsageError(
             "--token-from key needs database sources: rows of files have no keys.",
             hint="Remove --token-from key, or add a ClientToken to each row of the files.",
+            topic="postgresql",
         )
     if sum(name == STDIN for name in names) > 1:
-        raise UsageError("Standard input (-) is given twice.", hint="Give it once: it can be read only once.")
+        raise UsageError(
+            "Standard input (-) is given twice.", hint="Give it once: it can be read only once.", topic="rows"
+        )
+
+
+def require_effect(names: Sequence[str], settings: Settings) -> None:
+    """Raise UsageError for options of database sources where no source is a database."""
+    given = settings_given(settings, SELECTION_SETTINGS)
+    if names and given and not any(map(is_database, names)):
+        have = "has" if len(given) == 1 else "have"
+        raise UsageError(
+            f"{', '.join(given)} {have} no effect: no source is a database.",
+            hint="Remove it, also from the configuration file and the environment of this command, or name "
+            "a database: postgresql://USER@HOST/DATABASE.",
+            topic="postgresql",
+        )
 
 
 def open_outcomes(
@@ -142,6 +162,7 @@ def require_databases(names: Sequence[str]) -> None:
         raise UsageError(
             "--write-back needs database sources.",
             hint="Remove --write-back; for files, use --results and bulk-invite export.",
+            topic="results",
         )
 
 

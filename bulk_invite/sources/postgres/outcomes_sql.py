@@ -209,10 +209,12 @@ def outcome_refusal(table: str, error: psycopg.Error) -> SourceError:
         case errors.QueryCanceled():
             hint = "It was canceled, or exceeds statement_timeout; run the same command again."
         case psycopg.OperationalError():
-            return refusal(table, error)
+            return refusal(f"The table {table} cannot be used", error)
         case _:
             hint = _COMPARE
-    return DatabaseSourceError(f"{table}: {error_text(error)}.", hint=hint, retryable=is_transient(error))
+    return DatabaseSourceError(
+        f"The table {table} cannot be used: {error_text(error)}.", hint=hint, retryable=is_transient(error)
+    )
 
 
 _COMPARE: Final = "Compare it with the output of bulk-invite init-db --print, or name another table."
