@@ -53,7 +53,7 @@ async def _nothing() -> None:
 class FailureLimit:
     """When failed rows end a run: so many of them, or such a share of the rows that came to an end."""
 
-    _FEW = 20
+    _MIN_ENDED = 20
     """Ends before a share says anything."""
 
     count: int | None = None
@@ -65,7 +65,7 @@ class FailureLimit:
     def reached(self, counts: Counts) -> bool:
         if self.count is not None:
             return counts.failed_now >= self.count
-        if self.share is not None and counts.ended_now >= self._FEW:
+        if self.share is not None and counts.ended_now >= self._MIN_ENDED:
             return counts.failed_now >= self.share * counts.ended_now
         return False
 
@@ -145,7 +145,7 @@ class Pipeline:
         for rows in self._deliverer.last_rounds():
             if rows and not self._stop.draining:
                 work = partial(self._work_again, rows)
-                await WorkerPool(group, self._bounds.in_flight, work, most=len(rows)).run()
+                await WorkerPool(group, self._bounds.in_flight, work, max_workers=len(rows)).run()
         if not self._stop.draining:
             with self._halting():
                 await self._deliverer.settle_denied()

@@ -8,25 +8,25 @@ from typing import Final
 import anyio
 from anyio.abc import TaskGroup
 
-MOST: Final = 1000
+MAX_IN_FLIGHT: Final = 1000
 """The highest limit of rows in flight: each takes a connection of its own."""
 
 
 class InFlight:
-    """The limit, from 1 to `MOST`; it outlives the pools that keep to it."""
+    """The limit, from 1 to `MAX_IN_FLIGHT`; it outlives the pools that keep to it."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._raised: Callable[[], None] = lambda: None
+        self._notify: Callable[[], None] = lambda: None
 
     def change(self, limit: int) -> None:
         """Takes effect at once where it is higher, else as rows come to their end."""
         self.limit = limit
-        self._raised()
+        self._notify()
 
-    def kept_by(self, raised: Callable[[], None]) -> None:
+    def on_change(self, notify: Callable[[], None]) -> None:
         """The pool at work now: every change calls it."""
-        self._raised = raised
+        self._notify = notify
 
 
 class WorkerPool:
@@ -42,25 +42,25 @@ class WorkerPool:
         in_flight: InFlight,
         work: Callable[[Callable[[], bool]], Awaitable[None]],
         *,
-        most: int = MOST,
+        max_workers: int = MAX_IN_FLIGHT,
     ) -> None:
         self._group = group
         self._in_flight = in_flight
         self._work = work
-        self._most = most
+        self._max_workers = max_workers
         self._size = 0
-        self._none_left = anyio.Event()
+        self._all_done = anyio.Event()
 
     async def run(self) -> None:
         """Return when the last worker is done."""
-        self._in_flight.kept_by(self._fill)
+        self._in_flight.on_change(self._fill)
         self._fill()
         if self._size:
-            await self._none_left.wait()
+            await self._all_done.wait()
 
     def _fill(self) -> None:
         # A worker that finds no more rows is gone for good; once all are gone, none starts.
-        while self._size < min(self._in_flight.limit, self._most) and not self._none_left.is_set():
+        while self._size < min(self._in_flight.limit, self._max_workers) and not self._all_done.is_set():
             self._size += 1
             self._group.start_soon(self._worker)
 
@@ -70,7 +70,7 @@ class WorkerPool:
         finally:
             self._size -= 1
             if self._size == 0:
-                self._none_left.set()
+                self._all_done.set()
 
     def _has_room(self) -> bool:
         return self._size <= self._in_flight.limit

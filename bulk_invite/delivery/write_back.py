@@ -23,16 +23,16 @@ _log = structlog.get_logger()
 _PAGE: Final = 500
 """Rows written in one statement."""
 
-_EVERY: Final = 1.0
+_INTERVAL: Final = 1.0
 """Seconds between two looks for changes."""
 
-_SILENCE: Final = 30
+_IDLE_POLLS: Final = 30
 """Looks without a change after which the connections are closed."""
 
-_LAST_TRY: Final = 5.0
+_LAST_TRY_TIMEOUT: Final = 5.0
 """Seconds that a run which was stopped still gives each table."""
 
-_COUNTED: Final = 20
+_MAX_COUNTED_PAGES: Final = 20
 """Pages counted, at most, of what is left: to count millions takes longer than anybody waits."""
 
 
@@ -88,7 +88,7 @@ class WriteBack:
         self._stop = stop
         self._clock = clock
         self._begun = anyio.Event()
-        self._alone = anyio.Lock()
+        self._one_at_a_time = anyio.Lock()
 
     def begin(self) -> None:
         """The checkpoint is ours: what it says may be written."""
@@ -97,30 +97,30 @@ class WriteBack:
     async def run(self) -> None:
         """Go on until the run drains or this is cancelled."""
         await self._begun.wait()
-        silence = 0
+        idle_polls = 0
         while self._targets and not self._stop.draining:
-            async with self._alone:
+            async with self._one_at_a_time:
                 before = [each.reached for each in self._targets]
                 for target in self._targets:
                     await self._catch_up(target, self._drains)
-                silence = silence + 1 if before == [each.reached for each in self._targets] else 0
-                if silence == _SILENCE:
+                idle_polls = idle_polls + 1 if before == [each.reached for each in self._targets] else 0
+                if idle_polls == _IDLE_POLLS:
                     await self._pause()
             with self._stop.until_drain():
-                await anyio.sleep(_EVERY)
+                await anyio.sleep(_INTERVAL)
 
     async def finish(self) -> None:
         """Write what is left, as long as it takes; once the run drains, as far as that goes in seconds."""
         if not self._begun.is_set():
             return
-        async with self._alone:
+        async with self._one_at_a_time:
             for target in self._targets:
                 if not await self._catch_up(target, self._drains):
-                    await self._try_for_the_last_time(target)
+                    await self._try_once_more(target)
             await self._pause()
 
-    async def _try_for_the_last_time(self, target: Target) -> None:
-        end = self._clock() + _LAST_TRY
+    async def _try_once_more(self, target: Target) -> None:
+        end = self._clock() + _LAST_TRY_TIMEOUT
         if await self._catch_up(target, lambda: self._stop.aborted or self._clock() >= end):
             return
         self.complete = False
@@ -146,7 +146,7 @@ class WriteBack:
     async def _count_left(self, target: Target) -> tuple[int, bool]:
         """Rows that are not written, and whether those are all."""
         rows, reached = 0, target.reached
-        for _ in range(_COUNTED):
+        for _ in range(_MAX_COUNTED_PAGES):
             after = reached
             reached, records = await self._changes(target.source, after, _PAGE)
             if reached == after:

@@ -8,11 +8,11 @@ from typing import Final
 
 from bulk_invite.domain.verdicts import Conflict, Created, Denied, EngagementFull, Refused, Verdict
 
-_FEW: Final = 5
-_MANY: Final = 20
+_MANY_ENGAGEMENTS: Final = 5
+_MANY_DENIALS: Final = 20
 """Engagements, and rows, that are not denied by chance. Sources are often sorted by engagement."""
 
-_CREDIT: Final = 4
+_PROVEN_FACTOR: Final = 4
 """So many times as many denials may come to a sender that was allowed to send before."""
 
 
@@ -52,12 +52,12 @@ class PermissionGuard:
 
     def blames_sender(self, denied: int) -> bool:
         """Whether so many rows that are denied at the end of a run are too many to be to blame themselves."""
-        return self.proven_until == -math.inf and denied >= _FEW
+        return self.proven_until == -math.inf and denied >= _MANY_ENGAGEMENTS
 
     def _blamed(self, verdict: Denied, engagement: str) -> Denied:
         self._denials += 1
         self._engagements.add(engagement)
-        credit = _CREDIT if self._proven else 1
-        if len(self._engagements) >= _FEW * credit or self._denials >= _MANY * credit:
+        factor = _PROVEN_FACTOR if self._proven else 1
+        if len(self._engagements) >= _MANY_ENGAGEMENTS * factor or self._denials >= _MANY_DENIALS * factor:
             return replace(verdict, whole_account=True)
         return verdict

@@ -16,32 +16,33 @@ from bulk_invite.domain.verdicts import Unknown, Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Strange:
-    """The unfamiliar answer that a row had last.
+class UnfamiliarAnswer:
+    """The last unfamiliar answer to a row.
 
-    well: how many rows had been answered well before it. is_its_own: it came again, while others were.
+    good_answers: number of good answers to other rows before it. is_due_to_row: the same answer came again
+    after further good answers.
     """
 
     code: str
-    well: int
-    is_its_own: bool = False
+    good_answers: int
+    is_due_to_row: bool = False
 
 
 class UnfamiliarGuard:
     """Tells a row that is always answered by something unfamiliar from a service that always answers so."""
 
     def __init__(self) -> None:
-        self._well = 0
+        self._good_answers = 0
 
-    def judge(self, verdict: Verdict, before: Strange | None) -> Strange | None:
+    def judge(self, verdict: Verdict, before: UnfamiliarAnswer | None) -> UnfamiliarAnswer | None:
         """The unfamiliar answer that a row had last, with whose it is; `before` is what it was so far.
 
         Anything familiar passes through, and counts where it judges its row.
         """
         if not isinstance(verdict, Unknown):
-            is_well = PermissionGuard.is_proof(verdict)
-            self._well += is_well
-            return None if is_well else before
+            is_good = PermissionGuard.is_proof(verdict)
+            self._good_answers += is_good
+            return None if is_good else before
         if before is None or before.code != verdict.code:
-            return Strange(verdict.code, self._well)
-        return replace(before, is_its_own=self._well > before.well)
+            return UnfamiliarAnswer(verdict.code, self._good_answers)
+        return replace(before, is_due_to_row=self._good_answers > before.good_answers)

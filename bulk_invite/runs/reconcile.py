@@ -14,7 +14,7 @@ from anyio.to_thread import run_sync
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.delivery.intake.source import KeyedSource, Source
-from bulk_invite.delivery.lookup.bulk_lookup import Reconciliation
+from bulk_invite.delivery.lookup.bulk_lookup import BulkLookup
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.errors import BulkInviteError, SourceError
 from bulk_invite.domain.findings import DoubtfulRow, SettledRow, may_have_left_by
@@ -22,7 +22,7 @@ from bulk_invite.domain.rows import Invitation, Position, Row
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.pacing import make_clock
-from bulk_invite.runs.wiring.partner_central import claim, connected, endpoint_of, make_look_up
+from bulk_invite.runs.wiring.partner_central import claim, connected, endpoint_of, make_group_lookup
 from bulk_invite.runs.wiring.signals import handling_signals
 from bulk_invite.runs.wiring.validator import make_validator
 from bulk_invite.sources.ndjson import STDIN, NdjsonSource
@@ -67,8 +67,8 @@ async def _settle(
     async with connected(settings, stop) as partner_central:
         if partner_central is None:
             return
-        look_up = make_look_up(settings, partner_central, partial(_rows_of, writer), clock)
-        reconciliation = Reconciliation(look_up, writer, stop, clock.wall, states)
+        lookup = make_group_lookup(settings, partner_central, partial(_rows_of, writer), clock)
+        bulk = BulkLookup(lookup, writer, stop, clock.wall, states)
         with stop.until_drain():
             await claim(writer, partner_central, endpoint_of(settings))
         after = ""
@@ -76,13 +76,13 @@ async def _settle(
             after = rows[-1][0].engagement
             bodies = await run_sync(_bodies, settings, rows, named, partial(getattr, stop, "draining"))
             left_by = partial(may_have_left_by, call_timeout=settings.call_timeout, gone=began)
-            await reconciliation.settle(
+            await bulk.settle(
                 [
                     replace(row, body=bodies.get(row.client_token), last_sent=left_by(row.last_sent))
                     for row, *_ in rows
                 ]
             )
-        await reconciliation.settle_later()
+        await bulk.settle_later()
 
 
 async def _rows_of(

@@ -14,7 +14,7 @@ import structlog
 from anyio.to_thread import run_sync
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.delivery.intake.one_pass import Intake
+from bulk_invite.delivery.intake.one_pass import OnePassIntake
 from bulk_invite.delivery.intake.source import Source
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.tracking.tally import Counts, Tally
@@ -206,7 +206,9 @@ class Run:
             resources = await make_resources(settings, writer, partner_central, make_clock())
             oversight.controls.govern(resources.pacer)
             assembly = await assemble(resources, oversight, tally, stop, self._validator, self._outcomes)
-            intake = Intake(self._sources, assembly.admitter, assembly.committer, stop, limit=settings.limit)
+            intake = OnePassIntake(
+                self._sources, assembly.admitter, assembly.committer, stop, limit=settings.limit
+            )
             finished = await assembly.run(
                 [intake],
                 partial(self._open, resources),

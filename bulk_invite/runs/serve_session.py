@@ -12,7 +12,7 @@ from typing import Final
 from anyio.to_thread import run_sync
 
 from bulk_invite.checkpoint.recent_writes import RecentWrites
-from bulk_invite.delivery.intake.follow import Following
+from bulk_invite.delivery.intake.follow import FollowingIntake
 from bulk_invite.delivery.intake.source import FollowedSource
 from bulk_invite.delivery.sending.deliverer import Deliverer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
@@ -119,10 +119,10 @@ class Session:
         stop = self._stop = StopSwitch()
         tally = Tally(None, self._oversight.observer)
         assembly = await assemble(resources, self._oversight, tally, stop, validator, self._outcomes)
-        followings: list[Following] = []
+        followings: list[FollowingIntake] = []
         is_over = _due(followings, assembly.deliverer, tally.counts, self._settings.retry_interval)
         followings += [
-            Following(
+            FollowingIntake(
                 source,
                 assembly.admitter,
                 assembly.committer,
@@ -169,7 +169,7 @@ class Session:
 
 
 def _due(
-    followings: Sequence[Following], deliverer: Deliverer, counts: Counts, retry_interval: float
+    followings: Sequence[FollowingIntake], deliverer: Deliverer, counts: Counts, retry_interval: float
 ) -> Callable[[], bool]:
     """Whether a round is over; called from threads. Once it is, it is over for all of its sources."""
     began = time.monotonic()

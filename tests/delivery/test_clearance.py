@@ -12,7 +12,7 @@ from runs import EPOCH, HOUR, Run
 from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME
 
-from bulk_invite.delivery.sending.may_call import PROOF_HOLDS
+from bulk_invite.delivery.sending.may_call import PROOF_LIFETIME
 from bulk_invite.delivery.sending.permits import Patience, Waits
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.domain.backoff import Backoff
@@ -73,7 +73,7 @@ async def test_commits_are_proofs_so_that_a_busy_run_asks_for_none() -> None:
     assert run.journal.proofs == 0
 
 
-@pytest.mark.parametrize("late", [PROOF_HOLDS + 0.1, 9 * HOUR])
+@pytest.mark.parametrize("late", [PROOF_LIFETIME + 0.1, 9 * HOUR])
 async def test_a_machine_that_slept_right_before_the_byte_sends_nothing_by_the_old_proof(late: float) -> None:
     sender = ScriptedSender(on_the_way=Delays(t1=[(0.0, late)]))
     run = await Run(["t1"], sender).go()
@@ -86,7 +86,7 @@ async def test_a_machine_that_slept_right_before_the_byte_sends_nothing_by_the_o
 
 
 async def test_a_proof_that_holds_for_a_moment_longer_is_one() -> None:
-    run = await Run(["t1"], ScriptedSender(on_the_way=Delays(t1=[(0.0, PROOF_HOLDS - 0.1)]))).go()
+    run = await Run(["t1"], ScriptedSender(on_the_way=Delays(t1=[(0.0, PROOF_LIFETIME - 0.1)]))).go()
     assert run.journal.outcomes("t1") == ["sent", "created"]
 
 
@@ -164,7 +164,7 @@ async def test_a_probe_that_is_held_back_lets_another_one_probe() -> None:
     """The service fails for half a minute; some of those that ask whether it is over do not get away."""
 
     def on_the_way(call: Call) -> tuple[Wait, Wait]:
-        return _at_once, _sleep(PROOF_HOLDS + 1) if 10 < call.began < 20 else _at_once
+        return _at_once, _sleep(PROOF_LIFETIME + 1) if 10 < call.began < 20 else _at_once
 
     sender = ScriptedSender(
         otherwise=lambda call: SERVER_ERROR if call.began < 30 else created(call.token), on_the_way=on_the_way
@@ -178,7 +178,7 @@ async def test_a_probe_that_is_held_back_lets_another_one_probe() -> None:
 
 async def test_what_is_held_back_again_and_again_is_told_and_tried_ever_more_rarely() -> None:
     """Where every proof takes longer than it holds, no call can leave: nobody must have to guess why."""
-    sender = ScriptedSender(on_the_way=lambda _: (_at_once, _sleep(PROOF_HOLDS + 0.1)))
+    sender = ScriptedSender(on_the_way=lambda _: (_at_once, _sleep(PROOF_LIFETIME + 0.1)))
     run = Run(["t1"], sender)
     with capture_logs() as logs:
         await run.when(600.0, run.stop.drain)

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulk_invite.delivery.sending.full_engagements import Engagements
+from bulk_invite.delivery.sending.full_engagements import FullEngagements
 
 _NAMES = st.sampled_from([f"eng-{number}" for number in range(8)])
 
 
-def _refused(*names: str, expected: bool = False) -> Engagements:
-    engagements = Engagements()
+def _refused(*names: str, expected: bool = False) -> FullEngagements:
+    engagements = FullEngagements()
     for name in names:
-        engagements.refused(name, expected=expected)
+        engagements.note_refused(name, expected=expected)
     return engagements
 
 
@@ -28,7 +28,7 @@ def test_an_engagement_is_full_when_a_call_for_it_was_refused() -> None:
 def test_five_new_engagements_in_a_row_speak_for_the_account() -> None:
     engagements = _refused("eng-1", "eng-2", "eng-3", "eng-4")
     assert not engagements.is_account_full
-    engagements.refused("eng-5", expected=False)
+    engagements.note_refused("eng-5", expected=False)
     assert engagements.is_account_full
 
 
@@ -37,20 +37,20 @@ def test_one_engagement_however_often_refused_does_not() -> None:
 
 
 def test_rows_in_turn_of_engagements_that_were_invited_to_do_not() -> None:
-    engagements = Engagements()
+    engagements = FullEngagements()
     names = [f"eng-{number}" for number in range(50)]
     for name in names:
-        engagements.invited(name)
+        engagements.note_created(name)
     for name in names * 3:
-        engagements.refused(name, expected=False)
+        engagements.note_refused(name, expected=False)
         assert not engagements.is_account_full
 
 
 def test_engagements_that_an_earlier_run_invited_to_do_not() -> None:
-    engagements = Engagements()
+    engagements = FullEngagements()
     for number in range(50):
-        engagements.has_invitations(f"eng-{number}")
-        engagements.refused(f"eng-{number}", expected=False)
+        engagements.note_invitations(f"eng-{number}")
+        engagements.note_refused(f"eng-{number}", expected=False)
     assert not engagements.is_account_full
 
 
@@ -61,28 +61,28 @@ def test_engagements_that_were_full_in_an_earlier_run_do_not() -> None:
 
 
 def test_engagements_with_invitations_stand_in_no_way_of_new_ones() -> None:
-    engagements = Engagements()
-    engagements.invited("old")
+    engagements = FullEngagements()
+    engagements.note_created("old")
     for number in range(5):
-        engagements.refused("old", expected=False)
-        engagements.refused(f"eng-{number}", expected=False)
+        engagements.note_refused("old", expected=False)
+        engagements.note_refused(f"eng-{number}", expected=False)
     assert engagements.is_account_full
 
 
 def test_having_been_invited_to_before_is_no_word_on_the_account_of_today() -> None:
     engagements = _refused("eng-1", "eng-2", "eng-3", "eng-4", "eng-5")
-    engagements.has_invitations("eng-6")
+    engagements.note_invitations("eng-6")
     assert engagements.is_account_full
 
 
 def test_an_invitation_says_that_the_account_is_not_full() -> None:
     engagements = _refused("eng-1", "eng-2", "eng-3", "eng-4")
-    engagements.invited("eng-0")
+    engagements.note_created("eng-0")
     found = list[bool]()
     for number in range(5, 10):
-        engagements.refused(f"eng-{number}", expected=False)
+        engagements.note_refused(f"eng-{number}", expected=False)
         found.append(engagements.is_account_full)
-    engagements.invited("eng-0")
+    engagements.note_created("eng-0")
     assert [*found, engagements.is_account_full] == [False, False, False, False, True, False]
 
 
@@ -90,39 +90,39 @@ def test_an_invitation_says_that_the_account_is_not_full() -> None:
 def test_the_account_is_full_only_after_five_strangers_since_the_last_invitation(
     events: list[tuple[str, str]],
 ) -> None:
-    engagements, known, strangers = Engagements(), set[str](), set[str]()
+    engagements, known, strangers = FullEngagements(), set[str](), set[str]()
     for event, name in events:
         match event:
             case "refused":
-                engagements.refused(name, expected=False)
+                engagements.note_refused(name, expected=False)
                 strangers |= {name} - known
             case "invited":
-                engagements.invited(name)
+                engagements.note_created(name)
                 known.add(name)
                 strangers.clear()
             case _:
-                engagements.has_invitations(name)
+                engagements.note_invitations(name)
                 known.add(name)
         assert engagements.is_account_full == (len(strangers) >= 5)
 
 
 def test_full_engagements_are_asked_again_when_somebody_may_have_made_room() -> None:
     engagements = _refused("eng-1")
-    engagements.ask_again()
+    engagements.forget_full()
     assert not engagements.is_full("eng-1")
 
 
 @pytest.mark.parametrize("name", ["eng-1", "never seen"])
 def test_once_given_up_every_engagement_is_full(name: str) -> None:
     engagements = _refused("eng-1")
-    engagements.give_up()
-    engagements.ask_again()
+    engagements.mark_all_full()
+    engagements.forget_full()
     assert engagements.is_full(name)
 
 
 def test_only_so_many_engagements_are_remembered_and_the_latest_of_them() -> None:
-    engagements = Engagements()
+    engagements = FullEngagements()
     for number in range(20_000):
-        engagements.refused(f"eng-{number}", expected=True)
+        engagements.note_refused(f"eng-{number}", expected=True)
     assert engagements.is_full("eng-19999")
     assert not engagements.is_full("eng-0")

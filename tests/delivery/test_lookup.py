@@ -26,8 +26,8 @@ from shown import doubtful
 from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME, running_loop
 
-from bulk_invite.delivery.lookup.finder import LookUp
-from bulk_invite.delivery.lookup.queries import LOOK_UP_DENIED, LOOK_UP_FAILED, LOOK_UP_REFUSED, Reads
+from bulk_invite.delivery.lookup.group_lookup import GroupLookup
+from bulk_invite.delivery.lookup.queries import LOOK_UP_DENIED, LOOK_UP_FAILED, LOOK_UP_REFUSED, Queries
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.errors import CheckpointError, SenderError
 from bulk_invite.domain.findings import (
@@ -76,14 +76,14 @@ class Desk:
     findings: dict[str, Finding | BaseException] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        reads = Reads(self.finder, Backoff(0.2, 20.0), lambda: 0.5)
-        self.look_up = LookUp(
-            reads, self.known.rows_of, settling_time=SETTLING, clock=lambda: EPOCH + anyio.current_time()
+        queries = Queries(self.finder, Backoff(0.2, 20.0), lambda: 0.5)
+        self.lookup = GroupLookup(
+            queries, self.known.rows_of, settling_time=SETTLING, clock=lambda: EPOCH + anyio.current_time()
         )
 
     async def find(self, row: DoubtfulRow) -> None:
         try:
-            self.findings[row.client_token] = await self.look_up.find(row)
+            self.findings[row.client_token] = await self.lookup.find(row)
         except (SenderError, CheckpointError) as error:
             self.findings[row.client_token] = error
 
@@ -233,7 +233,7 @@ async def test_an_engagement_that_the_service_does_not_know_spoils_no_other() ->
     asked = rows(10)
     finder = ScriptedFinder(arrived(asked), unknown=["eng-3"])
     desk = Desk(finder)
-    findings = await desk.look_up.find_all(asked)
+    findings = await desk.lookup.find_all(asked)
     assert [type(each) for each in findings] == [Found] * 3 + [Unclear] + [Found] * 6
     assert findings[3] == Unclear(LOOK_UP_REFUSED)
     assert len(finder.asked) == 11

@@ -177,7 +177,7 @@ async def test_who_waits_to_leave_is_let_through_by_an_answer() -> None:
     passed: list[float] = []
 
     async def wait() -> None:
-        assert not await outage.passed("who")
+        assert not await outage.wait_to_call("who")
         passed.append(anyio.current_time())
 
     async with anyio.create_task_group() as group:
@@ -186,7 +186,7 @@ async def test_who_waits_to_leave_is_let_through_by_an_answer() -> None:
         assert not passed
         outage.answered()
     assert passed == [pytest.approx(50, abs=0.01)]
-    assert not await outage.passed("who")
+    assert not await outage.wait_to_call("who")
 
 
 @pytest.mark.parametrize("gone", [[0], [1], [0, 1, 2]])

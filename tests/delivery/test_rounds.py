@@ -13,8 +13,8 @@ from fakes import TinyValidator
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.delivery.intake.admit_batch import Admitter
-from bulk_invite.delivery.intake.follow import Following
-from bulk_invite.delivery.sending.full_engagements import Engagements
+from bulk_invite.delivery.intake.follow import FollowingIntake
+from bulk_invite.delivery.sending.full_engagements import FullEngagements
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.tracking.tally import Tally
@@ -84,13 +84,13 @@ class Around:
         self.sent: list[str] = []
         self.quiet = 0
 
-    async def run(self) -> Following:
+    async def run(self) -> FollowingIntake:
         with CheckpointWriter.open(self._path, catalog="Sandbox") as writer:
             writer.claim(OWNER)
             writer.begin_run(0.0)
             committer = Committer(writer, campaign="", retry_failed=False, elapsed=time.monotonic)
             admitter = _Mortal(committer, self._dies)
-            following = Following(
+            following = FollowingIntake(
                 self._source, admitter, committer, self.stop, self._is_over, quiet=self._hush
             )
             await following.run(self._hand_over)
@@ -114,7 +114,7 @@ class _Mortal(Admitter):
     """One whose process dies before a batch of rows is committed."""
 
     def __init__(self, committer: Committer, dies: Callable[[list[str]], bool]) -> None:
-        super().__init__(TinyValidator(), committer, Engagements(), Tally(None))
+        super().__init__(TinyValidator(), committer, FullEngagements(), Tally(None))
         self._committer = _Dying(committer, dies)  # type: ignore[assignment]  # as much of one as is used
 
 

@@ -35,11 +35,11 @@ class Work:
             self._now -= 1
 
 
-async def pool_of(work: Work, in_flight: InFlight, *, most: int = 1000) -> float:
+async def pool_of(work: Work, in_flight: InFlight, *, max_workers: int = 1000) -> float:
     """Seconds until all is done."""
     began = anyio.current_time()
     async with anyio.create_task_group() as group:
-        await WorkerPool(group, in_flight, work, most=most).run()
+        await WorkerPool(group, in_flight, work, max_workers=max_workers).run()
     return anyio.current_time() - began
 
 
@@ -51,7 +51,7 @@ async def test_as_many_as_may_be_and_no_more() -> None:
 
 async def test_no_more_than_are_of_use() -> None:
     work = Work(3)
-    assert await pool_of(work, InFlight(10), most=3) == pytest.approx(1.0, abs=0.01)
+    assert await pool_of(work, InFlight(10), max_workers=3) == pytest.approx(1.0, abs=0.01)
     assert work.at_once == [1, 2, 3]
 
 

@@ -30,7 +30,7 @@ from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME
 
 from bulk_invite.domain.classify import classify
-from bulk_invite.domain.unfamiliar import Strange, UnfamiliarGuard
+from bulk_invite.domain.unfamiliar import UnfamiliarAnswer, UnfamiliarGuard
 from bulk_invite.domain.verdicts import Answer, HttpAnswer, State
 
 pytestmark = pytest.mark.anyio
@@ -45,13 +45,15 @@ def anyio_backend() -> object:
     return VIRTUAL_TIME
 
 
-def judge(guard: UnfamiliarGuard, answer: Answer, before: Strange | None = None) -> Strange | None:
+def judge(
+    guard: UnfamiliarGuard, answer: Answer, before: UnfamiliarAnswer | None = None
+) -> UnfamiliarAnswer | None:
     return guard.judge(classify(answer), before)
 
 
-def is_its_own(strange: Strange | None) -> bool:
+def is_due_to_row(strange: UnfamiliarAnswer | None) -> bool:
     assert strange is not None
-    return strange.is_its_own
+    return strange.is_due_to_row
 
 
 # By rule
@@ -82,14 +84,14 @@ def test_the_same_answer_again_is_the_rows_only_when_others_were_answered_well(
     for answer in between:
         judge(guard, answer)
     again = judge(guard, PAGE, first)
-    assert (is_its_own(first), is_its_own(again)) == (False, is_rows)
+    assert (is_due_to_row(first), is_due_to_row(again)) == (False, is_rows)
 
 
 def test_another_unfamiliar_answer_is_a_first_one() -> None:
     guard = UnfamiliarGuard()
     strange = judge(guard, PAGE)
     judge(guard, OK)
-    assert judge(guard, UNKNOWN, strange) == Strange("Unfamiliar.TeapotException", 1)
+    assert judge(guard, UNKNOWN, strange) == UnfamiliarAnswer("Unfamiliar.TeapotException", 1)
 
 
 def test_a_row_that_was_answered_well_meanwhile_begins_anew() -> None:

@@ -1,4 +1,4 @@
-"""How a sender reaches the virtual service: `Sender` and `Finder` of the flow, over a bad network."""
+"""The virtual service over a bad network, as a `Sender` and an `InvitationReader`."""
 
 from __future__ import annotations
 

@@ -15,12 +15,12 @@ import anyio
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.delivery.intake.admit_batch import Admitter
-from bulk_invite.delivery.intake.one_pass import Intake
-from bulk_invite.delivery.lookup.finder import LookUp
-from bulk_invite.delivery.lookup.queries import Reads
-from bulk_invite.delivery.lookup.resolver import Resolver
+from bulk_invite.delivery.intake.one_pass import OnePassIntake
+from bulk_invite.delivery.lookup.group_lookup import GroupLookup
+from bulk_invite.delivery.lookup.queries import Queries
+from bulk_invite.delivery.lookup.row_lookup import RowLookup
 from bulk_invite.delivery.pipeline import Bounds, FailureLimit, Pipeline
-from bulk_invite.delivery.sending.deliverer import Deliverer, Surroundings
+from bulk_invite.delivery.sending.deliverer import Deliverer, Environment
 from bulk_invite.delivery.sending.permits import Patience, Waits
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
@@ -121,7 +121,7 @@ class Run:
         tally = Tally(Outlet(self.seen))
         parts = _Parts(line, committer, pacer, tally, proven=writer.has_created())
         deliverer = self._deliverer(parts, clock, chance.random)
-        intake = Intake(
+        intake = OnePassIntake(
             [Lines(self.plan.lines, self.plan.batch)],
             Admitter(_VALIDATOR, committer, deliverer.engagements, tally),
             committer,
@@ -156,18 +156,18 @@ class Run:
             self.seen.broken.append(f"the run counts {counted} calls, its checkpoint {window.count(now)}")
 
     def _deliverer(self, parts: _Parts, clock: Clock, random: Callable[[], float]) -> Deliverer:
-        reads = Reads(parts.line, _WAITS.doubtful, random)
-        look_up = LookUp(reads, parts.committer.rows_of, settling_time=SETTLING, clock=clock.steady)
+        queries = Queries(parts.line, _WAITS.doubtful, random)
+        lookup = GroupLookup(queries, parts.committer.rows_of, settling_time=SETTLING, clock=clock.steady)
         return Deliverer(
             parts.line,
             parts.committer,
             parts.pacer,
-            Resolver(look_up, self.stop),
+            RowLookup(lookup, self.stop),
             parts.tally,
             self.stop,
             guard=PermissionGuard(proven=parts.proven),
             patience=Patience(self.plan.tries, self.plan.lifetime, DEADLINE, _WAITS),
-            surroundings=Surroundings(clock.wall, clock.steady, random),
+            environment=Environment(clock.wall, clock.steady, random),
         )
 
     def _governor(self, writer: CheckpointWriter, now: float) -> Governor:

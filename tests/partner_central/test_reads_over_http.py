@@ -18,8 +18,8 @@ from rows import make_rows
 from shown import doubtful
 from test_partner_central import _own_credentials, connection
 
-from bulk_invite.delivery.lookup.finder import LookUp
-from bulk_invite.delivery.lookup.queries import Reads
+from bulk_invite.delivery.lookup.group_lookup import GroupLookup
+from bulk_invite.delivery.lookup.queries import Queries
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.classify import classify
 from bulk_invite.domain.findings import Absent, Content, Found, Listed, Page
@@ -262,9 +262,9 @@ async def test_every_row_finds_its_own_invitation_through_throttles_and_faults(t
     wanted = [doubtful(row, time.time() - 100) for row in rows]
     with emulator(ledger=ledger, faults=faults, faults_on_reads=True, retry_after=0.01) as server:
         async with connect(connection(server.url)) as finder:
-            reads = Reads(finder, Backoff(0.01, 0.05), lambda: 0.5)
-            look_up = LookUp(reads, KnownRows(wanted).rows_of, settling_time=1.0, clock=time.time)
-            findings = await look_up.find_all(wanted)
+            queries = Queries(finder, Backoff(0.01, 0.05), lambda: 0.5)
+            lookup = GroupLookup(queries, KnownRows(wanted).rows_of, settling_time=1.0, clock=time.time)
+            findings = await lookup.find_all(wanted)
         assert sum(call["fault"] is not None for call in server.reads()) > 2
     found = [each.invitation.invitation_id for each in findings if isinstance(each, Found)]
     assert found == [ids[row.client_token] for row in rows[:6]]

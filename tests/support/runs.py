@@ -13,12 +13,12 @@ from pacers import make_governor, make_pacer
 from virtual_time import running_loop
 
 from bulk_invite.delivery.intake.admit_batch import Admitter
-from bulk_invite.delivery.intake.one_pass import Intake
-from bulk_invite.delivery.lookup.finder import LookUp
-from bulk_invite.delivery.lookup.queries import Reads
-from bulk_invite.delivery.lookup.resolver import Resolver
+from bulk_invite.delivery.intake.one_pass import OnePassIntake
+from bulk_invite.delivery.lookup.group_lookup import GroupLookup
+from bulk_invite.delivery.lookup.queries import Queries
+from bulk_invite.delivery.lookup.row_lookup import RowLookup
 from bulk_invite.delivery.pipeline import Bounds, FailureLimit, Pipeline
-from bulk_invite.delivery.sending.deliverer import Deliverer, Surroundings
+from bulk_invite.delivery.sending.deliverer import Deliverer, Environment
 from bulk_invite.delivery.sending.permits import Patience, Waits
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
@@ -82,15 +82,15 @@ class Run:
             self.sender,
             committer,
             make_pacer(self.governor_now, loop.time),
-            Resolver(self._look_up(committer, loop.time), self.stop),
+            RowLookup(self._look_up(committer, loop.time), self.stop),
             self.tally,
             self.stop,
             guard=PermissionGuard(proven=self.proven),
             patience=Patience(self.tries, self.token_lifetime, 60.0, WAITS),
-            surroundings=Surroundings(lambda: EPOCH + loop.time() + self.ahead, loop.time, lambda: 0.5),
+            environment=Environment(lambda: EPOCH + loop.time() + self.ahead, loop.time, lambda: 0.5),
         )
         assert self.source is not None
-        intake = Intake(
+        intake = OnePassIntake(
             [self.source],
             Admitter(TinyValidator(), committer, deliverer.engagements, self.tally),
             committer,
@@ -109,10 +109,10 @@ class Run:
             self._check()
         return self
 
-    def _look_up(self, committer: Committer, now: Callable[[], float]) -> LookUp:
-        reads = Reads(self.sender, WAITS.doubtful, lambda: 0.5)
-        return LookUp(
-            reads,
+    def _look_up(self, committer: Committer, now: Callable[[], float]) -> GroupLookup:
+        queries = Queries(self.sender, WAITS.doubtful, lambda: 0.5)
+        return GroupLookup(
+            queries,
             committer.rows_of,
             settling_time=self.settling_time,
             clock=lambda: EPOCH + now() + self.ahead,

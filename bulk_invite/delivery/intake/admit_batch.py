@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
-from bulk_invite.delivery.sending.full_engagements import Engagements
+from bulk_invite.delivery.sending.full_engagements import FullEngagements
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.admissions import AlreadySettled, SkippedRow, ToSend
@@ -30,14 +30,14 @@ class Admitter:
     """Lets rows in. Every method raises BulkInviteError."""
 
     def __init__(
-        self, validator: Validator, committer: Committer, engagements: Engagements, tally: Tally
+        self, validator: Validator, committer: Committer, engagements: FullEngagements, tally: Tally
     ) -> None:
         self._validator = validator
         self._committer = committer
         self._engagements = engagements
         self._tally = tally
 
-    async def let_in(
+    async def admit(
         self,
         rows: Sequence[Row],
         hand_over: HandOver,
@@ -54,15 +54,15 @@ class Admitter:
                 case ToSend():
                     to_send.append(admission)
                 case AlreadySettled(state=State.CREATED, invitation=invitation):
-                    self._engagements.has_invitations(invitation.engagement)
+                    self._engagements.note_invitations(invitation.engagement)
                 case _:
                     pass
         if to_send:
             await hand_over(to_send)
         return len(to_send)
 
-    def skipped(self, rows: Sequence[SkippedRow]) -> None:
+    def skip(self, rows: Sequence[SkippedRow]) -> None:
         """Tell of rows that have an invitation and are not read again."""
         for row in rows:
             self._tally.skipped(row)
-            self._engagements.has_invitations(row.engagement)
+            self._engagements.note_invitations(row.engagement)

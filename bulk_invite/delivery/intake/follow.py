@@ -20,7 +20,7 @@ from bulk_invite.domain.records import SourceCursor
 from bulk_invite.domain.rows import Row
 
 
-class Following:
+class FollowingIntake:
     """One source in one round. Raises BulkInviteError.
 
     is_over: asked now and then whether the round is to end. quiet: called when the source has no rows for
@@ -38,7 +38,7 @@ class Following:
         quiet: Callable[[], None] = lambda: None,
     ) -> None:
         self.all_read = self.ended = self.caught_up = False
-        self._told_to_end = False
+        self._asked_to_end = False
         self._source = source
         self._admitter = admitter
         self._committer = committer
@@ -51,7 +51,7 @@ class Following:
         name, campaign = self._source.name, self._committer.campaign
         mark = await self._committer.ask(lambda journal: journal.source_cursor(name, campaign))
         if mark is not None and isinstance(self._source, KeyedSource):
-            await self._take_up(self._source, hand_over)
+            await self._resume(self._source, hand_over)
         batches = self._source.follow(BATCH_ROWS, BATCH_BYTES, self._ends, mark=mark)
         try:
             await self._take_in(batches, mark, hand_over)
@@ -72,14 +72,14 @@ class Following:
                 return
             if rows or reached != mark:
                 new = None if reached is None else SourceCursor(self._source.name, reached)
-                await self._admitter.let_in(rows, hand_over, new, follows=True)
+                await self._admitter.admit(rows, hand_over, new, follows=True)
                 mark = reached
             if not rows:
                 self.caught_up = True
                 self._quiet()
-        self.ended = not self._told_to_end
+        self.ended = not self._asked_to_end
 
-    async def _take_up(self, source: KeyedSource, hand_over: HandOver) -> None:
+    async def _resume(self, source: KeyedSource, hand_over: HandOver) -> None:
         """What earlier runs have left open, by its keys."""
         last = ""
         while keys := await self._keys_to_send(last):
@@ -87,7 +87,7 @@ class Following:
                 return
             rows = await run_sync(source.rows, keys, self._draining)
             if rows:
-                await self._admitter.let_in(rows, hand_over, follows=True)
+                await self._admitter.admit(rows, hand_over, follows=True)
             last = keys[-1]
 
     async def _keys_to_send(self, after: str) -> list[str]:
@@ -101,5 +101,5 @@ class Following:
 
     def _ends(self) -> bool:
         # Once told, a source comes to its end: another answer later on must not look as if it had by itself.
-        self._told_to_end = self._told_to_end or self._stop.draining or self._is_over()
-        return self._told_to_end
+        self._asked_to_end = self._asked_to_end or self._stop.draining or self._is_over()
+        return self._asked_to_end

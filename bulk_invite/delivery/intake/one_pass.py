@@ -14,13 +14,13 @@ from anyio import to_thread
 
 from bulk_invite.delivery.intake.admit_batch import BATCH_BYTES, BATCH_ROWS, Admitter, HandOver
 from bulk_invite.delivery.intake.source import KeyedSource, Source
-from bulk_invite.delivery.tracking.committer import Committer, InThread
+from bulk_invite.delivery.tracking.committer import Committer, RunInThread
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.admissions import SkippedRow
 from bulk_invite.domain.rows import Row
 
 
-class Intake:
+class OnePassIntake:
     """Takes in all rows of the sources once. Every method raises BulkInviteError.
 
     limit: how many rows may be sent (None: all). in_thread: runs what blocks.
@@ -34,7 +34,7 @@ class Intake:
         stop: StopSwitch,
         *,
         limit: int | None = None,
-        in_thread: InThread = to_thread.run_sync,
+        in_thread: RunInThread = to_thread.run_sync,
     ) -> None:
         self.all_read = False
         self._sources = sources
@@ -59,21 +59,21 @@ class Intake:
     async def _take_in(self, source: Source, hand_over: HandOver) -> None:
         begin, has_keys = source.batches, isinstance(source, KeyedSource)
         if isinstance(source, KeyedSource):
-            begin = partial(source.batches, after=await self._taken_up(source, hand_over))
+            begin = partial(source.batches, after=await self._resume(source, hand_over))
         with closing(begin(BATCH_ROWS, BATCH_BYTES, self._drains)) as batches:
             while self._remaining != 0 and (batch := await self._in_thread(next, batches, None)):
                 await self._take_in_batch(batch, hand_over, marks=has_keys)
         if self._remaining is None and not self._stop.draining:
             await self._ask(lambda journal: journal.end_source(source.name, self._committer.campaign))
 
-    async def _taken_up(self, source: KeyedSource, hand_over: HandOver) -> str | None:
+    async def _resume(self, source: KeyedSource, hand_over: HandOver) -> str | None:
         """The key after which a reading that was broken off goes on; before that, what it has left open."""
         after = await self._ask(lambda journal: journal.watermark(source.name, self._committer.campaign))
         if after is None:
             return None
         last = ""
         while created := await self._created_rows(source.name, last):
-            self._admitter.skipped(created)
+            self._admitter.skip(created)
             last = created[-1].position.key
         last = ""
         while keys := await self._open_keys(source.name, last):
@@ -101,7 +101,7 @@ class Intake:
         while batch and self._remaining != 0 and not self._stop.draining:
             portion, batch = batch[: self._remaining], batch[self._remaining or len(batch) :]
             reached = portion[-1].position if marks else None
-            to_send = await self._admitter.let_in(portion, hand_over, reached)
+            to_send = await self._admitter.admit(portion, hand_over, reached)
             if self._remaining is not None:
                 self._remaining -= to_send
 

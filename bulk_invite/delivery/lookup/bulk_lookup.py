@@ -11,7 +11,7 @@ import anyio
 import structlog
 from anyio import to_thread
 
-from bulk_invite.delivery.lookup.finder import ENGAGEMENTS_AT_ONCE, LookUp
+from bulk_invite.delivery.lookup.group_lookup import ENGAGEMENTS_AT_ONCE, GroupLookup
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.events import Event
 from bulk_invite.domain.findings import Absent, DoubtfulRow, Finding, Found, TooEarly, Unclear
@@ -20,7 +20,7 @@ from bulk_invite.domain.verdicts import State
 
 _log = structlog.get_logger()
 
-_MOST_LATER: Final = 10_000
+_MAX_LATER: Final = 10_000
 """Rows that are kept to be looked up again; others are left to the next time."""
 
 
@@ -28,7 +28,7 @@ class Journal(Protocol):
     def record(self, events: Sequence[Event]) -> frozenset[str]: ...
 
 
-class Reconciliation:
+class BulkLookup:
     """Settles rows in doubt; what is found is durable before it is told.
 
     clock: epoch seconds. states: counted up by how many rows it has brought into each state.
@@ -36,14 +36,14 @@ class Reconciliation:
 
     def __init__(
         self,
-        look_up: LookUp,
+        lookup: GroupLookup,
         journal: Journal,
         stop: StopSwitch,
         clock: Callable[[], float],
         states: Counter[State],
     ) -> None:
         self._states = states
-        self._look_up = look_up
+        self._lookup = lookup
         self._journal = journal
         self._stop = stop
         self._clock = clock
@@ -60,7 +60,7 @@ class Reconciliation:
                 return
             settled = []
             for row, finding in zip(group, findings, strict=True):
-                if isinstance(finding, TooEarly) and len(self._later) < _MOST_LATER:
+                if isinstance(finding, TooEarly) and len(self._later) < _MAX_LATER:
                     self._later.append(row)
                     self._wait = max(self._wait, finding.seconds)
                 else:
@@ -82,7 +82,7 @@ class Reconciliation:
 
     async def _findings(self, rows: Sequence[DoubtfulRow]) -> list[Finding] | None:
         with self._stop.until_drain():
-            return await self._look_up.find_all(rows)
+            return await self._lookup.find_all(rows)
         return None
 
     async def _commit(self, found: Sequence[tuple[DoubtfulRow, Finding]]) -> None:
@@ -95,24 +95,24 @@ class Reconciliation:
                 each.event(row.client_token, now, since=row.doubt_since, finding=finding)
                 for row, finding, each in transitions
             ]
-            of_others = await to_thread.run_sync(self._journal.record, events)
+            substituted = await to_thread.run_sync(self._journal.record, events)
         for (row, _, _), event in zip(transitions, events, strict=True):
-            written = event.instead or event if event.client_token in of_others else event
+            written = event.instead or event if event.client_token in substituted else event
             assert written.finding is not None  # noqa: S101 - every event here is about one
             self._states[written.state] += 1
-            self._tell(row, written.finding, written.state)
+            self._log_finding(row, written.finding, written.state)
 
-    def _tell(self, row: DoubtfulRow, finding: Finding, state: State) -> None:
-        said = {"engagement": row.engagement, "client_token": row.client_token, "state": state}
+    def _log_finding(self, row: DoubtfulRow, finding: Finding, state: State) -> None:
+        fields = {"engagement": row.engagement, "client_token": row.client_token, "state": state}
         match finding:
             case Found(invitation):
-                _log.info("row.found", **said, invitation_id=invitation.invitation_id)
+                _log.info("row.found", **fields, invitation_id=invitation.invitation_id)
             case Absent():
-                _log.info("row.absent", **said)
+                _log.info("row.absent", **fields)
             case TooEarly():
-                _log.warning("row.too_early", **said)
+                _log.warning("row.too_early", **fields)
             case Unclear(code, invitations, rows):
-                _log.warning("row.unclear", **said, why=code, invitations=invitations, rows=rows)
+                _log.warning("row.unclear", **fields, why=code, invitations=invitations, rows=rows)
             case _:  # pragma: no cover
                 assert_never(finding)
 

@@ -37,19 +37,19 @@ LOOK_UP_REFUSED: Final = "LookUpRefused"
 PER_SECOND: Final = 10.0
 """Published quota of read calls per account (List and Get together)."""
 
-_TRIES: Final = 6
+_MAX_DOUBTFUL: Final = 6
 """Doubtful answers to one question after which it is given up."""
 
-_DENIALS: Final = 3
+_MAX_DENIALS: Final = 3
 """Denials in a row after which it is not the engagements: nobody asks any more."""
 
-_MOST_PAGES: Final = 1000
+_MAX_PAGES: Final = 1000
 """Pages of one list, after which it is not believed to end."""
 
-_Shown = TypeVar("_Shown", Page, Content)
+_Reply = TypeVar("_Reply", Page, Content)
 
 
-class Finder(Protocol):
+class InvitationReader(Protocol):
     """Asks the service what it has. Never raises for what service or network do."""
 
     async def list_invitations(self, engagements: Sequence[str], next_token: str) -> Page | Answer: ...
@@ -57,7 +57,7 @@ class Finder(Protocol):
     async def get_invitation(self, invitation_id: str) -> Content | Answer: ...
 
 
-class NotToldError(Exception):
+class QueryFailedError(Exception):
     """The service does not say what was asked; `code` is why. Never leaves the flow."""
 
     def __init__(self, code: str) -> None:
@@ -65,58 +65,58 @@ class NotToldError(Exception):
         self.code = code
 
 
-class Reads:
+class Queries:
     """One call after the other. retry: seconds before a question is asked again; random: uniform in [0, 1).
 
-    Everything here raises NotToldError, and SenderError for the credentials.
+    Everything here raises QueryFailedError, and SenderError for the credentials.
     """
 
-    def __init__(self, finder: Finder, retry: Backoff, random: Callable[[], float]) -> None:
-        self._finder = finder
+    def __init__(self, reader: InvitationReader, retry: Backoff, random: Callable[[], float]) -> None:
+        self._reader = reader
         self._retry = retry
         self._random = random
         self._limiter = AsyncLimiter(1.0, 1.0 / PER_SECOND)
         self._denials = 0
 
-    async def listed(self, engagements: Sequence[str]) -> Listing:
+    async def list_all(self, engagements: Sequence[str]) -> Listing:
         """All that was sent for up to ten engagements."""
         found: dict[str, Listed] = {}
         token = ""
-        for _ in range(_MOST_PAGES):
-            page = await self._asked(partial(self._finder.list_invitations, engagements, token))
+        for _ in range(_MAX_PAGES):
+            page = await self._ask(partial(self._reader.list_invitations, engagements, token))
             # Pages may overlap while invitations come in.
             found |= {each.invitation_id: each for each in page.invitations}
             token = page.next_token
             if not token:
                 return Listing(tuple(found.values()), page.date)
-        raise NotToldError(LOOK_UP_FAILED)
+        raise QueryFailedError(LOOK_UP_FAILED)
 
-    async def content(self, invitation_id: str) -> Content:
-        return await self._asked(partial(self._finder.get_invitation, invitation_id))
+    async def get_content(self, invitation_id: str) -> Content:
+        return await self._ask(partial(self._reader.get_invitation, invitation_id))
 
-    async def _asked(self, ask: Callable[[], Awaitable[_Shown | Answer]]) -> _Shown:
+    async def _ask(self, query: Callable[[], Awaitable[_Reply | Answer]]) -> _Reply:
         """Ask until the service answers: as long as it throttles or cannot be reached, else a few times."""
         tries = doubtful = 0
         while True:
-            if self._denials >= _DENIALS:
-                raise NotToldError(LOOK_UP_DENIED)
+            if self._denials >= _MAX_DENIALS:
+                raise QueryFailedError(LOOK_UP_DENIED)
             await self._limiter.acquire()
-            shown = await ask()
-            if not isinstance(shown, HttpAnswer | NoAnswer):
+            reply = await query()
+            if not isinstance(reply, HttpAnswer | NoAnswer):
                 self._denials = 0
-                return shown
-            verdict = classify(shown)
-            self._heed(verdict)
+                return reply
+            verdict = classify(reply)
+            self._raise_unless_retryable(verdict)
             tries += 1
             doubtful += isinstance(verdict, Doubtful)
-            if doubtful >= _TRIES:
-                _log.warning("lookup.failed", reason=shown.code)
-                raise NotToldError(LOOK_UP_FAILED)
+            if doubtful >= _MAX_DOUBTFUL:
+                _log.warning("lookup.failed", reason=reply.code)
+                raise QueryFailedError(LOOK_UP_FAILED)
             least = (verdict.retry_after if isinstance(verdict, Throttled) else None) or 0.0
             delay = max(min(least, LONGEST_RETRY_AFTER), self._retry.delay(tries, self._random))
             await anyio.sleep(delay)
 
-    def _heed(self, verdict: Verdict) -> None:
+    def _raise_unless_retryable(self, verdict: Verdict) -> None:
         """Return where asking again may help."""
         match verdict:
             case Throttled() | Doubtful():
@@ -132,13 +132,13 @@ class Reads:
                         now="rows in doubt stay in doubt",
                         next="allow partnercentral:ListEngagementInvitations and GetEngagementInvitation",
                     )
-                raise NotToldError(LOOK_UP_DENIED)
+                raise QueryFailedError(LOOK_UP_DENIED)
             case Refused(code):
                 _log.warning("lookup.refused", reason=code)
-                raise NotToldError(LOOK_UP_REFUSED)
+                raise QueryFailedError(LOOK_UP_REFUSED)
             case SenderRefused():
                 raise reason_to_stop(after_answer(verdict, doubt_since=None, sent_at=0.0))
             case _:
                 # No row is at stake: it stays what it is, and the run goes on with the others.
                 _log.warning("lookup.failed", reason=str(verdict))
-                raise NotToldError(LOOK_UP_FAILED)
+                raise QueryFailedError(LOOK_UP_FAILED)

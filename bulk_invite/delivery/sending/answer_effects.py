@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from bulk_invite.delivery.sending.circuit_breaker import CircuitBreaker
-from bulk_invite.delivery.sending.full_engagements import Engagements
+from bulk_invite.delivery.sending.full_engagements import FullEngagements
 from bulk_invite.delivery.tracking.tracked_row import TrackedRow
 from bulk_invite.domain.classify import signal
 from bulk_invite.domain.denials import PermissionGuard
@@ -32,7 +32,7 @@ class AnswerEffects:
     """What a run does with answers. is_last_round: rows that were on hold are tried once more."""
 
     def __init__(
-        self, pacer: Pacer, breaker: CircuitBreaker, engagements: Engagements, guard: PermissionGuard
+        self, pacer: Pacer, breaker: CircuitBreaker, engagements: FullEngagements, guard: PermissionGuard
     ) -> None:
         self.is_last_round = False
         self._pacer = pacer
@@ -67,7 +67,7 @@ class AnswerEffects:
             case _:
                 self._note_room(row, verdict)
                 self._breaker.answered()
-        row.strange = self._unfamiliar.judge(verdict, row.strange)
+        row.unfamiliar = self._unfamiliar.judge(verdict, row.unfamiliar)
         return self._guard.judge(verdict, row.engagement, row.decided_at)
 
     def _warn(self, row: TrackedRow, answer: Answer, verdict: Unknown) -> None:
@@ -87,13 +87,13 @@ class AnswerEffects:
     def _note_room(self, row: TrackedRow, verdict: Verdict) -> None:
         """Note that an engagement has room, or is full; park or give up where the account is."""
         if isinstance(verdict, Created):
-            self._engagements.invited(row.engagement)
+            self._engagements.note_created(row.engagement)
         if not isinstance(verdict, EngagementFull):
             return
-        self._engagements.refused(row.engagement, expected=row.to_send.deferred)
+        self._engagements.note_refused(row.engagement, expected=row.to_send.deferred)
         if not self._engagements.is_account_full:
             return
         if self.is_last_round:
-            self._engagements.give_up()
+            self._engagements.mark_all_full()
         else:
             self._pacer.close(Why.ACCOUNT_FULL)

@@ -41,66 +41,66 @@ class CircuitBreaker:
         self._random = random
         self._least_rows = rows
         self._streak = 0
-        self._rows: set[object] = set()
+        self._doubtful_rows: set[object] = set()
         self._failures = 0
         self._next_probe = 0.0
         self._probe: object = None
         self._queue: deque[object] = deque()
-        self._moved = anyio.Event()
-        self._over = anyio.Event()
-        self._over.set()
+        self._changed = anyio.Event()
+        self._closed = anyio.Event()
+        self._closed.set()
 
     @property
     def is_open(self) -> bool:
-        return not self._over.is_set()
+        return not self._closed.is_set()
 
-    async def passed(self, who: object) -> bool:
-        """Wait before a call of `who`. True: it is its turn to probe; False: the service answers."""
+    async def wait_to_call(self, row: object) -> bool:
+        """Wait before a call of `row`. True: it is its turn to probe; False: the service answers."""
         while self.is_open and self._streak < STREAK:
-            await self._moved.wait()
-        return await self._turn(who)
+            await self._changed.wait()
+        return await self._wait_to_probe(row)
 
-    def doubtful(self, who: object) -> None:
-        """A call of `who` has ended in doubt; one too many in a row opens the breaker."""
+    def doubtful(self, row: object) -> None:
+        """A call of `row` has ended in doubt; one too many in a row opens the breaker."""
         self._streak += 1
-        if len(self._rows) < STREAK:
-            self._rows.add(who)
-        if self._streak >= STREAK and len(self._rows) >= self._least_rows() and not self.is_open:
-            self._open(who)
+        if len(self._doubtful_rows) < STREAK:
+            self._doubtful_rows.add(row)
+        if self._streak >= STREAK and len(self._doubtful_rows) >= self._least_rows() and not self.is_open:
+            self._open(row)
 
-    async def wait_to_retry(self, who: object, *, code: str, left: bool) -> bool:
-        """Wait after a call of `who` that got no answer. True: it is its turn to probe; False: it is over.
+    async def wait_to_retry(self, row: object, *, code: str, left: bool) -> bool:
+        """Wait after a call of `row` that got no answer. True: it is its turn to probe; False: it is over.
 
         left: whether the call has left at all.
         """
         if not self.is_open:
-            self._open(who)
-        if self._probe is who:
+            self._open(row)
+        if self._probe is row:
             self._failed("endpoint.failing" if left else "endpoint.unreachable", code)
-        return await self._turn(who)
+        return await self._wait_to_probe(row)
 
-    def probe_gave_up(self, who: object) -> None:
-        """`who` will not call again: if it was to probe, another one does."""
-        if self._probe is not who:
+    def probe_gave_up(self, row: object) -> None:
+        """`row` will not call again: if it was to probe, another one does."""
+        if self._probe is not row:
             return
         self._probe = None
         if not self._queue:
-            self._over.set()
-        self._move()
+            self._closed.set()
+        self._notify()
 
     def answered(self) -> None:
         """An answer with a meaning came: all that wait go on."""
         self._streak = 0
-        self._rows.clear()
+        self._doubtful_rows.clear()
         if self.is_open:
-            self._over.set()
-            self._move()
+            self._closed.set()
+            self._notify()
             _log.info("endpoint.reachable", endpoint=self._endpoint)
 
-    def _open(self, who: object) -> None:
-        self._probe = who
+    def _open(self, row: object) -> None:
+        self._probe = row
         self._failures = 0
-        self._over = anyio.Event()
+        self._closed = anyio.Event()
 
     def _failed(self, event: str, code: str) -> None:
         self._failures += 1
@@ -108,30 +108,30 @@ class CircuitBreaker:
         delay = self._backoff.delay(self._failures, self._random)
         self._next_probe = anyio.current_time() + delay
         _log.warning(event, endpoint=self._endpoint, reason=code, next_try_s=round(delay, 1))
-        self._move()
+        self._notify()
 
-    async def _turn(self, who: object) -> bool:
+    async def _wait_to_probe(self, row: object) -> bool:
         """Queue up to probe; False when it is over before."""
-        self._queue.append(who)
+        self._queue.append(row)
         try:
             while self.is_open:
-                if self._queue[0] is not who or self._probe is not None:
-                    await self._moved.wait()
-                elif await self._waited_out():
-                    self._probe = who
+                if self._queue[0] is not row or self._probe is not None:
+                    await self._changed.wait()
+                elif await self._wait_for_next_probe():
+                    self._probe = row
                     return True
             return False
         finally:
-            self._queue.remove(who)
-            self._move()
+            self._queue.remove(row)
+            self._notify()
 
-    async def _waited_out(self) -> bool:
+    async def _wait_for_next_probe(self) -> bool:
         """Wait until the next probe may leave; False when this outage is over before that."""
         with anyio.move_on_after(self._next_probe - anyio.current_time()) as scope:
-            await self._over.wait()
+            await self._closed.wait()
         return scope.cancelled_caught
 
-    def _move(self) -> None:
+    def _notify(self) -> None:
         """Let the whole queue check again."""
-        self._moved.set()
-        self._moved = anyio.Event()
+        self._changed.set()
+        self._changed = anyio.Event()

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
-from bulk_invite.delivery.lookup.resolver import Resolver
+from bulk_invite.delivery.lookup.row_lookup import RowLookup
 from bulk_invite.delivery.sending.answer_effects import AnswerEffects
 from bulk_invite.delivery.sending.circuit_breaker import CircuitBreaker
-from bulk_invite.delivery.sending.full_engagements import Engagements
+from bulk_invite.delivery.sending.full_engagements import FullEngagements
 from bulk_invite.delivery.sending.may_call import MayCall
 from bulk_invite.delivery.sending.permits import Patience, Permits
 from bulk_invite.delivery.tracking.committer import Committer
@@ -76,7 +76,7 @@ class Sender(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Environment:
     """What comes from outside: epoch seconds, random numbers uniform in [0, 1), the name of the endpoint.
 
     elapsed: seconds of a clock that cannot be set.
@@ -96,31 +96,31 @@ class Deliverer:
         sender: Sender,
         committer: Committer,
         pacer: Pacer,
-        resolver: Resolver,
+        lookup: RowLookup,
         tally: Tally,
         stop: StopSwitch,
         *,
         guard: PermissionGuard,
         patience: Patience,
-        surroundings: Surroundings,
+        environment: Environment,
     ) -> None:
         self._sender = sender
         self._committer = committer
         self._pacer = pacer
-        self._resolver = resolver
+        self._lookup = lookup
         self._tally = tally
         self._stop = stop
         self._guard = guard
         self._patience = patience
-        self._clock = surroundings.clock
-        self._elapsed = surroundings.elapsed
-        self.engagements = Engagements()
+        self._clock = environment.clock
+        self._elapsed = environment.elapsed
+        self.engagements = FullEngagements()
         self._may_call = MayCall(committer, self.engagements, patience, stop)
         self._breaker = CircuitBreaker(
-            surroundings.endpoint, patience.waits.unreachable, surroundings.random, rows=patience.streak
+            environment.endpoint, patience.waits.unreachable, environment.random, rows=patience.streak
         )
         self._permits = Permits(
-            pacer, self._breaker, stop, patience.waits, surroundings.random, self._may_call.is_full
+            pacer, self._breaker, stop, patience.waits, environment.random, self._may_call.is_full
         )
         self._effects = AnswerEffects(pacer, self._breaker, self.engagements, guard)
         self._on_hold = RowsOnHold()
@@ -145,21 +145,21 @@ class Deliverer:
         Then the rows whose denial turned out to be theirs, by its answer or another one.
         """
         await self._advance(row)
-        await self._settle(self._on_hold.taken_back(OnHold.DENIED, until=self._guard.proven_until))
+        await self._settle(self._on_hold.take(OnHold.DENIED, until=self._guard.proven_until))
 
     def last_rounds(self) -> Iterator[deque[TrackedRow]]:
         """The rows to try once more at the end: one of each full engagement, the others, those to look up."""
-        self.engagements.ask_again()
+        self.engagements.forget_full()
         self._effects.is_last_round = True
-        yield from one_of_each_engagement(self._on_hold.taken_back(OnHold.ENGAGEMENT_FULL))
-        yield self._on_hold.taken_back(OnHold.LOOK_UP)
+        yield from one_of_each_engagement(self._on_hold.take(OnHold.ENGAGEMENT_FULL))
+        yield self._on_hold.take(OnHold.LOOK_UP)
 
     async def settle_denied(self) -> None:
         """Settle the rows whose denial nothing has explained: they are too few to blame the sender.
 
         Raises SenderError where they are not; then they stay as they are.
         """
-        rows = self._on_hold.taken_back(OnHold.DENIED)
+        rows = self._on_hold.take(OnHold.DENIED)
         if rows and rows[0].denial is not None and self._guard.blames_sender(len(rows)):
             raise reason_to_stop(rows[0].denial)
         await self._settle(rows)
@@ -187,7 +187,7 @@ class Deliverer:
                 case LookUp():
                     happened = await self._look_up(row, step)
                 case Settle(transition, finding):
-                    happened = await row.settled(transition, finding)
+                    happened = await row.settle(transition, finding)
                 case Hold(reason):
                     self._on_hold.add(row, reason, self._elapsed())
                     return
@@ -223,7 +223,7 @@ class Deliverer:
         if self._stop.draining or unready is not None:
             self._permits.unused(permit)
             return None if self._stop.draining or unready is None else _not_sent(row, unready)
-        sent_at = await row.sent()
+        sent_at = await row.commit_intent()
         began = self._pacer.now()
         clearance = self._may_call.clearance(row)
         answer: Answer | None = None
@@ -252,7 +252,7 @@ class Deliverer:
             verdict = self._effects.learn(row, answer, verdict)
         transition = after_answer(verdict, doubt_since=row.doubt_since, sent_at=sent_at)
         request_id = answer.request_id if isinstance(answer, HttpAnswer) else ""
-        so = await row.answered(transition, request_id=request_id)
+        so = await row.commit_answer(transition, request_id=request_id)
         if isinstance(verdict, Created):
             # An Id proves nothing before it is known to be no other row's.
             self._effects.learn(row, answer, verdict if so.state is State.CREATED else Doubtful(so.code))
@@ -261,7 +261,7 @@ class Deliverer:
         return so
 
     async def _look_up(self, row: TrackedRow, step: LookUp) -> LookedUp | None:
-        finding = await self._resolver.find(row, waits=step.waits)
+        finding = await self._lookup.find(row, waits=step.waits)
         return None if finding is None else LookedUp(finding, step.gives_up)
 
 

@@ -10,49 +10,49 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
-_REMEMBERED: Final = 10_000
+_MAX_REMEMBERED: Final = 10_000
 """Engagements kept of each kind; one that is forgotten costs one more refused call."""
 
-_FEW: Final = 5
+_ACCOUNT_IS_FULL: Final = 5
 """Engagements in a row that cannot all be full by chance."""
 
 
-class Engagements:
+class FullEngagements:
     """What the answers of this run say of the engagements."""
 
     def __init__(self) -> None:
         self._full: OrderedDict[str, None] = OrderedDict()
         self._with_invitations: OrderedDict[str, None] = OrderedDict()
-        self._refused_in_a_row: set[str] = set()
+        self._refused_in_succession: set[str] = set()
         self._all_full = False
 
     @property
     def is_account_full(self) -> bool:
-        return len(self._refused_in_a_row) >= _FEW
+        return len(self._refused_in_succession) >= _ACCOUNT_IS_FULL
 
     def is_full(self, engagement: str) -> bool:
         return self._all_full or engagement in self._full
 
-    def has_invitations(self, engagement: str) -> None:
+    def note_invitations(self, engagement: str) -> None:
         """Learn that it has invitations already: it may well be full."""
         _remember(self._with_invitations, engagement)
 
-    def invited(self, engagement: str) -> None:
+    def note_created(self, engagement: str) -> None:
         """An invitation was just created: the account is not full."""
-        self.has_invitations(engagement)
-        self._refused_in_a_row.clear()
+        self.note_invitations(engagement)
+        self._refused_in_succession.clear()
 
-    def refused(self, engagement: str, *, expected: bool) -> None:
+    def note_refused(self, engagement: str, *, expected: bool) -> None:
         """A call was refused because something is full. expected: it was so in an earlier run."""
         _remember(self._full, engagement)
         if not expected and engagement not in self._with_invitations:
-            self._refused_in_a_row.add(engagement)
+            self._refused_in_succession.add(engagement)
 
-    def ask_again(self) -> None:
+    def forget_full(self) -> None:
         """Forget which ones are full: there may be room again."""
         self._full.clear()
 
-    def give_up(self) -> None:
+    def mark_all_full(self) -> None:
         """Take every engagement for full from now on."""
         self._all_full = True
 
@@ -60,5 +60,5 @@ class Engagements:
 def _remember(names: OrderedDict[str, None], name: str) -> None:
     names[name] = None
     names.move_to_end(name)
-    if len(names) > _REMEMBERED:
+    if len(names) > _MAX_REMEMBERED:
         names.popitem(last=False)

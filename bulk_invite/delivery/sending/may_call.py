@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from bulk_invite.delivery.sending.full_engagements import Engagements
+from bulk_invite.delivery.sending.full_engagements import FullEngagements
 from bulk_invite.delivery.sending.permits import Patience
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
@@ -13,7 +13,7 @@ from bulk_invite.delivery.tracking.tracked_row import TrackedRow
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.findings import LATE
 
-PROOF_HOLDS: Final = 2.0
+PROOF_LIFETIME: Final = 2.0
 """Seconds for which a proof of owning the checkpoint holds, on a clock that counts sleep.
 
 A sender that takes over within them sends the same tokens. Where these are too old for that, it has to look
@@ -25,7 +25,7 @@ class MayCall:
     """What speaks against a call: the run drains, another sender may be at work, the row's time is over."""
 
     def __init__(
-        self, committer: Committer, engagements: Engagements, patience: Patience, stop: StopSwitch
+        self, committer: Committer, engagements: FullEngagements, patience: Patience, stop: StopSwitch
     ) -> None:
         self._committer = committer
         self._engagements = engagements
@@ -42,13 +42,13 @@ class MayCall:
 
     def clearance(self, row: TrackedRow) -> Clearance:
         """For the call of a row whose intent is committed."""
-        renew = partial(self._committer.prove, PROOF_HOLDS / 2)
+        renew = partial(self._committer.prove, PROOF_LIFETIME / 2)
         return Clearance(renew, partial(self._objection, row))
 
     def _objection(self, row: TrackedRow) -> str:
         if self._stop.draining:
             return "Draining"
-        if self._committer.proof_age() > PROOF_HOLDS:
+        if self._committer.proof_age() > PROOF_LIFETIME:
             return "CheckpointNotProven"
         if row.intent_age() > LATE:  # a crash would leave it dated too early
             return "IntentTooOld"

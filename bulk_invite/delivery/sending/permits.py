@@ -146,7 +146,7 @@ class Permits:
                 if permit is not None:
                     self.unused(permit)
                 permit = None
-                probing = await self._breaker.passed(row)
+                probing = await self._breaker.wait_to_call(row)
                 permit = await self._paced(row, retry=retry)
                 if probing:
                     break

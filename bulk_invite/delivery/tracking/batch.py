@@ -11,23 +11,23 @@ from bulk_invite.domain.events import Event
 class Batch:
     """Events that share a transaction; without any, a question that one answer serves.
 
-    of_others: tokens of rows for which their `instead` was written.
+    substituted: tokens of rows for which their `instead` was written.
     """
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self.of_others: frozenset[str] = frozenset()
+        self.substituted: frozenset[str] = frozenset()
         self.is_wanted = False
         self._done = anyio.Event()
         self._failure: CheckpointError | None = None
 
-    async def settled(self) -> frozenset[str]:
-        """Wait until it is done; says `of_others`. Raises CheckpointError where it failed."""
+    async def wait(self) -> frozenset[str]:
+        """Wait until it is done; says `substituted`. Raises CheckpointError where it failed."""
         await self._done.wait()
         if self._failure is not None:
             raise self._failure
-        return self.of_others
+        return self.substituted
 
-    def settle(self, failure: CheckpointError | None) -> None:
+    def finish(self, failure: CheckpointError | None) -> None:
         self._failure = failure
         self._done.set()

@@ -35,7 +35,7 @@ _Answer = TypeVar("_Answer")
 _Arguments = TypeVarTuple("_Arguments")
 
 
-class InThread(Protocol):
+class RunInThread(Protocol):
     """`anyio.to_thread.run_sync`, or what stands in for it where time is not real."""
 
     async def __call__(
@@ -98,7 +98,7 @@ class Committer:
         campaign: str,
         retry_failed: bool,
         elapsed: Callable[[], float],
-        in_thread: InThread = to_thread.run_sync,
+        in_thread: RunInThread = to_thread.run_sync,
         observer: Observer | None = None,
     ) -> None:
         self.campaign = campaign
@@ -137,7 +137,7 @@ class Committer:
         cancels without regard to the thread that has the journal.
         """
         if self.proof_age() > within:
-            await self._done(self._asking)  # one answer serves all who wait
+            await self._join(self._asking)  # one answer serves all who wait
 
     async def admit(
         self,
@@ -187,7 +187,7 @@ class Committer:
         finally:
             self._busy_since = None
 
-    def _proof(self, write: Callable[[Journal], _Answer]) -> Callable[[Journal], _Answer]:
+    def _proving(self, write: Callable[[Journal], _Answer]) -> Callable[[Journal], _Answer]:
         """The same, where its success proves that the checkpoint is ours: as of its beginning."""
 
         def proving(journal: Journal) -> _Answer:
@@ -205,14 +205,14 @@ class Committer:
         written all the same.
         """
         self._gathering.events.append(event)
-        return event.client_token not in await self._done(self._gathering)
+        return event.client_token not in await self._join(self._gathering)
 
-    async def _done(self, batch: Batch) -> frozenset[str]:
+    async def _join(self, batch: Batch) -> frozenset[str]:
         if self._failure is not None:
             raise self._failure
         batch.is_wanted = True
         self._work.set()
-        return await batch.settled()
+        return await batch.wait()
 
     async def run(self) -> None:
         """Write until `close`; shielded, so that a cancelled run still keeps what it knows."""
@@ -228,7 +228,7 @@ class Committer:
                 # Nobody must wait for a committer that is gone.
                 self._failure = self._failure or CheckpointError(_GONE)
                 for batch in (self._gathering, self._asking):
-                    batch.settle(self._failure)
+                    batch.finish(self._failure)
 
     def close(self) -> None:
         """No more events will come; `run` returns when the last one is written."""
@@ -241,7 +241,7 @@ class Committer:
             # A proof counts from its beginning: it must not wait for what a slow disk takes after that.
             if self._asking.is_wanted:
                 asked, self._asking = self._asking, Batch()
-                await self._through(asked, lambda journal: journal.prove())
+                await self._complete(asked, lambda journal: journal.prove())
             if self._gathering.is_wanted and self._failure is None:
                 batch, self._gathering = self._gathering, Batch()
                 await self._write(batch)
@@ -250,19 +250,19 @@ class Committer:
 
     async def _write(self, batch: Batch) -> None:
         began = anyio.current_time()
-        if await self._through(batch, lambda journal: journal.record(batch.events)):
+        if await self._complete(batch, lambda journal: journal.record(batch.events)):
             self._observer.committed(anyio.current_time() - began, len(batch.events))
 
-    async def _through(self, batch: Batch, write: Callable[[Journal], frozenset[str] | None]) -> bool:
+    async def _complete(self, batch: Batch, write: Callable[[Journal], frozenset[str] | None]) -> bool:
         """Whether the journal has done it; who waits for the batch goes on, or gets the error."""
         # Where this is broken off, they count as not written.
         failure: CheckpointError | None = CheckpointError(_GONE)
         try:
-            written: frozenset[str] | None = await self.ask(self._proof(write))
-            batch.of_others, failure = written or frozenset(), None
+            written: frozenset[str] | None = await self.ask(self._proving(write))
+            batch.substituted, failure = written or frozenset(), None
         except CheckpointError as error:
             failure = error
         finally:
             self._failure = self._failure or failure
-            batch.settle(failure)
+            batch.finish(failure)
         return failure is None

@@ -10,7 +10,7 @@ from typing import Final
 from bulk_invite.delivery.tracking.tracked_row import TrackedRow
 from bulk_invite.domain.next_step import OnHold
 
-_MOST_BYTES: Final = 16 << 20
+_MAX_BYTES: Final = 16 << 20
 """Size of the rows that are kept for one reason; others wait for a later run, so that memory does not grow
 with them.
 
@@ -34,14 +34,14 @@ class RowsOnHold:
         Deferred rows may be many: they take no room from rows in doubt.
         """
         reason = OnHold.ENGAGEMENT_FULL if row.doubt_since is None else OnHold.LOOK_UP
-        return self._bytes[reason] + len(row.body) <= _MOST_BYTES
+        return self._bytes[reason] + len(row.body) <= _MAX_BYTES
 
     def add(self, row: TrackedRow, reason: OnHold, at: float) -> None:
-        """at: in seconds of any clock, to which `taken_back` compares."""
+        """at: in seconds of any clock, to which `take` compares."""
         self._rows[reason].append((at, row))
         self._bytes[reason] += len(row.body)
 
-    def taken_back(self, reason: OnHold, until: float = math.inf) -> deque[TrackedRow]:
+    def take(self, reason: OnHold, until: float = math.inf) -> deque[TrackedRow]:
         """The rows whose hold began until some moment; they are on hold no more."""
         rows, taken = self._rows[reason], deque[TrackedRow]()
         while rows and rows[0][0] <= until:

@@ -42,14 +42,14 @@ class StopSwitch:
         for scope in tuple(self._until_abort):
             scope.cancel()
 
-    def until_drain(self) -> _Held:
-        return _Held(self._until_drain, cancelled=self.draining)
+    def until_drain(self) -> _Scope:
+        return _Scope(self._until_drain, cancelled=self.draining)
 
-    def until_abort(self) -> _Held:
-        return _Held(self._until_abort, cancelled=self.aborted)
+    def until_abort(self) -> _Scope:
+        return _Scope(self._until_abort, cancelled=self.aborted)
 
 
-class _Held:
+class _Scope:
     """A cancel scope that is known as long as it is entered; two of them for every call."""
 
     __slots__ = ("_scope", "_scopes")

@@ -108,7 +108,7 @@ class Tally:
             return
         self.counts.states[State.FAILED] += 1
         if self._outlet is not None:
-            self._outlet.failed(row, _told(settled.code, settled.errors))
+            self._outlet.failed(row, _with_messages(settled.code, settled.errors))
 
     def _admitted(self, to_send: ToSend) -> None:
         self.counts.states[_state_before(to_send)] += 1
@@ -149,7 +149,7 @@ class Tally:
                 to_send.invitation.position, answered.client_token, answered.invitation_id, answered.arn
             )
         elif answered.state is State.FAILED:
-            self._outlet.failed(to_send.invitation.row, _told(answered.code, answered.errors))
+            self._outlet.failed(to_send.invitation.row, _with_messages(answered.code, answered.errors))
 
     def ended(self, to_send: ToSend, answered: Answered, *, attempts: int) -> None:
         """The one log line of an invitation that this run is done with."""
@@ -157,8 +157,8 @@ class Tally:
         self.counts.ended_now += 1
         self.counts.failed_now += answered.state is State.FAILED
         # Thousands of rows may be deferred for the same few engagements: the run says how many.
-        say = _log.debug if answered.state in {State.CREATED, State.DEFERRED} else _log.warning
-        said = {
+        log = _log.debug if answered.state in {State.CREATED, State.DEFERRED} else _log.warning
+        fields = {
             "position": str(to_send.invitation.position),
             "code": answered.code,
             "engagement": to_send.invitation.engagement,
@@ -168,7 +168,7 @@ class Tally:
             "invitation_id": answered.invitation_id,
             "request_id": answered.request_id,
         }
-        say(f"invitation.{answered.state}", **{name: value for name, value in said.items() if value})
+        log(f"invitation.{answered.state}", **{name: value for name, value in fields.items() if value})
 
     def _move(self, before: State, after: State) -> None:
         self.counts.states[before] -= 1
@@ -179,7 +179,7 @@ def _state_before(to_send: ToSend) -> State:
     return State.PENDING if to_send.doubt_since is None else State.IN_DOUBT
 
 
-def _told(code: str, errors: tuple[RowError, ...]) -> tuple[RowError, ...]:
+def _with_messages(code: str, errors: tuple[RowError, ...]) -> tuple[RowError, ...]:
     """The service's errors, with a sentence where it gave none or the checkpoint kept none."""
     sentence = f"The service refused the request with {code}."
     return tuple(

@@ -17,10 +17,10 @@ from bulk_invite.domain.findings import MAY_BE_MISSING, DoubtfulRow, Finding, ma
 from bulk_invite.domain.next_step import RowFacts
 from bulk_invite.domain.outcomes import NOT_SENT, Outcome
 from bulk_invite.domain.transitions import Transition
-from bulk_invite.domain.unfamiliar import Strange
+from bulk_invite.domain.unfamiliar import UnfamiliarAnswer
 from bulk_invite.domain.verdicts import State
 
-_SET_BACK: Final = 1.0
+_CLOCK_TOLERANCE: Final = 1.0
 """Seconds by which two clocks may disagree although none was set."""
 
 
@@ -48,7 +48,7 @@ class TrackedRow:
         self.probes = 0
         self.throttled = 0
         self.withheld = 0
-        self.strange: Strange | None = None
+        self.unfamiliar: UnfamiliarAnswer | None = None
         self._state = State.PENDING if to_send.doubt_since is None else State.IN_DOUBT
         self._attempts = 0
         self._sent_at: float | None = None
@@ -89,7 +89,7 @@ class TrackedRow:
             is_too_old=is_too_old,
             denial=self.denial,
             tries_left=tries_left,
-            is_poison=self.strange is not None and self.strange.is_its_own,
+            is_poison=self.unfamiliar is not None and self.unfamiliar.is_due_to_row,
             has_permit=has_permit,
         )
 
@@ -107,7 +107,7 @@ class TrackedRow:
         by_date = self._clock() - self.doubt_since
         by_count = self._elapsed() - self._read_after + self._read_at - self.doubt_since
         # If the clock was set back since, the age is unknown.
-        return math.inf if min(by_date, by_count) < -_SET_BACK else max(by_date, by_count)
+        return math.inf if min(by_date, by_count) < -_CLOCK_TOLERANCE else max(by_date, by_count)
 
     def intent_age(self) -> float:
         """Seconds since the attempt that is about to leave was dated."""
@@ -130,7 +130,7 @@ class TrackedRow:
             invitation.body,
         )
 
-    async def sent(self) -> float:
+    async def commit_intent(self) -> float:
         """Commit that an attempt is about to leave; its time in epoch seconds."""
         at, self.decided_at = self._clock(), self._elapsed()
         self._sent_at = at
@@ -143,7 +143,7 @@ class TrackedRow:
         self._attempts += 1
         return at
 
-    async def answered(self, transition: Transition, *, request_id: str = "") -> Transition:
+    async def commit_answer(self, transition: Transition, *, request_id: str = "") -> Transition:
         """Commit what is known after an attempt, also when the run is being cut off; returns what is so.
 
         That is doubt if its Id is another row's.
@@ -156,7 +156,7 @@ class TrackedRow:
         self._tally.came_back()
         return so
 
-    async def settled(self, transition: Transition, finding: Finding | None = None) -> Transition:
+    async def settle(self, transition: Transition, finding: Finding | None = None) -> Transition:
         """Commit what no attempt, but perhaps a look-up, has brought about; returns what is so."""
         return await self._commit(replace(transition, counted=True), finding=finding)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bulk_invite.delivery.worker_pool import MOST, InFlight
+from bulk_invite.delivery.worker_pool import MAX_IN_FLIGHT, InFlight
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.monitoring.status import Rate
 from bulk_invite.pacing.pacer import Pacer
@@ -80,8 +80,8 @@ class RunControls:
             self._pacer.limit(limits.rate, seek=limits.seek)
 
     def change_max_in_flight(self, limit: int) -> int:
-        if not 1 <= limit <= MOST:
-            raise ValueError(f"Rows in flight must be between 1 and {MOST}.")
+        if not 1 <= limit <= MAX_IN_FLIGHT:
+            raise ValueError(f"Rows in flight must be between 1 and {MAX_IN_FLIGHT}.")
         try:
             raise_file_limit(self._settings, limit)
         except UsageError as error:

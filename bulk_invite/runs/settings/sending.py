@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from bulk_invite.delivery.worker_pool import MOST
+from bulk_invite.delivery.worker_pool import MAX_IN_FLIGHT
 from bulk_invite.domain.durations import HOUR
 from bulk_invite.runs.settings.option_field import Section, option
 from bulk_invite.runs.settings.value_types import (
@@ -167,7 +167,9 @@ class Pacing(Section, title="Pacing"):
     probe_interval: Duration = option(
         900.0, "Time between probe calls while an unknown limit parks the run.", metavar="DURATION"
     )
-    max_in_flight: Annotated[int, Field(ge=1, le=MOST)] = option(64, "Maximum rows in flight.", metavar="N")
+    max_in_flight: Annotated[int, Field(ge=1, le=MAX_IN_FLIGHT)] = option(
+        64, "Maximum rows in flight.", metavar="N"
+    )
 
 
 class UnknownOutcomes(Section, title="Unknown outcomes"):

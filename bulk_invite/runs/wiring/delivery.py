@@ -13,9 +13,9 @@ from anyio.to_thread import run_sync
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.delivery.intake.source import FollowedSource, Source
-from bulk_invite.delivery.lookup.resolver import Resolver
+from bulk_invite.delivery.lookup.row_lookup import RowLookup
 from bulk_invite.delivery.sending.circuit_breaker import STREAK
-from bulk_invite.delivery.sending.deliverer import Deliverer, Surroundings
+from bulk_invite.delivery.sending.deliverer import Deliverer, Environment
 from bulk_invite.delivery.sending.permits import Patience
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
@@ -30,7 +30,7 @@ from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.partner_central import PartnerCentral
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.pacing import make_governor
-from bulk_invite.runs.wiring.partner_central import WAITS, claim, endpoint_of, make_look_up
+from bulk_invite.runs.wiring.partner_central import WAITS, claim, endpoint_of, make_group_lookup
 from bulk_invite.runs.wiring.token_check import bind
 
 _log = structlog.get_logger()
@@ -77,8 +77,8 @@ async def make_deliverer(
         partner_central,
         committer,
         resources.pacer,
-        Resolver(
-            make_look_up(settings, partner_central, committer.rows_of, clock),
+        RowLookup(
+            make_group_lookup(settings, partner_central, committer.rows_of, clock),
             stop,
             partial(_count_missed, resources),
         ),
@@ -92,7 +92,7 @@ async def make_deliverer(
             WAITS,
             streak=lambda: min(STREAK, in_flight.limit),
         ),
-        surroundings=Surroundings(clock.wall, clock.steady, random.random, endpoint_of(settings)),
+        environment=Environment(clock.wall, clock.steady, random.random, endpoint_of(settings)),
     )
 
 

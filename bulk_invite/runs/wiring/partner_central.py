@@ -11,11 +11,11 @@ import anyio
 import structlog
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.delivery.lookup.finder import Known, LookUp
-from bulk_invite.delivery.lookup.queries import Finder, Reads
+from bulk_invite.delivery.lookup.group_lookup import GroupLookup, Known
+from bulk_invite.delivery.lookup.queries import InvitationReader, Queries
 from bulk_invite.delivery.sending.permits import Waits
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
-from bulk_invite.delivery.worker_pool import MOST
+from bulk_invite.delivery.worker_pool import MAX_IN_FLIGHT
 from bulk_invite.domain.backoff import UNREACHABLE, Backoff
 from bulk_invite.domain.clock import Clock
 from bulk_invite.domain.errors import CheckpointHeldError
@@ -48,7 +48,7 @@ def connection_of(settings: Settings) -> Connection:
         endpoint_url=settings.endpoint_url,
         catalog=settings.catalog,
         model=settings.service_model,
-        in_flight=MOST,  # it may be raised during the run
+        in_flight=MAX_IN_FLIGHT,  # it may be raised during the run
         deadline=settings.call_timeout,
     )
 
@@ -66,9 +66,11 @@ async def connected(settings: Settings, stop: StopSwitch) -> AsyncIterator[Partn
         yield line
 
 
-def make_look_up(settings: Settings, finder: Finder, known: Known, clock: Clock) -> LookUp:
-    reads = Reads(finder, WAITS.doubtful, random.random)
-    return LookUp(reads, known, settling_time=settings.settling_time, clock=clock.wall)
+def make_group_lookup(
+    settings: Settings, reader: InvitationReader, known: Known, clock: Clock
+) -> GroupLookup:
+    queries = Queries(reader, WAITS.doubtful, random.random)
+    return GroupLookup(queries, known, settling_time=settings.settling_time, clock=clock.wall)
 
 
 async def claim(

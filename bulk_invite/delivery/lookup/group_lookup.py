@@ -11,7 +11,7 @@ from typing import Final
 
 import anyio
 
-from bulk_invite.delivery.lookup.queries import LOOK_UP_FAILED, NotToldError, Reads
+from bulk_invite.delivery.lookup.queries import LOOK_UP_FAILED, Queries, QueryFailedError
 from bulk_invite.domain.findings import Content, DoubtfulRow, Finding, Listed, SettledRow, Unclear
 from bulk_invite.domain.matching import (
     Times,
@@ -28,11 +28,11 @@ ENGAGEMENTS_AT_ONCE: Final = 10
 Known = Callable[[Sequence[str]], Awaitable[tuple[list[DoubtfulRow], list[SettledRow]]]]
 """What the checkpoint has of some engagements: rows in doubt, and rows with an invitation."""
 
-_FAILURES: Final = 3
+_MAX_FAILURES: Final = 3
 """Questions in a row that were given up, after which the others are not asked: the service is to blame."""
 
 
-class LookUp:
+class GroupLookup:
     """Finds out what has become of rows. Raises SenderError and CheckpointError.
 
     settling_time: seconds after a row's last attempt until its absence from lists means something.
@@ -40,13 +40,13 @@ class LookUp:
     """
 
     def __init__(
-        self, reads: Reads, known: Known, *, settling_time: float, clock: Callable[[], float]
+        self, queries: Queries, known: Known, *, settling_time: float, clock: Callable[[], float]
     ) -> None:
-        self._reads = reads
+        self._queries = queries
         self._known = known
         self._settling_time = settling_time
         self._clock = clock
-        self._desk = anyio.Lock()
+        self._one_at_a_time = anyio.Lock()
         self._waiting: dict[str, DoubtfulRow] = {}
         self._findings: dict[str, Finding] = {}
 
@@ -54,9 +54,9 @@ class LookUp:
         """Look one row up, together with others that are asked for meanwhile."""
         self._waiting[row.client_token] = row
         try:
-            async with self._desk:
+            async with self._one_at_a_time:
                 if row.client_token in self._waiting:
-                    await self._serve(_with_others(row, self._waiting.values()))
+                    await self._look_up_for_waiters(_with_other_waiters(row, self._waiting.values()))
                 return self._findings.pop(row.client_token)
         finally:
             self._waiting.pop(row.client_token, None)
@@ -65,8 +65,8 @@ class LookUp:
     async def find_all(self, rows: Sequence[DoubtfulRow]) -> list[Finding]:
         """Look rows of at most ten engagements up; in the order of the rows."""
         try:
-            return await self._found(rows)
-        except NotToldError as error:
+            return await self._look_up(rows)
+        except QueryFailedError as error:
             groups = _by_engagement(rows)
             if len(groups) == 1:
                 return [Unclear(error.code)] * len(rows)
@@ -74,7 +74,7 @@ class LookUp:
         # It may be one of them that the service does not know, or chokes on.
         findings: dict[str, Finding] = {}
         for group in groups.values():
-            if failures >= _FAILURES:
+            if failures >= _MAX_FAILURES:
                 found: list[Finding] = [Unclear(LOOK_UP_FAILED)] * len(group)
             else:
                 found = await self.find_all(group)
@@ -82,16 +82,16 @@ class LookUp:
             findings |= {row.client_token: finding for row, finding in zip(group, found, strict=True)}
         return [findings[row.client_token] for row in rows]
 
-    async def _serve(self, rows: Sequence[DoubtfulRow]) -> None:
+    async def _look_up_for_waiters(self, rows: Sequence[DoubtfulRow]) -> None:
         for row, finding in zip(rows, await self.find_all(rows), strict=True):
             # Who was cancelled meanwhile does not wait any more.
             if self._waiting.pop(row.client_token, None) is not None:
                 self._findings[row.client_token] = finding
 
-    async def _found(self, rows: Sequence[DoubtfulRow]) -> list[Finding]:
+    async def _look_up(self, rows: Sequence[DoubtfulRow]) -> list[Finding]:
         engagements = list(_by_engagement(rows))
         now = self._clock()  # what comes after this moment need not be in the lists
-        listing = await self._reads.listed(engagements)
+        listing = await self._queries.list_all(engagements)
         times = Times(now, 0.0 if listing.date is None else self._clock() - listing.date)
         _, settled = await self._known(engagements)
         contents = await self._contents(rows, listing.invitations, settled, times)
@@ -112,7 +112,7 @@ class LookUp:
         """What every invitation says that may be one of the rows."""
         taken = _ids(settled)
         wanted = {each.invitation_id for row in rows for each in candidates(row, listed, taken, times)}
-        return {each: await self._reads.content(each) for each in sorted(wanted)}
+        return {each: await self._queries.get_content(each) for each in sorted(wanted)}
 
     def _conclusion(
         self,
@@ -149,7 +149,7 @@ def _by_engagement(rows: Iterable[DoubtfulRow]) -> dict[str, list[DoubtfulRow]]:
     return groups
 
 
-def _with_others(row: DoubtfulRow, waiting: Iterable[DoubtfulRow]) -> list[DoubtfulRow]:
+def _with_other_waiters(row: DoubtfulRow, waiting: Iterable[DoubtfulRow]) -> list[DoubtfulRow]:
     """A row, and those that one list can be asked for together with it."""
     groups = {row.engagement: [], **_by_engagement(waiting)}
     return [each for group in list(groups.values())[:ENGAGEMENTS_AT_ONCE] for each in group]
