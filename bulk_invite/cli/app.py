@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import traceback
@@ -40,9 +39,8 @@ from bulk_invite.cli.validate import (
 from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.rehearsal.emulator.command import EPILOG as EMULATOR_EPILOG
 from bulk_invite.rehearsal.emulator.command import emulator
+from bulk_invite.runs.output import standard_output
 from bulk_invite.runs.output.logs import escaped
-
-_BROKEN_PIPE: Final = 141
 
 COMMANDS: Final[Mapping[str, Mapping[str, tuple[Callable[..., None], str]]]] = {
     "Send": {
@@ -123,17 +121,9 @@ def run() -> None:
         see = f"See: bulk-invite manual {error.topic}\n" if error.topic else ""
         sys.stderr.write(f"bulk-invite: {escaped(str(error))}\n{see}")
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        _silence_output()
-        sys.exit(_BROKEN_PIPE)
     except Exception as error:  # noqa: BLE001 - an internal error: the program only ends cleanly
         _report_internal_error(error)
         sys.exit(BulkInviteError.exit_code)
-
-
-def _silence_output() -> None:
-    """The reader of the output has gone: Python must not report that again at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report_internal_error(error: BaseException) -> None:
@@ -143,7 +133,7 @@ def _report_internal_error(error: BaseException) -> None:
             _report_internal_error(each)
         return
     if isinstance(error, OSError):
-        _silence_output()
+        standard_output.silence()
     frames = "".join(traceback.format_list(traceback.extract_tb(error.__traceback__)))
     reason = f" ({error.strerror})" if isinstance(error, OSError) else ""
     sys.stderr.write(

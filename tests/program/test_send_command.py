@@ -586,6 +586,30 @@ def test_output_that_nobody_takes_is_told_by_the_exit_code_and_logs_stop_nothing
     assert "No space left" in output_gone.said
 
 
+@pytest.mark.parametrize("form", ["--json", "--no-json"])
+def test_a_reader_that_has_gone_changes_nothing_of_how_a_run_ends(tmp_path: Path, form: str) -> None:
+    rows = make_rows(5)
+    write_rows(tmp_path / "rows.ndjson", rows)
+    with emulator() as service:
+        send = f'"$0" send rows.ndjson --endpoint-url {service.url} --rate 100 {form}'
+        # The reader has gone before there is a result.
+        script = f"( {send}; echo $? >code ) | true; cat code"
+        ran = run(script, cwd=tmp_path, shell=True)
+        assert Counter(service.messages()) == Counter(messages(rows))
+    assert ran.stdout == "0\n"
+    assert "Traceback" not in ran.stderr
+    assert not ran.said
+
+
+def test_a_reader_that_has_gone_ends_status_quietly(tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.ndjson", make_rows(1))
+    with emulator() as service:
+        assert send(service.url, tmp_path, "rows.ndjson").code == 0
+    script = '( "$0" status; echo $? >code ) | true; cat code'
+    ran = run(script, cwd=tmp_path, shell=True)
+    assert (ran.stdout, ran.stderr) == ("1\n", "")
+
+
 def test_a_service_model_to_call_by_has_to_be_one(tmp_path: Path) -> None:
     write_rows(tmp_path / "rows.ndjson", make_rows(1))
     (tmp_path / "half.json").write_text(

@@ -17,6 +17,7 @@ from bulk_invite.domain.records import Overview
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.figures import rounded
 from bulk_invite.pacing.forecast import Forecast
+from bulk_invite.runs.output import standard_output
 from bulk_invite.runs.output.headline import headline
 from bulk_invite.runs.output.logs import escaped, escaped_json
 from bulk_invite.runs.output.progress import clock_text
@@ -118,23 +119,27 @@ def show_reconciliation(states: Mapping[State, int], in_doubt: int, elapsed: flo
     if not as_json:
         resolved = sum(states.get(state, 0) for state in names)
         rows = "row" if resolved == 1 else "rows"
-        sys.stdout.write(f"{resolved:,} {rows} resolved; {in_doubt:,} still in doubt.\n\n")
-        sys.stdout.flush()
+        standard_output.write(f"{resolved:,} {rows} resolved; {in_doubt:,} still in doubt.\n\n")
     show_values(rounded({**counts, "in_doubt": in_doubt, "elapsed_s": elapsed}), as_json=as_json)
 
 
 def show(
     summary: Summary, *, as_json: bool, more: Mapping[str, Any] | None = None, all_read: bool = True
 ) -> None:
-    """Print a result on standard output: one JSON object, or a headline and a table."""
-    show_counts({**asdict(summary), **(more or {})}, as_json=as_json, all_read=all_read)
+    """Print the result of a run: one JSON object, or a headline and a table.
+
+    Where its reader has gone, the exit code still says how the run ended.
+    """
+    try:
+        show_counts({**asdict(summary), **(more or {})}, as_json=as_json, all_read=all_read)
+    except BrokenPipeError:
+        standard_output.silence()
 
 
 def show_counts(values: Mapping[str, Any], *, as_json: bool, all_read: bool = True) -> None:
     """Print values that include a summary's: one JSON object, or a headline and a table."""
     if not as_json:
-        sys.stdout.write(f"{headline_of(values, all_read=all_read)}\n\n")
-        sys.stdout.flush()
+        standard_output.write(f"{headline_of(values, all_read=all_read)}\n\n")
     show_values(values, as_json=as_json)
 
 
@@ -147,9 +152,12 @@ def headline_of(values: Mapping[str, Any], *, all_read: bool = True) -> str:
 def show_values(values: Mapping[str, object], *, as_json: bool) -> None:
     """Print values on standard output: one JSON object, or a table."""
     if as_json:
-        print(escaped_json(orjson.dumps(values).decode()), flush=True)  # noqa: T201 - the result
+        standard_output.write(f"{escaped_json(orjson.dumps(values).decode())}\n")
         return
-    Console(highlight=False, markup=False).print(table_of(values))
+    console = Console(highlight=False, markup=False)
+    with console.capture() as table:  # where the reader has gone, the console itself would exit
+        console.print(table_of(values))
+    standard_output.write(table.get())
 
 
 def table_of(values: Mapping[str, object]) -> Table:
