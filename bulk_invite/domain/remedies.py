@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bulk_invite.domain.classify import FULL, ID_OF_ANOTHER, NO_ID, NOES, ODD_ID, classify, is_unfamiliar
+from bulk_invite.domain.classify import ID_OF_ANOTHER, NO_ID, NOES, ODD_ID, classify, is_unfamiliar
 from bulk_invite.domain.findings import MAY_BE_MISSING
 from bulk_invite.domain.matching import DATED_BEFORE, NOT_COMPARABLE, SEVERAL_INVITATIONS, SEVERAL_ROWS
 from bulk_invite.domain.verdicts import (
@@ -29,7 +29,9 @@ _FALL_BACK: Final = {
     ),
     State.DUPLICATE: "Nothing: the source contains the same row elsewhere, and that one is sent.",
     State.PENDING: "Run the same command: it sends the row.",
-    State.DEFERRED: "Run the same command later: it retries the row.",
+    State.DEFERRED: (
+        "Its engagement has reached its limit of invitations: the same command retries the row later."
+    ),
     State.IN_DOUBT: "Run the same command: it repeats the call with the same token, or looks the row up.",
     State.CREATED: "Nothing: the invitation exists.",
     State.FAILED: "Ask AWS why the service refuses the row; correct it, or retry it with --retry-failed.",
@@ -106,7 +108,6 @@ _FAILED: Final = {
     "unnamed": _MEND_AND_SEND,
 }
 
-_FULL: Final = "Its engagement has reached its limit of invitations: the same command retries the row later."
 _LOOK: Final = "Check them in Partner Central (`export` has the Ids): no command sends the row again."
 _LATER: Final = "The lookup failed: run `bulk-invite reconcile` later."
 _IN_DOUBT: Final = {
@@ -156,7 +157,6 @@ _REFUSED_IN_DOUBT: Final = (
 _OF_STATE: Final = {
     State.REJECTED: _REJECTED,
     State.FAILED: _FAILED,
-    State.DEFERRED: {FULL: _FULL, "EngagementFull": _FULL},
     State.IN_DOUBT: _IN_DOUBT | dict.fromkeys(NOES | _FAILED.keys(), _REFUSED_IN_DOUBT),
 }
 

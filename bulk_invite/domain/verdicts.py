@@ -23,8 +23,11 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-OPEN: Final = (State.PENDING, State.IN_DOUBT, State.DEFERRED)
+OPEN: Final = (State.DEFERRED, State.IN_DOUBT, State.PENDING)
 """States of rows that a run may still bring to an end."""
+
+NEED_ATTENTION: Final = (State.FAILED, State.REJECTED)
+"""States of rows that get no invitation unless the operator acts. words.js of the live page has the same."""
 
 
 class Signal(Enum):

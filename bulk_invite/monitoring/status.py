@@ -37,7 +37,7 @@ class ProblemStatus:
 
 @dataclass(frozen=True, slots=True)
 class FailureStatus:
-    """One row that needs attention. position: `source` and `line` or `key`; at: UTC."""
+    """One row without an invitation. position: `source` and `line` or `key`; at: UTC."""
 
     position: Mapping[str, object]
     state: str

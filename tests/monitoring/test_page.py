@@ -13,13 +13,14 @@ from typing import Any, Literal
 from urllib.request import urlopen
 
 import pytest
-from browser import CONTRASTS, Tab, chromium
+from browser import CONTRASTS, SPLIT_WORDS, Tab, chromium
 from command import emulator, free_port, running, wait_until
 from page_server import TOKEN, PageServer, iso, listens, page_server
 from page_states import ALL_GOOD, ENDS, STATES
 from playwright.sync_api import Page, expect
 from rows import make_rows, messages, write_rows
 
+from bulk_invite.domain.verdicts import NEED_ATTENTION, OPEN
 from bulk_invite.monitoring.status import FailureStatus, Past, ProblemStatus, RunState
 
 DASH = "\N{EN DASH}"
@@ -84,6 +85,16 @@ def test_every_end_is_said_in_words(page: Page, server: PageServer) -> None:
         says(page, "#meaning", sentence)
         expect(page.locator("#link")).to_contain_text("The run has ended. This is its final status")
         expect(page.locator("#pause")).to_be_disabled()
+        server.begins()
+        page.get_by_role("button", name="Check for a new run").click()
+        says(page, "#link", "Live")
+
+
+def test_rows_need_attention_by_the_same_rule_as_in_a_report(page: Page, server: PageServer) -> None:
+    for state in (*NEED_ATTENTION, *OPEN):
+        server.begins(state=RunState.FINISHED, **{**ALL_GOOD, state.value: 3, "exit_code": 1})
+        words = "need attention" if state in NEED_ATTENTION else "are still open"
+        says(page, "#state", f"Finished; 3 rows {words}")
         server.begins()
         page.get_by_role("button", name="Check for a new run").click()
         says(page, "#link", "Live")
@@ -422,6 +433,27 @@ def test_a_small_telephone_needs_no_scrolling_to_the_side(page: Page, server: Pa
         expect(page.locator("#hero")).to_have_attribute("data-tone", re.compile("active|hold"))
         wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert page.evaluate(wide) == 0
+
+
+@pytest.mark.parametrize("width", [1000, 1200, 1400, 1900])
+def test_names_break_between_words_and_states_fill_their_lines(
+    page: Page, server: PageServer, width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    code, path = "ServiceQuotaExceededException", "$.Invitation.Payload.LeadInvitation.Customer.CountryCode"
+    mend = "Use a value that the service knows (`bulk-invite schema` lists them)."
+    server.shows(
+        problems=[ProblemStatus("failed", code, path, 1, mend)],
+        failures=[FailureStatus({"source": "rows.ndjson", "line": 12_345}, "failed", code, path, iso())],
+    )
+    expect(page.locator("#problems tbody b")).to_have_text(code)
+    expect(page.locator("#problems tbody td").last).to_have_text(mend.replace("`", ""))
+    expect(page.locator("#problems tbody td").last.locator("code")).to_have_text("bulk-invite schema")
+    split = page.locator("#problems tbody, #failures tbody").evaluate_all(SPLIT_WORDS)
+    assert split == []
+    tops = "items => items.map(item => item.getBoundingClientRect().top)"
+    lines = Counter(page.locator("#states li:visible").evaluate_all(tops)).values()
+    assert set(lines) in ({10}, {5})
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -8,18 +8,20 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from browser import chromium
 from checkpoints import NOW, Place, admit, answered, created, writing
 from fakes import invitation, row
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from playwright.sync_api import BrowserContext
 
-from bulk_invite.checkpoint.audit.result import Proof, Run, Silence
+from bulk_invite.checkpoint.audit.result import Open, Proof, Run, Silence
 from bulk_invite.checkpoint.audit.timeline import MOST_BUCKETS, width_of
 from bulk_invite.cli.report.as_json import members
 from bulk_invite.cli.report.as_text import summary
@@ -28,12 +30,13 @@ from bulk_invite.cli.report.charts import calls_chart, created_chart, throttled_
 from bulk_invite.cli.report.html import element
 from bulk_invite.cli.report.page import page
 from bulk_invite.domain.events import Sent
-from bulk_invite.domain.records import PacingState
-from bulk_invite.domain.rows import Rejection, RowError
-from bulk_invite.domain.verdicts import State
+from bulk_invite.domain.records import Failure, PacingState, Problem
+from bulk_invite.domain.remedies import remedy_of
+from bulk_invite.domain.rows import Position, Rejection, RowError
+from bulk_invite.domain.verdicts import NEED_ATTENTION, State
 
 HOSTILE = "<script>alert(1)</script>\"'&\u202e\n--><style>*{}</style>"
-VOID = {"meta"}
+VOID = {"meta", "wbr"}
 
 
 @dataclass
@@ -88,6 +91,12 @@ class Reader(HTMLParser):
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(str(tmp_path / "checkpoint.db"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[BrowserContext]:
+    with chromium() as context:
+        yield context
 
 
 def proof_of(place: Place) -> Proof:
@@ -172,6 +181,55 @@ def test_it_can_be_read_aloud(hostile: Proof) -> None:
         assert picture.attributes["aria-labelledby"] == f"{title.attributes['id']} {desc.attributes['id']}"
         assert title.text
         assert desc.text
+
+
+def test_a_row_needs_attention_or_is_open_and_is_listed_there_only(place: Place) -> None:
+    with writing(place) as writer:
+        rejected = Rejection(row(9, "x"), (RowError("$.Catalog", "wrong_catalog", "message"),))
+        rows = [invitation(name, line=n) for n, name in enumerate("abc", 1)]
+        writer.admit([*rows, rejected], campaign="", retry_failed=False)
+        writer.record([Sent("a", NOW), Sent("b", NOW)])
+        full = answered("b", State.DEFERRED, "engagement_full", NOW, code="ServiceQuotaExceededException")
+        writer.record([answered("a", State.FAILED, "refused", NOW, code="ConflictException"), full])
+        writer.record([answered("c", State.DEFERRED, "set_aside", NOW, code="EngagementFull")])
+    proof = proof_of(place)
+    sections = {
+        each.attributes["aria-labelledby"]: [
+            [cell.text for cell in tr.inner if isinstance(cell, Element)]
+            for tr in each.all("tr")
+            if any(cell.name == "td" for cell in tr.inner if isinstance(cell, Element))
+        ]
+        for each in Reader().tree(page(proof)).all("section")
+    }
+    needing = [line[0] for line in sections["attention"] if len(line) == 5 and line[0] in set(State)]
+    assert sorted(needing) == sorted(NEED_ATTENTION)
+    remedy = remedy_of(State.DEFERRED, "EngagementFull")
+    codes = "EngagementFull, ServiceQuotaExceededException"
+    assert sections["open"] == [["deferred", codes, "2", remedy]]
+    assert f"  2 deferred, {codes}: {remedy}\n" in summary(proof)
+
+
+@pytest.mark.parametrize("width", [400, 1000, 1500])
+def test_remedies_and_times_can_be_read_without_scrolling_to_the_side(
+    hostile: Proof, browser: BrowserContext, width: int
+) -> None:
+    path = "$.Invitation.Payload.LeadInvitation.Customer.CountryCode"
+    problem = Problem(State.FAILED, "ResourceNotFoundException", path, 2)
+    failure = Failure(Position("rows.ndjson", 4711), State.FAILED, "ResourceNotFoundException", path, NOW)
+    doubt = Open(State.IN_DOUBT, "ServerDisconnectedError", 3)
+    tab = browser.new_page()
+    tab.set_viewport_size({"width": width, "height": 900})
+    tab.set_content(page(replace(hostile, problems=(problem,), failures=(failure,), open=(doubt,))))
+    beyond = "boxes => boxes.filter(box => box.scrollWidth > box.clientWidth).length"
+    assert tab.locator(".box:has(table)").evaluate_all(beyond) == 0
+    for remedy in tab.get_by_text(re.compile("^(The service does not know|It is unknown)")).all():
+        box = remedy.bounding_box()
+        assert box is not None
+        assert box["width"] >= 220
+        assert box["height"] <= 130
+    tops = "times => times.every(time => time.getClientRects().length === 1)"
+    assert tab.locator("td time").evaluate_all(tops)
+    tab.close()
 
 
 def test_what_is_open_and_what_is_wrong_is_said_at_the_top(hostile: Proof, place: Place) -> None:

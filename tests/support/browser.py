@@ -64,6 +64,24 @@ CONTRASTS: Final = """() => {
 """Every text that is seen, with the contrast to what is behind it (WCAG 2: at least 4.5)."""
 
 
+SPLIT_WORDS: Final = """(places) => {
+  const split = [];
+  for (const place of places) {
+    const texts = document.createTreeWalker(place, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      for (const word of texts.currentNode.data.matchAll(/\\S+/g)) {
+        const range = document.createRange();
+        range.setStart(texts.currentNode, word.index);
+        range.setEnd(texts.currentNode, word.index + word[0].length);
+        if (new Set([...range.getClientRects()].map((line) => line.top)).size > 1) split.push(word[0]);
+      }
+    }
+  }
+  return split;
+}"""
+"""Words that do not stand on one line; a <wbr> ends a word."""
+
+
 @dataclass
 class Tab:
     """A page, and what it does: complaints in its console, and addresses that it loads from.

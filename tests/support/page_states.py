@@ -84,13 +84,21 @@ ENDS: Final[list[tuple[dict[str, Any], str, str]]] = [
     ),
     (
         {**_NONE_OPEN, "created": 40_909, "exit_code": 1},
-        "Finished; 67 rows need attention",
-        "Exit code 1. Reasons and remedies are listed below.",
+        "Finished; 49 rows need attention",
+        (
+            "Exit code 1. 18 rows are still open: run the same command to continue. "
+            "Reasons and remedies are listed below."
+        ),
     ),
     (
         {**ALL_GOOD, "pending": 7, "exit_code": 75},
         "Stopped before all rows were sent",
-        "Exit code 75. 7 rows are not sent yet: run the same command to continue.",
+        "Exit code 75. 7 rows are still open: run the same command to continue.",
+    ),
+    (
+        {**ALL_GOOD, "deferred": 2, "in_doubt": 1, "exit_code": 1},
+        "Finished; 3 rows are still open",
+        "Exit code 1. Run the same command to continue. Reasons and remedies are listed below.",
     ),
     (
         {**ALL_GOOD, "failed": 1, "exit_code": 4},

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from bulk_invite.checkpoint.audit.result import Proof
-from bulk_invite.cli.report.wording import MEANINGS, moment, share, verdict
+from bulk_invite.cli.report.wording import MEANINGS, moment, open_reasons, share, verdict
 from bulk_invite.domain.remedies import remedy_of
-from bulk_invite.domain.verdicts import State
-from bulk_invite.runs.output.headline import NEED_ATTENTION, state_name
+from bulk_invite.domain.verdicts import NEED_ATTENTION, State
+from bulk_invite.runs.output.headline import state_name
 from bulk_invite.runs.output.logs import escaped
 
 _MOST_GROUPS: Final = 10
@@ -30,7 +30,7 @@ def _lines(proof: Proof) -> Iterator[str]:
     yield from _figures(proof)
     errors = [(each.rows, each.state, each.code, each.path) for each in proof.problems]
     yield from _groups("Needs attention", [each for each in errors if each[1] in NEED_ATTENTION])
-    yield from _groups("Still open", [(each.rows, each.state, each.code, "") for each in proof.open])
+    yield from _groups("Still open", [(each.rows, each.state, each.code, "") for each in open_reasons(proof)])
     yield ""
     yield "Audit checks:"
     for line in proof.lines:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
 from typing import Final
 
 from bulk_invite.runs.output.logs import escaped
 
-_EMPTY: Final = frozenset({"meta", "path", "rect", "line", "br"})
+_EMPTY: Final = frozenset({"meta", "path", "rect", "line", "br", "wbr"})
 """Elements without content or end tag."""
+
+_BREAKS: Final = re.compile(r"(?<=[._])|(?<=[a-z])(?=[A-Z])")
+"""Between the parts of `$.Lead.CountryCode` and `not_in_enum`."""
+
+
+_CODE: Final = re.compile(r"(`[^`]+`|--[a-z][a-z-]*)")
 
 
 class Markup(str):
@@ -37,9 +44,16 @@ def join(parts: Iterable[str]) -> Markup:
 
 
 def prose(text: str) -> Markup:
-    """A text whose `backticks` mark code."""
-    parts = text.split("`")
-    return join(element("code", part) if at % 2 else part for at, part in enumerate(parts))
+    """A text in which `backticks` and --options are code."""
+    return join(
+        element("code", part.strip("`")) if at % 2 else part for at, part in enumerate(_CODE.split(text))
+    )
+
+
+def breakable(text: str) -> Markup:
+    """A name or a path whose lines may break after a dot, after an underscore and between words."""
+    first, *others = _BREAKS.split(text)
+    return join([first, *(part for other in others for part in (element("wbr"), other))])
 
 
 def _inner(part: str | Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from bulk_invite.checkpoint.audit.result import Proof
 from bulk_invite.cli.report.html import Markup, element, join, prose
 from bulk_invite.cli.report.sections import SECTIONS
 from bulk_invite.cli.report.wording import moment, verdict
-from bulk_invite.runs.output.headline import NEED_ATTENTION
+from bulk_invite.domain.verdicts import NEED_ATTENTION
 
 GENERATOR: Final = "bulk-invite report"
 """Marks a page as one of ours, which may be replaced."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from bulk_invite.checkpoint.audit.result import Group, Proof
 from bulk_invite.cli.report.charts import calls_chart, created_chart, throttled_chart
-from bulk_invite.cli.report.html import Markup, element, join, prose
+from bulk_invite.cli.report.html import Markup, breakable, element, join, prose
 from bulk_invite.cli.report.tables import Cell, facts, table
 from bulk_invite.cli.report.wording import (
     FINDINGS,
@@ -16,12 +16,13 @@ from bulk_invite.cli.report.wording import (
     day,
     moment,
     named,
+    open_reasons,
     share,
     width,
 )
 from bulk_invite.domain.remedies import remedy_of
-from bulk_invite.domain.verdicts import State
-from bulk_invite.runs.output.headline import OPEN, state_name
+from bulk_invite.domain.verdicts import NEED_ATTENTION, OPEN, State
+from bulk_invite.runs.output.headline import state_name
 from bulk_invite.runs.output.progress import clock_text
 
 _WHY_NO_CALLS: Final = (
@@ -58,31 +59,51 @@ def _of_source(group: Group) -> list[Cell]:
 
 
 def _attention(proof: Proof) -> Markup:
-    if not (proof.problems or proof.open):
-        return element("p", "Nothing: no row failed, was rejected or is still open.")
     problems: list[list[Cell]] = [
-        [state_name(each.state), named(each.code), each.path, each.rows, _remedy(each.state, each.code)]
+        [
+            state_name(each.state),
+            breakable(named(each.code)),
+            breakable(each.path),
+            each.rows,
+            _remedy(each.state, each.code),
+        ]
         for each in proof.problems
+        if each.state in NEED_ATTENTION
     ]
-    still_open: list[list[Cell]] = [
-        [state_name(each.state), named(each.code), each.rows, _remedy(each.state, each.code)]
-        for each in proof.open
+    if not problems:
+        return element("p", "Nothing: no row failed or was rejected.")
+    of_errors = ("state", "code", "member", "rows", "what to do")
+    errors = table("Errors by code and member (a row counts once per error)", of_errors, problems)
+    return join([errors, _latest(proof, NEED_ATTENTION, "rows that failed or were rejected")])
+
+
+def _still_open(proof: Proof) -> Markup:
+    if not proof.open:
+        return element("p", "Nothing: no row is open.")
+    reasons: list[list[Cell]] = [
+        [state_name(each.state), breakable(named(each.code)), each.rows, _remedy(each.state, each.code)]
+        for each in open_reasons(proof)
     ]
-    failures: list[list[Cell]] = [
-        [str(each.position), state_name(each.state), named(each.code), each.path, moment(each.at)]
+    heads = ("state", "code of the last answer", "rows", "what to do")
+    latest = _latest(proof, OPEN, "rows that an answer left in doubt")
+    return join([table("Open rows by reason", heads, reasons), latest])
+
+
+def _latest(proof: Proof, states: Sequence[State], which: str) -> Markup:
+    """The rows in these states among the latest ones without an invitation; nothing if there is none."""
+    rows: list[list[Cell]] = [
+        [
+            breakable(str(each.position)),
+            state_name(each.state),
+            breakable(named(each.code)),
+            breakable(each.path),
+            _time(each.at),
+        ]
         for each in proof.failures
+        if each.state in states
     ]
-    parts = []
-    if problems:
-        of_errors = ("state", "code", "member", "rows", "what to do")
-        parts.append(table("Errors by code and member (a row counts once per error)", of_errors, problems))
-    if still_open:
-        of_open = ("state", "code of the last answer", "rows", "what to do")
-        parts.append(table("Open rows by reason", of_open, still_open))
-    if failures:
-        caption = f"Latest {len(failures)} rows that failed, were rejected or were left in doubt by an answer"
-        parts.append(table(caption, ("row", "state", "code", "member", "last call (UTC)"), failures))
-    return join(parts)
+    heads = ("row", "state", "code", "member", "last call (UTC)")
+    return table(f"Latest {which}", heads, rows) if rows else Markup()
 
 
 def _remedy(state: State, code: str) -> Markup:
@@ -156,8 +177,8 @@ def _runs(proof: Proof) -> Markup:
     runs: list[list[Cell]] = [
         [
             f"{each.number}",
-            moment(each.started),
-            moment(each.last_event),
+            _time(each.started),
+            _time(each.last_event),
             _length(each.started, each.last_event),
             each.calls,
         ]
@@ -167,8 +188,8 @@ def _runs(proof: Proof) -> Markup:
         [
             f"no call for {_length(each.since, each.until)}",
             f"{each.run}",
-            moment(each.since),
-            moment(each.until),
+            _time(each.since),
+            _time(each.until),
         ]
         for each in course.silences
     ]
@@ -217,6 +238,10 @@ def _background(proof: Proof) -> Markup:
     )
 
 
+def _time(epoch: float | None) -> str:
+    return "-" if epoch is None else element("time", moment(epoch))
+
+
 def _length(since: float, until: float) -> str:
     return clock_text(until - since)
 
@@ -228,6 +253,7 @@ def _omitted(shown: int, total: int, which: str = "largest") -> str:
 SECTIONS: Final[tuple[tuple[str, str, Callable[[Proof], Markup]], ...]] = (
     ("results", "Results", _results),
     ("attention", "Needs attention", _attention),
+    ("open", "Still open", _still_open),
     ("audit", "Audit: each row sent once", _audit),
     ("time", "Over time", _over_time),
     ("runs", "Runs and gaps", _runs),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from bulk_invite.checkpoint.audit.result import UNANSWERED, Proof
+from bulk_invite.checkpoint.audit.result import UNANSWERED, Open, Proof
 from bulk_invite.domain.durations import DAY, HOUR, MINUTE
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output.headline import headline
@@ -69,6 +69,16 @@ def width(seconds: float) -> str:
 def named(what: str) -> str:
     """A campaign or a code; `(none)` for an empty one."""
     return what or "(none)"
+
+
+def open_reasons(proof: Proof) -> list[Open]:
+    """The open rows by reason. Every deferred row has the same one, whether a call or a rule deferred it."""
+    deferred = [each for each in proof.open if each.state is State.DEFERRED]
+    others = [each for each in proof.open if each.state is not State.DEFERRED]
+    if not deferred:
+        return others
+    codes, rows = ", ".join(each.code for each in deferred), sum(each.rows for each in deferred)
+    return sorted([Open(State.DEFERRED, codes, rows), *others], key=lambda each: -each.rows)
 
 
 def verdict(proof: Proof) -> str:

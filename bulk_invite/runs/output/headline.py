@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
 
-from bulk_invite.domain.verdicts import State
-
-NEED_ATTENTION: Final = (State.FAILED, State.REJECTED)
-OPEN: Final = (State.DEFERRED, State.IN_DOUBT, State.PENDING)
+from bulk_invite.domain.verdicts import NEED_ATTENTION, OPEN, State
 
 
 def headline(states: Mapping[State, int], earlier: int = 0, *, all_read: bool = True) -> str:

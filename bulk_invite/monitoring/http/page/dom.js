@@ -5,8 +5,20 @@ const SVG = "http://www.w3.org/2000/svg";
 // Control, invisible and bidirectional characters are shown by their code point.
 const INVISIBLE = /[\p{Cc}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu;
 
+const CODE = /(`[^`]+`|--[a-z][a-z-]*)/u;
+
+// Between the parts of `$.Lead.CountryCode` and `not_in_enum`.
+const BREAKS = /(?<=[._])|(?<=[a-z])(?=[A-Z])/u;
+
 export const plain = (text) =>
   String(text).replace(INVISIBLE, (character) => `\\u{${character.codePointAt(0).toString(16)}}`);
+
+/** A name or a path whose lines may break after a dot, after an underscore and between words. */
+export const breakable = (text) => plain(text).split(BREAKS).flatMap((part, at) => (at ? [make("wbr"), part] : [part]));
+
+/** A text in which `backticks` and --options are code. */
+export const prose = (text) =>
+  plain(text).split(CODE).map((part, at) => (at % 2 ? make("code", {}, part.replaceAll("`", "")) : part));
 
 export const byId = (id) => document.getElementById(id);
 

@@ -1,13 +1,14 @@
 // Rows without an invitation: by reason with the remedy, and the latest ones.
 
-import { byId, make, plain } from "./dom.js";
+import { breakable, byId, make, plain, prose } from "./dom.js";
 import { clock, count, positionText, some } from "./words.js";
 
 const LONGEST = 50;
 
 const cell = (label, ...children) => make("td", { role: "cell", "data-label": label }, ...children);
 const error = (code, path) =>
-  cell("Error", make("b", {}, plain(code)), ...(path && path !== "$" ? [" ", make("code", {}, plain(path))] : []));
+  cell("Error", make("b", {}, ...breakable(code)),
+    ...(path && path !== "$" ? [" ", make("code", { class: "path" }, ...breakable(path))] : []));
 
 function stateOf(state) {
   const mark = make("i", { class: state.replace(/[^a-z_]/g, "") });
@@ -17,11 +18,11 @@ function stateOf(state) {
 const problemRow = ({ state, code, path, rows, mend }) =>
   make("tr", { role: "row" },
     make("td", { role: "cell", "data-label": "Rows", class: "count" }, count(rows)),
-    cell("State", stateOf(state)), error(code, path), cell("What to do", plain(mend || "–")));
+    cell("State", stateOf(state)), error(code, path), cell("What to do", make("span", {}, ...prose(mend || "–"))));
 
 const failureRow = ({ position, state, code, path, at }) =>
   make("tr", { role: "row" },
-    cell("Time", at === null ? "–" : clock(at)), cell("Row", positionText(position)),
+    cell("Time", make("span", { class: "time" }, at === null ? "–" : clock(at))), cell("Row", make("span", {}, ...breakable(positionText(position)))),
     cell("State", stateOf(state)), error(code, path));
 
 /** A table that shows its first rows and is redrawn only when its data changes. */

@@ -50,7 +50,9 @@ export function progress(status) {
   return { ended, total, percent };
 }
 
-export const needAttention = (status) => status.failed + status.rejected + status.deferred + status.in_doubt;
+// As NEED_ATTENTION and OPEN in verdicts.py; a call in flight is a row in doubt there.
+const needAttention = (status) => status.failed + status.rejected;
+const stillOpen = (status) => status.deferred + status.in_doubt + status.pending + status.in_flight;
 
 export function positionText({ source, line, key }) {
   return line === undefined ? `${plain(source)}, key ${plain(key ?? "?")}` : `${plain(source)}, line ${line}`;
@@ -122,7 +124,7 @@ function parked(status, now) {
 }
 
 const ENDS = {
-  1: ["bad", "Finished; some rows need attention"],
+  1: ["bad", "Finished"],
   3: ["bad", "Stopped: too many rows failed"],
   75: ["hold", "Stopped before all rows were sent"],
   130: ["hold", "Aborted by a second signal"],
@@ -130,7 +132,7 @@ const ENDS = {
 
 function finished(status) {
   const rows = needAttention(status);
-  const open = status.pending + status.in_flight;
+  const open = stillOpen(status);
   const { exit_code: code } = status;
   if (!code && !rows && !open) {
     const isService = status.command === "serve";
@@ -140,12 +142,15 @@ function finished(status) {
     return { tone: "done", headline, sentence: `${made}${took}.` };
   }
   const [tone, ending] = code ? (ENDS[code] ?? ["bad", "Stopped by an error"]) : ["done", "Stopped"];
-  const headline = code === 1 ? `Finished; ${some(rows, "row needs", "rows need")} attention` : ending;
+  const attention = `${some(rows, "row needs", "rows need")} attention`;
+  const unfinished = `${some(open, "row is", "rows are")} still open`;
+  const headline = code === 1 ? `${ending}; ${rows ? attention : unfinished}` : ending;
+  const again = "Run the same command to continue";
   const parts = [
     code === null ? "" : `Exit code ${code}.`,
-    open ? `${some(open, "row is", "rows are")} not sent yet: run the same command to continue.` : "",
-    rows && code !== 1 ? `${some(rows, "row needs", "rows need")} attention.` : "",
-    rows ? "Reasons and remedies are listed below." : "",
+    !open ? "" : code === 1 && !rows ? `${again}.` : `${unfinished}: ${again.toLowerCase()}.`,
+    rows && code !== 1 ? `${attention}.` : "",
+    rows || status.deferred || status.in_doubt ? "Reasons and remedies are listed below." : "",
     code in ENDS || !code ? "" : "See the log for the cause.",
   ];
   const icon = tone === "done" ? "finished" : "alarm";
