@@ -54,7 +54,7 @@ def manual(
             f"The manual has no topic {topic!r}.{_closest(topic)}", hint=f"Topics: {', '.join(TOPICS)}."
         )
     if sys.stdout.isatty():
-        _page(text_of(topic))
+        _page(topic)
     else:
         sys.stdout.write(text_of(topic))
 
@@ -64,14 +64,15 @@ def _closest(topic: str) -> str:
     return f" Did you mean {near[0]}?" if near else ""
 
 
-def _page(text: str) -> None:
+def _page(topic: str) -> None:
     # For this command only: they take longer to import than a command may take to start.
     from rich.console import Console  # noqa: PLC0415
-    from rich.markdown import Markdown  # noqa: PLC0415
+
+    from bulk_invite.cli.manual_page import page  # noqa: PLC0415
 
     # As git does: colors pass, and what fits on the screen is shown without waiting for a key.
     os.environ.setdefault("LESS", "FRX")
     console = Console()
     console.width = min(console.width, _WIDEST)
     with console.pager(styles=True):
-        console.print(Markdown(text, hyperlinks=False))
+        console.print(page(text_of(topic), topic), crop=False)

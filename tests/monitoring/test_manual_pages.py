@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from html import unescape
+from urllib.error import HTTPError
 from urllib.parse import urljoin, urlsplit
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 from documents import topic
@@ -63,7 +64,29 @@ def test_what_looks_like_html_is_text(server: PageServer) -> None:
     assert not re.search(r"<(script|b|img|a)\b", html)
 
 
-def test_there_is_no_other_topic(server: PageServer) -> None:
-    for path in ("manual/none", "manual/..%2findex.html", "manual/rows.md"):
-        with pytest.raises(OSError, match="404"):
-            urlopen(urljoin(server.url, path))
+@pytest.mark.parametrize(
+    "path", ["manual/none", "manual/..%2findex.html", "manual/rows.md", "manual/", "manual/a/b"]
+)
+def test_for_another_topic_a_browser_gets_a_page_with_all_topics_and_a_program_json(
+    server: PageServer, path: str
+) -> None:
+    url = urljoin(server.url, path)
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    for headers, content_type in ((browser, "text/html; charset=utf-8"), ({}, "application/json")):
+        with pytest.raises(HTTPError) as refused:
+            urlopen(Request(url, headers=headers))
+        with refused.value as answer:
+            assert (answer.code, answer.headers["Content-Type"]) == (404, content_type)
+            assert answer.headers["Content-Security-Policy"] == POLICY
+            text = answer.read().decode()
+        if headers:
+            links = {urljoin(url, link) for link in re.findall(r'<dt><a href="([^"]+)">', text)}
+            assert links == {urljoin(server.url, f"manual/{name}") for name in TOPICS}
+            _get(urljoin(url, re.findall(r'<link rel="stylesheet" href="([^"]+)">', text)[0]))
+        else:
+            assert text == '{"error":"Not found."}'
+
+
+def test_a_picture_is_described(server: PageServer) -> None:
+    page, _ = _get(urljoin(server.url, "manual/rehearsal"))
+    assert "Picture (config/steps.svg in the repository): Rates over time" in page

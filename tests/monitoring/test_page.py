@@ -446,7 +446,8 @@ def test_names_break_between_words_and_states_fill_their_lines(
         problems=[ProblemStatus("failed", code, path, 1, mend)],
         failures=[FailureStatus({"source": "rows.ndjson", "line": 12_345}, "failed", code, path, iso())],
     )
-    expect(page.locator("#problems tbody b")).to_have_text(code)
+    expect(page.locator("#problems tbody b")).to_have_text([code])
+    expect(page.locator("#failures tbody b")).to_have_text([code])
     expect(page.locator("#problems tbody td").last).to_have_text(mend.replace("`", ""))
     expect(page.locator("#problems tbody td").last.locator("code")).to_have_text("bulk-invite schema")
     split = page.locator("#problems tbody, #failures tbody").evaluate_all(SPLIT_WORDS)

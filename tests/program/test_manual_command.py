@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 from command import run, run_on_terminal
-from documents import README, ROOT, topic
+from documents import README, ROOT, blocks, shell_lines, spans, topic
 
 from bulk_invite.manual import OVERVIEW, TOPICS
 
@@ -49,6 +51,62 @@ def test_a_terminal_gets_it_formatted_through_its_pager(
     assert "\x1b[1m" in screen
     assert "## Signals" not in screen
     assert "Signals" in screen
+
+
+def _on_terminal(name: str, folder: Path, columns: int) -> str:
+    code, _, screen = run_on_terminal("manual", name, cwd=folder, columns=columns, stdout_too=True)
+    assert code == 0
+    return re.sub(r"\x1b\[[0-9;]*m", "", screen).replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("name", TOPICS)
+def test_on_a_narrow_terminal_names_stay_whole_and_links_lead_somewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("PAGER", "cat")
+    screen = _on_terminal(name, tmp_path, 80)
+    text = README if name == OVERVIEW else topic(name)
+    assert screen.count("\N{HORIZONTAL ELLIPSIS}") == text.count("\N{HORIZONTAL ELLIPSIS}")
+    words = set(screen.replace("\\", " ").split())
+    names = {each for span in spans(text) for each in span.split() if "://" not in each and len(each) < 76}
+    assert {each for each in names if not any(each in word for word in words)} == set()
+    assert not re.search(r"\([\w./]*(#[\w-]+|\.md)\)", screen)
+    for named in re.findall(r"\bmanual ([\w-]+)[,)]", " ".join(screen.split())):
+        assert named in TOPICS
+
+
+def test_commands_fit_a_terminal_and_can_be_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAGER", "cat")
+    for name in ("rehearsal", "operations", "serve"):
+        screen = _on_terminal(name, tmp_path, 80)
+        assert not [each for each in screen.splitlines() if "$ bulk-invite" in each and len(each) > 80]
+        shown = [shlex.split(line.lstrip(" $"), comments=True) for line in _joined(screen)]
+        for words in shell_lines(topic(name)):
+            assert words in [line[: len(words)] for line in shown], words
+
+
+def test_what_is_printed_stays_as_it_is_and_a_row_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAGER", "cat")
+    for name in (OVERVIEW, "pacing", "postgresql"):
+        lines = {line.strip() for line in _on_terminal(name, tmp_path, 80).splitlines()}
+        text = README if name == OVERVIEW else topic(name)
+        written = "\n".join(blocks(text, "console", "json", "sql")).splitlines()
+        typed = [
+            each for at, each in enumerate(written) if each.startswith("$ ") or written[at - 1].endswith("\\")
+        ]
+        assert {each.strip() for each in written if each not in typed} - lines == set()
+
+
+def _joined(screen: str) -> list[str]:
+    lines = re.sub(r" *\\ *\n *", " ", screen).splitlines()
+    return [line for line in lines if line.count('"') % 2 == line.count("'") % 2 == 0]
+
+
+def test_a_picture_is_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAGER", "cat")
+    assert "Picture (config/steps.svg in the repository): Rates" in _on_terminal("rehearsal", tmp_path, 100)
 
 
 def test_topics_are_completed(tmp_path: Path) -> None:

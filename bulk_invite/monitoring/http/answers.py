@@ -1,4 +1,4 @@
-"""JSON responses; every error has the form `{"error": "a sentence"}`."""
+"""JSON responses; every error has the form `{"error": "a sentence"}`, except a page for a browser."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ _SENTENCES: Final[Mapping[int, str]] = {
 }
 
 
+class ErrorPage(web.Response):
+    """An error that a browser asked for: a page."""
+
+
 def answer(value: object, *, status: int = 200) -> web.Response:
     """A value as a JSON response."""
     return web.Response(status=status, body=orjson.dumps(value), content_type=JSON)
@@ -37,6 +41,8 @@ def refused(status: int, sentence: str = "") -> web.Response:
 def in_json(response: web.StreamResponse) -> web.StreamResponse:
     """An error of the web server in our form; any other response unchanged."""
     if response.prepared or response.status < HTTPStatus.BAD_REQUEST or response.content_type == JSON:
+        return response
+    if isinstance(response, ErrorPage):
         return response
     error = refused(response.status)
     if "Allow" in response.headers:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from html import escape
 from itertools import pairwise
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 from anyio.to_thread import run_sync
 
-from bulk_invite.manual import OVERVIEW, TOPICS, text_of
+from bulk_invite.manual import TOPICS, text_of
+from bulk_invite.manual.links import anchor_of, file_of, picture, place_of
+from bulk_invite.monitoring.http.answers import ErrorPage, refused
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
+
+_HTML: Final = "text/html"
 
 _PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -41,30 +43,41 @@ _PAGE: Final = """<!doctype html>
 
 def manual_routes() -> list[web.RouteDef]:
     async def contents(_: web.Request) -> web.Response:
-        return _page(_contents(), title="Manual", root="")
+        return web.Response(text=_page(_contents(), title="Manual", root=""), content_type=_HTML)
+
+    async def unknown(request: web.Request) -> web.Response:
+        if _HTML not in request.headers.get("Accept", ""):
+            return refused(404)
+        root = "../" * request.raw_path.partition("?")[0].removeprefix("/").count("/")
+        body = f"<h1>No such topic</h1>\n<p>The manual has these topics:</p>\n{_topics(root)}"
+        return ErrorPage(status=404, text=_page(body, title="No such topic", root=root), content_type=_HTML)
 
     def route(topic: str) -> web.RouteDef:
         async def page(_: web.Request) -> web.Response:
             # Some milliseconds, once a topic.
-            return _page(await run_sync(_rendered, topic), title=topic, root="../")
+            text = _page(await run_sync(_rendered, topic), title=topic, root="../")
+            return web.Response(text=text, content_type=_HTML)
 
         return web.get(f"/manual/{topic}", page)
 
-    return [web.get("/manual", contents), *map(route, TOPICS)]
+    return [web.get("/manual", contents), *map(route, TOPICS), web.get("/manual/{unknown:.*}", unknown)]
 
 
-def _page(body: str, *, title: str, root: str) -> web.Response:
+def _page(body: str, *, title: str, root: str) -> str:
     """root: the path from the page to the live page, relative, so that both may be behind a proxy."""
-    text = _PAGE.format(title=escape(title), root=root, body=body)
-    return web.Response(text=text, content_type="text/html")
+    return _PAGE.format(title=escape(title), root=root, body=body)
 
 
 def _contents() -> str:
+    return f"<h1>Manual</h1>\n{_topics('')}"
+
+
+def _topics(root: str) -> str:
     lines = "\n".join(
-        f'<dt><a href="manual/{topic}">{topic}</a></dt><dd>{escape(about.replace("`", ""))}</dd>'
+        f'<dt><a href="{root}manual/{topic}">{topic}</a></dt><dd>{escape(about.replace("`", ""))}</dd>'
         for topic, about in TOPICS.items()
     )
-    return f"<h1>Manual</h1>\n<dl>\n{lines}\n</dl>"
+    return f"<dl>\n{lines}\n</dl>"
 
 
 @cache
@@ -81,7 +94,7 @@ def as_html(text: str) -> str:
     tokens = markdown.parse(text)
     for token, following in pairwise(tokens):
         if token.type == "heading_open":
-            token.attrSet("id", _anchor(following.content))
+            token.attrSet("id", anchor_of(following.content))
         token.attrs.pop("style", None)  # of columns; the content security policy forbids it
         following.children = list(_served(following.children)) if following.children else None
     return str(markdown.renderer.render(tokens, markdown.options, {}))
@@ -95,20 +108,16 @@ def _served(children: Iterable[Token]) -> Iterator[Token]:
             target = _target(str(token.attrGet("href")))
             token.attrSet("href", target or "")
         if token.type == "image":
-            yield from token.children or ()
+            token.type, token.tag = "text", ""
+            token.content = picture(str(token.attrGet("src")), token.content)
+            yield token
         elif target is not None or token.type not in {"link_open", "link_close"}:
             yield token
 
 
-def _anchor(heading: str) -> str:
-    """The fragment by which a link names a heading, as GitHub makes it."""
-    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
-
-
 def _target(link: str) -> str | None:
     """What a link between files of the repository is between pages; None where there is no page."""
-    path, number_sign, fragment = link.partition("#")
-    if not path or "://" in path:
+    if link.startswith("#") or file_of(link) is None:
         return link
-    topic = OVERVIEW if path == "../../README.md" else PurePosixPath(path).stem
-    return f"{topic}{number_sign}{fragment}" if topic in TOPICS else None
+    place = place_of(link, "")
+    return None if place is None else f"{place.topic}{f'#{place.anchor}' if place.anchor else ''}"
