@@ -106,7 +106,7 @@ def test_the_last_picture_stays_when_the_server_has_gone(tab: Tab, server: PageS
     says(tab.page, "#state", "Finished: every row has its invitation")
     server.stop()
     look = tab.page.get_by_role("button", name="Check for a new run")
-    with tab.page.expect_event("requestfailed"):
+    with tab.page.expect_event("requestfailed", lambda request: request.url.endswith("api/events")):
         look.click()
     expect(tab.page.locator("#link")).to_contain_text("The run has ended. This is its final status")
     expect(tab.page.locator("#main")).not_to_have_class("old")
