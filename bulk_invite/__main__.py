@@ -16,8 +16,20 @@ def _stop_before_start(_number: int, _frame: FrameType | None) -> None:
     os._exit(EXIT_STOPPED)
 
 
+def _open_closed_streams() -> None:
+    """Point standard streams that are closed at the null device.
+
+    Else a socket gets their number, and the event loop aborts the process when it closes that.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - stays
+
+
 def main() -> None:
     """Run the command line."""
+    _open_closed_streams()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_before_start)
     if sys.argv[1:2] == ["serve"]:

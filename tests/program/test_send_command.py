@@ -601,6 +601,17 @@ def test_a_reader_that_has_gone_changes_nothing_of_how_a_run_ends(tmp_path: Path
     assert not ran.said
 
 
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_closed_streams_change_nothing_of_how_a_run_ends(tmp_path: Path, closed: str) -> None:
+    rows = make_rows(5)
+    write_rows(tmp_path / "rows.ndjson", rows)
+    with emulator() as service:
+        script = f'"$0" send rows.ndjson --endpoint-url {service.url} --rate 100 {closed}'
+        ran = run(script, cwd=tmp_path, shell=True)
+        assert Counter(service.messages()) == Counter(messages(rows))
+    assert (ran.code, "created" in ran.stdout) == (0, "1>&-" not in closed)
+
+
 def test_a_reader_that_has_gone_ends_status_quietly(tmp_path: Path) -> None:
     write_rows(tmp_path / "rows.ndjson", make_rows(1))
     with emulator() as service:
