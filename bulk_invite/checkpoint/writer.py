@@ -282,10 +282,7 @@ class CheckpointWriter:
         return of_others
 
     def prove(self) -> None:
-        """Raise CheckpointError if the lock or the storage is no longer ours.
-
-        Costs a few system calls for a file, and one query for a database.
-        """
+        """Raise CheckpointError if the lock or the storage is lost; takes some system calls or one query."""
         with self._database.translated(), self._database.timing():
             self._database.prove(self._engine)
 
