@@ -266,7 +266,7 @@ class _Reused(Rejection):
     __hash__ = None  # type: ignore[assignment]  # it is only compared
 
 
-def test_against_a_model(place: Place) -> None:
+def test_the_checkpoint_behaves_like_a_model(place: Place) -> None:
     numbers = count()
 
     def machine() -> CheckpointMachine:
@@ -286,7 +286,7 @@ def test_the_same_row_twice_is_a_duplicate_within_a_batch_and_across_batches(pla
         assert [type(each) for each in (first, second, third)] == [ToSend, Duplicate, Duplicate]
 
 
-def test_a_token_with_another_body_is_rejected_and_the_first_body_stands(place: Place) -> None:
+def test_a_token_with_another_body_is_rejected_and_the_first_body_is_kept(place: Place) -> None:
     with writing(place) as writer:
         _, reused = admit(writer, invitation("a", line=1), invitation("a", line=2, body="changed"))
         assert isinstance(reused, Rejection)
@@ -306,7 +306,7 @@ def test_a_token_with_another_body_is_rejected_and_the_first_body_stands(place: 
         (answered("a", State.DEFERRED, "engagement_full"), None),
     ],
 )
-def test_what_is_not_settled_goes_on_in_the_next_run(
+def test_unsettled_rows_continue_in_the_next_run(
     place: Place, answer: Answered | None, doubt_since: float | None
 ) -> None:
     with writing(place) as writer:
@@ -340,7 +340,7 @@ def test_an_attempt_that_never_left_is_not_counted(place: Place, outcome: str) -
     assert [record.attempts for record in records_of(place)] == [0]
 
 
-def test_a_mended_line_takes_the_place_of_its_rejection(place: Place) -> None:
+def test_a_corrected_line_replaces_its_rejection(place: Place) -> None:
     with writing(place) as writer:
         admit(writer, Rejection(row(1, "bad"), (RowError("$", "bad", ""),)), invitation("b", line=2))
     assert [record.state for record in records_of(place, State.REJECTED)] == [State.REJECTED]
@@ -350,7 +350,7 @@ def test_a_mended_line_takes_the_place_of_its_rejection(place: Place) -> None:
     assert overview_of(place).states == {State.PENDING: 2}
 
 
-def test_a_line_that_is_gone_takes_its_rejection_with_it(place: Place) -> None:
+def test_a_removed_line_removes_its_rejection(place: Place) -> None:
     bad = RowError("$", "bad", "")
     with writing(place) as writer:
         admit(writer, invitation("a", line=1), Rejection(row(9, "bad"), (bad,)))
@@ -363,7 +363,7 @@ def test_a_line_that_is_gone_takes_its_rejection_with_it(place: Place) -> None:
 
 
 @pytest.mark.parametrize("retry_failed", [False, True])
-def test_a_failed_row_is_sent_again_only_when_asked_for(place: Place, *, retry_failed: bool) -> None:
+def test_a_failed_row_is_sent_again_only_on_request(place: Place, *, retry_failed: bool) -> None:
     with writing(place) as writer:
         admit(writer, invitation("a"))
         writer.record([Sent("a", NOW)])
@@ -374,7 +374,7 @@ def test_a_failed_row_is_sent_again_only_when_asked_for(place: Place, *, retry_f
     assert overview_of(place).states == {State.PENDING if retry_failed else State.FAILED: 1}
 
 
-def test_a_row_in_doubt_is_looked_up_with_what_its_last_attempt_was_refused_for(place: Place) -> None:
+def test_a_look_up_of_a_row_in_doubt_has_the_refusal_of_its_last_attempt(place: Place) -> None:
     error = RowError("$.A", "INVALID", "a message that may repeat a value")
     with writing(place) as writer:
         admit(writer, invitation("a"))
@@ -389,7 +389,7 @@ def test_a_row_in_doubt_is_looked_up_with_what_its_last_attempt_was_refused_for(
         assert [(row.code, row.errors) for row, *_ in writer.in_doubt("", 5)] == [("", ())]
 
 
-def test_a_failed_row_that_is_sent_again_is_free_of_what_it_was_refused_for(place: Place) -> None:
+def test_a_failed_row_that_is_sent_again_loses_its_refusal(place: Place) -> None:
     with writing(place) as writer:
         admit(writer, invitation("a"))
         writer.record([Sent("a", NOW)])
@@ -401,7 +401,7 @@ def test_a_failed_row_that_is_sent_again_is_free_of_what_it_was_refused_for(plac
     assert overview_of(place).states == {State.PENDING: 1}
 
 
-def test_messages_of_the_service_stay_out_of_the_file(place: Place) -> None:
+def test_messages_of_the_service_are_not_stored(place: Place) -> None:
     secret = "jane.doe@example.com"
     with writing(place) as writer:
         admit(
@@ -419,12 +419,12 @@ def test_messages_of_the_service_stay_out_of_the_file(place: Place) -> None:
     ]
 
 
-def test_rows_that_vanished_from_the_file_stop_the_sender(place: Place) -> None:
+def test_rows_missing_from_the_file_stop_the_sender(place: Place) -> None:
     with writing(place) as writer, pytest.raises(CheckpointError, match="changed by another program"):
         writer.record([Sent("nobody", NOW)])
 
 
-def test_a_batch_is_written_whole_or_not_at_all(place: Place) -> None:
+def test_a_batch_is_atomic(place: Place) -> None:
     with writing(place) as writer:
         admit(writer, invitation("a"))
         with pytest.raises(CheckpointError):
@@ -432,7 +432,7 @@ def test_a_batch_is_written_whole_or_not_at_all(place: Place) -> None:
     assert [record.state for record in records_of(place)] == [State.PENDING]
 
 
-def test_it_belongs_to_the_first_account(place: Place) -> None:
+def test_a_checkpoint_belongs_to_the_first_account(place: Place) -> None:
     with writing(place):
         pass
     with (
@@ -461,7 +461,7 @@ def test_it_belongs_to_the_first_account(place: Place) -> None:
         ([Owner("1", ""), Owner("", "")], False),  # and does not get at what is bound
     ],
 )
-def test_the_hash_of_the_key_stands_in_for_the_account(
+def test_the_hash_of_the_key_replaces_an_unknown_account(
     place: Place, owners: list[Owner], *, allowed: bool
 ) -> None:
     for owner in owners[:-1]:
@@ -493,7 +493,7 @@ _HOLD = """
 """
 
 
-def test_a_second_writer_is_refused_until_the_first_is_gone_even_by_sigkill(place: Place) -> None:
+def test_a_second_writer_is_refused_until_the_first_ends_even_by_sigkill(place: Place) -> None:
     with python(_HOLD, place.name, place.schema) as process:
         assert first_line(process) == "open\n"
         with pytest.raises(CheckpointError, match="Another sender is working"):
@@ -506,7 +506,7 @@ def test_a_second_writer_is_refused_until_the_first_is_gone_even_by_sigkill(plac
         pass
 
 
-def test_a_refused_opening_frees_the_lock(place: Place) -> None:
+def test_a_refused_open_releases_the_lock(place: Place) -> None:
     with writing(place):
         pass
     with pytest.raises(CheckpointError):
@@ -515,7 +515,7 @@ def test_a_refused_opening_frees_the_lock(place: Place) -> None:
         pass
 
 
-def test_looking_does_not_keep_a_writer_out(place: Place) -> None:
+def test_readers_do_not_block_a_writer(place: Place) -> None:
     with writing(place) as writer:
         admit(writer, *(invitation(f"t{line}", line=line) for line in range(1, 3001)))
         with place.reader() as reader:
@@ -526,7 +526,7 @@ def test_looking_does_not_keep_a_writer_out(place: Place) -> None:
             assert reader.overview(NOW).states == {State.CREATED: 2, State.PENDING: 2998}
 
 
-def test_overview(place: Place) -> None:
+def test_the_overview_counts_rows_by_state(place: Place) -> None:
     with writing(place) as writer:
         admit(writer, invitation("a", line=1), invitation("b", line=2))
         settle(writer, "a")
@@ -546,7 +546,7 @@ def test_overview(place: Place) -> None:
 
 
 @pytest.mark.parametrize("sent", [True, False])
-def test_a_row_whose_token_is_its_keys_may_change_until_it_is_sent(place: Place, *, sent: bool) -> None:
+def test_a_row_with_a_token_from_its_key_may_change_until_it_is_sent(place: Place, *, sent: bool) -> None:
     first = replace(invitation("a"), has_key_token=True)
     second = replace(invitation("a", body="other"), has_key_token=True)
     with writing(place) as writer:
@@ -566,7 +566,7 @@ def test_a_row_whose_token_is_its_keys_may_change_until_it_is_sent(place: Place,
         assert admit(writer, first if sent else second)[0].__class__ is ToSend
 
 
-def test_a_watermark_is_as_durable_as_its_rows_and_goes_with_the_end_of_the_source(place: Place) -> None:
+def test_a_watermark_is_as_durable_as_its_rows_and_is_removed_at_the_end_of_the_source(place: Place) -> None:
     def keyed(token: str, key: str) -> Invitation:
         made = invitation(token)
         return replace(made, row=replace(made.row, position=Position("db", key=key)))
@@ -600,7 +600,7 @@ def test_a_watermark_is_as_durable_as_its_rows_and_goes_with_the_end_of_the_sour
 
 
 @pytest.mark.parametrize("version", [VERSION - 1, VERSION + 1])
-def test_another_version_is_left_as_it_is(place: Place, version: int) -> None:
+def test_a_checkpoint_of_another_version_is_left_unchanged(place: Place, version: int) -> None:
     with writing(place):
         pass
     place.run(f"UPDATE about SET value = '{version}' WHERE key = 'version'")
@@ -621,7 +621,7 @@ def test_another_version_is_left_as_it_is(place: Place, version: int) -> None:
         "UPDATE about SET value = 'x' WHERE key = 'version'",
     ],
 )
-def test_values_that_no_sender_writes_are_damage(place: Place, statement: str) -> None:
+def test_values_that_no_sender_writes_count_as_damage(place: Place, statement: str) -> None:
     with writing(place) as writer:
         admit(writer, *(invitation(f"t{line}", line=line) for line in range(1, 11)))
         settle(writer, "t3")
@@ -669,7 +669,7 @@ _RANK = {"pending": 0, "in_doubt": 1, "created": 2}
 
 
 @pytest.mark.parametrize("lines", [1, 2, 3, 50, 301])
-def test_what_had_returned_before_a_sigkill_is_there_after_it(place: Place, lines: int) -> None:
+def test_a_returned_commit_survives_a_sigkill(place: Place, lines: int) -> None:
     with python(_ENDLESS, place.name, place.schema, Path(__file__).parents[1] / "support") as process:
         assert process.stdout is not None
         printed = [process.stdout.readline() for _ in range(lines)]
@@ -688,7 +688,7 @@ def test_what_had_returned_before_a_sigkill_is_there_after_it(place: Place, line
         ]
 
 
-def test_a_copy_made_during_a_run_is_a_checkpoint(place: Place, tmp_path: Path) -> None:
+def test_a_copy_made_during_a_run_is_a_valid_checkpoint(place: Place, tmp_path: Path) -> None:
     with writing(place) as writer:
         admit(writer, invitation("a"))
         with place.reader() as reader:
@@ -714,7 +714,7 @@ def _rows() -> list[Invitation | Rejection]:
     return [_keyed("a", "1"), _keyed("b", "2"), _keyed("a", "3"), _bad("4")]
 
 
-def test_a_row_that_comes_again_where_its_source_is_followed_is_no_duplicate(place: Place) -> None:
+def test_a_row_of_a_followed_source_that_is_read_again_is_no_duplicate(place: Place) -> None:
     rows = _rows()
     with writing(place) as writer:
         first = writer.admit(rows, campaign="", retry_failed=False, follows=True)
@@ -736,7 +736,7 @@ def test_a_row_that_comes_again_where_its_source_is_followed_is_no_duplicate(pla
     }
 
 
-def test_a_file_that_is_read_again_keeps_what_was_wrong_between_its_known_rows(place: Place) -> None:
+def test_a_file_that_is_read_again_keeps_the_rejections_between_known_rows(place: Place) -> None:
     rows: list[Invitation | Rejection] = [
         invitation("a", line=1),
         Rejection(row(2, "bad"), (RowError("$.x", "bad", ""),)),
@@ -752,7 +752,7 @@ def test_a_file_that_is_read_again_keeps_what_was_wrong_between_its_known_rows(p
     assert rejected == [2, 4]
 
 
-def test_a_mark_is_as_durable_as_its_rows_and_its_campaigns_own(place: Place) -> None:
+def test_a_watermark_is_as_durable_as_its_rows_and_belongs_to_its_campaign(place: Place) -> None:
     with writing(place) as writer:
         assert writer.source_cursor("db", "") is None
         writer.admit([_keyed("a", "1")], campaign="", retry_failed=False, reached=SourceCursor("db", "one"))
@@ -775,7 +775,7 @@ def _changes(writer: CheckpointWriter, after: Change, limit: int = 100) -> tuple
     return reached, {each.position.key: each for each in found}
 
 
-def test_what_has_changed_comes_once_and_as_it_is_now(place: Place) -> None:
+def test_a_changed_row_is_returned_once_in_its_current_state(place: Place) -> None:
     with writing(place) as writer:
         rows = _rows()
         writer.admit(rows, campaign="", retry_failed=False)
@@ -807,7 +807,7 @@ def test_what_has_changed_comes_once_and_as_it_is_now(place: Place) -> None:
         assert sorted(pages) == ["1", "2", "3", "4"]
 
 
-def test_a_row_that_has_not_left_yet_is_not_replaced_by_one_of_another_source(place: Place) -> None:
+def test_a_row_not_yet_sent_is_not_replaced_by_a_row_of_another_source(place: Place) -> None:
     first = replace(_keyed("a", "1"), has_key_token=True)
     other = replace(_keyed("a", "1", body="other"), has_key_token=True)
     other = replace(other, row=replace(other.row, position=Position("another db", key="1")))
@@ -821,7 +821,7 @@ def test_a_row_that_has_not_left_yet_is_not_replaced_by_one_of_another_source(pl
         assert writer.admit([first], campaign="", retry_failed=False) == [ToSend(first)]
 
 
-def test_a_changed_row_that_was_sent_is_told_with_its_invitation(place: Place) -> None:
+def test_a_changed_row_that_was_sent_is_reported_with_its_invitation(place: Place) -> None:
     first = replace(_keyed("a", "1"), has_key_token=True)
     with writing(place) as writer:
         writer.admit([first], campaign="", retry_failed=False)

@@ -43,7 +43,9 @@ def _cut(db: Database) -> None:
     wait_until(lambda: not _sessions(db))
 
 
-def test_who_is_cut_off_never_writes_again_and_another_one_can_at_once(db: Database, place: Place) -> None:
+def test_a_sender_that_is_cut_off_never_writes_again_and_another_can_at_once(
+    db: Database, place: Place
+) -> None:
     with writing(place) as writer:
         admit(writer, invitation("a"), invitation("b", line=2))
         writer.record([Sent("a", NOW)])
@@ -61,7 +63,7 @@ def test_who_is_cut_off_never_writes_again_and_another_one_can_at_once(db: Datab
     ]
 
 
-def test_the_lock_is_proven_by_the_session_that_has_it(db: Database, place: Place) -> None:
+def test_the_session_that_holds_the_lock_proves_it(db: Database, place: Place) -> None:
     with writing(place) as writer:
         writer.prove()
         admit(writer, invitation("a"))  # and no transaction stays open by that
@@ -73,7 +75,7 @@ def test_the_lock_is_proven_by_the_session_that_has_it(db: Database, place: Plac
 
 
 @pytest.mark.parametrize("how", ["restarted", "killed"])
-def test_what_was_committed_outlives_the_server(how: str) -> None:
+def test_commits_survive_a_crash_of_the_server(how: str) -> None:
     with server() as running, database(running.url) as db:
         place = Place(db.url, "checkpoint")
         with writing(place) as writer:
@@ -112,7 +114,7 @@ def test_the_session_keeps_its_lock_and_its_commits_durable_whatever_the_role_sa
             assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == "on"
 
 
-def test_times_are_kept_to_the_digit_whatever_the_role_says(db: Database) -> None:
+def test_times_are_stored_exactly_whatever_the_role_says(db: Database) -> None:
     db.run(f"ALTER ROLE {db.role} SET extra_float_digits = -9")
     db.run(f"GRANT CREATE ON DATABASE {db.name} TO {db.role}")
     own, at = _own(db), NOW + 3600.123456
@@ -122,7 +124,7 @@ def test_times_are_kept_to_the_digit_whatever_the_role_says(db: Database) -> Non
     assert [each.last_sent for each in records_of(own, State.IN_DOUBT)] == [at]
 
 
-def test_two_schemas_are_two_checkpoints_but_not_for_one_account_at_a_time(db: Database) -> None:
+def test_one_account_cannot_use_two_schemas_at_a_time(db: Database) -> None:
     first, second = Place(db.url, "spring"), Place(db.url, "autumn")
     with writing(first) as one, second.writer() as other:
         admit(one, invitation("a"))
@@ -137,7 +139,7 @@ def test_two_schemas_are_two_checkpoints_but_not_for_one_account_at_a_time(db: D
     assert overview_of(first).active is False
 
 
-def test_a_role_that_may_not_is_told_what_to_grant(db: Database) -> None:
+def test_a_missing_privilege_is_reported_with_its_grant(db: Database) -> None:
     own = _own(db)
     with pytest.raises(CheckpointError, match="Grant the user") as raised:
         own.writer()
@@ -147,7 +149,7 @@ def test_a_role_that_may_not_is_told_what_to_grant(db: Database) -> None:
         admit(writer, invitation("a"))
 
 
-def test_a_schema_of_something_else_is_left_as_it_is(db: Database, place: Place) -> None:
+def test_a_schema_of_another_program_is_left_unchanged(db: Database, place: Place) -> None:
     db.run("CREATE SCHEMA checkpoint")
     db.run("CREATE TABLE checkpoint.stock (id int)")
     for opened in (place.reader, place.writer):
@@ -156,7 +158,7 @@ def test_a_schema_of_something_else_is_left_as_it_is(db: Database, place: Place)
     assert db.run("SELECT count(*) FROM pg_tables WHERE schemaname = 'checkpoint'") == [(1,)]
 
 
-def test_neither_password_nor_address_is_told(db: Database) -> None:
+def test_no_error_shows_password_or_address(db: Database) -> None:
     wrong = db.reader.replace("@", ":a-Wrong%25secret@")
     with pytest.raises(CheckpointError) as raised:
         Place(wrong, "checkpoint").writer()
@@ -171,7 +173,7 @@ def _own(db: Database) -> Place:
     return Place(db.reader.replace("@", f":{PASSWORD.replace('%', '%25')}@"), "checkpoint")
 
 
-def test_what_is_refused_while_connecting_does_not_heal_and_what_is_away_does(db: Database) -> None:
+def test_a_refused_connection_is_final_and_an_unreachable_server_is_transient(db: Database) -> None:
     for wrong in (db.reader.replace("@", ":wrong@"), f"{db.url}_that_is_not_there"):
         with pytest.raises(CheckpointError) as refused:
             Place(wrong, "checkpoint").writer()
@@ -182,7 +184,7 @@ def test_what_is_refused_while_connecting_does_not_heal_and_what_is_away_does(db
     assert away.value.retryable
 
 
-def test_nobody_who_may_create_in_the_schema_takes_the_lock_away(db: Database, place: Place) -> None:
+def test_a_role_that_may_create_in_the_schema_cannot_take_the_lock(db: Database, place: Place) -> None:
     db.run("CREATE SCHEMA checkpoint")
     db.run(
         "CREATE FUNCTION checkpoint.pg_advisory_lock(bigint) RETURNS void LANGUAGE sql AS 'SELECT NULL::void'"
@@ -191,7 +193,7 @@ def test_nobody_who_may_create_in_the_schema_takes_the_lock_away(db: Database, p
         place.writer()
 
 
-def test_a_sender_is_known_by_account_or_by_key_and_somebody_unknown_may_be_anybody(db: Database) -> None:
+def test_a_sender_is_recognized_by_account_or_key(db: Database) -> None:
     first, second = Place(db.url, "spring"), Place(db.url, "autumn")
     with first.writer() as one, second.writer() as other:
         one.claim(Owner("123456789012", "a" * 64))
@@ -261,9 +263,7 @@ def test_numbers_of_any_size_are_kept(place: Place) -> None:
     assert [each.position.line for each in records_of(place)] == [3_000_000_000]
 
 
-def test_looking_things_up_takes_no_lock_that_the_cleaning_of_a_table_waits_for(
-    db: Database, place: Place
-) -> None:
+def test_reading_takes_no_lock_that_blocks_vacuum(db: Database, place: Place) -> None:
     with writing(place) as writer:
         writer.open_keys("db", "", "", 10)
         writer.changes("db", "", BEFORE_ALL_CHANGES, 10)
@@ -273,7 +273,7 @@ def test_looking_things_up_takes_no_lock_that_the_cleaning_of_a_table_waits_for(
             assert writer.changes("db", "", BEFORE_ALL_CHANGES, 10) == (BEFORE_ALL_CHANGES, [])
 
 
-def test_a_server_that_is_there_and_does_not_answer_is_torn_from(db: Database, place: Place) -> None:
+def test_a_connection_to_a_server_that_hangs_is_closed(db: Database, place: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, socket.socket() as line:
         line.connect(silent.getsockname())
         dog = Watchdog(line.fileno(), limit=0.2)

@@ -49,7 +49,7 @@ def test_readers_need_a_checkpoint(tmp_path: Path, path: Path) -> None:
         CheckpointReader(path)
 
 
-def test_files_are_the_owners_alone(place: Place, path: Path) -> None:
+def test_files_are_readable_by_their_owner_only(place: Place, path: Path) -> None:
     umask = os.umask(0)
     try:
         with writing(place) as writer:
@@ -73,21 +73,19 @@ def _refused(path: Path) -> str:
     return str(raised.value)
 
 
-def test_a_text_file_is_left_as_it_is(path: Path) -> None:
+def test_a_text_file_is_refused_and_left_unchanged(path: Path) -> None:
     path.write_text("a,b,c\n" * 1000)
     assert "not a database" in _refused(path)
 
 
-def test_a_database_of_another_program_is_left_as_it_is(path: Path) -> None:
+def test_a_database_of_another_program_is_refused_and_left_unchanged(path: Path) -> None:
     Place(str(path)).run("CREATE TABLE about (key TEXT, value TEXT)")
     assert "database of another program" in _refused(path)
     assert not path.with_name(path.name + "-wal").exists()
 
 
 @pytest.mark.parametrize("gone", [True, False])
-def test_an_empty_file_beside_the_log_of_what_was_in_it_is_no_new_checkpoint(
-    place: Place, path: Path, *, gone: bool
-) -> None:
+def test_an_empty_file_beside_its_log_is_no_new_checkpoint(place: Place, path: Path, *, gone: bool) -> None:
     with writing(place) as writer:
         admit(writer, invitation("a"))
         log = path.with_name(f"{path.name}-wal")
@@ -111,7 +109,7 @@ def test_an_empty_file_becomes_a_checkpoint(place: Place, path: Path) -> None:
         assert not writer.has_created()
 
 
-def test_a_missing_folder_is_not_made(tmp_path: Path) -> None:
+def test_a_missing_folder_is_not_created(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="does not exist"):
         CheckpointWriter.open(tmp_path / "tpyo" / "checkpoint.db", catalog="Sandbox")
     assert list(tmp_path.iterdir()) == []
@@ -137,9 +135,7 @@ def test_a_truncated_checkpoint_is_not_used(place: Place, path: Path, share: flo
         place.writer()
 
 
-def test_damage_that_opening_would_not_come_across_is_found_by_looking_for_it(
-    place: Place, path: Path
-) -> None:
+def test_damage_beyond_what_opening_reads_is_found_by_the_check(place: Place, path: Path) -> None:
     _with_rows(place)
     data = bytearray(path.read_bytes())
     at = len(data) // 4096 // 2 * 4096
@@ -149,7 +145,7 @@ def test_damage_that_opening_would_not_come_across_is_found_by_looking_for_it(
         place.writer()
 
 
-def test_text_that_is_none_is_damage(place: Place) -> None:
+def test_invalid_text_counts_as_damage(place: Place) -> None:
     _with_rows(place, 10)
     place.run("UPDATE invitations SET state = CAST(x'ff' AS TEXT) WHERE client_token = 't3'")
     with pytest.raises(CheckpointError, match="Restore it"):
@@ -159,9 +155,7 @@ def test_text_that_is_none_is_damage(place: Place) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_noise_in_a_checkpoint_is_an_error_with_a_sentence_or_does_not_matter(
-    place: Place, path: Path, seed: int
-) -> None:
+def test_noise_in_a_checkpoint_is_a_reported_error_or_harmless(place: Place, path: Path, seed: int) -> None:
     _with_rows(place)
     noise = random.Random(seed)
     data = bytearray(path.read_bytes())
@@ -176,7 +170,7 @@ def test_noise_in_a_checkpoint_is_an_error_with_a_sentence_or_does_not_matter(
         overview_of(place)
 
 
-def test_a_commit_returns_when_it_is_flushed_to_the_disk(path: Path) -> None:
+def test_a_commit_returns_once_it_is_flushed_to_disk(path: Path) -> None:
     with SqliteFile(path).held() as engine, engine.begin() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2  # FULL
@@ -207,7 +201,7 @@ _FULL = """
 """
 
 
-def test_a_full_disk_is_an_error_and_what_had_returned_is_there(place: Place, path: Path) -> None:
+def test_a_full_disk_is_an_error_and_keeps_earlier_commits(place: Place, path: Path) -> None:
     with python(_FULL, path, Path(__file__).parents[1] / "support") as process:
         assert process.stdout is not None
         *sent, failed = process.stdout.read().splitlines()
@@ -221,7 +215,7 @@ def test_a_full_disk_is_an_error_and_what_had_returned_is_there(place: Place, pa
         assert again == ToSend(invitation("t1", line=1), 1.0, 1.0)
 
 
-def test_a_sender_that_begins_while_its_process_looks_holds_its_lock(tmp_path: Path) -> None:
+def test_a_sender_keeps_its_lock_while_its_process_reads_the_checkpoint(tmp_path: Path) -> None:
     """Without it the next reader takes itself for the only one, and its end takes the last commits along."""
     path = tmp_path / "c.db"
     with CheckpointWriter.open(path, catalog="Sandbox"):

@@ -80,7 +80,7 @@ def left(path: Path) -> Path:
     return path
 
 
-def test_a_file_with_two_names_is_sent_by_under_neither(left: Path) -> None:
+def test_a_file_with_two_names_is_refused_under_both(left: Path) -> None:
     other = left.with_name("d.db")
     other.hardlink_to(left)
     _refused(other, "2 names", "-samefile", "if there is none", reader=False)
@@ -92,7 +92,7 @@ def test_a_file_with_two_names_is_sent_by_under_neither(left: Path) -> None:
         assert admit(writer, invitation("b", line=2)) == [ToSend(invitation("b", line=2), NOW, NOW)]
 
 
-def test_a_file_that_was_moved_without_its_log_is_refused_until_the_log_is_there(left: Path) -> None:
+def test_a_file_moved_without_its_log_is_refused_until_the_log_is_beside_it(left: Path) -> None:
     other = left.with_name("d.db")
     left.rename(other)
     last = left.with_name("c.db.last"), left.with_name("d.db.last")
@@ -105,7 +105,7 @@ def test_a_file_that_was_moved_without_its_log_is_refused_until_the_log_is_there
     assert _states(other) == _DONE
 
 
-def test_a_new_checkpoint_says_where_it_stands_before_there_is_anything_to_lose(path: Path) -> None:
+def test_a_new_checkpoint_records_its_location_before_its_first_row(path: Path) -> None:
     """All that its first run does is in the log; the file would pass for an empty one without it."""
     _leave(path)
     path.rename(path.with_name("d.db"))
@@ -114,9 +114,7 @@ def test_a_new_checkpoint_says_where_it_stands_before_there_is_anything_to_lose(
     _refused(path.with_name("d.db"), "was last used as")
 
 
-def test_a_copy_without_the_log_is_refused_and_one_with_it_is_as_good_as_the_file(
-    left: Path, tmp_path: Path
-) -> None:
+def test_a_copy_without_the_log_is_refused_and_one_with_it_is_used(left: Path, tmp_path: Path) -> None:
     copy = tmp_path / "elsewhere" / "c.db"
     copy.parent.mkdir()
     shutil.copy(left, copy)
@@ -133,7 +131,7 @@ def test_a_copy_without_the_log_is_refused_and_one_with_it_is_as_good_as_the_fil
 
 
 @pytest.mark.parametrize("there", ["nothing", "another checkpoint"])
-def test_a_copy_at_another_place_is_used_without_ado(left: Path, tmp_path: Path, there: str) -> None:
+def test_a_copy_at_another_location_is_used(left: Path, tmp_path: Path, there: str) -> None:
     """As on another machine: the name that stands in it means nothing there, or something else.
 
     Without the file that was beside it, it may be older than the last call: a row is looked up first.
@@ -151,7 +149,7 @@ def test_a_copy_at_another_place_is_used_without_ado(left: Path, tmp_path: Path,
     assert _states(moved) == {**_DONE, "c": "in_doubt"}
 
 
-def test_another_checkpoint_of_the_same_name_and_number_is_not_the_one_that_was_copied(
+def test_another_checkpoint_with_the_same_name_and_inode_is_not_the_copied_one(
     path: Path, tmp_path: Path
 ) -> None:
     """As on another machine, whose new volumes count their files from the same number on."""
@@ -182,9 +180,7 @@ def _bound(source: Path, target: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", ["d.db", "d with space.db"])
-def test_a_file_that_is_a_mount_by_itself_is_refused_and_a_mounted_folder_is_not(
-    left: Path, tmp_path: Path, name: str
-) -> None:
+def test_a_mounted_file_is_refused_and_a_mounted_folder_is_not(left: Path, tmp_path: Path, name: str) -> None:
     other = tmp_path / "other"
     other.mkdir()
     (other / name).touch()
@@ -202,7 +198,7 @@ def test_a_file_that_is_a_mount_by_itself_is_refused_and_a_mounted_folder_is_not
 
 
 @pytest.mark.parametrize("target", ["plain", "of a link", "in a linked folder"])
-def test_a_link_whose_file_is_gone_is_no_new_checkpoint(left: Path, tmp_path: Path, target: str) -> None:
+def test_a_dangling_link_is_no_new_checkpoint(left: Path, tmp_path: Path, target: str) -> None:
     link = tmp_path / "link.db"
     if target == "of a link":
         (tmp_path / "between").symlink_to(left)
@@ -221,13 +217,13 @@ def test_a_link_whose_file_is_gone_is_no_new_checkpoint(left: Path, tmp_path: Pa
     assert _log(left).read_bytes() == saved
 
 
-def test_a_ring_of_links_is_an_error_with_a_sentence(path: Path) -> None:
+def test_a_loop_of_links_is_a_reported_error(path: Path) -> None:
     path.symlink_to("c.db")
     with pytest.raises(CheckpointError, match="symbolic links"):
         Place(str(path)).writer()
 
 
-def test_what_is_kept_of_its_place_is_read_again_whatever_its_name_is(tmp_path: Path) -> None:
+def test_the_recorded_location_is_read_back_whatever_its_name(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff 'c\n.db"))
     for _ in range(2):
         with writing(Place(str(path))):
@@ -262,7 +258,7 @@ def _move_folder(file: Path) -> None:
 
 @pytest.mark.parametrize("end", _FILES)
 @pytest.mark.parametrize("change", [_remove, _move, _replace, _move_folder])
-def test_the_commit_after_a_file_has_changed_is_the_last_one_and_all_is_kept(
+def test_the_commit_after_the_file_was_replaced_is_the_last_and_all_is_kept(
     tmp_path: Path, end: str, change: Callable[[Path], None]
 ) -> None:
     path = tmp_path / "folder" / "c.db"
@@ -301,9 +297,7 @@ def test_a_file_that_is_emptied_in_place_ends_the_run_at_the_next_commit(path: P
 
 
 @pytest.mark.parametrize("first", ["the file", "the copy"])
-def test_of_a_file_that_is_there_again_and_the_copy_that_was_saved_only_one_goes_on(
-    tmp_path: Path, first: str
-) -> None:
+def test_only_one_of_a_returned_file_and_its_saved_copy_can_continue(tmp_path: Path, first: str) -> None:
     """A supervisor starts the same command again; the operator goes on with the copy, as he was told."""
     path = tmp_path / "c.db"
     saved = path.with_name("c.db.saved")
@@ -332,7 +326,7 @@ def test_of_a_file_that_is_there_again_and_the_copy_that_was_saved_only_one_goes
         assert [each.client_token for each in records_of(Place(str(path)))] == ["a", "b"]
 
 
-def test_a_saved_copy_is_not_gone_on_with_once_its_file_has_sent_more(path: Path) -> None:
+def test_a_saved_copy_is_refused_once_its_file_has_sent_more(path: Path) -> None:
     with writing(Place(str(path))) as writer:
         admit(writer, invitation("a"))
         path.rename(path.with_name("elsewhere"))
@@ -349,7 +343,7 @@ def test_a_saved_copy_is_not_gone_on_with_once_its_file_has_sent_more(path: Path
         Place(str(saved)).writer()
 
 
-def test_where_a_copy_was_saved_no_new_checkpoint_is_begun(path: Path) -> None:
+def test_no_new_checkpoint_is_begun_where_a_copy_was_saved(path: Path) -> None:
     with writing(Place(str(path))) as writer:
         path.unlink()
         with pytest.raises(CheckpointError, match=r"c\.db\.saved"):
@@ -368,7 +362,7 @@ def test_where_a_copy_was_saved_no_new_checkpoint_is_begun(path: Path) -> None:
             writer.prove()
 
 
-def test_a_copy_that_was_saved_where_the_program_was_started_is_found_by_the_next_one(
+def test_the_next_run_finds_a_copy_saved_in_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The folder is gone; somebody makes it anew, and starts the same command in the same place."""
@@ -393,7 +387,7 @@ def test_a_copy_that_was_saved_where_the_program_was_started_is_found_by_the_nex
         pass  # another one of that name
 
 
-def test_a_copy_is_kept_though_what_belongs_beside_it_cannot_be(
+def test_a_copy_is_saved_even_if_its_companion_file_cannot_be(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir("/proc")  # where no files can be made
@@ -407,7 +401,9 @@ def test_a_copy_is_kept_though_what_belongs_beside_it_cannot_be(
     assert _states(saved) == {"a": "pending"}
 
 
-def test_what_cannot_be_saved_anywhere_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_that_cannot_be_saved_anywhere_is_reported(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path.parent.joinpath("here").mkdir()
     monkeypatch.chdir("/proc")  # where no files can be made
     inner = path.parent / "here" / path.name
@@ -434,7 +430,7 @@ def test_a_run_that_lost_its_files_leaves_those_of_the_next_one_alone(path: Path
     assert _states(path) == {"a": "pending", "b": "pending"}
 
 
-def test_a_link_that_leads_elsewhere_by_now_ends_the_run(path: Path, tmp_path: Path) -> None:
+def test_a_link_that_now_leads_elsewhere_ends_the_run(path: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.db"
     link.symlink_to(path)
     with writing(Place(str(link))) as writer:
@@ -444,7 +440,7 @@ def test_a_link_that_leads_elsewhere_by_now_ends_the_run(path: Path, tmp_path: P
             writer.prove()
 
 
-def test_a_sender_is_the_only_one_though_its_lock_file_is_gone(path: Path) -> None:
+def test_a_sender_excludes_others_even_if_its_lock_file_is_removed(path: Path) -> None:
     lock = path.with_name("c.db.lock")
     with writing(Place(str(path))):
         lock.unlink()
@@ -457,7 +453,7 @@ def test_a_sender_is_the_only_one_though_its_lock_file_is_gone(path: Path) -> No
         writer.prove()
 
 
-def test_a_sender_of_another_process_is_seen_and_excluded_by_the_file_itself(path: Path) -> None:
+def test_the_file_itself_excludes_a_sender_of_another_process(path: Path) -> None:
     with python(_HOLDING, path, Path(__file__).parents[1] / "support") as process:
         assert first_line(process) == "ready\n"
         with Place(str(path)).reader() as reader:
@@ -471,7 +467,7 @@ def test_a_sender_of_another_process_is_seen_and_excluded_by_the_file_itself(pat
         pass
 
 
-def test_looking_takes_no_lock_from_the_sender_of_its_process(path: Path) -> None:
+def test_reading_does_not_release_the_lock_of_a_sender_in_the_same_process(path: Path) -> None:
     """POSIX locks are the process's: whoever closes a descriptor of the file frees them."""
     with writing(Place(str(path))) as writer:
         for _ in range(3):

@@ -80,9 +80,7 @@ def _is_whole(folder: Path) -> bool:
     return not wrong
 
 
-def test_an_older_copy_in_its_place_is_noticed_and_nobody_is_invited_twice(
-    service: Emulator, tmp_path: Path
-) -> None:
+def test_an_older_copy_is_noticed_and_no_row_is_invited_twice(service: Emulator, tmp_path: Path) -> None:
     _killed_later(service, tmp_path)
     assert _is_whole(tmp_path)
     _restored(tmp_path)
@@ -108,7 +106,7 @@ def test_an_older_copy_in_its_place_is_noticed_and_nobody_is_invited_twice(
     assert (status.json["created"], status.json["in_doubt"], status.events) == (16, 0, [])
 
 
-def test_a_copy_that_was_taken_elsewhere_may_be_older(service: Emulator, tmp_path: Path) -> None:
+def test_a_copy_from_elsewhere_may_be_older(service: Emulator, tmp_path: Path) -> None:
     _killed_later(service, tmp_path)
     shutil.copy(tmp_path / "rows.ndjson", tmp_path / "copy")
     for path in tmp_path.glob("bulk-invite.db*"):
@@ -121,7 +119,7 @@ def test_a_copy_that_was_taken_elsewhere_may_be_older(service: Emulator, tmp_pat
     assert [event["event"] for event in again.events if "older" in event["event"]] == []
 
 
-def test_both_files_moved_or_killed_and_gone_on_with_are_as_new_as_ever(
+def test_a_checkpoint_moved_with_its_companion_or_resumed_after_a_kill_is_current(
     service: Emulator, tmp_path: Path
 ) -> None:
     _killed_later(service, tmp_path)
@@ -135,9 +133,7 @@ def test_both_files_moved_or_killed_and_gone_on_with_are_as_new_as_ever(
     assert _is_whole(moved)
 
 
-def test_look_up_first_finds_what_a_checkpoint_that_is_gone_has_sent(
-    service: Emulator, tmp_path: Path
-) -> None:
+def test_look_up_first_finds_the_invitations_of_a_lost_checkpoint(service: Emulator, tmp_path: Path) -> None:
     _killed_later(service, tmp_path)
     for path in tmp_path.glob("bulk-invite.db*"):
         path.unlink()
@@ -158,7 +154,7 @@ def test_look_up_first_finds_what_a_checkpoint_that_is_gone_has_sent(
     assert _is_whole(tmp_path)  # nothing says that it was older
 
 
-def test_a_new_checkpoint_beside_the_file_of_another_is_older_than_its_calls(
+def test_a_new_checkpoint_beside_the_companion_of_another_counts_as_older(
     service: Emulator, tmp_path: Path
 ) -> None:
     _killed_later(service, tmp_path)

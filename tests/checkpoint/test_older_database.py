@@ -22,7 +22,7 @@ def _has_calls(service: Emulator, count: int) -> bool:
 
 
 @pytest.mark.slow
-def test_a_standby_gets_back_the_commits_that_it_lacks_and_nobody_is_invited_twice(tmp_path: Path) -> None:
+def test_a_standby_gets_its_missing_commits_back_and_no_row_is_invited_twice(tmp_path: Path) -> None:
     (tmp_path / "rows").mkdir()
     write_rows(tmp_path / "rows" / "rows.ndjson", _ROWS)
     with (

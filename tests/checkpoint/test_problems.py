@@ -42,7 +42,7 @@ def filled(place: Place) -> None:
         writer.record([answered("f", State.DEFERRED, "set_aside", code="EngagementFull")])
 
 
-def test_rows_are_counted_by_what_is_said_of_them(place: Place) -> None:
+def test_rows_are_counted_by_state_and_code(place: Place) -> None:
     filled(place)
     with place.reader() as reader:
         found = reader.problems()
@@ -57,7 +57,7 @@ def test_rows_are_counted_by_what_is_said_of_them(place: Place) -> None:
     ]
 
 
-def test_the_latest_come_first_and_what_may_be_on_its_way_is_no_failure(place: Place) -> None:
+def test_the_latest_rows_come_first_and_calls_in_flight_are_no_failures(place: Place) -> None:
     filled(place)
     with writing(place, at=NOW + 1.5) as writer:
         admit(writer, Rejection(row(99, "x"), (error("$", "invalid_json"),)))
@@ -75,7 +75,7 @@ def test_the_latest_come_first_and_what_may_be_on_its_way_is_no_failure(place: P
     assert line == [10, 99, 9, 5, 6, 8]
 
 
-def test_beyond_the_largest_groups_rows_are_summed_up(
+def test_rows_beyond_the_largest_groups_are_summed_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = Place(str(tmp_path / "checkpoint.db"))

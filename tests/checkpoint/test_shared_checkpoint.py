@@ -42,7 +42,7 @@ def service() -> Iterator[Emulator]:
         yield running_service
 
 
-def test_it_does_what_a_file_does_and_tells_no_password(
+def test_a_shared_checkpoint_works_like_a_file_and_shows_no_password(
     db: Database, service: Emulator, source: Path, tmp_path: Path
 ) -> None:
     at = _shared(db)
@@ -72,7 +72,7 @@ def test_it_does_what_a_file_does_and_tells_no_password(
     assert [each.name for each in tmp_path.iterdir() if each.suffix == ".db"] == []
 
 
-def test_a_second_sender_is_refused_and_one_that_stands_by_takes_over_when_the_first_is_killed(
+def test_a_second_sender_is_refused_and_a_standby_takes_over_from_a_killed_one(
     db: Database, service: Emulator, source: Path, tmp_path: Path
 ) -> None:
     command = ("send", source, *_shared(db), "--endpoint-url", service.url, *SLOW)
@@ -92,7 +92,7 @@ def test_a_second_sender_is_refused_and_one_that_stands_by_takes_over_when_the_f
     assert service.messages() == Counter(messages(make_rows(300)))
 
 
-def test_who_stands_by_ends_by_a_signal_and_has_begun_nothing(
+def test_a_standby_ends_on_a_signal_without_having_begun(
     db: Database, service: Emulator, source: Path, tmp_path: Path
 ) -> None:
     command = ("send", source, *_shared(db), "--endpoint-url", service.url, *SLOW)
@@ -106,7 +106,7 @@ def test_who_stands_by_ends_by_a_signal_and_has_begun_nothing(
 
 
 @pytest.mark.parametrize("how", ["cut", "killed"])
-def test_a_sender_that_loses_the_database_stops_and_the_next_one_goes_on(
+def test_a_sender_that_loses_the_database_stops_and_the_next_one_continues(
     how: str, service: Emulator, source: Path, tmp_path: Path
 ) -> None:
     with server() as postgres, database(postgres.url) as db:

@@ -60,7 +60,7 @@ async def test_a_call_that_waits_long_for_its_connection_leaves_on_a_fresh_proof
     assert run.journal.proofs == 1
 
 
-async def test_one_proof_serves_all_who_wait_for_it() -> None:
+async def test_one_proof_serves_all_calls_that_wait_for_it() -> None:
     tokens = [f"t{each}" for each in range(8)]
     sender = ScriptedSender(on_the_way=Delays(**{token: [(20.0, 0.0)] for token in tokens}))
     run = await Run(tokens, sender, rate=1000.0).go()
@@ -68,13 +68,13 @@ async def test_one_proof_serves_all_who_wait_for_it() -> None:
     assert run.journal.proofs == 1
 
 
-async def test_commits_are_proofs_so_that_a_busy_run_asks_for_none() -> None:
+async def test_commits_count_as_proofs_so_a_busy_run_needs_no_others() -> None:
     run = await Run([f"t{each}" for each in range(50)], rate=20.0).go()
     assert run.journal.proofs == 0
 
 
 @pytest.mark.parametrize("late", [PROOF_LIFETIME + 0.1, 9 * HOUR])
-async def test_a_machine_that_slept_right_before_the_byte_sends_nothing_by_the_old_proof(late: float) -> None:
+async def test_a_machine_that_slept_before_the_first_byte_sends_nothing_on_the_old_proof(late: float) -> None:
     sender = ScriptedSender(on_the_way=Delays(t1=[(0.0, late)]))
     run = await Run(["t1"], sender).go()
     assert sender.withheld == [("t1", "CheckpointNotProven")]
@@ -85,7 +85,7 @@ async def test_a_machine_that_slept_right_before_the_byte_sends_nothing_by_the_o
     assert run.governor_now.memory(late).counted == 1
 
 
-async def test_a_proof_that_holds_for_a_moment_longer_is_one() -> None:
+async def test_a_proof_is_valid_until_its_last_moment() -> None:
     run = await Run(["t1"], ScriptedSender(on_the_way=Delays(t1=[(0.0, PROOF_LIFETIME - 0.1)]))).go()
     assert run.journal.outcomes("t1") == ["sent", "created"]
 
@@ -105,7 +105,7 @@ async def test_a_sender_whose_checkpoint_was_taken_over_while_it_slept_sends_not
     assert run.journal.rows["t1"].state is State.IN_DOUBT, "whoever has taken over goes on with it"
 
 
-async def test_a_repeat_whose_token_grows_too_old_on_its_way_is_looked_up() -> None:
+async def test_a_retry_whose_token_becomes_too_old_on_its_way_is_looked_up() -> None:
     """Decided within the token's life; then the commit of its intent took until after it."""
     sender = ScriptedSender(
         {"t1": [SERVER_ERROR, CONFLICT]},
@@ -119,7 +119,7 @@ async def test_a_repeat_whose_token_grows_too_old_on_its_way_is_looked_up() -> N
 
 
 @pytest.mark.parametrize(("waited", "calls"), [(40.0, 2), (55.0, 1)])
-async def test_a_repeat_has_to_arrive_while_its_token_is_remembered(waited: float, calls: int) -> None:
+async def test_a_retry_must_arrive_while_the_service_remembers_its_token(waited: float, calls: int) -> None:
     """The service forgets after 100 s, and a call may take 60 s; half of the time is left for repeats."""
     sender = ScriptedSender(
         {"t1": [SERVER_ERROR, created("t1")]},
@@ -132,7 +132,7 @@ async def test_a_repeat_has_to_arrive_while_its_token_is_remembered(waited: floa
     assert run.journal.rows["t1"].state is State.CREATED
 
 
-async def test_an_engagement_that_fills_up_meanwhile_keeps_the_call_back() -> None:
+async def test_an_engagement_that_becomes_full_meanwhile_withholds_the_call() -> None:
     sender = ScriptedSender(
         {"t1": [FULL], "t2": [FULL]}, on_the_way=Delays(t2=[(10.0, 0.0)]), otherwise=lambda _: FULL
     )
@@ -150,7 +150,7 @@ async def test_no_call_leaves_once_the_run_drains() -> None:
     assert run.tally.counts.attempts == 0
 
 
-async def test_an_intent_that_is_a_minute_old_is_dated_anew() -> None:
+async def test_an_intent_a_minute_old_is_written_anew() -> None:
     """Who finds the row in doubt after a crash counts on it that the call left soon after its date."""
     sender = ScriptedSender(on_the_way=Delays(t1=[(61.0, 0.0)]))
     run = await Run(["t1"], sender).go()
@@ -160,7 +160,7 @@ async def test_an_intent_that_is_a_minute_old_is_dated_anew() -> None:
     assert run.journal.rows["t1"].state is State.CREATED
 
 
-async def test_a_probe_that_is_held_back_lets_another_one_probe() -> None:
+async def test_a_withheld_probe_lets_another_row_probe() -> None:
     """The service fails for half a minute; some of those that ask whether it is over do not get away."""
 
     def on_the_way(call: Call) -> tuple[Wait, Wait]:
@@ -176,7 +176,7 @@ async def test_a_probe_that_is_held_back_lets_another_one_probe() -> None:
     assert set(run.journal.states().values()) == {State.CREATED}
 
 
-async def test_what_is_held_back_again_and_again_is_told_and_tried_ever_more_rarely() -> None:
+async def test_a_repeatedly_withheld_call_is_logged_and_retried_ever_more_rarely() -> None:
     """Where every proof takes longer than it holds, no call can leave: nobody must have to guess why."""
     sender = ScriptedSender(on_the_way=lambda _: (_at_once, _sleep(PROOF_LIFETIME + 0.1)))
     run = Run(["t1"], sender)
@@ -188,7 +188,7 @@ async def test_what_is_held_back_again_and_again_is_told_and_tried_ever_more_rar
     assert told == [("call.withheld", "CheckpointNotProven")]
 
 
-async def test_a_drain_right_before_an_intent_gives_the_permit_back() -> None:
+async def test_a_drain_right_before_an_intent_returns_the_permit() -> None:
     class Sender(ScriptedSender):
         async def ready(self) -> None:
             run.stop.drain()
@@ -200,7 +200,7 @@ async def test_a_drain_right_before_an_intent_gives_the_permit_back() -> None:
     assert run.governor_now.memory(1.0).counted == 0, "no call of the day"
 
 
-def test_how_long_a_row_may_be_called_again() -> None:
+def test_the_time_during_which_a_row_may_be_called_again() -> None:
     def repeatable_for(token_lifetime: float, call_timeout: float) -> float:
         return Patience(1, token_lifetime, call_timeout, Waits(*[_BACKOFF] * 3)).repeatable_for
 
@@ -209,7 +209,7 @@ def test_how_long_a_row_may_be_called_again() -> None:
     assert repeatable_for(1.0, 30.0) == 0.5
 
 
-async def test_a_proof_counts_from_its_beginning() -> None:
+async def test_the_age_of_a_proof_counts_from_its_start() -> None:
     """What was proven before a long wait for a lock says nothing of the time after it."""
     gate, now = threading.Event(), [100.0]
     journal = MemoryJournal(gate=gate)

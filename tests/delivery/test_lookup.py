@@ -107,7 +107,7 @@ class Desk:
 # Together
 
 
-async def test_rows_that_wait_share_lists_of_up_to_ten_engagements() -> None:
+async def test_waiting_rows_share_lists_of_up_to_ten_engagements() -> None:
     asked = rows(60, per_engagement=2)
     desk = await Desk(ScriptedFinder(arrived(asked))).find_each(asked)
     assert desk.ids() == {row.client_token: f"engi-{row.client_token}-1" for row in asked}
@@ -115,7 +115,7 @@ async def test_rows_that_wait_share_lists_of_up_to_ten_engagements() -> None:
     assert sorted(each for _, each in desk.finder.got) == sorted(desk.ids().values())
 
 
-async def test_one_who_comes_during_a_list_waits_for_the_next_one() -> None:
+async def test_a_row_that_arrives_during_a_list_waits_for_the_next_one() -> None:
     first, second = rows(2)
     desk = Desk(ScriptedFinder(arrived([first, second])))
     async with anyio.create_task_group() as group:
@@ -139,7 +139,7 @@ async def test_a_row_may_be_looked_up_again() -> None:
 
 
 @pytest.mark.parametrize("ahead", [0.0, 36000.0])
-async def test_a_clock_far_ahead_does_not_hide_what_has_arrived(ahead: float) -> None:
+async def test_a_clock_far_ahead_does_not_hide_an_invitation(ahead: float) -> None:
     (row,) = rows(1)
     at = EPOCH - 999 - ahead
     arrivals = [arrival("t0 eng-0", at)]
@@ -153,7 +153,7 @@ async def test_a_clock_far_ahead_does_not_hide_what_has_arrived(ahead: float) ->
 
 
 @pytest.mark.parametrize(("page_size", "overlap"), [(100, 0), (1, 0), (7, 0), (7, 3), (25, 24)])
-async def test_a_list_is_read_to_its_end(page_size: int, overlap: int) -> None:
+async def test_a_list_is_read_to_its_last_page(page_size: int, overlap: int) -> None:
     asked = rows(25, per_engagement=25)
     desk = Desk(ScriptedFinder(arrived(asked), page_size=page_size, overlap=overlap))
     await desk.find_each(asked)
@@ -161,14 +161,14 @@ async def test_a_list_is_read_to_its_end(page_size: int, overlap: int) -> None:
     assert {finding.listed for finding in desk.findings.values() if isinstance(finding, Found)} == {25}
 
 
-async def test_a_list_without_end_is_given_up() -> None:
+async def test_an_endless_list_is_given_up() -> None:
     asked = rows(3)
     desk = await Desk(ScriptedFinder(arrived(asked), endless=True, seconds=0.01)).find_each(asked[:1])
     assert desk.findings == {"t0": Unclear(LOOK_UP_FAILED)}
     assert len(desk.finder.asked) == 1000
 
 
-async def test_no_more_than_ten_questions_in_any_second() -> None:
+async def test_at_most_ten_queries_are_sent_in_any_second() -> None:
     asked = rows(80, per_engagement=4)
     desk = await Desk(ScriptedFinder(arrived(asked), seconds=0.0)).find_each(asked)
     times = desk.finder.times()
@@ -180,7 +180,7 @@ async def test_no_more_than_ten_questions_in_any_second() -> None:
 
 
 @pytest.mark.parametrize("answer", [THROTTLED, DOWN])
-async def test_a_throttled_or_undelivered_question_is_asked_again_as_long_as_it_takes(answer: Answer) -> None:
+async def test_a_throttled_or_undelivered_query_is_retried_without_limit(answer: Answer) -> None:
     asked = rows(2)
     finder = ScriptedFinder(arrived(asked), lists=[answer] * 200, gets=[answer] * 200)
     desk = await Desk(finder).find_each(asked)
@@ -189,7 +189,7 @@ async def test_a_throttled_or_undelivered_question_is_asked_again_as_long_as_it_
     assert max(gaps) < 20
 
 
-async def test_what_a_throttle_says_of_when_to_come_back_is_kept() -> None:
+async def test_a_look_up_keeps_to_retry_after() -> None:
     asked = rows(1)
     finder = ScriptedFinder(arrived(asked), lists=[HttpAnswer(400, "ThrottlingException", retry_after=300.0)])
     await Desk(finder).find_each(asked)
@@ -197,7 +197,7 @@ async def test_what_a_throttle_says_of_when_to_come_back_is_kept() -> None:
     assert 300 <= second - first < 302
 
 
-async def test_a_throttle_that_says_never_is_not_believed() -> None:
+async def test_a_retry_after_without_end_is_capped() -> None:
     asked = rows(1)
     never = HttpAnswer(400, "ThrottlingException", retry_after=float("inf"))
     desk = await Desk(ScriptedFinder(arrived(asked), lists=[never])).find_each(asked, within=2 * 86400)
@@ -206,7 +206,7 @@ async def test_a_throttle_that_says_never_is_not_believed() -> None:
 
 
 @pytest.mark.parametrize("answer", [SERVER_ERROR, RESET])
-async def test_a_doubtful_question_is_asked_a_few_times(answer: Answer) -> None:
+async def test_a_query_without_a_clear_answer_is_retried_a_few_times(answer: Answer) -> None:
     asked = rows(1)
     finder = ScriptedFinder(arrived(asked), lists=[answer] * 5, gets=[answer] * 5)
     assert len((await Desk(finder).find_each(asked)).ids()) == 1
@@ -218,7 +218,7 @@ async def test_a_doubtful_question_is_asked_a_few_times(answer: Answer) -> None:
         assert len(finder.got or finder.asked) == 6
 
 
-async def test_after_three_denials_nobody_asks_again() -> None:
+async def test_after_three_denials_no_query_is_sent() -> None:
     asked = rows(30)
     finder = ScriptedFinder(arrived(asked), always=DENIED)
     with capture_logs() as logs:
@@ -229,7 +229,7 @@ async def test_after_three_denials_nobody_asks_again() -> None:
     assert [each["event"] for each in logs] == ["lookup.denied"]
 
 
-async def test_an_engagement_that_the_service_does_not_know_spoils_no_other() -> None:
+async def test_an_unknown_engagement_does_not_affect_others() -> None:
     asked = rows(10)
     finder = ScriptedFinder(arrived(asked), unknown=["eng-3"])
     desk = Desk(finder)
@@ -240,7 +240,7 @@ async def test_an_engagement_that_the_service_does_not_know_spoils_no_other() ->
 
 
 @pytest.mark.parametrize("answer", [UNKNOWN, CONFLICT, NoAnswer(("SurpriseError",))])
-async def test_an_answer_that_no_question_has_leaves_the_rows_in_doubt(answer: Answer) -> None:
+async def test_an_unfamiliar_answer_to_a_query_leaves_the_rows_in_doubt(answer: Answer) -> None:
     asked = rows(3)
     desk = await Desk(ScriptedFinder(arrived(asked), always=answer)).find_each(asked)
     assert set(desk.findings.values()) == {Unclear(LOOK_UP_FAILED)}
@@ -249,13 +249,13 @@ async def test_an_answer_that_no_question_has_leaves_the_rows_in_doubt(answer: A
 # Errors, and those who do not wait any more
 
 
-async def test_refused_credentials_are_told_to_everybody_who_waits() -> None:
+async def test_refused_credentials_are_raised_for_every_waiting_row() -> None:
     asked = rows(25)
     desk = await Desk(ScriptedFinder(arrived(asked), always=EXPIRED)).find_each(asked)
     assert {type(each) for each in desk.findings.values()} == {SenderError}
 
 
-async def test_a_checkpoint_that_fails_is_told_to_everybody_who_waits() -> None:
+async def test_a_failed_checkpoint_is_raised_for_every_waiting_row() -> None:
     class Broken(KnownRows):
         async def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
             await super().rows_of(engagements)
@@ -268,7 +268,7 @@ async def test_a_checkpoint_that_fails_is_told_to_everybody_who_waits() -> None:
 
 @pytest.mark.parametrize("gone", [[0], [3], [0, 3, 11], list(range(11))])
 @pytest.mark.parametrize("moment", [0.0, 0.05, 0.25])
-async def test_those_who_are_cancelled_leave_the_others_served(gone: list[int], moment: float) -> None:
+async def test_a_cancelled_row_does_not_affect_other_waiting_rows(gone: list[int], moment: float) -> None:
     asked = rows(12)
     desk = Desk(ScriptedFinder(arrived(asked)))
     scopes: dict[int, anyio.CancelScope] = {}
@@ -294,7 +294,7 @@ async def test_those_who_are_cancelled_leave_the_others_served(gone: list[int], 
 # What becomes known meanwhile
 
 
-async def test_a_row_that_turns_out_to_be_the_invitation_meanwhile_has_it() -> None:
+async def test_a_row_that_gets_the_invitation_meanwhile_keeps_it() -> None:
     row, other = rows(1)[0], doubtful(invitation("other", engagement="eng-0"), EPOCH - 1000)
     known = KnownRows([row, other], becomes=KnownRows([row], [SettledRow("other", "engi-t0-1")]))
     desk = await Desk(ScriptedFinder(arrived([row])), known).find_each([row])
@@ -303,7 +303,7 @@ async def test_a_row_that_turns_out_to_be_the_invitation_meanwhile_has_it() -> N
     assert finding.listed == 1
 
 
-async def test_a_row_that_comes_into_doubt_meanwhile_is_a_rival() -> None:
+async def test_a_row_that_falls_into_doubt_meanwhile_is_a_rival() -> None:
     (row,) = rows(1)
     body = row.body.replace(b'"t0"', b'"t9"') if row.body else b""
     twin = DoubtfulRow("t9", body_hash(body), "eng-0", "LeadInvitation", EPOCH, EPOCH)
@@ -312,7 +312,7 @@ async def test_a_row_that_comes_into_doubt_meanwhile_is_a_rival() -> None:
     assert desk.findings == {"t0": Unclear(SEVERAL_ROWS, ("engi-t0-1",), ("t9",))}
 
 
-async def test_what_comes_after_a_list_was_asked_for_need_not_be_in_it() -> None:
+async def test_a_list_need_not_contain_later_invitations() -> None:
     (row,) = rows(1, ago=SETTLING - 5)
     desk = await Desk(ScriptedFinder(seconds=10.0)).find_each([row])
     finding = desk.findings["t0"]

@@ -67,7 +67,7 @@ def _state(run: Run, token: str) -> State:
 # The way of one row
 
 
-async def test_every_row_ends_and_is_told() -> None:
+async def test_every_row_is_settled_and_reported() -> None:
     run = await Run(["t1", "bad", "t2", "t1", "t3"]).go()
     assert run.finished
     assert run.outlet.created_rows == {f"t{each}": f"engi-t{each}" for each in (1, 2, 3)}
@@ -83,14 +83,14 @@ async def test_nothing_to_send() -> None:
     assert (await Run(["bad"]).go()).finished
 
 
-async def test_rate_is_kept() -> None:
+async def test_the_rate_is_kept() -> None:
     run = await Run(_rows(100), rate=5.0).go()
     assert run.took == pytest.approx(99 / 5, abs=0.5)
     starts = [call.began for call in run.sender.calls]
     assert all(later - earlier > 0.19 for earlier, later in pairwise(starts))
 
 
-async def test_a_throttled_row_is_tried_again_with_the_same_body_however_often() -> None:
+async def test_a_throttled_row_is_retried_with_the_same_body_without_limit() -> None:
     sender = ScriptedSender({"t1": [THROTTLED] * 30 + [created("t1")]})
     run = await Run(["t1 eng some body"], sender, tries=3).go()
     assert _state(run, "t1") is State.CREATED
@@ -100,14 +100,14 @@ async def test_a_throttled_row_is_tried_again_with_the_same_body_however_often()
 
 
 @pytest.mark.parametrize("doubt", [SERVER_ERROR, RESET])
-async def test_a_doubtful_row_is_tried_again_with_the_same_body(doubt: Reply) -> None:
+async def test_a_row_in_doubt_is_retried_with_the_same_body(doubt: Reply) -> None:
     sender = ScriptedSender({"t1": [doubt, doubt, created("t1")]})
     run = await Run(["t1 eng body"], sender).go()
     assert run.journal.outcomes("t1") == ["sent", "doubtful"] * 2 + ["sent", "created"]
     assert run.journal.rows["t1"].doubt_since is None
 
 
-async def test_a_row_in_doubt_for_too_often_is_left_there() -> None:
+async def test_a_row_that_falls_into_doubt_too_often_is_left_in_doubt() -> None:
     run = await Run(["t1"], ScriptedSender({"t1": [SERVER_ERROR]}), tries=4).go()
     assert len(run.sender.calls) == 4
     assert run.journal.rows["t1"].doubt_since == pytest.approx(EPOCH, abs=1)
@@ -115,7 +115,7 @@ async def test_a_row_in_doubt_for_too_often_is_left_there() -> None:
     assert run.finished, "all that this run can do is done"
 
 
-async def test_what_is_tried_again_keeps_to_the_rate_too() -> None:
+async def test_retries_keep_to_the_rate_too() -> None:
     sender = ScriptedSender({token: [SERVER_ERROR, created(token)] for token in _rows(5)})
     await Run(_rows(5), sender, rate=1.0).go()
     starts = [call.began for call in sender.calls]
@@ -123,19 +123,19 @@ async def test_what_is_tried_again_keeps_to_the_rate_too() -> None:
     assert all(later - earlier > 0.95 for earlier, later in pairwise(starts))
 
 
-async def test_throttles_use_up_none_of_the_patience_with_doubt() -> None:
+async def test_throttles_do_not_count_against_the_retries_of_doubt() -> None:
     sender = ScriptedSender({"t1": [*[THROTTLED] * 10, SERVER_ERROR, created("t1")]})
     run = await Run(["t1"], sender, tries=2).go()
     assert _state(run, "t1") is State.CREATED
 
 
-async def test_the_line_of_a_row_does_not_speak_of_attempts_that_never_left() -> None:
+async def test_the_log_line_of_a_row_omits_attempts_that_never_left() -> None:
     with capture_logs() as logs:
         await Run(["t1"], ScriptedSender({"t1": [DOWN, DOWN, created("t1")]})).go()
     assert [line["attempts"] for line in logs if line["event"] == "invitation.created"] == [1]
 
 
-async def test_a_throttle_after_doubt_leaves_the_doubt() -> None:
+async def test_a_throttle_after_doubt_keeps_the_doubt() -> None:
     sender = ScriptedSender({"t1": [SERVER_ERROR, THROTTLED, CONFLICT]}, reads=[DENIED])
     run = await Run(["t1"], sender).go()
     assert _state(run, "t1") is State.IN_DOUBT
@@ -155,7 +155,7 @@ async def test_a_throttle_after_doubt_leaves_the_doubt() -> None:
         ([DOWN, CONFLICT], State.FAILED),
     ],
 )
-async def test_ends_of_a_row(replies: Sequence[Reply], state: State) -> None:
+async def test_the_outcomes_of_a_row(replies: Sequence[Reply], state: State) -> None:
     run = await Run(["t1"], ScriptedSender({"t1": replies}, reads=[DENIED])).go()
     assert _state(run, "t1") is state
     assert run.finished
@@ -176,9 +176,7 @@ async def test_ends_of_a_row(replies: Sequence[Reply], state: State) -> None:
         (SERVER_ERROR, False, State.IN_DOUBT),
     ],
 )
-async def test_a_no_after_doubt_is_what_a_look_up_makes_of_it(
-    reply: Reply, state: State, *, here: bool
-) -> None:
+async def test_a_look_up_decides_on_a_refusal_after_doubt(reply: Reply, state: State, *, here: bool) -> None:
     arrived = [arrival("t1", EPOCH + 0.1)] if here else []
     sender = ScriptedSender({"t1": [SERVER_ERROR, SERVER_ERROR, reply]}, arrived=arrived)
     run = await Run(["t1"], sender, tries=3).go()
@@ -189,14 +187,14 @@ async def test_a_no_after_doubt_is_what_a_look_up_makes_of_it(
     assert (run.took > 60) == (not here and reply is not SERVER_ERROR)
 
 
-async def test_a_refused_row_is_told_with_its_errors() -> None:
+async def test_a_refused_row_is_reported_with_its_errors() -> None:
     run = await Run(_rows(3), ScriptedSender({"t2": [REFUSED]})).go()
     assert isinstance(REFUSED.errors, tuple)
     assert run.outlet.failed_rows == {"t2": REFUSED.errors}
     assert run.tally.counts.failed_now == 1
 
 
-async def test_others_of_a_full_engagement_are_deferred_without_a_call() -> None:
+async def test_other_rows_of_a_full_engagement_are_deferred_without_a_call() -> None:
     rows = [f"t{each} full" for each in range(1, 21)] + [f"u{each} roomy" for each in range(1, 4)]
     sender = ScriptedSender({f"t{each}": [FULL] for each in range(1, 21)}, seconds=0.01)
     run = await Run(rows, sender, in_flight=1).go()
@@ -225,7 +223,7 @@ def _down_until(moment: float) -> Callable[[Call], Reply]:
     return lambda call: DOWN if anyio.current_time() < moment else created(call.token)
 
 
-async def test_a_dead_endpoint_is_probed_by_one_call_at_a_time_and_costs_no_row_anything() -> None:
+async def test_a_dead_endpoint_is_probed_by_one_call_at_a_time_and_fails_no_row() -> None:
     sender = ScriptedSender(otherwise=_down_until(2 * HOUR))
     run = await Run(_rows(30), sender, tries=1).go()
     assert run.tally.counts.states[State.CREATED] == 30
@@ -238,7 +236,7 @@ async def test_a_dead_endpoint_is_probed_by_one_call_at_a_time_and_costs_no_row_
     assert 2 * HOUR < run.took < 2 * HOUR + 60
 
 
-async def test_calls_that_were_on_their_way_when_the_endpoint_died_find_out_once() -> None:
+async def test_calls_in_flight_when_the_endpoint_dies_fail_once_each() -> None:
     sender = ScriptedSender(otherwise=_down_until(600), seconds=1.0)
     await Run(_rows(8), sender, rate=100).go()
     early = [call.token for call in sender.calls if call.began < 1.0]
@@ -277,7 +275,7 @@ async def test_a_probe_whose_token_grows_too_old_hands_over() -> None:
     assert {_state(run, token) for token in _rows(5)[1:]} == {State.CREATED}
 
 
-async def test_doubt_before_an_outage_is_doubt_after_it() -> None:
+async def test_doubt_from_before_an_outage_remains_after_it() -> None:
     sender = ScriptedSender({"t1": [SERVER_ERROR, DOWN, DOWN, CONFLICT]}, reads=[DENIED])
     run = await Run(["t1"], sender).go()
     assert _state(run, "t1") is State.IN_DOUBT
@@ -286,7 +284,7 @@ async def test_doubt_before_an_outage_is_doubt_after_it() -> None:
 # A sender that is refused
 
 
-async def test_refused_credentials_stop_the_run_and_touch_no_row() -> None:
+async def test_refused_credentials_stop_the_run_and_change_no_row() -> None:
     run = await Run(_rows(50), ScriptedSender(otherwise=lambda _: EXPIRED)).fails(SenderError)
     assert set(run.journal.states().values()) == {State.PENDING}
     assert {entry.attempts for entry in run.journal.rows.values()} == {0}
@@ -294,12 +292,12 @@ async def test_refused_credentials_stop_the_run_and_touch_no_row() -> None:
     assert len(run.sender.calls) <= 8
 
 
-async def test_credentials_that_expire_leave_doubt_in_doubt() -> None:
+async def test_expired_credentials_leave_rows_in_doubt() -> None:
     run = await Run(["t1"], ScriptedSender({"t1": [SERVER_ERROR, EXPIRED]})).fails(SenderError)
     assert _state(run, "t1") is State.IN_DOUBT
 
 
-async def test_denials_from_the_start_stop_the_run_and_burn_no_row() -> None:
+async def test_denials_from_the_start_stop_the_run_and_fail_no_row() -> None:
     run = await Run(_rows(50), ScriptedSender(otherwise=lambda _: DENIED)).fails(SenderError)
     assert set(run.journal.states().values()) == {State.PENDING}
     assert len(run.sender.calls) <= 20 + 1
@@ -313,20 +311,20 @@ async def test_a_forbidden_engagement_at_the_top_of_the_source_does_not_stop_the
     assert run.finished
 
 
-async def test_a_run_of_nothing_but_a_few_denials_burns_no_row() -> None:
+async def test_a_run_of_only_a_few_denials_fails_no_row() -> None:
     run = await Run(_rows(9), ScriptedSender(otherwise=lambda _: DENIED)).fails(SenderError)
     assert set(run.journal.states().values()) == {State.PENDING}
     assert not run.finished
 
 
-async def test_a_denial_among_created_rows_is_the_rows() -> None:
+async def test_a_denial_among_created_rows_fails_its_row() -> None:
     run = await Run(_rows(20), ScriptedSender({"t1": [DENIED], "t9": [DENIED]})).go()
     assert set(run.outlet.failed_rows) == {"t1", "t9"}
     assert run.tally.counts.states[State.CREATED] == 18
     assert run.finished
 
 
-async def test_too_few_denials_to_blame_the_sender_are_the_rows() -> None:
+async def test_too_few_denials_to_blame_the_sender_fail_their_rows() -> None:
     run = await Run(_rows(3), ScriptedSender(otherwise=lambda _: DENIED)).go()
     assert set(run.outlet.failed_rows) == {"t1", "t2", "t3"}
 
@@ -338,7 +336,7 @@ async def test_held_denials_are_pending_when_the_run_is_stopped() -> None:
     assert not run.finished
 
 
-async def test_a_drain_with_a_held_denial_is_no_end_even_when_all_else_is_done() -> None:
+async def test_a_drain_with_a_held_denial_leaves_the_run_unfinished() -> None:
     sender = ScriptedSender({"t1": [DENIED], "t2": [SERVER_ERROR]}, seconds=5)
     run = Run(["t1", "t2"], sender, tries=1)
     await run.when(3, run.stop.drain)
@@ -346,7 +344,7 @@ async def test_a_drain_with_a_held_denial_is_no_end_even_when_all_else_is_done()
     assert not run.finished
 
 
-async def test_failures_that_come_out_at_the_end_count_too() -> None:
+async def test_failures_decided_at_the_end_count_too() -> None:
     sender = ScriptedSender(otherwise=lambda _: DENIED)
     run = await Run(_rows(4), sender, failures=FailureLimit(count=1)).fails(TooManyFailuresError)
     assert set(run.journal.states().values()) == {State.FAILED}
@@ -361,7 +359,7 @@ def _hash(text: str) -> str:
     return invitation.body_hash
 
 
-async def test_resume_skips_what_is_settled_and_goes_on_with_the_rest() -> None:
+async def test_a_resumed_run_skips_settled_rows_and_sends_the_rest() -> None:
     journal = MemoryJournal()
     for token, state in [
         ("t1", State.CREATED),
@@ -388,7 +386,7 @@ async def test_a_token_that_may_be_forgotten_is_not_sent_again() -> None:
     assert journal.outcomes("t1") == ["absent", "sent", "created"]
 
 
-async def test_absence_is_waited_for_from_the_end_of_the_last_attempt_on() -> None:
+async def test_the_settling_time_counts_from_the_end_of_the_last_attempt() -> None:
     journal = MemoryJournal()
     long_ago = EPOCH - 8 * HOUR + 65
     journal.rows["t1"] = Entry(_hash("t1"), State.IN_DOUBT, doubt_since=long_ago, last_sent=long_ago)
@@ -406,7 +404,7 @@ async def test_absence_is_waited_for_from_the_end_of_the_last_attempt_on() -> No
     assert _state(run, "t1") is State.CREATED
 
 
-async def test_a_token_from_times_to_come_is_looked_up_first_for_nobody_knows_how_old_it_is() -> None:
+async def test_a_token_dated_in_the_future_is_looked_up_first() -> None:
     journal = MemoryJournal()
     journal.rows["t1"] = Entry(_hash("t1"), State.IN_DOUBT, doubt_since=EPOCH + HOUR, last_sent=EPOCH + HOUR)
     run = await Run(["t1"], journal=journal).go()
@@ -414,7 +412,7 @@ async def test_a_token_from_times_to_come_is_looked_up_first_for_nobody_knows_ho
     assert run.took > 60
 
 
-async def test_a_clock_that_is_set_forward_while_lists_settle_makes_nothing_absent() -> None:
+async def test_a_clock_set_forward_during_the_settling_time_makes_no_row_absent() -> None:
     class LateList(ScriptedSender):
         async def list_invitations(self, engagements: Sequence[str], next_token: str) -> Page | Answer:
             page = await super().list_invitations(engagements, next_token)
@@ -430,7 +428,7 @@ async def test_a_clock_that_is_set_forward_while_lists_settle_makes_nothing_abse
     assert _state(run, "t1") is State.CREATED
 
 
-async def test_where_denied_rows_in_doubt_are_more_than_can_be_kept_they_are_left_so() -> None:
+async def test_denied_rows_in_doubt_beyond_the_limit_stay_in_doubt() -> None:
     too_big = f"t1 eng-1 {'x' * (17 << 20)}"
     run = await Run([too_big, *_rows(20)[1:]], ScriptedSender({"t1": [RESET, DENIED]})).go()
     assert _state(run, "t1") is State.IN_DOUBT
@@ -449,7 +447,7 @@ async def test_rows_of_full_engagements_take_no_room_from_rows_in_doubt() -> Non
     assert run.finished
 
 
-async def test_denied_rows_do_not_wait_for_the_look_up_of_one_in_doubt() -> None:
+async def test_denied_rows_do_not_wait_for_the_look_up_of_a_row_in_doubt() -> None:
     run = Run(["t1", "t2"], ScriptedSender({"t1": [RESET, DENIED], "t2": [DENIED]}), in_flight=1)
     seen: list[dict[str, State]] = []
     await run.when(30.0, lambda: seen.append(run.journal.states()))
@@ -457,7 +455,7 @@ async def test_denied_rows_do_not_wait_for_the_look_up_of_one_in_doubt() -> None
     assert run.journal.states()["t1"] is State.FAILED
 
 
-async def test_what_a_row_was_refused_for_outlasts_a_look_up_that_tells_nothing() -> None:
+async def test_a_row_keeps_its_refusal_after_an_inconclusive_look_up() -> None:
     run = await Run(["t1"], ScriptedSender({"t1": [RESET, REFUSED]}, reads=[DENIED])).go()
     assert _state(run, "t1") is State.IN_DOUBT
     run.journal.next_run()
@@ -468,7 +466,7 @@ async def test_what_a_row_was_refused_for_outlasts_a_look_up_that_tells_nothing(
 
 
 @pytest.mark.parametrize("here", [True, False])
-async def test_a_denial_that_turns_out_to_be_a_rows_in_the_last_round_ends_it_too(*, here: bool) -> None:
+async def test_a_denial_attributed_to_its_row_in_the_last_round_settles_it(*, here: bool) -> None:
     journal, since = MemoryJournal(), EPOCH - 9 * HOUR
     journal.rows["t2"] = Entry(_hash("t2"), State.IN_DOUBT, doubt_since=since, last_sent=EPOCH - 5)
     sender = ScriptedSender({"t1": [RESET, DENIED]}, arrived=[arrival("t1", EPOCH + 0.1)] if here else [])
@@ -478,7 +476,7 @@ async def test_a_denial_that_turns_out_to_be_a_rows_in_the_last_round_ends_it_to
     assert run.finished
 
 
-async def test_a_stop_while_held_rows_are_looked_up_leaves_them_as_they_are() -> None:
+async def test_a_stop_during_the_look_up_of_held_rows_leaves_them_unchanged() -> None:
     sender = ScriptedSender({token: [RESET, DENIED] for token in ("t1", "t3")}, seconds=1.0)
     run = Run(["t1", "t2", "t3"], sender, in_flight=1)
 
@@ -497,7 +495,7 @@ async def test_a_stop_while_held_rows_are_looked_up_leaves_them_as_they_are() ->
     assert not run.finished
 
 
-async def test_a_row_that_was_refused_after_doubt_and_has_not_arrived_fails_with_its_errors() -> None:
+async def test_a_row_refused_after_doubt_that_is_absent_fails_with_its_errors() -> None:
     run = await Run(["t1"], ScriptedSender({"t1": [RESET, REFUSED]})).go()
     assert run.journal.outcomes("t1") == ["sent", "doubtful", "sent", "refused", "absent"]
     assert run.journal.rows["t1"].code == REFUSED.code
@@ -507,7 +505,7 @@ async def test_a_row_that_was_refused_after_doubt_and_has_not_arrived_fails_with
 
 
 @pytest.mark.parametrize("no", [CONFLICT, REFUSED])
-async def test_a_row_that_is_to_be_found_is_not_called_before_it_is(no: Reply) -> None:
+async def test_a_row_to_look_up_is_not_called_before_the_look_up(no: Reply) -> None:
     sender = ScriptedSender({"t1": [RESET, no]}, arrived=[])
 
     def arrives() -> None:
@@ -522,7 +520,7 @@ async def test_a_row_that_is_to_be_found_is_not_called_before_it_is(no: Reply) -
 @pytest.mark.parametrize(
     ("no", "state"), [(CONFLICT, State.FAILED), (REFUSED, State.FAILED), (FULL, State.DEFERRED)]
 )
-async def test_a_no_that_an_earlier_run_had_no_time_to_look_into_is_not_asked_for_again(
+async def test_a_refusal_after_doubt_from_an_earlier_run_is_looked_up_not_resent(
     no: HttpAnswer, state: State
 ) -> None:
     journal = MemoryJournal()
@@ -534,7 +532,7 @@ async def test_a_no_that_an_earlier_run_had_no_time_to_look_into_is_not_asked_fo
 
 
 @pytest.mark.parametrize("here", [True, False])
-async def test_a_denial_that_is_the_rows_fails_it_only_where_it_has_not_arrived(*, here: bool) -> None:
+async def test_a_denial_fails_its_row_only_if_the_row_is_absent(*, here: bool) -> None:
     sender = ScriptedSender({"t1": [RESET, DENIED]}, arrived=[arrival("t1", EPOCH + 0.1)] if here else [])
     run = await Run(_rows(20), sender).go()
     assert _state(run, "t1") is (State.CREATED if here else State.FAILED)
@@ -543,7 +541,7 @@ async def test_a_denial_that_is_the_rows_fails_it_only_where_it_has_not_arrived(
 
 
 @pytest.mark.parametrize("here", [True, False])
-async def test_a_denial_after_doubt_that_nothing_explains_is_looked_up_at_the_end(*, here: bool) -> None:
+async def test_an_unexplained_denial_after_doubt_is_looked_up_at_the_end(*, here: bool) -> None:
     sender = ScriptedSender({"t1": [RESET, DENIED]}, arrived=[arrival("t1", EPOCH + 0.1)] if here else [])
     run = await Run(["t1"], sender).go()
     assert _state(run, "t1") is (State.CREATED if here else State.FAILED)
@@ -551,7 +549,7 @@ async def test_a_denial_after_doubt_that_nothing_explains_is_looked_up_at_the_en
 
 
 @pytest.mark.parametrize(("ago", "waits"), [(5.0, 60.0), (119.0, 60.0), (130.0, 50.0), (181.0, 0.0)])
-async def test_the_end_of_a_call_that_nobody_saw_is_as_late_as_it_can_be(ago: float, waits: float) -> None:
+async def test_the_unseen_end_of_a_call_is_assumed_as_late_as_possible(ago: float, waits: float) -> None:
     journal, long_ago = MemoryJournal(), EPOCH - 9 * HOUR
     journal.rows["t1"] = Entry(
         _hash("t1"), State.IN_DOUBT, doubt_since=long_ago, last_sent=EPOCH - ago
@@ -560,7 +558,7 @@ async def test_the_end_of_a_call_that_nobody_saw_is_as_late_as_it_can_be(ago: fl
     assert run.sender.calls[0].began == pytest.approx(waits, abs=1.0)
 
 
-async def test_a_token_that_grows_too_old_during_a_run_is_not_sent_again() -> None:
+async def test_a_token_that_becomes_too_old_during_a_run_is_not_sent_again() -> None:
     journal = MemoryJournal()
     journal.rows["t1"] = Entry(_hash("t1"), State.IN_DOUBT, doubt_since=EPOCH - 8 * HOUR + 65)
     sender = ScriptedSender({"t1": [SERVER_ERROR]}, seconds=3, reads=[DENIED])
@@ -622,7 +620,7 @@ async def test_a_drain_finishes_the_calls_in_flight_and_commits_them() -> None:
     assert State.IN_DOUBT not in run.journal.states().values()
 
 
-async def test_a_drain_while_the_sender_gets_ready_lets_no_call_leave() -> None:
+async def test_a_drain_while_the_sender_starts_lets_no_call_leave() -> None:
     class SlowToGetReady(ScriptedSender):
         async def ready(self) -> NoAnswer | None:
             await anyio.sleep(5)
@@ -634,7 +632,7 @@ async def test_a_drain_while_the_sender_gets_ready_lets_no_call_leave() -> None:
     assert run.journal.states() == {"t1": State.PENDING}
 
 
-async def test_the_second_stop_breaks_off_the_call_in_flight_and_leaves_the_row_in_doubt() -> None:
+async def test_a_second_stop_aborts_the_call_in_flight_and_leaves_the_row_in_doubt() -> None:
     run = Run(["t1"], ScriptedSender(seconds=1000))
 
     def twice() -> None:
@@ -648,7 +646,7 @@ async def test_the_second_stop_breaks_off_the_call_in_flight_and_leaves_the_row_
     assert not run.finished
 
 
-async def test_a_call_that_is_broken_off_is_in_doubt_though_its_engagement_is_full() -> None:
+async def test_an_aborted_call_leaves_doubt_even_if_its_engagement_is_full() -> None:
     class Uneven(ScriptedSender):
         async def create(self, body: bytes, clearance: Clearance) -> Answer:
             if b'"t1"' in body:
@@ -667,13 +665,13 @@ async def test_a_call_that_is_broken_off_is_in_doubt_though_its_engagement_is_fu
     assert not run.finished
 
 
-async def test_a_drain_after_the_last_row_is_no_stop() -> None:
+async def test_a_drain_after_the_last_row_does_not_count_as_a_stop() -> None:
     run = await Run(_rows(2)).go()
     run.stop.drain()
     assert run.finished
 
 
-async def test_limit_sends_so_many_and_leaves_the_others_unread() -> None:
+async def test_a_limit_sends_that_many_rows_and_leaves_the_others_unread() -> None:
     run = await Run([*_rows(2), "bad", "t1", *_rows(50)[2:]], limit=5).go()
     assert [call.token for call in run.sender.calls] == _rows(5)
     assert set(run.journal.rows) == set(_rows(5))
@@ -683,7 +681,7 @@ async def test_limit_sends_so_many_and_leaves_the_others_unread() -> None:
 # Failures
 
 
-async def test_so_many_failures_stop_the_run() -> None:
+async def test_the_limit_on_failures_stops_the_run() -> None:
     sender = ScriptedSender(otherwise=lambda _: REFUSED)
     run = await Run(_rows(100), sender, failures=FailureLimit(count=5)).fails(TooManyFailuresError)
     assert 5 <= len(run.outlet.failed_rows) <= 5 + 8
@@ -691,7 +689,7 @@ async def test_so_many_failures_stop_the_run() -> None:
     assert not run.finished
 
 
-async def test_such_a_share_of_failures_stops_the_run_but_not_before_it_says_anything() -> None:
+async def test_the_limit_on_the_share_of_failures_stops_the_run_after_enough_rows() -> None:
     bad = {f"t{each}": [REFUSED] for each in [1, 2, 3, *range(100, 200)]}
     run = Run(_rows(300), ScriptedSender(bad), in_flight=1, failures=FailureLimit(share=0.2))
     await run.fails(TooManyFailuresError)
@@ -706,7 +704,7 @@ async def test_failures_of_earlier_runs_do_not_count() -> None:
     assert (await Run(_rows(12), journal=journal, failures=FailureLimit(count=1)).go()).finished
 
 
-async def test_retry_failed_sends_them_again() -> None:
+async def test_retry_failed_sends_failed_rows_again() -> None:
     journal = MemoryJournal()
     journal.rows["t1"] = Entry(_hash("t1"), State.FAILED)
     run = await Run(_rows(2), journal=journal, retry_failed=True).go()
@@ -714,7 +712,7 @@ async def test_retry_failed_sends_them_again() -> None:
 
 
 @pytest.mark.parametrize("fails_at", range(1, 12))
-async def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_nothing_else_is_told(
+async def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_reports_nothing_more(
     fails_at: int,
 ) -> None:
     run = Run(_rows(30), ScriptedSender({"t3": [SERVER_ERROR]}), MemoryJournal(fails_at=fails_at))
@@ -726,14 +724,14 @@ async def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_nothing_else
     )
 
 
-async def test_a_checkpoint_that_cannot_be_written_breaks_off_the_calls_in_flight() -> None:
+async def test_a_checkpoint_that_cannot_be_written_aborts_the_calls_in_flight() -> None:
     run = Run(_rows(30), ScriptedSender(seconds=1000), MemoryJournal(fails_at=3), rate=1.0)
     await run.fails(CheckpointError)
     assert len(run.sender.calls) == 2
     assert run.took == pytest.approx(2, abs=0.5)
 
 
-async def test_a_checkpoint_that_fails_while_the_run_drains_is_told_too() -> None:
+async def test_a_checkpoint_that_fails_during_the_drain_is_reported_too() -> None:
     run = Run(["t1"], ScriptedSender(seconds=10), MemoryJournal(fails_at=2))
     with pytest.raises(ExceptionGroup) as raised:
         await run.when(5, run.stop.drain)
@@ -746,7 +744,7 @@ async def test_results_that_cannot_be_written_end_the_run() -> None:
     assert len(run.sender.calls) <= 8 + 1
 
 
-async def test_a_source_that_breaks_off_ends_the_run_and_what_is_settled_stays_settled() -> None:
+async def test_a_source_that_breaks_off_ends_the_run_and_keeps_settled_rows() -> None:
     source = ListSource((f"t{each}" for each in count(1)), fails_after=40)
     run = await Run(source=source, rate=1000.0, sender=ScriptedSender(seconds=0)).fails(SourceError)
     assert len(run.journal.rows) == 40
@@ -758,7 +756,7 @@ async def _refused_opening() -> None:
     raise SenderError("nobody knows you")
 
 
-async def test_an_opening_that_fails_leaves_the_source_unread() -> None:
+async def test_a_failed_start_leaves_the_source_unread() -> None:
     run = await Run(_rows(10), opening=_refused_opening).fails(SenderError)
     assert run.source is not None
     assert run.source.taken == 0
@@ -769,14 +767,14 @@ async def _broken_opening() -> None:
     raise ZeroDivisionError
 
 
-async def test_a_bug_in_the_opening_comes_out() -> None:
+async def test_a_bug_during_the_start_is_raised() -> None:
     with pytest.raises(ExceptionGroup) as raised:
         await Run(_rows(10), opening=_broken_opening).go()
     assert raised.group_contains(ZeroDivisionError)
 
 
 @pytest.mark.parametrize("lingers", [False, True])
-async def test_a_bug_in_the_sender_comes_out_and_nothing_hangs(lingers: bool) -> None:  # noqa: FBT001 - parametrize passes by name
+async def test_a_bug_in_the_sender_is_raised_and_nothing_hangs(lingers: bool) -> None:  # noqa: FBT001 - parametrize passes by name
     sender = ScriptedSender({"t3": [ZeroDivisionError()]})
     source = ListSource(_rows(20), lingers=lingers)
     with pytest.raises(ExceptionGroup) as raised:
@@ -785,7 +783,7 @@ async def test_a_bug_in_the_sender_comes_out_and_nothing_hangs(lingers: bool) ->
     assert not raised.group_contains(TimeoutError), "the source was not asked to stop"
 
 
-async def test_an_answer_that_came_when_a_bug_ended_the_run_is_kept_and_told() -> None:
+async def test_an_answer_that_arrives_as_a_bug_ends_the_run_is_committed_and_reported() -> None:
     sender = ScriptedSender({"t2": [ZeroDivisionError()]}, seconds=1.0)
     run = Run(_rows(2), sender, rate=1000.0)
     with pytest.raises(ExceptionGroup):
@@ -808,29 +806,29 @@ async def test_a_blocked_sender_holds_up_the_source() -> None:
     assert 0 < read[0] <= 1000
 
 
-async def test_threads_are_given_back() -> None:
+async def test_worker_threads_are_released() -> None:
     await Run(_rows(500), rate=5000.0).go()
     assert sum("AnyIO" in thread.name for thread in threading.enumerate()) <= 3
 
 
-async def test_after_a_failed_look_up_nothing_more_is_written() -> None:
+async def test_after_a_failed_admission_nothing_more_is_written() -> None:
     journal = MemoryJournal(admit_fails_at=2)
     # Rows of the first batch are on their way when the look-up of the second fails.
     run = await Run(_rows(400), journal=journal, rate=1000.0).fails(CheckpointError)
     assert len(run.journal.writes) == run.journal.writes_at_failure
 
 
-async def test_a_source_that_was_read_to_its_end_is_told_of() -> None:
+async def test_a_source_read_to_its_end_is_reported() -> None:
     run = await Run(_rows(3)).go()
     assert run.journal.ended_sources == ["rows"]
 
 
-async def test_a_source_of_which_rows_are_left_is_not() -> None:
+async def test_a_source_with_rows_left_is_not_reported_as_read() -> None:
     run = await Run(_rows(3), limit=2).go()
     assert run.journal.ended_sources == []
 
 
-async def test_rows_that_waited_when_their_engagement_turned_out_full_take_no_permit() -> None:
+async def test_rows_waiting_when_their_engagement_becomes_full_take_no_permit() -> None:
     run = await Run(_rows(100), ScriptedSender(otherwise=lambda _: FULL), rate=1.0, in_flight=50).go()
     assert set(run.journal.states().values()) == {State.DEFERRED}
     assert len(run.sender.calls) == 2, "one to find it full, and one at the end"
@@ -841,7 +839,7 @@ def _full_for(seconds: float) -> Callable[[Call], Reply]:
     return lambda call: FULL if anyio.current_time() < seconds else created(call.token)
 
 
-async def test_rows_that_were_set_aside_are_sent_at_the_end_where_there_is_room_again() -> None:
+async def test_deferred_rows_are_sent_at_the_end_if_there_is_room_again() -> None:
     rows = [f"t{each} full" for each in range(10)] + [f"u{each} roomy" for each in range(50)]
     script: dict[str, list[Reply]] = {f"u{each}": [created(f"u{each}")] for each in range(50)}
     sender = ScriptedSender(script, otherwise=_full_for(3.0))
@@ -851,7 +849,7 @@ async def test_rows_that_were_set_aside_are_sent_at_the_end_where_there_is_room_
     assert run.finished
 
 
-async def test_rows_that_are_set_aside_are_open_until_the_end_and_a_stop_leaves_them_deferred() -> None:
+async def test_deferred_rows_stay_open_until_the_end_and_a_stop_leaves_them_deferred() -> None:
     rows = [f"t{each} full" for each in range(10)] + [f"u{each} roomy" for each in range(50)]
     script: dict[str, list[Reply]] = {f"u{each}": [created(f"u{each}")] for each in range(50)}
     sender = ScriptedSender(script, otherwise=lambda _: FULL)
@@ -861,7 +859,7 @@ async def test_rows_that_are_set_aside_are_open_until_the_end_and_a_stop_leaves_
     assert set(run.journal.states().values()) == {State.DEFERRED, State.CREATED, State.PENDING}
 
 
-async def test_when_every_engagement_is_full_the_run_parks_and_asks_with_one_call_at_a_time() -> None:
+async def test_if_every_engagement_is_full_the_run_parks_and_probes_one_call_at_a_time() -> None:
     rows = [f"t{each} eng-{each}" for each in range(40)]
     sender = ScriptedSender(otherwise=_full_for(HOUR))
     governor = make_governor(10.0, probe_interval=600.0)
@@ -872,7 +870,7 @@ async def test_when_every_engagement_is_full_the_run_parks_and_asks_with_one_cal
     assert all(later - earlier >= 599 for earlier, later in pairwise(parked[1:]))
 
 
-async def test_engagements_that_were_found_full_before_park_nobody() -> None:
+async def test_engagements_found_full_by_an_earlier_run_do_not_park_the_run() -> None:
     rows = [f"t{each} eng-{each}" for each in range(20)]
     journal = MemoryJournal()
     for each, text in enumerate(rows):
@@ -882,7 +880,7 @@ async def test_engagements_that_were_found_full_before_park_nobody() -> None:
     assert run.took < 60
 
 
-async def test_a_stop_while_parked_by_the_day_is_immediate() -> None:
+async def test_a_stop_while_parked_by_the_daily_quota_is_immediate() -> None:
     governor = make_governor(10.0, daily_quota=5)
     run = Run(_rows(20), governor=governor)
     await run.when(5 * HOUR, run.stop.drain)
@@ -890,7 +888,7 @@ async def test_a_stop_while_parked_by_the_day_is_immediate() -> None:
     assert len(run.sender.calls) == 5
 
 
-async def test_a_run_over_the_day_goes_on_to_the_moment_and_finishes() -> None:
+async def test_a_run_over_the_daily_quota_continues_at_the_right_moment_and_finishes() -> None:
     run = await Run(_rows(12), governor=make_governor(10.0, daily_quota=5)).go()
     assert run.tally.counts.states[State.CREATED] == 12
     times = [call.began for call in run.sender.calls]
@@ -898,7 +896,7 @@ async def test_a_run_over_the_day_goes_on_to_the_moment_and_finishes() -> None:
     assert all(24 * HOUR <= times[n + 5] - ends[n] < 24 * HOUR + 1 for n in range(7))
 
 
-async def test_doubtful_rows_and_outages_do_not_lock_a_day_that_is_nearly_used_up() -> None:
+async def test_rows_in_doubt_and_outages_do_not_block_a_nearly_used_up_day() -> None:
     script: dict[str, list[Reply]] = {
         "t1": [SERVER_ERROR, created("t1")],
         "t2": [DOWN, DOWN, created("t2")],
@@ -919,7 +917,7 @@ class _LateSource(ListSource):
         yield from super().batches(max_rows, max_bytes, stop)
 
 
-async def test_rows_that_come_after_a_stop_are_not_admitted_and_are_no_error() -> None:
+async def test_rows_that_arrive_after_a_stop_are_not_admitted_and_are_no_error() -> None:
     run = Run(source=_LateSource(_rows(5)))
     await run.when(0.1, run.stop.drain)
     assert not run.finished
@@ -929,7 +927,7 @@ async def test_rows_that_come_after_a_stop_are_not_admitted_and_are_no_error() -
 # The ending
 
 
-async def test_the_ending_comes_after_the_last_row_and_beside_the_committer() -> None:
+async def test_the_final_step_runs_after_the_last_row_and_while_the_committer_runs() -> None:
     run = Run(_rows(3))
     seen: list[dict[str, State]] = []
 
@@ -943,7 +941,7 @@ async def test_the_ending_comes_after_the_last_row_and_beside_the_committer() ->
     assert run.took > 60
 
 
-async def test_a_run_that_was_stopped_ends_as_others_do() -> None:
+async def test_a_stopped_run_has_the_same_final_step() -> None:
     run = Run(_rows(50), ScriptedSender(seconds=2), rate=1.0)
     drained: list[bool] = []
 
@@ -958,7 +956,7 @@ async def test_a_run_that_was_stopped_ends_as_others_do() -> None:
     assert run.finished is False
 
 
-async def test_a_signal_reaches_the_ending() -> None:
+async def test_a_signal_reaches_the_final_step() -> None:
     run = Run(_rows(1))
 
     async def ending() -> None:
@@ -971,7 +969,7 @@ async def test_a_signal_reaches_the_ending() -> None:
     assert run.finished
 
 
-async def test_an_error_of_the_ending_is_the_end_of_the_run() -> None:
+async def test_an_error_of_the_final_step_ends_the_run() -> None:
     run = Run(_rows(2))
 
     async def ending() -> None:

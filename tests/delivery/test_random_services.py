@@ -91,7 +91,7 @@ class Service:
 
 
 @pytest.mark.parametrize("seed", range(40))
-async def test_no_row_is_lost_or_invited_twice_whatever_is_answered(seed: int) -> None:
+async def test_no_row_is_lost_or_invited_twice_with_random_answers(seed: int) -> None:
     chance, journal = Random(seed), MemoryJournal()
     texts = {f"t{each}": f"t{each} eng-{chance.randrange(5)}" for each in range(chance.choice([1, 8, 25]))}
     service = Service(seed, texts)

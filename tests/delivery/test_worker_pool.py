@@ -43,19 +43,19 @@ async def pool_of(work: Work, in_flight: InFlight, *, max_workers: int = 1000) -
     return anyio.current_time() - began
 
 
-async def test_as_many_as_may_be_and_no_more() -> None:
+async def test_the_pool_runs_up_to_its_limit_of_rows() -> None:
     work = Work(100)
     assert await pool_of(work, InFlight(10)) == pytest.approx(10.0, abs=0.01)
     assert max(work.at_once) == 10
 
 
-async def test_no_more_than_are_of_use() -> None:
+async def test_the_pool_starts_no_more_workers_than_it_needs() -> None:
     work = Work(3)
     assert await pool_of(work, InFlight(10), max_workers=3) == pytest.approx(1.0, abs=0.01)
     assert work.at_once == [1, 2, 3]
 
 
-async def test_more_begin_at_once_and_fewer_as_rows_end() -> None:
+async def test_a_raised_limit_takes_effect_at_once_and_a_lowered_one_as_rows_end() -> None:
     work, in_flight = Work(100), InFlight(2)
     async with anyio.create_task_group() as group:
         group.start_soon(pool_of, work, in_flight)
@@ -72,7 +72,7 @@ async def test_more_begin_at_once_and_fewer_as_rows_end() -> None:
         work.left = 0
 
 
-async def test_nobody_begins_once_all_are_gone() -> None:
+async def test_no_worker_starts_after_all_have_ended() -> None:
     work, in_flight = Work(5), InFlight(2)
     await pool_of(work, in_flight)
     work.left = 5

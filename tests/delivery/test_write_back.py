@@ -62,7 +62,7 @@ async def becomes(true: Callable[[], object]) -> None:
     await anyio.to_thread.run_sync(wait_until, true)
 
 
-async def test_what_changes_is_written_as_it_comes_and_the_beginning_is_a_repair() -> None:
+async def test_changes_are_written_as_they_happen_and_the_start_repairs_the_table() -> None:
     around = Around()
     around.changed(*range(1, 1201))
     async with around.running():
@@ -73,7 +73,7 @@ async def test_what_changes_is_written_as_it_comes_and_the_beginning_is_a_repair
     assert around.table.rows["7"] is State.FAILED
 
 
-async def test_before_the_checkpoint_is_ours_nothing_is_written() -> None:
+async def test_nothing_is_written_before_the_checkpoint_is_opened() -> None:
     around = Around()
     around.changed(1)
     with anyio.move_on_after(0.05) as waited:
@@ -84,7 +84,7 @@ async def test_before_the_checkpoint_is_ours_nothing_is_written() -> None:
     assert around.write_back.complete
 
 
-async def test_nothing_to_write_to_is_nothing_to_do() -> None:
+async def test_without_a_table_there_is_nothing_to_do() -> None:
     write_back = WriteBack(MemoryChanges().page, [], StopSwitch())
     write_back.begin()
     await write_back.run()
@@ -92,7 +92,7 @@ async def test_nothing_to_write_to_is_nothing_to_do() -> None:
     assert write_back.complete
 
 
-async def test_at_the_end_everything_is_written_also_what_came_last() -> None:
+async def test_at_the_end_everything_is_written_including_the_last_changes() -> None:
     around = Around("others")
     around.changed(*range(700))
     around.changed(1, 2, source="others")
@@ -107,7 +107,7 @@ async def test_at_the_end_everything_is_written_also_what_came_last() -> None:
     assert around.write_back.complete
 
 
-async def test_at_the_end_a_database_that_is_away_is_waited_for() -> None:
+async def test_at_the_end_the_run_waits_for_an_unreachable_database() -> None:
     around = Around()
     around.table.away = True
     around.changed(1)
@@ -121,7 +121,7 @@ async def test_at_the_end_a_database_that_is_away_is_waited_for() -> None:
     assert around.write_back.complete
 
 
-async def test_a_stop_while_it_is_waited_for_says_what_is_left() -> None:
+async def test_a_stop_during_that_wait_says_how_much_is_left() -> None:
     around = Around("others")
     around.tables["others"].away = True
     around.changed(*range(3))
@@ -138,7 +138,7 @@ async def test_a_stop_while_it_is_waited_for_says_what_is_left() -> None:
     assert not around.write_back.complete
 
 
-async def test_what_is_left_is_counted_only_so_far() -> None:
+async def test_the_rest_is_counted_only_up_to_a_limit() -> None:
     around = Around()
     around.table.away = True
     around.changed(*range(10_001))
@@ -150,7 +150,7 @@ async def test_what_is_left_is_counted_only_so_far() -> None:
     assert len(around.changes.pages) == 21
 
 
-async def test_a_run_that_was_stopped_still_writes_what_its_last_calls_brought() -> None:
+async def test_a_stopped_run_still_writes_the_outcomes_of_its_last_calls() -> None:
     around = Around()
     async with around.running():
         await becomes(lambda: around.changes.pages)
@@ -161,7 +161,7 @@ async def test_a_run_that_was_stopped_still_writes_what_its_last_calls_brought()
     assert around.write_back.complete
 
 
-async def test_a_run_that_was_broken_off_waits_for_nobody() -> None:
+async def test_an_aborted_run_does_not_wait_for_the_database() -> None:
     around = Around()
     around.table.away = True
     around.changed(1)
@@ -173,7 +173,7 @@ async def test_a_run_that_was_broken_off_waits_for_nobody() -> None:
     assert not around.table.waiting.is_set()
 
 
-async def test_an_error_of_the_table_ends_the_run_and_what_is_not_written_stays_to_be() -> None:
+async def test_an_error_of_the_table_ends_the_run_and_keeps_the_rest_to_write() -> None:
     around = Around()
     around.changed(1)
     around.table.fails = SourceError("The table is gone.")
@@ -186,7 +186,7 @@ async def test_an_error_of_the_table_ends_the_run_and_what_is_not_written_stays_
     assert around.table.rows == around.changes.states()
 
 
-def test_a_table_for_which_nothing_comes_is_left_alone_until_something_does() -> None:
+def test_an_idle_run_leaves_the_table_alone() -> None:
     around = Around()
 
     async def hours() -> None:

@@ -9,7 +9,7 @@ _UNIFORM = st.floats(min_value=0, max_value=1, exclude_max=True)
 
 
 @given(base=st.floats(0.001, 100), cap=st.floats(0.001, 1000), tries=st.integers(1, 10**9), random=_UNIFORM)
-def test_delay_stays_below_the_cap_and_the_doubling(
+def test_the_delay_stays_below_the_cap_and_the_doubled_base(
     base: float, cap: float, tries: int, random: float
 ) -> None:
     delay = Backoff(base, cap).delay(tries, lambda: random)
@@ -17,7 +17,7 @@ def test_delay_stays_below_the_cap_and_the_doubling(
     assert delay <= base * 2 ** min(tries - 1, 100)
 
 
-def test_ceiling_doubles_with_every_try_until_the_cap() -> None:
+def test_the_ceiling_doubles_with_every_attempt_up_to_the_cap() -> None:
     backoff = Backoff(base=0.2, cap=20)
     assert [backoff.delay(tries, lambda: 1.0) for tries in range(1, 10)] == [
         0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 20, 20,

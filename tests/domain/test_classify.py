@@ -40,7 +40,7 @@ def test_success_without_an_id_is_doubt() -> None:
     ["ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"],
 )
 @pytest.mark.parametrize("status", [400, 429, 503])
-def test_throttles_are_told_by_code_before_status(code: str, status: int) -> None:
+def test_a_throttling_code_takes_precedence_over_the_status(code: str, status: int) -> None:
     assert classify(HttpAnswer(status, code=code, retry_after=1.5)) == Throttled(code, 1.5)
 
 
@@ -76,7 +76,7 @@ def test_server_errors_are_doubt(status: int, code: str) -> None:
         "ResourceNotFoundException",
     ],
 )
-def test_what_names_a_refusal_and_is_none_is_told_by_its_status(code: str) -> None:
+def test_a_refusal_code_with_another_status_is_classified_by_the_status(code: str) -> None:
     assert classify(HttpAnswer(502, code=code)) == Doubtful("502")
     assert classify(HttpAnswer(429, code=code, retry_after=1.0)) == Throttled("429", 1.0)
     assert classify(HttpAnswer(302, code=code)) == Unknown("Unfamiliar.302")
@@ -103,7 +103,7 @@ def test_validation_keeps_every_entry_of_the_list() -> None:
     )
 
 
-def test_denial_with_the_accounts_reason_is_of_the_whole_account() -> None:
+def test_a_denial_with_the_accounts_reason_concerns_the_whole_account() -> None:
     answer = HttpAnswer(400, code="AccessDeniedException", reason="INCOMPATIBLE_BENEFIT_AWS_PARTNER_STATE")
     assert classify(answer) == Denied("AccessDeniedException", whole_account=True)
 
@@ -124,14 +124,14 @@ def test_denial_with_the_accounts_reason_is_of_the_whole_account() -> None:
         "SubscriptionRequired",
     ],
 )
-def test_credentials_and_clock_are_the_senders(status: int, code: str) -> None:
+def test_credential_and_clock_errors_are_the_senders(status: int, code: str) -> None:
     assert classify(HttpAnswer(status, code=code)) == SenderRefused(code)
 
 
 @pytest.mark.parametrize(
     ("status", "code"), [(302, "302"), (404, "404"), (403, "403"), (413, "413"), (400, "TeapotException")]
 )
-def test_what_stands_in_no_table_is_unknown(status: int, code: str) -> None:
+def test_an_answer_outside_the_tables_is_unknown(status: int, code: str) -> None:
     assert classify(HttpAnswer(status, code=code)) == Unknown(f"Unfamiliar.{code}")
     page = HttpAnswer(status, code=code, content_type="text/html", length=5000)
     assert classify(page) == Unknown(f"Unfamiliar.{code}.text-html")
@@ -151,7 +151,7 @@ def test_what_stands_in_no_table_is_unknown(status: int, code: str) -> None:
         ("ProxyConnectionError", "ClientHttpProxyError"),
     ],
 )
-def test_what_never_left_is_unreachable(exceptions: tuple[str, ...]) -> None:
+def test_a_call_that_never_left_is_unreachable(exceptions: tuple[str, ...]) -> None:
     assert classify(NoAnswer(exceptions)) == Unreachable(exceptions[-1])
 
 
@@ -169,7 +169,7 @@ def test_what_never_left_is_unreachable(exceptions: tuple[str, ...]) -> None:
         ("TimeoutError",),
     ],
 )
-def test_a_call_that_broke_off_is_doubt(exceptions: tuple[str, ...]) -> None:
+def test_a_call_that_broke_off_leaves_doubt(exceptions: tuple[str, ...]) -> None:
     assert classify(NoAnswer(exceptions)) == Doubtful(exceptions[-1])
 
 
@@ -186,7 +186,7 @@ def test_missing_credentials_are_the_senders(name: str) -> None:
     assert classify(NoAnswer((name,))) == SenderRefused(name)
 
 
-def test_an_exception_that_nobody_knows_is_unknown() -> None:
+def test_an_unexpected_exception_is_unknown() -> None:
     assert classify(NoAnswer(("ZeroDivisionError",))) == Unknown("Unfamiliar.ZeroDivisionError")
 
 
@@ -202,5 +202,5 @@ def test_an_exception_that_nobody_knows_is_unknown() -> None:
         (NoAnswer(("ReadTimeoutError",)), Signal.IGNORED),
     ],
 )
-def test_only_throttles_speak_against_the_rate(answer: Answer, told: Signal) -> None:
+def test_only_throttles_signal_against_the_rate(answer: Answer, told: Signal) -> None:
     assert signal(classify(answer)) is told

@@ -25,7 +25,7 @@ class _Machine:
 
 
 @given(steps=st.lists(st.tuples(st.floats(0, 1e6), st.floats(-1e8, 1e8))))
-def test_steady_time_passes_by_the_second_whatever_happens_to_the_wall_clock(
+def test_steady_time_is_independent_of_the_wall_clock(
     steps: list[tuple[float, float]],
 ) -> None:
     machine = _Machine()
@@ -40,13 +40,13 @@ def test_steady_time_passes_by_the_second_whatever_happens_to_the_wall_clock(
 
 
 @pytest.mark.parametrize("ahead", [0.0, 7200.0, -7200.0])
-def test_a_program_begins_with_the_wall_clock_of_its_day(ahead: float) -> None:
+def test_a_clock_begins_at_the_current_wall_clock_time(ahead: float) -> None:
     machine = _Machine(ahead=ahead)
     assert machine.clock().steady() == machine.clock().wall() == _EPOCH + 1000 + ahead
 
 
 @given(ahead=st.floats(-1e8, 1e8), left=st.floats(-1e6, 1e6))
-def test_a_steady_time_is_as_far_from_now_on_the_wall_clock(ahead: float, left: float) -> None:
+def test_a_steady_time_keeps_its_distance_from_now_on_the_wall_clock(ahead: float, left: float) -> None:
     machine = _Machine()
     clock = machine.clock()
     machine.up += 60.0
@@ -55,7 +55,7 @@ def test_a_steady_time_is_as_far_from_now_on_the_wall_clock(ahead: float, left: 
     assert clock.wall() == _EPOCH + machine.up + ahead
 
 
-def test_times_are_told_in_utc_by_the_wall_clock_as_it_is_now() -> None:
+def test_times_are_shown_in_utc_by_the_current_wall_clock() -> None:
     machine = _Machine(up=0.0)
     clock = machine.clock()
     assert clock.text(clock.steady() + 5) == "2027-01-15T08:00:05Z"

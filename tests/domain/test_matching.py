@@ -45,14 +45,14 @@ def bare(row: DoubtfulRow) -> DoubtfulRow:
 
 
 @BOTH
-def test_a_row_is_found_where_exactly_one_invitation_says_what_it_asks_for(example: dict[str, Any]) -> None:
+def test_a_row_is_found_if_exactly_one_invitation_matches_its_request(example: dict[str, Any]) -> None:
     invitation = made(example)
     listed, content = shown(invitation, SENT + 1)
     assert look(doubtful(invitation, SENT), [(listed, content)]) == Found(listed, 1)
 
 
 @BOTH
-def test_a_row_that_no_invitation_fits_is_absent(example: dict[str, Any]) -> None:
+def test_a_row_without_a_matching_invitation_is_absent(example: dict[str, Any]) -> None:
     assert look(doubtful(made(example), SENT), []) == Absent(0, 3600.0)
 
 
@@ -66,12 +66,12 @@ OTHER_VALUES = {"message": "Another one.", "receiver": "999988887777", "engageme
 
 @BOTH
 @pytest.mark.parametrize("what", OTHERS)
-def test_an_invitation_that_differs_is_another(example: dict[str, Any], what: str) -> None:
+def test_an_invitation_that_differs_is_not_the_row(example: dict[str, Any], what: str) -> None:
     other = shown(made(example, OTHERS[what], OTHER_VALUES[what]), SENT)
     assert look(doubtful(made(example), SENT), [other]) == Absent(1, 3600.0)
 
 
-def test_the_other_payload_type_is_another_even_where_all_else_is_the_same() -> None:
+def test_an_invitation_with_the_other_payload_type_is_not_the_row() -> None:
     opportunity, lead = made(OPPORTUNITY), made(LEAD)
     assert look(doubtful(opportunity, SENT), [shown(lead, SENT)]) == Absent(1, 3600.0)
     assert look(doubtful(lead, SENT), [shown(opportunity, SENT)]) == Absent(1, 3600.0)
@@ -82,7 +82,7 @@ def test_the_other_payload_type_is_another_even_where_all_else_is_the_same() -> 
 
 @settings(deadline=None)
 @given(st.integers(1, 5), st.integers(0, 4), st.integers(0, 4))
-def test_only_one_that_fits_one_is_found(same: int, others: int, rivals: int) -> None:
+def test_a_row_is_found_only_if_one_invitation_fits_one_row(same: int, others: int, rivals: int) -> None:
     invitation = made(OPPORTUNITY)
     row = doubtful(invitation, SENT)
     arrived = [numbered(shown(invitation, SENT), each) for each in range(same)]
@@ -102,7 +102,7 @@ def test_only_one_that_fits_one_is_found(same: int, others: int, rivals: int) ->
 
 
 @BOTH
-def test_a_rival_of_which_only_the_hash_is_known_is_one_all_the_same(example: dict[str, Any]) -> None:
+def test_a_rival_known_only_by_its_hash_is_still_a_rival(example: dict[str, Any]) -> None:
     row, rival = doubtful(made(example), SENT), bare(doubtful(made(example, "ClientToken", "rival"), SENT))
     arrived = shown(made(example), SENT)
     assert look(row, [arrived], [rival]) == Unclear(SEVERAL_ROWS, (arrived[0].invitation_id,), ("rival",))
@@ -110,7 +110,7 @@ def test_a_rival_of_which_only_the_hash_is_known_is_one_all_the_same(example: di
 
 
 @BOTH
-def test_a_row_in_doubt_that_asks_for_something_else_is_no_rival(example: dict[str, Any]) -> None:
+def test_a_row_in_doubt_with_another_request_is_no_rival(example: dict[str, Any]) -> None:
     others = [
         doubtful(made({**example, "ClientToken": name}, path, OTHER_VALUES[name]), SENT)
         for name, path in OTHERS.items()
@@ -121,14 +121,14 @@ def test_a_row_in_doubt_that_asks_for_something_else_is_no_rival(example: dict[s
         assert isinstance(look(doubtful(made(example), SENT), [arrived], rivals), Found)
 
 
-def test_an_invitation_that_another_row_has_become_is_not_this_one() -> None:
+def test_an_invitation_of_another_row_is_not_this_row() -> None:
     first, second = (numbered(shown(made(LEAD), SENT), each) for each in (1, 2))
     row = doubtful(made(LEAD), SENT)
     assert look(row, [first], taken=["engi-1"]) == Absent(1, 3600.0)
     assert look(row, [first, second], taken=["engi-1"]) == Found(second[0], 2)
 
 
-def test_the_rows_of_a_file_find_each_its_own() -> None:
+def test_each_row_of_a_file_finds_its_own_invitation() -> None:
     invitations = [
         accepted(orjson.dumps(make_row(each, EngagementIdentifier="eng-0123456789abcd"))) for each in range(8)
     ]
@@ -143,14 +143,14 @@ def test_the_rows_of_a_file_find_each_its_own() -> None:
 
 
 @BOTH
-def test_without_its_request_a_row_is_found_by_the_hash(example: dict[str, Any]) -> None:
+def test_a_row_without_its_request_is_found_by_its_hash(example: dict[str, Any]) -> None:
     invitation = made(example)
     arrived = shown(invitation, SENT)
     assert look(bare(doubtful(invitation, SENT)), [arrived]) == Found(arrived[0], 1)
 
 
 @BOTH
-def test_without_its_request_what_does_not_have_the_hash_may_still_be_the_row(
+def test_without_the_request_an_invitation_with_another_hash_may_still_be_the_row(
     example: dict[str, Any],
 ) -> None:
     other = shown(made(example, "Invitation.Message", "Another one."), SENT)
@@ -158,7 +158,7 @@ def test_without_its_request_what_does_not_have_the_hash_may_still_be_the_row(
     assert finding == Unclear(NOT_COMPARABLE, (other[0].invitation_id,))
 
 
-def test_a_row_for_the_live_catalog_has_its_hash_too() -> None:
+def test_a_row_of_the_live_catalog_has_a_hash_too() -> None:
     invitation = made(LEAD)
     live = canonical_json({**orjson.loads(invitation.body), "Catalog": "AWS"})
     row = bare(doubtful(invitation, SENT, body_hash=body_hash(live)))
@@ -188,7 +188,7 @@ def test_an_invitation_from_before_the_first_attempt_is_not_the_row(
     assert isinstance(finding, kind)
 
 
-def test_a_clock_that_was_ahead_when_the_row_was_sent_says_nothing_of_when_that_was() -> None:
+def test_a_first_attempt_dated_by_a_fast_clock_excludes_nothing() -> None:
     invitation = made(LEAD)
     row = doubtful(invitation, LATER + CLOCK_SKEW + 1)
     arrived = shown(invitation, SENT)
@@ -196,13 +196,13 @@ def test_a_clock_that_was_ahead_when_the_row_was_sent_says_nothing_of_when_that_
 
 
 @pytest.mark.parametrize("hidden", [{"payload_type": ""}, {"receiver": ""}])
-def test_what_the_list_does_not_show_rules_nothing_out(hidden: dict[str, Any]) -> None:
+def test_members_missing_from_the_list_rule_nothing_out(hidden: dict[str, Any]) -> None:
     listed, content = shown(made(LEAD), SENT)
     listed = replace(listed, **hidden)
     assert look(doubtful(made(LEAD), SENT), [(listed, content)]) == Found(listed, 1)
 
 
-def test_an_invitation_of_an_engagement_that_is_not_shown_may_be_the_row_or_not() -> None:
+def test_an_invitation_without_its_engagement_leaves_the_row_unclear() -> None:
     invitation = made(LEAD)
     listed, content = shown(invitation, SENT)
     hidden = (replace(listed, engagement="", invitation_id="engi-x"), content)
@@ -213,7 +213,7 @@ def test_an_invitation_of_an_engagement_that_is_not_shown_may_be_the_row_or_not(
 
 @settings(deadline=None)
 @given(st.floats(-1e7, 1e7))
-def test_absence_counts_once_the_settling_time_is_over_and_is_never_waited_for_longer(passed: float) -> None:
+def test_absence_counts_as_soon_as_the_settling_time_is_over(passed: float) -> None:
     finding = look(doubtful(made(LEAD), SENT - 9, last_sent=SENT), [], now=SENT + passed)
     elapsed = (SENT + passed) - SENT
     if elapsed >= SETTLING:
@@ -224,6 +224,6 @@ def test_absence_counts_once_the_settling_time_is_over_and_is_never_waited_for_l
         assert finding.seconds == SETTLING or math.isclose(finding.seconds + elapsed, SETTLING, abs_tol=1e-6)
 
 
-def test_a_candidate_that_cannot_be_compared_is_no_absence_however_early_it_is() -> None:
+def test_a_candidate_that_cannot_be_compared_is_never_absence() -> None:
     other = shown(made(LEAD, "Invitation.Message", "Another one."), SENT)
     assert isinstance(look(bare(doubtful(made(LEAD), SENT)), [other], now=SENT), Unclear)

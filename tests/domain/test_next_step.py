@@ -267,7 +267,7 @@ TABLE: dict[str, tuple[Happened, RowFacts, RunFacts, Step]] = {
 
 
 @pytest.mark.parametrize(("happened", "row", "run", "step"), TABLE.values(), ids=TABLE)
-def test_next_step(happened: Happened, row: RowFacts, run: RunFacts, step: Step) -> None:
+def test_the_table_of_next_steps(happened: Happened, row: RowFacts, run: RunFacts, step: Step) -> None:
     assert next_step(happened, row, run) == step
 
 
@@ -321,7 +321,7 @@ def _happened(row: RowFacts) -> Iterator[Happened]:
 EVERY = [(happened, row, run) for row in _rows() for happened in _happened(row) for run in _RUNS]
 
 
-def test_every_case_has_a_step_and_no_call_is_made_that_may_invite_twice() -> None:
+def test_every_case_has_a_step_and_no_step_may_invite_twice() -> None:
     assert len(EVERY) > 50_000
     for happened, row, run in EVERY:
         step = next_step(happened, row, run)
@@ -338,7 +338,7 @@ def test_every_case_has_a_step_and_no_call_is_made_that_may_invite_twice() -> No
             assert not (row.is_from_earlier_run and row.doubt.code != "500")
 
 
-def test_a_drain_changes_no_row_and_begins_no_wait() -> None:
+def test_a_drain_changes_no_row_and_starts_no_wait() -> None:
     """Except for a denial that is explained."""
     for happened, row, run in EVERY:
         if happened is None and run.is_draining:
@@ -347,7 +347,7 @@ def test_a_drain_changes_no_row_and_begins_no_wait() -> None:
             assert not isinstance(step, Settle) or row.denial is not None
 
 
-def test_doubt_is_taken_away_by_what_was_found_only() -> None:
+def test_only_a_finding_ends_doubt() -> None:
     for happened, row, run in EVERY:
         step = next_step(happened, row, run)
         if isinstance(step, Settle) and row.doubt is not None:
@@ -356,7 +356,7 @@ def test_doubt_is_taken_away_by_what_was_found_only() -> None:
             assert step.transition == after_look_up(step.finding, row.doubt)
 
 
-def test_the_last_round_keeps_denied_rows_only_and_so_do_rows_without_room() -> None:
+def test_only_denied_rows_are_kept_in_the_last_round_or_without_room() -> None:
     for happened, row, run in EVERY:
         step = next_step(happened, row, run)
         if isinstance(step, Hold) and (run.is_last_round or not run.has_room):

@@ -60,25 +60,25 @@ def _has_its_own(state: State, code: str) -> bool:
     return remedy_of(state, code) != _FALL_BACK[state]
 
 
-def test_the_codes_are_found() -> None:
+def test_the_search_finds_all_codes() -> None:
     found = set(_row_errors())
     assert found >= _WARNINGS | {"missing", "wrong_catalog", "token_reused", "invalid_utf8", "too_deep"}
     assert {"ThrottlingException", "ValidationException", "TimeoutError", "ExpiredToken"} <= _answers()
 
 
 @pytest.mark.parametrize("code", sorted(set(_row_errors()) - _WARNINGS))
-def test_every_code_of_a_rejected_row_has_its_own(code: str) -> None:
+def test_every_code_of_a_rejected_row_has_its_own_remedy(code: str) -> None:
     assert _has_its_own(State.REJECTED, code)
 
 
 @pytest.mark.parametrize(
     "code", sorted((_answers() | _LOOK_UPS | {"", "500", "503", "408", "429"}) - _NO_CODE)
 )
-def test_every_code_of_a_row_in_doubt_has_its_own(code: str) -> None:
+def test_every_code_of_a_row_in_doubt_has_its_own_remedy(code: str) -> None:
     assert _has_its_own(State.IN_DOUBT, code)
 
 
-def test_every_code_of_a_refused_row_has_its_own() -> None:
+def test_every_code_of_a_refused_row_has_its_own_remedy() -> None:
     named = load().shape("ValidationExceptionErrorCode")["enum"]
     refusals = {*classify.REFUSALS, "AccessDeniedException", "AccessDenied", "unnamed", *named}
     assert {code for code in refusals if not _has_its_own(State.FAILED, code)} == set()
@@ -87,19 +87,19 @@ def test_every_code_of_a_refused_row_has_its_own() -> None:
         assert "limit of invitations" in remedy_of(State.DEFERRED, code)
 
 
-def test_a_row_that_was_not_sent_yet_says_what_kept_it() -> None:
+def test_the_remedy_of_a_pending_row_says_what_held_it_back() -> None:
     kept = {code for code in _answers() if _has_its_own(State.PENDING, code)}
     assert {"ThrottlingException", "ClientConnectorError", "ExpiredToken", "AccessDeniedException"} <= kept
 
 
 @pytest.mark.parametrize("state", State)
-def test_of_what_nobody_knows_the_state_says_what_to_do(state: State) -> None:
+def test_the_remedy_of_an_unknown_code_follows_the_state(state: State) -> None:
     assert remedy_of(state, "SomethingNew") == _FALL_BACK[state]
     assert remedy_of(state, "²") == _FALL_BACK[state]
     assert remedy_of(state, "other") == _FALL_BACK[state]
 
 
-def test_manual_has_what_it_has() -> None:
+def test_the_manual_names_every_code() -> None:
     """Its table names every code that a row can be left with for somebody to look at."""
     told = topic("troubleshooting")
     in_the_table = {"token_reused", "changed_since_sent", "changed_since_refused", "key_of_another_source"}

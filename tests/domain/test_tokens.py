@@ -18,7 +18,7 @@ JSON = st.recursive(
 )
 
 
-def test_a_token_is_what_it_was_in_the_first_release() -> None:
+def test_tokens_are_those_of_the_first_release() -> None:
     request = {
         "EngagementIdentifier": "eng-0123456789abcd",
         "Catalog": "Sandbox",
@@ -32,7 +32,7 @@ def test_a_token_is_what_it_was_in_the_first_release() -> None:
     assert derive_token("", written) == "c195ed02-1d2a-582f-b1b0-110210fe057e"
 
 
-def test_a_body_is_known_by_its_sha_256() -> None:
+def test_a_body_is_identified_by_its_sha_256() -> None:
     assert body_hash(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert body_hash(b"{}") == hashlib.sha256(b"{}").hexdigest()
 
@@ -46,9 +46,7 @@ def test_a_token_is_the_uuid5_of_campaign_and_request(campaign: str, value: obje
 
 
 @given(st.dictionaries(st.text(), JSON), st.randoms(use_true_random=False))
-def test_the_order_of_members_and_the_way_of_writing_do_not_matter(
-    value: dict[str, object], random: Random
-) -> None:
+def test_the_token_ignores_member_order_and_formatting(value: dict[str, object], random: Random) -> None:
     shuffled = list(value.items())
     random.shuffle(shuffled)
     written = canonical_json(value)
@@ -58,12 +56,12 @@ def test_the_order_of_members_and_the_way_of_writing_do_not_matter(
 
 
 @given(st.text(), st.text(), JSON, JSON)
-def test_another_campaign_or_request_has_another_token(
+def test_another_campaign_or_request_gets_another_token(
     one: str, two: str, first: object, second: object
 ) -> None:
     a, b = (one, canonical_json(first)), (two, canonical_json(second))
     assert (derive_token(*a) == derive_token(*b)) == (a == b)
 
 
-def test_a_campaign_that_is_not_unicode_has_a_token_too() -> None:
+def test_a_campaign_with_invalid_unicode_gets_a_token_too() -> None:
     assert UUID(derive_token("caf\udce9", b"{}")).version == 5

@@ -74,7 +74,7 @@ def _lives(draw: st.DrawFn) -> list[_Attempt]:
 
 
 @given(_lives())
-def test_only_an_id_takes_doubt_away(life: list[_Attempt]) -> None:
+def test_only_an_id_ends_doubt(life: list[_Attempt]) -> None:
     for step in life:
         if step.doubt_since is not None and step.transition.doubt_since is None:
             assert isinstance(step.verdict, Created)
@@ -83,7 +83,7 @@ def test_only_an_id_takes_doubt_away(life: list[_Attempt]) -> None:
 
 
 @pytest.mark.parametrize("verdict", _EVERY, ids=lambda verdict: type(verdict).__name__)
-def test_after_doubt_whatever_is_answered_but_an_id_leaves_it_with_its_date(
+def test_after_doubt_any_answer_without_an_id_keeps_the_doubt_and_its_date(
     verdict: Verdict,
 ) -> None:
     transition = after_answer(verdict, doubt_since=900.0, sent_at=1000.0)
@@ -108,7 +108,7 @@ def test_state_and_doubt_agree(life: list[_Attempt]) -> None:
 
 
 @given(_lives())
-def test_created_exactly_with_an_id(life: list[_Attempt]) -> None:
+def test_a_row_is_created_exactly_if_it_has_an_id(life: list[_Attempt]) -> None:
     for step in life:
         created = step.transition.state is State.CREATED
         assert created == isinstance(step.verdict, Created) == bool(step.transition.invitation_id)
@@ -122,7 +122,7 @@ def test_only_refusals_of_the_row_fail_it(life: list[_Attempt]) -> None:
 
 
 @given(_lives())
-def test_a_throttle_a_dead_endpoint_or_a_call_held_back_changes_nothing(
+def test_a_throttle_a_dead_endpoint_or_a_withheld_call_changes_nothing(
     life: list[_Attempt],
 ) -> None:
     for step in life:
@@ -132,7 +132,7 @@ def test_a_throttle_a_dead_endpoint_or_a_call_held_back_changes_nothing(
 
 
 @pytest.mark.parametrize("verdict", [Unreachable("X"), Withheld("X"), SenderRefused("ExpiredToken")])
-def test_what_is_not_the_rows_is_not_counted_on_it(verdict: Verdict) -> None:
+def test_a_fault_of_the_sender_or_service_does_not_count_against_the_row(verdict: Verdict) -> None:
     assert not after_answer(verdict, doubt_since=None, sent_at=1).counted
 
 
@@ -145,12 +145,12 @@ def test_doubt_is_dated_from_the_attempt(verdict: Doubtful | Unknown, outcome: O
     assert transition == Transition(State.IN_DOUBT, outcome, verdict.code, 7)
 
 
-def test_what_concerns_every_row_stops_the_run() -> None:
+def test_a_fault_that_concerns_every_row_stops_the_run() -> None:
     assert after_answer(SenderRefused("ExpiredToken"), doubt_since=None, sent_at=1).stops_run
 
 
 @pytest.mark.parametrize("finding", [TooEarly(0, 1.0), Unclear("LookUpDenied"), Absent(0, 61.0)])
-def test_what_a_row_was_refused_for_stays_with_it_whatever_a_look_up_finds(finding: Finding) -> None:
+def test_a_row_keeps_its_refusal_whatever_a_look_up_finds(finding: Finding) -> None:
     errors = (RowError("$.A", "X", ""),)
     row = DoubtfulRow("t", "h", "eng-1", "LeadInvitation", 1.0, 2.0, "ValidationException", errors)
     resolved = after_look_up(finding, row)
@@ -158,7 +158,7 @@ def test_what_a_row_was_refused_for_stays_with_it_whatever_a_look_up_finds(findi
 
 
 @pytest.mark.parametrize("finding", [TooEarly(0, 1.0), Unclear("LookUpDenied")])
-def test_a_row_that_may_have_been_called_stays_one_until_it_is_found_out(finding: Finding) -> None:
+def test_a_row_whose_call_may_have_left_stays_so_until_a_look_up(finding: Finding) -> None:
     row = DoubtfulRow("t", "h", "eng-1", "LeadInvitation", 1.0, 2.0, MAY_BE_MISSING)
     resolved = after_look_up(finding, row)
     assert (resolved.state, resolved.code, resolved.doubt_since) == (State.IN_DOUBT, MAY_BE_MISSING, 1.0)
@@ -188,7 +188,7 @@ def test_the_first_denials_are_held_and_then_the_run_stops(engagements: list[str
 @pytest.mark.parametrize(
     "verdict", [_CREATED, Refused("ValidationException"), Conflict("C"), EngagementFull("Q")]
 )
-def test_a_judgement_of_a_row_proves_the_sender_and_denials_become_the_rows(verdict: Verdict) -> None:
+def test_an_answer_about_a_row_proves_the_sender_and_denials_fail_their_rows(verdict: Verdict) -> None:
     guard = PermissionGuard(proven=False)
     assert not _denied(guard).stops_run
     assert guard.blames_sender(5)
@@ -200,7 +200,7 @@ def test_a_judgement_of_a_row_proves_the_sender_and_denials_become_the_rows(verd
 @pytest.mark.parametrize(
     ("engagements", "held"), [([f"eng-{n}" for n in range(90)], 19), (["eng-1"] * 90, 79)]
 )
-def test_a_permission_that_was_lost_stops_a_proven_sender_too(engagements: list[str], held: int) -> None:
+def test_a_lost_permission_stops_a_proven_sender_too(engagements: list[str], held: int) -> None:
     guard = PermissionGuard(proven=True)
     told = [_denied(guard, engagement=engagement) for engagement in engagements]
     assert [each.stops_run for each in told[: held + 1]] == [False] * held + [True]
@@ -208,12 +208,12 @@ def test_a_permission_that_was_lost_stops_a_proven_sender_too(engagements: list[
 
 
 @pytest.mark.parametrize("verdict", [Throttled("T", None), Doubtful("500"), Unreachable("X")])
-def test_anything_else_proves_nothing(verdict: Verdict) -> None:
+def test_other_answers_prove_nothing(verdict: Verdict) -> None:
     guard = PermissionGuard(proven=False)
     assert guard.judge(verdict, "eng-2", 2.0) == verdict
     assert guard.blames_sender(5)
 
 
-def test_denial_of_the_whole_account_stops_even_a_proven_sender_and_fails_no_row() -> None:
+def test_a_denial_of_the_whole_account_stops_even_a_proven_sender_and_fails_no_row() -> None:
     denied = _denied(PermissionGuard(proven=True), Denied("AccessDeniedException", whole_account=True))
     assert (denied.state, denied.stops_run) == (State.PENDING, True)

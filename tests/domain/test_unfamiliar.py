@@ -75,7 +75,7 @@ def is_due_to_row(strange: UnfamiliarAnswer | None) -> bool:
         ([UNKNOWN], False),
     ],
 )
-def test_the_same_answer_again_is_the_rows_only_when_others_were_answered_well(
+def test_a_repeated_answer_fails_the_row_only_if_other_rows_succeeded_meanwhile(
     between: list[Answer], *, is_rows: bool
 ) -> None:
     guard = UnfamiliarGuard()
@@ -87,14 +87,14 @@ def test_the_same_answer_again_is_the_rows_only_when_others_were_answered_well(
     assert (is_due_to_row(first), is_due_to_row(again)) == (False, is_rows)
 
 
-def test_another_unfamiliar_answer_is_a_first_one() -> None:
+def test_a_different_unfamiliar_answer_counts_as_the_first() -> None:
     guard = UnfamiliarGuard()
     strange = judge(guard, PAGE)
     judge(guard, OK)
     assert judge(guard, UNKNOWN, strange) == UnfamiliarAnswer("Unfamiliar.TeapotException", 1)
 
 
-def test_a_row_that_was_answered_well_meanwhile_begins_anew() -> None:
+def test_a_familiar_answer_resets_the_count_of_the_row() -> None:
     """Its own good answer says nothing about others."""
     guard = UnfamiliarGuard()
     strange = judge(guard, PAGE)
@@ -119,7 +119,7 @@ def states(run: Run) -> Counter[State]:
 
 @pytest.mark.parametrize("in_flight", [1, 8])
 @pytest.mark.parametrize("bad", [[0], [7, 8, 9, 60], [199]])
-async def test_rows_that_are_always_answered_so_hold_up_no_other(bad: list[int], in_flight: int) -> None:
+async def test_rows_with_unfamiliar_answers_hold_up_no_other_row(bad: list[int], in_flight: int) -> None:
     run = await Run(rows(200), ScriptedSender(poisoned(*bad)), in_flight=in_flight).go()
     assert run.finished
     assert states(run) == {State.CREATED: 200 - len(bad), State.IN_DOUBT: len(bad)}
@@ -130,20 +130,20 @@ async def test_rows_that_are_always_answered_so_hold_up_no_other(bad: list[int],
     assert len(run.sender.lists) == len(bad), "each of them was looked up"
 
 
-async def test_it_takes_two_calls_where_others_are_answered_well_meanwhile() -> None:
+async def test_two_calls_suffice_if_other_rows_succeed_meanwhile() -> None:
     run = await Run(rows(50), ScriptedSender(poisoned(3)), rate=50.0).go()
     assert len(run.sender.calls_of("t3")) == 2
     assert run.journal.outcomes("t3") == ["sent", "unknown"] * 2
 
 
-async def test_one_that_has_arrived_all_the_same_is_found() -> None:
+async def test_a_row_that_arrived_despite_an_unfamiliar_answer_is_found() -> None:
     sender = ScriptedSender(poisoned(3), arrived=[arrival("t3 eng-3", EPOCH + 0.1)])
     run = await Run(rows(50), sender).go()
     assert states(run) == {State.CREATED: 50}
     assert run.journal.rows["t3"].invitation_id == "engi-t3-1"
 
 
-async def test_what_came_is_told_without_its_text() -> None:
+async def test_an_unfamiliar_answer_is_reported_without_its_text() -> None:
     with capture_logs() as logs:
         await Run(rows(20), ScriptedSender(poisoned(3))).go()
     (first, *_) = [line for line in logs if line["event"] == "response.unrecognized"]
@@ -162,7 +162,7 @@ def until(moment: float) -> Callable[[Call], Reply]:
 
 
 @pytest.mark.parametrize("begins", [0.0, 4.0])
-async def test_when_all_are_answered_so_all_wait_and_one_probes(begins: float) -> None:
+async def test_if_every_answer_is_unfamiliar_all_rows_wait_and_one_probes(begins: float) -> None:
     """As long as a dead endpoint would be waited for, and as loudly; nobody's patience is used up by it."""
 
     def reply(call: Call) -> Reply:
@@ -179,7 +179,7 @@ async def test_when_all_are_answered_so_all_wait_and_one_probes(begins: float) -
     assert {line["reason"] for line in said} == {CODE}
 
 
-async def test_an_endpoint_that_is_none_is_waited_for_and_a_stop_ends_that_at_once() -> None:
+async def test_a_run_waits_for_a_wrong_endpoint_and_a_stop_ends_the_wait_at_once() -> None:
     run = Run(rows(500), ScriptedSender(otherwise=lambda _: PAGE), in_flight=20)
     await run.when(HOUR, run.stop.drain)
     assert run.took == pytest.approx(HOUR, abs=0.2)
@@ -187,7 +187,7 @@ async def test_an_endpoint_that_is_none_is_waited_for_and_a_stop_ends_that_at_on
     assert len(run.sender.calls) < 400, "an hour of probes"
 
 
-async def test_the_next_run_looks_first_and_calls_a_bounded_number_of_times() -> None:
+async def test_the_next_run_looks_up_first_and_makes_a_bounded_number_of_calls() -> None:
     journal = MemoryJournal()
     journal.rows["t3"] = Entry(
         invitation("t3", engagement="eng-3").body_hash,

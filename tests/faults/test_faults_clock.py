@@ -13,7 +13,7 @@ from faults import clock
 from faults.needs import need
 
 
-def test_the_clock_of_a_run_is_where_it_was_set(tmp_path: Path) -> None:
+def test_a_run_sees_the_clock_as_set(tmp_path: Path) -> None:
     need("libfaketime (Debian: faketime)", there=clock.LIBRARY is not None)
     source = write_rows(tmp_path / "rows.ndjson", make_rows(1))
     with emulator() as service:
@@ -24,7 +24,7 @@ def test_the_clock_of_a_run_is_where_it_was_set(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_clock_set_forward_and_back_loses_and_doubles_nothing(tmp_path: Path) -> None:
+def test_a_clock_set_forward_and_back_loses_and_repeats_no_row(tmp_path: Path) -> None:
     need("libfaketime (Debian: faketime)", there=clock.LIBRARY is not None)
     tried = clock.campaign(2, tmp_path, seed=1)
     assert len(tried) == 4

@@ -21,14 +21,14 @@ _GROUPS = {
 }
 
 
-def test_every_label_is_in_a_group_and_all_groups_together_make_200_kills() -> None:
+def test_every_label_is_in_a_group_and_the_groups_make_200_kills() -> None:
     assert sorted(label for group in _GROUPS.values() for label in group) == sorted(kills.LABELS)
     assert sum(kills.shares(KILLS).values()) >= 200
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_the_same_holds_for_a_checkpoint_in_a_database(tmp_path: Path) -> None:
+def test_kills_with_a_checkpoint_in_a_database_lose_and_repeat_no_row(tmp_path: Path) -> None:
     labels = [*kills.OF_A_ROW, "in_admit", "in_begin_run", "random moment", kills.FAULTY[0]]
     tried = kills.campaign_in_database(34, tmp_path, 7, labels=labels)
     assert [line for line in tried if not line.clean] == []
@@ -38,7 +38,7 @@ def test_the_same_holds_for_a_checkpoint_in_a_database(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("group", _GROUPS)
-def test_killed_there_nothing_is_lost_and_nothing_is_sent_twice(tmp_path: Path, group: str) -> None:
+def test_a_kill_at_every_label_loses_and_repeats_no_row(tmp_path: Path, group: str) -> None:
     labels = _GROUPS[group]
     wanted = kills.shares(KILLS)
     # The share of a group of its own may differ by a kill or two from the rounded ones.

@@ -12,7 +12,7 @@ _SHORT = frozenset({"hard link", "moved without its log", "removed c.db", "moved
 
 
 @pytest.mark.slow
-def test_a_checkpoint_is_a_file_and_not_a_name(tmp_path: Path) -> None:
+def test_another_name_of_a_checkpoint_repeats_no_row(tmp_path: Path) -> None:
     tried = names.campaign(1, tmp_path, 7, _SHORT)
     assert [line for line in tried if not line.clean] == []
     assert [line.times for line in tried] == [2, 2, 1]

@@ -10,7 +10,7 @@ from faults import noise
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_invites_nobody_twice_and_forgets_nobody(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_repeats_and_loses_no_row(tmp_path: Path) -> None:
     tried = noise.campaign(1, tmp_path, seed=1)
     assert len(tried) == len(noise.DAMAGES)
     assert [line for line in tried if not line.clean] == []

@@ -18,15 +18,13 @@ _CHUNK = 10
 
 
 @pytest.mark.parametrize("first", range(0, 60, _CHUNK))
-def test_no_row_is_lost_and_none_invited_twice_whatever_befalls_calls_and_senders(
-    first: int, tmp_path: Path
-) -> None:
+def test_simulated_faults_lose_and_repeat_no_row(first: int, tmp_path: Path) -> None:
     (line,) = campaign(_CHUNK, tmp_path, first)
     assert line.clean, "\n".join(line.broken)
     assert line.times > 0
 
 
-def test_the_same_seed_gives_the_same_log_in_another_process_too() -> None:
+def test_the_same_seed_gives_the_same_log_in_another_process() -> None:
     seeds = (3, 11)
     here = [run_seed(seed).digest for seed in seeds]
     assert [run_seed(seed).digest for seed in seeds] == here
@@ -34,7 +32,7 @@ def test_the_same_seed_gives_the_same_log_in_another_process_too() -> None:
     assert _digests_elsewhere(seeds, hash_seed="2") == here
 
 
-def test_seeds_differ_and_bring_about_every_fault() -> None:
+def test_seeds_differ_and_cover_every_fault() -> None:
     outcomes = [run_seed(seed) for seed in range(200, 215)]
     assert len({outcome.digest for outcome in outcomes}) == len(outcomes)
     made = sum((outcome.made for outcome in outcomes), Counter[str]())

@@ -14,7 +14,7 @@ WATCH = "seccomp's user notification (Linux 5.5, x86_64 or aarch64)"
 
 
 @pytest.mark.slow
-def test_a_disk_that_fails_at_any_call_stops_the_run_and_costs_no_row_anything(tmp_path: Path) -> None:
+def test_a_disk_failure_at_any_call_stops_the_run_and_costs_no_row(tmp_path: Path) -> None:
     need(WATCH, there=is_possible())
     tried = storage.campaign(2, tmp_path, seed=1)
     assert len(tried) == 9

@@ -8,7 +8,7 @@ from bulk_invite.monitoring.figures import rounded
 from bulk_invite.monitoring.status import RunStatus
 
 
-def test_figures_are_rounded_by_their_names_and_nothing_else_is() -> None:
+def test_figures_are_rounded_by_name_and_other_values_are_not() -> None:
     values = {
         "rate": 1.23456,
         "estimated_quota": None,
@@ -20,7 +20,7 @@ def test_figures_are_rounded_by_their_names_and_nothing_else_is() -> None:
     assert rounded(values) == {**values, "rate": 1.235, "source_lag": {"a": 0.1, "b": 2.0}}
 
 
-def test_every_fraction_of_a_status_has_its_digits() -> None:
+def test_every_fraction_of_the_status_has_its_digits() -> None:
     figures = [each.name for each in fields(RunStatus) if "float" in str(each.type)]
     assert "speed" in figures
     for name in figures:

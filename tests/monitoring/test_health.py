@@ -42,14 +42,14 @@ def ready(at: Callable[[], float] = time.time) -> Health:
     return health
 
 
-def test_nobody_has_been_asked_at_first() -> None:
+def test_at_first_no_part_has_been_checked() -> None:
     view = Health(lambda: 17.0).view()
     assert (view.ready, view.at) == (False, 17.0)
     assert view.reasons == {"source": NOT_ASKED, "checkpoint": NOT_ASKED, "endpoint": NOT_ASKED}
 
 
 @pytest.mark.parametrize("name", ["source", "checkpoint", "endpoint"])
-def test_it_is_ready_only_while_every_part_answers(name: str) -> None:
+def test_a_run_is_ready_only_while_every_part_answers(name: str) -> None:
     health = Health(time.time)
     for part in (part for each, part in parts(health).items() if each != name):
         part.answers()
@@ -60,7 +60,7 @@ def test_it_is_ready_only_while_every_part_answers(name: str) -> None:
     assert (health.view().ready, health.view().reasons) == (False, {name: "ConnectTimeout"})
 
 
-def test_a_view_stays_what_it_was() -> None:
+def test_a_view_does_not_change_later() -> None:
     health = ready()
     health.endpoint.fails("ConnectTimeout")
     before = health.view()
@@ -68,7 +68,7 @@ def test_a_view_stays_what_it_was() -> None:
     assert before.reasons == {"endpoint": "ConnectTimeout"}
 
 
-def test_changes_are_logged_and_nothing_else() -> None:
+def test_only_changes_are_logged() -> None:
     with capture_logs() as logged:
         health = ready()
         for _ in range(3):
@@ -88,14 +88,14 @@ def test_changes_are_logged_and_nothing_else() -> None:
     ]
 
 
-def test_a_part_that_fails_at_once_is_told_while_others_are_not_asked_yet() -> None:
+def test_a_part_that_fails_at_once_is_reported_before_the_others_are_checked() -> None:
     with capture_logs() as logged:
         Health(time.time).checkpoint.fails("locked")
     (event,) = logged
     assert event["reasons"] == {"source": NOT_ASKED, "checkpoint": "locked", "endpoint": NOT_ASKED}
 
 
-def test_parts_can_be_told_from_many_threads_at_once() -> None:
+def test_parts_can_report_from_many_threads_at_once() -> None:
     """One line for every change, in their order: each differs in one part from the one before."""
     health = Health(time.time)
 
@@ -141,7 +141,7 @@ def kept(
         thread.join(5)
 
 
-def test_the_file_says_how_it_is_and_is_gone_at_the_end(tmp_path: Path) -> None:
+def test_the_health_file_has_the_health_and_is_removed_at_the_end(tmp_path: Path) -> None:
     path, health = tmp_path / "health.json", Health(lambda: 1_790_000_000.75)
     with kept(path, health):
         assert json.loads(path.read_text()) == {
@@ -157,7 +157,7 @@ def test_the_file_says_how_it_is_and_is_gone_at_the_end(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_everybody_may_read_the_file_whatever_the_umask(tmp_path: Path) -> None:
+def test_the_health_file_is_world_readable_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         with kept(tmp_path / "health.json", ready()):
@@ -166,7 +166,7 @@ def test_everybody_may_read_the_file_whatever_the_umask(tmp_path: Path) -> None:
         os.umask(before)
 
 
-def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
+def test_a_reader_never_sees_a_partial_file(tmp_path: Path) -> None:
     path, health = tmp_path / "health.json", ready()
     with kept(path, health, every=0.0):
         inodes: set[int] = set()
@@ -179,7 +179,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
     assert len(inodes) > 1, "it was never replaced while it was read"
 
 
-def test_a_loop_that_hangs_lets_the_file_go_stale(tmp_path: Path) -> None:
+def test_a_hanging_event_loop_lets_the_file_become_stale(tmp_path: Path) -> None:
     path, hangs, goes_on = tmp_path / "health.json", threading.Event(), threading.Event()
     ticks = iter(range(1_790_000_000, 1_799_999_999))
     with kept(path, ready(lambda: float(next(ticks)))) as on_loop:
@@ -202,14 +202,14 @@ def test_a_loop_that_hangs_lets_the_file_go_stale(tmp_path: Path) -> None:
         wait_until(lambda: read(path).at > last.at, within=5)
 
 
-def test_a_clock_that_was_set_back_keeps_no_file_alive(tmp_path: Path) -> None:
+def test_a_clock_set_back_does_not_make_a_stale_file_live(tmp_path: Path) -> None:
     with kept(tmp_path / "health.json", ready(lambda: 1_790_000_000.0)):
         view = read(tmp_path / "health.json")
     assert not is_live(view, view.at - 3600)
 
 
 @pytest.mark.parametrize("what", ["no folder", "a folder", "a checkpoint", "a pipe", "this folder"])
-def test_a_file_that_cannot_be_kept_ends_with_4_and_a_sentence(tmp_path: Path, what: str) -> None:
+def test_a_health_file_that_cannot_be_written_ends_with_4_and_an_error(tmp_path: Path, what: str) -> None:
     path = tmp_path / "health"
     if what == "no folder":
         path = path / "health.json"
@@ -238,7 +238,7 @@ def test_a_file_that_cannot_be_kept_ends_with_4_and_a_sentence(tmp_path: Path, w
         assert path.read_bytes() == b"SQLite format 3\0"
 
 
-def test_a_file_that_a_killed_run_left_is_taken_over(tmp_path: Path) -> None:
+def test_a_file_left_by_a_killed_run_is_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "health.json"
     path.write_text('{"ready": true, "at": "2020-01-01T00:00:00Z", "reasons": {}}')
     path.with_name("health.json.partial").write_text("half a f")
@@ -247,7 +247,7 @@ def test_a_file_that_a_killed_run_left_is_taken_over(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_fails_later_is_told_once_and_ends_nothing(tmp_path: Path) -> None:
+def test_a_disk_that_fails_later_is_logged_once_and_does_not_end_the_run(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     path = folder / "health.json"
@@ -273,7 +273,7 @@ def written(path: Path, *, at: float, **members: Any) -> Path:
     return path
 
 
-def test_the_command_tells_ready_and_not_ready(tmp_path: Path) -> None:
+def test_the_command_distinguishes_ready_and_not_ready(tmp_path: Path) -> None:
     path, health = tmp_path / "health.json", ready()
     with kept(path, health):
         assert (ask(path).exit_code, ask(path).stdout) == (0, "ready\n")
@@ -290,7 +290,7 @@ def test_the_command_tells_ready_and_not_ready(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [(), ("--live",), ("--json",), ("--live", "--json")])
-def test_a_stale_file_is_neither_ready_nor_alive(tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_a_stale_file_is_neither_ready_nor_live(tmp_path: Path, options: tuple[str, ...]) -> None:
     fresh = ask(written(tmp_path / "health.json", at=time.time() - 10), *options)
     stale = ask(written(tmp_path / "health.json", at=time.time() - 16), *options)
     assert (fresh.exit_code, stale.exit_code) == (0, 1)
@@ -311,7 +311,7 @@ def test_a_stale_file_is_neither_ready_nor_alive(tmp_path: Path, options: tuple[
         ('{"ready": true, "at": "2026-01-01T00:00:00Z"}', "is not a health file"),
     ],
 )
-def test_what_is_no_health_file_is_not_alive(tmp_path: Path, text: str | None, says: str) -> None:
+def test_a_file_that_is_no_health_file_is_not_live(tmp_path: Path, text: str | None, says: str) -> None:
     path = tmp_path / "health.json"
     if text is not None:
         path.write_bytes(text.encode(errors="surrogateescape"))
@@ -326,19 +326,19 @@ def test_what_is_no_health_file_is_not_alive(tmp_path: Path, text: str | None, s
 
 
 @pytest.mark.timeout(10)
-def test_a_folder_or_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_the_command_does_not_wait_for_a_folder_or_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe"):
         assert ask(path).exit_code == 1
 
 
-def test_what_others_wrote_into_the_file_cannot_reach_the_terminal(tmp_path: Path) -> None:
+def test_foreign_text_in_the_file_does_not_reach_the_terminal(tmp_path: Path) -> None:
     path = written(tmp_path / "f", at=time.time(), ready=False, reasons={"\x1b[2J": "\x9b2J\n"})
     for options in ((), ("--json",)):
         assert ask(path, *options).stdout.removesuffix("\n").isprintable()
 
 
-def test_as_a_program_it_takes_the_file_from_the_environment_and_needs_one(tmp_path: Path) -> None:
+def test_the_command_takes_the_file_from_the_environment_and_requires_one(tmp_path: Path) -> None:
     path = written(tmp_path / "health.json", at=time.time() + 5)
     named, unnamed = together(
         partial(run, "health", cwd=tmp_path, env={"BULK_INVITE_HEALTH_FILE": str(path)}),

@@ -30,7 +30,7 @@ def _get(url: str) -> tuple[str, dict[str, str]]:
         return answer.read().decode(), dict(answer.headers)
 
 
-def test_the_contents_have_every_topic_and_the_live_page_leads_there(server: PageServer) -> None:
+def test_the_contents_have_every_topic_and_the_live_page_links_there(server: PageServer) -> None:
     contents, _ = _get(urljoin(server.url, "manual"))
     assert re.findall(r'<dt><a href="manual/([^"]+)">', contents) == list(TOPICS)
     live, _ = _get(server.url)
@@ -39,7 +39,7 @@ def test_the_contents_have_every_topic_and_the_live_page_leads_there(server: Pag
 
 
 @pytest.mark.parametrize("name", TOPICS)
-def test_a_topic_is_a_page_whose_links_lead_to_pages_and_headings(server: PageServer, name: str) -> None:
+def test_every_link_of_a_topic_leads_to_a_page_or_heading(server: PageServer, name: str) -> None:
     url = urljoin(server.url, f"manual/{name}")
     page, headers = _get(url)
     assert headers["Content-Security-Policy"] == POLICY
@@ -55,7 +55,7 @@ def test_a_topic_is_a_page_whose_links_lead_to_pages_and_headings(server: PageSe
         assert not place.fragment or f'id="{place.fragment}"' in found, target
 
 
-def test_what_looks_like_html_is_text(server: PageServer) -> None:
+def test_html_in_a_topic_is_shown_as_text(server: PageServer) -> None:
     assert "<NAME>" in topic("options")
     page, _ = _get(urljoin(server.url, "manual/options"))
     assert "&lt;NAME&gt;" in page

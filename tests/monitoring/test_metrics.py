@@ -54,7 +54,7 @@ def counting() -> Metrics:
     return Metrics(moment)
 
 
-def test_rows_and_calls_are_counted_by_what_came_of_them() -> None:
+def test_rows_and_calls_are_counted_by_outcome() -> None:
     metrics = counting()
     ObservedRow(metrics, "a").attempts(THROTTLED, CREATED)
     ObservedRow(metrics, "b").attempts(RESET, CREATED)
@@ -90,7 +90,7 @@ def test_rows_and_calls_are_counted_by_what_came_of_them() -> None:
     }
 
 
-def test_a_row_whose_end_has_no_code_is_counted_without_one() -> None:
+def test_a_row_without_a_code_is_counted_without_one() -> None:
     metrics = counting()
     ObservedRow(metrics, "a").found(Transition(State.IN_DOUBT, Outcome.TOO_EARLY))
     assert above_zero(read(metrics), "row_errors_total", "state", "code") == {("in_doubt", ""): 1}
@@ -107,7 +107,7 @@ def test_a_row_that_is_never_sent_is_counted_as_it_is_read() -> None:
     assert above_zero(series, "row_errors_total", "state", "code") == {("rejected", "missing"): 1}
 
 
-def test_every_state_and_the_first_call_are_there_before_anything_happens() -> None:
+def test_every_state_and_the_first_call_have_series_from_the_start() -> None:
     series = read(counting())
     for state in set(State) - {State.PENDING}:
         assert value(series, "rows_ended_total", state=state) == 0
@@ -115,7 +115,7 @@ def test_every_state_and_the_first_call_are_there_before_anything_happens() -> N
     assert not [name for name, _ in series if name.endswith("_created")]
 
 
-def test_durations_are_told_apart_where_they_matter() -> None:
+def test_durations_of_different_lengths_are_distinguished() -> None:
     metrics = counting()
     ObservedRow(metrics, "a").attempts(CREATED, seconds=0.18)
     ObservedRow(metrics, "b").attempts(CREATED, seconds=29.0)
@@ -170,7 +170,7 @@ FULLY_KNOWN = {
 }
 
 
-def test_a_moment_is_told_as_it_is() -> None:
+def test_the_gauges_show_the_current_status() -> None:
     series = read(Metrics(lambda: moment(**FULLY_KNOWN)))
 
     def labelled(name: str, label: str) -> dict[str, float]:
@@ -204,7 +204,7 @@ def test_a_moment_is_told_as_it_is() -> None:
     }
 
 
-def test_what_nobody_knows_is_no_number() -> None:
+def test_an_unknown_value_has_no_sample() -> None:
     series = read(counting())
     unknown = {name for (name, _), found in series.items() if math.isnan(found)}
     assert unknown == {
@@ -215,7 +215,7 @@ def test_what_nobody_knows_is_no_number() -> None:
     }
 
 
-def test_every_exposition_asks_anew() -> None:
+def test_every_exposition_reads_the_status_anew() -> None:
     moments = iter([moment(), moment(state=RunState.PAUSED, parked="account_full")])
     metrics = Metrics(lambda: next(moments))
     before, after = read(metrics), read(metrics)
@@ -224,7 +224,7 @@ def test_every_exposition_asks_anew() -> None:
     assert value(after, "parked", why="account_full") == 1
 
 
-def test_openmetrics_is_given_to_who_asks_for_it() -> None:
+def test_openmetrics_is_served_on_request() -> None:
     metrics = Metrics(lambda: moment(**FULLY_KNOWN))
     ObservedRow(metrics, "a").attempts(CREATED)
     body, content_type = metrics.exposition("application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
@@ -242,7 +242,7 @@ CODES = st.text(max_size=3) | st.sampled_from(["ThrottlingException", "429", "Cl
 
 @settings(max_examples=40)
 @given(st.lists(CODES, max_size=30), st.integers(0, 2 * MOST))
-def test_labels_are_bounded_and_none_is_lost(codes: list[str], good: int) -> None:
+def test_labels_are_bounded_and_no_count_is_lost(codes: list[str], good: int) -> None:
     bounded = BoundedCodes()
     labels = [bounded.label(code) for code in [*codes, *(f"Code{number}" for number in range(good))]]
     assert len(set(labels) - {"", OTHER}) <= MOST
@@ -252,7 +252,7 @@ def test_labels_are_bounded_and_none_is_lost(codes: list[str], good: int) -> Non
         assert (label == "") == (code == "")
 
 
-def test_a_code_that_was_seen_stays_itself_when_there_is_room_for_no_other() -> None:
+def test_a_known_code_keeps_its_label_at_the_limit() -> None:
     bounded = BoundedCodes()
     first = [bounded.label(f"Code{number}") for number in range(MOST)]
     assert first == [f"Code{number}" for number in range(MOST)]
@@ -269,7 +269,7 @@ def test_a_service_that_answers_nonsense_makes_one_series() -> None:
     assert above_zero(series, "row_errors_total", "state", "code") == {("in_doubt", OTHER): 200}
 
 
-def test_nothing_of_a_row_is_told() -> None:
+def test_no_data_of_a_row_is_exposed() -> None:
     metrics = counting()
     ObservedRow(metrics, "token-x", line=1).attempts(REFUSED)
     ObservedRow(metrics, "token-x", line=1).attempts(CREATED)
@@ -279,7 +279,7 @@ def test_nothing_of_a_row_is_told() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", [VIRTUAL_TIME])
-async def test_the_loop_tells_by_how_much_it_was_held_up() -> None:
+async def test_the_delay_of_the_event_loop_is_measured() -> None:
     delays: list[float] = []
     async with anyio.create_task_group() as group:
         group.start_soon(watch_loop, delays.append)

@@ -110,7 +110,7 @@ def test_rows_that_fail_or_stay_in_doubt_are_errors_and_each_row_is_a_trace() ->
     assert len({span.trace for span in spans.values()}) == 4
 
 
-def test_a_row_that_is_never_sent_has_no_span_and_one_that_is_tried_again_has_two() -> None:
+def test_an_unsent_row_has_no_span_and_a_row_sent_again_has_two() -> None:
     with Collector() as collector:
         with tracing(collector.url) as traces:
             ObservedRow(traces, "a").found(Transition.deferred()).ends()
@@ -119,7 +119,7 @@ def test_a_row_that_is_never_sent_has_no_span_and_one_that_is_tried_again_has_tw
     assert states == ["deferred", "created"]
 
 
-def test_what_is_open_at_the_end_is_marked() -> None:
+def test_spans_open_at_the_end_are_marked() -> None:
     with Collector() as collector:
         with tracing(collector.url) as traces:
             ObservedRow(traces, "a").attempts(THROTTLED)
@@ -130,7 +130,7 @@ def test_what_is_open_at_the_end_is_marked() -> None:
     assert all("bulk_invite.state" not in span.attributes for span in spans)
 
 
-def test_a_row_of_a_database_stands_at_its_key_and_nothing_it_says_is_told() -> None:
+def test_a_database_row_is_located_by_its_key_and_its_data_is_not_exported() -> None:
     position = Position("postgresql://crm@db.example.com/crm", key="4711")
     secret = b'{"Message": "Marked message", "AwsAccountId": "918273000001"}'
     row = Row(position, secret)
@@ -149,7 +149,7 @@ def test_a_row_of_a_database_stands_at_its_key_and_nothing_it_says_is_told() -> 
         assert word not in sent
 
 
-def test_a_clock_that_is_set_back_leaves_no_span_that_ends_before_it_begins() -> None:
+def test_a_clock_set_back_makes_no_span_end_before_it_begins() -> None:
     with Collector() as collector:
         with tracing(collector.url) as traces:
             ObservedRow(traces, "a").attempts(CREATED, seconds=-3600.0)
@@ -163,7 +163,7 @@ def _fate(span: TraceSpan) -> Value:
     )
 
 
-def test_only_so_many_spans_are_open_and_the_oldest_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_spans_are_limited_and_the_oldest_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     with Collector() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         traces = Tracing("0.1.0", most_open=2)
@@ -183,7 +183,7 @@ def test_only_so_many_spans_are_open_and_the_oldest_gives_way(monkeypatch: pytes
     ]
 
 
-def test_all_that_is_open_at_the_end_passes_a_queue_that_is_too_small_for_it() -> None:
+def test_all_open_spans_are_exported_at_the_end_through_a_small_queue() -> None:
     with Collector() as collector:
         with tracing(
             collector.url, OTEL_BSP_MAX_EXPORT_BATCH_SIZE="256", OTEL_BSP_MAX_QUEUE_SIZE="256"
@@ -200,7 +200,7 @@ def _logged(act: Callable[[], None]) -> list[tuple[str, str]]:
     return [(each["log_level"], each["event"]) for each in logged if each["event"] in TROUBLES]
 
 
-def test_a_collector_that_is_down_is_told_of_once() -> None:
+def test_a_collector_that_is_down_is_logged_once() -> None:
     def act() -> None:
         # With so little time nothing is tried again.
         with tracing(f"http://127.0.0.1:{free_port()}", OTEL_EXPORTER_OTLP_TIMEOUT="0.3") as traces:
@@ -213,7 +213,7 @@ def test_a_collector_that_is_down_is_told_of_once() -> None:
     assert set(more) == {("debug", "traces.warning")}
 
 
-def test_a_collector_that_takes_spans_again_is_told_of_and_its_next_trouble_too() -> None:
+def test_a_collector_that_recovers_is_logged_and_so_is_its_next_failure() -> None:
     refused, taken = http(400, b"no"), TAKEN
     answers = [refused, refused, taken, taken, refused]
 
@@ -233,7 +233,7 @@ def test_a_collector_that_takes_spans_again_is_told_of_and_its_next_trouble_too(
     ]
 
 
-def test_a_collector_that_hangs_holds_nobody_up() -> None:
+def test_a_hanging_collector_does_not_delay_the_run() -> None:
     hangs = threading.Event()
 
     def answer() -> bytes:
@@ -261,7 +261,7 @@ def test_a_collector_that_hangs_holds_nobody_up() -> None:
         ("OTEL_BSP_MAX_QUEUE_SIZE", "-1", "max_queue_size must be a positive integer"),
     ],
 )
-def test_an_environment_that_cannot_be_followed_is_refused(
+def test_unsupported_variables_are_refused(
     name: str, value: str, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -269,7 +269,7 @@ def test_an_environment_that_cannot_be_followed_is_refused(
         open_tracing("0.1.0")
 
 
-def test_the_environment_names_the_service_and_its_spans_can_be_left_out() -> None:
+def test_the_environment_names_the_service_and_can_sample_spans() -> None:
     with Collector() as collector:
         with tracing(
             collector.url, OTEL_SERVICE_NAME="invitations", OTEL_RESOURCE_ATTRIBUTES="team=crm"
@@ -286,7 +286,9 @@ def test_the_environment_names_the_service_and_its_spans_can_be_left_out() -> No
 @pytest.mark.parametrize(
     "missing", ["opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter"]
 )
-def test_without_opentelemetry_it_says_what_to_install(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_opentelemetry_the_error_names_the_extra(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module in ("spans", "otlp_exporter"):
         monkeypatch.delitem(sys.modules, f"bulk_invite.monitoring.tracing.{module}")
     monkeypatch.setitem(sys.modules, missing, None)
@@ -294,7 +296,7 @@ def test_without_opentelemetry_it_says_what_to_install(missing: str, monkeypatch
         open_tracing("0.1.0")
 
 
-def test_a_defect_of_ours_is_not_taken_for_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_own_import_error_is_not_taken_for_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "bulk_invite.monitoring.tracing.spans")
     monkeypatch.setitem(sys.modules, "bulk_invite.monitoring.tracing.otlp_exporter", None)
     with pytest.raises(ImportError, match=r"bulk_invite\.monitoring\.tracing\.otlp_exporter"):

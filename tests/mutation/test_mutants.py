@@ -15,7 +15,7 @@ _MUTANTS = load()
 
 
 @pytest.mark.parametrize("mutant", _MUTANTS, ids=lambda mutant: mutant.name)
-def test_every_bug_can_be_put_in_at_one_place_and_the_file_is_still_python(mutant: Mutant) -> None:
+def test_every_bug_applies_at_one_place_and_leaves_valid_python(mutant: Mutant) -> None:
     text = (PROJECT / mutant.file).read_text()
     with_bug = mutant.applied(text)
     assert ast.dump(ast.parse(with_bug)) != ast.dump(ast.parse(text)), "a comment or a space is no bug"
@@ -24,7 +24,7 @@ def test_every_bug_can_be_put_in_at_one_place_and_the_file_is_still_python(mutan
     assert all((PROJECT / each).is_file() for each in mutant.tests)
 
 
-def test_no_bug_is_only_seen_because_it_uses_a_name_that_nobody_knows(tmp_path: Path) -> None:
+def test_no_bug_uses_an_undefined_name(tmp_path: Path) -> None:
     for mutant in _MUTANTS:
         with_bug = mutant.applied((PROJECT / mutant.file).read_text())
         (tmp_path / f"{mutant.name}.py").write_text(with_bug)
@@ -34,7 +34,7 @@ def test_no_bug_is_only_seen_because_it_uses_a_name_that_nobody_knows(tmp_path: 
     assert (ran.returncode, ran.stdout) == (0, "")
 
 
-def test_every_bug_has_a_name_of_its_own() -> None:
+def test_every_bug_has_a_unique_name() -> None:
     assert set(Counter(each.name for each in _MUTANTS).values()) == {1}
 
 
@@ -42,10 +42,10 @@ def test_every_bug_has_a_name_of_its_own() -> None:
     ("name", "test"),
     [
         ("success-without-id-is-created", "domain/test_classify.py::test_success_without_an_id_is_doubt"),
-        ("campaign-not-in-token", "domain/test_tokens.py::test_a_token_is_what_it_was_in_the_first_release"),
+        ("campaign-not-in-token", "domain/test_tokens.py::test_tokens_are_those_of_the_first_release"),
     ],
 )
-def test_the_test_that_sees_a_bug_is_told(name: str, test: str) -> None:
+def test_the_test_that_catches_a_bug_is_reported(name: str, test: str) -> None:
     (mutant,) = (each for each in _MUTANTS if each.name == name)
     verdict = Bench(near=True).try_out(mutant)
     assert verdict.seen_by == f"tests/{test}"
@@ -82,7 +82,7 @@ def _bug(*, old: str = "NUMBER = 1", new: str = "NUMBER = 2") -> Mutant:
     return Mutant("bug", "It hurts.", "bulk_invite/__init__.py", old, new, ("tests/test_near.py",))
 
 
-def test_where_the_likely_tests_see_nothing_all_are_asked_but_not_those_that_fail_anyway(
+def test_if_the_likely_tests_pass_all_others_run_except_those_that_fail_anyway(
     tmp_path: Path,
 ) -> None:
     both = "def test_red(): assert False\n\ndef test_it(): assert NUMBER == 1"
@@ -91,16 +91,14 @@ def test_where_the_likely_tests_see_nothing_all_are_asked_but_not_those_that_fai
 
 
 @pytest.mark.parametrize("old", ["NUMBER = 3", "N"])
-def test_a_text_that_does_not_stand_there_exactly_once_is_no_place_for_a_bug(
-    tmp_path: Path, old: str
-) -> None:
+def test_a_text_that_does_not_occur_exactly_once_is_refused(tmp_path: Path, old: str) -> None:
     project = _small(tmp_path, tests="SAME_NUMBER = NUMBER")
     (project / "bulk_invite" / "__init__.py").write_text("NUMBER = NONE = 1\n")
     with pytest.raises(MutantError, match="not once"):
         Bench(project=project).try_out(_bug(old=old))
 
 
-def test_a_bug_that_survives_is_told_with_exit_code_1(
+def test_a_surviving_bug_is_reported_with_exit_code_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "one.toml").write_text(

@@ -59,7 +59,7 @@ def _status(cwd: Path) -> dict[str, Any]:
     return run("status", "--json", cwd=cwd).json
 
 
-def test_the_day_holds_across_restarts_and_jobs_and_is_used_to_the_last_call(
+def test_the_daily_quota_holds_across_restarts_and_jobs_and_is_used_to_the_last_call(
     tmp_path: Path,
 ) -> None:
     first = write_rows(tmp_path / "first.ndjson", make_rows(15))
@@ -86,7 +86,7 @@ def _seconds_until(text: str) -> float:
 
 
 @pytest.mark.slow
-def test_a_parked_run_goes_on_at_the_moment_when_the_oldest_call_is_a_day_old(tmp_path: Path) -> None:
+def test_a_parked_run_continues_the_moment_the_oldest_call_is_a_day_old(tmp_path: Path) -> None:
     first = write_rows(tmp_path / "first.ndjson", make_rows(5))
     second = write_rows(tmp_path / "second.ndjson", make_rows(5, start=5))
     with emulator() as service:
@@ -102,7 +102,7 @@ def test_a_parked_run_goes_on_at_the_moment_when_the_oldest_call_is_a_day_old(tm
     assert "run.resumed" in {event["event"] for event in sent.events}
 
 
-def test_throttled_calls_take_nothing_from_the_day(tmp_path: Path) -> None:
+def test_throttled_calls_do_not_count_against_the_daily_quota(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(12))
     throttled = refusal("ThrottlingException")
     script = always(throttled, CREATED, throttled, throttled, CREATED, throttled, CREATED)
@@ -113,7 +113,7 @@ def test_throttled_calls_take_nothing_from_the_day(tmp_path: Path) -> None:
     assert _status(tmp_path)["day_remaining"] == 0
 
 
-def test_an_outage_takes_nothing_from_the_day(tmp_path: Path) -> None:
+def test_calls_in_an_outage_do_not_count_against_the_daily_quota(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(6))
     port = free_port()
     command = ("send", source, "--endpoint-url", f"http://127.0.0.1:{port}", *FAST, "--daily-quota", "6")
@@ -127,7 +127,7 @@ def test_an_outage_takes_nothing_from_the_day(tmp_path: Path) -> None:
     assert (sent.code, sent.json["created"], sent.json["already_created"]) == (0, 5, 1)
 
 
-def test_calls_of_unknown_fate_and_of_a_killed_run_count(tmp_path: Path) -> None:
+def test_calls_in_doubt_and_calls_of_a_killed_run_count(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(8))
     limit = ("--daily-quota", "8", "--max-in-flight", "4")
     with (
@@ -145,7 +145,7 @@ def test_calls_of_unknown_fate_and_of_a_killed_run_count(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_however_often_it_is_killed_the_day_is_not_exceeded(tmp_path: Path) -> None:
+def test_repeated_kills_never_exceed_the_daily_quota(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(120))
     limit = ("--daily-quota", "60", "--max-in-flight", "5", "--rate", "25")
     with emulator(latency=0.1, faults=FaultOptions(reset_after=0.1, error_500=0.1), seed=3) as service:
@@ -179,7 +179,7 @@ def _status_by_now(cwd: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_an_unknown_cap_is_found_probed_remembered_and_left_when_it_is_gone(tmp_path: Path) -> None:
+def test_an_unknown_cap_is_learned_probed_remembered_and_dropped_once_it_is_lifted(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(60))
     patient = ("--rate", "15", "--daily-quota", "none", "--probe-interval", "3s", "--json")
     with emulator(daily_quota=25) as service:
@@ -206,7 +206,7 @@ def test_an_unknown_cap_is_found_probed_remembered_and_left_when_it_is_gone(tmp_
 
 
 @pytest.mark.slow
-def test_an_account_that_is_full_parks_the_run_and_single_engagements_do_not(tmp_path: Path) -> None:
+def test_a_full_account_parks_the_run_and_a_single_full_engagement_does_not(tmp_path: Path) -> None:
     full = ScriptedServer(always(*[refusal("ServiceQuotaExceededException", status=402)] * 9, CREATED))
     source = write_rows(tmp_path / "rows.ndjson", make_rows(20))
     with full as server:
@@ -218,7 +218,7 @@ def test_an_account_that_is_full_parks_the_run_and_single_engagements_do_not(tmp
     assert len(server.creates) == 29, "rows that were refused for the account's sake are tried at the end"
 
 
-def test_rows_of_full_engagements_are_tried_once_more_at_the_end_and_by_later_runs(tmp_path: Path) -> None:
+def test_rows_of_full_engagements_are_retried_at_the_end_and_by_later_runs(tmp_path: Path) -> None:
     rows = [make_row(n, EngagementIdentifier=f"eng-{n % 3:014}") for n in range(12)]
     source = write_rows(tmp_path / "rows.ndjson", rows)
     with emulator(invitations_per_engagement=2) as service:
@@ -236,7 +236,7 @@ def test_rows_of_full_engagements_are_tried_once_more_at_the_end_and_by_later_ru
 
 
 @pytest.mark.slow
-def test_a_restart_begins_near_the_rate_of_before(tmp_path: Path) -> None:
+def test_a_restart_begins_near_the_previous_rate(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(400))
     with emulator(rate=20.0, burst=5) as service:
         command = ("send", source, "--endpoint-url", service.url, "--max-rate", "60", "--json")
@@ -258,7 +258,7 @@ def test_a_restart_begins_near_the_rate_of_before(tmp_path: Path) -> None:
     assert throttled <= 2, "it bursts"
 
 
-def test_a_rehearsal_says_how_many_days_it_takes(tmp_path: Path) -> None:
+def test_a_dry_run_says_how_many_days_the_campaign_takes(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(450))
     rehearse = partial(run, "send", source, "--dry-run", cwd=tmp_path)
     table, sprint, spread, endless = together(
@@ -275,7 +275,7 @@ def test_a_rehearsal_says_how_many_days_it_takes(tmp_path: Path) -> None:
     assert (endless.json["forecast"]["days"], endless.json["forecast"]["seconds"]) == (1, 225)
 
 
-def test_a_run_of_days_says_so_when_it_starts(tmp_path: Path) -> None:
+def test_a_run_that_takes_days_says_so_when_it_starts(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(60))
     with emulator() as service:
         events = _park(source, service, "--daily-quota", "20", calls=20, cwd=tmp_path)
@@ -306,7 +306,7 @@ def _fail_to_remember(checkpoint: Path, *, after: int) -> None:
         database.execute(f"CREATE TRIGGER count AFTER INSERT ON pacing BEGIN {note}; END")
 
 
-def test_a_pacing_that_cannot_be_written_down_ends_the_run_and_hides_no_other_end(tmp_path: Path) -> None:
+def test_a_pacing_state_that_cannot_be_saved_ends_the_run_and_hides_no_other_error(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(30))
     with ScriptedServer(always(CREATED, refusal("ValidationException"))) as server:
         command = ("send", source, "--endpoint-url", server.url, "--rate", "50", "--json")

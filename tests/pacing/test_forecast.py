@@ -52,38 +52,40 @@ def _call_by_call(calls: int, rate: float, quota: int, earlier: list[float], now
         (3, 0.001, 1, 3),
     ],
 )
-def test_days(calls: int, rate: float, quota: int | None, days: int) -> None:
+def test_a_forecast_counts_whole_days_of_the_quota(
+    calls: int, rate: float, quota: int | None, days: int
+) -> None:
     assert _days(calls, rate, quota) == days
 
 
-def test_five_days_end_soon_after_the_fifth_has_begun() -> None:
+def test_a_five_day_campaign_ends_soon_after_the_fifth_day_begins() -> None:
     assert forecast(50_000, 15, 10_000, _window(10_000), 0.0).seconds == pytest.approx(4 * DAY + 10_000 / 15)
 
 
-def test_nothing_takes_no_time() -> None:
+def test_no_calls_take_no_time() -> None:
     assert forecast(0, 15, 1, _window(1, -1.0), 0.0).seconds == 0.0
 
 
-def test_a_day_that_is_used_up_is_waited_for() -> None:
+def test_a_forecast_waits_out_a_used_up_day() -> None:
     ten_hours_ago = -10 * _HOUR
     window = _window(10_000, *[ten_hours_ago] * 10_000)
     assert forecast(1, 15, 10_000, window, 0.0).seconds == pytest.approx(14 * _HOUR, abs=1)
     assert forecast(10_001, 15, 10_000, window, 0.0).seconds == pytest.approx(38 * _HOUR, abs=1)
 
 
-def test_calls_that_have_left_the_day_take_no_place() -> None:
+def test_calls_older_than_a_day_take_no_place() -> None:
     window = _window(100, *[0.0] * 100)
     assert forecast(100, 10, 100, window, DAY).seconds == pytest.approx(10.0)
 
 
-def test_what_is_left_of_the_day_is_used_first() -> None:
+def test_the_rest_of_the_day_is_used_first() -> None:
     window = _window(100, *[0.0] * 60)
     assert forecast(40, 10, 100, window, _HOUR).seconds == pytest.approx(4.0)
     assert forecast(41, 10, 100, window, _HOUR).seconds == pytest.approx(23 * _HOUR, abs=1)
 
 
 @given(calls=st.integers(0, 200), rate=st.floats(0.0001, 100), quota=st.integers(1, 20))
-def test_forecast_is_what_a_run_from_a_fresh_day_takes(calls: int, rate: float, quota: int) -> None:
+def test_the_forecast_equals_a_simulated_run_on_a_fresh_day(calls: int, rate: float, quota: int) -> None:
     expected = _call_by_call(calls, rate, quota, [], 0.0)
     assert forecast(calls, rate, quota, _window(quota), 0.0).seconds == pytest.approx(expected)
 
@@ -95,7 +97,7 @@ def test_forecast_is_what_a_run_from_a_fresh_day_takes(calls: int, rate: float, 
     ago=st.lists(st.floats(0, 2 * DAY), max_size=40),
 )
 @example(calls=2, rate=0.001, quota=2, ago=[DAY - 500, DAY - 500])
-def test_forecast_is_what_a_run_from_a_day_partly_used_takes(
+def test_the_forecast_equals_a_simulated_run_on_a_partly_used_day(
     calls: int, rate: float, quota: int, ago: list[float]
 ) -> None:
     now = 2 * DAY

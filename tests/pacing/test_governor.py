@@ -40,25 +40,25 @@ def _next_run(memory: PacingState, now: float, *, start: float | None = 1.0, rat
 
 
 @pytest.mark.parametrize("later", [0.0, 1.0, 3599.0])
-def test_a_young_memory_gives_nine_tenths_of_its_rate(later: float) -> None:
+def test_a_recent_rate_is_restored_at_nine_tenths(later: float) -> None:
     memory = _paced().memory(600.0)
     assert _next_run(memory, 600.0 + later).rate == pytest.approx(0.9 * memory.rate)
 
 
 @pytest.mark.parametrize("later", [3601.0, 10 * DAY])
 @pytest.mark.parametrize("start", [1.0, None])
-def test_an_old_memory_gives_no_rate(later: float, start: float | None) -> None:
+def test_an_old_rate_is_not_restored(later: float, start: float | None) -> None:
     memory = _paced().memory(600.0)
     assert _next_run(memory, 600.0 + later, start=start).rate == (100.0 if start is None else start)
 
 
-def test_a_memory_of_times_to_come_gives_no_rate() -> None:
+def test_a_rate_saved_in_the_future_is_not_restored() -> None:
     """The clock was set back by a month meanwhile."""
     memory = _paced().memory(30 * DAY)
     assert _next_run(memory, 600.0).rate == 1.0
 
 
-def test_a_remembered_rate_is_soon_used_in_full_and_costs_no_start() -> None:
+def test_a_restored_rate_soon_reaches_its_full_value_without_a_slow_start() -> None:
     memory = _paced().memory(600.0)
     governor = _next_run(memory, 600.0)
     trial = send_for(3.0, governor, Service(10, 10))
@@ -67,18 +67,18 @@ def test_a_remembered_rate_is_soon_used_in_full_and_costs_no_start() -> None:
     assert not trial.refused
 
 
-def test_a_remembered_rate_is_not_above_what_is_allowed_now() -> None:
+def test_a_restored_rate_stays_below_the_current_ceiling() -> None:
     memory = _paced().memory(600.0)
     assert _next_run(memory, 600.0, rate=2.0).rate == 2.0
 
 
-def test_a_fixed_rate_that_nothing_has_limited_begins_in_full() -> None:
+def test_a_fixed_rate_that_was_never_throttled_begins_in_full() -> None:
     governor = make_governor(5.0)
     send_for(60.0, governor, Service(100, 100))
     assert make_governor(5.0, memory=governor.memory(60.0), now=60.0).rate == 5.0
 
 
-def test_a_rate_that_was_still_sought_is_sought_on_from_there() -> None:
+def test_the_search_for_the_rate_resumes_where_it_ended() -> None:
     governor = make_governor(1000.0, start=1.0)
     send_for(5.0, governor, Service(1000, 1000))
     memory = governor.memory(5.0)
@@ -89,7 +89,7 @@ def test_a_rate_that_was_still_sought_is_sought_on_from_there() -> None:
     assert following.rate > 4 * memory.rate
 
 
-def test_an_estimate_is_remembered() -> None:
+def test_the_estimated_quota_is_saved() -> None:
     memory = _paced().memory(600.0)
     assert _next_run(memory, 600.0).estimate == memory.estimate
 
@@ -97,7 +97,7 @@ def test_an_estimate_is_remembered() -> None:
 # Park and cap
 
 
-def test_a_park_outlives_the_run_with_its_next_probe() -> None:
+def test_a_park_and_its_next_probe_survive_the_run() -> None:
     governor = _parked(make_governor(10.0, earlier=[-100.0] * 50))
     memory = governor.memory(1.0)
     park = governor.park(1.0)
@@ -111,7 +111,7 @@ def test_a_park_outlives_the_run_with_its_next_probe() -> None:
     assert following.earliest(park.next_call) == math.inf
 
 
-def test_a_full_account_outlives_the_run() -> None:
+def test_a_full_account_survives_the_run() -> None:
     governor = make_governor(10.0)
     governor.close(Why.ACCOUNT_FULL, 0.0)
     memory = governor.memory(1.0)
@@ -120,7 +120,7 @@ def test_a_full_account_outlives_the_run() -> None:
     assert following.leave(following.earliest(20.0)).probe
 
 
-def test_a_learned_cap_outlives_the_run_and_is_kept_by_the_next_one() -> None:
+def test_a_learned_cap_survives_the_run_and_holds_in_the_next_one() -> None:
     memory = PacingState(at=0.0, rate=10.0, learned_quota=5)
     governor = make_governor(10.0, earlier=[0.0, 1.0, 2.0], memory=memory, now=10.0)
     for now in (10.0, 11.0):
@@ -129,7 +129,7 @@ def test_a_learned_cap_outlives_the_run_and_is_kept_by_the_next_one() -> None:
     assert governor.park(12.0) == Park(Why.UNKNOWN_QUOTA, 12.0 + 900.0, 2.0 + DAY)
 
 
-def test_a_park_of_long_ago_is_over() -> None:
+def test_a_park_from_long_ago_is_over() -> None:
     memory = _parked(make_governor(10.0, earlier=[-100.0] * 50)).memory(1.0)
     later = 3 * DAY
     governor = make_governor(10.0, earlier=[-100.0] * 50, memory=memory, now=later)
@@ -137,7 +137,7 @@ def test_a_park_of_long_ago_is_over() -> None:
     assert not governor.leave(later).probe
 
 
-def test_a_run_that_parked_before_anything_was_granted_asks_at_once_days_later() -> None:
+def test_a_run_that_parked_before_any_granted_call_probes_at_once_days_later() -> None:
     memory = _parked(make_governor(10.0)).memory(1.0)
     later = 3 * DAY
     governor = make_governor(10.0, memory=memory, now=later)
@@ -146,13 +146,13 @@ def test_a_run_that_parked_before_anything_was_granted_asks_at_once_days_later()
 
 
 @pytest.mark.parametrize("why", [Why.ACCOUNT_FULL, Why.UNKNOWN_QUOTA])
-def test_a_park_by_a_clock_that_was_wrong_does_not_last_longer_than_a_day(why: Why) -> None:
+def test_a_park_saved_by_a_wrong_clock_lasts_a_day_at_most(why: Why) -> None:
     """The last run's clock was a year ahead."""
     memory = PacingState(at=365 * DAY, rate=1.0, parked=why, next_call=365 * DAY + 900.0)
     assert make_governor(10.0, memory=memory, now=0.0).earliest(0.0) <= DAY
 
 
-def test_a_known_quota_needs_no_memory_but_the_calls() -> None:
+def test_a_known_quota_is_restored_from_the_calls_alone() -> None:
     memory = make_governor(10.0, daily_quota=3, earlier=[0.0, 1.0, 2.0]).memory(10.0)
     assert (memory.parked, memory.parked_until, memory.counted) == (Why.DAILY_QUOTA, DAY, 3)
     raised = make_governor(10.0, daily_quota=4, earlier=[0.0, 1.0, 2.0], memory=memory, now=10.0)
@@ -166,7 +166,7 @@ def test_a_known_quota_needs_no_memory_but_the_calls() -> None:
     quota=st.none() | st.integers(1, 20),
     ago=st.lists(st.floats(0, 2 * DAY), max_size=20),
 )
-def test_every_memory_can_be_gone_on_from(
+def test_every_saved_pacing_state_can_be_resumed(
     parked: str, until: float | None, learned: int | None, quota: int | None, ago: list[float]
 ) -> None:
     memory = PacingState(
@@ -190,7 +190,7 @@ def test_every_memory_can_be_gone_on_from(
 # Both parts together
 
 
-def test_a_cap_leaves_the_rate_as_it_was_for_the_next_day_and_the_next_run() -> None:
+def test_a_cap_leaves_the_rate_unchanged_for_the_next_day_and_the_next_run() -> None:
     governor = make_governor(100.0, start=1.0)
     send_for(600.0, governor, Service(10, 10, cap=2000))
     assert governor.memory(600.0).parked == Why.UNKNOWN_QUOTA
@@ -211,7 +211,7 @@ def test_a_probe_does_not_move_the_rate() -> None:
         assert governor.rate == rate
 
 
-def test_what_is_waited_for_is_the_later_of_both() -> None:
+def test_a_call_waits_for_the_later_of_rate_and_park() -> None:
     governor = make_governor(10.0, daily_quota=1, earlier=[-DAY + 5.0])
     assert governor.earliest(0.0) == 5.0
     permit = governor.leave(5.0)
@@ -227,7 +227,7 @@ def test_time_left_counts_with_the_learned_cap() -> None:
     assert stricter.time_left(100, 10.0, 0.0) == pytest.approx(19 * DAY + 0.5)
 
 
-def test_memory_counts_calls_under_way() -> None:
+def test_the_saved_state_counts_calls_in_flight() -> None:
     governor = make_governor(10.0, earlier=[0.0])
     governor.leave(1.0)
     assert governor.memory(1.0).counted == 2
@@ -240,7 +240,7 @@ def test_memory_counts_calls_under_way() -> None:
     calls=st.lists(st.tuples(st.floats(0, 60), st.booleans()), min_size=1, max_size=200),
     over=st.sampled_from([MINUTE, HOUR]),
 )
-def test_shares_are_those_of_the_last_minute_or_hour_give_or_take_seconds(
+def test_throttle_shares_cover_the_last_minute_and_hour_within_seconds(
     calls: list[tuple[float, bool]], over: float
 ) -> None:
     shares, times, now = ThrottleShare(), list[tuple[float, bool]](), 0.0
@@ -256,13 +256,13 @@ def test_shares_are_those_of_the_last_minute_or_hour_give_or_take_seconds(
     assert shares.throttled(now + over + 5, over) is None
 
 
-def test_runs_of_a_call_or_two_do_not_wear_the_rate_down() -> None:
+def test_runs_of_one_or_two_calls_do_not_lower_the_rate() -> None:
     for rate in (0.1, 0.9, 1.0):
         memory = PacingState(at=0.0, rate=rate)
         assert make_governor(15.0, start=1.0, memory=memory, now=1.0).rate == 1.0
 
 
-def test_calls_that_fail_for_other_reasons_have_taken_a_token_too() -> None:
+def test_calls_that_fail_for_other_reasons_take_a_token_too() -> None:
     """One in five is refused for its content: what is measured is the quota all the same."""
     governor, now, tokens, number = make_governor(100.0, start=1.0), 0.0, 10.0, 0
     while now < 600:
@@ -277,7 +277,7 @@ def test_calls_that_fail_for_other_reasons_have_taken_a_token_too() -> None:
     assert governor.rate == pytest.approx(10.0, rel=0.05)
 
 
-def test_a_run_after_one_that_was_told_to_go_slowly_does_not_crawl() -> None:
+def test_a_run_after_a_slow_one_does_not_start_slowly() -> None:
     memory = PacingState(at=0.0, rate=1.0, estimate=10.0)
     governor = make_governor(15.0, start=1.0, memory=memory, now=1.0)
     now = 1.0

@@ -76,7 +76,7 @@ def _most_over(times: list[float], rate: float) -> float:
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(0.5, 600), (1, 600), (15, 600), (200, 60), (2000, 10)])
-async def test_rate_is_held_evenly(rate: float, seconds: float) -> None:
+async def test_the_rate_is_spread_evenly(rate: float, seconds: float) -> None:
     times = await _permits(_pacer(rate), seconds)
     assert len(times) == pytest.approx(rate * seconds, rel=0.005, abs=1 + rate * 0.05)
     assert _most_over(times, rate) <= max(1.0, rate * 0.05) + 0.01
@@ -86,13 +86,13 @@ async def test_rate_is_held_evenly(rate: float, seconds: float) -> None:
     "anyio_backend", [("asyncio", {"loop_factory": partial(VirtualTimeLoop, granularity=0.001)})]
 )
 @pytest.mark.parametrize("rate", [15, 200, 2000])
-async def test_rate_is_held_where_timers_are_a_millisecond_coarse(rate: float) -> None:
+async def test_the_rate_is_reached_with_timers_of_a_millisecond(rate: float) -> None:
     times = await _permits(_pacer(rate), 20)
     assert len(times) == pytest.approx(rate * 20, rel=0.02)
     assert _most_over(times, rate) <= max(1.0, rate * 0.05) + rate * 0.001
 
 
-async def test_burst_leaves_at_once_and_never_more_than_it() -> None:
+async def test_a_burst_leaves_at_once_and_is_never_exceeded() -> None:
     pacer = _pacer(2.0, burst=10)
     times = await _permits(pacer, 30)
     assert times[9] < 0.001
@@ -102,7 +102,7 @@ async def test_burst_leaves_at_once_and_never_more_than_it() -> None:
     assert _most_over(times, 2.0) <= 10.01
 
 
-async def test_the_space_between_calls_follows_the_rate() -> None:
+async def test_the_gap_between_calls_follows_the_rate() -> None:
     pacer = make_pacer(make_governor(64.0, start=1.0), _now)
     times = list[float]()
     with anyio.move_on_after(20):
@@ -140,7 +140,7 @@ async def test_a_rate_that_is_sought_doubles_every_second(latency: float) -> Non
 @pytest.mark.parametrize(
     "anyio_backend", [("asyncio", {"loop_factory": partial(VirtualTimeLoop, granularity=0.001)})]
 )
-async def test_a_rise_in_the_moment_a_wait_is_over_gives_no_call_away() -> None:
+async def test_a_raise_at_the_end_of_a_wait_loses_no_call() -> None:
     chance = random.Random(1)
 
     async def answer_late(pacer: Pacer, permit: Permit, latency: float) -> None:
@@ -161,7 +161,7 @@ async def test_a_rise_in_the_moment_a_wait_is_over_gives_no_call_away() -> None:
 
 
 @pytest.mark.parametrize("before", [5, 25])
-async def test_a_cut_gives_nothing_of_a_burst_away(before: int) -> None:
+async def test_a_cut_grants_no_part_of_a_burst(before: int) -> None:
     pacer = make_pacer(make_governor(16.0, start=16.0), _now, burst=20)
     permits = [await _permit(pacer) for _ in range(before)]
     _answer(pacer, permits[-1], Signal.THROTTLED)
@@ -171,7 +171,7 @@ async def test_a_cut_gives_nothing_of_a_burst_away(before: int) -> None:
     assert len(times) <= 5 * rate + 1
 
 
-async def test_an_answer_takes_nothing_back_of_a_new_rate() -> None:
+async def test_an_answer_does_not_undo_a_new_rate() -> None:
     pacer = make_pacer(0.02, _now, burst=5)
     first, *_ = [await _permit(pacer) for _ in range(5)]
     await anyio.sleep(40)
@@ -181,7 +181,7 @@ async def test_an_answer_takes_nothing_back_of_a_new_rate() -> None:
     assert len(times) <= 3
 
 
-async def test_a_throttle_silences_even_the_call_that_waits_for_its_share_already() -> None:
+async def test_a_throttle_holds_back_the_call_that_already_waits_for_its_token() -> None:
     pacer = _pacer(0.1)
     throttled = await _permit(pacer)
     left: list[float] = []
@@ -197,7 +197,7 @@ async def test_a_throttle_silences_even_the_call_that_waits_for_its_share_alread
     assert left[0] >= 109
 
 
-async def test_calls_are_spaced_again_after_a_silence() -> None:
+async def test_calls_are_spaced_again_after_a_hold() -> None:
     pacer = _pacer(1.0)
     _answer(pacer, await _permit(pacer))
     _answer(pacer, await _permit(pacer), Signal.THROTTLED, retry_after=50)
@@ -259,7 +259,7 @@ async def test_a_cancelled_waiter_neither_keeps_nor_loses_the_turn(cancelled: in
         await pacer.permit(retry=False)
 
 
-async def test_a_call_that_is_not_wanted_any_more_spends_nothing() -> None:
+async def test_a_call_that_is_no_longer_wanted_takes_no_token() -> None:
     pacer = _pacer(1.0, daily_quota=2)
     began = _now()
     for _ in range(100):
@@ -270,7 +270,7 @@ async def test_a_call_that_is_not_wanted_any_more_spends_nothing() -> None:
     assert _now() - began == pytest.approx(1.0, abs=0.01)
 
 
-async def test_whether_a_call_is_wanted_is_asked_when_its_turn_has_come() -> None:
+async def test_a_call_is_checked_for_being_wanted_when_its_turn_comes() -> None:
     pacer = _pacer(1.0)
     await _permit(pacer)
     wanted, results = True, list[Permit | None]()
@@ -289,7 +289,7 @@ async def test_whether_a_call_is_wanted_is_asked_when_its_turn_has_come() -> Non
 # Parked
 
 
-async def test_a_day_that_is_used_up_goes_on_at_the_moment_when_its_first_call_is_a_day_old() -> None:
+async def test_a_used_up_day_opens_the_moment_its_first_call_is_a_day_old() -> None:
     pacer = _pacer(10.0, daily_quota=3)
     answered: list[float] = []
     for _ in range(3):
@@ -304,7 +304,7 @@ async def test_a_day_that_is_used_up_goes_on_at_the_moment_when_its_first_call_i
 
 
 @pytest.mark.parametrize("signal", [Signal.THROTTLED, None])
-async def test_a_call_that_was_not_counted_makes_room_at_once_for_one_that_waits(
+async def test_a_call_that_does_not_count_makes_room_for_a_waiting_one_at_once(
     signal: Signal | None,
 ) -> None:
     """All of the quota is under way; one call comes back as throttled, or was not made (None)."""
@@ -328,7 +328,7 @@ async def test_a_call_that_was_not_counted_makes_room_at_once_for_one_that_waits
     assert left[0] - (_HOUR + 10) < 1.5
 
 
-async def test_all_of_the_quota_under_way_and_counted_waits_a_day() -> None:
+async def test_a_quota_that_is_all_in_flight_and_counted_waits_a_day() -> None:
     pacer = _pacer(10.0, daily_quota=2)
     flights = [await _permit(pacer), await _permit(pacer)]
     left: list[float] = []
@@ -345,7 +345,7 @@ async def test_all_of_the_quota_under_way_and_counted_waits_a_day() -> None:
     assert left[0] == pytest.approx(_HOUR + DAY, abs=1)
 
 
-async def test_who_is_parked_for_hours_is_cancelled_at_once_and_hands_the_turn_on() -> None:
+async def test_a_waiter_parked_for_hours_is_cancelled_at_once_and_hands_on_its_turn() -> None:
     pacer = make_pacer(make_governor(10.0, daily_quota=1, earlier=[10 * _HOUR - DAY]), _now)
     left: dict[str, float] = {}
     scope = anyio.CancelScope()
@@ -370,7 +370,7 @@ async def test_who_is_parked_for_hours_is_cancelled_at_once_and_hands_the_turn_o
     assert "first" not in left
 
 
-async def test_closing_stops_the_call_that_waits_for_its_share_already() -> None:
+async def test_closing_stops_the_call_that_already_waits_for_its_token() -> None:
     pacer = _pacer(0.1)
     _answer(pacer, await _permit(pacer))
     async with anyio.create_task_group() as group:
@@ -385,7 +385,7 @@ async def test_closing_stops_the_call_that_waits_for_its_share_already() -> None
         pacer.close(Why.ACCOUNT_FULL)
 
 
-async def test_a_granted_probe_wakes_who_waits_for_its_answer() -> None:
+async def test_a_granted_probe_wakes_the_calls_that_wait_for_it() -> None:
     pacer = _pacer(10.0)
     pacer.close(Why.ACCOUNT_FULL)
     probe = await _permit(pacer)
@@ -417,7 +417,7 @@ class _SetClock:
 
 
 @pytest.mark.parametrize("ahead", [-3 * DAY, -_HOUR, 0.0, _HOUR, 3 * DAY])
-async def test_a_clock_that_is_set_in_the_middle_of_a_park_changes_only_what_is_told(ahead: float) -> None:
+async def test_a_clock_set_during_a_park_changes_only_the_reported_times(ahead: float) -> None:
     wall = _SetClock()
     governor = make_governor(1.0, daily_quota=2, earlier=[_EPOCH + 10 * _HOUR - DAY] * 2, now=_EPOCH)
     pacer = Pacer(governor, burst=None, clock=Clock(wall, _now))
@@ -453,7 +453,7 @@ async def test_calls_leave_the_window_by_the_steady_clock() -> None:
     assert _now() == pytest.approx(DAY, abs=1)
 
 
-async def test_a_machine_that_slept_through_its_park_goes_on_soon_after() -> None:
+async def test_a_machine_that_slept_through_its_park_continues_soon_after() -> None:
     """The loop's timers do not count the sleep; the steady clock does."""
     slept = 0.0
     governor = make_governor(1.0, daily_quota=1, earlier=[10 * _HOUR - DAY])
@@ -486,7 +486,7 @@ async def test_the_view_counts_calls_and_throttles() -> None:
     assert pacer.view().throttled_hour == 0.1
 
 
-async def test_calls_that_never_arrived_are_no_part_of_the_shares() -> None:
+async def test_calls_that_never_arrived_do_not_count_in_the_shares() -> None:
     pacer = _pacer(10.0)
     permit = await _permit(pacer)
     pacer.observe(permit, Signal.IGNORED, sent_at=permit.at, counted=False)
@@ -500,7 +500,7 @@ def logs() -> Iterator[list[MutableMapping[str, Any]]]:
         yield captured
 
 
-async def test_a_park_is_told_once_and_so_is_its_end(logs: list[MutableMapping[str, Any]]) -> None:
+async def test_a_park_and_its_end_are_logged_once_each(logs: list[MutableMapping[str, Any]]) -> None:
     pacer = make_pacer(make_governor(1.0, daily_quota=2, earlier=[-_HOUR, -_HOUR + 1]), _now)
     for _ in range(2):
         pacer.unused(await _permit(pacer))
@@ -509,14 +509,14 @@ async def test_a_park_is_told_once_and_so_is_its_end(logs: list[MutableMapping[s
     assert logs[0]["wait_s"] == 23 * _HOUR
 
 
-async def test_waiting_for_a_moment_is_not_told(logs: list[MutableMapping[str, Any]]) -> None:
+async def test_a_short_wait_is_not_logged(logs: list[MutableMapping[str, Any]]) -> None:
     pacer = make_pacer(make_governor(1.0, daily_quota=2, earlier=[-DAY + 0.5, -DAY + 1]), _now)
     for _ in range(2):
         pacer.unused(await _permit(pacer))
     assert logs == []
 
 
-async def test_slowing_down_is_told_once_per_cut(logs: list[MutableMapping[str, Any]]) -> None:
+async def test_each_cut_is_logged_once(logs: list[MutableMapping[str, Any]]) -> None:
     pacer = _pacer(10.0)
     flights = [await _permit(pacer) for _ in range(5)]
     _answer(pacer, flights[0])
@@ -525,7 +525,7 @@ async def test_slowing_down_is_told_once_per_cut(logs: list[MutableMapping[str, 
     assert [log["event"] for log in logs] == ["pacing.slowed"]
 
 
-async def test_clocks_that_are_read_one_after_the_other_change_nothing_that_is_told() -> None:
+async def test_clocks_read_in_sequence_do_not_change_what_is_logged() -> None:
     """The wall clock and the steady one are microseconds apart, and every time others."""
     ticks = count()
     governor = make_governor(1.0, daily_quota=1, earlier=[_EPOCH], now=_EPOCH)
@@ -539,7 +539,7 @@ async def test_clocks_that_are_read_one_after_the_other_change_nothing_that_is_t
 # What an operator says meanwhile
 
 
-async def test_no_call_leaves_while_it_is_paused() -> None:
+async def test_no_call_leaves_during_a_pause() -> None:
     pacer = _pacer(10.0)
     await _permits(pacer, 1.0)
     pacer.pause()
@@ -550,7 +550,7 @@ async def test_no_call_leaves_while_it_is_paused() -> None:
     assert len(await _permits(pacer, 1.0)) == pytest.approx(10, abs=1)
 
 
-async def test_who_waits_when_it_is_resumed_goes_at_once() -> None:
+async def test_a_waiting_call_leaves_at_once_on_resume() -> None:
     pacer = _pacer(10.0)
     pacer.pause()
     async with anyio.create_task_group() as group:
@@ -561,7 +561,7 @@ async def test_who_waits_when_it_is_resumed_goes_at_once() -> None:
     assert _now() - began < 0.2
 
 
-async def test_a_pause_holds_back_whoever_waits_for_the_bucket() -> None:
+async def test_a_pause_holds_back_a_call_that_waits_for_the_bucket() -> None:
     pacer = _pacer(0.1)
     await _permit(pacer)
     with anyio.move_on_after(_HOUR) as scope:
@@ -572,7 +572,7 @@ async def test_a_pause_holds_back_whoever_waits_for_the_bucket() -> None:
     assert scope.cancelled_caught
 
 
-async def test_a_new_rate_is_not_exceeded_from_then_on() -> None:
+async def test_a_new_rate_is_never_exceeded() -> None:
     pacer = _pacer(50.0)
     await _permits(pacer, 2.0)
     pacer.limit(5.0, seek=False)
@@ -582,7 +582,7 @@ async def test_a_new_rate_is_not_exceeded_from_then_on() -> None:
     assert _most_over(times, 5.0) <= 2
 
 
-async def test_who_waits_by_a_slow_rate_does_not_wait_it_out() -> None:
+async def test_a_call_that_waits_at_a_slow_rate_leaves_earlier_at_a_higher_one() -> None:
     pacer = _pacer(0.01)
     await _permit(pacer)
     async with anyio.create_task_group() as group:
@@ -593,7 +593,7 @@ async def test_who_waits_by_a_slow_rate_does_not_wait_it_out() -> None:
     assert _now() - began < 1.0
 
 
-async def test_who_raises_the_rate_again_and_again_gets_no_call_for_it() -> None:
+async def test_raising_the_rate_repeatedly_grants_no_extra_call() -> None:
     pacer = _pacer(2.0, burst=20.0)
     await _permits(pacer, 5.0)
     began, calls = _now(), 0

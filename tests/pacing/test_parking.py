@@ -49,7 +49,7 @@ def _frees_at(times: list[float], limit: int, now: float) -> float:
 
 
 @given(gaps=_GAPS, limit=st.integers(-1, 70), later=st.floats(0, 2 * DAY))
-def test_window_is_what_counting_says(gaps: list[float], limit: int, later: float) -> None:
+def test_the_window_equals_a_plain_count(gaps: list[float], limit: int, later: float) -> None:
     window, times, now = RollingWindow(50_000), list[float](), 0.0
     for gap in gaps:
         now += gap
@@ -65,7 +65,7 @@ def test_window_is_what_counting_says(gaps: list[float], limit: int, later: floa
 
 
 @given(gaps=_GAPS, limit=st.integers(1, 70), later=st.floats(0, 2 * DAY), most=_COARSE)
-def test_window_that_takes_calls_together_frees_none_too_early_and_each_within_seconds(
+def test_a_window_that_groups_calls_frees_none_early_and_each_within_seconds(
     gaps: list[float], limit: int, later: float, most: int | None
 ) -> None:
     window, times, now = RollingWindow(most), list[float](), 0.0
@@ -83,7 +83,7 @@ def test_window_that_takes_calls_together_frees_none_too_early_and_each_within_s
         window.add(now)
 
 
-def test_a_call_is_in_the_window_for_24_hours_to_the_moment() -> None:
+def test_a_call_stays_in_the_window_for_exactly_24_hours() -> None:
     window = RollingWindow(1)
     window.add(5.0)
     assert window.frees_at(1, 10.0) == 5.0 + DAY
@@ -97,7 +97,7 @@ def test_a_call_is_in_the_window_for_24_hours_to_the_moment() -> None:
     later=st.floats(0, 200),
     most=st.sampled_from([100, None]),
 )
-def test_calls_of_a_run_that_died_come_out_of_order_and_free_none_too_early(
+def test_calls_of_a_killed_run_arrive_out_of_order_and_free_none_early(
     times: list[float], limit: int, later: float, most: int | None
 ) -> None:
     """A call without an answer counts as of its deadline, which may lie after the answers of the next run."""
@@ -192,7 +192,7 @@ def _parking(quota: int | None, *earlier: float, learned: int | None = None, now
     quota=st.integers(1, 10),
     answers=st.lists(st.sampled_from([Signal.THROTTLED, Signal.IGNORED]), max_size=30),
 )
-def test_calls_that_the_service_did_not_count_take_no_place(quota: int, answers: list[Signal]) -> None:
+def test_calls_that_the_service_does_not_count_take_no_place(quota: int, answers: list[Signal]) -> None:
     parking = Parking(DailyLimits(quota, 900.0), RollingWindow(quota))
     parking.unused(parking.leave(-0.1))
     for number, signal in enumerate(answers):
@@ -207,7 +207,7 @@ def test_calls_that_the_service_did_not_count_take_no_place(quota: int, answers:
     assert parking.park(now) is None, "which is no matter of hours"
 
 
-def test_a_quota_that_is_used_up_parks_until_the_oldest_call_is_a_day_old() -> None:
+def test_a_used_up_quota_parks_until_the_oldest_call_is_a_day_old() -> None:
     parking = Parking(DailyLimits(2, 900.0), RollingWindow(2))
     first, second = parking.leave(0.0), parking.leave(1.0)
     parking.observe(second, Signal.SUCCESS, 2.0, counted=True, rate=1.0)
@@ -241,7 +241,7 @@ def _day(trial: Trial, number: int) -> Trial:
         pytest.param(50, 50, 2000, None, 30, id="fast"),
     ],
 )
-def test_a_cap_is_found_kept_and_asked_about_now_and_then(
+def test_a_cap_is_learned_kept_and_probed_now_and_then(
     rate: float, burst: float, cap: int, allowed: float | None, refused: int
 ) -> None:
     governor = make_governor(allowed or 100.0, start=None if allowed else 1.0)
@@ -312,11 +312,11 @@ def _parked(rate: float = 10.0, *, start: float | None = None, granted: int = 30
     return run
 
 
-def test_the_cap_is_what_was_granted_in_a_day() -> None:
+def test_the_cap_is_the_number_of_calls_granted_in_a_day() -> None:
     assert _parked(granted=30).governor.memory(100.0).learned_quota == 30
 
 
-def test_the_first_probe_comes_soon_and_the_others_in_due_time() -> None:
+def test_the_first_probe_comes_soon_and_the_others_at_longer_intervals() -> None:
     run = _parked()
     began = run.now
     first = run.call(granted=False)
@@ -328,7 +328,7 @@ def test_the_first_probe_comes_soon_and_the_others_in_due_time() -> None:
         assert run.now - before == pytest.approx(900.0, abs=1)
 
 
-def test_only_one_probe_is_on_its_way() -> None:
+def test_only_one_probe_is_in_flight() -> None:
     run = _parked()
     probe = run.leave()
     assert run.governor.earliest(run.now + 2 * _HOUR) == math.inf
@@ -336,7 +336,7 @@ def test_only_one_probe_is_on_its_way() -> None:
     assert run.leave().probe, "one that was given back is none"
 
 
-def test_a_granted_probe_reopens() -> None:
+def test_a_granted_probe_ends_the_park() -> None:
     run = _parked()
     run.call(granted=True)
     assert run.why() is None
@@ -349,7 +349,7 @@ def test_a_granted_probe_reopens() -> None:
 @pytest.mark.parametrize("granted", [0, 3])
 @pytest.mark.parametrize("start", [None, 0.1])
 @pytest.mark.parametrize("rate", [0.1, 1.0, 2.0, 10.0, 50.0])
-def test_a_throttle_right_after_a_granted_probe_parks_again_at_the_next_one(
+def test_a_throttle_right_after_a_granted_probe_parks_until_the_next_probe(
     rate: float, start: float | None, granted: int
 ) -> None:
     run = _parked(rate, start=start)
@@ -361,7 +361,7 @@ def test_a_throttle_right_after_a_granted_probe_parks_again_at_the_next_one(
     assert run.why() is Why.UNKNOWN_QUOTA
 
 
-def test_after_some_granted_calls_a_throttle_is_the_buckets_again() -> None:
+def test_after_some_granted_calls_a_throttle_counts_against_the_rate_again() -> None:
     run = _parked()
     for _ in range(40):
         run.call(granted=True)
@@ -372,7 +372,7 @@ def test_after_some_granted_calls_a_throttle_is_the_buckets_again() -> None:
     assert run.now - before < 5 / rate
 
 
-def test_a_probe_that_says_nothing_lets_the_next_one_ask_soon() -> None:
+def test_a_probe_without_a_clear_answer_is_followed_by_another_soon() -> None:
     run = _parked()
     run.ignored()
     assert run.why() is Why.UNKNOWN_QUOTA
@@ -381,7 +381,7 @@ def test_a_probe_that_says_nothing_lets_the_next_one_ask_soon() -> None:
     assert 50 <= run.now - before <= 70
 
 
-def test_a_probe_that_never_left_lets_the_next_one_ask_at_once() -> None:
+def test_a_probe_that_never_left_is_followed_by_another_at_once() -> None:
     run = _parked()
     permit = run.leave()
     run.governor.observe(permit, Signal.IGNORED, sent_at=run.now, answered_at=run.now, counted=False)
@@ -389,7 +389,7 @@ def test_a_probe_that_never_left_lets_the_next_one_ask_at_once() -> None:
 
 
 @pytest.mark.parametrize("period", [1200.0, 3600.0, 7200.0])
-def test_places_that_become_free_one_at_a_time_are_found_by_probes(period: float) -> None:
+def test_probes_find_places_that_become_free_one_at_a_time(period: float) -> None:
     """Another program has used the day up: a granted probe is all that there is, again and again."""
     governor, now, last, granted, free, longest = make_governor(15.0, start=1.0), 0.0, -9.0, 0, 1.0, 0.0
     while now < 5 * DAY:
@@ -407,7 +407,7 @@ def test_places_that_become_free_one_at_a_time_are_found_by_probes(period: float
     assert granted - 500 >= 0.5 * 5 * DAY / period
 
 
-def test_a_run_goes_on_at_the_moment_when_the_window_frees() -> None:
+def test_a_run_continues_the_moment_the_window_frees_a_place() -> None:
     run = _Conversation(make_governor(10.0, earlier=[-20 * _HOUR] * 10))
     run.call(granted=True)
     while run.why() is None:
@@ -420,7 +420,7 @@ def test_a_run_goes_on_at_the_moment_when_the_window_frees() -> None:
     assert run.why() is None
 
 
-def test_the_call_at_that_moment_is_no_probe_even_if_nobody_has_asked_since() -> None:
+def test_the_call_at_that_moment_is_no_probe_even_without_an_earlier_probe() -> None:
     run = _parked()
     assert run.why() is Why.UNKNOWN_QUOTA
     assert not run.governor.leave(2 * DAY).probe
@@ -441,14 +441,14 @@ def test_a_long_retry_after_parks_until_then(retry_after: float) -> None:
     assert run.now >= told + retry_after
 
 
-def test_a_short_retry_after_does_not() -> None:
+def test_a_short_retry_after_does_not_park() -> None:
     run = _Conversation(make_governor(10.0))
     run.call(granted=True)
     run.call(granted=False, retry_after=3.0)
     assert run.why() is None
 
 
-def test_retry_after_of_a_probe_is_a_floor_too() -> None:
+def test_the_retry_after_of_a_probe_is_a_floor_too() -> None:
     run = _Conversation(make_governor(10.0, earlier=[-23 * _HOUR] * 10))
     run.call(granted=True)
     while run.why() is None:
@@ -460,7 +460,7 @@ def test_retry_after_of_a_probe_is_a_floor_too() -> None:
     assert run.now >= told + 2 * _HOUR, "although the window frees in an hour"
 
 
-def test_a_window_that_frees_does_not_open_before_retry_after() -> None:
+def test_a_freed_place_does_not_end_a_park_before_retry_after() -> None:
     run = _Conversation(make_governor(10.0, earlier=[-23 * _HOUR] * 10))
     run.call(granted=True)
     run.call(granted=False, retry_after=2 * _HOUR)
@@ -470,7 +470,7 @@ def test_a_window_that_frees_does_not_open_before_retry_after() -> None:
 
 
 @pytest.mark.parametrize("probe", [False, True])
-def test_a_service_that_names_a_year_is_asked_again_after_a_day(probe: bool) -> None:  # noqa: FBT001 - pytest passes it by name
+def test_a_retry_after_of_a_year_is_capped_at_a_day(probe: bool) -> None:  # noqa: FBT001 - pytest passes it by name
     run = _parked(granted=0) if probe else _Conversation(make_governor(10.0))
     run.call(granted=False, retry_after=365 * DAY)
     told = run.now
@@ -478,7 +478,7 @@ def test_a_service_that_names_a_year_is_asked_again_after_a_day(probe: bool) -> 
     assert run.now <= told + DAY + 1
 
 
-def test_a_throttle_soon_after_the_last_run_is_the_buckets() -> None:
+def test_a_throttle_soon_after_the_last_run_counts_against_the_rate() -> None:
     """A run that is started again at once begins with the bucket that the last one left empty."""
     run = _Conversation(make_governor(10.0, earlier=[-10.0 + number / 10 for number in range(100)]))
     run.call(granted=False)
@@ -487,7 +487,7 @@ def test_a_throttle_soon_after_the_last_run_is_the_buckets() -> None:
 
 @pytest.mark.parametrize("rate", [0.1, 1.0, 10.0, 50.0])
 @pytest.mark.parametrize("start", [None, 0.1])
-def test_a_run_that_begins_when_the_day_is_used_up_parks_within_few_calls(
+def test_a_run_that_begins_on_a_used_up_day_parks_within_a_few_calls(
     rate: float, start: float | None
 ) -> None:
     run = _Conversation(make_governor(rate, start=start))
@@ -503,7 +503,7 @@ def test_a_run_that_begins_when_the_day_is_used_up_parks_within_few_calls(
 
 @pytest.mark.parametrize("burst", [1, 2, 5])
 @pytest.mark.parametrize("allowed", [0.1, 1.0, 15.0])
-def test_a_rate_of_six_a_minute_is_no_cap(allowed: float, burst: float) -> None:
+def test_a_rate_of_six_a_minute_is_not_taken_for_a_cap(allowed: float, burst: float) -> None:
     trial = send_for(4 * _HOUR, make_governor(allowed), Service(0.1, burst))
     assert not trial.parked
     assert len(trial.granted) >= 0.9 * 0.1 * 4 * _HOUR
@@ -513,7 +513,7 @@ def test_a_rate_of_six_a_minute_is_no_cap(allowed: float, burst: float) -> None:
     ("rate", "burst", "parks"),
     [(50, 50, 0), (10, 10, 0), (10, 1, 0), (2, 2, 0), (1, 20, 10), (1, 5, 10), (1, 1, 10), (0.5, 2, 10)],
 )
-def test_a_rate_that_drops_to_a_twentieth_is_not_taken_for_a_cap_for_long(
+def test_a_drop_to_a_twentieth_of_the_rate_is_taken_for_a_cap_only_briefly(
     rate: float, burst: float, parks: int
 ) -> None:
     """At 1 call in 20 seconds the bucket is still empty after a silence of 10: a probe has to find out."""
@@ -547,7 +547,7 @@ def test_a_full_account_is_only_probed_until_a_call_is_granted() -> None:
     assert not run.leave().probe
 
 
-def test_the_first_probe_of_a_full_account_comes_soon_and_the_others_in_due_time() -> None:
+def test_the_first_probe_of_a_full_account_comes_soon_and_the_others_at_longer_intervals() -> None:
     """Room under a cap that was learned is no reason to ask sooner."""
     memory = PacingState(at=-DAY, rate=10.0, learned_quota=10)
     run = _Conversation(make_governor(10.0, memory=memory))
@@ -559,7 +559,7 @@ def test_the_first_probe_of_a_full_account_comes_soon_and_the_others_in_due_time
         run.governor.close(Why.ACCOUNT_FULL, run.now)
 
 
-def test_answers_that_were_on_their_way_do_not_put_the_first_probe_off() -> None:
+def test_answers_still_in_flight_do_not_delay_the_first_probe() -> None:
     run = _Conversation(make_governor(10.0))
     flights = [run.leave() for _ in range(3)]
     for permit in flights:
@@ -571,7 +571,7 @@ def test_answers_that_were_on_their_way_do_not_put_the_first_probe_off() -> None
     assert run.now - before <= 90
 
 
-def test_a_full_account_that_has_room_again_still_has_its_cap() -> None:
+def test_a_full_account_with_room_again_keeps_its_cap() -> None:
     run = _parked(granted=30)
     run.now += DAY + _HOUR
     run.call(granted=True)

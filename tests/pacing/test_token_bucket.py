@@ -25,7 +25,7 @@ def _leave(bucket: TokenBucket, rates: list[tuple[float, float]]) -> list[float]
 
 
 @given(rates=RATES, burst=st.floats(1.0, 20.0))
-def test_never_more_leave_than_a_burst_and_what_the_highest_rate_allows(
+def test_calls_never_exceed_a_burst_plus_the_highest_rate(
     rates: list[tuple[float, float]], burst: float
 ) -> None:
     left = _leave(TokenBucket(burst), rates)
@@ -36,7 +36,7 @@ def test_never_more_leave_than_a_burst_and_what_the_highest_rate_allows(
 
 
 @given(rates=RATES)
-def test_without_a_burst_no_gap_is_shorter_than_the_highest_of_the_two_rates_allows(
+def test_without_a_burst_no_gap_is_shorter_than_the_higher_rate_allows(
     rates: list[tuple[float, float]],
 ) -> None:
     bucket = TokenBucket(1.0)
@@ -49,7 +49,7 @@ def test_without_a_burst_no_gap_is_shorter_than_the_highest_of_the_two_rates_all
         bucket.take(now, rate)
 
 
-def test_emptied_it_counts_from_then_on_and_forfeited_from_the_last_call_on() -> None:
+def test_emptying_counts_from_now_and_forfeiting_from_the_last_call() -> None:
     bucket = TokenBucket(10.0)
     bucket.take(100.0, 2.0)
     assert bucket.earliest(2.0) == 100.0

@@ -75,7 +75,7 @@ def kept(message: str, **members: str) -> str:
         ("", ""),
     ],
 )
-def test_a_sentence_has_the_names_of_members_for_their_values(said: str, told: str) -> None:
+def test_values_in_a_sentence_are_replaced_by_member_names(said: str, told: str) -> None:
     assert kept(said) == told
 
 
@@ -92,7 +92,7 @@ def test_long_sentences_and_lists_are_cut() -> None:
 @pytest.mark.parametrize(
     "said", [MESSAGE[:-1] * 40, "x y z w " * 500, "&amp;%41\\u0041" * 200, "\ufdfa" * 2000]
 )
-def test_an_answer_full_of_long_sentences_holds_nobody_up(said: str) -> None:
+def test_an_answer_full_of_long_sentences_is_masked_fast(said: str) -> None:
     errors = (RowError("$", "INVALID_VALUE", said),) * 50
     began = time.process_time()
     answer = of_row(HttpAnswer(400, "ValidationException", errors=errors), Message=MESSAGE * 300)
@@ -124,23 +124,23 @@ def test_no_value_survives_however_it_is_repeated(value: str, around: tuple[str,
         ("ValidationException", "ValidationException"),
     ],
 )
-def test_a_code_that_repeats_a_value_is_the_status(code: str, told: str) -> None:
+def test_a_code_that_repeats_a_value_is_replaced_by_the_status(code: str, told: str) -> None:
     assert of_row(HttpAnswer(400, code)).code == told
 
 
-def test_words_of_the_service_are_kept_even_where_a_row_says_them() -> None:
+def test_words_of_the_service_are_kept_even_if_a_row_contains_them() -> None:
     entry = RowError("$.Invitation.Payload.LeadInvitation.Customer[0]", "INVALID_VALUE", "")
     answer = HttpAnswer(400, "ConflictException", errors=(entry,))
     assert of_row(answer, Message="Customer INVALID_VALUE ConflictException") == answer
 
 
 @pytest.mark.parametrize("path", ["$.widgets", "$.Acme[0].AcmeWidgets", "$.918273645546", "$.Invitation.NO"])
-def test_a_path_that_repeats_a_value_is_the_row(path: str) -> None:
+def test_a_path_that_repeats_a_value_becomes_the_row(path: str) -> None:
     answer = HttpAnswer(400, "ValidationException", errors=(RowError(path, "Acme-Widgets-9", ""),))
     assert of_row(answer).errors == (RowError("$", "unnamed", ""),)
 
 
-def test_ids_that_repeat_a_value_are_none() -> None:
+def test_ids_that_repeat_a_value_are_dropped() -> None:
     said = HttpAnswer(
         200,
         invitation_id="engi-918273645546",
@@ -152,19 +152,19 @@ def test_ids_that_repeat_a_value_are_none() -> None:
     assert of_row(page) == HttpAnswer(403, "403", length=7)
 
 
-def test_ids_that_are_like_a_short_value_by_chance_are_kept() -> None:
+def test_ids_that_contain_a_short_value_by_chance_are_kept() -> None:
     said = HttpAnswer(200, invitation_id="engi-no1cto3456789", arn="arn:aws:partnercentral:::no")
     assert of_row(said, Message="engi") == said
 
 
-def test_of_what_is_about_many_rows_only_known_words_are_kept() -> None:
+def test_texts_about_many_rows_keep_only_known_words() -> None:
     errors = (RowError("$", "X", "x"),)
     said = HttpAnswer(400, "JaneDoe", request_id="Jane", arn="a", errors=errors, retry_after=2.0, reason="Y")
     assert without_words(said, PROVIDER_NAMES) == HttpAnswer(400, "400", retry_after=2.0, reason="Y")
     assert without_words(HttpAnswer(400, "SlowDown"), PROVIDER_NAMES) == HttpAnswer(400, "SlowDown")
 
 
-def test_the_vocabulary_is_that_of_the_model() -> None:
+def test_the_known_words_are_those_of_the_model() -> None:
     assert {"Message", "AwsAccountId", "CompanyName"} <= PROVIDER_NAMES.sensitive
     assert {"Invitation", "INVALID_ENUM_VALUE"} <= PROVIDER_NAMES.own
     assert isinstance(PROVIDER_NAMES, Vocabulary)

@@ -168,7 +168,7 @@ ANSWERS = {
 }
 
 
-async def test_an_answer_means_what_the_table_says_and_took_one_request() -> None:
+async def test_every_answer_is_classified_by_the_table_after_one_request() -> None:
     with ScriptedServer(lambda request: Reply(ANSWERS[request.json["ClientToken"]][0])) as server:
         async with connect(connection(server.url)) as partner_central:
             verdicts = {
@@ -179,7 +179,7 @@ async def test_an_answer_means_what_the_table_says_and_took_one_request() -> Non
 
 
 @pytest.mark.parametrize("status", [302, 307])
-async def test_a_redirect_takes_the_row_nowhere_else(status: int) -> None:
+async def test_a_redirect_is_not_followed(status: int) -> None:
     with ScriptedServer(always(CREATED)) as elsewhere:
         with ScriptedServer(always(http(status, b"", Location=elsewhere.url))) as server:
             assert await judged(server.url) == Unknown(f"Unfamiliar.{status}.application-x-amz-json-1.0")
@@ -213,7 +213,7 @@ BREAKS = {
 }
 
 
-async def test_a_call_that_may_have_arrived_is_doubtful_and_took_one_request() -> None:
+async def test_a_call_that_may_have_arrived_is_doubtful_after_one_request() -> None:
     with ScriptedServer(lambda request: BREAKS[request.json["ClientToken"]]) as server:
         async with connect(connection(server.url, deadline=1.0)) as partner_central:
             verdicts = {
@@ -230,7 +230,7 @@ async def test_a_late_answer_is_given_up_at_the_deadline() -> None:
         assert 0.4 <= anyio.current_time() - began < 2.0
 
 
-async def test_a_connection_that_went_stale_in_the_pool_is_no_other_thing_than_doubt() -> None:
+async def test_a_stale_pooled_connection_leaves_doubt() -> None:
     # The server closes after its answer without saying so; the second call may run into that.
     with ScriptedServer(always(Reply(CREATED, Then.CLOSE))) as server:
         async with connect(connection(server.url)) as partner_central:
@@ -271,7 +271,7 @@ def _no_tls() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("endpoint", [_full_backlog, _nobody, _no_such_host, _no_tls])
-async def test_an_endpoint_that_cannot_be_reached_is_no_doubt(endpoint: Any) -> None:
+async def test_an_unreachable_endpoint_leaves_no_doubt(endpoint: Any) -> None:
     with endpoint() as url:
         async with connect(connection(url, deadline=2.0)) as partner_central:
             verdict = classify(await partner_central.create(body(), cleared()))
@@ -279,13 +279,13 @@ async def test_an_endpoint_that_cannot_be_reached_is_no_doubt(endpoint: Any) -> 
 
 
 @pytest.mark.parametrize("endpoint", [_nobody, _no_such_host])
-async def test_identifying_tells_of_an_endpoint_that_is_down(endpoint: Any) -> None:
+async def test_identifying_the_account_reports_an_endpoint_that_is_down(endpoint: Any) -> None:
     with endpoint() as url:
         async with connect(connection(url)) as partner_central:
             assert isinstance(await partner_central.identify(), Unreachable)
 
 
-async def test_every_error_of_a_refused_request_is_there() -> None:
+async def test_every_error_of_a_refused_request_is_kept() -> None:
     entries = [
         {"FieldName": "$.Invitation.Message", "Message": "Too rude", "Code": "INVALID_VALUE"},
         {"FieldName": "Invitation.Receiver", "Message": "Nobody", "Code": "CODE_OF_TOMORROW"},
@@ -307,7 +307,7 @@ async def test_every_error_of_a_refused_request_is_there() -> None:
         )
 
 
-async def test_the_request_id_is_kept_and_cannot_carry_anything_else() -> None:
+async def test_the_request_id_is_kept_and_only_if_well_formed() -> None:
     plain = http(200, {"Id": "engi-1"}, **{"x-amzn-RequestId": "0a1b-2c3d"})
     odd = http(200, {"Id": "engi-1"}, **{"x-amzn-RequestId": "an id <script>"})
     with ScriptedServer(always(plain, odd)) as server:
@@ -316,7 +316,7 @@ async def test_the_request_id_is_kept_and_cannot_carry_anything_else() -> None:
     assert [answer.request_id for answer in answers if isinstance(answer, HttpAnswer)] == ["0a1b-2c3d", ""]
 
 
-async def test_a_second_attempt_is_the_first_byte_for_byte_with_the_token_as_given() -> None:
+async def test_a_second_attempt_equals_the_first_byte_for_byte() -> None:
     given = body(1, "given: token/ä~1")
     with ScriptedServer(always(Reply(then=Then.RESET), refusal("ThrottlingException"), CREATED)) as server:
         async with connect(connection(server.url)) as partner_central:
@@ -346,7 +346,7 @@ async def test_many_calls_at_once_each_get_their_own_answer() -> None:
     assert len(answers) == 8
 
 
-async def test_both_payload_types_go_through_with_a_signature_that_is_checked() -> None:
+async def test_both_payload_types_are_sent_with_a_valid_signature() -> None:
     with emulator(credentials=(Credential("AKIDEXAMPLE", "example"),)) as service:
         async with connect(connection(service.url)) as partner_central:
             answers = [
@@ -362,12 +362,12 @@ async def test_both_payload_types_go_through_with_a_signature_that_is_checked() 
 
 
 @pytest.mark.parametrize("service", ["sts", "sso", "sso-oidc"])
-def test_what_credentials_are_had_from_is_known_too(service: str) -> None:
+def test_the_origin_of_the_credentials_is_known(service: str) -> None:
     """A profile of IAM Identity Center or of a login makes clients of its own, through the same loader."""
     assert loader(service_model.FOLDER).load_service_model(service, "service-2")["operations"]
 
 
-def test_models_of_the_operators_own_are_found_where_the_sdk_is_told_to_look(tmp_path: Path) -> None:
+def test_custom_models_are_found_on_the_data_path_of_the_sdk(tmp_path: Path) -> None:
     folder = tmp_path / "ours" / "2026-01-01"
     folder.mkdir(parents=True)
     (folder / "service-2.json").write_text('{"operations": {}}')
@@ -376,7 +376,7 @@ def test_models_of_the_operators_own_are_found_where_the_sdk_is_told_to_look(tmp
     assert shipped["shapes"].keys() == json.loads(service_model.SHIPPED.read_bytes())["shapes"].keys()
 
 
-async def test_another_service_model_is_sent_by(tmp_path: Path) -> None:
+async def test_calls_use_a_custom_service_model(tmp_path: Path) -> None:
     document = json.loads(service_model.SHIPPED.read_bytes())
     document["shapes"][service_model.REQUEST]["members"]["Tomorrow"] = {"shape": "ClientToken"}
     document["shapes"].setdefault("ClientToken", {"type": "string"})
@@ -400,7 +400,7 @@ EXPIRED = {"expired_credentials": ("AKIDEXAMPLE",)}
         ({"clock_ahead": 3600.0}, "example", "InvalidSignatureException", "SignatureDoesNotMatch"),
     ],
 )
-async def test_refused_credentials_are_the_senders(
+async def test_refused_credentials_are_a_sender_fault(
     options: dict[str, Any], secret: str, create_code: str, sts_code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
@@ -412,7 +412,7 @@ async def test_refused_credentials_are_the_senders(
         assert service.audit()["operations"] == {"CreateEngagementInvitation": 1, "GetCallerIdentity": 1}
 
 
-async def test_an_unknown_key_is_the_senders(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unknown_key_is_a_sender_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDSOMEBODYELSE")
     with emulator(credentials=(Credential("AKIDEXAMPLE", "example"),)) as service:
         async with connect(connection(service.url)) as partner_central:
@@ -433,7 +433,7 @@ async def test_without_credentials_nothing_is_opened(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("profile", ["nobody", "half"])
-async def test_an_unusable_profile_is_said(
+async def test_an_unusable_profile_is_reported(
     profile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tmp_path / "credentials"
@@ -443,7 +443,7 @@ async def test_an_unusable_profile_is_said(
         await create("http://127.0.0.1:9", profile=profile)
 
 
-async def test_sts_says_who_we_are() -> None:
+async def test_sts_identifies_the_account() -> None:
     with emulator(credentials=(Credential("AKIDEXAMPLE", "example", "444455556666"),)) as service:
         async with connect(connection(service.url)) as partner_central:
             owner = await partner_central.identify()
@@ -452,7 +452,7 @@ async def test_sts_says_who_we_are() -> None:
     assert owner.key_hash == "7a898e50dbd5b8305149c34046d159f7d02b5d1fe021d4de640842d3835fb549"
 
 
-async def test_where_there_is_no_sts_the_hash_of_the_key_stands_in() -> None:
+async def test_without_sts_the_hash_of_the_key_identifies_the_sender() -> None:
     with emulator(no_sts=True) as service:
         async with connect(connection(service.url)) as partner_central:
             owner = await partner_central.identify()
@@ -462,7 +462,7 @@ async def test_where_there_is_no_sts_the_hash_of_the_key_stands_in() -> None:
     assert "AKIDEXAMPLE" not in str(owner)
 
 
-async def test_a_call_without_an_answer_names_what_happened() -> None:
+async def test_a_call_without_an_answer_names_the_failure() -> None:
     with _nobody() as url:
         answer = await create(url)
     assert isinstance(answer, NoAnswer)
@@ -502,7 +502,7 @@ def _sts_error(status: int, code: str) -> bytes:
         (_sts_error(503, "ServiceUnavailable"), Unreachable),
     ],
 )
-async def test_a_role_that_cannot_be_renewed_is_never_the_rows(
+async def test_a_role_that_cannot_be_renewed_never_fails_a_row(
     answer: bytes, kind: type[Verdict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Roles are renewed within a call, and STS's no looks like the service's."""
@@ -526,7 +526,7 @@ async def test_a_role_that_cannot_be_renewed_is_never_the_rows(
     assert not service.creates
 
 
-async def test_a_role_that_is_denied_from_the_start_is_an_error_of_the_sender(
+async def test_a_role_denied_from_the_start_is_a_sender_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tmp_path / "config"

@@ -136,7 +136,7 @@ def _assert_refused(tried: _Tried, words: str) -> None:
 
 
 @pytest.mark.parametrize("way", _WAYS, indirect=True)
-async def test_a_server_whose_certificate_is_not_in_order_gets_nothing(
+async def test_a_server_with_an_invalid_certificate_gets_nothing(
     way: Callable[[], Any], request: pytest.FixtureRequest, authority: Authority, other: Authority
 ) -> None:
     async def refused(name: str) -> None:
@@ -154,7 +154,7 @@ async def test_a_server_whose_certificate_is_not_in_order_gets_nothing(
 
 
 @pytest.mark.parametrize("way", _WAYS, indirect=True)
-async def test_a_server_whose_certificate_is_in_order_gets_its_calls(
+async def test_a_server_with_a_valid_certificate_gets_its_calls(
     way: Callable[[], Any], authority: Authority
 ) -> None:
     with ScriptedServer(always(CREATED), tls=authority.server()) as server:
@@ -167,7 +167,7 @@ async def test_a_server_whose_certificate_is_in_order_gets_its_calls(
     assert tried.found.protocol == "TLSv1.3"
 
 
-async def test_an_https_proxy_whose_certificate_is_not_in_order_gets_nothing(
+async def test_an_https_proxy_with_an_invalid_certificate_gets_nothing(
     env: pytest.MonkeyPatch, proxy: Proxy, authority: Authority, other: Authority
 ) -> None:
     before = proxy.tunnels
@@ -182,7 +182,7 @@ async def test_an_https_proxy_whose_certificate_is_not_in_order_gets_nothing(
     assert proxy.tunnels == before
 
 
-async def test_what_vouches_for_a_proxy_does_not_vouch_for_the_service(
+async def test_the_authorities_of_a_proxy_are_not_trusted_for_the_service(
     env: pytest.MonkeyPatch, tmp_path: Path, proxy: Proxy, authority: Authority, other: Authority
 ) -> None:
     (tmp_path / "config").write_text(f"[default]\nproxy_ca_bundle = {other.file}\n")
@@ -198,7 +198,7 @@ async def test_what_vouches_for_a_proxy_does_not_vouch_for_the_service(
             assert isinstance((await _tried(server.url, sts=False)).created, HttpAnswer)
 
 
-async def test_a_proxy_that_asks_who_we_are_is_shown_our_certificate(
+async def test_a_proxy_that_requires_a_client_certificate_gets_ours(
     env: pytest.MonkeyPatch, tmp_path: Path, proxy: Proxy, authority: Authority
 ) -> None:
     context = authority.server()
@@ -224,7 +224,7 @@ _OFF: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("proxied", [False, True])
-async def test_no_setting_that_is_empty_turns_the_check_off(
+async def test_an_empty_setting_does_not_turn_verification_off(
     env: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
     tmp_path: Path,
@@ -254,7 +254,7 @@ _ON: dict[str, dict[str, str]] = {
 }
 
 
-async def test_authorities_can_be_named_as_the_sdk_knows_it(
+async def test_authorities_can_be_set_as_for_the_sdk(
     env: pytest.MonkeyPatch, tmp_path: Path, authority: Authority
 ) -> None:
     env.chdir(tmp_path)
@@ -273,7 +273,7 @@ async def test_authorities_can_be_named_as_the_sdk_knows_it(
             assert isinstance(tried.found, Reached)
 
 
-async def test_an_authority_of_a_careless_house_can_be_named(env: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_a_nonconforming_authority_can_be_trusted(env: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Python 3.13 would refuse it."""
     file, context = of_a_careless_house(tmp_path)
     env.setenv("AWS_CA_BUNDLE", str(file))

@@ -133,7 +133,7 @@ def _on_an_instance(url: str) -> dict[str, str]:
     "configured",
     [_with_role, _with_web_identity, _with_login, _with_login_renewed, _in_a_container, _on_an_instance],
 )
-async def test_who_is_asked_for_credentials_has_to_have_the_right_name(
+async def test_a_credentials_server_must_have_the_right_name(
     env: pytest.MonkeyPatch, authority: Authority, configured: Callable[[str], dict[str, str]]
 ) -> None:
     heard = []
@@ -148,7 +148,7 @@ async def test_who_is_asked_for_credentials_has_to_have_the_right_name(
     assert heard == [False, True]
 
 
-async def test_a_client_that_is_told_not_to_check_does(env: pytest.MonkeyPatch) -> None:
+async def test_a_client_set_not_to_verify_still_verifies(env: pytest.MonkeyPatch) -> None:
     env.setenv("AWS_ACCESS_KEY_ID", "a-key")
     env.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
     env.delenv("AWS_PROFILE")
@@ -166,7 +166,9 @@ def proxies(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str
         yield {"https": stack.enter_context(http_proxy(tmp_path)).url} if request.param == "proxied" else {}
 
 
-async def test_an_instance_is_not_asked_for_its_region(env: pytest.MonkeyPatch, authority: Authority) -> None:
+async def test_instance_metadata_is_not_queried_for_the_region(
+    env: pytest.MonkeyPatch, authority: Authority
+) -> None:
     env.delenv("AWS_PROFILE")
     keys = {"AWS_ACCESS_KEY_ID": "a-key", "AWS_SECRET_ACCESS_KEY": "a-secret"}
     with ScriptedServer(always(b""), others=lambda: NOTHING, tls=authority.server("example.com")) as server:
@@ -176,7 +178,7 @@ async def test_an_instance_is_not_asked_for_its_region(env: pytest.MonkeyPatch, 
             assert not server.heard
 
 
-async def test_the_sdk_by_itself_does_not_check(authority: Authority, proxies: dict[str, str]) -> None:
+async def test_the_sdk_by_itself_does_not_verify(authority: Authority, proxies: dict[str, str]) -> None:
     """Where this fails, an update of aiobotocore has changed it: see what of `transport` is still needed."""
     context = self_signed() if proxies else authority.server("example.com")
     with ScriptedServer(always(b""), tls=context) as server:
@@ -189,7 +191,7 @@ async def test_the_sdk_by_itself_does_not_check(authority: Authority, proxies: d
     assert arrived == [1, 1], "the SDK's call arrives, ours does not"
 
 
-def test_send_and_doctor_say_the_same_of_a_certificate_and_nothing_leaves(
+def test_send_and_doctor_report_a_certificate_alike_and_nothing_leaves(
     tmp_path: Path, authority: Authority
 ) -> None:
     write_rows(tmp_path / "rows.ndjson", make_rows(3))
@@ -220,7 +222,7 @@ def test_send_and_doctor_say_the_same_of_a_certificate_and_nothing_leaves(
     ],
 )
 @pytest.mark.parametrize("shown", ["right", "example.com", "self-signed", "expired"])
-def test_a_collector_is_checked(
+def test_the_certificate_of_a_collector_is_verified(
     env: pytest.MonkeyPatch, tmp_path: Path, authority: Authority, shown: str, settings: dict[str, str]
 ) -> None:
     (tmp_path / "ours.pem").write_bytes(authority.file.read_bytes())
@@ -241,7 +243,7 @@ def test_a_collector_is_checked(
 
 _TELL = """
 import sys, anyio
-from test_notifications import DONE
+from test_webhook import DONE
 from bulk_invite.monitoring.webhook import Notifications
 
 async def told(url):
@@ -260,7 +262,7 @@ anyio.run(main)
 
 
 @pytest.mark.parametrize("proxied", [False, True])
-def test_a_receiver_of_notifications_is_checked(
+def test_the_certificate_of_a_webhook_receiver_is_verified(
     tmp_path: Path, authority: Authority, *, proxied: bool
 ) -> None:
     contexts = [

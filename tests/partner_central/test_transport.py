@@ -80,7 +80,7 @@ class _Word:
 
 
 @pytest.mark.parametrize("secured", [False, True])
-async def test_a_call_that_may_not_start_sends_nothing_and_one_that_may_is_told_apart(
+async def test_a_withheld_call_sends_nothing_and_differs_from_a_cleared_one(
     authority: Authority, *, secured: bool
 ) -> None:
     with ScriptedServer(always(CREATED), tls=authority.server() if secured else None) as server:
@@ -96,7 +96,7 @@ async def test_a_call_that_may_not_start_sends_nothing_and_one_that_may_is_told_
     assert classify(_KEPT_BACK) == Withheld(WITHHELD)
 
 
-async def test_the_word_is_asked_for_when_the_connection_stands_not_before(authority: Authority) -> None:
+async def test_clearance_is_requested_only_once_the_connection_is_open(authority: Authority) -> None:
     # Each of them waits for something else; the word is taken back meanwhile.
     greets_late = ScriptedServer(always(CREATED), tls=authority.server(), greeting=0.3)
     with greets_late, ScriptedServer(always(CREATED), tls=authority.server()) as prompt:
@@ -122,7 +122,7 @@ async def _taken_back(word: _Word) -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_a_clearance_is_renewed_when_the_connection_stands(
+async def test_a_clearance_is_renewed_once_the_connection_is_open(
     authority: Authority, *, fails: bool
 ) -> None:
     """What has to be proven by asking somebody is proven after the longest wait, and before the word."""
@@ -177,7 +177,7 @@ def _passed_on(source: socket.socket, sink: socket.socket) -> None:
 
 
 @pytest.mark.parametrize(("service", "host"), [("http", "127.0.0.1"), ("https", "proxy.invalid")])
-async def test_a_proxy_that_is_not_reached_is_told_once_and_not_taken_for_the_endpoint(
+async def test_an_unreachable_proxy_is_reported_once_and_not_taken_for_the_endpoint(
     monkeypatch: pytest.MonkeyPatch, service: str, host: str
 ) -> None:
     port = free_port()
@@ -193,7 +193,7 @@ async def test_a_proxy_that_is_not_reached_is_told_once_and_not_taken_for_the_en
     assert "a-secret" not in repr((events, answers))
 
 
-async def test_an_endpoint_that_is_not_reached_is_no_fault_of_a_proxy_of_others(
+async def test_an_unreachable_endpoint_is_not_blamed_on_an_unused_proxy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
@@ -202,7 +202,7 @@ async def test_an_endpoint_that_is_not_reached_is_no_fault_of_a_proxy_of_others(
     assert classify(answer) == Unreachable("ClientConnectorError")
 
 
-async def test_behind_a_proxy_it_is_the_endpoint_that_is_not_in_order(
+async def test_an_invalid_certificate_behind_a_proxy_is_the_endpoints(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stranger = ScriptedServer(always(CREATED), tls=authority.server("example.com"))
@@ -214,7 +214,7 @@ async def test_behind_a_proxy_it_is_the_endpoint_that_is_not_in_order(
     assert classify(answer) == Unreachable("ClientConnectorCertificateError")
 
 
-async def test_the_word_holds_after_a_wait_for_a_connection_of_the_pool() -> None:
+async def test_clearance_is_requested_after_a_wait_for_a_pooled_connection() -> None:
     word, answers = _Word(), list[Answer]()
 
     async def call(may_start: _Word) -> None:
@@ -234,7 +234,9 @@ async def test_the_word_holds_after_a_wait_for_a_connection_of_the_pool() -> Non
 
 
 @pytest.mark.parametrize("secured", [False, True])
-async def test_nothing_comes_between_the_word_and_the_bytes(authority: Authority, *, secured: bool) -> None:
+async def test_nothing_runs_between_clearance_and_the_first_byte(
+    authority: Authority, *, secured: bool
+) -> None:
     arrived = list[int]()
 
     def starve() -> None:
@@ -251,7 +253,7 @@ async def test_nothing_comes_between_the_word_and_the_bytes(authority: Authority
     assert arrived == [1]
 
 
-async def test_an_ending_without_an_answer_says_whether_bytes_may_have_left(authority: Authority) -> None:
+async def test_a_call_without_an_answer_says_whether_bytes_may_have_left(authority: Authority) -> None:
     silent = ScriptedServer(always(Reply(CREATED, after=5.0)))
     closing = ScriptedServer(always(Reply(then=Then.CLOSE)))
     greets_late = ScriptedServer(always(CREATED), tls=authority.server(), greeting=5.0)
@@ -272,9 +274,7 @@ async def _unanswered(url: str) -> NoAnswer:
 
 @pytest.mark.parametrize("unasked", [CREATED, http(408, {})], ids=["created", "idle"])
 @pytest.mark.parametrize("reads", [False, True])
-async def test_what_lay_in_the_connection_before_a_call_is_no_answer_to_it(
-    unasked: bytes, *, reads: bool
-) -> None:
+async def test_bytes_received_before_a_call_are_not_its_answer(unasked: bytes, *, reads: bool) -> None:
     """Proxies send a 408 to who has been idle; one that loses count sends what it has for others."""
     with ScriptedServer(always(Reply(CREATED, unasked=unasked), CREATED)) as server:
         async with connect(_connection(server.url)) as partner_central:
@@ -292,7 +292,7 @@ async def test_what_lay_in_the_connection_before_a_call_is_no_answer_to_it(
 
 
 @pytest.mark.parametrize("at", ["renewal", "word"])
-async def test_a_clearance_that_is_broken_is_a_defect_and_no_fault_of_the_connection(at: str) -> None:
+async def test_a_bug_in_the_clearance_is_raised_and_not_taken_for_a_connection_fault(at: str) -> None:
     async def renew() -> None:
         if at == "renewal":
             raise ZeroDivisionError
@@ -307,7 +307,7 @@ async def test_a_clearance_that_is_broken_is_a_defect_and_no_fault_of_the_connec
         assert not server.heard
 
 
-async def test_a_call_whose_time_is_over_before_it_is_cleared_was_held_back() -> None:
+async def test_a_call_that_times_out_before_clearance_counts_as_withheld() -> None:
     """A slow disk is no endpoint that cannot be reached: nobody has to wait for that."""
     with ScriptedServer(always(CREATED)) as server:
         async with connect(_connection(server.url, deadline=0.3)) as partner_central:

@@ -105,7 +105,7 @@ def text_of(findings: dict[str, Finding]) -> str:
 # The command
 
 
-def test_where_all_is_well_it_says_so_changes_nothing_and_invites_nobody(tmp_path: Path) -> None:
+def test_with_all_checks_passing_doctor_changes_nothing_and_sends_nothing(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(2))
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "inbox").mkdir()
@@ -153,7 +153,7 @@ def test_where_all_is_well_it_says_so_changes_nothing_and_invites_nobody(tmp_pat
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_where_nothing_is_there_every_line_says_what_to_do(tmp_path: Path) -> None:
+def test_with_nothing_set_up_every_check_says_what_to_do(tmp_path: Path) -> None:
     config = tmp_path / "own.toml"
     config.write_text('checkpoint = "away/a.db"\n')
     ran = run(
@@ -179,7 +179,7 @@ def test_where_nothing_is_there_every_line_says_what_to_do(tmp_path: Path) -> No
     assert also == "See: bulk-invite manual troubleshooting"
 
 
-def test_a_terminal_gets_columns_and_nothing_of_a_hostile_name_and_what_hangs_is_given_up(
+def test_a_terminal_gets_columns_with_names_escaped_and_hanging_checks_time_out(
     tmp_path: Path,
 ) -> None:
     hostile = "\x1b[31mrows"
@@ -205,7 +205,7 @@ def test_a_terminal_gets_columns_and_nothing_of_a_hostile_name_and_what_hangs_is
 # The runner of the checks
 
 
-def test_what_depends_on_a_failed_check_is_left_out_with_the_cause_and_the_rest_goes_on() -> None:
+def test_checks_that_depend_on_a_failed_one_are_skipped_with_the_cause() -> None:
     def broken() -> Found:
         raise OSError(5, "Input/output error")
 
@@ -226,7 +226,7 @@ def test_what_depends_on_a_failed_check_is_left_out_with_the_cause_and_the_rest_
     ]
 
 
-def test_a_check_has_its_time() -> None:
+def test_every_check_has_a_time_limit() -> None:
     async def hangs() -> Found:
         await anyio.sleep_forever()
         return ok("never")
@@ -245,7 +245,7 @@ def _wait(event: threading.Event) -> Found:
 # The service
 
 
-def test_wrong_keys_are_refused_and_not_told(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_keys_are_refused_and_not_shown(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret-key")
     with emulator(credentials=KEYS) as service:
         found = look(endpoint_url=service.url, only=SERVICE)
@@ -259,7 +259,7 @@ def test_wrong_keys_are_refused_and_not_told(look: Look, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("ahead", "clock", "account"), [(100.0, "warning", "ok"), (400.0, "failed", "failed")]
 )
-def test_a_clock_that_is_off(look: Look, ahead: float, clock: str, account: str) -> None:
+def test_a_wrong_clock_is_reported(look: Look, ahead: float, clock: str, account: str) -> None:
     with emulator(credentials=KEYS, clock_ahead=ahead) as service:
         found = look(endpoint_url=service.url, only=SERVICE)
     assert results(found, "endpoint", "clock", "account") == ["ok", clock, account]
@@ -267,7 +267,7 @@ def test_a_clock_that_is_off(look: Look, ahead: float, clock: str, account: str)
     assert "NTP" in found["clock"].mend
 
 
-def test_a_service_that_tells_neither_the_time_nor_the_lists(look: Look) -> None:
+def test_a_service_without_date_and_lists_is_reported(look: Look) -> None:
     denied = Reply(refusal("AccessDeniedException", status=403))
     with ScriptedServer(always(b""), reads=always(denied)) as server:
         found = look(endpoint_url=server.url, only=SERVICE)
@@ -276,7 +276,7 @@ def test_a_service_that_tells_neither_the_time_nor_the_lists(look: Look) -> None
     assert "partnercentral:ListEngagementInvitations" in found["look-ups"].mend
 
 
-def test_lists_that_answer_otherwise(look: Look) -> None:
+def test_other_answers_to_a_list_are_reported(look: Look) -> None:
     del look  # for its credentials
     answers = [
         refusal("ThrottlingException"),
@@ -304,7 +304,7 @@ def test_without_sts_the_account_is_not_known(look: Look) -> None:
     assert found["account"].found.startswith("STS did not return the account")
 
 
-def test_an_endpoint_with_a_password_is_refused_and_not_told() -> None:
+def test_an_endpoint_with_a_password_is_refused_and_not_shown() -> None:
     with pytest.raises(UsageError, match="remove the user and password") as caught:
         load({"endpoint_url": "http://crm:a-secret@127.0.0.1:9"}, None, {})
     assert "a-secret" not in str(caught.value)
@@ -318,7 +318,7 @@ def test_an_endpoint_with_a_password_is_refused_and_not_told() -> None:
         ("http://127.0.0.1:{port}", "does not speak HTTP"),
     ],
 )
-def test_an_endpoint_that_is_none(look: Look, url: str, said: str) -> None:
+def test_an_endpoint_of_another_service_is_reported(look: Look, url: str, said: str) -> None:
     with _greeter(b"220 mail.example.com\r\n") as port:
         found = look(endpoint_url=url.format(port=port), only=SERVICE)
     assert results(found, "endpoint", "clock", "account") == ["failed", "skipped", "skipped"]
@@ -326,7 +326,7 @@ def test_an_endpoint_that_is_none(look: Look, url: str, said: str) -> None:
     assert "a-secret" not in text_of(found)
 
 
-def test_an_endpoint_that_says_nothing_is_given_up_in_time(look: Look) -> None:
+def test_a_silent_endpoint_times_out(look: Look) -> None:
     with _greeter(b"") as port:
         found = look(endpoint_url=f"http://127.0.0.1:{port}", deadline=2.0, only="endpoint")
     assert found["endpoint"].found.startswith(f"http://127.0.0.1:{port} did not answer in time")
@@ -393,7 +393,9 @@ def _pages(context: ssl.SSLContext | None = None) -> Iterator[tuple[int, list[st
         server.shutdown()
 
 
-def test_a_certificate_is_looked_at_as_the_sender_will(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_is_checked_as_the_sender_checks_it(
+    look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "key.pem")
     name = ("-subj", "/CN=local", "-addext", "subjectAltName=IP:127.0.0.1")
     subprocess.run(
@@ -414,7 +416,7 @@ def test_a_certificate_is_looked_at_as_the_sender_will(look: Look, monkeypatch: 
     assert "TLSv1.3, certificate valid for 5 days" in known.found
 
 
-def test_the_way_by_a_proxy_is_the_senders_and_its_password_is_not_told(
+def test_doctor_uses_the_proxy_of_the_sender_and_hides_its_password(
     look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with _pages() as (port, seen):
@@ -433,7 +435,7 @@ def test_the_way_by_a_proxy_is_the_senders_and_its_password_is_not_told(
 
 
 @pytest.mark.parametrize(("service", "said"), [("http", "HTTP_PROXY"), ("https", "HTTPS_PROXY")])
-def test_a_proxy_that_is_not_found_is_blamed_not_the_endpoint(
+def test_an_unknown_proxy_is_blamed_instead_of_the_endpoint(
     look: Look, monkeypatch: pytest.MonkeyPatch, service: str, said: str
 ) -> None:
     monkeypatch.setenv(f"{service}_proxy", "http://crm:a-secret@proxy.invalid:3128")
@@ -456,7 +458,7 @@ def test_a_proxy_that_is_not_found_is_blamed_not_the_endpoint(
         (None, "ok", "expiry unknown"),
     ],
 )
-def test_how_long_keys_of_the_environment_last(
+def test_the_expiry_of_keys_in_the_environment_is_reported(
     look: Look, monkeypatch: pytest.MonkeyPatch, left: float | None, result: str, said: str
 ) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", "a-session-token")
@@ -469,9 +471,7 @@ def test_how_long_keys_of_the_environment_last(
     assert "a-session-token" not in text_of(found)
 
 
-def test_keys_that_are_renewed_are_well_however_soon_they_end(
-    look: Look, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_renewable_keys_pass_however_soon_they_expire(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     ends = (datetime.now(UTC) + timedelta(minutes=20)).strftime("%Y-%m-%dT%H:%M:%SZ")
     keys = {
         "Version": 1,
@@ -496,7 +496,7 @@ def test_keys_that_are_renewed_are_well_however_soon_they_end(
     assert (nobody.result, "nobody" in nobody.found) == ("failed", True)
 
 
-def test_a_place_of_credentials_that_is_not_known_is_told_as_it_is() -> None:
+def test_an_unknown_origin_of_credentials_is_shown_as_it_is() -> None:
     assert lifetime_of(
         Provenance("oracle", temporary=False, renews=False, expires=None), 0.0
     ).found.startswith("From oracle,")
@@ -522,7 +522,7 @@ def others_folder() -> Iterator[Path]:
             folder.chmod(0o700)
 
 
-def test_a_checkpoint_and_results_where_nothing_can_be_written(look: Look, others_folder: Path) -> None:
+def test_a_checkpoint_and_results_in_a_read_only_folder_fail(look: Look, others_folder: Path) -> None:
     found = look(
         checkpoint=str(others_folder / "a.db"),
         results=others_folder / "out",
@@ -537,7 +537,7 @@ def test_a_checkpoint_and_results_where_nothing_can_be_written(look: Look, other
     assert "--results" in found["results"].mend
 
 
-def test_results_go_into_a_directory_that_exists_or_will_be_created(look: Look) -> None:
+def test_results_need_a_directory_that_exists_or_can_be_created(look: Look) -> None:
     Path("out").mkdir()
     for name, found in (("out", "out is writable"), ("new", "new will be created")):
         assert look(results=Path(name), only="results")["results"].found == found
@@ -553,7 +553,7 @@ def test_results_go_into_a_directory_that_exists_or_will_be_created(look: Look) 
         ("newer.db", "has version 99"),
     ],
 )
-def test_what_is_no_checkpoint_is_left_as_it_is(look: Look, place: str, said: str) -> None:
+def test_a_file_that_is_no_checkpoint_is_left_unchanged(look: Look, place: str, said: str) -> None:
     Path("file").write_text("a,b,c\n" * 1000)
     Path("folder").mkdir()
     Place("other.db").run("CREATE TABLE other (x TEXT)")
@@ -603,7 +603,7 @@ _HOLDING = """
 """
 
 
-def test_a_sender_that_holds_the_checkpoint_is_named_and_left_alone(look: Look) -> None:
+def test_a_sender_that_holds_the_checkpoint_is_named_and_not_disturbed(look: Look) -> None:
     with python(_HOLDING, "a.db") as sender:
         assert first_line(sender) == "held\n"
         held = look(only=CHECKPOINT)
@@ -618,7 +618,7 @@ def test_a_sender_that_holds_the_checkpoint_is_named_and_left_alone(look: Look) 
     assert free["sender"].result == "ok"
 
 
-def test_a_checkpoint_that_another_program_keeps_locked(look: Look) -> None:
+def test_a_checkpoint_locked_by_another_program_fails(look: Look) -> None:
     with writing(Place("a.db")):
         pass
     with closing(sqlite3.connect("a.db", isolation_level=None)) as other:
@@ -636,7 +636,7 @@ server:/export /mnt/with\\040space nfs4 rw 0 0
 """
 
 
-def test_file_systems_that_are_not_for_a_checkpoint() -> None:
+def test_unsuitable_file_systems_fail() -> None:
     def told(folder: str) -> str:
         return problem_of(kind_of(Path(folder), MOUNTS.strip()))
 
@@ -648,7 +648,7 @@ def test_file_systems_that_are_not_for_a_checkpoint() -> None:
     assert "network" in problem_of("fuse.sshfs")
 
 
-def test_room_on_the_disk(tmp_path: Path) -> None:
+def test_free_disk_space_is_checked(tmp_path: Path) -> None:
     assert judged("", 99_000_000).result is Result.FAILED
     assert judged("", 999_000_000).result is Result.WARNING
     assert judged("", 1_000_000_000).result is Result.OK
@@ -662,7 +662,7 @@ def test_room_on_the_disk(tmp_path: Path) -> None:
 # Sources
 
 
-def test_sources_that_are_files(look: Look) -> None:
+def test_file_sources_are_checked(look: Look) -> None:
     write_rows(Path("good1.ndjson"), make_rows(1))
     write_rows(Path("good2.ndjson"), make_rows(1, start=1))
     write_rows(Path("bad.ndjson"), ['{"EngagementIdentifier": "a-secret-value"}'])
@@ -694,7 +694,7 @@ def _crm(look: Look, db: Database, **options: Any) -> dict[str, Finding]:
     return look(db.reader, only="source|write-back", **{"table": "invitations", "key": "id", **options})
 
 
-def test_rows_of_a_database_and_the_table_to_write_back_to(
+def test_a_database_source_and_its_outcome_table_are_checked(
     look: Look, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
@@ -720,7 +720,7 @@ def test_rows_of_a_database_and_the_table_to_write_back_to(
         assert "127.0.0.1:" + db.url.rpartition(":")[2].partition("/")[0] not in text_of(each)
 
 
-def test_rows_of_a_database_that_cannot_be_read(
+def test_an_unreadable_database_source_fails(
     look: Look, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled(db, 1)
@@ -751,7 +751,7 @@ def test_rows_of_a_database_that_cannot_be_read(
     assert "not-the-password" not in text_of(locked_out)
 
 
-def test_a_key_that_takes_long_to_see_is_not_waited_for(
+def test_a_slow_check_of_the_key_is_skipped(
     look: Look, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled(db, 2)
@@ -766,7 +766,7 @@ def test_a_key_that_takes_long_to_see_is_not_waited_for(
 # A shared checkpoint
 
 
-def test_a_shared_checkpoint(look: Look, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shared_checkpoint_is_checked(look: Look, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
     looked = partial(look, checkpoint=db.reader, only=f"{CHECKPOINT}|disk")
     closed = looked()
@@ -803,7 +803,7 @@ def test_a_shared_checkpoint(look: Look, db: Database, monkeypatch: pytest.Monke
 # What a run tells of itself
 
 
-def test_the_port_of_the_pages(look: Look) -> None:
+def test_the_control_port_is_checked(look: Look) -> None:
     def at(address: str) -> Finding:
         return look(listen=address, only="control")["control port"]
 
@@ -822,7 +822,7 @@ def test_the_port_of_the_pages(look: Look) -> None:
     assert (away.result, "192.0.2.1" in away.found, "--listen" in away.mend) == ("failed", True, True)
 
 
-def test_the_health_file(look: Look) -> None:
+def test_the_health_file_is_checked(look: Look) -> None:
     def at(path: str) -> Finding:
         return look(health_file=path, only="health")["health file"]
 
@@ -839,7 +839,7 @@ def test_the_health_file(look: Look) -> None:
     assert at("away/health.json").result == "failed"
 
 
-def test_what_a_run_tells_of_itself_can_be_told(look: Look, tmp_path: Path) -> None:
+def test_the_channels_of_monitoring_are_checked(look: Look, tmp_path: Path) -> None:
     (tmp_path / "short").write_text("short")
     (tmp_path / "token").write_text("0123456789abcdef")
     for name in ("short", "token"):
@@ -855,7 +855,7 @@ def test_what_a_run_tells_of_itself_can_be_told(look: Look, tmp_path: Path) -> N
     assert "16 characters" in found["control token"].mend
 
 
-def test_a_checkpoint_that_may_be_older_than_the_last_call(look: Look, tmp_path: Path) -> None:
+def test_a_checkpoint_that_may_be_older_than_the_last_call_is_reported(look: Look, tmp_path: Path) -> None:
     with writing(Place(str(tmp_path / "a.db"))):
         pass
     told = f"{CHECKPOINT}|disk"
@@ -869,7 +869,7 @@ def test_a_checkpoint_that_may_be_older_than_the_last_call(look: Look, tmp_path:
     assert not (tmp_path / "a.db.last").exists()
 
 
-def test_a_checkpoint_that_is_older_than_the_last_call(look: Look, tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_older_than_the_last_call_fails(look: Look, tmp_path: Path) -> None:
     place = str(tmp_path / "a.db")
     with writing(Place(place)):
         pass
@@ -884,7 +884,7 @@ def test_a_checkpoint_that_is_older_than_the_last_call(look: Look, tmp_path: Pat
     assert "looked up" in found.mend
 
 
-def test_a_check_that_takes_too_long_says_whom_it_waited_for(
+def test_a_check_that_times_out_names_what_it_waited_for(
     look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")

@@ -58,7 +58,7 @@ def test_no_line_about_a_command_is_cut_off(tmp_path: Path, columns: str) -> Non
             assert f" {name} {sentence}. " in words(ran.stdout) + " "
 
 
-def test_in_a_terminal_of_usual_width_every_command_has_one_line(helps: dict[str, Ran]) -> None:
+def test_every_command_has_one_line_at_80_columns(helps: dict[str, Ran]) -> None:
     listed = re.findall(r"^  ([a-z][a-z-]+) +[A-Z].*\.$", helps[""].stdout, re.MULTILINE)
     assert listed == [name for commands in COMMANDS.values() for name in commands]
     assert max(map(len, helps[""].stdout.splitlines())) <= 80
@@ -83,7 +83,7 @@ def test_every_setting_is_under_its_heading(helps: dict[str, Ran]) -> None:
         assert re.findall(r"^  (--[a-z-]+)", section, re.MULTILINE) == [each.flag for each in options]
 
 
-def test_options_of_a_command_are_under_headings(helps: dict[str, Ran]) -> None:
+def test_the_options_of_a_command_are_under_headings(helps: dict[str, Ran]) -> None:
     text = helps["send"].stdout
     assert text.index("\nPacing:") < text.index("--max-rate") < text.index("\nUnknown outcomes:")
 
@@ -126,7 +126,7 @@ def test_a_completion_script_can_be_printed(tmp_path: Path) -> None:
         assert (ran.code, ran.stdout, mark in ran.stdout) == (0, f"{same.stdout.strip()}\n", True)
 
 
-def test_a_shell_can_be_taught(tmp_path: Path) -> None:
+def test_completion_can_be_installed_in_a_shell(tmp_path: Path) -> None:
     marks = {"bash": "complete -o", "zsh": "#compdef", "fish": "complete "}
     scripts = together(
         *(partial(run, cwd=tmp_path, env={"_BULK_INVITE_COMPLETE": f"source_{shell}"}) for shell in marks)
@@ -148,7 +148,7 @@ def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
     assert "--max-rate" in completed("bulk-invite send --max")
 
 
-def test_without_a_command_there_is_help_and_with_a_wrong_one_a_sentence(tmp_path: Path) -> None:
+def test_no_command_prints_help_and_a_wrong_one_an_error(tmp_path: Path) -> None:
     nothing, wrong = together(partial(run, cwd=tmp_path), partial(run, "sned", cwd=tmp_path))
     assert "Prepare:" in nothing.stdout + nothing.stderr
     assert (wrong.code, "sned" in wrong.stderr) == (2, True)

@@ -98,7 +98,7 @@ def secrets() -> set[str]:
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
-def test_nothing_that_a_row_or_the_service_says_controls_what_reads_our_output(
+def test_no_text_of_a_row_or_the_service_controls_a_reader_of_our_output(
     server: ScriptedServer, source: Path, log_format: str
 ) -> None:
     cwd = source.parent
@@ -146,13 +146,11 @@ def test_nothing_that_a_row_or_the_service_says_controls_what_reads_our_output(
         (None, None),
     ],
 )
-def test_a_cell_is_no_formula(value: object, shown: object) -> None:
+def test_no_cell_is_a_formula(value: object, shown: object) -> None:
     assert cell(value) == shown
 
 
-def test_a_terminal_is_sent_nothing_but_our_own_colours_and_lines(
-    server: ScriptedServer, source: Path
-) -> None:
+def test_a_terminal_gets_only_our_own_colors_and_lines(server: ScriptedServer, source: Path) -> None:
     code, _, screen = run_on_terminal(
         "send", source.name, *send_options(server, "console"), cwd=source.parent, stdout_too=True
     )
@@ -165,7 +163,7 @@ def test_a_terminal_is_sent_nothing_but_our_own_colours_and_lines(
     check_printable(screen, ours=OURS.pattern)
 
 
-def test_an_error_code_that_nobody_knows_is_told_in_printable_words(source: Path) -> None:
+def test_an_unfamiliar_error_code_is_shown_in_printable_characters(source: Path) -> None:
     def script(request: Request) -> Reply:
         return Reply(refusal(f"Validation{EVIL}", Message=request.json["Invitation"]["Message"]))
 
@@ -176,7 +174,7 @@ def test_an_error_code_that_nobody_knows_is_told_in_printable_words(source: Path
     check_printable(ran.stdout, ran.stderr)
 
 
-def test_results_escape_what_a_terminal_would_obey(server: ScriptedServer, source: Path) -> None:
+def test_results_escape_terminal_control_sequences(server: ScriptedServer, source: Path) -> None:
     cwd = source.parent
     run("send", source.name, *send_options(server, "json"), "--results", "out", cwd=cwd)
     created, failed, rejected = (
@@ -200,7 +198,7 @@ def said(ran: Ran, code: int) -> None:
     check_printable(ran.stdout, ran.stderr)
 
 
-def test_no_sentence_about_a_name_controls_a_terminal(tmp_path: Path) -> None:
+def test_no_error_about_a_name_controls_a_terminal(tmp_path: Path) -> None:
     torn = f"torn{EVIL}.gz"
     (tmp_path / torn).write_bytes(gzip.compress(b"{}\n" * 99)[:-9])
     wide = f"wide{EVIL}"
@@ -232,14 +230,14 @@ def test_json_of_the_checkpoint_is_printable(
     check_printable(ran.stdout, ran.stderr)
 
 
-def test_the_question_before_the_live_catalog_is_printable(server: ScriptedServer, source: Path) -> None:
+def test_the_confirmation_prompt_is_printable(server: ScriptedServer, source: Path) -> None:
     options = [*send_options(server, "console"), "--catalog", "AWS"]
     code, _, screen = run_on_terminal("send", source.name, *options, cwd=source.parent, typed="n\n")
     assert code == 2
     check_printable(screen, ours=OURS.pattern)
 
 
-def test_an_id_that_is_no_unicode_does_not_end_the_run(source: Path) -> None:
+def test_an_id_with_invalid_unicode_does_not_end_the_run(source: Path) -> None:
     with ScriptedServer(lambda _: Reply(http(200, {"Id": "engi-\ud800", "Arn": "arn:\udfff"}))) as server:
         ran = run("send", source.name, *send_options(server, "json"), cwd=source.parent)
     assert (ran.code, ran.json["created"], ran.json["in_doubt"]) == (1, 0, 8)

@@ -24,7 +24,7 @@ def exported(cwd: Path) -> list[dict[str, Any]]:
     return run("export", cwd=cwd).lines
 
 
-def test_killed_and_resumed_after_the_tokens_are_forgotten_every_row_is_invited_once(tmp_path: Path) -> None:
+def test_a_killed_run_resumed_after_token_retention_invites_every_row_once(tmp_path: Path) -> None:
     rows = make_rows(40)
     source = write_rows(tmp_path / "rows.ndjson", rows)
     world = {"ledger": tmp_path / "ledger", "token_retention": 0.8}
@@ -127,7 +127,7 @@ def sent(service: Service, cwd: Path, rows: list[dict[str, Any]]) -> Ran:
         return run("send", source, "--endpoint-url", server.url, "--rate", "50", *OPTIONS, cwd=cwd)
 
 
-def test_a_conflict_with_an_attempt_that_has_arrived_is_that_invitation(tmp_path: Path) -> None:
+def test_a_conflict_with_an_earlier_arrived_attempt_finds_its_invitation(tmp_path: Path) -> None:
     rows = make_rows(2)
     service = Service(BROKEN, CONFLICT)
     ran = sent(service, tmp_path, rows)
@@ -138,7 +138,7 @@ def test_a_conflict_with_an_attempt_that_has_arrived_is_that_invitation(tmp_path
     assert [record["evidence"]["finding"] for record in records] == ["found"] * 2
 
 
-def test_a_conflict_where_nothing_is_listed_fails_the_row_after_the_settling_time(tmp_path: Path) -> None:
+def test_a_conflict_without_a_listed_invitation_fails_the_row_after_settling(tmp_path: Path) -> None:
     ran = sent(Service(BROKEN, CONFLICT, copies=0), tmp_path, [make_row(1)])
     assert ran.code == 1
     (record,) = exported(tmp_path)
@@ -147,7 +147,7 @@ def test_a_conflict_where_nothing_is_listed_fails_the_row_after_the_settling_tim
     assert record["evidence"]["seconds"] >= 1.0
 
 
-def test_two_invitations_of_one_row_are_not_guessed_apart(tmp_path: Path) -> None:
+def test_two_invitations_of_one_row_leave_it_in_doubt(tmp_path: Path) -> None:
     ran = sent(Service(BROKEN, CONFLICT, copies=2), tmp_path, [make_row(1)])
     assert (ran.code, ran.json["in_doubt"], ran.json["created"]) == (1, 1, 0)
     (record,) = exported(tmp_path)
@@ -156,7 +156,7 @@ def test_two_invitations_of_one_row_are_not_guessed_apart(tmp_path: Path) -> Non
     assert record["evidence"]["invitations"] == ["engi-0000000000000", "engi-0000000000001"]
 
 
-def test_lists_that_are_denied_leave_the_rows_in_doubt_and_are_told_of_once(tmp_path: Path) -> None:
+def test_denied_lists_leave_the_rows_in_doubt_and_are_logged_once(tmp_path: Path) -> None:
     ran = sent(Service(BROKEN, CONFLICT, denied=True), tmp_path, make_rows(6))
     assert (ran.code, ran.json["in_doubt"]) == (1, 6)
     assert [event["event"] for event in ran.events].count("lookup.denied") == 1
@@ -164,7 +164,7 @@ def test_lists_that_are_denied_leave_the_rows_in_doubt_and_are_told_of_once(tmp_
     assert why == {("in_doubt", LOOK_UP_DENIED)}
 
 
-def test_a_row_that_is_left_in_doubt_is_found_by_the_next_run(tmp_path: Path) -> None:
+def test_the_next_run_finds_a_row_left_in_doubt(tmp_path: Path) -> None:
     service = Service(BROKEN, CONFLICT, denied=True)
     assert sent(service, tmp_path, make_rows(3)).json["in_doubt"] == 3
     service.denied = False
@@ -173,7 +173,7 @@ def test_a_row_that_is_left_in_doubt_is_found_by_the_next_run(tmp_path: Path) ->
     assert len({each["Id"] for each in exported(tmp_path)}) == 3
 
 
-def test_a_conflict_without_an_earlier_attempt_is_looked_up_by_nobody(tmp_path: Path) -> None:
+def test_a_conflict_without_an_earlier_attempt_is_not_looked_up(tmp_path: Path) -> None:
     ran = sent(Service(CONFLICT), tmp_path, [make_row(1)])
     assert (ran.code, ran.json["failed"]) == (1, 1)
     (record,) = exported(tmp_path)

@@ -14,7 +14,7 @@ from documents import README, ROOT, blocks, shell_lines, spans, topic
 from bulk_invite.manual import OVERVIEW, TOPICS
 
 
-def test_it_lists_the_topics(tmp_path: Path) -> None:
+def test_manual_lists_the_topics(tmp_path: Path) -> None:
     ran = run("manual", cwd=tmp_path)
     assert (ran.code, ran.stderr) == (0, "")
     listed = [line.split("  ")[0] for line in ran.stdout.split("\n\n")[0].splitlines()]
@@ -22,14 +22,14 @@ def test_it_lists_the_topics(tmp_path: Path) -> None:
     assert "bulk-invite manual TOPIC" in ran.stdout
 
 
-def test_into_a_pipe_goes_the_markdown_as_it_is(tmp_path: Path) -> None:
+def test_a_pipe_gets_the_markdown_unchanged(tmp_path: Path) -> None:
     assert run("manual", "serve", cwd=tmp_path).stdout == topic("serve")
     overview = run("manual", OVERVIEW, cwd=tmp_path).stdout
     assert overview.splitlines()[0] == README.splitlines()[0]
     assert "## Exit codes" in overview
 
 
-def test_an_unknown_topic_names_the_closest_one_and_all(tmp_path: Path) -> None:
+def test_an_unknown_topic_gets_the_closest_one_and_the_full_list(tmp_path: Path) -> None:
     ran = run("manual", "paceing", cwd=tmp_path)
     assert (ran.code, ran.stdout) == (2, "")
     assert "Did you mean pacing?" in ran.stderr
@@ -37,7 +37,7 @@ def test_an_unknown_topic_names_the_closest_one_and_all(tmp_path: Path) -> None:
     assert "Did you mean" not in run("manual", "zzz", cwd=tmp_path).stderr
 
 
-def test_a_terminal_gets_it_formatted_through_its_pager(
+def test_a_terminal_gets_the_topic_formatted_in_its_pager(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pager = tmp_path / "pager"
@@ -109,7 +109,7 @@ def test_a_picture_is_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "Picture (config/steps.svg in the repository): Rates" in _on_terminal("rehearsal", tmp_path, 100)
 
 
-def test_topics_are_completed(tmp_path: Path) -> None:
+def test_topics_are_completed_by_the_shell(tmp_path: Path) -> None:
     completed = {"_BULK_INVITE_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
     ran = run(
         cwd=tmp_path, env={**completed, "_TYPER_COMPLETE_ARGS": "bulk-invite manual re"}, installed=True
@@ -135,7 +135,7 @@ def test_an_error_names_the_topic_that_explains_it(tmp_path: Path) -> None:
         assert ran.stderr.splitlines()[-1] == f"See: bulk-invite manual {name}"
 
 
-def test_every_topic_that_the_program_names_is_one() -> None:
+def test_every_topic_named_by_the_program_exists() -> None:
     named = set()
     for file in (ROOT / "bulk_invite").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):

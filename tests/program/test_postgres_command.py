@@ -37,7 +37,7 @@ def _has_calls(service: Emulator, count: int) -> bool:
     return len(service.calls()) >= count
 
 
-def test_every_row_is_invited_once_and_told_by_its_key(db: Database, tmp_path: Path) -> None:
+def test_every_row_is_invited_once_and_reported_by_its_key(db: Database, tmp_path: Path) -> None:
     rows = filled(db, 300)
     with emulator() as service:
         command = arguments(db, service.url, *FAST, "--results", "out")
@@ -55,7 +55,7 @@ def test_every_row_is_invited_once_and_told_by_its_key(db: Database, tmp_path: P
     assert run("export", "--format", "csv", cwd=tmp_path).stdout.count("public.invitations/id,,") == 300
 
 
-def test_killed_and_started_again_it_goes_on_after_the_last_key(db: Database, tmp_path: Path) -> None:
+def test_a_killed_run_continues_after_the_last_key(db: Database, tmp_path: Path) -> None:
     rows = filled(db, 900)
     bad = {5: "{}", 7: '{"EngagementIdentifier": "?"}'}
     for key, request in bad.items():
@@ -80,7 +80,7 @@ def test_killed_and_started_again_it_goes_on_after_the_last_key(db: Database, tm
         assert (again.json["rows"], again.json["attempts"]) == (900 - len(sent), 0)
 
 
-def test_with_a_limit_it_goes_on_where_the_last_run_ended(db: Database, tmp_path: Path) -> None:
+def test_a_limited_run_continues_where_the_last_one_ended(db: Database, tmp_path: Path) -> None:
     filled(db, 50)
     with emulator() as service:
         command = arguments(db, service.url, *FAST, "--limit", "20")
@@ -90,9 +90,7 @@ def test_with_a_limit_it_goes_on_where_the_last_run_ended(db: Database, tmp_path
         assert len(service.calls()) == 50
 
 
-def test_another_campaign_begins_at_the_beginning_whatever_the_first_has_read(
-    db: Database, tmp_path: Path
-) -> None:
+def test_another_campaign_starts_at_the_first_row(db: Database, tmp_path: Path) -> None:
     filled(db, 10)
     with emulator() as service:
         command = arguments(db, service.url, *FAST)
@@ -103,7 +101,7 @@ def test_another_campaign_begins_at_the_beginning_whatever_the_first_has_read(
         assert (first.code, first.json["created"], first.json["already_created"]) == (0, 4, 6)
 
 
-def test_a_token_from_the_key_outlasts_changes_and_a_changed_row_is_told(
+def test_a_token_from_the_key_survives_changes_and_a_changed_row_is_reported(
     db: Database, tmp_path: Path
 ) -> None:
     filled(db, 3)
@@ -126,7 +124,7 @@ def test_a_token_from_the_key_outlasts_changes_and_a_changed_row_is_told(
     assert told["position"]["key"] == "1"
 
 
-def test_a_server_that_is_restarted_and_one_that_is_killed_in_the_middle_cost_nothing(tmp_path: Path) -> None:
+def test_a_restarted_and_a_killed_server_cost_no_row(tmp_path: Path) -> None:
     with server() as postgres, database(postgres.url) as db, emulator() as service:
         rows = filled(db, 1_600, blanks=BLANKS)
         command = arguments(db, service.url, "--rate", "2000", "--json", "--daily-quota", "none")
@@ -142,7 +140,7 @@ def test_a_server_that_is_restarted_and_one_that_is_killed_in_the_middle_cost_no
         assert service.messages() == Counter(messages(rows))
 
 
-def test_a_stop_while_the_database_is_down_is_soon_over(tmp_path: Path) -> None:
+def test_a_stop_while_the_database_is_down_ends_soon(tmp_path: Path) -> None:
     with server() as postgres, database(postgres.url) as db, emulator() as service:
         filled(db, 1_600, blanks=BLANKS)
         command = arguments(db, service.url, "--rate", "1000", "--json", "--daily-quota", "none")
@@ -177,7 +175,7 @@ def test_a_stop_while_the_database_is_down_is_soon_over(tmp_path: Path) -> None:
         (("--columns", "["), 2, "--columns"),
     ],
 )
-def test_what_cannot_be_read_ends_before_anything_is_sent(
+def test_an_unreadable_source_ends_the_run_before_anything_is_sent(
     db: Database, tmp_path: Path, change: tuple[str, ...], code: int, said: str
 ) -> None:
     filled(db, 3)
@@ -187,7 +185,7 @@ def test_what_cannot_be_read_ends_before_anything_is_sent(
         assert not service.calls()
 
 
-def test_a_wrong_password_and_a_server_that_is_not_there_are_told_without_it(
+def test_a_wrong_password_and_an_absent_server_are_reported_without_the_password(
     db: Database, tmp_path: Path
 ) -> None:
     filled(db, 1)
@@ -202,7 +200,7 @@ def test_a_wrong_password_and_a_server_that_is_not_there_are_told_without_it(
         assert "Traceback" not in ran.stderr
 
 
-def test_rows_are_validated_and_rehearsed_as_those_of_a_file(db: Database, tmp_path: Path) -> None:
+def test_rows_are_validated_and_dry_run_like_those_of_a_file(db: Database, tmp_path: Path) -> None:
     filled(db, 10)
     db.run("UPDATE invitations SET request = '{}' WHERE id = 4")
     checked = run("validate", db.reader, *READ, "--json", cwd=tmp_path, env=db.env)
@@ -217,7 +215,7 @@ def test_rows_are_validated_and_rehearsed_as_those_of_a_file(db: Database, tmp_p
         assert not service.calls()
 
 
-def test_what_is_in_doubt_is_found_by_the_requests_of_the_database(db: Database, tmp_path: Path) -> None:
+def test_rows_in_doubt_are_found_by_the_requests_in_the_database(db: Database, tmp_path: Path) -> None:
     rows = filled(db, 40)
     with emulator(latency=0.4) as service:
         command = arguments(db, service.url, "--rate", "40", "--settling-time", "1s")
@@ -232,7 +230,7 @@ def test_what_is_in_doubt_is_found_by_the_requests_of_the_database(db: Database,
         assert service.messages() == Counter(messages(rows))
 
 
-def test_the_live_catalog_is_confirmed_without_telling_the_address(db: Database, tmp_path: Path) -> None:
+def test_the_live_catalog_is_confirmed_without_showing_the_address(db: Database, tmp_path: Path) -> None:
     filled(db, 1)
     secret = db.reader.replace("@", f":{PASSWORD.replace('%', '%25')}@")
     ran = run("send", secret, *READ, "--catalog", "AWS", cwd=tmp_path)
@@ -261,7 +259,7 @@ def test_options_of_a_database_hold_for_the_one_among_files() -> None:
     require_effect([], settings(table="t"))
 
 
-def test_sources_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
+def test_impossible_sources_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="given twice"):
         open_sources(["-", "-"], settings())
     with pytest.raises(UsageError, match="rows of files have no keys"):
@@ -271,7 +269,7 @@ def test_sources_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
     assert "cret" not in str(raised.value)
 
 
-def test_other_tokens_would_invite_everybody_again_and_are_refused(db: Database, tmp_path: Path) -> None:
+def test_a_change_that_would_give_other_tokens_is_refused(db: Database, tmp_path: Path) -> None:
     filled(db, 3)
     with emulator() as service:
         command = arguments(db, service.url, *FAST)
@@ -285,7 +283,7 @@ def test_other_tokens_would_invite_everybody_again_and_are_refused(db: Database,
         assert len(service.calls()) == 6
 
 
-def test_a_refused_row_that_was_edited_and_a_row_of_another_table_are_told_as_what_they_are(
+def test_an_edited_refused_row_and_a_row_of_another_table_are_reported_as_such(
     db: Database, tmp_path: Path
 ) -> None:
     filled(db, 3)
@@ -308,7 +306,7 @@ def test_a_refused_row_that_was_edited_and_a_row_of_another_table_are_told_as_wh
         assert len(service.calls()) == 3
 
 
-def test_what_may_hold_a_password_is_not_repeated(tmp_path: Path) -> None:
+def test_texts_that_may_hold_a_password_are_not_repeated(tmp_path: Path) -> None:
     for name in (
         "mysql://crm:hunter2@host/db",
         "postgresql//crm:hunter2@host/db",

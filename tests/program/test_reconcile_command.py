@@ -34,7 +34,7 @@ def rows_by_message(cwd: Path, *states: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("at_hand", [True, False])
-def test_what_has_arrived_is_found_and_the_rest_is_sent_once(tmp_path: Path, *, at_hand: bool) -> None:
+def test_arrived_rows_are_found_and_the_rest_is_sent_once(tmp_path: Path, *, at_hand: bool) -> None:
     rows = make_rows(ROWS)
     source = write_rows(tmp_path / "rows.ndjson", rows)
     with emulator(latency=0.4, token_retention=0.1) as service:
@@ -57,7 +57,7 @@ def test_what_has_arrived_is_found_and_the_rest_is_sent_once(tmp_path: Path, *, 
         assert service.messages() == Counter(messages(rows))
 
 
-def test_the_same_row_in_two_campaigns_is_never_guessed_apart(tmp_path: Path) -> None:
+def test_the_same_row_in_two_campaigns_stays_in_doubt(tmp_path: Path) -> None:
     """Two rows of one content in doubt, and one invitation that is either of them."""
     source = write_rows(tmp_path / "rows.ndjson", make_rows(1))
     with emulator(latency=0.6) as service:
@@ -75,7 +75,7 @@ def test_the_same_row_in_two_campaigns_is_never_guessed_apart(tmp_path: Path) ->
         assert {event["why"] for event in both.events if event["event"] == "row.unclear"} == codes
 
 
-def test_absence_is_waited_for_and_then_the_row_is_pending(tmp_path: Path) -> None:
+def test_an_absent_row_is_pending_after_the_settling_time(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(4))
     # Half a latency lies before the decision: killed in it, nothing arrives.
     with emulator(latency=4.0) as service:
@@ -99,7 +99,7 @@ def _in_doubt(cwd: Path) -> int:
     return int(ran.json["in_doubt"]) if ran.code == 0 else 0
 
 
-def test_it_refuses_what_send_refuses(tmp_path: Path) -> None:
+def test_reconcile_refuses_what_send_refuses(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(2))
     with emulator() as service:
         nothing = reconcile(service, tmp_path)

@@ -98,7 +98,7 @@ def test_a_failed_audit_is_reported_and_ends_with_1(backfill: Path, tmp_path: Pa
     assert "\nSee: bulk-invite manual results\n" in ran.stdout
 
 
-def test_only_a_former_report_is_replaced(tmp_path: Path) -> None:
+def test_only_an_earlier_report_is_replaced(tmp_path: Path) -> None:
     other, ours = tmp_path / "notes.html", tmp_path / "out.html"
     other.write_text("<p>mine</p>")
     ran = run("report", "--html", other, cwd=tmp_path)
@@ -120,7 +120,7 @@ def test_only_a_former_report_is_replaced(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir() if "partial" in each.name] == []
 
 
-def test_a_page_that_cannot_be_written_is_an_error_and_leaves_the_former_one(tmp_path: Path) -> None:
+def test_a_page_that_cannot_be_written_is_an_error_and_keeps_the_earlier_one(tmp_path: Path) -> None:
     former = tmp_path / "out.html"
     former.write_text("former")
     (tmp_path / "out.html.partial").mkdir()

@@ -124,7 +124,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Proof:
     return proof_of(place)
 
 
-def test_the_page_is_whole_and_needs_nothing_else(hostile: Proof) -> None:
+def test_the_page_is_complete_and_needs_no_other_file(hostile: Proof) -> None:
     text = page(hostile)
     tree = Reader().tree(text)
     names = Counter(each.name for each in _everything(tree))
@@ -143,7 +143,7 @@ def test_the_page_is_whole_and_needs_nothing_else(hostile: Proof) -> None:
     ]
 
 
-def test_what_rows_bring_in_is_text(hostile: Proof) -> None:
+def test_texts_of_rows_are_shown_as_text(hostile: Proof) -> None:
     text = page(hostile)
     tree = Reader().tree(text)
     shown = HOSTILE.replace("\u202e", "\\u202e").replace("\n", "\\n")
@@ -156,7 +156,7 @@ def test_what_rows_bring_in_is_text(hostile: Proof) -> None:
     assert shown in summary(hostile) or "check<b>point.db" in summary(hostile)
 
 
-def test_it_can_be_read_aloud(hostile: Proof) -> None:
+def test_the_page_is_accessible_to_screen_readers(hostile: Proof) -> None:
     tree = Reader().tree(page(hostile))
     (html,) = tree.all("html")
     assert html.attributes["lang"] == "en"
@@ -232,7 +232,7 @@ def test_remedies_and_times_can_be_read_without_scrolling_to_the_side(
     tab.close()
 
 
-def test_what_is_open_and_what_is_wrong_is_said_at_the_top(hostile: Proof, place: Place) -> None:
+def test_open_rows_and_failed_checks_are_named_at_the_top(hostile: Proof, place: Place) -> None:
     (header,) = Reader().tree(page(hostile)).all("header")
     assert header.text.endswith(
         "1 of 5 invitations created; 2 need attention (1 failed, 1 rejected); "
@@ -251,7 +251,7 @@ def test_what_is_open_and_what_is_wrong_is_said_at_the_top(hostile: Proof, place
     assert [each.text for each in tree.all("strong")].count("FAIL") == 4
 
 
-def test_a_checkpoint_of_which_nothing_was_sent_has_a_page(place: Place) -> None:
+def test_a_checkpoint_without_calls_has_a_page(place: Place) -> None:
     with writing(place):
         pass
     tree = Reader().tree(page(proof_of(place)))
@@ -259,7 +259,7 @@ def test_a_checkpoint_of_which_nothing_was_sent_has_a_page(place: Place) -> None
     assert "No call has been made yet." in tree.text
 
 
-def test_the_pictures_show_what_the_log_has(place: Place) -> None:
+def test_the_charts_show_the_log(place: Place) -> None:
     times = [0.0, 1.0, 1.5, 2.0, 700.0, 1300.0, 1300.5, 2399.0]
     with writing(place, at=NOW) as writer:
         admit(writer, *(invitation(f"t{n}", line=n + 1) for n in range(len(times))))
@@ -299,7 +299,7 @@ def test_the_pictures_show_what_the_log_has(place: Place) -> None:
     assert "6 invitations" in picture
 
 
-def test_days_runs_and_silences_are_told(hostile: Proof) -> None:
+def test_days_runs_and_pauses_are_shown(hostile: Proof) -> None:
     course = hostile.course
     days = [(each.calls, each.throttled, each.created) for each in course.days]
     assert days == [(3, 1, 1), (1, 0, 0)]
@@ -317,7 +317,7 @@ def test_days_runs_and_silences_are_told(hostile: Proof) -> None:
     assert "daily_quota" in told
 
 
-def test_json_says_the_same(hostile: Proof) -> None:
+def test_the_json_agrees_with_the_page(hostile: Proof) -> None:
     said = members(hostile)
     assert (said["rows"], said["created"], said["failed"], said["rejected"]) == (5, 1, 1, 1)
     assert (said["pending"], said["in_doubt"], said["attempts"], said["throttled"]) == (1, 1, 4, 1)
@@ -331,7 +331,7 @@ def test_json_says_the_same(hostile: Proof) -> None:
     assert {each["code"] for each in said["problems"]} == {HOSTILE, None}
 
 
-def test_memory_is_flat_however_long_the_log_is(place: Place) -> None:
+def test_memory_does_not_grow_with_the_log(place: Place) -> None:
     import tracemalloc  # noqa: PLC0415 - here only
 
     with writing(place) as writer:
@@ -377,13 +377,13 @@ def test_an_axis_has_a_few_round_labels(highest: float) -> None:
 
 @settings(max_examples=50)
 @given(st.floats(1, 4e9), st.floats(1, 3e8))
-def test_an_axis_of_time_has_a_few_labels_within_it(first: float, span: float) -> None:
+def test_a_time_axis_has_a_few_labels_within_it(first: float, span: float) -> None:
     times = round_times(first, first + span)
     assert len(times) <= 9
     assert all(first <= at <= first + span for at, _ in times)
 
 
-def test_markup_escapes_all_but_itself() -> None:
+def test_markup_escapes_everything_but_itself() -> None:
     made = element("p", "a<b", element("b", "&", class_="x\"'>"), data_x=1.25)
     assert made == '<p data-x="1.2">a&lt;b<b class="x&quot;&#x27;&gt;">&amp;</b></p>'
 

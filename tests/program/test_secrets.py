@@ -82,7 +82,7 @@ def leaks(rows: list[dict[str, Any]], data: bytes, *, binary: bool = False) -> s
     return found | {code for code in CODES.values() if re.search(rf"\b{code}\b".encode(), data)}
 
 
-def test_the_search_finds_every_mark_of_both_payload_types() -> None:
+def test_the_search_finds_every_marker_in_both_payload_types() -> None:
     rows = [marked(0), marked(1)]
     for row in rows:
         values = sensitive_values(MODEL, row)
@@ -178,7 +178,7 @@ def answer(request: Request) -> Reply:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("log_format", ["console", "json"])
-def test_no_ending_of_a_row_tells_what_was_in_it(tmp_path: Path, log_format: str) -> None:
+def test_no_outcome_of_a_row_reveals_its_data(tmp_path: Path, log_format: str) -> None:
     throttled: set[str] = set()
 
     def script(request: Request) -> Reply:
@@ -260,7 +260,7 @@ def test_no_ending_of_a_row_tells_what_was_in_it(tmp_path: Path, log_format: str
     assert not leaks(place.rows, json.dumps(about).encode())
 
 
-def test_what_ends_a_run_does_not_tell_what_was_in_the_row(tmp_path: Path) -> None:
+def test_no_end_of_a_run_reveals_data_of_a_row(tmp_path: Path) -> None:
     for name in ("unknown", "expired", "full"):
         (tmp_path / name).mkdir()
     unknown, expired, full = (
@@ -288,7 +288,7 @@ def test_what_ends_a_run_does_not_tell_what_was_in_the_row(tmp_path: Path) -> No
         place.check(each)
 
 
-def test_a_killed_run_leaves_nothing_of_the_rows_in_its_files(tmp_path: Path) -> None:
+def test_a_killed_run_leaves_no_data_of_rows_in_its_files(tmp_path: Path) -> None:
     place = Workplace(tmp_path, [marked(number) for number in range(20)])
     with ScriptedServer(always(Reply(CREATED, after=30.0))) as server:
         with running(*place.command(server.url, "--call-timeout", "60s"), cwd=place.cwd) as sender:

@@ -71,7 +71,7 @@ def once(rows: list[dict[str, Any]]) -> Counter[str]:
     return Counter(messages(rows))
 
 
-def test_every_kind_of_source_arrives_once_and_a_second_run_finds_it_done(tmp_path: Path) -> None:
+def test_every_kind_of_source_is_sent_once_and_a_second_run_sends_nothing(tmp_path: Path) -> None:
     rows = make_rows(14)
     write_rows(tmp_path / "a.ndjson", rows[:2])
     (tmp_path / "b.ndjson").write_bytes(
@@ -94,7 +94,7 @@ def test_every_kind_of_source_arrives_once_and_a_second_run_finds_it_done(tmp_pa
     assert found == dict.fromkeys(positions, State.CREATED)
 
 
-def test_a_source_that_cannot_be_read_is_said_before_anything_is_sent(tmp_path: Path) -> None:
+def test_an_unreadable_source_is_reported_before_anything_is_sent(tmp_path: Path) -> None:
     good = write_rows(tmp_path / "good.ndjson", make_rows(1))
     (tmp_path / "folder").mkdir()
     names = {"missing.ndjson": "no such file", "folder": "is a directory"}
@@ -105,7 +105,7 @@ def test_a_source_that_cannot_be_read_is_said_before_anything_is_sent(tmp_path: 
         assert (each.code, name in each.said, reason in each.said) == (4, True, True), each.stderr
 
 
-def test_a_truncated_source_ends_the_run_and_what_is_settled_stays(tmp_path: Path) -> None:
+def test_a_truncated_source_ends_the_run_and_keeps_settled_rows(tmp_path: Path) -> None:
     rows = make_rows(3 * BATCH_ROWS + 100)  # its end is not read before the first of them have been sent
     whole = gzip.compress(ndjson(rows))
     source = tmp_path / "rows.ndjson.gz"
@@ -127,7 +127,7 @@ def test_a_truncated_source_ends_the_run_and_what_is_settled_stays(tmp_path: Pat
         assert service.messages() == once(rows)
 
 
-def test_bad_rows_end_nothing_and_go_into_files_that_can_be_sent_again(tmp_path: Path) -> None:
+def test_bad_rows_do_not_end_the_run_and_go_to_files_that_can_be_sent_again(tmp_path: Path) -> None:
     rows = make_rows(6)
     misspelt = make_row(6)
     misspelt["Invitation"]["Messsage"] = misspelt["Invitation"].pop("Message")
@@ -168,7 +168,7 @@ def test_bad_rows_end_nothing_and_go_into_files_that_can_be_sent_again(tmp_path:
         assert (out / "rejected.ndjson").read_bytes() == b""
 
 
-def test_a_campaign_invites_once_more_and_a_token_never_goes_with_two_bodies(tmp_path: Path) -> None:
+def test_another_campaign_invites_again_and_a_token_never_has_two_bodies(tmp_path: Path) -> None:
     rows = make_rows(2)
     given = [
         make_row(2, ClientToken="mine"),
@@ -214,7 +214,7 @@ def test_a_dry_run_sends_nothing_and_a_limit_some(tmp_path: Path) -> None:
         assert service.messages() == once(rows)
 
 
-def test_a_failed_row_is_sent_again_only_when_asked_for_and_as_it_was(tmp_path: Path) -> None:
+def test_a_failed_row_is_sent_again_only_on_request_and_unchanged(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(1))
     with ScriptedServer(always(refusal("ResourceNotFoundException"), CREATED)) as server:
         refused, left, again = (
@@ -229,7 +229,7 @@ def test_a_failed_row_is_sent_again_only_when_asked_for_and_as_it_was(tmp_path: 
     assert (record.state, record.attempts, record.errors) == (State.CREATED, 2, ())
 
 
-def test_the_live_catalog_needs_a_yes(tmp_path: Path) -> None:
+def test_the_live_catalog_needs_confirmation(tmp_path: Path) -> None:
     rows = [*make_rows(2), make_row(2, Catalog="AWS"), make_row(3, Catalog="Sandbox")]
     source = write_rows(tmp_path / "rows.ndjson", rows)
     with emulator() as service:
@@ -244,7 +244,7 @@ def test_the_live_catalog_needs_a_yes(tmp_path: Path) -> None:
     assert rejected["position"] == f"{source}:4"
 
 
-def test_a_checkpoint_that_is_not_ours_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+def test_a_foreign_or_damaged_checkpoint_is_refused_and_left_unchanged(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(1))
     keys = (Credential("AKIDEXAMPLE", "example"), Credential("AKIDOTHER", "example", "444455556666"))
     other = {"AWS_ACCESS_KEY_ID": "AKIDOTHER", "AWS_SECRET_ACCESS_KEY": "example"}
@@ -270,7 +270,7 @@ def test_a_checkpoint_that_is_not_ours_is_refused_and_left_as_it_is(tmp_path: Pa
     assert {path: path.read_bytes() for path in tmp_path.glob("*.db")} == before
 
 
-def test_a_run_can_be_looked_at_and_not_joined(tmp_path: Path) -> None:
+def test_a_run_can_be_inspected_and_not_joined(tmp_path: Path) -> None:
     rows = make_rows(200)
     source = write_rows(tmp_path / "rows.ndjson", [*rows, "{"])
     with emulator() as service:
@@ -313,7 +313,7 @@ def test_a_run_can_be_looked_at_and_not_joined(tmp_path: Path) -> None:
     assert [(line["position"]["line"], line["state"]) for line in rejected.lines] == [(201, "rejected")]
 
 
-def test_a_dead_endpoint_is_waited_for_and_costs_no_row_anything(tmp_path: Path) -> None:
+def test_a_run_waits_for_a_dead_endpoint_and_fails_no_row(tmp_path: Path) -> None:
     rows = make_rows(40)
     source = write_rows(tmp_path / "rows.ndjson", rows)
     port = free_port()
@@ -339,7 +339,7 @@ def test_a_dead_endpoint_is_waited_for_and_costs_no_row_anything(tmp_path: Path)
     assert "endpoint.reachable" in {event["event"] for event in ran.events}
 
 
-def test_the_senders_faults_are_not_the_rows(tmp_path: Path) -> None:
+def test_sender_faults_fail_no_row(tmp_path: Path) -> None:
     rows = make_rows(8)
     source = write_rows(tmp_path / "rows.ndjson", rows)
     keys = (Credential("AKIDEXAMPLE", "example"),)
@@ -376,7 +376,7 @@ def test_the_senders_faults_are_not_the_rows(tmp_path: Path) -> None:
         assert service.messages() == once(rows)
 
 
-def test_a_row_that_a_firewall_stops_holds_up_no_other(tmp_path: Path) -> None:
+def test_a_row_blocked_by_a_firewall_holds_up_no_other(tmp_path: Path) -> None:
     """Found from outside: six such rows of 200 ended every run at the first of them."""
     source = write_rows(tmp_path / "rows.ndjson", rows := make_rows(40))
     page = http(403, b"<html>Blocked</html>", content_type="text/html")
@@ -398,7 +398,7 @@ def test_a_row_that_a_firewall_stops_holds_up_no_other(tmp_path: Path) -> None:
     assert "Blocked" not in ran.stderr + again.stderr
 
 
-def test_throttles_and_faults_are_tried_again_with_the_same_token_and_body(tmp_path: Path) -> None:
+def test_throttles_and_faults_are_retried_with_the_same_token_and_body(tmp_path: Path) -> None:
     rows = make_rows(40)
     source = write_rows(tmp_path / "rows.ndjson", rows)
     faults = dict.fromkeys(
@@ -417,7 +417,7 @@ def test_throttles_and_faults_are_tried_again_with_the_same_token_and_body(tmp_p
 
 
 @pytest.mark.slow
-def test_doubt_that_does_not_end_is_kept_and_an_old_token_is_not_sent(tmp_path: Path) -> None:
+def test_persistent_doubt_is_kept_and_an_old_token_is_not_sent(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(3))
     lists: list[Request] = []
 
@@ -438,7 +438,7 @@ def test_doubt_that_does_not_end_is_kept_and_an_old_token_is_not_sent(tmp_path: 
     assert {record.code for record in records(tmp_path)} == {"LookUpFailed"}
 
 
-def test_a_full_engagement_is_set_aside_and_the_others_go_on(tmp_path: Path) -> None:
+def test_rows_of_a_full_engagement_are_deferred_and_others_continue(tmp_path: Path) -> None:
     full = make_rows(5, EngagementIdentifier="eng-0000000popular")
     rows = make_rows(4, start=5)
     source = write_rows(tmp_path / "rows.ndjson", [*full, *rows])
@@ -466,7 +466,7 @@ def test_too_many_failures_stop_the_run(tmp_path: Path) -> None:
         assert least <= ran.json["failed"] < least + 3
 
 
-def test_a_disk_that_is_full_ends_the_run_and_nothing_is_sent_twice(tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_run_and_nothing_is_sent_twice(tmp_path: Path) -> None:
     rows = make_rows(400)
     source = write_rows(tmp_path / "rows.ndjson", rows)
     with emulator() as service:
@@ -489,7 +489,7 @@ def config(folder: Path, text: str) -> Path:
     return path
 
 
-def test_what_is_impossible_is_refused_with_the_place_where_it_was_said(tmp_path: Path) -> None:
+def test_an_impossible_setting_is_refused_with_its_origin(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(1))
     flag, env, file = "on the command line:", "in the environment (BULK_INVITE_", ".toml:"
     mixed = config(tmp_path, "limit = 2\nrate = [5]\nmax_attempts = 0\nburst = 1\n")
@@ -570,7 +570,7 @@ def test_a_flag_beats_the_environment_beats_the_file(tmp_path: Path) -> None:
     assert "Traceback" not in closed.stderr
 
 
-def test_output_that_nobody_takes_is_told_by_the_exit_code_and_logs_stop_nothing(tmp_path: Path) -> None:
+def test_unread_output_shows_in_the_exit_code_and_logs_stop_nothing(tmp_path: Path) -> None:
     rows = make_rows(5)
     write_rows(tmp_path / "rows.ndjson", rows)
     with emulator() as service:
@@ -621,7 +621,7 @@ def test_a_reader_that_has_gone_ends_status_quietly(tmp_path: Path) -> None:
     assert (ran.stdout, ran.stderr) == ("1\n", "")
 
 
-def test_a_service_model_to_call_by_has_to_be_one(tmp_path: Path) -> None:
+def test_a_file_that_is_no_service_model_is_refused(tmp_path: Path) -> None:
     write_rows(tmp_path / "rows.ndjson", make_rows(1))
     (tmp_path / "half.json").write_text(
         '{"shapes": {"CreateEngagementInvitationRequest": {"type": "structure"}}}'
@@ -631,7 +631,7 @@ def test_a_service_model_to_call_by_has_to_be_one(tmp_path: Path) -> None:
     assert "without the metadata" in ran.said
 
 
-def test_a_rehearsal_that_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_stopped_dry_run_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "temporary").mkdir()
     env = {**CREDENTIALS, "TMPDIR": str(tmp_path / "temporary")}
     with running("send", "-", "--dry-run", cwd=tmp_path, env=env, stdin=subprocess.PIPE) as rehearsal:
@@ -641,7 +641,7 @@ def test_a_rehearsal_that_is_stopped_leaves_nothing_behind(tmp_path: Path) -> No
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
-def test_a_source_that_got_shorter_has_no_old_rejections(tmp_path: Path) -> None:
+def test_a_shortened_source_keeps_no_old_rejections(tmp_path: Path) -> None:
     source = tmp_path / "rows.ndjson"
     with emulator() as service:
         write_rows(source, [*make_rows(2), "no row"])
@@ -651,7 +651,7 @@ def test_a_source_that_got_shorter_has_no_old_rejections(tmp_path: Path) -> None
     assert counts(run("status", "--json", cwd=tmp_path).json) == {"created": 2}
 
 
-def test_what_was_left_undone_is_said_with_the_way_on(tmp_path: Path) -> None:
+def test_unfinished_work_is_reported_with_the_next_step(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(5))
     forbidden = ("eng-00000000000000",)
     with emulator(forbidden_engagements=forbidden) as service:
@@ -665,7 +665,7 @@ def test_what_was_left_undone_is_said_with_the_way_on(tmp_path: Path) -> None:
     assert "--retry-failed" in event["next"]
 
 
-def test_results_of_an_earlier_run_are_not_lost_by_mending_or_validating(tmp_path: Path) -> None:
+def test_earlier_results_are_not_lost_by_correcting_or_validating(tmp_path: Path) -> None:
     out = tmp_path / "out"
     source = write_rows(tmp_path / "rows.ndjson", [*make_rows(2), make_row(2, Catalog="Moon")])
     with emulator() as service:

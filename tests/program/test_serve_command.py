@@ -67,7 +67,7 @@ def _ready(port: int) -> tuple[int, dict[str, str]]:
         return 0, {}
 
 
-def test_rows_are_sent_as_they_are_committed_whatever_their_order(
+def test_rows_are_sent_as_they_are_committed_in_any_order(
     db: Database, service: Emulator, tmp_path: Path
 ) -> None:
     rows = filled(db, 40)
@@ -89,7 +89,7 @@ def test_rows_are_sent_as_they_are_committed_whatever_their_order(
     assert service.messages() == Counter(messages([*rows, *later]))
 
 
-def test_a_notification_has_the_table_looked_at_at_once_and_a_mended_row_is_sent(
+def test_a_notification_triggers_a_read_at_once_and_a_corrected_row_is_sent(
     db: Database, service: Emulator, tmp_path: Path
 ) -> None:
     filled(db, 3)
@@ -110,7 +110,7 @@ def test_a_notification_has_the_table_looked_at_at_once_and_a_mended_row_is_sent
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_and_everything_around_it_too_every_row_arrives_once(
+def test_repeated_kills_of_serve_and_its_services_invite_every_row_once(
     service: Emulator, tmp_path: Path
 ) -> None:
     rows: list[dict[str, Any]] = []
@@ -146,7 +146,7 @@ def test_killed_again_and_again_and_everything_around_it_too_every_row_arrives_o
     assert service.messages() == Counter(messages(rows))
 
 
-def test_ready_says_what_does_not_answer_and_it_goes_on_by_itself(tmp_path: Path) -> None:
+def test_readiness_names_what_does_not_answer_and_serve_recovers_by_itself(tmp_path: Path) -> None:
     port, listen = free_port(), free_port()
     rows = make_rows(20)
     with server() as postgres, database(postgres.url) as db:
@@ -172,7 +172,7 @@ def test_ready_says_what_does_not_answer_and_it_goes_on_by_itself(tmp_path: Path
     assert not (tmp_path / "health.json").exists()
 
 
-def test_expired_credentials_are_waited_for_and_those_of_the_file_taken_up(
+def test_serve_waits_on_expired_credentials_and_adopts_new_ones_from_the_file(
     db: Database, tmp_path: Path
 ) -> None:
     filled(db, 5)
@@ -198,7 +198,7 @@ def test_expired_credentials_are_waited_for_and_those_of_the_file_taken_up(
     assert [each["event"] for each in ran.events].count("serve.retrying") >= 1
 
 
-def test_what_is_wrong_from_the_start_is_exit_4_or_2_and_not_waited_for(
+def test_a_fault_at_the_start_ends_with_4_or_2_at_once(
     db: Database, service: Emulator, tmp_path: Path
 ) -> None:
     file = write_rows(tmp_path / "rows.ndjson", make_rows(1))
@@ -219,7 +219,7 @@ def test_what_is_wrong_from_the_start_is_exit_4_or_2_and_not_waited_for(
     assert (busy.code, "cannot listen" in busy.said) == (4, True), busy.stderr
 
 
-def test_sighup_reads_the_configuration_again_and_keeps_it_where_it_is_not_possible(
+def test_sighup_reloads_the_configuration_or_keeps_the_old_one(
     db: Database, service: Emulator, tmp_path: Path
 ) -> None:
     filled(db, 60)
@@ -284,7 +284,7 @@ def test_writers_of_a_fifo_come_and_go(service: Emulator, tmp_path: Path) -> Non
     assert service.messages() == Counter(messages(make_rows(20)))
 
 
-def test_with_the_end_of_standard_input_it_ends(service: Emulator, tmp_path: Path) -> None:
+def test_serve_ends_with_standard_input(service: Emulator, tmp_path: Path) -> None:
     read, write = os.pipe()
     with os.fdopen(read) as reader, os.fdopen(write, "wb", buffering=0) as writer:
         serving = start("serve", "-", "--endpoint-url", service.url, *FOLLOW, cwd=tmp_path, stdin=reader)
@@ -296,7 +296,7 @@ def test_with_the_end_of_standard_input_it_ends(service: Emulator, tmp_path: Pat
     assert (ran.code, ran.json["created"]) == (0, 15), ran.stderr
 
 
-def test_what_is_left_open_is_tried_again_by_and_by(db: Database, tmp_path: Path) -> None:
+def test_open_rows_are_retried_later(db: Database, tmp_path: Path) -> None:
     """An engagement is full, and then it is not: the emulator after it allows more."""
     rows = [{**row, "EngagementIdentifier": "eng-00000000000007"} for row in make_rows(12)]
     db.run("CREATE TABLE invitations (id bigint PRIMARY KEY, request jsonb NOT NULL)")
@@ -316,7 +316,7 @@ def test_what_is_left_open_is_tried_again_by_and_by(db: Database, tmp_path: Path
     assert (ran.code, ran.json["created"], ran.json["deferred"]) == (0, 12, 0)
 
 
-def test_parked_it_is_ready_and_ends_at_once(db: Database, service: Emulator, tmp_path: Path) -> None:
+def test_a_parked_serve_is_ready_and_ends_at_once(db: Database, service: Emulator, tmp_path: Path) -> None:
     filled(db, 8)
     listen = free_port()
     command = (db.reader, *READ, "--endpoint-url", service.url, *FOLLOW, "--daily-quota", "5")
@@ -331,9 +331,7 @@ def test_parked_it_is_ready_and_ends_at_once(db: Database, service: Emulator, tm
     assert len(service.invitations()) == 5
 
 
-def test_a_standby_takes_over_from_one_that_was_killed(
-    db: Database, service: Emulator, tmp_path: Path
-) -> None:
+def test_a_standby_takes_over_from_a_killed_serve(db: Database, service: Emulator, tmp_path: Path) -> None:
     rows = filled(db, 100)
     db.run(f"GRANT CREATE ON DATABASE {db.name} TO {db.role}")
     command = (db.reader, *READ, "--checkpoint", db.reader, "--endpoint-url", service.url, *FOLLOW)
@@ -355,7 +353,7 @@ def test_a_standby_takes_over_from_one_that_was_killed(
     assert service.messages() == Counter(messages([*rows, *make_rows(10, start=500)]))
 
 
-def test_what_becomes_of_rows_is_written_back_as_they_come_and_mended_after_a_kill(
+def test_outcomes_are_written_back_as_they_arise_and_repaired_after_a_kill(
     db: Database, service: Emulator, tmp_path: Path
 ) -> None:
     filled(db, 50)
@@ -383,9 +381,7 @@ def test_what_becomes_of_rows_is_written_back_as_they_come_and_mended_after_a_ki
     assert {each for (each,) in db.run("SELECT invitation_id FROM outcomes WHERE state = 'created'")} == made
 
 
-def test_a_table_of_outcomes_that_is_away_keeps_no_row_waiting(
-    db: Database, service: Emulator, tmp_path: Path
-) -> None:
+def test_an_unreachable_outcome_table_delays_no_row(db: Database, service: Emulator, tmp_path: Path) -> None:
     db.run("CREATE TABLE invitations (id bigint PRIMARY KEY, request jsonb NOT NULL)")
     db.run(f"GRANT SELECT ON invitations TO {db.role}")
     full = [{**row, "EngagementIdentifier": "eng-00000000000007"} for row in make_rows(11)]
@@ -404,7 +400,7 @@ def test_a_table_of_outcomes_that_is_away_keeps_no_row_waiting(
         _stopped(serving)
 
 
-def test_what_holds_a_send_back_is_not_passed_over(db: Database, service: Emulator, tmp_path: Path) -> None:
+def test_serve_does_not_ignore_dry_run_and_limit(db: Database, service: Emulator, tmp_path: Path) -> None:
     filled(db, 3)
     command = ("serve", db.reader, *READ, "--endpoint-url", service.url)
     file = tmp_path / "bulk-invite.toml"
@@ -417,7 +413,7 @@ def test_what_holds_a_send_back_is_not_passed_over(db: Database, service: Emulat
     assert not service.calls()
 
 
-def test_signals_that_come_at_once_are_heeded(db: Database, service: Emulator, tmp_path: Path) -> None:
+def test_signals_right_after_the_start_take_effect(db: Database, service: Emulator, tmp_path: Path) -> None:
     filled(db, 200)
     command = (db.reader, *READ, "--endpoint-url", service.url, *FOLLOW, "--rate", "20")
     with _serving(*command, cwd=tmp_path, env=db.env) as serving:
@@ -431,7 +427,7 @@ def test_signals_that_come_at_once_are_heeded(db: Database, service: Emulator, t
     assert max(service.messages().values()) == 1
 
 
-def test_no_line_of_a_fifo_is_lost_by_a_new_configuration_or_a_checkpoint_that_was_away(
+def test_no_line_of_a_fifo_is_lost_by_a_reload_or_an_unreachable_checkpoint(
     service: Emulator, tmp_path: Path
 ) -> None:
     fifo, file = tmp_path / "fifo", tmp_path / "bulk-invite.toml"

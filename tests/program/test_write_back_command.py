@@ -33,7 +33,7 @@ def in_checkpoint(cwd: Path) -> dict[str, tuple[Any, ...]]:
     }
 
 
-def test_the_table_says_what_the_checkpoint_says_also_after_a_kill(db: Database, tmp_path: Path) -> None:
+def test_the_table_agrees_with_the_checkpoint_even_after_a_kill(db: Database, tmp_path: Path) -> None:
     filled(db, 200)
     with_outcomes(db)
     db.run("UPDATE invitations SET request = '{}' WHERE id = 7")
@@ -56,7 +56,7 @@ def test_the_table_says_what_the_checkpoint_says_also_after_a_kill(db: Database,
         assert in_table(db) == in_checkpoint(tmp_path)
 
 
-def test_a_run_that_is_stopped_before_the_table_has_everything_says_so(db: Database, tmp_path: Path) -> None:
+def test_a_run_stopped_before_the_table_is_complete_says_so(db: Database, tmp_path: Path) -> None:
     filled(db, 20)
     with_outcomes(db)
     with emulator() as service:
@@ -81,7 +81,9 @@ def test_a_run_that_is_stopped_before_the_table_has_everything_says_so(db: Datab
         assert 0 < left["rows"] <= 20
 
 
-def test_the_table_is_made_once_and_shown_to_who_may_not_make_it(db: Database, tmp_path: Path) -> None:
+def test_the_table_is_created_once_and_its_sql_printed_without_the_privilege(
+    db: Database, tmp_path: Path
+) -> None:
     filled(db, 1)
     init = partial(run, "init-db", *READ, *TO, cwd=tmp_path)
     shown, refused = together(
@@ -96,7 +98,7 @@ def test_the_table_is_made_once_and_shown_to_who_may_not_make_it(db: Database, t
     assert (again.code, "already exists" in again.stdout) == (0, True)
 
 
-def test_what_cannot_be_written_to_ends_before_anything_is_sent(db: Database, tmp_path: Path) -> None:
+def test_an_unwritable_table_ends_the_run_before_anything_is_sent(db: Database, tmp_path: Path) -> None:
     filled(db, 1)
     (tmp_path / "rows.ndjson").write_text("{}")
     with emulator() as service:
@@ -118,9 +120,7 @@ def test_what_cannot_be_written_to_ends_before_anything_is_sent(db: Database, tm
     assert (rehearsed.code, rehearsed.json["pending"]) == (0, 1)
 
 
-def test_a_table_that_is_taken_away_in_the_middle_ends_the_run_in_good_order(
-    db: Database, tmp_path: Path
-) -> None:
+def test_a_table_dropped_during_a_run_ends_it_with_an_error(db: Database, tmp_path: Path) -> None:
     filled(db, 400)
     with_outcomes(db)
     with emulator() as service:
@@ -158,7 +158,7 @@ def test_an_edit_that_is_undone_is_undone_in_the_table(db: Database, tmp_path: P
         assert len(service.calls()) == 3
 
 
-def test_the_table_of_another_source_is_left_to_it(db: Database, tmp_path: Path) -> None:
+def test_the_table_of_another_source_is_left_unchanged(db: Database, tmp_path: Path) -> None:
     filled(db, 2)
     with_outcomes(db)
     db.run("CREATE TABLE others AS SELECT * FROM invitations")

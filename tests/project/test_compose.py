@@ -35,25 +35,25 @@ def _settings() -> dict[str, str]:
     return {**image_settings(), **{name: value for name, value in own.items() if value is not None}}
 
 
-def test_its_settings_are_settings() -> None:
+def test_every_setting_exists() -> None:
     known = {each.variable for each in OPTIONS.values()}
     named = set(re.findall(rf"{ENVIRONMENT_PREFIX}[A-Z_]+", COMPOSE))
     assert len(named) > 5
     assert named <= known | {CONTROL_TOKEN}
 
 
-def test_only_who_keeps_a_health_file_is_asked_for_it() -> None:
+def test_only_services_with_a_health_file_have_a_health_check() -> None:
     disabled = {name for name in _commands() if SERVICES[name].get("healthcheck") == {"disable": True}}
     assert disabled == {"emulator", "outcomes"}
     assert "healthcheck" not in SERVICES["sender"]  # the image's
 
 
-def test_its_pages_are_for_this_machine_only() -> None:
+def test_the_pages_are_published_on_this_machine_only() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert published == {"sender": [f"127.0.0.1:{port()}:{port()}"]}
 
 
-def test_what_it_starts_is_held_as_the_image_says_and_has_the_time_to_drain() -> None:
+def test_services_are_confined_like_the_image_and_have_time_to_drain() -> None:
     settings = Settings.model_validate({})
     assert parse_duration(SERVICES["sender"]["stop_grace_period"]) > settings.call_timeout + 10
     user, group = last("USER").split(":")
@@ -66,7 +66,7 @@ def test_what_it_starts_is_held_as_the_image_says_and_has_the_time_to_drain() ->
     assert f"{last('VOLUME')}:uid={user},gid={group},mode=0700" in SERVICES["sender"]["tmpfs"]
 
 
-def test_what_it_starts_follows_the_table_and_writes_back(db: Database, tmp_path: Path) -> None:
+def test_the_service_follows_the_table_and_writes_back(db: Database, tmp_path: Path) -> None:
     db.run((ROOT / "config" / "compose.sql").read_text())
     commands = _commands()
     assert set(commands) == {"emulator", "outcomes", "sender"}
@@ -95,7 +95,7 @@ def test_what_it_starts_follows_the_table_and_writes_back(db: Database, tmp_path
         assert len(service.invitations()) == 1
 
 
-def test_its_emulator_is_one(tmp_path: Path) -> None:
+def test_the_emulator_command_is_valid(tmp_path: Path) -> None:
     words = [word for word in _commands()["emulator"][1:] if word.startswith("--")]
     explained = run("emulator", "--help", cwd=tmp_path).stdout
     assert all(word in explained for word in words)

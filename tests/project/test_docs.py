@@ -55,11 +55,11 @@ def uncommented(text: str) -> str:
     return "\n".join(line.removeprefix("# ") for line in text.splitlines() if re.match(r"# [a-z_]+ = ", line))
 
 
-def test_readme_is_read_on_two_screens() -> None:
+def test_readme_fits_on_two_screens() -> None:
     assert len(README.splitlines()) <= 160
 
 
-def test_readme_has_every_topic_with_what_it_is_about() -> None:
+def test_readme_has_every_topic_with_its_subject() -> None:
     told = table(README, "Manual")
     assert told == [
         [f"[{topic}](bulk_invite/manual/{topic}.md)", about]
@@ -76,11 +76,11 @@ def test_every_topic_has_its_file_and_the_overview_is_the_readme() -> None:
     assert PROJECT["project"]["readme"] == "README.md"
 
 
-def test_options_topic_is_what_the_settings_say() -> None:
+def test_the_options_topic_agrees_with_the_settings() -> None:
     assert FILE.read_text() == options_topic(), "run: poe options"
 
 
-def test_no_help_text_has_a_word_that_was_broken_at_its_hyphen() -> None:
+def test_no_help_text_breaks_a_word_at_its_hyphen() -> None:
     for option in OPTIONS.values():
         assert not re.search(r"\w- \w", option.help), option.flag
 
@@ -106,7 +106,7 @@ def test_example_configuration_says_what_is_for_serve_only() -> None:
     assert list(tomllib.loads(uncommented(of_serve))) == [OPTIONS[name].key for name in SERVE_ONLY]
 
 
-def test_example_configuration_is_one_as_it_stands_and_uncommented(tmp_path: Path) -> None:
+def test_the_example_configuration_is_valid_with_and_without_comments(tmp_path: Path) -> None:
     for text in (EXAMPLE, uncommented(EXAMPLE)):
         path = tmp_path / "bulk-invite.toml"
         path.write_text(text)
@@ -128,7 +128,7 @@ def test_readme_has_every_state_and_exit_code() -> None:
     assert codes == [0, 1, 2, TooManyFailuresError.exit_code, 4, 75, 130]
 
 
-def test_links_lead_somewhere(document: Path) -> None:
+def test_links_have_targets(document: Path) -> None:
     for target in links(document.read_text()):
         path, _, fragment = target.partition("#")
         file = (document.parent / path).resolve() if path else document
@@ -138,7 +138,7 @@ def test_links_lead_somewhere(document: Path) -> None:
             assert fragment in headings(file.read_text()), target
 
 
-def test_commands_are_commands(document: Path) -> None:
+def test_commands_in_the_documents_are_valid(document: Path) -> None:
     """Every command of the program, in blocks and within sentences, is one that its command line takes."""
     text = document.read_text()
     for words in [*shell_lines(text), *map(_words, spans(text))]:
@@ -183,7 +183,7 @@ def _parse(arguments: list[str]) -> None:
         load({each: given[each] for each in Settings.model_fields if given.get(each) is not None}, None, {})
 
 
-def test_tasks_and_scripts_are_there(document: Path) -> None:
+def test_tasks_and_scripts_exist(document: Path) -> None:
     tasks = PROJECT["tool"]["poe"]["tasks"]
     text = document.read_text()
     for words in [*shell_lines(text), *map(_words, spans(text))]:
@@ -196,7 +196,7 @@ def test_tasks_and_scripts_are_there(document: Path) -> None:
                 pass
 
 
-def test_contributing_names_every_task_and_paths_that_are_there() -> None:
+def test_contributing_names_every_task_and_only_existing_paths() -> None:
     text = CONTRIBUTING.read_text()
     for task in PROJECT["tool"]["poe"]["tasks"]:
         assert f"poe {task}" in text, task
@@ -237,7 +237,7 @@ def test_ci_runs_the_readme_command() -> None:
 
 
 @pytest.mark.slow
-def test_readme_demo_finds_nothing_lost_and_nothing_twice(tmp_path: Path) -> None:
+def test_readme_demo_loses_and_repeats_no_row(tmp_path: Path) -> None:
     demo = INSTALL_AND_DEMO.split(" && ")[-1].removeprefix(".venv/bin/bulk-invite ")
     ran = start(*shlex.split(demo), cwd=tmp_path, installed=True).ended(within=110)
     assert ran.code == 0, ran.stdout + ran.stderr

@@ -16,7 +16,7 @@ from rows import make_rows, ndjson, write_rows
 _CHANGES = re.compile(r'"(elapsed_s|timestamp|endpoint)": ?[^,}]+')
 
 
-def test_both_say_and_leave_the_same(tmp_path: Path) -> None:
+def test_both_print_and_leave_the_same(tmp_path: Path) -> None:
     rows = ndjson([*make_rows(3), '{"Invitation": {}}'])
     said, left = [], []
     for installed in (True, False):
@@ -47,7 +47,7 @@ def test_both_leave_nothing_open_behind_a_service_that_ends(tmp_path: Path) -> N
     assert said == [(0, []), (0, [])]
 
 
-def test_both_end_with_the_same_mistakes(tmp_path: Path) -> None:
+def test_both_end_with_the_same_errors(tmp_path: Path) -> None:
     for arguments, env in ((("sned",), {}), (("status",), {}), (("status",), {"BULK_INVITE_CATALOG": "no"})):
         cold, forked = (run(*arguments, cwd=tmp_path, env=env, installed=cold) for cold in (True, False))
         assert (cold.code, cold.stdout, cold.stderr) == (forked.code, forked.stdout, forked.stderr)
@@ -56,7 +56,7 @@ def test_both_end_with_the_same_mistakes(tmp_path: Path) -> None:
     assert run("schema", cwd=tmp_path).code == 0
 
 
-def test_it_is_a_child_of_ours_that_signals_reach(tmp_path: Path) -> None:
+def test_a_forked_command_is_our_child_and_gets_signals(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(50))
     with emulator() as service:
         command = ("send", source, "--endpoint-url", service.url, "--rate", "10", "--burst", "1")
@@ -69,6 +69,6 @@ def test_it_is_a_child_of_ours_that_signals_reach(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("variable", ["PYTHONHASHSEED", "LD_PRELOAD", "TZ", "COLUMNS"])
-def test_what_an_interpreter_reads_as_it_starts_is_not_left_to_a_fork(tmp_path: Path, variable: str) -> None:
+def test_variables_read_at_interpreter_start_are_not_left_to_a_fork(tmp_path: Path, variable: str) -> None:
     with running("schema", cwd=tmp_path, env={**CREDENTIALS, variable: "0"}) as command:
         assert not isinstance(command.process, Forked)

@@ -44,7 +44,7 @@ def _locked(name: str) -> dict[str, str]:
     ],
     ids=["dependencies", "tracing", "build"],
 )
-def test_its_locks_have_what_the_project_asks_for(lock: str, wanted: list[str]) -> None:
+def test_the_locks_have_every_dependency_of_the_project(lock: str, wanted: list[str]) -> None:
     locked = _locked(lock)
     for each in map(Requirement, wanted):
         version = locked.get(each.name.lower())
@@ -53,7 +53,7 @@ def test_its_locks_have_what_the_project_asks_for(lock: str, wanted: list[str]) 
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "build.lock"])
-def test_its_locks_pin_everything_by_hash_and_name_no_index(lock: str) -> None:
+def test_the_locks_pin_everything_by_hash_and_name_no_index(lock: str) -> None:
     text = (ROOT / "config" / lock).read_text()
     named = re.findall(r"^[a-z0-9._-]+(?=\W)", text, re.MULTILINE)
     assert len(named) > 4
@@ -61,7 +61,7 @@ def test_its_locks_pin_everything_by_hash_and_name_no_index(lock: str) -> None:
     assert "://" not in text
 
 
-def test_it_copies_what_is_let_in_and_nothing_else_is() -> None:
+def test_the_image_copies_exactly_what_dockerignore_admits() -> None:
     let_in = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     copied = [
         word
@@ -77,7 +77,7 @@ def test_it_copies_what_is_let_in_and_nothing_else_is() -> None:
         assert any(fnmatch(source, pattern) for source in copied), pattern
 
 
-def test_its_base_can_be_pinned_by_a_digest() -> None:
+def test_the_base_image_can_be_pinned_by_a_digest() -> None:
     """One argument before the first stage, and no stage from anything else."""
     names = [name for name, _ in instructions()]
     argument, _, default = last("ARG").partition("=")
@@ -92,7 +92,7 @@ def test_its_base_can_be_pinned_by_a_digest() -> None:
 
 
 @pytest.mark.parametrize("file", ["config/README.md", "Dockerfile"])
-def test_whoever_runs_it_as_told_gives_it_no_privileges(file: str) -> None:
+def test_the_documented_command_gives_no_privileges(file: str) -> None:
     text = (ROOT / file).read_text().replace("\\\n#", "").replace("\\\n", "")
     commands = re.findall(r"docker run .*", text)
     commands = [each for each in commands if "bulk-invite" in each]
@@ -102,7 +102,7 @@ def test_whoever_runs_it_as_told_gives_it_no_privileges(file: str) -> None:
             assert each in command
 
 
-def test_it_runs_as_one_user_who_is_not_root_and_writes_to_the_volume() -> None:
+def test_the_image_runs_as_a_user_other_than_root_that_can_write_to_the_volume() -> None:
     user, group = map(int, last("USER").split(":"))
     assert user > 0
     assert group > 0
@@ -116,7 +116,7 @@ def test_it_runs_as_one_user_who_is_not_root_and_writes_to_the_volume() -> None:
     assert Path(there["BULK_INVITE_HEALTH_FILE"]).parent == Path(volume)
 
 
-def test_its_environment_is_one_of_settings() -> None:
+def test_every_variable_of_the_image_is_a_setting() -> None:
     settings = load({}, None, image_settings())
     changed = {name for name, value in _DEFAULTS if getattr(settings, name) != value}
     assert changed == {"health_file", "listen", "log_format"}
@@ -125,7 +125,7 @@ def test_its_environment_is_one_of_settings() -> None:
     assert host_and_port(settings.listen or "") == ("0.0.0.0", port())
 
 
-def test_it_is_the_program_that_gets_the_signal_and_it_was_installed_by_hash() -> None:
+def test_the_program_gets_the_signals_and_is_installed_by_hash() -> None:
     assert sum(told.count("--require-hashes") for name, told in instructions() if name == "RUN") == 2
     assert last("ENTRYPOINT") == '["bulk-invite"]'
     assert last("STOPSIGNAL") == "SIGTERM"
@@ -142,7 +142,7 @@ def here(tmp_path: Path) -> Iterator[dict[str, str]]:
         }
 
 
-def test_its_environment_disturbs_no_other_command(here: dict[str, str], tmp_path: Path) -> None:
+def test_the_environment_of_the_image_disturbs_no_other_command(here: dict[str, str], tmp_path: Path) -> None:
     rows = write_rows(tmp_path / "rows.ndjson", make_rows(3))
     nothing_is_there = 4
 

@@ -43,7 +43,7 @@ def _check(manifest: Object, version: str) -> None:
 
 
 @pytest.mark.parametrize("version", _VERSIONS)
-def test_they_are_what_kubernetes_takes(version: str) -> None:
+def test_the_files_match_the_schemas_of_kubernetes(version: str) -> None:
     assert len(manifests()) == 9
     for manifest in manifests().values():
         _check(manifest, version)
@@ -59,7 +59,7 @@ def test_they_are_what_kubernetes_takes(version: str) -> None:
     ],
     ids=lambda where: str(where[-1]),
 )
-def test_a_misspelt_member_is_seen(where: tuple[Any, ...]) -> None:
+def test_a_misspelled_member_is_noticed(where: tuple[Any, ...]) -> None:
     manifest = deepcopy(manifests()["Job", "bulk-invite-backfill"])
     parent: Any = manifest
     for step in where[:-1]:
@@ -77,7 +77,7 @@ def test_the_kustomization_names_files_and_the_image() -> None:
     assert container("Deployment")["image"] == f"{image['name']}:{image['newTag']}"
 
 
-def test_the_pods_of_both_differ_in_what_they_run_only() -> None:
+def test_the_two_pods_differ_only_in_their_command() -> None:
     job, deployment = pod("Job"), pod("Deployment")
     for each in (job, deployment):
         del each["metadata"]["labels"]["app.kubernetes.io/component"]
@@ -86,7 +86,7 @@ def test_the_pods_of_both_differ_in_what_they_run_only() -> None:
     assert job == deployment
 
 
-def test_what_is_named_is_there() -> None:
+def test_every_referenced_object_exists() -> None:
     found = manifests()
     spec, its = pod("Deployment")["spec"], container("Deployment")
     assert ("ServiceAccount", spec["serviceAccountName"]) in found
@@ -106,7 +106,7 @@ def test_what_is_named_is_there() -> None:
     assert items == [told["BULK_INVITE_CONTROL_TOKEN_FILE"]]
 
 
-def test_what_is_chosen_by_labels_is_a_pod_of_ours() -> None:
+def test_every_label_selector_matches_a_pod() -> None:
     found = manifests()
     labels = pod("Deployment")["metadata"]["labels"].items()
     budget = found["PodDisruptionBudget", "bulk-invite-follow"]["spec"]["selector"]["matchLabels"]
@@ -121,7 +121,7 @@ def test_what_is_chosen_by_labels_is_a_pod_of_ours() -> None:
         assert chosen.items() <= labels & pod("Job")["metadata"]["labels"].items()
 
 
-def test_they_run_the_image_as_it_is_made() -> None:
+def test_the_pods_run_the_image_as_built() -> None:
     spec, its = pod("Job")["spec"], container("Job")
     user, group = map(int, last("USER").split(":"))
     assert spec["securityContext"] == {
@@ -167,13 +167,13 @@ def _paths(routes: list[web.RouteDef]) -> set[str]:
     return {route.path for route in routes}
 
 
-def test_a_stop_has_the_time_to_drain(tmp_path: Path) -> None:
+def test_a_stop_has_time_to_drain(tmp_path: Path) -> None:
     settings = load({}, configuration_file(tmp_path), image_settings())
     for kind in ("Job", "Deployment"):
         assert pod(kind)["spec"]["terminationGracePeriodSeconds"] > settings.call_timeout + 10
 
 
-def test_settings_are_settings_and_reach_nobody_by_accident(tmp_path: Path) -> None:
+def test_every_setting_exists_and_none_reaches_the_live_catalog_by_accident(tmp_path: Path) -> None:
     known = {each.variable for each in OPTIONS.values()}
     assert len(set_for("Job")) > 4
     for kind in ("Job", "Deployment"):
@@ -183,7 +183,7 @@ def test_settings_are_settings_and_reach_nobody_by_accident(tmp_path: Path) -> N
     assert Path(settings.checkpoint).parent == Path(last("VOLUME"))
 
 
-def test_a_failed_pod_is_replaced_where_that_helps() -> None:
+def test_a_failed_pod_is_replaced_if_that_helps() -> None:
     spec = manifests()["Job", "bulk-invite-backfill"]["spec"]
     by_code = [rule for rule in spec["podFailurePolicy"]["rules"] if "onExitCodes" in rule]
     assert {rule["onExitCodes"]["operator"] for rule in by_code} == {"In"}

@@ -18,7 +18,7 @@ from bulk_invite.runs.settings.model import Settings
 from bulk_invite.validation.service_model import SHIPPED
 
 
-def test_the_policy_allows_what_is_called_in_the_catalog_of_the_default() -> None:
+def test_the_policy_allows_every_call_in_the_default_catalog() -> None:
     called = {
         node.attr
         for file in (ROOT / "bulk_invite" / "partner_central").glob("*.py")
@@ -35,7 +35,7 @@ def test_the_policy_allows_what_is_called_in_the_catalog_of_the_default() -> Non
     }
 
 
-def test_what_the_job_has_sent_the_deployment_follows(db: Database, tmp_path: Path) -> None:
+def test_the_deployment_continues_after_the_job(db: Database, tmp_path: Path) -> None:
     db.run("CREATE TABLE invitations (id bigserial PRIMARY KEY, request jsonb NOT NULL)")
     add = "INSERT INTO invitations (request) VALUES (%s)"
     before, after = (json.dumps(row) for row in make_rows(2))

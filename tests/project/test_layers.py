@@ -111,12 +111,12 @@ def file(request: pytest.FixtureRequest) -> Path:
     return request.param
 
 
-def test_the_tree_is_drawn() -> None:
+def test_every_folder_has_a_layer() -> None:
     tops = {_top(_name(file)) for file in _FILES} - {"", "__main__"}
     assert tops == set(_DEPTH_OF)
 
 
-def test_no_file_lies_loose() -> None:
+def test_every_file_is_in_a_folder() -> None:
     loose = {file.stem for file in _FILES if file.parent == _PACKAGE}
     assert loose == _LOOSE, "give it a folder that says what it belongs to"
 
@@ -145,7 +145,7 @@ def test_folders_form_no_circle() -> None:
     assert not arrows, f"these folders import each other in a circle, or lead into one: {sorted(arrows)}"
 
 
-def test_the_outside_is_met_at_the_edges(file: Path) -> None:
+def test_external_libraries_are_imported_only_at_the_edges(file: Path) -> None:
     folder = _top(_name(file))
     for name in _imports(file):
         package = name.partition(".")[0]
@@ -154,7 +154,7 @@ def test_the_outside_is_met_at_the_edges(file: Path) -> None:
             assert package in _OUTSIDE[folder], f"{folder} imports {name}"
 
 
-def test_decisions_and_values_wait_for_nothing(file: Path) -> None:
+def test_the_domain_has_no_async_code(file: Path) -> None:
     decides = _top(_name(file)) in {"domain", "validation", "pacing"} and _name(file) not in _WAITING
     if decides or _name(file) in _PURE_ELSEWHERE:
         tree = ast.parse(file.read_text(encoding="utf-8"))

@@ -63,13 +63,13 @@ def _events() -> set[str]:
     return (found - _NO_EVENTS) | {f"invitation.{state}" for state in _ENDS}
 
 
-def test_every_log_event_has_an_entry_and_every_entry_is_one() -> None:
+def test_every_log_event_has_an_entry_and_every_entry_an_event() -> None:
     told = {event for row in table(_TOPIC, "Log events") for event in re.findall(r"`(\w+\.\w+)`", row[0])}
     assert len(told) > 60
     assert told == _events()
 
 
-def test_every_message_is_one_of_the_program() -> None:
+def test_every_message_exists_in_the_program() -> None:
     texts = "\n".join(" ".join(text.split()) for text in _texts())
     told = [
         fragment.strip(" .")
@@ -85,7 +85,7 @@ def test_every_entry_says_what_to_do() -> None:
             assert all(row), row
 
 
-def test_codes_are_codes_of_the_program() -> None:
+def test_every_code_exists_in_the_program() -> None:
     texts = set(_texts())
     for row in table(_TOPIC, "Codes of a row"):
         for code in re.findall(r"`(\w+)`", row[0]):

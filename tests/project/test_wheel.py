@@ -20,17 +20,17 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]
         yield opened
 
 
-def test_it_has_every_topic_of_the_manual(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_has_every_topic_of_the_manual(wheel: zipfile.ZipFile) -> None:
     for file in MANUAL.glob("*.md"):
         assert wheel.read(f"bulk_invite/manual/{file.name}") == file.read_bytes()
 
 
-def test_its_description_is_the_readme(wheel: zipfile.ZipFile) -> None:
+def test_the_description_of_the_wheel_is_the_readme(wheel: zipfile.ZipFile) -> None:
     (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
     assert README in wheel.read(metadata).decode()
 
 
-def test_it_has_the_license_and_the_notice_of_the_service_model(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_has_the_license_and_notice_of_the_service_model(wheel: zipfile.ZipFile) -> None:
     assert f"{_MODEL}/partnercentral-selling/2022-07-26/service-2.json" in wheel.namelist()
     license_, notice = (wheel.read(f"{_MODEL}/{name}").decode() for name in ("LICENSE", "NOTICE"))
     for part in ("Apache License", "Version 2.0, January 2004", "END OF TERMS AND CONDITIONS"):
@@ -39,7 +39,7 @@ def test_it_has_the_license_and_the_notice_of_the_service_model(wheel: zipfile.Z
     assert "Copyright 2012-2022 Amazon.com, Inc. or its affiliates. All Rights Reserved." in notice
 
 
-def test_the_image_is_made_of_the_wheel() -> None:
+def test_the_image_is_built_from_the_wheel() -> None:
     """The files of the package are let in whole, so what the wheel has the image has."""
     let_in = (ROOT / ".dockerignore").read_text().splitlines()
     assert "!bulk_invite" in let_in

@@ -29,7 +29,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=20, check=False)
 
 
-def test_it_prints_one_line_with_its_url(tmp_path: Path) -> None:
+def test_the_emulator_prints_one_line_with_its_url(tmp_path: Path) -> None:
     with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -50,7 +50,7 @@ def post_ok(line: str) -> bool:
 
 
 @pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_at_once_in_spite_of_slow_answers(which: signal.Signals) -> None:
+def test_a_signal_ends_the_emulator_at_once_despite_slow_answers(which: signal.Signals) -> None:
     with emulator_process("--fault-slow", "1", "--slow-for", "60s", "--fault-committed", "1") as emulator:
         waiting = [threading.Thread(target=_ignored, args=(emulator.url, number)) for number in range(4)]
         for thread in waiting:
@@ -119,14 +119,14 @@ def _ignored(url: str, number: int) -> None:
         (["--no-such-option"], "--no-such-option"),
     ],
 )
-def test_what_is_impossible_ends_with_2_and_a_sentence(arguments: list[str], says: str) -> None:
+def test_an_impossible_option_ends_with_2_and_an_error(arguments: list[str], says: str) -> None:
     # Where nobody can listen: what is let through by mistake ends with 4 and does not run for ever.
     ended = CliRunner().invoke(app, ["--host", "192.0.2.1", *arguments])
     assert (ended.exit_code, ended.stdout) == (2, "")
     assert says in " ".join(ended.stderr.replace("│", " ").split())
 
 
-def test_a_port_in_use_or_a_ledger_that_is_none_ends_with_4_and_a_sentence(tmp_path: Path) -> None:
+def test_a_port_in_use_or_an_invalid_ledger_ends_with_4_and_an_error(tmp_path: Path) -> None:
     with emulator_process() as emulator:
         ended = _run("--port", str(emulator.port))
         assert (ended.returncode, ended.stdout) == (4, "")
@@ -169,7 +169,7 @@ def test_the_command_line_reaches_the_options(tmp_path: Path) -> None:
         assert b"ThrottlingException" in post(emulator.url, create_request(2))[2]
 
 
-def test_it_is_fast_enough_to_measure_a_sender_against() -> None:
+def test_the_emulator_is_fast_enough_to_measure_a_sender() -> None:
     """A floor far below what it does (some 3,500 a second), to notice when something becomes quadratic."""
     with emulator_process() as emulator:
         senders = [threading.Thread(target=_send, args=(emulator.url, lane)) for lane in range(2)]

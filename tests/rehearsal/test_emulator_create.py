@@ -48,7 +48,7 @@ async def create(client: Any, *arguments: Any, **members: Any) -> Mapping[str, A
     return answer
 
 
-async def test_an_invitation_is_created_and_stands_in_the_ledger() -> None:
+async def test_an_invitation_is_created_and_recorded_in_the_ledger() -> None:
     async with emulator() as (server, client):
         answer = await create(client, 1)
         assert not ShapeValidator(load(), "EngagementInvitationIdentifier").errors(answer["Id"])
@@ -63,13 +63,13 @@ async def test_an_invitation_is_created_and_stands_in_the_ledger() -> None:
     assert entry.time == pytest.approx(time.time(), abs=5)
 
 
-async def test_a_lead_invitation_goes_through_as_well() -> None:
+async def test_a_lead_invitation_is_created_as_well() -> None:
     async with emulator() as (server, client):
         assert (await client.create_engagement_invitation(**LEAD))["Id"]
         assert server.state.invited(0).payload_type == "LeadInvitation"
 
 
-async def test_a_replay_gets_the_same_id_and_invites_nobody_again() -> None:
+async def test_a_replay_gets_the_same_id_and_creates_nothing() -> None:
     async with emulator() as (server, client):
         first, again = await create(client, 1), await create(client, 1)
         other = await create(client, 2)
@@ -99,7 +99,7 @@ async def test_a_token_is_forgotten_after_its_retention_and_then_invites_twice()
     assert (audit["invitations"], audit["double_by_token"], audit["double_by_body"]) == (2, 1, 1)
 
 
-async def test_the_same_invitation_with_another_token_is_double_by_body_only() -> None:
+async def test_the_same_invitation_with_another_token_is_a_duplicate_by_body_only() -> None:
     async with emulator() as (server, client):
         await create(client, 1)
         await create(client, 1, ClientToken="another")
@@ -107,7 +107,7 @@ async def test_the_same_invitation_with_another_token_is_double_by_body_only() -
     assert (audit["double_by_token"], audit["double_by_body"], audit["bodies"]) == (0, 1, 1)
 
 
-async def test_an_engagement_takes_nine_and_a_replay_does_not_count() -> None:
+async def test_an_engagement_takes_nine_invitations_and_replays_do_not_count() -> None:
     async with emulator() as (server, client):
         for number in range(9):
             await create(client, number, engagement="eng-0000000000full")
@@ -207,14 +207,14 @@ async def test_the_bucket_throttles_and_a_throttled_call_commits_nothing() -> No
     assert (audit["created"], audit["throttled"], audit["max_granted_per_second"]) == (3, 1, 2)
 
 
-async def test_real_throttles_name_no_wait_unless_told_to() -> None:
+async def test_throttles_have_no_retry_after_unless_set() -> None:
     async with emulator(Clock(), rate=1.0) as (_, client):
         await create(client, 1)
         answer = await refused(client.create_engagement_invitation(**create_request(2)))
         assert "x-amz-retry-after" not in answer["ResponseMetadata"]["HTTPHeaders"]
 
 
-async def test_the_rolling_day_answers_as_a_throttle_and_rolls() -> None:
+async def test_the_rolling_daily_quota_throttles_and_rolls() -> None:
     async with emulator(daily_quota=3, day=2.0) as (server, client):
         start = time.monotonic()
         for number in range(3):
@@ -239,14 +239,14 @@ async def test_refused_and_replayed_calls_are_charged_to_the_quota() -> None:
         assert await code(client.create_engagement_invitation(**create_request(3))) == "ThrottlingException"
 
 
-async def test_latency_is_the_time_of_every_call() -> None:
+async def test_every_call_takes_the_set_latency() -> None:
     async with emulator(latency=0.3, jitter=0.1) as (_, client):
         start = time.monotonic()
         await asyncio.gather(*(create(client, number) for number in range(5)))
         assert 0.3 <= time.monotonic() - start < 1.5
 
 
-async def test_the_same_seed_and_calls_make_the_same_run() -> None:
+async def test_the_same_seed_and_calls_give_the_same_run() -> None:
     async def run(seed: int) -> list[object]:
         faults = FaultOptions(error_500=0.3, empty=0.3)
         async with serve(Options(seed=seed, faults=faults)) as server:

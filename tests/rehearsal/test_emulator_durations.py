@@ -26,7 +26,7 @@ def test_a_duration_is_read_as_seconds(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     "text", ["", "5", "s", "-1s", "1 s", "1h30m", "٣s", "1e3s", ".5s", "1s\n2s", "9" * 400 + "h"]
 )
-def test_anything_else_is_refused_with_a_sentence(text: str) -> None:
+def test_anything_else_is_refused_with_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a duration: write a number and a unit, such as 250ms"):
         parse_duration(text)
 
@@ -48,5 +48,5 @@ def test_a_duration_is_written_in_the_largest_unit_that_fits(seconds: float, tex
 
 
 @given(st.integers(min_value=0, max_value=10**12))
-def test_what_is_written_is_read_back_to_the_millisecond(milliseconds: int) -> None:
+def test_a_written_duration_is_read_back_to_the_millisecond(milliseconds: int) -> None:
     assert round(parse_duration(format_duration(milliseconds / 1000)) * 1000) == milliseconds

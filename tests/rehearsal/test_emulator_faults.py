@@ -79,13 +79,13 @@ async def _attempt(server: Server, number: int) -> None:
 
 
 @pytest.mark.parametrize(("fault", "invitations"), [("reset_before", 0), ("reset_after", 1)])
-async def test_a_reset_is_a_real_one_and_commits_as_its_name_says(fault: str, invitations: int) -> None:
+async def test_a_reset_is_a_tcp_reset_and_commits_as_its_name_says(fault: str, invitations: int) -> None:
     async with serve(_options(fault)) as server:
         assert await asyncio.to_thread(_received_by_a_bare_socket, server.url) == "reset"
         assert server.audit()["invitations"] == invitations
 
 
-async def test_a_close_is_no_reset() -> None:
+async def test_a_close_is_not_a_reset() -> None:
     async with serve(_options("close")) as server:
         assert await asyncio.to_thread(_received_by_a_bare_socket, server.url) == "end"
 
@@ -106,7 +106,7 @@ def _received_by_a_bare_socket(url: str) -> str:
             return "reset"
 
 
-async def test_a_refused_call_gets_its_refusal_and_not_the_fault_after_a_commit() -> None:
+async def test_a_refused_call_gets_its_refusal_instead_of_a_fault_after_commit() -> None:
     async with serve(_options("reset_after", unknown_engagements=("*",))) as server:
         status, _, body = await _post(server)
         assert (status, server.audit()["faults"]) == (400, {})
@@ -137,13 +137,13 @@ async def _times_out(server: Server, number: int) -> None:
         await _post(server, number, timeout=0.1)
 
 
-async def test_a_slow_call_is_committed_before_its_caller_gives_up_if_told_so() -> None:
+async def test_a_slow_call_is_committed_before_its_caller_gives_up_if_set_so() -> None:
     async with serve(_options("slow", committed=1.0, slow_for=60.0)) as server:
         await _times_out(server, 1)
         assert server.audit()["invitations"] == 1
 
 
-async def test_a_slow_call_whose_caller_gave_up_is_dropped_or_carried_out_late() -> None:
+async def test_a_slow_call_whose_caller_gave_up_is_dropped_or_executed_late() -> None:
     async with serve(_options("slow", committed=0.0, slow_for=0.6)) as server:
         async with anyio.create_task_group() as callers:
             for number in range(16):
@@ -155,7 +155,7 @@ async def test_a_slow_call_whose_caller_gave_up_is_dropped_or_carried_out_late()
     assert 0 < audit["invitations"] < 16
 
 
-async def test_reads_meet_faults_only_if_told_to() -> None:
+async def test_reads_meet_faults_only_if_set_so() -> None:
     asked = {"Catalog": "Sandbox", "ParticipantType": "SENDER"}
     async with serve(_options("error_500")) as server, aws_client(server.url) as client:
         assert (await client.list_engagement_invitations(**asked))["EngagementInvitationSummaries"] == []
@@ -170,5 +170,5 @@ def test_impossible_probabilities_are_refused(faults: dict[str, float]) -> None:
         FaultOptions(**faults)
 
 
-def test_probabilities_may_add_up_to_one_in_spite_of_rounding() -> None:
+def test_probabilities_may_add_up_to_one_despite_rounding() -> None:
     FaultOptions(close=0.7, slow=0.2, empty=0.1)

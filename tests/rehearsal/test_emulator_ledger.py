@@ -47,7 +47,7 @@ def _load(path: Path, **options: Any) -> ServiceState:
         ledger.close()
 
 
-async def test_an_emulator_started_again_goes_on(tmp_path: Path) -> None:
+async def test_a_restarted_emulator_continues(tmp_path: Path) -> None:
     options = Options(ledger=tmp_path / "ledger.ndjson", daily_quota=4)
     async with serve(options) as server:
         ids = [(await _create(server.url, number))[1]["Id"] for number in range(3)]
@@ -61,7 +61,7 @@ async def test_an_emulator_started_again_goes_on(tmp_path: Path) -> None:
     assert (audit["invitations"], audit["replayed"]) == (3, 1)
 
 
-async def test_a_restart_draws_on_where_the_seed_had_come_to(tmp_path: Path) -> None:
+async def test_a_restart_continues_the_random_sequence(tmp_path: Path) -> None:
     async def run(*restarts: int) -> list[bytes]:
         answers: list[bytes] = []
         path = tmp_path / f"{len(restarts)}.ndjson"
@@ -136,7 +136,7 @@ async def test_a_ledger_damaged_in_the_middle_is_refused_with_the_line(tmp_path:
 
 
 @pytest.mark.parametrize("content", [b'{"EngagementIdentifier": "eng-1"}\n', b"\x89PNG", b'{"entry":"led\n'])
-def test_a_file_of_something_else_is_left_alone(tmp_path: Path, content: bytes) -> None:
+def test_a_file_of_another_program_is_left_unchanged(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "rows.ndjson"
     path.write_bytes(content)
     with pytest.raises(LedgerError, match="is not an emulator's ledger"):
@@ -159,7 +159,7 @@ def test_a_ledger_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
         _load(tmp_path / "missing" / "ledger.ndjson")
 
 
-async def test_nothing_is_committed_off_the_record(tmp_path: Path) -> None:
+async def test_nothing_is_committed_without_a_ledger_entry(tmp_path: Path) -> None:
     with emulator_process(ledger=tmp_path / "ledger.ndjson") as emulator:
         assert (await _create(emulator.url, 1))[0] == 200
         size = (tmp_path / "ledger.ndjson").stat().st_size
@@ -175,7 +175,7 @@ async def test_nothing_is_committed_off_the_record(tmp_path: Path) -> None:
     assert _load(tmp_path / "ledger.ndjson").next_invitation == 2
 
 
-async def test_the_pages_count_what_an_auditor_would_count(tmp_path: Path) -> None:
+async def test_the_pages_agree_with_a_count_of_the_ledger(tmp_path: Path) -> None:
     path = tmp_path / "ledger.ndjson"
     faults = FaultOptions(error_500=0.2, empty=0.2, throttle=0.1)
     async with serve(Options(ledger=path, faults=faults, token_retention=0.0)) as server:
@@ -203,7 +203,7 @@ async def test_the_pages_count_what_an_auditor_would_count(tmp_path: Path) -> No
     assert audit["max_granted_per_day"] == sum(call["charged"] for call in calls)
 
 
-async def test_the_pages_can_be_read_in_parts() -> None:
+async def test_the_audit_can_be_read_in_pages() -> None:
     async with serve(Options()) as server:
         for number in range(6):
             await _create(server.url, number)

@@ -56,7 +56,7 @@ def test_a_bucket_grants_after_exactly_the_wait_that_it_names(
         bucket.take()
 
 
-def test_an_idle_bucket_grants_its_rate_and_not_one_call_less() -> None:
+def test_an_idle_bucket_grants_its_full_rate() -> None:
     bucket, granted = TokenBucket(10, 1), 0
     for tick in range(1001):
         if bucket.wait(1_700_000_000 + tick / 100) == 0:
@@ -65,7 +65,7 @@ def test_an_idle_bucket_grants_its_rate_and_not_one_call_less() -> None:
     assert granted == 101
 
 
-def test_a_clock_set_back_fills_no_bucket() -> None:
+def test_a_clock_set_back_does_not_refill_a_bucket() -> None:
     bucket = TokenBucket(1, 1)
     assert bucket.wait(1000) == 0
     bucket.take()
@@ -74,9 +74,7 @@ def test_a_clock_set_back_fills_no_bucket() -> None:
 
 
 @given(GAPS, st.integers(min_value=1, max_value=10), st.floats(min_value=0.5, max_value=20))
-def test_a_window_is_full_exactly_when_the_limit_is_reached(
-    gaps: list[float], limit: int, length: float
-) -> None:
+def test_a_window_is_full_exactly_at_the_limit(gaps: list[float], limit: int, length: float) -> None:
     window, admitted = RollingWindow(length), list[float]()
     for now in _moments(gaps):
         inside = sum(moment + length > now for moment in admitted)
@@ -124,7 +122,7 @@ def test_forgotten_tokens_take_no_memory() -> None:
     assert len(memory) == 10
 
 
-def test_faults_come_as_often_as_told_and_each_leaves_the_outcome_open() -> None:
+def test_faults_come_as_often_as_set_and_each_leaves_the_outcome_open() -> None:
     options = Options(faults=FaultOptions(error_500=0.1, slow=0.2, reset_before=0.3, reset_after=0.1))
     drawn = [Faults(options).draw(number) for number in range(20_000)]
     share = {fault: count / len(drawn) for fault, count in Counter(draw.fault for draw in drawn).items()}
@@ -146,7 +144,7 @@ def test_the_same_seed_draws_the_same_faults_and_another_seed_others() -> None:
     assert first != other
 
 
-def test_ids_are_distinct_and_as_the_service_model_wants_them() -> None:
+def test_ids_are_distinct_and_match_the_service_model() -> None:
     ids = [invitation_id(0, number, f"token-{token}") for number in range(500) for token in range(2)]
     assert len(set(ids)) == 1000
     validator = ShapeValidator(load(), "EngagementInvitationIdentifier")

@@ -99,7 +99,7 @@ def test_a_refill_may_span_a_whole_step() -> None:
     assert quota.take(21.0) == pytest.approx(0.5 / 4)
 
 
-def test_an_idle_traced_bucket_grants_its_integral_and_not_one_call_less() -> None:
+def test_an_idle_traced_bucket_grants_its_full_integral() -> None:
     quota = quota_of(Options(rate_trace=STEPS, burst=1))
     granted = _granted(quota, (START + tick / 40 for tick in range(4800 * 40 + 1)))
     assert len(granted) == 1 + allowance(Options(rate_trace=STEPS), 0, 4800) == 1 + 1200 * (10 + 4 + 20 + 10)
@@ -113,12 +113,12 @@ def test_time_and_tokens_of_a_trace_are_each_others_inverse(steps: Steps, time: 
 
 
 @pytest.mark.parametrize("steps", [(), ((1.0, 5.0),), ((0.0, 5.0), (0.0, 6.0)), ((0.0, -1.0),)])
-def test_a_trace_of_nonsense_is_a_usage_error(steps: Steps) -> None:
+def test_an_invalid_trace_is_a_usage_error(steps: Steps) -> None:
     with pytest.raises(UsageError, match="--rate-trace"):
         RateTrace(steps)
 
 
-def test_the_clock_set_back_refills_no_bucket_with_a_trace() -> None:
+def test_a_clock_set_back_does_not_refill_a_traced_bucket() -> None:
     quota = quota_of(Options(rate_trace=RateTrace.parse("0s:1,10s:2"), burst=1))
     assert [quota.take(now) for now in (1000, 900, 900.5)] == [0, 1, 0.5]
 
@@ -152,7 +152,7 @@ def test_a_full_window_grants_again_after_the_wait_that_it_names(now: float, len
     assert quota.take(now + wait) == pytest.approx(length, abs=1e-5)
 
 
-def test_a_fixed_window_has_the_calls_of_its_rate_rounded_down_and_at_least_one() -> None:
+def test_a_fixed_window_holds_its_rate_rounded_down_and_at_least_one_call() -> None:
     for rate, length, calls in ((0.29, 100, 29), (2.9, 1, 2), (0.01, 1, 1)):
         quota = quota_of(Options(rate=rate, fixed_window=length))
         assert len(_granted(quota, [0.0] * 50)) == calls
@@ -164,7 +164,7 @@ def test_a_clock_set_back_opens_no_window() -> None:
 
 
 @given(SHORT_GAPS, RATES, BURSTS, st.floats(min_value=0.1, max_value=5))
-def test_what_refused_calls_cost_is_missing_and_the_debt_is_at_most_a_burst(
+def test_refused_calls_cost_tokens_and_the_debt_is_at_most_a_burst(
     gaps: list[float], rate: float, burst: int, cost: float
 ) -> None:
     quota = quota_of(Options(rate=rate, burst=burst, refusal_cost=cost))
@@ -210,7 +210,7 @@ def test_the_other_program_and_ours_together_never_exceed_the_bucket(
     st.sampled_from([(1.0, 0.0), (3.0, 2.0), (0.25, 5.0)]),
     st.sampled_from([None, 5]),
 )
-def test_the_other_program_is_served_in_the_order_of_time_whenever_we_call(
+def test_the_other_program_is_served_in_order_of_time(
     ticks: list[int],
     rate: float,
     burst: int,
@@ -245,7 +245,7 @@ def test_the_other_program_calls_evenly_while_it_is_on() -> None:
     assert uneven[-1] == pytest.approx(1000 + 2000), "as often as its rate and its share of the time say"
 
 
-def test_what_the_other_program_is_refused_costs_nothing() -> None:
+def test_refused_calls_of_the_other_program_cost_nothing() -> None:
     plain = Options(rate=1, burst=1, other_rate=4)
     costly = Options(rate=1, burst=1, other_rate=4, refusal_cost=1)
     for options in (plain, costly):
@@ -256,7 +256,7 @@ def test_what_the_other_program_is_refused_costs_nothing() -> None:
         assert quota.granted_to_others == 999
 
 
-def test_the_other_program_works_in_fixed_windows_and_in_a_day_alone() -> None:
+def test_the_other_program_works_with_fixed_windows_and_with_a_daily_quota_alone() -> None:
     quota = quota_of(Options(rate=4, fixed_window=1, other_rate=2))
     assert (
         len(_granted(quota, (START + tick / 16 for tick in range(16 * 10)))) + quota.granted_to_others == 40
@@ -270,7 +270,7 @@ def test_the_other_program_works_in_fixed_windows_and_in_a_day_alone() -> None:
     assert day.granted_to_others == 3
 
 
-def test_without_another_program_nothing_is_granted_to_it() -> None:
+def test_without_another_program_it_is_granted_nothing() -> None:
     quota = quota_of(Options(rate=1))
     _granted(quota, _moments([1.0] * 50))
     assert quota.granted_to_others == 0
@@ -286,7 +286,7 @@ def test_restored_calls_count_to_the_day_and_begin_the_trace() -> None:
 
 
 @given(GAPS)
-def test_restored_calls_leave_the_other_program_with_what_it_had(gaps: list[float]) -> None:
+def test_restored_calls_do_not_change_the_share_of_the_other_program(gaps: list[float]) -> None:
     options = Options(rate=2, burst=3, daily_quota=40, day=30, other_rate=1, other_on=3, other_off=2)
     first, second = quota_of(options), quota_of(options)
     *before, last = _moments(gaps)
@@ -335,7 +335,7 @@ class _Clock:
         ({"rate": 1, "burst": 2, "daily_quota": 2, "day": 60}, 1.5, [None, None, 60000], [58500]),
     ],
 )
-async def test_the_wait_that_is_told_is_the_one_until_a_call_is_granted(
+async def test_the_named_wait_ends_when_a_call_is_granted(
     options: dict[str, Any], then: float, first: list[int | None], later: list[int | None]
 ) -> None:
     clock = _Clock()
@@ -361,7 +361,7 @@ async def test_the_audit_counts_the_other_program_before_and_after_a_restart(tmp
         assert b"ThrottlingException" in (await asyncio.to_thread(post, server.url, create_request(9)))[2]
 
 
-def test_the_new_flags_take_effect_and_show_in_the_audit() -> None:
+def test_the_quota_flags_take_effect_and_show_in_the_audit() -> None:
     bucket = ("--rate-trace", "0s:2,1h:1", "--refusal-cost", "0.5", "--tell-retry-after")
     other = ("--other-rate", "20", "--other-on", "1h", "--other-off", "300ms")
     with emulator_process(*bucket, *other) as emulator:
@@ -375,7 +375,7 @@ def test_the_new_flags_take_effect_and_show_in_the_audit() -> None:
         assert emulator.audit()["granted_to_others"] > 0
 
 
-def test_a_fixed_window_can_be_told_on_the_command_line() -> None:
+def test_a_fixed_window_can_be_set_on_the_command_line() -> None:
     year = 365 * 86400
     with emulator_process("--rate", "1e-7", "--fixed-window", "365d", "--tell-retry-after") as emulator:
         answers = [post(emulator.url, create_request(number)) for number in range(4)]

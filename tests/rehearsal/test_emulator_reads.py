@@ -35,7 +35,7 @@ async def _create(client: Any, *arguments: Any, **members: Any) -> str:
     return identifier
 
 
-async def test_a_list_shows_what_reconciling_looks_for() -> None:
+async def test_a_list_shows_the_members_that_reconcile_needs() -> None:
     async with serve(Options()) as server, aws_client(server.url) as client:
         identifier = await _create(client, 1)
         page = await client.list_engagement_invitations(**_SENT)
@@ -60,7 +60,7 @@ async def test_pages_join_without_gap_or_overlap_in_both_orders() -> None:
         assert await _all_pages(client, SenderAwsAccountId=["999999999999"]) == [[]]
 
 
-async def test_an_invitation_made_between_two_pages_moves_none_of_them() -> None:
+async def test_an_invitation_created_between_two_pages_shifts_none() -> None:
     async with serve(Options()) as server, aws_client(server.url) as client:
         ids = [await _create(client, number) for number in range(4)]
         first = await client.list_engagement_invitations(**_SENT, MaxResults=2)
@@ -82,7 +82,7 @@ async def test_a_list_is_filtered_by_engagement_payload_type_and_status() -> Non
         assert await _all_pages(client, Status=["PENDING"], PayloadType=["LeadInvitation"]) == [[lead]]
 
 
-async def test_a_next_token_is_good_for_its_own_question_only() -> None:
+async def test_a_next_token_is_valid_for_its_own_query_only() -> None:
     async with serve(Options()) as server, aws_client(server.url) as client:
         for number in range(3):
             await _create(client, number)
@@ -153,7 +153,7 @@ async def test_the_emulator_has_no_receivers() -> None:
         assert await code(client.list_engagement_invitations(**asked)) == "ValidationException"
 
 
-async def test_sts_says_who_is_calling() -> None:
+async def test_sts_identifies_the_caller() -> None:
     keys = (Credential("ONE", "s1", "444455556666"),)
     async with (
         serve(Options(credentials=keys)) as server,
@@ -167,7 +167,7 @@ async def test_sts_says_who_is_calling() -> None:
     assert identity["ResponseMetadata"]["RequestId"]
 
 
-async def test_sts_can_be_left_out() -> None:
+async def test_sts_can_be_turned_off() -> None:
     async with serve(Options(no_sts=True)) as server, aws_client(server.url, "sts") as sts:
         with pytest.raises(ResponseParserError):
             await sts.get_caller_identity()

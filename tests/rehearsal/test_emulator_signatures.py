@@ -36,7 +36,7 @@ async def _answers(options: Options, key: str, secret: str, skew: float = 0.0) -
     return ((each["Error"]["Code"], each["ResponseMetadata"]["HTTPStatusCode"]) for each in found)
 
 
-async def test_the_right_key_is_let_in_as_its_account() -> None:
+async def test_the_right_key_is_accepted_as_its_account() -> None:
     async with serve(Options(credentials=(*KEYS, Credential("MINE", "s", "555566667777")))) as server:
         async with aws_client(server.url, key="GOOD", secret="right/secret+1") as client:
             answer = await client.create_engagement_invitation(**create_request(1))
@@ -66,7 +66,7 @@ async def test_a_clock_more_than_five_minutes_off_is_refused(skew: float) -> Non
 
 
 @pytest.mark.parametrize("skew", [270.0, -270.0])
-async def test_a_clock_less_than_five_minutes_off_will_do(skew: float) -> None:
+async def test_a_clock_less_than_five_minutes_off_is_accepted(skew: float) -> None:
     async with (
         serve(Options(credentials=KEYS), clock=lambda: time.time() + skew) as server,
         aws_client(server.url, key="GOOD", secret="right/secret+1") as client,
@@ -116,7 +116,7 @@ async def test_a_session_token_is_covered_by_the_signature() -> None:
         ({"X-Amz-Content-SHA256": "0" * 64}, b"InvalidSignatureException"),
     ],
 )
-async def test_what_was_changed_after_signing_is_noticed(change: dict[str, Any], code: bytes | None) -> None:
+async def test_a_change_after_signing_is_noticed(change: dict[str, Any], code: bytes | None) -> None:
     async with serve(Options(credentials=KEYS)) as server:
         headers = {**_signed(server.url, BODY), **change}
         status, answer = await _post(server.url, BODY, {k: v for k, v in headers.items() if v is not None})
@@ -132,7 +132,7 @@ async def test_a_changed_body_or_region_is_noticed() -> None:
         assert server.audit()["outcomes"] == {"InvalidSignatureException": 2}
 
 
-async def test_without_credentials_everyone_is_let_in() -> None:
+async def test_without_credentials_every_caller_is_accepted() -> None:
     async with serve(Options()) as server:
         assert (await asyncio.to_thread(post, server.url, create_request(1)))[0] == 200
         async with aws_client(server.url, key="ANY", secret="thing") as client:
@@ -142,7 +142,7 @@ async def test_without_credentials_everyone_is_let_in() -> None:
 @pytest.mark.parametrize(
     "text", ["", "KEY", "KEY:", ":SECRET", "K:S:", "K:S:12", "K:S:12345678901x", "K:S:1:2"]
 )
-def test_badly_written_credentials_are_refused_without_showing_them(text: str) -> None:
+def test_malformed_credentials_are_refused_without_showing_them(text: str) -> None:
     with pytest.raises(ValueError, match=r"KEY:SECRET") as refusal:
         Credential.parse(text)
     assert "12345678901x" not in str(refusal.value)
@@ -162,6 +162,6 @@ def test_credentials_are_read_and_hide_their_secret() -> None:
         {"clock_ahead": 60.0},
     ],
 )
-def test_options_about_keys_that_do_not_fit_are_refused(options: dict[str, Any]) -> None:
+def test_conflicting_options_about_keys_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         Options(**options)

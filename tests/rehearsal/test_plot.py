@@ -77,13 +77,15 @@ def test_a_trial_without_calls_is_drawn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["trial.pdf", "trial", "trial.svg.gz"])
-def test_other_endings_are_refused(tmp_path: Path, name: str) -> None:
+def test_other_suffixes_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=r"\.png or \.svg"):
         draw(tmp_path / name, "A title", [panel("one", trial())])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_matplotlib_the_error_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError, match=r"pip install 'bulk-invite\[plot\]'"):
         draw(tmp_path / "trial.svg", "A title", [panel("one", trial())])

@@ -85,7 +85,7 @@ def test_all_targets_of_the_design_are_in_the_scenarios() -> None:
     assert load("daily-unknown").target.probes == 96
 
 
-def test_the_manual_has_every_scenario_and_what_it_says_of_ours_reaches_the_targets() -> None:
+def test_the_manual_has_every_scenario_and_its_figures_reach_the_targets() -> None:
     cells = re.findall(
         r"^\| (.+?) \| [\d.]* / [\d.]* \| ([\d.]+) / ([\d.]+) \|", topic("pacing"), re.MULTILINE
     )
@@ -97,7 +97,7 @@ def test_the_manual_has_every_scenario_and_what_it_says_of_ours_reaches_the_targ
         assert throttled <= (scenario.target.throttled or 1) * 100 + 0.05
 
 
-def test_the_command_shows_what_others_waste_and_says_what_was_missed(tmp_path: Path) -> None:
+def test_the_command_shows_the_waste_of_others_and_missed_targets(tmp_path: Path) -> None:
     own, shallow = _own(tmp_path, length="4m"), tmp_path / "shallow.toml"
     shallow.write_text(
         OWN.format(length="3m", throttled=1.0).replace("burst = 5", 'burst = 1\njitter = "10ms"')
@@ -117,7 +117,7 @@ def test_the_command_shows_what_others_waste_and_says_what_was_missed(tmp_path: 
     assert re.search(r"five a second +/ 0\.1 +100\.0 / 0\.\d", missed.stdout)
 
 
-def test_the_same_seed_gives_the_same_figures_and_another_one_others() -> None:
+def test_the_figures_depend_on_the_seed_alone() -> None:
     [scenario] = run_scenarios.chosen(["bucket-10-far"])
     first, again, other = (
         comparison.run(scenario, run_scenarios.limits(scenario), OURS, seed).calls for seed in (1, 1, 2)
@@ -128,7 +128,7 @@ def test_the_same_seed_gives_the_same_figures_and_another_one_others() -> None:
 
 @pytest.mark.slow
 @pytest.mark.real_time
-def test_over_http_the_fast_bucket_is_used_up_and_almost_nothing_is_throttled(tmp_path: Path) -> None:
+def test_over_http_the_fast_bucket_is_used_with_almost_no_throttles(tmp_path: Path) -> None:
     ran = _simulate(_fast_bucket(tmp_path), "--live", "--only-ours", "--format", "json", cwd=tmp_path)
     assert ran.code == 0, ran.stderr
     [figures] = json.loads(ran.stdout)[0]["senders"][OURS]["trials"]
@@ -137,7 +137,7 @@ def test_over_http_the_fast_bucket_is_used_up_and_almost_nothing_is_throttled(tm
 
 
 @pytest.mark.slow
-def test_over_http_the_real_sdk_stands_beside_it(tmp_path: Path) -> None:
+def test_over_http_the_real_sdk_is_compared(tmp_path: Path) -> None:
     ran = _simulate(_own(tmp_path), "--live", "--format", "json", cwd=tmp_path)
     assert ran.code == 0, ran.stderr
     senders = json.loads(ran.stdout)[0]["senders"]
@@ -162,7 +162,7 @@ def test_over_http_the_real_sdk_stands_beside_it(tmp_path: Path) -> None:
         (OWN.format(length="1m", throttled=1) + '\n[sender]\npace = "walk"', "Invalid sender in scenario"),
     ],
 )
-def test_a_scenario_that_cannot_be_is_refused_with_a_sentence(tmp_path: Path, text: str, says: str) -> None:
+def test_an_impossible_scenario_is_refused_with_an_error(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "own.toml"
     path.write_text(text)
     ran = _refused(path, "--only-ours", cwd=tmp_path)
@@ -170,7 +170,7 @@ def test_a_scenario_that_cannot_be_is_refused_with_a_sentence(tmp_path: Path, te
     assert says in ran.stderr
 
 
-def test_an_unknown_name_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+def test_an_unknown_scenario_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     ran = _refused("bucket-11", cwd=tmp_path)
     assert (ran.code, "bucket-10" in ran.said) == (2, True)
 
@@ -188,19 +188,19 @@ def _scenario(**options: Any) -> Scenario:
     return Scenario("own", "own", 10.0, 0.0, 1.0, None, Options(**options), {}, {}, Target())
 
 
-def test_figures_are_of_what_the_server_saw_after_the_warm_up() -> None:
+def test_figures_count_what_the_server_saw_after_the_warm_up() -> None:
     calls = [SimulatedCall(float(second), second % 4 == 0, None, 0) for second in range(10)]
     figures = figures_of(_scenario(rate=1.0, burst=1), Trial(10.0, calls))
     assert (figures.goodput, figures.throttled) == (0.7, 0.3)
 
 
-def test_calls_that_meet_a_day_that_is_used_up_are_counted() -> None:
+def test_calls_on_a_used_up_day_are_counted() -> None:
     calls = [SimulatedCall(float(second), second in {2, 3}, None, 0) for second in range(5)]
     figures = figures_of(_scenario(daily_quota=2, day=3.5), Trial(5.0, calls))
     assert figures.over == 2
 
 
-def test_what_a_sender_that_knows_the_quota_could_reach() -> None:
+def test_the_goodput_of_a_sender_that_knows_the_quota() -> None:
     assert max_granted(_scenario(rate=2.0, burst=1).options, 0.0, 10.0) == 20
     assert max_granted(_scenario(daily_quota=3, day=5.0).options, 0.0, 12.0) == 9
 

@@ -153,7 +153,7 @@ def test_no_token_is_taken_before_it_is_there() -> None:
         pytest.param(AdaptiveSender, 50, 50, (0.45, 0.7), (0.02, 0.06), id="adaptive 50"),
     ],
 )
-def test_known_servers(
+def test_the_modes_against_known_servers(
     make: Callable[[float], Sender],
     rate: float,
     burst: int,
@@ -179,7 +179,7 @@ def requests() -> Iterator[dict[str, Any]]:
         ("adaptive", {1, 2, 3}, range(9)),
     ],
 )
-def test_over_http(mode: Literal["standard", "adaptive"], attempts: set[int], late: range) -> None:
+def test_the_modes_over_http(mode: Literal["standard", "adaptive"], attempts: set[int], late: range) -> None:
     """attempts: what the most on one row may be; late: calls after the first second, limited or not."""
     threads = active_count()
     with emulator_process("--rate", "3", "--burst", "3", "--latency", "20ms") as emulator:
@@ -196,7 +196,7 @@ def test_over_http(mode: Literal["standard", "adaptive"], attempts: set[int], la
     assert max(times) < 2.5
 
 
-def test_over_http_it_ends_with_the_requests() -> None:
+def test_a_trial_over_http_ends_with_its_requests() -> None:
     with emulator_process() as emulator:
         began = time.monotonic()
         run_sdk(emulator.url, "standard", iter([create_request(1), create_request(2)]), 60, workers=4)

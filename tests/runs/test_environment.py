@@ -31,7 +31,7 @@ TOKEN = "0123456789abcdef0123"
         ("BULK_INVITE_", None),
     ],
 )
-def test_what_is_no_setting_is_refused_with_what_may_be_meant(name: str, meant: str | None) -> None:
+def test_an_unknown_variable_is_refused_with_a_suggestion(name: str, meant: str | None) -> None:
     with pytest.raises(UsageError) as raised:
         load({}, None, {name: "1", "BULK_INVITE_RATE": "2"})
     assert f"Unknown environment variables: {name}." in str(raised.value)
@@ -39,7 +39,7 @@ def test_what_is_no_setting_is_refused_with_what_may_be_meant(name: str, meant: 
     assert raised.value.exit_code == 2
 
 
-def test_what_others_set_is_let_be() -> None:
+def test_variables_of_other_programs_are_ignored() -> None:
     """Kubernetes tells of its Services so, and the tests have a variable of their own."""
     service = "BULK_INVITE_SERVICE_HOST BULK_INVITE_SERVICE_PORT BULK_INVITE_SERVICE_PORT_CONTROL"
     port = "BULK_INVITE_PORT_8081_TCP BULK_INVITE_PORT_8081_TCP_ADDR BULK_INVITE_PORT_8081_TCP_PROTO"
@@ -48,7 +48,7 @@ def test_what_others_set_is_let_be() -> None:
     assert load({}, None, dict.fromkeys(others, "tcp://10.0.0.1:8081")) == Settings.model_validate({})
 
 
-def test_a_misspelt_key_of_the_file_is_told_with_what_may_be_meant(tmp_path: Path) -> None:
+def test_a_misspelled_key_of_the_file_is_refused_with_a_suggestion(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text("ratte = 2\n")
     with pytest.raises(UsageError, match=r"unknown keys: 'ratte'\. Did you mean rate\? Known keys: "):
         load({}, tmp_path / "own.toml", {})
@@ -86,7 +86,9 @@ def test_a_wrong_value_is_reported_in_our_words(name: str, value: str, says: str
 
 
 @pytest.mark.parametrize("command", [("send", "nowhere.ndjson"), ("validate", "nowhere.ndjson"), ("doctor",)])
-def test_every_command_that_takes_settings_refuses_them(tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_every_command_that_takes_settings_refuses_unknown_variables(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
     ran = run(*command, cwd=tmp_path, env={**CREDENTIALS, "BULK_INVITE_RATTE": "2"})
     assert (ran.code, ran.stdout) == (2, "")
     assert ran.said.endswith("BULK_INVITE_RATTE. Did you mean BULK_INVITE_RATE? Otherwise unset it.")
@@ -99,14 +101,14 @@ def token_file(path: Path, mode: int) -> Settings:
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o440, 0o640, 0o660])
-def test_a_token_of_its_owner_and_group_is_taken(tmp_path: Path, mode: int) -> None:
+def test_a_token_readable_by_owner_and_group_is_accepted(tmp_path: Path, mode: int) -> None:
     with capture_logs() as logs:
         assert control_token(token_file(tmp_path / "token", mode)) == TOKEN
     assert logs == []
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o604])
-def test_a_token_that_everybody_can_read_is_warned_of(tmp_path: Path, mode: int) -> None:
+def test_a_world_readable_token_causes_a_warning(tmp_path: Path, mode: int) -> None:
     with capture_logs() as logs:
         assert control_token(token_file(tmp_path / "to ken", mode)) == TOKEN
     (warning,) = logs
@@ -116,14 +118,14 @@ def test_a_token_that_everybody_can_read_is_warned_of(tmp_path: Path, mode: int)
 
 
 @pytest.mark.parametrize("mode", [0o602, 0o666])
-def test_a_token_that_everybody_can_change_is_refused(tmp_path: Path, mode: int) -> None:
+def test_a_world_writable_token_is_refused(tmp_path: Path, mode: int) -> None:
     with pytest.raises(UsageError) as raised:
         control_token(token_file(tmp_path / "to ken", mode))
     assert f"chmod 600 '{tmp_path}/to ken'" in str(raised.value)
     assert TOKEN not in str(raised.value)
 
 
-def test_a_link_counts_as_what_it_leads_to(tmp_path: Path) -> None:
+def test_a_link_counts_as_its_target(tmp_path: Path) -> None:
     """Kubernetes mounts a secret's keys as links."""
     settings = token_file(tmp_path / "data", 0o440)
     (tmp_path / "token").symlink_to("data")
@@ -134,7 +136,7 @@ def test_a_link_counts_as_what_it_leads_to(tmp_path: Path) -> None:
         control_token(settings)
 
 
-def test_a_mounted_secret_that_everybody_can_read_comes_with_a_mend_that_is_possible(tmp_path: Path) -> None:
+def test_a_world_readable_mounted_secret_gets_a_feasible_remedy(tmp_path: Path) -> None:
     """As Kubernetes and Docker mount them: read-only, with a mode that cannot be mended from within."""
     mounted = (
         'mount -t tmpfs none "$0" && echo "$1" > "$0/token" && mount -o remount,ro "$0" && exec "$2" -c "$3"'

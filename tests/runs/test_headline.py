@@ -41,7 +41,7 @@ from bulk_invite.runs.output.summary import show_reconciliation
         ),
     ],
 )
-def test_it_says_how_many_have_an_invitation_and_what_needs_attention(
+def test_the_headline_counts_invitations_and_rows_that_need_attention(
     states: dict[State, int], earlier: int, sentence: str
 ) -> None:
     assert headline(states, earlier) == sentence

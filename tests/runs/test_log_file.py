@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "log.json"
 
 
-def test_it_has_what_standard_error_has_and_is_its_owners_only(
+def test_the_log_file_equals_standard_error_and_is_private(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     say(LogFile(path, 10_000, 2), 3)
@@ -47,7 +47,7 @@ def test_it_has_what_standard_error_has_and_is_its_owners_only(
     assert len(lines(path)) == 4
 
 
-def test_a_large_one_is_begun_anew_and_so_many_are_kept(path: Path) -> None:
+def test_a_large_log_file_is_rotated_and_only_so_many_are_kept(path: Path) -> None:
     say(LogFile(path, 1000, 3), 100)
     kept = sorted(each.name for each in path.parent.iterdir())
     assert kept == ["log.json", "log.json.1", "log.json.2"]
@@ -57,7 +57,7 @@ def test_a_large_one_is_begun_anew_and_so_many_are_kept(path: Path) -> None:
     assert numbers == list(range(100))[-len(numbers) :]
 
 
-def test_a_full_disk_is_told_once_and_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_is_reported_once_and_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     say(LogFile(Path("/dev/full"), 10_000, 2), 3)
     said = capsys.readouterr().err.splitlines()
     assert sum(line.startswith("{") for line in said) == 3
@@ -66,7 +66,7 @@ def test_a_full_disk_is_told_once_and_stops_nothing(capsys: pytest.CaptureFixtur
     ]
 
 
-def test_a_file_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
+def test_an_existing_file_keeps_its_mode(tmp_path: Path) -> None:
     """Also through a link, by which it may be anybody's."""
     target, link = tmp_path / "target", tmp_path / "link.json"
     target.touch(mode=0o640)
@@ -76,7 +76,7 @@ def test_a_file_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
     assert (len(lines(target)), stat.S_IMODE(target.stat().st_mode)) == (1, 0o640)
 
 
-def test_where_there_can_be_none_it_is_told(tmp_path: Path) -> None:
+def test_a_log_file_that_cannot_be_opened_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ControlError, match="cannot be written: No such file or directory") as caught:
         LogFile(tmp_path / "nowhere" / "log.json", 1000, 2)
     assert "--log-file" in caught.value.hint
@@ -85,17 +85,17 @@ def test_where_there_can_be_none_it_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "size"), [("1000", 1000), ("500kB", 500_000), ("50MB", 50_000_000), ("1GB", 1_000_000_000)]
 )
-def test_sizes(text: str, size: int) -> None:
+def test_a_size_is_parsed(text: str, size: int) -> None:
     assert load({"log_file_size": text}, None, {}).log_file_size == size
 
 
 @pytest.mark.parametrize("text", ["", "50", "MB", "5.5MB", "50 MB", "50mb", "-1GB", "1TB"])
-def test_what_is_no_size_is_a_mistake_in_the_usage(text: str) -> None:
+def test_an_invalid_size_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match="--log-file-size"):
         load({"log_file_size": text}, None, {})
 
 
-def test_send_and_serve_begin_it(tmp_path: Path) -> None:
+def test_send_and_serve_open_the_log_file(tmp_path: Path) -> None:
     calls = [
         partial(run, name, "missing.ndjson", "--log-file", "no/log", cwd=tmp_path)
         for name in ("send", "serve")

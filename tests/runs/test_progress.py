@@ -16,7 +16,7 @@ ESCAPE = "\x1b[2J"
 """Clears the screen, where it gets through."""
 
 
-def test_elsewhere_a_line_comes_now_and_then(tmp_path: Path) -> None:
+def test_without_a_terminal_a_line_is_logged_now_and_then(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(50))
     with emulator() as service:
         command = ("send", source, "--endpoint-url", service.url, "--rate", "20", "--json")
@@ -39,7 +39,7 @@ def test_elsewhere_a_line_comes_now_and_then(tmp_path: Path) -> None:
     assert "\x1b" not in told.stderr
 
 
-def test_on_a_terminal_there_is_a_bar_with_everything_that_matters(tmp_path: Path) -> None:
+def test_a_terminal_shows_a_bar_with_the_main_figures(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(25))
     with emulator(faults=FaultOptions(throttle=0.1, empty=0.2), retry_after=0.01, seed=5) as service:
         command = ("send", source, "--endpoint-url", service.url, "--rate", "20", "--json")
@@ -61,7 +61,7 @@ def test_on_a_terminal_there_is_a_bar_with_everything_that_matters(tmp_path: Pat
     assert throttled > 0
 
 
-def test_no_bar_where_none_is_wanted(tmp_path: Path) -> None:
+def test_the_bar_can_be_turned_off(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(2))
     with emulator() as service:
         command = ("send", source, "--endpoint-url", service.url, *FAST, "--progress", "off")
@@ -69,7 +69,7 @@ def test_no_bar_where_none_is_wanted(tmp_path: Path) -> None:
     assert (code, "run.started" in screen, " left" in screen) == (0, True, False)
 
 
-def test_control_characters_never_reach_a_terminal_as_they_are(tmp_path: Path) -> None:
+def test_control_characters_reach_a_terminal_only_escaped(tmp_path: Path) -> None:
     rows = [make_row(0, ClientToken=f"token-{ESCAPE}"), make_row(1, EngagementIdentifier=ESCAPE)]
     source = write_rows(tmp_path / f"rows-{ESCAPE}.ndjson", rows)
     ours = ("--checkpoint", f"check-{ESCAPE}.db")
@@ -95,7 +95,7 @@ def test_control_characters_never_reach_a_terminal_as_they_are(tmp_path: Path) -
         assert "[2J" in screen
 
 
-def test_the_live_catalog_is_asked_for_on_a_terminal(tmp_path: Path) -> None:
+def test_a_terminal_asks_for_confirmation_of_the_live_catalog(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(1))
     with emulator() as service:
         command = ("send", source, "--endpoint-url", service.url, *FAST, "--catalog", "AWS")

@@ -82,7 +82,7 @@ def resumed(source: Path, service: Emulator, rows: list[dict[str, Any]], cwd: Pa
     assert states(cwd / "bulk-invite.db") == {State.CREATED: len(rows)}
 
 
-def test_while_sending_the_calls_in_flight_are_finished_and_kept(tmp_path: Path) -> None:
+def test_a_signal_while_sending_lets_calls_in_flight_finish_and_be_committed(tmp_path: Path) -> None:
     rows = make_rows(300)
     source = write_rows(tmp_path / "rows.ndjson", rows)
     with emulator(latency=0.3) as service:
@@ -107,7 +107,7 @@ def _full_of_doubt(_: Path) -> Any:
 
 
 @pytest.mark.parametrize("server", [_throttled, _full_of_doubt])
-def test_a_wait_for_the_next_try_is_not_waited_for(tmp_path: Path, server: Callable[[Path], Any]) -> None:
+def test_a_signal_ends_a_backoff_at_once(tmp_path: Path, server: Callable[[Path], Any]) -> None:
     rows = make_rows(5)
     source = write_rows(tmp_path / "rows.ndjson", rows)
     with server(tmp_path) as trouble:
@@ -123,7 +123,7 @@ def test_a_wait_for_the_next_try_is_not_waited_for(tmp_path: Path, server: Calla
 
 
 @pytest.mark.parametrize("from_the_start", [True, False])
-def test_a_dead_endpoint_is_not_waited_for(tmp_path: Path, *, from_the_start: bool) -> None:
+def test_a_signal_ends_the_wait_for_a_dead_endpoint(tmp_path: Path, *, from_the_start: bool) -> None:
     rows = make_rows(40)
     source = write_rows(tmp_path / "rows.ndjson", rows)
     port, ledger = free_port(), tmp_path / "ledger.ndjson"
@@ -140,7 +140,7 @@ def test_a_dead_endpoint_is_not_waited_for(tmp_path: Path, *, from_the_start: bo
         resumed(source, service, rows, tmp_path)
 
 
-def test_a_pipe_that_brings_nothing_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_signal_ends_the_wait_for_a_silent_pipe(tmp_path: Path) -> None:
     rows = make_rows(3)
     with emulator() as service:
         with running(*sending("-", service.url), cwd=tmp_path, stdin=subprocess.PIPE) as sender:
@@ -160,7 +160,7 @@ def test_a_pipe_that_brings_nothing_is_not_waited_for(tmp_path: Path) -> None:
         resumed(more, service, make_rows(5), tmp_path)
 
 
-def test_starting_is_no_time_when_a_signal_hurts(tmp_path: Path) -> None:
+def test_a_signal_during_the_start_is_harmless(tmp_path: Path) -> None:
     rows = make_rows(40)
     source = write_rows(tmp_path / "rows.ndjson", rows)
     # After the first moment at which it can know of a signal: how soon that is, is a matter of the computer.
@@ -184,7 +184,7 @@ def test_starting_is_no_time_when_a_signal_hurts(tmp_path: Path) -> None:
         resumed(source, service, rows, tmp_path)
 
 
-def test_a_second_interrupt_does_not_wait_for_a_slow_call_whose_row_stays_in_doubt(tmp_path: Path) -> None:
+def test_a_second_interrupt_aborts_a_slow_call_and_leaves_its_row_in_doubt(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(2))
     late = Reply(CREATED, after=60.0)
     with ScriptedServer(always(late, late, CREATED)) as server:
@@ -203,7 +203,7 @@ def test_a_second_interrupt_does_not_wait_for_a_slow_call_whose_row_stays_in_dou
         assert set(Counter(request.body for request in server.creates).values()) == {2}
 
 
-def test_status_can_tell_that_a_sender_was_killed(tmp_path: Path) -> None:
+def test_status_reports_that_a_sender_was_killed(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(30))
     with emulator() as service:
         sender = start(*sending(source, service.url, "--rate", "10"), cwd=tmp_path)

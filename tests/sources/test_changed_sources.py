@@ -95,7 +95,7 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize(("change", "said"), CHANGES.values(), ids=CHANGES)
-def test_a_file_that_changes_ends_the_reading_and_nothing_of_the_change_is_used(
+def test_a_changed_file_ends_the_read_and_no_changed_row_is_used(
     tmp_path: Path, change: Callable[[Path], object], said: str
 ) -> None:
     path = tmp_path / "rows.ndjson"
@@ -118,7 +118,7 @@ def test_a_file_that_changes_ends_the_reading_and_nothing_of_the_change_is_used(
     ],
     ids=["appended to", "replaced", "renamed", "removed", "chmod", "linked"],
 )
-def test_what_leaves_the_bytes_alone_is_no_change(tmp_path: Path, change: Callable[[Path], object]) -> None:
+def test_changes_of_metadata_do_not_count(tmp_path: Path, change: Callable[[Path], object]) -> None:
     path = tmp_path / "rows.ndjson"
     path.write_bytes(OLD)
     found, error = read_on(path, lambda: change(path))
@@ -127,7 +127,7 @@ def test_what_leaves_the_bytes_alone_is_no_change(tmp_path: Path, change: Callab
     assert found == (OLD + NEW if grown else OLD).splitlines()
 
 
-def test_a_file_that_grows_all_the_time_is_read_to_where_it_is(tmp_path: Path) -> None:
+def test_a_growing_file_is_read_to_its_current_end(tmp_path: Path) -> None:
     path = tmp_path / "rows.ndjson"
     path.write_bytes(b"")
     stop = threading.Event()
@@ -149,7 +149,7 @@ def test_a_file_that_grows_all_the_time_is_read_to_where_it_is(tmp_path: Path) -
     assert len(whole) >= 50
 
 
-def test_whenever_somebody_begins_to_write_only_what_was_there_before_is_used(tmp_path: Path) -> None:
+def test_only_rows_from_before_a_concurrent_write_are_used(tmp_path: Path) -> None:
     path = tmp_path / "rows.ndjson"
     stopped = 0
     for number in range(40):
@@ -172,7 +172,7 @@ def test_whenever_somebody_begins_to_write_only_what_was_there_before_is_used(tm
 
 
 @pytest.mark.parametrize("name", ["rows.ndjson.gz", "rows.ndjson"])
-def test_a_packed_file_is_watched_as_well(tmp_path: Path, name: str) -> None:
+def test_a_compressed_file_is_watched_too(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(gzip.compress(OLD, compresslevel=0))
     found, error = read_on(path, lambda: overwrite(path, gzip.compress(NEW, compresslevel=0)))
@@ -180,7 +180,7 @@ def test_a_packed_file_is_watched_as_well(tmp_path: Path, name: str) -> None:
     assert found == OLD.splitlines()[: len(found)]
 
 
-def test_standard_input_from_a_file_is_watched_from_where_it_stands(tmp_path: Path) -> None:
+def test_standard_input_from_a_file_is_watched_from_its_position(tmp_path: Path) -> None:
     path = tmp_path / "rows.ndjson"
     path.write_bytes(OLD)
     with path.open("rb") as opened:
@@ -194,7 +194,7 @@ def test_standard_input_from_a_file_is_watched_from_where_it_stands(tmp_path: Pa
             watch.check(os.read(opened.fileno(), 100))
 
 
-def test_a_line_that_goes_on_over_many_blocks_is_of_one_writing(tmp_path: Path) -> None:
+def test_a_line_across_many_blocks_comes_from_one_version(tmp_path: Path) -> None:
     """Its first block is overwritten, and more is appended, so that only what was read before can tell."""
     path = tmp_path / "rows.ndjson"
     head = b'{"n": 1}\n' * 8000
@@ -209,7 +209,7 @@ def test_a_line_that_goes_on_over_many_blocks_is_of_one_writing(tmp_path: Path) 
             watch.check(os.read(opened.fileno(), 1 << 16))
 
 
-def test_of_a_file_that_has_grown_the_beginning_is_as_it_was(tmp_path: Path) -> None:
+def test_an_overwrite_of_a_grown_file_is_noticed(tmp_path: Path) -> None:
     """Also where more than the longest line has been read since."""
     path = tmp_path / "rows.ndjson"
     path.write_bytes(OLD * 4)
@@ -222,9 +222,7 @@ def test_of_a_file_that_has_grown_the_beginning_is_as_it_was(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("modified", [-3600.0, 3600.0, 0.0])
-def test_reading_waits_only_for_a_clock_that_may_give_the_same_time_again(
-    tmp_path: Path, modified: float
-) -> None:
+def test_reading_waits_only_if_the_clock_may_repeat_a_timestamp(tmp_path: Path, modified: float) -> None:
     """-3600: an old file. 3600: a clock that is ahead, which is not waited for. 0: written just now."""
     path = tmp_path / "rows.ndjson"
     path.write_bytes(OLD)
@@ -242,7 +240,7 @@ def test_reading_waits_only_for_a_clock_that_may_give_the_same_time_again(
     assert "overwritten" in error
 
 
-def test_a_file_system_of_whole_seconds_is_waited_for(tmp_path: Path) -> None:
+def test_reading_waits_on_a_file_system_with_whole_seconds(tmp_path: Path) -> None:
     path = tmp_path / "rows.ndjson"
     path.write_bytes(OLD)
     os.utime(path, (int(time.time()),) * 2)
@@ -250,7 +248,7 @@ def test_a_file_system_of_whole_seconds_is_waited_for(tmp_path: Path) -> None:
         assert 0.5 < ChangeWatch(opened.fileno()).settles_in() <= 2.0
 
 
-def test_a_followed_file_is_read_anew_when_it_is_left_alone(tmp_path: Path) -> None:
+def test_a_followed_file_is_read_again_once_it_is_quiet(tmp_path: Path) -> None:
     path = tmp_path / "rows.ndjson"
     path.write_bytes(OLD)
     consumer = Consumer(FollowedDirectory(str(tmp_path), poll=0.05, settle=0.1), max_rows=10)
@@ -263,7 +261,7 @@ def test_a_followed_file_is_read_anew_when_it_is_left_alone(tmp_path: Path) -> N
     assert sum(len(seen) == 1 for seen in consumer.seen.values()) > COUNT - 200
 
 
-def test_a_run_ends_with_4_and_the_next_one_goes_on(tmp_path: Path) -> None:
+def test_a_run_with_a_changed_file_ends_with_4_and_the_next_one_continues(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.ndjson", make_rows(3000))
     with emulator(rate=2000, burst=2000) as service:
         command = ("send", "rows.ndjson", "--endpoint-url", service.url, "--json")
@@ -281,7 +279,7 @@ def test_a_run_ends_with_4_and_the_next_one_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [("validate",), ("send", "--dry-run", "--json")])
-def test_checking_alone_ends_with_4_as_well(tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_validate_ends_with_4_as_well(tmp_path: Path, command: tuple[str, ...]) -> None:
     path = write_rows(tmp_path / "rows.ndjson", make_rows(12_000))
     with running(*command, "rows.ndjson", cwd=tmp_path) as checking:
         while checking.process.poll() is None:

@@ -39,7 +39,7 @@ STREAMS = [
 
 
 @pytest.mark.parametrize(("stream", "suffix"), STREAMS)
-def test_cut_off_anywhere_gives_the_lines_before_and_an_error(
+def test_a_truncated_file_gives_the_lines_before_the_cut_and_an_error(
     tmp_path: Path, stream: Callable[[], Iterator[bytes]], suffix: str
 ) -> None:
     pieces = list(stream())
@@ -57,7 +57,7 @@ def test_cut_off_anywhere_gives_the_lines_before_and_an_error(
 
 
 @pytest.mark.parametrize(("stream", "suffix"), STREAMS[:2])
-def test_no_damaged_byte_passes_unnoticed(
+def test_every_damaged_byte_is_noticed(
     tmp_path: Path, stream: Callable[[], Iterator[bytes]], suffix: str
 ) -> None:
     packed = bytearray(b"".join(stream()))
@@ -68,7 +68,7 @@ def test_no_damaged_byte_passes_unnoticed(
         assert error is not None or numbered(found) == list(enumerate(LINES, 1))
 
 
-def test_a_torn_member_after_a_whole_one(tmp_path: Path) -> None:
+def test_a_truncated_member_after_a_whole_one_is_an_error(tmp_path: Path) -> None:
     torn = gzip.compress(b"1\n2\n3") + gzip.compress(b"0\n4\n" + random.Random(1).randbytes(999))[:-9]
     found, error = until_error(file(tmp_path / "rows.gz", torn))
     assert numbered(found)[:3] == [(1, b"1"), (2, b"2"), (3, b"30")]
@@ -81,7 +81,7 @@ def test_zeros_after_gzip_are_padding(tmp_path: Path, tail: bytes) -> None:
     assert [row.data for row in found] == [b"{}"] + [b"more"] * tail.endswith(gzip.compress(b"more")[-4:])
 
 
-def test_zstd_with_skippable_frames(tmp_path: Path) -> None:
+def test_skippable_frames_of_zstd_are_skipped(tmp_path: Path) -> None:
     skippable = b"\x50\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"hello"
     packed = skippable + zstandard.compress(b"1\n") + skippable + zstandard.compress(b"2") + skippable
     assert numbered(rows(file(tmp_path / "rows.zst", packed))) == [(1, b"1"), (2, b"2")]
@@ -95,7 +95,7 @@ MEMBER = gzip.compress(b"{}\n", mtime=0)
     [b"garbage", b"\0garbage", b"ab", b"\x1f!", b"\0" * 70_000 + b"x" * 100_000, zstandard.compress(b"1\n")],
     ids=range(6),
 )
-def test_what_trails_gzip_data_is_left_out_with_a_warning(tmp_path: Path, tail: bytes) -> None:
+def test_trailing_garbage_after_gzip_is_ignored_with_a_warning(tmp_path: Path, tail: bytes) -> None:
     source = file(tmp_path / "rows.gz", MEMBER + tail)
     with capture_logs() as logs:
         assert numbered(rows(source)) == [(1, b"{}")]
@@ -115,7 +115,7 @@ def test_what_trails_gzip_data_is_left_out_with_a_warning(tmp_path: Path, tail: 
     ],
     ids=range(6),
 )
-def test_what_may_be_the_rest_of_the_rows_is_no_garbage(tmp_path: Path, data: bytes, said: str) -> None:
+def test_trailing_bytes_that_may_be_rows_are_not_ignored(tmp_path: Path, data: bytes, said: str) -> None:
     found, error = until_error(file(tmp_path / "rows", data))
     assert numbered(found) == [(1, b"{}")]
     assert error is not None
@@ -123,7 +123,7 @@ def test_what_may_be_the_rest_of_the_rows_is_no_garbage(tmp_path: Path, data: by
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_a_name_does_not_say_how_a_file_is_packed(tmp_path: Path, suffix: str) -> None:
+def test_the_name_does_not_decide_the_compression(tmp_path: Path, suffix: str) -> None:
     text = b'{"n": 1}\n{"n": 2}\n'
     for packed in (text, b"\xef\xbb\xbf" + text, *(pack(text) for pack in PACKERS.values())):
         found = rows(file(tmp_path / f"rows{suffix}", packed))

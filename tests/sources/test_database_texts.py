@@ -44,7 +44,7 @@ RAISING = [
 
 
 @pytest.mark.parametrize(("state", "body"), RAISING)
-def test_what_a_function_of_the_operator_says_is_not_told(db: Database, state: str, body: str) -> None:
+def test_texts_of_a_custom_function_are_not_shown(db: Database, state: str, body: str) -> None:
     rows(db)
     db.run("INSERT INTO invitations VALUES (1, '{}')")
     db.run(f"CREATE FUNCTION looked(bigint) RETURNS bigint LANGUAGE plpgsql AS $$ {body} $$")
@@ -64,18 +64,18 @@ def test_what_a_function_of_the_operator_says_is_not_told(db: Database, state: s
 @pytest.mark.parametrize(
     "value", ["'4711999999999'::int", "'2026-02-4711'::date", "'[4711, '::json", "to_date('4711', 'DD')"]
 )
-def test_a_value_that_does_not_fit_is_not_told(db: Database, value: str) -> None:
+def test_a_value_that_does_not_fit_is_not_shown(db: Database, value: str) -> None:
     with pytest.raises(SourceError, match="SQLSTATE 22") as caught:
         read(db, f"SELECT 1 AS id, ({value})::text AS request")
     assert "4711" not in str(caught.value)
 
 
-def test_what_the_server_itself_says_of_names_is_told(db: Database) -> None:
+def test_texts_of_the_server_about_names_are_shown(db: Database) -> None:
     with pytest.raises(SourceError, match='relation "nowhere" does not exist'):
         read(db, "SELECT 1 AS id, x AS request FROM nowhere")
 
 
-def test_a_refused_login_is_told_without_its_context() -> None:
+def test_a_refused_login_is_reported_without_its_context() -> None:
     error = psycopg.OperationalError(f"FATAL: {SECRET}\nCONTEXT: PL/pgSQL function login()")
     assert error_text(error) == "OperationalError (message hidden: it may contain values of a row)"
 
@@ -127,7 +127,7 @@ def _logging() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_logging")
-def test_what_libraries_warn_of_comes_without_what_they_put_in(capfd: pytest.CaptureFixture[str]) -> None:
+def test_warnings_of_libraries_are_shown_without_their_values(capfd: pytest.CaptureFixture[str]) -> None:
     with capture_logs() as logged:
         logging.getLogger("psycopg").warning("error ignored in rollback on %s: %s", "connection", SECRET)
         failed = ValueError(SECRET)

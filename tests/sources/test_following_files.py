@@ -70,7 +70,7 @@ def test_files_come_in_the_order_in_which_they_were_modified(tmp_path: Path) -> 
     assert consumer.heartbeats(5) == 5, "a following begins with all files"
 
 
-def test_a_file_that_changes_is_read_again_as_a_whole(tmp_path: Path) -> None:
+def test_a_changed_file_is_read_again_as_a_whole(tmp_path: Path) -> None:
     write(tmp_path / "a.ndjson", "1\n")
     consumer = Consumer(directory(tmp_path))
     consumer.until(lambda: len(consumer.seen) == 1)
@@ -81,7 +81,7 @@ def test_a_file_that_changes_is_read_again_as_a_whole(tmp_path: Path) -> None:
     consumer.die()
 
 
-def test_a_file_is_left_alone_while_it_is_written(tmp_path: Path) -> None:
+def test_a_file_is_not_read_while_it_is_written(tmp_path: Path) -> None:
     written = threading.Event()
 
     def write_slowly() -> None:
@@ -104,7 +104,7 @@ def test_a_file_is_left_alone_while_it_is_written(tmp_path: Path) -> None:
     consumer.die()
 
 
-def test_a_file_that_changes_while_it_is_read_has_its_last_line_later(tmp_path: Path) -> None:
+def test_the_last_line_of_a_file_that_changes_during_the_read_comes_later(tmp_path: Path) -> None:
     line = f'{{"": "{"0" * 1000}"}}'
     write(tmp_path / "a.ndjson", f"{line}\n" * 200 + '"begun')
     consumer = Consumer(directory(tmp_path), max_rows=10)
@@ -117,7 +117,7 @@ def test_a_file_that_changes_while_it_is_read_has_its_last_line_later(tmp_path: 
     consumer.die()
 
 
-def test_a_broken_file_is_told_once_and_tried_again_when_it_changes(tmp_path: Path) -> None:
+def test_a_broken_file_is_logged_once_and_read_again_when_it_changes(tmp_path: Path) -> None:
     whole = PACKERS[".gz"](b"1\n2\n")
     (tmp_path / "a.ndjson.gz").write_bytes(whole[:-6])
     write(tmp_path / "b.ndjson", "1", modified=int(time.time()) + 100)
@@ -138,7 +138,7 @@ def test_a_broken_file_is_told_once_and_tried_again_when_it_changes(tmp_path: Pa
     consumer.die()
 
 
-def test_a_directory_that_goes_away_is_waited_for(tmp_path: Path) -> None:
+def test_following_waits_for_a_directory_that_is_removed(tmp_path: Path) -> None:
     place = tmp_path / "in"
     with pytest.raises(SourceError, match="no such file") as raised:
         directory(place)
@@ -169,7 +169,7 @@ def test_a_directory_that_goes_away_is_waited_for(tmp_path: Path) -> None:
 # A FIFO
 
 
-def test_one_writer_after_the_other_is_read(pipe: NdjsonSource) -> None:
+def test_successive_writers_of_a_fifo_are_read(pipe: NdjsonSource) -> None:
     consumer = Consumer(pipe)
     consumer.heartbeats(2)
     for writer in range(3):
@@ -182,7 +182,7 @@ def test_one_writer_after_the_other_is_read(pipe: NdjsonSource) -> None:
     consumer.die()
 
 
-def test_a_fifo_that_is_made_anew_is_found(pipe: NdjsonSource) -> None:
+def test_a_recreated_fifo_is_found(pipe: NdjsonSource) -> None:
     consumer = Consumer(pipe)
     anew = threading.Timer(0.3, os.mkfifo, (pipe.name,))
     consumer.heartbeats(1)
@@ -237,7 +237,7 @@ def test_standard_input_ends_the_following() -> None:
 # What is named
 
 
-def test_what_can_be_followed_is_opened_and_everything_else_told(tmp_path: Path, pipe: NdjsonSource) -> None:
+def test_followable_sources_are_opened_and_others_reported(tmp_path: Path, pipe: NdjsonSource) -> None:
     write(tmp_path / "a.ndjson", "1")
     opened = open_followed([str(tmp_path), pipe.name, "-"], settings(), {})
     assert [type(each) for each in opened] == [FollowedDirectory, Pipe, Pipe]
@@ -257,7 +257,7 @@ def test_what_can_be_followed_is_opened_and_everything_else_told(tmp_path: Path,
     assert raised.value.retryable
 
 
-def test_a_pipe_hands_out_again_what_is_not_known_to_be_settled_and_loses_nothing_between_readers(
+def test_a_pipe_repeats_unsettled_rows_and_loses_nothing_between_readers(
     tmp_path: Path,
 ) -> None:
     fifo = tmp_path / "fifo"
@@ -287,7 +287,7 @@ def test_a_pipe_hands_out_again_what_is_not_known_to_be_settled_and_loses_nothin
     assert taken(2) == [b'{"a":4}', b'{"a":5}']
 
 
-def test_what_a_pipe_cannot_make_sense_of_is_an_error_and_not_its_end(tmp_path: Path) -> None:
+def test_unreadable_data_in_a_pipe_is_an_error_and_not_its_end(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     pipe = Pipe(NdjsonSource(str(fifo)), poll=0.2)

@@ -120,7 +120,7 @@ def told(source: Path | str) -> str:
 
 @pytest.mark.parametrize("packing", PACKERS)
 @pytest.mark.parametrize("data", JSON.values(), ids=JSON)
-def test_the_command_that_is_told_makes_the_rows_of_it(tmp_path: Path, data: bytes, packing: str) -> None:
+def test_the_suggested_command_converts_the_file_to_rows(tmp_path: Path, data: bytes, packing: str) -> None:
     path = tmp_path / f"of june.json{packing}"
     path.write_bytes(packed := PACKERS[packing](data))
     found = re.search(r"^(.*): is .*\. Convert it to NDJSON: `(.*)`$", told(path))
@@ -136,7 +136,7 @@ def test_the_command_that_is_told_makes_the_rows_of_it(tmp_path: Path, data: byt
 
 @pytest.mark.parametrize("packing", ["", ".gz"])
 @pytest.mark.parametrize(("called", "data"), OTHERS.items(), ids=OTHERS)
-def test_what_is_no_ndjson_is_told_by_its_name(
+def test_a_file_that_is_no_ndjson_is_named_by_its_format(
     tmp_path: Path, called: str, data: bytes, packing: str
 ) -> None:
     path = tmp_path / f"rows.ndjson{packing}"
@@ -146,7 +146,7 @@ def test_what_is_no_ndjson_is_told_by_its_name(
     assert len(sentence.removeprefix(f"{path}: is {called}")) > 40, "it says what to do"
 
 
-def test_what_is_packed_twice_is_told_with_the_command(tmp_path: Path) -> None:
+def test_a_file_compressed_twice_is_reported_with_a_command(tmp_path: Path) -> None:
     path = tmp_path / "rows.ndjson.gz"
     path.write_bytes(gzip.compress(gzip.compress(NDJSON)))
     sentence = told(path)
@@ -157,7 +157,7 @@ def test_what_is_packed_twice_is_told_with_the_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["rows.gz", "rows.zst"])
-def test_a_name_that_says_it_is_packed_does_not_hide_what_it_is(tmp_path: Path, name: str) -> None:
+def test_a_compression_suffix_does_not_hide_the_format(tmp_path: Path, name: str) -> None:
     for called, data in OTHERS.items():
         (tmp_path / name).write_bytes(data)
         assert told(tmp_path / name).startswith(f"{tmp_path / name}: is {called}")
@@ -182,7 +182,7 @@ BAD = [
 
 @pytest.mark.parametrize("ended", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("bad", BAD, ids=repr)
-def test_a_first_line_that_is_merely_bad_costs_only_itself(tmp_path: Path, bad: bytes, ended: bytes) -> None:
+def test_a_bad_first_line_rejects_only_itself(tmp_path: Path, bad: bytes, ended: bytes) -> None:
     for good in (NDJSON, FEW):
         found = numbered(rows(file(tmp_path / "rows.ndjson", bad + ended + good.replace(b"\n", ended))))
         first = [(1, bad)] if bad else []
@@ -190,14 +190,14 @@ def test_a_first_line_that_is_merely_bad_costs_only_itself(tmp_path: Path, bad: 
 
 
 @pytest.mark.parametrize("bad", BAD, ids=repr)
-def test_bad_lines_in_between_are_rows(bad: bytes) -> None:
+def test_bad_lines_between_rows_are_rejected_rows(bad: bytes) -> None:
     head = b"".join(line + b"\n" + bad + b"\n" for line in NDJSON.splitlines()[:200])
     assert recognize(head, is_whole=True) is Verdict.ROWS
     assert recognize(bad + b"\n" + head, is_whole=True) is Verdict.ROWS
 
 
 @pytest.mark.parametrize("data", [NDJSON, *JSON.values(), *OTHERS.values()])
-def test_the_verdict_does_not_hang_on_how_much_is_there_at_a_time(data: bytes) -> None:
+def test_the_detected_format_does_not_depend_on_block_sizes(data: bytes) -> None:
     """Undecided until it is known, and then the same for ever; the rest of a large file is not waited for."""
     last = recognize(data[: MOST_HEAD_BYTES + 1], is_whole=len(data) <= MOST_HEAD_BYTES)
     assert last is not Verdict.UNDECIDED
@@ -206,7 +206,7 @@ def test_the_verdict_does_not_hang_on_how_much_is_there_at_a_time(data: bytes) -
     assert seen <= {str(last), str(Verdict.UNDECIDED)}
 
 
-def test_bytes_of_any_kind_are_judged() -> None:
+def test_any_bytes_are_accepted_or_refused() -> None:
     for seed in range(200):
         noise = os.urandom(seed * 7)
         assert isinstance(recognize(noise, is_whole=True), Format | Verdict)
@@ -221,7 +221,7 @@ def test_bytes_of_any_kind_are_judged() -> None:
     ],
     ids=["array", "CSV", "packed"],
 )
-def test_standard_input_is_told_before_its_first_row(data: bytes, said: str) -> None:
+def test_foreign_standard_input_is_reported_before_its_first_row(data: bytes, said: str) -> None:
     reading, writing = os.pipe()
     saved = os.dup(0)
     os.dup2(reading, 0)
@@ -238,13 +238,13 @@ def test_standard_input_is_told_before_its_first_row(data: bytes, said: str) -> 
 
 
 @pytest.mark.parametrize("bad", [b"[", b"[{}]", b"{", b"<a>", b"a,b"])
-def test_a_pipe_holds_no_row_back(bad: bytes) -> None:
+def test_format_detection_delays_no_row_of_a_pipe(bad: bytes) -> None:
     """However its first line looks; who waits for more would wait for ever."""
     ready = only_rows(iter([bad + b"\n", b"", FEW, b"", b"later"]))
     assert b"".join(takewhile(lambda block: block != b"later", ready)) == bad + b"\n" + FEW
 
 
-def test_a_writer_of_a_fifo_does_not_suffer_from_the_one_before(tmp_path: Path) -> None:
+def test_a_writer_of_a_fifo_is_judged_independently_of_the_one_before(tmp_path: Path) -> None:
     """A few lines that are something else are bad rows; many of them are told."""
     os.mkfifo(tmp_path / "fifo")
     source = NdjsonSource(str(tmp_path / "fifo"))
@@ -260,7 +260,7 @@ def test_a_writer_of_a_fifo_does_not_suffer_from_the_one_before(tmp_path: Path) 
         consumer.heartbeats(1)
 
 
-def test_nothing_is_sent_where_one_of_the_sources_is_none(tmp_path: Path) -> None:
+def test_nothing_is_sent_if_one_source_is_foreign(tmp_path: Path) -> None:
     write_rows(tmp_path / "a.ndjson", ROWS[:3])
     (tmp_path / "b.json").write_bytes(JSON["an array"])
     (tmp_path / "c.csv").write_bytes(OTHERS["CSV, not NDJSON"])

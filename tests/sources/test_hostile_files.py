@@ -88,7 +88,7 @@ def test_a_bomb_takes_no_more_memory_than_a_plain_file(
 
 
 @pytest.mark.parametrize("name", ["twice.gz", "twice.zst"])
-def test_what_is_packed_twice_is_unpacked_once_and_told(tmp_path: Path, name: str) -> None:
+def test_a_file_compressed_twice_is_decompressed_once_and_reported(tmp_path: Path, name: str) -> None:
     pack, bomb = (gzip.compress, gzip_bomb) if name.endswith("gz") else (zstandard.compress, zstd_bomb)
     path = tmp_path / name
     path.write_bytes(pack(bomb(b"\0", 32 * MIB)) + pack(b"\n" + VALID))
@@ -98,7 +98,7 @@ def test_what_is_packed_twice_is_unpacked_once_and_told(tmp_path: Path, name: st
     assert ran.peak < plain().peak + ROOM
 
 
-def test_a_window_is_at_most_the_largest_that_zstd_makes_by_itself(tmp_path: Path) -> None:
+def test_the_zstd_window_is_limited_to_the_default_maximum(tmp_path: Path) -> None:
     path = tmp_path / "rows.zst"
     path.write_bytes(zstd_bomb(b"\0", 160 * MIB, window_log=27))
     ran = validate(path)
@@ -113,7 +113,7 @@ def test_a_window_is_at_most_the_largest_that_zstd_makes_by_itself(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["rows.gz", "rows.zst"])
-def test_a_torn_bomb_is_told_with_what_came_before_it(tmp_path: Path, name: str) -> None:
+def test_a_truncated_bomb_is_reported_after_its_rows(tmp_path: Path, name: str) -> None:
     first = gzip.compress(VALID) if name.endswith("gz") else zstandard.compress(VALID)
     bomb = gzip_bomb(b"\0", 16 * MIB) if name.endswith("gz") else zstd_bomb(b"\0", GIB)
     path = tmp_path / name
@@ -133,7 +133,7 @@ def test_a_torn_bomb_is_told_with_what_came_before_it(tmp_path: Path, name: str)
         ("skippable.zst", zstandard.compress(VALID) + b"\x50\x2a\x4d\x18" + b"\xff" * 4),
     ],
 )
-def test_a_run_can_be_stopped_while_nothing_comes_out_of_a_packed_file(
+def test_a_run_can_be_stopped_while_a_compressed_file_yields_nothing(
     tmp_path: Path, name: str, head: bytes
 ) -> None:
     filling = b"x" * MIB if name == "name.gz" else b"\0" * MIB
@@ -155,11 +155,11 @@ def seconds_of_pieces(count: int) -> float:
     return min(times)
 
 
-def test_a_line_that_comes_in_tiny_pieces_costs_no_more_than_its_pieces() -> None:
+def test_a_line_in_tiny_pieces_takes_linear_time() -> None:
     assert seconds_of_pieces(80_000) < 4 * 16 * seconds_of_pieces(5_000), "the square would be 16 * 16"
 
 
-def test_all_control_characters_of_a_name_are_escaped_in_the_sentence_about_it(tmp_path: Path) -> None:
+def test_all_control_characters_of_a_name_are_escaped_in_its_error(tmp_path: Path) -> None:
     name = "".join(map(chr, [*range(1, 32), 127, *range(128, 160), 0x202E])).replace("/", "")
     ran = subprocess.run(
         [COMMAND, "validate", name], check=False, cwd=tmp_path, capture_output=True, timeout=PATIENCE

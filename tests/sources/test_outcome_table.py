@@ -87,14 +87,14 @@ def written(to: OutcomeTable, *records: Record) -> None:
 # What is written
 
 
-def test_keys_mean_what_they_were_read_as_whatever_the_role_says(db: Database) -> None:
+def test_keys_keep_their_meaning_whatever_the_role_says(db: Database) -> None:
     rows(db, key="text[]")
     db.run(f"ALTER ROLE {db.role} SET array_nulls = off")
     written(made(db), record("{a,NULL}"))
     assert db.run("SELECT key FROM outcomes") == [(["a", None],)]
 
 
-def test_what_became_of_a_row_stands_by_its_key(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_outcome_of_a_row_is_written_by_its_key(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     rows(db)
     outcomes = made(db, campaign="spring")
     errors = (RowError("$.Жdd\0one", "unknown_member", ""), RowError("$", "second", ""))
@@ -127,7 +127,7 @@ def test_what_became_of_a_row_stands_by_its_key(db: Database, monkeypatch: pytes
         ("timestamptz", ["2026-01-01 00:00:00.000001+00", "2026-02-01 00:00:00+00"]),
     ],
 )
-def test_the_key_has_the_type_that_it_has_in_the_source(db: Database, kind: str, keys: list[str]) -> None:
+def test_the_key_has_the_type_of_the_source_column(db: Database, kind: str, keys: list[str]) -> None:
     rows(db, key=kind)
     for key in keys:
         db.run("INSERT INTO invitations VALUES (%s, '{}')", (key,))
@@ -147,7 +147,7 @@ def versions(db: Database) -> dict[int, list[Any]]:
     }
 
 
-def test_what_is_right_is_not_touched_and_what_is_not_is_repaired(db: Database) -> None:
+def test_correct_outcomes_are_untouched_and_wrong_ones_repaired(db: Database) -> None:
     rows(db)
     outcomes = made(db)
     everything = [*(record(str(n)) for n in range(1, 400)), pending("400")]
@@ -167,7 +167,7 @@ def test_what_is_right_is_not_touched_and_what_is_not_is_repaired(db: Database) 
     assert now[400][2] > first[400][2]
 
 
-def test_of_two_records_of_a_key_the_later_stands_however_the_key_is_written(db: Database) -> None:
+def test_the_later_of_two_records_of_a_key_wins_however_the_key_is_written(db: Database) -> None:
     rows(db)
     outcomes = made(db)
     written(outcomes, pending("1"), record("2"), record("1", attempts=2), record("+2", State.FAILED))
@@ -202,7 +202,7 @@ def test_names_are_found_as_the_database_would_find_them(db: Database) -> None:
     assert db.run("SELECT key FROM outcomes") == [(2,)]
 
 
-def test_a_table_is_made_once_and_says_what_it_is(db: Database) -> None:
+def test_a_table_is_created_once_with_a_comment(db: Database) -> None:
     rows(db)
     outcomes = table(db.url)
     assert outcomes.create()
@@ -221,7 +221,7 @@ def test_a_table_is_made_once_and_says_what_it_is(db: Database) -> None:
     )
 
 
-def test_the_sql_that_is_shown_makes_the_same_table_and_lets_the_reader_write(db: Database) -> None:
+def test_the_printed_sql_creates_the_same_table_and_grants_writing(db: Database) -> None:
     rows(db)
     shown = table(db.reader).statements()
     assert db.run("SELECT to_regclass('outcomes')") == [(None,)]
@@ -235,7 +235,7 @@ def test_the_sql_that_is_shown_makes_the_same_table_and_lets_the_reader_write(db
 # What is refused
 
 
-def test_a_table_that_cannot_hold_outcomes_is_told_with_its_mend(db: Database) -> None:
+def test_a_table_that_cannot_hold_outcomes_is_reported_with_a_remedy(db: Database) -> None:
     rows(db)
     identity = "PRIMARY KEY (key, campaign)"
     cases = {
@@ -258,7 +258,7 @@ def test_a_table_that_cannot_hold_outcomes_is_told_with_its_mend(db: Database) -
         db.run("DROP TABLE IF EXISTS outcomes")
 
 
-def test_what_is_not_granted_is_told_before_anything_is_written(db: Database) -> None:
+def test_a_missing_privilege_is_reported_before_anything_is_written(db: Database) -> None:
     rows(db)
     outcomes = made(db)
     for missing in ("SELECT", "INSERT", "UPDATE"):
@@ -271,7 +271,7 @@ def test_what_is_not_granted_is_told_before_anything_is_written(db: Database) ->
         db.run(f"GRANT {missing} ON outcomes TO {db.role}")
 
 
-def test_a_check_leaves_nothing_behind_and_a_view_or_more_columns_will_do(db: Database) -> None:
+def test_a_check_leaves_nothing_behind_and_accepts_a_view_or_more_columns(db: Database) -> None:
     rows(db)
     made(db)
     db.run(
@@ -289,7 +289,7 @@ def test_a_check_leaves_nothing_behind_and_a_view_or_more_columns_will_do(db: Da
     assert db.run("SELECT note FROM outcomes") == [("mine",)]
 
 
-def test_the_source_itself_is_no_place_for_outcomes(db: Database) -> None:
+def test_the_source_table_is_refused_for_outcomes(db: Database) -> None:
     rows(db)
     for name in ("invitations", "public.Invitations"):
         for what in (OutcomeTable.create, OutcomeTable.check, OutcomeTable.statements):
@@ -297,7 +297,7 @@ def test_the_source_itself_is_no_place_for_outcomes(db: Database) -> None:
                 what(table(db.url, name))
 
 
-def test_a_name_that_cannot_be_meant_is_told(db: Database) -> None:
+def test_an_impossible_table_name_is_reported(db: Database) -> None:
     rows(db)
     for name in ("a b", "a.b.c", "a..b", ""):
         with pytest.raises(SourceError, match="with double quotes"):
@@ -306,7 +306,7 @@ def test_a_name_that_cannot_be_meant_is_told(db: Database) -> None:
         table(db.url, "nowhere.outcomes").create()
 
 
-def test_who_may_not_create_is_told_what_else_will_do(db: Database) -> None:
+def test_a_role_that_may_not_create_gets_an_alternative(db: Database) -> None:
     rows(db)
     db.run("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     with pytest.raises(SourceError, match=r"permission denied for schema public.*init-db --print"):
@@ -315,14 +315,14 @@ def test_who_may_not_create_is_told_what_else_will_do(db: Database) -> None:
         table(db.reader, query="SELECT 1 AS id FROM nowhere").create()
 
 
-def test_a_server_that_is_not_there_may_come_back(db: Database) -> None:
+def test_an_unreachable_server_is_a_transient_error(db: Database) -> None:
     rows(db)
     with pytest.raises(SourceError, match="that the server is running") as raised:
         table(f"postgresql://me@127.0.0.1:{free_port()}/{db.name}").check()
     assert raised.value.retryable
 
 
-def test_a_database_that_only_reads_is_told(db: Database) -> None:
+def test_a_read_only_database_is_reported(db: Database) -> None:
     rows(db)
     made(db)
     db.run(f"ALTER ROLE {db.role} SET default_transaction_read_only = on")
@@ -330,7 +330,7 @@ def test_a_database_that_only_reads_is_told(db: Database) -> None:
         table(db.reader).check()
 
 
-def test_rows_that_the_database_refuses_end_the_writing_without_telling_them(db: Database) -> None:
+def test_rows_refused_by_the_database_end_the_writing_and_are_not_shown(db: Database) -> None:
     rows(db)
     outcomes = made(db)
     db.run("ALTER TABLE outcomes ADD CHECK (invitation_id <> 'engi-5')")
@@ -345,7 +345,7 @@ def test_rows_that_the_database_refuses_end_the_writing_without_telling_them(db:
 
 
 @pytest.mark.parametrize("password", [PASSWORD, "wrong-Secret"])
-def test_neither_password_nor_address_is_told(
+def test_no_error_shows_password_or_address(
     db: Database, monkeypatch: pytest.MonkeyPatch, password: str
 ) -> None:
     rows(db)
@@ -363,7 +363,7 @@ def test_neither_password_nor_address_is_told(
 
 
 @pytest.mark.parametrize("how", ["restarted", "cut"])
-def test_a_line_that_breaks_is_made_again(own_server: tuple[Server, Database], how: str) -> None:
+def test_a_broken_connection_is_reestablished(own_server: tuple[Server, Database], how: str) -> None:
     running, db = own_server
     rows(db)
     outcomes = made(db)
@@ -409,7 +409,7 @@ def stopped_after(seconds: float, outcomes: OutcomeTable) -> float:
     return time.monotonic() - began
 
 
-def test_a_server_that_becomes_a_standby_in_the_middle_is_waited_for(db: Database) -> None:
+def test_the_writer_waits_for_a_server_that_becomes_a_standby(db: Database) -> None:
     rows(db)
     outcomes = made(db)
     outcomes.check()

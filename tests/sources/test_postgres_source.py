@@ -55,7 +55,7 @@ def read(of: PostgresSource, **options: Any) -> list[tuple[str, Any]]:
 # What is read
 
 
-def test_its_rows_have_keys(db: Database) -> None:
+def test_rows_have_keys(db: Database) -> None:
     """The flow asks by its members: without one of them, open rows would not be read again by their keys."""
     table(db)
     assert isinstance(source(db.reader), KeyedSource)
@@ -92,7 +92,7 @@ def test_any_type_with_an_order_may_be_the_key(db: Database, kind: str, keys: li
 
 
 @pytest.mark.parametrize("kind", ["json", "jsonb", "text", "varchar"])
-def test_a_request_is_what_its_column_says(db: Database, kind: str) -> None:
+def test_a_request_is_the_value_of_its_column(db: Database, kind: str) -> None:
     table(db, request=kind)
     (row,) = make_rows(1)
     db.run("INSERT INTO invitations VALUES (1, %s), (2, NULL)", (orjson.dumps(row).decode(),))
@@ -106,7 +106,7 @@ def test_a_request_over_the_limit_is_oversized_and_not_carried(db: Database) -> 
     assert [(row.oversized, len(row.data)) for row in batch] == [(False, 1048576), (True, 0)]
 
 
-def test_batches_keep_to_their_bounds(db: Database) -> None:
+def test_batches_keep_to_their_limits(db: Database) -> None:
     table(db, 12_000)
     sizes = [len(batch) for batch in source(db.reader).batches(max_rows=700)]
     assert sum(sizes) == 12_000
@@ -114,7 +114,7 @@ def test_batches_keep_to_their_bounds(db: Database) -> None:
     assert [len(batch) for batch in source(db.reader).batches(max_bytes=1)] == [1] * 12_000
 
 
-def test_a_query_may_be_anything_that_selects(db: Database) -> None:
+def test_a_query_may_be_any_select(db: Database) -> None:
     table(db, 10)
     query = "SELECT id * 2 AS key, request AS body FROM invitations WHERE id > 7 ORDER BY id DESC -- so\n;"
     rows = read(source(db.reader, Selection(None, query, "key", "body")))
@@ -201,7 +201,7 @@ def ascii_only(db: Database) -> Iterator[str]:
         db.run(f"DROP DATABASE {db.name}_ascii WITH (FORCE)")
 
 
-def test_bytes_of_no_known_encoding_are_utf8_or_their_row_is_not(ascii_only: str) -> None:
+def test_bytes_of_unknown_encoding_are_utf8_or_their_row_is_rejected(ascii_only: str) -> None:
     with psycopg.connect(ascii_only, autocommit=True) as connection:
         connection.execute(b"CREATE TABLE invitations (id text PRIMARY KEY, request text)")
         connection.execute("INSERT INTO invitations VALUES ('ä', '{\"a\": \"ä\"}')".encode())
@@ -236,7 +236,9 @@ def test_bytes_of_no_known_encoding_are_utf8_or_their_row_is_not(ascii_only: str
         (Selection(None, "SELECT 'secret'::int AS id, '{}' AS request", "id"), "SQLSTATE 22P02"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_mend(db: Database, selection: Selection, said: str) -> None:
+def test_an_unreadable_selection_is_reported_with_a_remedy(
+    db: Database, selection: Selection, said: str
+) -> None:
     table(db, 3)
     db.run("CREATE TABLE hidden AS SELECT * FROM invitations")
     db.run(
@@ -259,7 +261,7 @@ def test_nothing_can_be_written_through_a_query(db: Database) -> None:
 
 
 @pytest.mark.parametrize("password", [PASSWORD, "wrong-Secret"])
-def test_neither_password_nor_address_is_told(
+def test_no_error_shows_password_or_address(
     db: Database, monkeypatch: pytest.MonkeyPatch, password: str
 ) -> None:
     monkeypatch.setenv("PGPASSWORD", "no")
@@ -278,7 +280,7 @@ def test_neither_password_nor_address_is_told(
 @pytest.mark.parametrize(
     ("table_name", "query", "key"), [(None, None, "id"), ("a", "SELECT 1", "id"), ("a", None, "")]
 )
-def test_a_selection_says_what_it_needs(table_name: str | None, query: str | None, key: str) -> None:
+def test_a_selection_reports_what_it_lacks(table_name: str | None, query: str | None, key: str) -> None:
     with pytest.raises(UsageError, match=r"--table or --query|--key"):
         Selection(table_name, query, key)
 
@@ -291,7 +293,7 @@ def test_constants_alone_are_refused() -> None:
 @pytest.mark.parametrize(
     "columns", [{"A": "x", "A.B": "y"}, {"A.B": "y", "A": "x"}, {"A..B": "x"}, {"": "x"}]
 )
-def test_members_that_have_no_place_are_told(columns: dict[str, str]) -> None:
+def test_unknown_members_are_reported(columns: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="has no place"):
         Selection("a", None, "id", columns=columns)
 
@@ -311,7 +313,7 @@ def _later(seconds: float, do: Callable[[], object]) -> threading.Thread:
 
 @pytest.mark.parametrize("how", ["restarted", "killed", "cut"])
 @pytest.mark.parametrize("slow", [True, False])
-def test_a_line_that_breaks_costs_no_row_and_repeats_none(
+def test_a_broken_connection_loses_and_repeats_no_row(
     own_server: tuple[Server, Database], how: str, *, slow: bool
 ) -> None:
     running, db = own_server
@@ -380,9 +382,7 @@ def test_no_transaction_is_open_while_rows_wait(db: Database) -> None:
     batches.close()
 
 
-def test_a_session_says_who_it_is_and_keeps_to_sane_times(
-    db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_session_has_a_name_and_timeouts(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def settings(url: str) -> dict[str, str]:
         names = "('application_name', 'statement_timeout', 'transaction_read_only')"
         with connect(url) as connection:
@@ -411,7 +411,7 @@ def test_libpq_finds_its_service_file_and_tries_several_hosts(
     assert len(read(source("postgresql:///?service=crm"))) == 3
 
 
-def test_keys_that_turn_out_not_to_be_unique_end_the_reading(db: Database) -> None:
+def test_keys_that_are_not_unique_end_the_read(db: Database) -> None:
     table(db, 20_000, key="bigint")
     batches = source(db.reader).batches(max_rows=1000)
     next(batches)

@@ -176,7 +176,7 @@ def _contents(url: str) -> list[bytes]:
 
 
 @pytest.mark.parametrize("place", _PLACES)
-def test_columns_of_any_type_read_the_same_whoever_sets_what(
+def test_columns_of_any_type_read_the_same_whatever_is_set(
     everything: Database, place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     usual = _contents(everything.reader)
@@ -192,7 +192,7 @@ def test_keys_of_any_type_read_the_same_whatever_is_set(
             assert sorted(_keys(url, kind)) == sorted(values), kind
 
 
-def test_a_session_that_is_another_one_from_transaction_to_transaction_reads_the_same(db: Database) -> None:
+def test_a_pooled_session_that_changes_between_transactions_reads_the_same(db: Database) -> None:
     """As behind a pooler."""
     db.run("CREATE TABLE sent (at timestamptz PRIMARY KEY, request text DEFAULT '{}')")
     db.run("INSERT INTO sent VALUES ('2026-02-03 04:05:06+00')")
@@ -227,7 +227,7 @@ CREATE FUNCTION kinds.ci_cmp(kinds.ci, kinds.ci) RETURNS int LANGUAGE sql IMMUTA
 _CI_OPERATORS: Final = {"<": "lt", "<=": "le", "=": "eq", ">=": "ge", ">": "gt"}
 
 
-def test_an_order_of_its_own_is_kept_where_the_search_path_does_not_lead_to_it(db: Database) -> None:
+def test_a_custom_order_is_kept_outside_the_search_path(db: Database) -> None:
     db.run(_CI)
     for name in _CI_OPERATORS:
         db.run(
@@ -251,7 +251,7 @@ def test_an_order_of_its_own_is_kept_where_the_search_path_does_not_lead_to_it(d
     assert [row.position.key for row in of.rows(["A", "b"])] == ["a", "B"]
 
 
-def test_a_setting_that_changes_no_text_is_refused() -> None:
+def test_a_setting_that_does_not_change_texts_is_refused() -> None:
     with pytest.raises(UsageError, match="not a setting of --session-settings"):
         SessionSettings.of({"statement_timeout": "1"})
     assert SessionSettings.of({"timezone": "UTC"}) == SessionSettings(named=True)

@@ -60,13 +60,13 @@ def test_a_file_that_looks_like_a_glob_is_itself() -> None:
     assert named("rows[[]1].ndjson") == ["rows[1].ndjson"]
 
 
-def test_rows_stand_under_the_name_as_given() -> None:
+def test_rows_have_the_source_name_as_given() -> None:
     make("dir/rows.ndjson")
     [source] = resolve(["./dir/../dir/rows.ndjson"])
     assert [row.position for row in rows(source)] == [Position("./dir/../dir/rows.ndjson", 1)]
 
 
-def test_a_name_that_is_not_utf8_can_be_written_down() -> None:
+def test_a_name_that_is_not_utf8_can_be_stored() -> None:
     make(os.fsdecode(b"caf\xe9.ndjson"))
     [source] = resolve(["*.ndjson"])
     assert [row.position.source.encode() for row in rows(source)] == [b"caf\\xe9.ndjson"]
@@ -86,7 +86,7 @@ def test_a_name_that_is_not_utf8_can_be_written_down() -> None:
         ("", ": no such file. Check"),
     ],
 )
-def test_what_cannot_be_opened_is_told_before_anything_is_read(name: str, sentence: str) -> None:
+def test_a_source_that_cannot_be_opened_is_reported_before_anything_is_read(name: str, sentence: str) -> None:
     make("file")
     Path("dir").mkdir()
     Path("dangling").symlink_to("nowhere")
@@ -95,7 +95,7 @@ def test_what_cannot_be_opened_is_told_before_anything_is_read(name: str, senten
     assert caught.value.exit_code == 4
 
 
-def test_a_file_without_permission() -> None:
+def test_a_file_without_permission_is_refused() -> None:
     make("secret")
     Path("secret").chmod(0)
     Path().chmod(0o755)
@@ -103,7 +103,7 @@ def test_a_file_without_permission() -> None:
         resolve(["secret"])
 
 
-def test_a_file_that_goes_away_after_the_check() -> None:
+def test_a_file_removed_after_the_check_is_an_error() -> None:
     make("rows")
     [source] = resolve(["rows"])
     Path("rows").unlink()
@@ -111,12 +111,12 @@ def test_a_file_that_goes_away_after_the_check() -> None:
         rows(source)
 
 
-def test_checking_a_pipe_does_not_disturb_its_writer() -> None:
+def test_the_check_of_a_pipe_does_not_disturb_its_writer() -> None:
     os.mkfifo("pipe")
     assert named("pipe", "pipe") == ["pipe", "pipe"]
 
 
-def test_standard_input_that_is_closed() -> None:
+def test_closed_standard_input_is_refused() -> None:
     saved = os.dup(0)
     os.close(0)
     try:

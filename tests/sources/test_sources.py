@@ -65,7 +65,7 @@ def open_files() -> int:
     named=st.booleans(),
     sizes=st.lists(st.integers(0, 50), max_size=5),
 )
-def test_any_lines_come_back_as_they_were(
+def test_any_lines_are_read_back_unchanged(
     *,
     lines: list[bytes],
     end: bytes,
@@ -90,7 +90,7 @@ def test_any_lines_come_back_as_they_were(
 
 
 @pytest.mark.parametrize("suffix", PACKERS)
-def test_a_file_of_many_blocks(tmp_path: Path, suffix: str) -> None:
+def test_a_file_of_many_blocks_is_read_whole(tmp_path: Path, suffix: str) -> None:
     noise = random.Random(7)
     lines = [b'{"": "%s"}' % noise.randbytes(noise.randrange(1, 3000)).hex().encode() for _ in range(400)]
     source = file(tmp_path / f"rows.ndjson{suffix}", PACKERS[suffix](b"\n".join(lines)))
@@ -147,19 +147,19 @@ def test_memory_is_flat_on_bombs(tmp_path: Path, suffix: str, filling: bytes) ->
     assert peak < 20 * MIB
 
 
-def test_only_the_first_line_tells_the_encoding() -> None:
+def test_only_the_first_line_decides_the_encoding() -> None:
     reader = Lines("x")
     found = [row for block in (b"{}\n", b"\xff\xfe\n", BOM + b"\n") for row in reader.feed(block)]
     assert numbered(found) == [(1, b"{}"), (2, b"\xff\xfe"), (3, BOM)]
 
 
-def test_an_io_error_says_where() -> None:
+def test_an_io_error_names_its_location() -> None:
     [source] = resolve(["/proc/self/mem"])
     with pytest.raises(SourceError, match=r"^/proc/self/mem: cannot be read further \(.*\), after line 0\."):
         rows(source)
 
 
-def test_a_pipe_hands_on_what_has_come(tmp_path: Path) -> None:
+def test_a_pipe_hands_on_rows_as_they_arrive(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     [source] = resolve([str(tmp_path / "pipe")])
     assert source.size is None
@@ -176,7 +176,7 @@ def test_a_pipe_hands_on_what_has_come(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_a_compressed_pipe_hands_on_what_was_flushed(suffix: str) -> None:
+def test_a_compressed_pipe_hands_on_flushed_rows(suffix: str) -> None:
     packer: Any = zlib.compressobj(wbits=31) if suffix == ".gz" else zstandard.ZstdCompressor().compressobj()
     flush = zlib.Z_SYNC_FLUSH if suffix == ".gz" else zstandard.COMPRESSOBJ_FLUSH_BLOCK
     reading, writing = os.pipe()
@@ -215,7 +215,7 @@ def test_stop_ends_the_wait_for_a_writer_and_a_line_without_end(tmp_path: Path) 
     assert list(endless.batches(10, MIB, lambda: endless.consumed > 50 * MIB)) == []
 
 
-def test_standard_input_from_a_file(tmp_path: Path) -> None:
+def test_standard_input_from_a_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "rows").write_bytes(b"{}\n[]")
     with (tmp_path / "rows").open("rb") as opened, standard_input(opened.fileno()):
         [source] = resolve(["-"])

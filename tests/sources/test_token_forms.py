@@ -49,7 +49,7 @@ def _forget_session(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("read", [_BY_TIMES, _BY_QUERY])
-def test_from_another_machine_nobody_is_invited_twice(
+def test_a_run_on_another_machine_invites_no_row_twice(
     db: Database, tmp_path: Path, read: tuple[str, ...]
 ) -> None:
     rows = _times(db, 20)
@@ -63,7 +63,7 @@ def test_from_another_machine_nobody_is_invited_twice(
 
 
 @pytest.mark.parametrize("read", [_BY_TIMES, _BY_QUERY])
-def test_a_checkpoint_that_was_begun_in_another_session_is_refused_with_the_way_out(
+def test_a_checkpoint_begun_under_other_settings_is_refused_with_a_remedy(
     db: Database, tmp_path: Path, read: tuple[str, ...]
 ) -> None:
     _times(db, 5)
@@ -90,7 +90,9 @@ def test_a_checkpoint_that_was_begun_in_another_session_is_refused_with_the_way_
         assert len(service.calls()) == 5
 
 
-def test_what_no_setting_changes_goes_on_from_an_earlier_version(db: Database, tmp_path: Path) -> None:
+def test_values_that_no_setting_changes_continue_from_an_earlier_version(
+    db: Database, tmp_path: Path
+) -> None:
     filled(db, 5)
     with emulator() as service:
         command = (db.reader, *READ, "--endpoint-url", service.url, *FAST)
@@ -100,7 +102,7 @@ def test_what_no_setting_changes_goes_on_from_an_earlier_version(db: Database, t
         assert (ran.code, ran.json["created"]) == (0, 3), ran.stderr
 
 
-def test_keys_that_have_become_other_texts_are_noticed(db: Database, tmp_path: Path) -> None:
+def test_keys_whose_text_has_changed_are_noticed(db: Database, tmp_path: Path) -> None:
     filled(db, 5)
     db.run("ALTER TABLE invitations ALTER COLUMN id TYPE numeric")
     with emulator() as service:

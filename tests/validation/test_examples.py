@@ -18,7 +18,7 @@ MODEL = load()
 Path = tuple[str, ...]
 
 
-def test_there_is_one_valid_example_of_each_payload_type_without_a_warning() -> None:
+def test_each_payload_type_has_one_valid_example_without_a_warning() -> None:
     in_twenty_years = dt.datetime.now(tz=dt.UTC).date() + dt.timedelta(days=20 * 365)
     validator = RowValidator(MODEL, catalog="Sandbox", campaign="", today=in_twenty_years)
     results = [validator.validate(Row(Position("-", 1), orjson.dumps(row))) for row in examples(MODEL)]
@@ -56,7 +56,7 @@ def test_a_required_member_of_unknown_form_is_named() -> None:
         examples(_altered("AccountReceiver", members=members, required=["Website"]))
 
 
-def test_nobody_real_is_named() -> None:
+def test_no_real_person_is_named() -> None:
     text = orjson.dumps(examples(MODEL)).decode()
     addresses = [
         word for word in text.split('"') if "@" in word or ("://" in word and "calculator.aws" not in word)

@@ -101,7 +101,7 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number[:12].decode())
-def test_no_number_is_taken_for_a_text_or_ends_a_run(number: bytes) -> None:
+def test_numbers_are_never_taken_for_texts(number: bytes) -> None:
     for place in PLACES:
         lines = [put(place, number), put(place, b"[" + number + b"]")]
         alone, listed, twice = judge(*lines, lines[0][:-1] + b',"Catalog":"Sandbox"}')
@@ -122,7 +122,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda value: value.hex())
-def test_what_is_no_character_is_rejected_in_keys_and_values(broken: bytes) -> None:
+def test_invalid_characters_are_rejected_in_keys_and_values(broken: bytes) -> None:
     lines = [put(place, b'"' + broken + b'"') for place in PLACES]
     lines += [put(place, b'{"' + broken + b'":1}') for place in PLACES]
     lines += [changed("EngagementIdentifier", "eng-0", LEAD).replace(b"ClientToken", b"ClientToken" + broken)]
@@ -147,7 +147,7 @@ CONTROLS = [
 
 
 @pytest.mark.parametrize("code", CONTROLS, ids=hex)
-def test_a_control_character_is_kept_or_told_of_but_never_shown(code: int) -> None:
+def test_a_control_character_is_kept_or_reported_and_never_shown(code: int) -> None:
     for place in ("ClientToken", "Invitation.Message", "EngagementIdentifier", "Catalog"):
         short = changed(place, f"{at(LEAD, place)}{chr(code)}", LEAD)
         for result in judge(short, json.dumps(json.loads(short)).encode()):
@@ -164,7 +164,7 @@ def spellings(key: str) -> list[str]:
 
 
 @pytest.mark.parametrize("row", [OPPORTUNITY, LEAD])
-def test_a_key_given_twice_is_found_at_any_depth_however_it_is_written(row: dict[str, Any]) -> None:
+def test_a_duplicate_key_is_found_at_any_depth_and_in_any_form(row: dict[str, Any]) -> None:
     lines = []
     for place in [place for place in places(row) if not place.rpartition(".")[2].isdigit()]:
         head, _, key = place.rpartition(".")
@@ -186,7 +186,7 @@ def test_a_key_given_twice_is_found_at_any_depth_however_it_is_written(row: dict
     )
 )
 @example([b"\xef\xbb\xbf"])
-def test_what_stands_between_two_tokens_is_white_space_or_wrong(between: list[bytes]) -> None:
+def test_only_white_space_is_accepted_between_two_tokens(between: list[bytes]) -> None:
     plain = orjson.dumps(LEAD)
     line = plain.replace(b",", b"," + b"".join(between), 1)
     [result] = judge(line)

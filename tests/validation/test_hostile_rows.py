@@ -66,7 +66,7 @@ def _text_as_json(draw: st.DrawFn, text: str) -> str:
 
 @settings(max_examples=500)
 @given(st.composite(_texts_as_json)())
-def test_the_quick_proof_agrees_with_looking(case: tuple[str, bool]) -> None:
+def test_the_quick_check_agrees_with_the_full_one(case: tuple[str, bool]) -> None:
     text, unique = case
     data = text.encode()
     written = orjson.dumps(orjson.loads(data))
@@ -84,13 +84,13 @@ def test_the_quick_proof_agrees_with_looking(case: tuple[str, bool]) -> None:
 @example(b"[" * 1_000_000)
 @example(b'{"Catalog":1e400}')
 @example(b'{"":"","":""}')
-def test_whatever_a_line_holds_it_is_no_exception(data: bytes) -> None:
+def test_no_line_raises_an_exception(data: bytes) -> None:
     assert rejected(data)
 
 
 @settings(max_examples=200)
 @given(st.sampled_from(places(OPPORTUNITY)), JSON_VALUES)
-def test_any_value_in_any_place_is_no_exception(place: str, value: object) -> None:
+def test_no_value_in_any_place_raises_an_exception(place: str, value: object) -> None:
     data = changed(place, value)
     result = validate(data)
     if isinstance(result, Invitation):
@@ -125,7 +125,7 @@ MIB = 1 << 20
     ],
     ids=lambda data: data[:12].decode(errors="replace"),
 )
-def test_a_hostile_line_costs_little_and_is_rejected_in_few_words(data: bytes) -> None:
+def test_a_hostile_line_costs_little_and_is_rejected_briefly(data: bytes) -> None:
     gc.freeze()  # what other tests have left in this process is none of the line's cost
     try:
         started = time.thread_time()
@@ -149,7 +149,7 @@ def test_a_hostile_line_takes_bounded_memory() -> None:
         tracemalloc.stop()
 
 
-def test_more_errors_than_anyone_reads_end_in_one_that_says_so() -> None:
+def test_too_many_errors_end_with_one_that_says_so() -> None:
     result = validate(b'{"' + b'":1,"'.join(b"k%d" % number for number in range(500)) + b'":1}')
     assert isinstance(result, Rejection)
     assert len(result.errors) == 101

@@ -75,7 +75,7 @@ def test_schema_and_validator_agree(row: dict[str, Any]) -> None:
     assert verdicts == {True, False}
 
 
-def test_catalog_token_and_metadata_may_be_there_or_not() -> None:
+def test_catalog_token_and_metadata_are_optional() -> None:
     row = examples(MODEL)[0]
     assert fits(SCHEMA, row)
     del row["Catalog"], row["ClientToken"]
@@ -95,6 +95,6 @@ def test_an_editor_has_titles_and_values_to_show() -> None:
     orjson.dumps(SCHEMA)
 
 
-def test_every_definition_is_used_and_there() -> None:
+def test_every_definition_is_used_and_exists() -> None:
     referred = set(re.findall(r'"#/\$defs/(\w+)"', orjson.dumps(SCHEMA).decode()))
     assert referred == set(SCHEMA["$defs"])

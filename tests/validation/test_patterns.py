@@ -57,7 +57,7 @@ def test_no_pattern_lets_a_newline_in_at_the_end(pattern: str) -> None:
             assert not validator.isinstance_python(text + "\n")
 
 
-def test_lengths_leave_the_pattern() -> None:
+def test_length_limits_are_taken_out_of_the_pattern() -> None:
     assert read_pattern("(?s).{20,2000}") == TextPattern(20, 2000)
     assert read_pattern(".{1,255}") == TextPattern(1, 255, ".*")
     assert read_pattern("(?=.{1,80}$)a+") == TextPattern(1, 80, "a+")
@@ -75,7 +75,7 @@ def test_lengths_leave_the_pattern() -> None:
         ("a|b", "b", "ab"),
     ],
 )
-def test_classes_are_ascii_and_both_ends_count(pattern: str, yes: str, no: str) -> None:
+def test_classes_are_ascii_and_both_ends_are_anchored(pattern: str, yes: str, no: str) -> None:
     validator = matcher(read_pattern(pattern))
     assert validator.isinstance_python(yes)
     assert not validator.isinstance_python(no)
@@ -88,7 +88,7 @@ def test_classes_are_ascii_and_both_ends_count(pattern: str, yes: str, no: str) 
     text=st.text("ab-.@w(:/\n%", max_size=14)
     | st.from_regex(r"(https?://)?(www\.)?[ab.-]{1,9}[@.][ab.()-]{0,9}")
 )
-def test_the_rewriting_for_javascript_accepts_the_same(pattern: str, text: str) -> None:
+def test_the_rewritten_pattern_for_javascript_accepts_the_same(pattern: str, text: str) -> None:
     form = read_pattern(pattern)
     assert form.ecma is not None
     # Python's re stands in for JavaScript's: both backtrack, and `$` alone differs, hence fullmatch.
@@ -96,7 +96,7 @@ def test_the_rewriting_for_javascript_accepts_the_same(pattern: str, text: str) 
 
 
 @pytest.mark.parametrize("pattern", [EMAIL, URL])
-def test_the_rewriting_for_javascript_does_not_explode(pattern: str) -> None:
+def test_the_rewritten_pattern_for_javascript_does_not_backtrack_exponentially(pattern: str) -> None:
     ecma = read_pattern(pattern).ecma
     assert ecma is not None
     started = time.perf_counter()

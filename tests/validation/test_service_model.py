@@ -35,7 +35,9 @@ def test_botocore_finds_the_shipped_model_in_the_folder() -> None:
         (b'{"shapes": {"CreateEngagementInvitationRequest": {"type": "string"}}}', "does not describe"),
     ],
 )
-def test_what_is_no_service_model_is_refused(tmp_path: Path, content: bytes | None, sentence: str) -> None:
+def test_a_file_that_is_no_service_model_is_refused_at_loading(
+    tmp_path: Path, content: bytes | None, sentence: str
+) -> None:
     path = tmp_path / "service-2.json"
     if content is not None:
         path.write_bytes(content)
@@ -64,7 +66,7 @@ def test_sensitive_values_are_all_texts_under_such_members() -> None:
         assert values == {text for name, text in by_name if name in sensitive_members(model)}
 
 
-def test_a_mark_at_the_member_or_on_a_list_counts_too(tmp_path: Path) -> None:
+def test_a_mark_on_a_member_or_list_counts_too(tmp_path: Path) -> None:
     document: dict[str, Any] = orjson.loads(
         (FOLDER / "partnercentral-selling/2022-07-26/service-2.json").read_bytes()
     )
@@ -78,7 +80,7 @@ def test_a_mark_at_the_member_or_on_a_list_counts_too(tmp_path: Path) -> None:
     assert {"Stock reporting in minutes", "Services Partner"} <= sensitive_values(model, examples(model)[0])
 
 
-def test_values_of_no_known_shape_are_passed_over() -> None:
+def test_values_of_unknown_shape_are_skipped() -> None:
     request = {"Invitation": {"Message": "m", "Payload": [1, {"x": "y"}]}, "Unknown": "u"}
     assert sensitive_values(load(), request) == {"m"}
     assert sensitive_values(load(), None) == set()

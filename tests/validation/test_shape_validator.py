@@ -82,12 +82,12 @@ def altered(name: str, **shape: object) -> ServiceModel:
         (altered("Invitation", required=["Message"]), "does not require Invitation.Payload"),
     ],
 )
-def test_a_model_that_cannot_be_worked_from_is_refused(model: ServiceModel, sentence: str) -> None:
+def test_an_unusable_model_is_refused(model: ServiceModel, sentence: str) -> None:
     with pytest.raises(ServiceModelError, match=sentence):
         RowValidator(model, catalog="Sandbox", campaign="", today=TODAY)
 
 
-def test_a_model_with_other_members_is_followed() -> None:
+def test_a_model_with_other_members_is_used() -> None:
     members = {**MODEL.shapes[REQUEST]["members"], "Category": {"shape": "PageSize"}}
     model = altered(REQUEST, members=members)
     validator = RowValidator(model, catalog="Sandbox", campaign="", today=TODAY)
@@ -108,7 +108,7 @@ def test_a_later_model_may_require_less() -> None:
     assert accepted(data, validator).warnings == ()
 
 
-def test_a_number_written_short_hides_no_unknown_member() -> None:
+def test_a_number_in_short_form_hides_no_unknown_member() -> None:
     shapes = {**MODEL.shapes, "Level": {"type": "double"}}
     members = {**MODEL.shapes[REQUEST]["members"], "Level": {"shape": "Level"}}
     shapes[REQUEST] = {**MODEL.shapes[REQUEST], "members": members}

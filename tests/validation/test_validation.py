@@ -45,7 +45,7 @@ def test_a_valid_row_becomes_a_frozen_invitation(row: dict[str, Any], kind: str)
 
 @pytest.mark.parametrize("row", [OPPORTUNITY, LEAD])
 @pytest.mark.parametrize("absent", [("ClientToken",), ("Catalog",), ("Catalog", "ClientToken")])
-def test_an_absent_catalog_and_token_are_filled_in(row: dict[str, Any], absent: tuple[str, ...]) -> None:
+def test_a_missing_catalog_and_token_are_filled_in(row: dict[str, Any], absent: tuple[str, ...]) -> None:
     bare = {**without(row, "ClientToken"), "Catalog": "Sandbox"}
     token = derive_token("spring", canonical_json(bare)) if "ClientToken" in absent else row["ClientToken"]
     invitation = accepted(orjson.dumps(without(row, *absent)))
@@ -53,7 +53,7 @@ def test_an_absent_catalog_and_token_are_filled_in(row: dict[str, Any], absent: 
     assert invitation.body == canonical_json({**bare, "ClientToken": token})
 
 
-def test_the_token_knows_the_campaign_and_the_catalog() -> None:
+def test_the_token_depends_on_campaign_and_catalog() -> None:
     data = orjson.dumps(without(LEAD, "Catalog", "ClientToken"))
     runs = [("Sandbox", "spring"), ("Sandbox", "autumn"), ("AWS", "spring")]
     validators = [RowValidator(MODEL, catalog=catalog, campaign=name, today=TODAY) for catalog, name in runs]
@@ -74,14 +74,14 @@ def test_the_token_knows_the_campaign_and_the_catalog() -> None:
         lambda row: orjson.dumps(row)[:-1] + b',"_bulk_invite":' + b"[" * 600 + b"]" * 600 + b"}",
     ],
 )
-def test_the_way_of_writing_does_not_matter(write: Callable[[dict[str, Any]], bytes]) -> None:
+def test_the_formatting_of_a_row_does_not_matter(write: Callable[[dict[str, Any]], bytes]) -> None:
     row = orjson.loads(
         changed("Invitation.Message", 'Grüße, Example: \U0001f44b \\ / " \t', without(LEAD, "ClientToken"))
     )
     assert accepted(write(row)).body == accepted(orjson.dumps(row)).body
 
 
-def test_a_pattern_beside_an_enum_does_not_count() -> None:
+def test_a_pattern_beside_an_enum_is_ignored() -> None:
     spend = "Invitation.Payload.OpportunityInvitation.Project.ExpectedCustomerSpend.0.CurrencyCode"
     for currency in MODEL.shapes["ExpectedCustomerSpendCurrencyCodeEnum"]["enum"]:
         accepted(changed(spend, currency))
@@ -105,7 +105,7 @@ def test_a_pattern_beside_an_enum_does_not_count() -> None:
         ("Project.TargetCompletionDate", "2026-04-30", "", "date_in_past"),
     ],
 )
-def test_what_is_probably_not_meant_is_a_warning(path: str, value: str, where: str, code: str) -> None:
+def test_a_probable_mistake_is_a_warning(path: str, value: str, where: str, code: str) -> None:
     (warning,) = accepted(changed(f"Invitation.Payload.OpportunityInvitation.{path}", value)).warnings
     assert (warning.path, warning.code) == (f"{PAYLOAD}.Project{where}.{path.rsplit('.', 1)[1]}", code)
 
@@ -172,13 +172,13 @@ def test_an_oversized_line_is_rejected() -> None:
         (b'{"a": ' + b"1" * 5000 + b', "a": 1}', set()),
     ],
 )
-def test_a_member_given_twice_is_an_error_at_any_depth(data: bytes, found: set[str]) -> None:
+def test_a_duplicate_member_is_an_error_at_any_depth(data: bytes, found: set[str]) -> None:
     errors = rejected(data)
     assert {path for path, code in errors.items() if "duplicate_key" in code} == found
 
 
 @pytest.mark.parametrize("row", [OPPORTUNITY, LEAD])
-def test_a_valid_row_with_a_member_twice_is_rejected_for_that_alone(row: dict[str, Any]) -> None:
+def test_a_valid_row_with_a_duplicate_member_is_rejected_only_for_that(row: dict[str, Any]) -> None:
     for extra in (
         b'"Catalog":"Sandbox",',
         b'"Invitation":{"Message":":"},',
@@ -247,7 +247,7 @@ def test_a_valid_row_with_a_member_twice_is_rejected_for_that_alone(row: dict[st
         ),
     ],
 )
-def test_one_thing_wrong_is_one_error_at_its_place(path: str, value: object, code: str) -> None:
+def test_one_mistake_is_one_error_at_its_place(path: str, value: object, code: str) -> None:
     where = "$" + "".join(f"[{step}]" if step.isdigit() else f".{step}" for step in path.split("."))
     if code == "unknown_member":  # its name is told nowhere, only that it is the last one there
         data = orjson.loads(changed(path, value))
@@ -261,7 +261,7 @@ def test_one_thing_wrong_is_one_error_at_its_place(path: str, value: object, cod
 @pytest.mark.parametrize(
     "name", ["JaneDoe", "123456789012", "Jane Doe", "", "\n", "?1", "Catalog.", "x" * 100]
 )
-def test_a_name_that_the_model_does_not_have_is_told_by_its_place(name: str) -> None:
+def test_an_unknown_member_is_reported_by_its_place(name: str) -> None:
     row = {"_bulk_invite": {name: 1}, **copy.deepcopy(OPPORTUNITY)}
     row["Invitation"]["Payload"] |= {name: {name: 1}}
     row |= {name: {name: 1}}
@@ -286,7 +286,7 @@ def test_a_name_that_the_model_does_not_have_is_told_by_its_place(name: str) -> 
         ("CompanyName" * 8, None),
     ],
 )
-def test_a_name_written_wrong_gets_the_one_of_the_model(name: str, meant: str | None) -> None:
+def test_a_misspelled_member_gets_the_name_of_the_model(name: str, meant: str | None) -> None:
     result = validate(changed(f"Invitation.Payload.OpportunityInvitation.Customer.{name}", "x"))
     assert isinstance(result, Rejection)
     (error,) = result.errors
@@ -294,11 +294,11 @@ def test_a_name_written_wrong_gets_the_one_of_the_model(name: str, meant: str | 
     assert meant == name or name not in error.message + error.path
 
 
-def test_lengths_are_characters_not_bytes() -> None:
+def test_lengths_count_characters_not_bytes() -> None:
     accepted(changed("Invitation.Message", "\U0001f44b" * 255))
 
 
-def test_a_date_is_looked_at_where_other_things_are_wrong_too() -> None:
+def test_a_date_is_checked_even_if_other_members_are_wrong() -> None:
     row = orjson.loads(
         changed("Invitation.Payload.OpportunityInvitation.Project.TargetCompletionDate", "2027-02-29")
     )
@@ -308,7 +308,7 @@ def test_a_date_is_looked_at_where_other_things_are_wrong_too() -> None:
     }
 
 
-def test_everything_wrong_with_a_row_is_found_at_once() -> None:
+def test_all_mistakes_of_a_row_are_found_at_once() -> None:
     row: dict[str, Any] = copy.deepcopy(OPPORTUNITY)
     opportunity = row["Invitation"]["Payload"]["OpportunityInvitation"]
     row["Invitation"]["Payload"]["LeadInvitation"] = {"Customer": 1}

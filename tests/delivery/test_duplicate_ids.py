@@ -70,7 +70,7 @@ def test_the_first_row_keeps_its_id_and_the_second_is_in_doubt(place: Place, *, 
     assert (figures.ids, figures.created_with_id) == (2, 2)
 
 
-def test_another_run_knows_it_too_and_a_replay_is_its_own(place: Place) -> None:
+def test_another_run_knows_the_id_too_and_a_replay_keeps_its_own(place: Place) -> None:
     with writing(place) as writer:
         sent(writer, "a")
         writer.record([yes("a")])
@@ -83,7 +83,7 @@ def test_another_run_knows_it_too_and_a_replay_is_its_own(place: Place) -> None:
     assert overview_of(place).states == {State.CREATED: 2}
 
 
-def test_an_index_answers_it(tmp_path: Path) -> None:
+def test_the_query_for_a_known_id_uses_an_index(tmp_path: Path) -> None:
     """A table of a million rows must not be read for every answer."""
     place = Place(str(tmp_path / "checkpoint.db"))
     with writing(place) as writer:
@@ -95,7 +95,7 @@ def test_an_index_answers_it(tmp_path: Path) -> None:
     assert "INDEX invitations_by_id (invitation_id=?)" in plan
 
 
-def test_what_a_look_up_finds_of_another_row_is_unclear() -> None:
+def test_a_look_up_that_finds_the_id_of_another_row_is_unclear() -> None:
     listed = Listed(SAME, "arn:x", "eng-1", "LeadInvitation", "1", NOW)
     transition = Transition(State.CREATED, Outcome.FOUND, invitation_id=SAME)
     event = transition.event("b", NOW, since=NOW - 5, finding=Found(listed, 1))
@@ -134,7 +134,7 @@ def states(run: Run) -> Counter[State]:
 
 
 @pytest.mark.anyio
-async def test_behind_a_proxy_that_answers_out_of_its_memory_one_row_is_created_and_none_lost() -> None:
+async def test_behind_a_caching_proxy_one_row_is_created_and_none_is_lost() -> None:
     sender = ScriptedSender(otherwise=cached(1e9), arrived=[arrival("t3 eng-3", EPOCH + 1.0)])
     run = await Run(rows(8), sender, in_flight=4).go()
     assert run.finished
@@ -148,7 +148,7 @@ async def test_behind_a_proxy_that_answers_out_of_its_memory_one_row_is_created_
 
 
 @pytest.mark.anyio
-async def test_all_wait_while_every_answer_is_another_rows_and_go_on_with_the_same_token() -> None:
+async def test_while_every_answer_is_another_rows_all_wait_and_keep_their_tokens() -> None:
     run = await Run(rows(60), ScriptedSender(otherwise=cached(300.0)), in_flight=20).go()
     assert states(run)[State.CREATED] >= 55
     assert states(run)[State.FAILED] == 0
@@ -165,7 +165,7 @@ async def test_all_wait_while_every_answer_is_another_rows_and_go_on_with_the_sa
         ("t1 eng-0", 1, ["absent", "sent", "created"], State.CREATED),
     ],
 )
-async def test_whose_it_really_is_tells_what_it_says(
+async def test_the_content_of_the_invitation_decides_which_row_owns_the_id(
     says: str, calls: int, outcomes: list[str], state: State
 ) -> None:
     """t1 was told the Id of t0, whose answer was lost; or t0 was told that of t1. Tokens are forgotten."""
@@ -192,6 +192,6 @@ async def test_whose_it_really_is_tells_what_it_says(
     assert len(run.sender.calls) == calls
 
 
-def test_a_look_up_that_fails_does_not_make_it_any_other_doubt() -> None:
+def test_a_failed_look_up_keeps_the_doubt_about_the_id() -> None:
     row = DoubtfulRow("t0", "", "eng-0", "LeadInvitation", NOW, NOW, ID_OF_ANOTHER)
     assert after_look_up(Unclear("LookUpFailed"), row).code == ID_OF_ANOTHER

@@ -77,7 +77,7 @@ def request(method: str, path: str) -> bytes:
 
 
 @pytest.mark.anyio
-async def test_livez_and_readyz_say_how_it_is(health: Health) -> None:
+async def test_livez_and_readyz_report_the_health(health: Health) -> None:
     async with serving(health) as (host, port), aiohttp.ClientSession(f"http://{host}:{port}") as client:
 
         async def get(path: str) -> tuple[int, Any]:
@@ -115,7 +115,7 @@ async def test_livez_and_readyz_say_how_it_is(health: Health) -> None:
         ("POST", "/elsewhere", 404),
     ],
 )
-async def test_only_the_pages_and_only_to_be_read(
+async def test_only_known_pages_are_served_and_only_for_reading(
     health: Health, method: str, path: str, status: int
 ) -> None:
     async with serving(health) as at:
@@ -137,7 +137,7 @@ async def test_only_the_pages_and_only_to_be_read(
     ],
     ids=["no HTTP", "TLS", "a broken header", "too long"],
 )
-async def test_who_speaks_no_http_is_sent_away_and_fills_no_log(
+async def test_a_client_that_speaks_no_http_is_refused_and_does_not_fill_the_log(
     health: Health, sent: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with serving(health) as at:
@@ -147,7 +147,7 @@ async def test_who_speaks_no_http_is_sent_away_and_fills_no_log(
 
 
 @pytest.mark.anyio
-async def test_a_page_with_a_defect_is_told_without_what_is_in_it() -> None:
+async def test_a_defective_page_is_reported_without_its_data() -> None:
     async def page(_: web.Request) -> web.Response:
         raise ValueError("secret")
 
@@ -165,7 +165,7 @@ async def test_a_page_with_a_defect_is_told_without_what_is_in_it() -> None:
 
 
 @pytest.mark.anyio
-async def test_no_client_delays_the_end(health: Health) -> None:
+async def test_no_client_delays_the_shutdown(health: Health) -> None:
     """Connections that said nothing, half a request, a request without its body, and one that is idle."""
     pieces = [b"", b"GET /li", b"POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"]
     idle = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -186,14 +186,14 @@ async def test_no_client_delays_the_end(health: Health) -> None:
 
 
 @pytest.mark.anyio
-async def test_ipv6(health: Health) -> None:
+async def test_the_server_listens_on_ipv6(health: Health) -> None:
     async with serving(health, "[::1]:0") as at:
         assert at[0] == "::1"
         assert (await exchange(at, request("GET", "/livez")))[0] == 200
 
 
 @pytest.mark.anyio
-async def test_a_port_in_use_is_told(health: Health) -> None:
+async def test_a_port_in_use_is_reported(health: Health) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(ControlError) as caught:
@@ -205,7 +205,7 @@ async def test_a_port_in_use_is_told(health: Health) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
-async def test_an_address_of_others_or_of_nobody_is_told(health: Health, host: str) -> None:
+async def test_an_address_that_is_not_ours_is_reported(health: Health, host: str) -> None:
     with pytest.raises(ControlError, match=f"cannot listen on {host} port 0: ."), anyio.fail_after(10):
         await serve(host, 0, health_routes(health.view))
 
@@ -221,7 +221,7 @@ async def test_an_address_of_others_or_of_nobody_is_told(health: Health, host: s
         ("probes.example-1.com:1", "probes.example-1.com", 1),
     ],
 )
-def test_addresses(text: str, host: str, port: int) -> None:
+def test_an_address_is_parsed(text: str, host: str, port: int) -> None:
     assert value_types.host_and_port(text) == (host, port)
     assert load({"listen": text}, None, {}).listen == text
 
@@ -251,14 +251,14 @@ def test_addresses(text: str, host: str, port: int) -> None:
         *("a b:80", "127.0.0.1:80\n", "-a:80", "127.0.0.1:٨٠", "*:80", "user:password@host:80"),
     ],
 )
-def test_what_is_no_address_is_a_mistake_in_the_usage(text: str) -> None:
+def test_an_invalid_address_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match=r"^Invalid value for --listen on the command line: ") as caught:
         load({"listen": text}, None, {})
     assert "[::1]:8081" in str(caught.value)
     assert "bulk-invite send --help" in caught.value.hint
 
 
-def test_where_it_was_set_is_told(tmp_path: Path) -> None:
+def test_an_error_names_where_the_address_was_set(tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
     config.write_text(f"listen = {json.dumps('nowhere')}\n")
     with pytest.raises(UsageError, match=r"in .*c\.toml"):
@@ -269,7 +269,7 @@ def test_where_it_was_set_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_thousands_of_connections_use_up_nothing(health: Health) -> None:
+async def test_thousands_of_connections_do_not_exhaust_the_server(health: Health) -> None:
     """The oldest give way to new ones, so that a probe always gets in."""
     async with serving(health) as at:
         silent = [await anyio.connect_tcp(*at) for _ in range(200)]

@@ -77,7 +77,7 @@ def test_the_log_and_the_pacing_agree_on_what_is_counted(tmp_path: Path, verdict
     assert (verdict.outcome not in NOT_COUNTED) is is_counted
 
 
-def test_a_call_counts_from_its_answer_to_a_day_later(tmp_path: Path) -> None:
+def test_a_call_counts_for_a_day_from_its_answer(tmp_path: Path) -> None:
     events: list[Event] = [Sent("a", _NOW - _DAY - 50), _answer(_NOW - _DAY + 1, "created", State.CREATED)]
     assert _times(tmp_path, events) == [-_DAY + 1]
     (tmp_path / "later").mkdir()
@@ -89,7 +89,7 @@ def test_a_call_without_an_answer_counts_a_while_longer(tmp_path: Path) -> None:
     assert -100 + _GRACE <= time <= 0
 
 
-def test_each_attempt_of_a_row_counts_by_itself_whatever_became_of_the_others(tmp_path: Path) -> None:
+def test_each_attempt_of_a_row_counts_independently(tmp_path: Path) -> None:
     events: list[Event] = [
         Sent("a", _NOW - 900),  # and killed
         Sent("a", _NOW - 500),
@@ -103,7 +103,7 @@ def test_each_attempt_of_a_row_counts_by_itself_whatever_became_of_the_others(tm
     assert (killed < -499, doubtful, created) == (True, -399.0, -299.0)
 
 
-def test_what_ends_a_row_without_a_call_is_no_answer(tmp_path: Path) -> None:
+def test_an_outcome_without_a_call_is_no_answer(tmp_path: Path) -> None:
     for number, outcome in enumerate(sorted(WITHOUT_CALL)):
         folder = tmp_path / str(number)
         folder.mkdir()
@@ -111,7 +111,7 @@ def test_what_ends_a_row_without_a_call_is_no_answer(tmp_path: Path) -> None:
         assert time < -29_000
 
 
-def test_a_clock_that_was_set_back_lets_later_calls_count_as_of_now(tmp_path: Path) -> None:
+def test_calls_dated_after_a_clock_set_back_count_as_of_now(tmp_path: Path) -> None:
     events: list[Event] = [Sent("a", _NOW + 7200), _answer(_NOW + 7201, "created", State.CREATED)]
     path = tmp_path / "checkpoint.db"
     with CheckpointWriter.open(path, catalog="Sandbox") as writer:

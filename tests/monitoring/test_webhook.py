@@ -84,7 +84,7 @@ async def told_to(
         (replace(DONE, exit_code=75), "aborted", "ended early, exit code 75; 1,234 created"),
     ],
 )
-async def test_the_end_is_told(status: RunStatus, event: str, words: str) -> None:
+async def test_the_end_of_a_run_is_posted(status: RunStatus, event: str, words: str) -> None:
     receiver = Receiver()
     async with told_to(receiver) as notifications:
         await notifications.finish(status)
@@ -94,7 +94,7 @@ async def test_the_end_is_told(status: RunStatus, event: str, words: str) -> Non
 
 
 @pytest.mark.parametrize("answers", [[500], [503, 429, 302, 404, 500]])
-async def test_it_is_told_again_until_it_arrives(answers: list[int]) -> None:
+async def test_a_notification_is_retried_until_it_arrives(answers: list[int]) -> None:
     receiver = Receiver(answers)
     with capture_logs() as logged:
         async with told_to(receiver) as notifications:
@@ -105,7 +105,7 @@ async def test_it_is_told_again_until_it_arrives(answers: list[int]) -> None:
     ]
 
 
-async def test_it_is_given_up_in_the_end() -> None:
+async def test_a_notification_is_given_up_in_the_end() -> None:
     receiver = Receiver([500] * 20)
     with capture_logs() as logged:
         async with told_to(receiver) as notifications:
@@ -115,7 +115,7 @@ async def test_it_is_given_up_in_the_end() -> None:
     assert "hook" not in json.dumps(logged), "the address is a secret"
 
 
-async def test_nobody_there_is_no_reason_to_stop() -> None:
+async def test_an_unreachable_receiver_does_not_stop_the_run() -> None:
     with capture_logs() as logged, anyio.fail_after(5):
         async with anyio.create_task_group() as group:
             notifications = Notifications("http://127.0.0.1:1/hook", lambda: 0.0, time.monotonic)
@@ -124,7 +124,7 @@ async def test_nobody_there_is_no_reason_to_stop() -> None:
     assert {each["reason"] for each in logged} == {"ClientConnectorError"}
 
 
-async def test_a_park_is_told_once_it_has_lasted() -> None:
+async def test_a_long_park_is_posted_once() -> None:
     receiver, seconds = Receiver(), iter(range(60))
     async with told_to(receiver, lambda: next(seconds)) as notifications:
         for status in [*([PARKED] * 9 + [STATUS]) * 3, *[PARKED] * 20]:

@@ -65,7 +65,7 @@ def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-def test_every_ending_has_its_file(tmp_path: Path) -> None:
+def test_every_outcome_has_its_file(tmp_path: Path) -> None:
     results = Results.open(tmp_path)
     results.created(POSITION, "token-1", "engi-1", "arn:aws:x")
     results.failed(row(b'{"a": 1}'), ERRORS)
@@ -84,7 +84,7 @@ def test_every_ending_has_its_file(tmp_path: Path) -> None:
     space=st.sampled_from(["", " ", "\t", "\r"]),
     bom=st.sampled_from([b"", b"\xef\xbb\xbf"]),
 )
-def test_any_object_comes_back_with_its_values(
+def test_any_object_is_written_with_its_values(
     value: dict[str, Any], indent: int | None, space: str, bom: bytes
 ) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=False)
@@ -144,22 +144,22 @@ def test_a_member_keeps_its_spelling(tmp_path: Path, row_text: str, member: str)
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_what_is_no_strict_object_is_kept_as_text(tmp_path: Path, data: bytes, raw: str) -> None:
+def test_a_row_that_is_no_strict_object_is_kept_as_text(tmp_path: Path, data: bytes, raw: str) -> None:
     assert [json.loads(line) for line in written(tmp_path, row(data))] == [metadata(raw)]
 
 
-def test_text_that_nobody_mended_is_not_lost_in_the_next_run(tmp_path: Path) -> None:
+def test_uncorrected_text_is_not_lost_in_the_next_run(tmp_path: Path) -> None:
     again = [row(line) for line in written(tmp_path, row(b"not json"))]
     assert [json.loads(line) for line in written(tmp_path, *again)] == [metadata("not json")]
     mended = b'{"a":1,' + again[0].data[1:]
     assert [json.loads(line) for line in written(tmp_path, row(mended))] == [{"a": 1} | metadata()]
 
 
-def test_of_an_oversized_row_there_is_only_where_it_stands(tmp_path: Path) -> None:
+def test_an_oversized_row_is_recorded_only_by_its_location(tmp_path: Path) -> None:
     assert [json.loads(line) for line in written(tmp_path, row(b"", oversized=True))] == [metadata()]
 
 
-def test_a_mended_file_is_a_source_of_the_run_that_replaces_it(tmp_path: Path) -> None:
+def test_a_corrected_file_is_a_source_of_the_run_that_replaces_it(tmp_path: Path) -> None:
     count = 5000
     written(tmp_path, *(row(b'{"n":%d}' % n) for n in range(count)))
     results = Results.open(tmp_path)
@@ -173,7 +173,7 @@ def test_a_mended_file_is_a_source_of_the_run_that_replaces_it(tmp_path: Path) -
     assert left[1]["_bulk_invite"]["position"] == {"source": str(tmp_path / "rejected.ndjson"), "line": 3}
 
 
-def test_a_run_that_is_abandoned_replaces_nothing(tmp_path: Path) -> None:
+def test_an_abandoned_run_replaces_nothing(tmp_path: Path) -> None:
     before = written(tmp_path, row(b'{"n":1}'))
     results = Results.open(tmp_path)
     results.rejected(row(b'{"n":2}'), ())
@@ -183,7 +183,7 @@ def test_a_run_that_is_abandoned_replaces_nothing(tmp_path: Path) -> None:
     assert b'"n":2' in (tmp_path / "rejected.ndjson.partial").read_bytes()
 
 
-def test_files_are_private_and_take_their_names_at_the_end(tmp_path: Path) -> None:
+def test_files_are_private_and_get_their_names_at_the_end(tmp_path: Path) -> None:
     directory = tmp_path / "new" / "out"
     umask = os.umask(0)
     try:
@@ -198,7 +198,7 @@ def test_files_are_private_and_take_their_names_at_the_end(tmp_path: Path) -> No
     assert {stat.S_IMODE((directory / name).stat().st_mode) for name in NAMES} == {0o600}
 
 
-def test_what_a_killed_run_left_is_replaced_and_links_are_not_followed(tmp_path: Path) -> None:
+def test_files_of_a_killed_run_are_replaced_and_links_are_not_followed(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
     out = tmp_path / "out"
@@ -221,7 +221,7 @@ def test_two_runs_do_not_share_a_directory(tmp_path: Path) -> None:
     Results.open(tmp_path).close()
 
 
-def test_a_directory_that_cannot_be(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "out"):
         with pytest.raises(ResultsError, match=r"Results cannot be written to .+: .+\. Check"):
@@ -242,7 +242,7 @@ def files_up_to(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_is_told_and_replaces_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_replaces_nothing(tmp_path: Path) -> None:
     before = written(tmp_path, row(b'{"n":1}'))
     for count in (1, 1000):  # seen by close, and by a write
         with files_up_to(100), pytest.raises(ResultsError, match=r": File too large\. .*free space"):

@@ -81,7 +81,7 @@ async def list_all(partner_central: PartnerCentral, engagements: list[str]) -> l
     return pages
 
 
-async def test_what_was_sent_is_listed_and_told() -> None:
+async def test_a_sent_invitation_is_listed_and_shown() -> None:
     with emulator() as server:
         async with connect(connection(server.url)) as partner_central:
             for example in (OPPORTUNITY, LEAD):
@@ -109,7 +109,7 @@ async def test_what_was_sent_is_listed_and_told() -> None:
                 )
 
 
-async def test_more_than_a_page_of_ten_engagements_comes_whole_and_oldest_first() -> None:
+async def test_a_list_of_ten_engagements_is_complete_over_pages_and_oldest_first() -> None:
     with emulator(invitations_per_engagement=100) as server:
         async with connect(connection(server.url)) as partner_central:
             rows = invitations(240, 11)
@@ -125,7 +125,7 @@ def nothing(page: Page | Answer) -> bool:
     return isinstance(page, Page) and (page.invitations, page.next_token) == ((), "")
 
 
-async def test_what_the_list_does_not_show_yet_is_told_when_asked_for() -> None:
+async def test_an_invitation_missing_from_a_lagging_list_is_shown_by_get() -> None:
     with emulator(list_delay=0.5) as server:
         async with connect(connection(server.url)) as partner_central:
             (row,) = invitations(1, 1)
@@ -139,7 +139,7 @@ async def test_what_the_list_does_not_show_yet_is_told_when_asked_for() -> None:
             assert page.date == pytest.approx(time.time(), abs=5)
 
 
-async def test_another_catalog_has_nothing_of_it() -> None:
+async def test_another_catalog_does_not_list_it() -> None:
     with emulator() as server:
         async with (
             connect(connection(server.url)) as sandbox,
@@ -208,7 +208,7 @@ ODD = {
 }
 
 
-async def test_a_success_that_does_not_hold_what_was_asked_for_is_doubtful() -> None:
+async def test_a_success_without_the_requested_data_is_doubtful() -> None:
     bodies = list(ODD.values())
     with ScriptedServer(lambda _: Reply(b""), others=lambda: bodies[0]) as server:
         async with connect(connection(server.url)) as partner_central:
@@ -221,7 +221,7 @@ async def test_a_success_that_does_not_hold_what_was_asked_for_is_doubtful() -> 
                 bodies.pop(0)
 
 
-async def test_an_invitation_of_which_nothing_is_shown_is_one_all_the_same() -> None:
+async def test_an_invitation_shown_without_members_still_counts() -> None:
     page = http(200, {"EngagementInvitationSummaries": [{"Id": "engi-1", "Catalog": "Sandbox"}]})
     told = http(200, {"Id": "engi-1", "Catalog": "Sandbox"})
     bodies = [page, told]
@@ -232,7 +232,7 @@ async def test_an_invitation_of_which_nothing_is_shown_is_one_all_the_same() -> 
             assert await partner_central.get_invitation("engi-1") == Content("", {}, {})
 
 
-async def test_refusals_of_reads_mean_what_they_mean_of_calls() -> None:
+async def test_refused_reads_are_classified_as_refused_calls_are() -> None:
     answers = [
         (
             refusal("ThrottlingException", headers={"x-amz-retry-after": "1500"}),

@@ -18,25 +18,25 @@ def _refused(*names: str, expected: bool = False) -> FullEngagements:
     return engagements
 
 
-def test_an_engagement_is_full_when_a_call_for_it_was_refused() -> None:
+def test_an_engagement_is_full_once_a_call_for_it_was_refused() -> None:
     engagements = _refused("eng-1")
     assert engagements.is_full("eng-1")
     assert not engagements.is_full("eng-2")
     assert not engagements.is_account_full
 
 
-def test_five_new_engagements_in_a_row_speak_for_the_account() -> None:
+def test_five_new_engagements_in_a_row_suggest_a_full_account() -> None:
     engagements = _refused("eng-1", "eng-2", "eng-3", "eng-4")
     assert not engagements.is_account_full
     engagements.note_refused("eng-5", expected=False)
     assert engagements.is_account_full
 
 
-def test_one_engagement_however_often_refused_does_not() -> None:
+def test_one_engagement_refused_repeatedly_does_not_suggest_a_full_account() -> None:
     assert not _refused(*["eng-1"] * 100).is_account_full
 
 
-def test_rows_in_turn_of_engagements_that_were_invited_to_do_not() -> None:
+def test_engagements_with_invitations_do_not_suggest_a_full_account() -> None:
     engagements = FullEngagements()
     names = [f"eng-{number}" for number in range(50)]
     for name in names:
@@ -46,7 +46,7 @@ def test_rows_in_turn_of_engagements_that_were_invited_to_do_not() -> None:
         assert not engagements.is_account_full
 
 
-def test_engagements_that_an_earlier_run_invited_to_do_not() -> None:
+def test_engagements_with_invitations_of_an_earlier_run_do_not_suggest_it() -> None:
     engagements = FullEngagements()
     for number in range(50):
         engagements.note_invitations(f"eng-{number}")
@@ -54,13 +54,13 @@ def test_engagements_that_an_earlier_run_invited_to_do_not() -> None:
     assert not engagements.is_account_full
 
 
-def test_engagements_that_were_full_in_an_earlier_run_do_not() -> None:
+def test_engagements_that_were_full_in_an_earlier_run_do_not_suggest_it() -> None:
     engagements = _refused(*(f"eng-{number}" for number in range(50)), expected=True)
     assert not engagements.is_account_full
     assert engagements.is_full("eng-49")
 
 
-def test_engagements_with_invitations_stand_in_no_way_of_new_ones() -> None:
+def test_engagements_with_invitations_do_not_reset_the_count_of_new_ones() -> None:
     engagements = FullEngagements()
     engagements.note_created("old")
     for number in range(5):
@@ -69,13 +69,13 @@ def test_engagements_with_invitations_stand_in_no_way_of_new_ones() -> None:
     assert engagements.is_account_full
 
 
-def test_having_been_invited_to_before_is_no_word_on_the_account_of_today() -> None:
+def test_earlier_invitations_say_nothing_about_the_account_today() -> None:
     engagements = _refused("eng-1", "eng-2", "eng-3", "eng-4", "eng-5")
     engagements.note_invitations("eng-6")
     assert engagements.is_account_full
 
 
-def test_an_invitation_says_that_the_account_is_not_full() -> None:
+def test_an_invitation_shows_that_the_account_is_not_full() -> None:
     engagements = _refused("eng-1", "eng-2", "eng-3", "eng-4")
     engagements.note_created("eng-0")
     found = list[bool]()
@@ -87,7 +87,7 @@ def test_an_invitation_says_that_the_account_is_not_full() -> None:
 
 
 @given(events=st.lists(st.tuples(st.sampled_from(["refused", "invited", "before"]), _NAMES)))
-def test_the_account_is_full_only_after_five_strangers_since_the_last_invitation(
+def test_the_account_is_full_only_after_five_new_engagements_since_the_last_invitation(
     events: list[tuple[str, str]],
 ) -> None:
     engagements, known, strangers = FullEngagements(), set[str](), set[str]()
@@ -106,21 +106,21 @@ def test_the_account_is_full_only_after_five_strangers_since_the_last_invitation
         assert engagements.is_account_full == (len(strangers) >= 5)
 
 
-def test_full_engagements_are_asked_again_when_somebody_may_have_made_room() -> None:
+def test_full_engagements_are_tried_again_later() -> None:
     engagements = _refused("eng-1")
     engagements.forget_full()
     assert not engagements.is_full("eng-1")
 
 
 @pytest.mark.parametrize("name", ["eng-1", "never seen"])
-def test_once_given_up_every_engagement_is_full(name: str) -> None:
+def test_after_giving_up_every_engagement_counts_as_full(name: str) -> None:
     engagements = _refused("eng-1")
     engagements.mark_all_full()
     engagements.forget_full()
     assert engagements.is_full(name)
 
 
-def test_only_so_many_engagements_are_remembered_and_the_latest_of_them() -> None:
+def test_only_the_latest_engagements_are_remembered_up_to_a_limit() -> None:
     engagements = FullEngagements()
     for number in range(20_000):
         engagements.note_refused(f"eng-{number}", expected=True)

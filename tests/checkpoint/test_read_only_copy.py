@@ -96,7 +96,7 @@ def _closed(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [_closed, _with_log, _without_index])
-def test_it_is_read_where_nothing_can_be_written_and_left_as_it_is(
+def test_a_checkpoint_is_read_without_write_access_and_left_unchanged(
     folder: Path, left: Callable[[Path], None]
 ) -> None:
     left(folder)
@@ -107,7 +107,7 @@ def test_it_is_read_where_nothing_can_be_written_and_left_as_it_is(
     assert not list(Path(tempfile.gettempdir()).glob("bulk-invite-*/copy.db")), "and no copy is left"
 
 
-def test_it_is_read_beside_its_sender(folder: Path) -> None:
+def test_a_checkpoint_is_read_while_its_sender_runs(folder: Path) -> None:
     path = folder / _NAME
     _sent(path)
     with writing(Place(str(path))) as writer:
@@ -117,7 +117,7 @@ def test_it_is_read_beside_its_sender(folder: Path) -> None:
         assert _read(path)["c"] is State.IN_DOUBT
 
 
-def test_what_is_written_to_is_not_read_half(folder: Path) -> None:
+def test_a_checkpoint_being_written_is_not_read_in_part(folder: Path) -> None:
     _without_index(folder)
     path, over = _close(folder), threading.Event()
     Path(f"{path}-wal").chmod(0o666)  # whose times those may change who may write to it
@@ -149,9 +149,7 @@ def test_what_is_written_to_is_not_read_half(folder: Path) -> None:
         ("nul\0", "not a valid file name"),
     ],
 )
-def test_what_can_be_no_checkpoint_is_told_by_whoever_is_asked_for_it(
-    folder: Path, name: str, says: str
-) -> None:
+def test_every_reader_reports_a_path_that_is_no_checkpoint(folder: Path, name: str, says: str) -> None:
     (folder / "folder").mkdir()
     (folder / "file").touch()
     (folder / "ring").symlink_to("ring")

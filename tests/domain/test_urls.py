@@ -17,20 +17,20 @@ from bulk_invite.runs.wiring.partner_central import endpoint_of
         ("http://s3cret:s3cret@[::1]:8080/", "http://[::1]:8080"),
     ],
 )
-def test_scheme_host_and_port_only(url: str, told: str) -> None:
+def test_an_origin_is_scheme_host_and_port_only(url: str, told: str) -> None:
     assert origin(url) == told
     assert origins_only(f'Cannot connect to "{url}": (<{url}>), {url}') == (
         f'Cannot connect to "{told}": (<{told}>), {told}'
     )
 
 
-def test_a_path_by_itself_is_cut_too() -> None:
+def test_a_bare_path_is_cut_too() -> None:
     said = "HTTPConnectionPool(host='a'): Max retries exceeded with url: /traces?key=s3cret (Caused by x)"
     assert origins_only(said).endswith("exceeded with url: ... (Caused by x)")
     assert origins_only("nothing of the kind: a/b?c") == "nothing of the kind: a/b?c"
 
 
-def test_the_endpoint_is_told_by_its_place() -> None:
+def test_the_endpoint_is_shown_by_its_origin() -> None:
     url = "https://gateway.example.com:8443/s3cret?token=s3cret"
     assert endpoint_of(Settings.model_validate({"endpoint_url": url})) == "https://gateway.example.com:8443"
     assert endpoint_of(Settings.model_validate({"region": "us-east-1"})) == "Partner Central, us-east-1"

@@ -142,7 +142,7 @@ def only_current(endpoint: KeyEndpoint) -> Any:
 
 
 @pytest.mark.usefixtures("_no_keys")
-async def test_calls_go_on_over_renewals_and_none_is_made_with_a_key_of_old(
+async def test_calls_continue_across_renewals_and_never_use_an_old_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with KeyEndpoint(SOON + 1.0) as endpoint, ScriptedServer(only_current(endpoint)) as server:
@@ -165,7 +165,7 @@ async def test_calls_go_on_over_renewals_and_none_is_made_with_a_key_of_old(
 
 
 @pytest.mark.usefixtures("_no_keys")
-async def test_one_renewal_is_enough_for_all_who_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_renewal_serves_all_waiting_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     # Connecting takes the first one and renews it already.
     with KeyEndpoint(AT_ONCE, AT_ONCE, LONG) as endpoint:
         monkeypatch.setenv(*endpoint.env.popitem())
@@ -184,7 +184,7 @@ async def test_one_renewal_is_enough_for_all_who_wait_for_it(monkeypatch: pytest
 
 
 @pytest.mark.usefixtures("_no_keys")
-async def test_an_endpoint_that_fails_is_told_before_anything_leaves(
+async def test_a_failing_credentials_endpoint_is_reported_before_anything_leaves(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told: dict[str, NoAnswer | None] = {}
@@ -224,7 +224,7 @@ class OddCredentials:
         raise InvalidConfigError(error_msg="no such thing")
 
 
-async def test_a_renewal_that_fails_by_something_unheard_of_is_the_credentials_and_no_doubt() -> None:
+async def test_an_unexpected_renewal_failure_is_a_credential_fault_without_doubt() -> None:
     partner_central = PartnerCentral(
         None,
         None,
@@ -244,7 +244,7 @@ async def test_a_renewal_that_fails_by_something_unheard_of_is_the_credentials_a
 # Whole runs
 
 
-def test_a_run_goes_on_over_renewals(tmp_path: Path) -> None:
+def test_a_run_continues_across_renewals(tmp_path: Path) -> None:
     rows = make_rows(30)
     source = write_rows(tmp_path / "rows.ndjson", rows)
     with KeyEndpoint(SOON) as endpoint, emulator(credentials=known_keys()) as server:
@@ -258,7 +258,7 @@ def test_a_run_goes_on_over_renewals(tmp_path: Path) -> None:
     assert "secret-" not in ran.stderr
 
 
-def test_a_run_whose_credentials_cannot_be_renewed_goes_on_while_they_are_good_and_then_waits(
+def test_a_run_with_failing_renewals_continues_until_expiry_and_then_waits(
     tmp_path: Path,
 ) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(90))
@@ -284,7 +284,7 @@ def test_a_run_whose_credentials_cannot_be_renewed_goes_on_while_they_are_good_a
     assert {line[0] for line in ran.stderr.splitlines()} == {"{"}, "events alone"
 
 
-def test_a_run_whose_credentials_are_refused_from_now_on_stops_and_goes_on_another_day(
+def test_a_run_whose_credentials_are_refused_stops_and_can_be_resumed(
     tmp_path: Path,
 ) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(60))

@@ -95,7 +95,7 @@ def _begun(place: Place, known: RecentWrites | None) -> Copy:
     return copy
 
 
-def test_what_a_program_remembers_is_written_back_as_it_was(place: Place) -> None:
+def test_remembered_writes_are_restored_as_they_were(place: Place) -> None:
     known = RecentWrites()
     copy = _begun(place, known)
     before = records_of(place)
@@ -116,7 +116,7 @@ def test_what_a_program_remembers_is_written_back_as_it_was(place: Place) -> Non
     assert first == ToSend(rows[4], NOW, _LATER, MAY_BE_MISSING)
 
 
-def test_another_program_counts_what_is_missing_and_looks_the_open_rows_up(place: Place) -> None:
+def test_another_program_counts_the_missing_writes_and_looks_up_the_open_rows(place: Place) -> None:
     copy = _begun(place, None)
     copy.restore()
     with CheckpointWriter.open(place.name, catalog="Sandbox", schema=place.schema) as writer:
@@ -141,7 +141,7 @@ def test_another_program_counts_what_is_missing_and_looks_the_open_rows_up(place
         assert (row.doubt_since, row.last_sent) == (NOW, _LATER)
 
 
-def test_what_is_found_counts_once_and_what_is_absent_was_never_sent(place: Place) -> None:
+def test_a_row_found_after_a_gap_counts_once_and_an_absent_one_was_never_sent(place: Place) -> None:
     _begun(place, None).restore()
     listed = Listed("engi-9", "arn:9", "eng-1", "LeadInvitation", "111122223333", NOW + 10)
     found = answered("b", State.CREATED, "found", _LATER, invitation_id="engi-9", finding=Found(listed, 1))
@@ -161,7 +161,7 @@ def test_what_is_found_counts_once_and_what_is_absent_was_never_sent(place: Plac
     assert not proof.adds_up
 
 
-def test_a_row_that_was_throttled_before_a_gap_may_have_been_sent_in_it(place: Place) -> None:
+def test_a_row_throttled_before_a_gap_may_have_been_sent_during_it(place: Place) -> None:
     with writing(place) as writer:
         admit(writer, *(invitation(each) for each in "ab"))
         writer.record([Sent("a", NOW)])
@@ -179,13 +179,13 @@ def test_a_row_that_was_throttled_before_a_gap_may_have_been_sent_in_it(place: P
         assert admit(writer, invitation("b")) == [ToSend(invitation("b"))]
 
 
-def test_who_knows_better_calls_without_a_look(place: Place) -> None:
+def test_the_operator_can_skip_the_look_up(place: Place) -> None:
     _begun(place, None).restore()
     with writing(place, at=_LATER, look_up_first=False) as writer:
         assert admit(writer, invitation("c")) == [ToSend(invitation("c"))]
 
 
-def test_what_is_put_in_its_place_meanwhile_lets_no_call_leave(place: Place) -> None:
+def test_a_checkpoint_replaced_meanwhile_lets_no_call_leave(place: Place) -> None:
     with writing(place) as writer:
         admit(writer, invitation("a"), invitation("b", line=2))
         place.run("UPDATE generation SET number = number - 1")
@@ -195,7 +195,7 @@ def test_what_is_put_in_its_place_meanwhile_lets_no_call_leave(place: Place) -> 
     assert {each.attempts for each in records_of(place)} == {0}
 
 
-def test_opened_again_and_killed_it_is_as_new_as_ever(place: Place) -> None:
+def test_a_checkpoint_reopened_after_a_kill_is_current(place: Place) -> None:
     known = RecentWrites()
     _begun(place, known)
     for memory in (known, None):
@@ -203,7 +203,7 @@ def test_opened_again_and_killed_it_is_as_new_as_ever(place: Place) -> None:
             assert writer.uncertain_period is None
 
 
-def test_without_the_number_of_its_last_transaction_it_is_damaged(place: Place) -> None:
+def test_a_checkpoint_without_its_last_transaction_number_is_damaged(place: Place) -> None:
     _begun(place, None)
     place.run("DELETE FROM generation")
     with pytest.raises(CheckpointError, match="damaged"):
@@ -212,7 +212,7 @@ def test_without_the_number_of_its_last_transaction_it_is_damaged(place: Place) 
         reader.older()
 
 
-def test_it_is_not_changed_before_it_is_known_to_be_ours(tmp_path: Path) -> None:
+def test_a_checkpoint_is_not_changed_before_it_is_identified(tmp_path: Path) -> None:
     place = Place(str(tmp_path / "checkpoint.db"))
     _begun(place, None)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if "lock" not in path.name}
@@ -222,7 +222,7 @@ def test_it_is_not_changed_before_it_is_known_to_be_ours(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 300, b"{}", b"[]", None])
-def test_a_file_beside_it_that_says_nothing_is_as_good_as_none(tmp_path: Path, content: bytes | None) -> None:
+def test_an_unreadable_companion_file_counts_as_none(tmp_path: Path, content: bytes | None) -> None:
     place = Place(str(tmp_path / "checkpoint.db"))
     _begun(place, None)
     beside = Path(f"{place.name}.last")
@@ -243,7 +243,7 @@ def test_a_file_beside_it_that_says_nothing_is_as_good_as_none(tmp_path: Path, c
             assert writer.uncertain_period is not None
 
 
-def test_a_file_that_cannot_be_written_ends_the_run(tmp_path: Path) -> None:
+def test_a_companion_file_that_cannot_be_written_ends_the_run(tmp_path: Path) -> None:
     place = Place(str(tmp_path / "checkpoint.db"))
     (tmp_path / "checkpoint.db.last").symlink_to("/dev/full")
     with pytest.raises(CheckpointError, match="beside the checkpoint cannot be written"), writing(place):
@@ -266,12 +266,12 @@ _KEPT = SimpleNamespace(writer=7, wrote=7, system="1", timeline=3, replicated=0)
         ({"system": None, "timeline": None}, Cluster("2", 4), ""),
     ],
 )
-def test_what_a_database_says_of_itself(kept: dict[str, Any], here: Cluster, says: str) -> None:
+def test_the_identity_of_a_database_cluster(kept: dict[str, Any], here: Cluster, says: str) -> None:
     said = _judge(SimpleNamespace(**{**vars(_KEPT), **kept}), here)
     assert (says in said) if says else said == ""
 
 
-def test_what_a_failover_may_cost_is_told_where_no_commit_waits() -> None:
+def test_the_risk_of_a_failover_is_reported_without_synchronous_commits() -> None:
     assert (_risk(waits=False, receivers=0), _risk(waits=True, receivers=2)) == ("", "")
     assert "2 standbys" in _risk(waits=False, receivers=2)
     assert "a standby" in _risk(waits=False, receivers=1)
@@ -286,7 +286,7 @@ def test_commits_wait_for_standbys_whatever_the_role_says(db: Database, role: st
         assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == ours
 
 
-def test_what_is_kept_in_memory_is_bounded(tmp_path: Path) -> None:
+def test_the_writes_kept_in_memory_are_bounded(tmp_path: Path) -> None:
     place, known = Place(str(tmp_path / "checkpoint.db")), RecentWrites(most=4)
     with writing(place, known) as writer:
         admit(writer, *(invitation(each, line=line) for line, each in enumerate("abcdef", 1)))
@@ -295,7 +295,7 @@ def test_what_is_kept_in_memory_is_bounded(tmp_path: Path) -> None:
         assert (known._events, len(known._rows)) == (4, 4)
 
 
-def test_killed_before_its_first_commit_is_over_it_is_no_copy(tmp_path: Path) -> None:
+def test_a_checkpoint_killed_during_its_first_commit_is_no_copy(tmp_path: Path) -> None:
     place = Place(str(tmp_path / "checkpoint.db"))
     with place.writer():
         assert Path(f"{place.name}.last").exists()

@@ -44,7 +44,7 @@ def shut(outage: CircuitBreaker) -> None:
 # What shuts it
 
 
-async def test_ten_doubtful_endings_of_ten_rows_shut_it_and_one_answer_opens_it() -> None:
+async def test_doubt_for_ten_rows_in_a_row_opens_the_breaker_and_one_answer_closes_it() -> None:
     outage = gate()
     for who in range(9):
         outage.doubtful(who)
@@ -59,7 +59,7 @@ async def test_ten_doubtful_endings_of_ten_rows_shut_it_and_one_answer_opens_it(
 
 
 @given(st.lists(st.integers(0, 8), max_size=300))
-def test_fewer_rows_than_it_takes_never_shut_it(endings: list[int]) -> None:
+def test_fewer_rows_than_the_threshold_never_open_the_breaker(endings: list[int]) -> None:
     async def endings_of_few() -> bool:
         outage = gate()
         for who in endings:
@@ -70,7 +70,7 @@ def test_fewer_rows_than_it_takes_never_shut_it(endings: list[int]) -> None:
 
 
 @given(st.lists(st.sampled_from(["doubt", "answer"]), max_size=120))
-def test_it_is_shut_by_ten_in_a_row_and_nothing_less(endings: list[str]) -> None:
+def test_only_ten_doubtful_rows_in_a_row_open_the_breaker(endings: list[str]) -> None:
     async def all_endings() -> None:
         outage = gate()
         streak = 0
@@ -120,7 +120,7 @@ async def _all(callers: Callers, count: int) -> Callers:
     return callers
 
 
-async def test_they_probe_in_turn_with_a_backoff_up_to_its_cap_and_all_go_on_together() -> None:
+async def test_rows_probe_in_turn_with_capped_backoff_and_all_continue_together() -> None:
     callers = await _all(Callers(gate(), heals=100.0), 5)
     times = [time for time, _ in callers.probes]
     assert [round(later - earlier) for earlier, later in pairwise([0.0, *times])] == [1, 2, 4] + [8] * 12
@@ -129,13 +129,13 @@ async def test_they_probe_in_turn_with_a_backoff_up_to_its_cap_and_all_go_on_tog
     assert {round(time, 3) for time, _ in callers.through} == {round(times[-1], 3)}
 
 
-async def test_a_probe_that_gives_up_hands_over_to_the_next_one() -> None:
+async def test_a_probe_that_gives_up_hands_over_to_the_next_row() -> None:
     callers = await _all(Callers(gate(), heals=60.0, patience={0: 1, 1: 1, 2: 2}), 5)
     assert sorted(who for _, who in callers.through) == [3, 4]
     assert [who for _, who in callers.probes][:5] == [0, 1, 2, 3, 4]
 
 
-async def test_where_the_last_probe_gives_up_the_gate_opens_and_shuts_again_at_the_next_doubt() -> None:
+async def test_the_breaker_closes_if_the_last_probe_gives_up_and_opens_at_the_next_doubt() -> None:
     outage = gate()
     shut(outage)
     await Callers(outage, heals=HOUR, patience={9: 1}).call(9)
@@ -145,7 +145,7 @@ async def test_where_the_last_probe_gives_up_the_gate_opens_and_shuts_again_at_t
 
 
 @pytest.mark.parametrize("how", ["by doubt", "unreachable"])
-async def test_one_who_waited_through_the_end_of_an_outage_waits_for_the_probe_of_the_next_one(
+async def test_a_row_that_waited_through_one_outage_waits_for_the_probe_of_the_next(
     how: str,
 ) -> None:
     outage = gate()
@@ -171,7 +171,7 @@ async def test_one_who_waited_through_the_end_of_an_outage_waits_for_the_probe_o
     assert time == pytest.approx(1.5, abs=0.01)  # a backoff after the second one began
 
 
-async def test_who_waits_to_leave_is_let_through_by_an_answer() -> None:
+async def test_an_answer_lets_the_waiting_rows_pass() -> None:
     outage = gate()
     shut(outage)
     passed: list[float] = []
@@ -190,7 +190,7 @@ async def test_who_waits_to_leave_is_let_through_by_an_answer() -> None:
 
 
 @pytest.mark.parametrize("gone", [[0], [1], [0, 1, 2]])
-async def test_one_who_is_cancelled_while_it_waits_is_not_waited_for(gone: list[int]) -> None:
+async def test_a_cancelled_waiter_does_not_hold_up_the_others(gone: list[int]) -> None:
     callers = Callers(gate(), heals=30.0)
     scopes: dict[int, anyio.CancelScope] = {}
 
@@ -208,7 +208,7 @@ async def test_one_who_is_cancelled_while_it_waits_is_not_waited_for(gone: list[
     assert sorted(who for _, who in callers.through) == [who for who in range(5) if who not in gone]
 
 
-async def test_what_is_said_tells_a_service_that_fails_from_one_that_is_not_there() -> None:
+async def test_the_log_distinguishes_a_failing_service_from_an_unreachable_one() -> None:
     async def event(*, left: bool) -> str:
         outage = gate()
         with capture_logs() as logs, anyio.move_on_after(0.5):
@@ -254,7 +254,7 @@ async def test_an_hour_of_failures_costs_few_calls_and_no_row(failing: list[Repl
     assert len(between(run.sender.calls, 0, 2 * MINUTES)) < 80
 
 
-async def test_what_a_longer_one_wears_out_is_in_doubt_and_the_next_run_sends_it_again() -> None:
+async def test_rows_that_a_longer_outage_leaves_in_doubt_are_resent_by_the_next_run() -> None:
     sender = ScriptedSender(otherwise=until(4 * HOUR, SERVER_ERROR))
     run = await Run(rows(200), sender, tries=8, in_flight=64).go()
     assert set(run.journal.states().values()) == {State.CREATED, State.IN_DOUBT}
@@ -264,7 +264,7 @@ async def test_what_a_longer_one_wears_out_is_in_doubt_and_the_next_run_sends_it
     assert set(again.journal.states().values()) == {State.CREATED}
 
 
-async def test_rows_that_the_service_chokes_on_hold_up_the_others_for_minutes_only() -> None:
+async def test_rows_that_make_the_service_fail_hold_up_others_for_minutes_only() -> None:
     """Twelve of them at the top of the source look like a service that is down, until another row asks."""
     bad = {f"t{number}": [SERVER_ERROR] for number in range(12)}
     run = await Run(rows(100), ScriptedSender(dict(bad)), tries=8, in_flight=16).go()
@@ -274,7 +274,7 @@ async def test_rows_that_the_service_chokes_on_hold_up_the_others_for_minutes_on
 
 
 @pytest.mark.parametrize("in_flight", [1, 10])
-async def test_where_all_rows_in_flight_are_such_the_run_goes_on_all_the_same(in_flight: int) -> None:
+async def test_a_run_continues_even_if_all_rows_in_flight_make_the_service_fail(in_flight: int) -> None:
     bad = {f"t{number}": [SERVER_ERROR] for number in range(12)}
     run = await Run(rows(40), ScriptedSender(dict(bad)), tries=8, in_flight=in_flight).go()
     assert run.finished
@@ -282,7 +282,7 @@ async def test_where_all_rows_in_flight_are_such_the_run_goes_on_all_the_same(in
     assert run.took < HOUR
 
 
-async def test_a_drain_during_the_pause_is_immediate_and_leaves_what_was_sent_in_doubt() -> None:
+async def test_a_drain_while_the_breaker_is_open_is_immediate_and_keeps_the_doubt() -> None:
     run = Run(rows(200), ScriptedSender(otherwise=until(HOUR, SERVER_ERROR)), tries=8, in_flight=64)
     await run.when(10 * MINUTES, run.stop.drain)
     assert not run.finished
@@ -293,7 +293,7 @@ async def test_a_drain_during_the_pause_is_immediate_and_leaves_what_was_sent_in
 
 
 @pytest.mark.parametrize("in_flight", [1, 64])
-async def test_a_few_rows_that_the_service_chokes_on_pause_nobody(in_flight: int) -> None:
+async def test_a_few_rows_that_make_the_service_fail_do_not_open_the_breaker(in_flight: int) -> None:
     bad = {f"t{number}": [SERVER_ERROR] for number in (0, 1, 50, 51, 52, 53)}
     run = await Run(rows(100), ScriptedSender(dict(bad)), tries=8, in_flight=in_flight).go()
     assert run.tally.counts.states[State.CREATED] == 94
@@ -304,7 +304,7 @@ async def test_a_few_rows_that_the_service_chokes_on_pause_nobody(in_flight: int
 
 
 @pytest.mark.parametrize("answer", [THROTTLED, REFUSED])
-async def test_an_answer_of_any_kind_ends_the_pause(answer: Reply) -> None:
+async def test_an_answer_of_any_kind_closes_the_breaker(answer: Reply) -> None:
     def reply(call: Call) -> Reply:
         now = anyio.current_time()
         if now < 10 * MINUTES:
@@ -318,7 +318,7 @@ async def test_an_answer_of_any_kind_ends_the_pause(answer: Reply) -> None:
     assert running_loop().time() < 12 * MINUTES
 
 
-async def test_doubt_among_answers_pauses_nobody() -> None:
+async def test_doubt_among_answers_does_not_open_the_breaker() -> None:
     """Four calls in five fail, for good luck never ten in a row."""
     numbers = iter(range(10**6))
 

@@ -52,7 +52,7 @@ def settled(service: Emulator) -> int:
     return count
 
 
-def test_a_run_is_paused_changed_and_resumed_and_tells_its_end(tmp_path: Path) -> None:
+def test_a_run_is_paused_changed_and_resumed_and_reports_its_end(tmp_path: Path) -> None:
     with sending(tmp_path) as (sender, service):
         wait_until(lambda: sender.status["created"] >= 10 and sender.status["state"] == "sending")
         assert sender.change("pause")[1]["state"] == "paused"
@@ -91,7 +91,7 @@ def test_a_run_is_paused_changed_and_resumed_and_tells_its_end(tmp_path: Path) -
     ]
 
 
-def test_what_is_told_adds_up_and_has_nothing_of_a_row(tmp_path: Path) -> None:
+def test_the_figures_add_up_and_contain_no_data_of_a_row(tmp_path: Path) -> None:
     with sending(tmp_path) as (sender, service):
         wait_until(lambda: sender.status["created"] >= 20)
         sender.change("pause")
@@ -134,7 +134,7 @@ def test_what_is_told_adds_up_and_has_nothing_of_a_row(tmp_path: Path) -> None:
         assert secret not in ran.stderr
 
 
-def test_only_who_may_changes_anything(tmp_path: Path) -> None:
+def test_only_an_authorized_request_changes_anything(tmp_path: Path) -> None:
     with sending(tmp_path, "--log-level", "warning") as (sender, _):
         refused: dict[int, list[dict[str, Any]]] = {
             401: [{"token": None}, {"token": "0123456789abcdeg"}],
@@ -174,7 +174,7 @@ def test_only_who_may_changes_anything(tmp_path: Path) -> None:
     assert [each["action"] for each in ran.events if each["event"] == "control.changed"] == ["drain"]
 
 
-def test_without_a_token_nobody_may_and_a_bad_one_is_told(tmp_path: Path) -> None:
+def test_without_a_token_nothing_can_be_changed_and_a_bad_one_is_reported(tmp_path: Path) -> None:
     with sending(tmp_path, token=None) as (sender, _):
         assert sender.status["controllable"] is False
         answered, said = sender.change("pause")
@@ -194,7 +194,7 @@ def test_without_a_token_nobody_may_and_a_bad_one_is_told(tmp_path: Path) -> Non
         assert "tooshort" not in ran.stderr
 
 
-def test_a_service_tells_of_its_whole_checkpoint_and_keeps_a_pause(tmp_path: Path) -> None:
+def test_serve_reports_its_whole_checkpoint_and_keeps_a_pause(tmp_path: Path) -> None:
     """Also over a reload: the operator's pause is not forgotten by a new session."""
     rows = rows_of(30)
     incoming = tmp_path / "incoming"

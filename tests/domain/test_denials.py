@@ -71,13 +71,13 @@ def denials_until_stop(guard: PermissionGuard, engagements: int) -> int:
     ("proven", "engagements", "denials"),
     [(False, 1000, 5), (False, 4, 20), (False, 1, 20), (True, 1000, 20), (True, 19, 80), (True, 1, 80)],
 )
-def test_a_sender_that_is_denied_everywhere_is_to_blame_sooner_or_later(
+def test_a_sender_that_is_denied_everywhere_stops_in_the_end(
     *, proven: bool, engagements: int, denials: int
 ) -> None:
     assert denials_until_stop(PermissionGuard(proven=proven), engagements) == denials
 
 
-def test_a_denial_that_speaks_of_the_account_stops_at_once_even_a_proven_sender() -> None:
+def test_a_denial_of_the_account_stops_even_a_proven_sender_at_once() -> None:
     whole = HttpAnswer(400, "AccessDeniedException", reason="INCOMPATIBLE_BENEFIT_AWS_PARTNER_STATE")
     denied = judge(PermissionGuard(proven=True), whole)
     assert stops(denied)
@@ -95,7 +95,7 @@ def test_a_denial_is_held_and_the_one_that_stops_the_run_is_not_counted() -> Non
 
 
 @pytest.mark.parametrize("answer", [OK, REFUSED, CONFLICT, FULL])
-def test_a_judgement_of_a_row_proves_the_sender_and_resets_the_count(answer: Answer) -> None:
+def test_an_answer_about_the_row_proves_the_sender_and_resets_the_count(answer: Answer) -> None:
     guard = PermissionGuard(proven=False)
     for number in range(4):
         judge(guard, DENIED, f"eng-{number}")
@@ -108,7 +108,7 @@ def test_a_judgement_of_a_row_proves_the_sender_and_resets_the_count(answer: Ans
 
 
 @pytest.mark.parametrize("answer", [SERVER_ERROR, THROTTLED, HttpAnswer(403, "ExpiredTokenException")])
-def test_an_answer_that_judges_no_row_proves_nothing(answer: Answer) -> None:
+def test_an_answer_that_is_not_about_the_row_proves_nothing(answer: Answer) -> None:
     guard = PermissionGuard(proven=False)
     for number in range(4):
         judge(guard, DENIED, f"eng-{number}")
@@ -120,7 +120,7 @@ def test_an_answer_that_judges_no_row_proves_nothing(answer: Answer) -> None:
 
 
 @given(st.lists(st.sampled_from([OK, REFUSED, DENIED, THROTTLED, SERVER_ERROR]), max_size=60))
-def test_what_is_no_denial_passes_as_it_is(answers: list[HttpAnswer]) -> None:
+def test_other_answers_pass_unchanged(answers: list[HttpAnswer]) -> None:
     guard = PermissionGuard(proven=True)
     for number, answer in enumerate(answers):
         verdict = classify(answer)
@@ -142,7 +142,7 @@ def denied_from(moment: float) -> Callable[[Call], Reply]:
 
 @pytest.mark.parametrize("engagements", [1, 400])
 @pytest.mark.parametrize("proven", [False, True])
-async def test_a_permission_that_is_lost_in_the_middle_stops_the_run_and_burns_no_row(
+async def test_a_permission_lost_during_a_run_stops_it_and_fails_no_row(
     engagements: int, *, proven: bool
 ) -> None:
     sender = ScriptedSender(otherwise=denied_from(10.0), seconds=0.5)
@@ -155,7 +155,7 @@ async def test_a_permission_that_is_lost_in_the_middle_stops_the_run_and_burns_n
     assert run.journal.states()["t399"] is not State.CREATED
 
 
-async def test_a_late_answer_to_a_call_from_before_does_not_burn_those_denied_after() -> None:
+async def test_a_late_answer_to_an_earlier_call_does_not_fail_rows_denied_later() -> None:
     """One call takes long; it left while the sender was allowed, and is answered when it is not any more."""
 
     class Uneven(ScriptedSender):
@@ -174,7 +174,7 @@ async def test_a_late_answer_to_a_call_from_before_does_not_burn_those_denied_af
     assert run.tally.counts.states[State.FAILED] == 0
 
 
-async def test_engagements_of_somebody_else_among_others_fail_their_rows_only() -> None:
+async def test_engagements_of_another_account_fail_only_their_own_rows() -> None:
     def reply(call: Call) -> Reply:
         return DENIED if int(call.token[1:]) % 3 == 0 else created(call.token)
 
@@ -186,7 +186,7 @@ async def test_engagements_of_somebody_else_among_others_fail_their_rows_only() 
 
 
 @pytest.mark.parametrize(("denied", "fails"), [(4, False), (5, True), (80, True)])
-async def test_a_run_of_nothing_but_denials_burns_a_few_rows_at_most_whoever_was_allowed_before(
+async def test_a_run_of_denials_fails_a_few_rows_at_most_even_after_successes(
     denied: int, *, fails: bool
 ) -> None:
     texts = [f"t{number} eng-1" for number in range(denied)]

@@ -69,7 +69,7 @@ def says(page: Page, selector: str, text: str | re.Pattern[str]) -> None:
 # What it says
 
 
-def test_every_state_is_said_in_words(page: Page, server: PageServer) -> None:
+def test_every_state_is_written_out(page: Page, server: PageServer) -> None:
     for changes, headline, sentence, title in STATES:
         server.begins(**changes)
         says(page, "#state", headline)
@@ -78,7 +78,7 @@ def test_every_state_is_said_in_words(page: Page, server: PageServer) -> None:
         says(page, "#news", headline)
 
 
-def test_every_end_is_said_in_words(page: Page, server: PageServer) -> None:
+def test_every_end_is_written_out(page: Page, server: PageServer) -> None:
     for changes, headline, sentence in ENDS:
         server.begins(state=RunState.FINISHED, **changes)
         says(page, "#state", headline)
@@ -100,7 +100,7 @@ def test_rows_need_attention_by_the_same_rule_as_in_a_report(page: Page, server:
         says(page, "#link", "Live")
 
 
-def test_the_last_picture_stays_when_the_server_has_gone(tab: Tab, server: PageServer) -> None:
+def test_the_last_figures_stay_after_the_server_has_ended(tab: Tab, server: PageServer) -> None:
     tab.may_lose_the_connection()
     server.shows(state=RunState.FINISHED, exit_code=0, **ALL_GOOD)
     says(tab.page, "#state", "Finished: every row has its invitation")
@@ -147,7 +147,7 @@ def test_the_figures_are_those_of_the_status(page: Page, server: PageServer) -> 
     assert label.startswith("60.8%: 30,433 of 50,000 done; created 21,345, already created 9,000,")
 
 
-def test_what_is_not_known_is_not_made_up(page: Page, server: PageServer) -> None:
+def test_unknown_figures_are_left_out(page: Page, server: PageServer) -> None:
     nothing = dict.fromkeys(("total", "estimated_quota", "daily_quota", "day_remaining", "left_s"))
     server.shows(**nothing, throttled_share_minute=None, throttled_share_hour=None, account=None)
     says(page, "#rows-sum", "30,433 done of 32,000 read so far")
@@ -162,7 +162,9 @@ def test_what_is_not_known_is_not_made_up(page: Page, server: PageServer) -> Non
     expect(page.locator("#gauge")).to_be_hidden()
 
 
-def test_the_live_catalog_and_what_does_not_answer_stand_out(page: Page, server: PageServer) -> None:
+def test_the_live_catalog_and_parts_that_do_not_answer_are_highlighted(
+    page: Page, server: PageServer
+) -> None:
     says(page, "#catalog", "Catalog Sandbox")
     color = "element => getComputedStyle(element).backgroundColor"
     sandbox = page.locator("#catalog").evaluate(color)
@@ -173,7 +175,7 @@ def test_the_live_catalog_and_what_does_not_answer_stand_out(page: Page, server:
     says(page, "#unready", "Not ready. endpoint: calls do not arrive")
 
 
-def test_errors_stand_with_their_mend_and_the_last_rows_with_their_place(
+def test_errors_are_shown_with_their_remedy_and_the_last_rows_with_their_location(
     page: Page, server: PageServer
 ) -> None:
     first = page.locator("#problems tbody tr").first.locator("td")
@@ -198,7 +200,7 @@ def test_errors_stand_with_their_mend_and_the_last_rows_with_their_place(
     expect(page.locator("table:visible")).to_have_count(0)
 
 
-def test_names_and_codes_of_strangers_are_only_texts(page: Page, server: PageServer) -> None:
+def test_foreign_names_and_codes_are_shown_as_text_only(page: Page, server: PageServer) -> None:
     server.shows(
         sources=[HOSTILE],
         campaign=HOSTILE,
@@ -215,7 +217,7 @@ def test_names_and_codes_of_strangers_are_only_texts(page: Page, server: PageSer
     expect(page).to_have_title("60% Sending - bulk_invite")
 
 
-def test_the_chart_has_a_line_for_each_figure_and_can_be_walked_through(
+def test_the_chart_has_a_line_for_each_figure_and_can_be_read_point_by_point(
     page: Page,
 ) -> None:
     for name in ("rate", "calls", "throttled"):
@@ -242,7 +244,7 @@ def test_the_chart_has_a_line_for_each_figure_and_can_be_walked_through(
     expect(page.locator("#points tr")).to_have_count(20)
 
 
-def test_without_a_past_the_chart_says_so(page: Page, server: PageServer) -> None:
+def test_without_a_history_the_chart_says_so(page: Page, server: PageServer) -> None:
     server.remembers(Past(1.0, []))
     server.shows(started=iso(-1))
     says(page, "#readout", "No data yet: it appears a few seconds after the first call.")
@@ -252,7 +254,7 @@ def test_without_a_past_the_chart_says_so(page: Page, server: PageServer) -> Non
 # When there is no connection
 
 
-def test_a_lost_connection_is_said_at_once_and_comes_back(tab: Tab, server: PageServer) -> None:
+def test_a_lost_connection_is_shown_at_once_and_reconnects(tab: Tab, server: PageServer) -> None:
     tab.may_lose_the_connection()
     page = tab.page
     says(page, "#link", "Live")
@@ -288,7 +290,7 @@ def test_a_silent_connection_counts_as_lost(page: Page, server: PageServer) -> N
     other.close()
 
 
-def test_an_answer_that_is_no_stream_of_events_is_asked_for_again(tab: Tab, server: PageServer) -> None:
+def test_an_answer_that_is_no_event_stream_is_requested_again(tab: Tab, server: PageServer) -> None:
     # A proxy on the way: the browser's own EventSource gives up for ever after such an answer.
     tab.expected.append("503")
     tab.page.route("**/api/events", lambda route: route.fulfill(status=503, body="no"))
@@ -325,7 +327,7 @@ def test_pause_and_resume_by_the_keyboard_alone(tab: Tab, server: PageServer) ->
     assert server.state == "sending"
 
 
-def test_rate_and_rows_in_flight_are_set_and_mistakes_told(tab: Tab, server: PageServer) -> None:
+def test_rate_and_rows_in_flight_are_set_and_mistakes_reported(tab: Tab, server: PageServer) -> None:
     page = tab.page
     tab.expected.append("400 (Bad Request)")
     page.locator("#token").fill(f" {TOKEN}\n")
@@ -355,7 +357,7 @@ def test_rate_and_rows_in_flight_are_set_and_mistakes_told(tab: Tab, server: Pag
     assert (server.status.rate_setting, server.status.max_in_flight) == ("auto", 16)
 
 
-def test_a_drain_is_asked_about(page: Page, server: PageServer) -> None:
+def test_a_drain_asks_for_confirmation(page: Page, server: PageServer) -> None:
     page.locator("#token").fill(TOKEN)
     drain = page.locator("#drain")
     drain.press("Enter")
@@ -374,7 +376,7 @@ def test_a_drain_is_asked_about(page: Page, server: PageServer) -> None:
     assert server.state == "draining"
 
 
-def test_a_wrong_token_changes_nothing_and_the_right_one_stays_in_the_tab(
+def test_a_wrong_token_changes_nothing_and_the_right_one_is_kept_for_the_tab(
     tab: Tab, server: PageServer
 ) -> None:
     page = tab.page
@@ -397,7 +399,7 @@ def test_a_wrong_token_changes_nothing_and_the_right_one_stays_in_the_tab(
     assert page.evaluate(kept) == [0, "", False]
 
 
-def test_a_change_that_is_not_answered_is_said_to_be_unknown(tab: Tab) -> None:
+def test_a_change_without_an_answer_is_shown_as_unknown(tab: Tab) -> None:
     page = tab.page
     tab.expected.append("net::ERR_FAILED")
     page.route("**/api/pause", lambda route: route.abort())
@@ -416,7 +418,7 @@ def test_a_run_without_a_token_says_how_to_get_controls(page: Page, server: Page
 # How it looks
 
 
-def test_a_small_telephone_needs_no_scrolling_to_the_side(page: Page, server: PageServer) -> None:
+def test_a_small_phone_needs_no_horizontal_scrolling(page: Page, server: PageServer) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     long = "namewithoutanyplacetobreak" * 9
     server.shows(
@@ -458,7 +460,9 @@ def test_names_break_between_words_and_states_fill_their_lines(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_can_be_read(page: Page, server: PageServer, scheme: Literal["light", "dark"]) -> None:
+def test_every_text_has_enough_contrast(
+    page: Page, server: PageServer, scheme: Literal["light", "dark"]
+) -> None:
     page.emulate_media(color_scheme=scheme)
     tones: dict[str, dict[str, Any]] = {
         "active": {"state": RunState.SENDING, "ready": False, "reasons": {"endpoint": "no"}},
@@ -479,7 +483,7 @@ def test_every_text_can_be_read(page: Page, server: PageServer, scheme: Literal[
     assert found > 500
 
 
-def test_nothing_moves_for_who_wants_no_motion(page: Page) -> None:
+def test_nothing_moves_if_the_browser_prefers_reduced_motion(page: Page) -> None:
     moves = "getComputedStyle(document.querySelector('#stack > div')).transitionDuration"
     page.emulate_media(reduced_motion="no-preference")
     assert page.evaluate(moves) == "0.4s"
@@ -490,7 +494,7 @@ def test_nothing_moves_for_who_wants_no_motion(page: Page) -> None:
 # A whole run
 
 
-def test_a_real_run_from_its_start_over_a_kill_to_its_end(tab: Tab, tmp_path: Path) -> None:
+def test_the_page_follows_a_real_run_through_a_kill_to_its_end(tab: Tab, tmp_path: Path) -> None:
     tab.may_lose_the_connection()
     page, port, rows = tab.page, free_port(), make_rows(100)
     write_rows(tmp_path / "rows.ndjson", rows)

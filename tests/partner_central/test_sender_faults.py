@@ -97,7 +97,7 @@ async def refusal_of(url: str) -> BulkInviteError:
 
 
 @pytest.mark.parametrize("name", ALL)
-async def test_it_is_one_sentence_that_names_the_setting(wrongly: Setting, name: str) -> None:
+async def test_a_sender_fault_is_one_sentence_that_names_the_setting(wrongly: Setting, name: str) -> None:
     wrong = ALL[name]
     error = await refusal_of(wrongly(wrong))
     assert wrong.said in str(error)
@@ -108,7 +108,7 @@ async def test_it_is_one_sentence_that_names_the_setting(wrongly: Setting, name:
 
 
 @pytest.mark.parametrize("variable", ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"])
-async def test_an_empty_name_of_a_profile_is_no_default_one(
+async def test_an_empty_profile_name_is_not_the_default_profile(
     wrongly: Setting, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     url = wrongly(Wrong(lambda _: CREDENTIALS, ""))
@@ -122,7 +122,7 @@ async def test_an_empty_name_of_a_profile_is_no_default_one(
     "name",
     [*WAYS, "process unbalanced quotes", "token file missing", "MFA", "metadata timeout", "container null"],
 )
-async def test_doctor_says_it_in_the_same_words(wrongly: Setting, tmp_path: Path, name: str) -> None:
+async def test_doctor_reports_it_in_the_same_words(wrongly: Setting, tmp_path: Path, name: str) -> None:
     url = wrongly(ALL[name])
     error = await refusal_of(url)
     options: dict[str, Any] = {"endpoint_url": url, "checkpoint": str(tmp_path / "a.db")}
@@ -156,7 +156,7 @@ PASSING = Fault("A file is away.", "Put it there.", Recovery.TRANSIENT)
         (NoAnswer(("SomethingNew",)), Unknown("Unfamiliar.SomethingNew")),
     ],
 )
-def test_there_is_doubt_only_where_bytes_may_have_left(answer: NoAnswer, verdict: Verdict) -> None:
+def test_doubt_arises_only_if_bytes_may_have_left(answer: NoAnswer, verdict: Verdict) -> None:
     assert classify(answer) == verdict
     assert (verdict.outcome not in NOT_COUNTED) is answer.started
     for since in (None, 5.0):
@@ -171,16 +171,14 @@ def test_there_is_doubt_only_where_bytes_may_have_left(answer: NoAnswer, verdict
             assert step in (Wait(Until.UNREACHABLE, made.code), StopRun(made))
 
 
-def test_a_run_that_a_fault_ends_says_what_and_how_it_is_mended() -> None:
+def test_a_run_ended_by_a_fault_names_it_and_its_remedy() -> None:
     made = after_answer(SenderRefused("ValueError", FAULT), doubt_since=None, sent_at=9.0)
     error = reason_to_stop(made)
     assert (type(error), error.exit_code) == (SenderError, 4)
     assert str(error) == "A setting is wrong. Mend it. No row was touched."
 
 
-async def test_authorities_that_are_gone_when_a_call_is_made_are_no_rows_doubt(
-    wrongly: Setting, tmp_path: Path
-) -> None:
+async def test_a_missing_authorities_file_at_a_call_leaves_no_doubt(wrongly: Setting, tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
     shutil.copy(CERTIFICATES["AWS_CA_BUNDLE"], bundle)
     url = wrongly(Wrong(lambda _: CREDENTIALS | {"AWS_CA_BUNDLE": str(bundle)}, ""))
@@ -197,9 +195,7 @@ async def test_authorities_that_are_gone_when_a_call_is_made_are_no_rows_doubt(
         assert "AWS_CA_BUNDLE" in verdict.fault.problem + verdict.fault.remedy
 
 
-async def test_a_key_that_gets_a_line_end_when_it_is_renewed_is_no_rows_doubt(
-    wrongly: Setting, tmp_path: Path
-) -> None:
+async def test_a_renewed_key_with_a_line_end_leaves_no_doubt(wrongly: Setting, tmp_path: Path) -> None:
     url = wrongly(Wrong(lambda folder: process(folder, f"cat {folder / 'keys.json'}"), ""))
     file, keys = tmp_path / "keys.json", {"Version": 1, "AccessKeyId": "ASIA1", "SecretAccessKey": "x"}
     ends = (datetime.now(UTC) + timedelta(minutes=9)).strftime(
@@ -223,7 +219,7 @@ async def test_a_key_that_gets_a_line_end_when_it_is_renewed_is_no_rows_doubt(
 
 
 @pytest.mark.parametrize("harm", ["gone", "empty", "a directory", "binary"])
-async def test_a_token_file_that_is_away_for_a_moment_is_waited_for(
+async def test_the_sender_waits_for_a_token_file_that_is_briefly_missing(
     wrongly: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
 ) -> None:
     token = tmp_path / "token"
@@ -266,7 +262,7 @@ def is_running(pid: int) -> bool:
     return False
 
 
-async def test_a_credential_process_that_nobody_waits_for_any_more_is_ended_with_its_children(
+async def test_an_abandoned_credential_process_is_ended_with_its_children(
     wrongly: Setting, tmp_path: Path
 ) -> None:
     script = f"sleep 40 & echo $! >{tmp_path}/child; echo $$ >{tmp_path}/pid; wait"
@@ -278,7 +274,7 @@ async def test_a_credential_process_that_nobody_waits_for_any_more_is_ended_with
     await eventually(lambda: not any(map(is_running, pids)))
 
 
-async def test_a_credential_process_reads_no_rows(wrongly: Setting) -> None:
+async def test_a_credential_process_does_not_read_standard_input(wrongly: Setting) -> None:
     ours, theirs = os.pipe()  # nothing comes, and it does not end
     taken = os.dup(0)
     os.dup2(ours, 0)
@@ -296,7 +292,9 @@ async def test_a_credential_process_reads_no_rows(wrongly: Setting) -> None:
 
 
 @pytest.mark.parametrize("command", ["send", "serve", "reconcile"])
-def test_a_start_that_waits_says_for_what_and_ends_on_the_first_signal(tmp_path: Path, command: str) -> None:
+def test_a_waiting_start_says_what_it_waits_for_and_ends_on_the_first_signal(
+    tmp_path: Path, command: str
+) -> None:
     env = process(tmp_path, f"echo $$ >{tmp_path}/pid; sleep 60")
     (tmp_path / "in").mkdir()
     source = write_rows(tmp_path / "rows.ndjson", make_rows(2))
@@ -321,7 +319,7 @@ def test_a_start_that_waits_says_for_what_and_ends_on_the_first_signal(tmp_path:
     assert "Traceback" not in ran.stderr
 
 
-def test_people_read_why_a_run_could_not_start_without_a_table_of_zeros(tmp_path: Path) -> None:
+def test_a_run_that_could_not_start_prints_the_reason_without_a_table_of_zeros(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.ndjson", make_rows(2))
     to = ("--endpoint-url", "http://127.0.0.1:1")
     unfit = {**CREDENTIALS, "AWS_CA_BUNDLE": "/no/such"}
@@ -335,7 +333,7 @@ def test_people_read_why_a_run_could_not_start_without_a_table_of_zeros(tmp_path
     assert (counted.code, counted.json["rows"]) == (4, 0)
 
 
-def test_authorities_that_vanish_between_start_and_call_end_the_run_with_every_row_pending(
+def test_authorities_removed_after_the_start_end_the_run_with_every_row_pending(
     tmp_path: Path,
 ) -> None:
     bundle = tmp_path / "ca.pem"
@@ -357,7 +355,7 @@ def test_authorities_that_vanish_between_start_and_call_end_the_run_with_every_r
         assert started["counted"] == 0, "nothing of the day was used up"
 
 
-def test_serve_waits_for_what_somebody_can_mend_beside_it_and_for_nothing_else(tmp_path: Path) -> None:
+def test_serve_waits_only_for_faults_that_can_be_fixed_while_it_runs(tmp_path: Path) -> None:
     env = profile(tmp_path, "credential_process = tool 'half")
     inbox = tmp_path / "in"
     inbox.mkdir()

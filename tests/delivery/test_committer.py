@@ -60,7 +60,7 @@ async def test_commit_returns_only_when_the_event_is_written() -> None:
         await returned.wait()
 
 
-async def test_events_that_come_together_share_a_transaction() -> None:
+async def test_events_that_arrive_together_share_a_transaction() -> None:
     journal = MemoryJournal()
     committer = _committer(journal)
     async with _running(committer), anyio.create_task_group() as commits:
@@ -70,7 +70,7 @@ async def test_events_that_come_together_share_a_transaction() -> None:
     assert sorted(event.at for event in journal.events) == list(range(5000))
 
 
-async def test_rows_that_keep_coming_share_transactions_of_ten_milliseconds() -> None:
+async def test_a_steady_stream_of_rows_shares_transactions_of_ten_milliseconds() -> None:
     journal = MemoryJournal()
     committer = _committer(journal)
 
@@ -88,7 +88,7 @@ async def test_rows_that_keep_coming_share_transactions_of_ten_milliseconds() ->
     assert len(journal.writes) <= 2 + took / 0.01
 
 
-async def test_a_failed_write_reaches_everybody_who_waits_and_everybody_who_comes_later() -> None:
+async def test_a_failed_write_reaches_every_current_and_later_waiter() -> None:
     gate = threading.Event()
     journal = MemoryJournal(fails_at=1, gate=gate)
     committer = _committer(journal)
@@ -112,7 +112,7 @@ async def test_a_failed_write_reaches_everybody_who_waits_and_everybody_who_come
     assert len(journal.writes) == 1, "nothing is written after a failed write"
 
 
-async def test_who_is_not_the_sender_any_more_writes_nothing_any_more() -> None:
+async def test_a_sender_that_lost_the_checkpoint_writes_nothing() -> None:
     journal = MemoryJournal()
     committer = _committer(journal)
     async with _running(committer):
@@ -125,7 +125,7 @@ async def test_who_is_not_the_sender_any_more_writes_nothing_any_more() -> None:
     assert journal.events == []
 
 
-async def test_who_is_cancelled_over_a_proof_leaves_the_journal_to_its_one_thread() -> None:
+async def test_a_proof_cancelled_midway_leaves_the_journal_to_one_thread() -> None:
     """As aiohttp cancels whoever writes a request: by asyncio, which no shield holds off."""
     inside, most = 0, 0
 
@@ -153,7 +153,7 @@ async def test_who_is_cancelled_over_a_proof_leaves_the_journal_to_its_one_threa
     assert most == 1
 
 
-async def test_a_proof_does_not_wait_for_the_commit_of_what_came_after_it() -> None:
+async def test_a_proof_does_not_wait_for_the_commit_of_later_events() -> None:
     """On a slow disk that would make it as old as the commit took."""
     gate = threading.Event()
     journal = MemoryJournal(gate=gate)
@@ -169,7 +169,7 @@ async def test_a_proof_does_not_wait_for_the_commit_of_what_came_after_it() -> N
     assert len(journal.events) == 1
 
 
-async def test_the_event_of_a_cancelled_waiter_is_written_all_the_same() -> None:
+async def test_the_event_of_a_cancelled_waiter_is_still_written() -> None:
     gate = threading.Event()
     journal = MemoryJournal(gate=gate)
     committer = _committer(journal)
@@ -184,7 +184,7 @@ async def test_the_event_of_a_cancelled_waiter_is_written_all_the_same() -> None
     assert journal.events == [_sent(1), _sent(2)]
 
 
-async def test_a_cancelled_committer_writes_what_it_has_and_then_ends() -> None:
+async def test_a_cancelled_committer_writes_its_events_and_then_ends() -> None:
     journal = MemoryJournal()
     committer = _committer(journal)
     async with _running(committer) as group:
@@ -197,7 +197,7 @@ async def test_a_cancelled_committer_writes_what_it_has_and_then_ends() -> None:
     assert journal.events == [_sent(1), _sent(2)]
 
 
-async def test_nobody_waits_for_a_committer_that_is_gone() -> None:
+async def test_no_caller_waits_for_a_committer_that_has_ended() -> None:
     committer = _committer(MemoryJournal())
     committer.close()
     await committer.run()
@@ -211,7 +211,7 @@ class _Broken(MemoryJournal):
         raise ZeroDivisionError
 
 
-async def test_a_bug_in_the_journal_comes_out_and_leaves_nobody_waiting() -> None:
+async def test_a_bug_in_the_journal_is_raised_and_leaves_no_caller_waiting() -> None:
     committer = _committer(_Broken())
     failures: list[BaseException] = []
 

@@ -134,7 +134,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "checkpoint.db"
 
 
-async def test_a_mark_is_never_ahead_of_its_rows(path: Path) -> None:
+async def test_the_watermark_is_never_ahead_of_its_rows(path: Path) -> None:
     source = Script((["1", "2"], "two"), (["3", "4"], "four"), ([], "end"))
     dying = Around(path, source, dies=lambda keys: "3" in keys)
     with pytest.raises(CheckpointError):
@@ -147,14 +147,14 @@ async def test_a_mark_is_never_ahead_of_its_rows(path: Path) -> None:
     assert again.mark() == "end"
 
 
-async def test_what_comes_after_a_stop_is_left_to_the_next_one(path: Path) -> None:
+async def test_rows_that_arrive_after_a_stop_are_left_to_the_next_pass(path: Path) -> None:
     around = Around(path, Script((["1"], "one"), (["2"], "two")))
     around.stop.drain()
     await around.run()
     assert (around.sent, around.mark()) == ([], None)
 
 
-async def test_a_round_that_is_over_for_a_moment_is_over_and_its_source_goes_on(path: Path) -> None:
+async def test_a_finished_pass_ends_its_round_and_the_source_continues(path: Path) -> None:
     source = Script((["1"], "one"), (["2"], "two"), endless=True)
     around = Around(path, source)
     around.over = [False, True, False]  # an answer has arrived meanwhile
@@ -163,7 +163,7 @@ async def test_a_round_that_is_over_for_a_moment_is_over_and_its_source_goes_on(
     assert following.all_read
 
 
-async def test_only_a_source_that_ends_by_itself_has_ended(path: Path) -> None:
+async def test_only_a_source_that_ends_by_itself_counts_as_ended(path: Path) -> None:
     around = Around(path, Script((["1"], "one"), ([], None)))
     following = await around.run()
     assert (following.ended, following.caught_up, around.quiet) == (True, True, 1)

@@ -102,7 +102,7 @@ def found(
 
 @KINDS
 @pytest.mark.parametrize("body", [True, False], ids=["at hand", "by its hash"])
-def test_exactly_one_that_says_the_same_is_the_row(number: int, *, body: bool) -> None:
+def test_exactly_one_equal_invitation_is_the_row(number: int, *, body: bool) -> None:
     row = doubtful(number, body=body)
     invitation = listed(row, number)
     stored = shown(number, payload=request(number)["Payload"])
@@ -114,7 +114,7 @@ def test_exactly_one_that_says_the_same_is_the_row(number: int, *, body: bool) -
     ("earlier", "ahead", "is_found"),
     [(-1.0, 0.0, True), (1.9, 0.0, True), (17.0, 0.0, False), (17.0, 20.0, True), (299.0, 0.0, False)],
 )
-def test_what_was_invited_before_the_row_was_sent_is_never_taken_for_it_without_a_reason(
+def test_an_invitation_from_before_the_first_attempt_is_not_taken_for_the_row(
     number: int, earlier: float, ahead: float, *, is_found: bool
 ) -> None:
     row = doubtful(number)
@@ -124,7 +124,7 @@ def test_what_was_invited_before_the_row_was_sent_is_never_taken_for_it_without_
 
 
 @KINDS
-def test_a_clock_that_is_behind_hides_nothing(number: int) -> None:
+def test_a_slow_clock_hides_no_invitation(number: int) -> None:
     row = doubtful(number)
     invitation = listed(row, number)
     assert candidates(row, [invitation], set(), Times(NOW, -1e6)) == [invitation]
@@ -132,7 +132,7 @@ def test_a_clock_that_is_behind_hides_nothing(number: int) -> None:
 
 
 @KINDS
-def test_without_its_request_a_row_is_not_in_doubt_for_what_another_row_asks_for_to_the_letter(
+def test_an_invitation_that_equals_another_rows_request_causes_no_doubt(
     number: int,
 ) -> None:
     row, rival = doubtful(number, body=False), doubtful(number, token="another", body=False)
@@ -143,7 +143,7 @@ def test_without_its_request_a_row_is_not_in_doubt_for_what_another_row_asks_for
 
 
 @KINDS
-def test_what_was_invited_before_does_not_stand_in_the_way_of_what_came_after(number: int) -> None:
+def test_an_earlier_invitation_does_not_hide_a_later_one(number: int) -> None:
     row = doubtful(number)
     before = listed(row, number, invitation_id="engi-0", invited_at=row.doubt_since - 17)
     after = listed(row, number)
@@ -151,7 +151,7 @@ def test_what_was_invited_before_does_not_stand_in_the_way_of_what_came_after(nu
 
 
 @KINDS
-def test_what_the_service_changes_about_it_does_not_hide_the_row(number: int) -> None:
+def test_changes_made_by_the_service_do_not_hide_the_row(number: int) -> None:
     row = doubtful(number)
     text = json.dumps(shown(number).payload)
     more = {**json.loads(text), "SomethingNew": {"x": 1}}
@@ -163,7 +163,7 @@ def test_what_the_service_changes_about_it_does_not_hide_the_row(number: int) ->
 
 
 @KINDS
-def test_another_message_payload_or_receiver_is_another_invitation(number: int) -> None:
+def test_another_message_payload_or_receiver_makes_another_invitation(number: int) -> None:
     row = doubtful(number)
     assert similarity(row, shown(number, message="Another message")) is Similarity.OTHER
     other = {"Account": {"AwsAccountId": "999988887777"}}
@@ -177,7 +177,7 @@ def test_another_message_payload_or_receiver_is_another_invitation(number: int) 
 
 
 @KINDS
-def test_what_the_service_keeps_back_is_neither_same_nor_other(number: int) -> None:
+def test_a_member_that_the_service_withholds_is_neither_equal_nor_different(number: int) -> None:
     row = doubtful(number)
     (kind,) = request(number)["Payload"]
     part = request(number)["Payload"]
@@ -190,13 +190,13 @@ def test_what_the_service_keeps_back_is_neither_same_nor_other(number: int) -> N
     )
 
 
-def test_without_its_request_a_row_is_only_known_by_its_hash() -> None:
+def test_a_row_without_its_request_is_only_known_by_its_hash() -> None:
     row = doubtful(0, body=False)
     finding = found(row, (listed(row, 0), shown(0, message="Another message")))
     assert finding == Unclear(NOT_COMPARABLE, ("engi-1",))
 
 
-def test_two_invitations_that_say_the_same_are_never_guessed_apart() -> None:
+def test_two_equal_invitations_are_never_told_apart_by_a_guess() -> None:
     row = doubtful(0)
     pairs = [(listed(row, 0, invitation_id=name), shown(0)) for name in ("engi-1", "engi-2")]
     assert found(row, *pairs) == Unclear(SEVERAL_INVITATIONS, ("engi-1", "engi-2"))
@@ -210,7 +210,7 @@ def test_one_invitation_for_two_rows_belongs_to_neither(*, body: bool, rival_bod
     assert finding == Unclear(SEVERAL_ROWS, ("engi-1",), (rival.client_token,))
 
 
-def test_a_rival_that_says_something_else_is_none() -> None:
+def test_a_row_with_another_request_is_no_rival() -> None:
     row = doubtful(1)
     rival = doubtful(3, token="another", body=False)
     invitation = listed(row, 1)
@@ -219,7 +219,7 @@ def test_a_rival_that_says_something_else_is_none() -> None:
 
 @settings(deadline=None)
 @given(st.floats(-10_000, 10_000))
-def test_absence_says_something_only_after_the_settling_time(ago: float) -> None:
+def test_absence_counts_only_after_the_settling_time(ago: float) -> None:
     row = doubtful(0, since=NOW - ago)
     finding = found(row)
     if ago >= SETTLING:
@@ -230,7 +230,7 @@ def test_absence_says_something_only_after_the_settling_time(ago: float) -> None
 
 
 @KINDS
-def test_what_a_list_shows_decides_who_may_be_the_row(number: int) -> None:
+def test_the_members_in_a_list_decide_which_invitations_are_candidates(number: int) -> None:
     row = doubtful(number)
     fits = [
         listed(row, number),
@@ -250,13 +250,13 @@ def test_what_a_list_shows_decides_who_may_be_the_row(number: int) -> None:
     assert candidates(row, [*fits, *others], {"engi-taken"}, Times(NOW)) == fits
 
 
-def test_an_engagement_that_the_row_names_by_its_arn_is_the_one_that_a_list_names_by_its_id() -> None:
+def test_an_engagement_arn_matches_the_id_in_a_list() -> None:
     row = doubtful(0)
     by_arn = replace(row, engagement=f"arn:aws:partnercentral:::catalog/Sandbox/engagement/{row.engagement}")
     assert candidates(by_arn, [listed(row, 0)], set(), Times(NOW)) == [listed(row, 0)]
 
 
-def test_a_row_from_a_clock_that_was_ahead_is_looked_for_among_all() -> None:
+def test_a_row_sent_by_a_fast_clock_is_compared_with_every_invitation() -> None:
     row = doubtful(0, since=NOW + 2 * CLOCK_SKEW)
     invitation = listed(row, 0, invited_at=NOW - 1e6)
     assert candidates(row, [invitation], set(), Times(NOW)) == [invitation]
@@ -264,7 +264,7 @@ def test_a_row_from_a_clock_that_was_ahead_is_looked_for_among_all() -> None:
 
 
 @pytest.mark.parametrize(("ahead", "is_candidate"), [(9e3, False), (1e4, True), (1e6, True), (-1e6, False)])
-def test_a_clock_that_is_ahead_of_the_services_may_have_been_so_when_the_row_was_sent(
+def test_a_clock_ahead_of_the_service_now_may_have_been_ahead_at_the_first_attempt(
     ahead: float, *, is_candidate: bool
 ) -> None:
     row = doubtful(0, since=NOW - 1)

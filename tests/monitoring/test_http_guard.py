@@ -17,7 +17,7 @@ CHANGE = {
 @pytest.mark.parametrize(
     "host", ["127.0.0.1:8081", "localhost", "LOCALHOST:80", "localhost.:80", "[::1]:8081", "127.9.9.9", None]
 )
-def test_this_machine_is_asked_by_its_names(host: str | None) -> None:
+def test_this_machine_is_reached_by_its_names(host: str | None) -> None:
     check_host(host, "127.0.0.1")
 
 
@@ -25,7 +25,7 @@ def test_this_machine_is_asked_by_its_names(host: str | None) -> None:
     "host",
     ["evil.example.com", "localhost.example.com:8081", "192.0.2.1", "", "[::1", "127.0.0.1.example.com"],
 )
-def test_a_name_that_was_pointed_at_this_machine_is_refused(host: str) -> None:
+def test_a_foreign_name_that_resolves_to_this_machine_is_refused(host: str) -> None:
     with pytest.raises(Refusal) as caught:
         check_host(host, "localhost")
     assert caught.value.status == 421
@@ -33,7 +33,7 @@ def test_a_name_that_was_pointed_at_this_machine_is_refused(host: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
-def test_the_token_lets_in(scheme: str) -> None:
+def test_the_token_grants_access(scheme: str) -> None:
     check_change({**CHANGE, "Authorization": f"{scheme} {TOKEN}"}, TOKEN)
 
 
@@ -50,21 +50,21 @@ def test_the_token_lets_in(scheme: str) -> None:
         "Bearer \udcff",
     ],
 )
-def test_another_token_does_not(authorization: str) -> None:
+def test_another_token_is_refused(authorization: str) -> None:
     with pytest.raises(Refusal) as caught:
         check_change({**CHANGE, "Authorization": authorization}, TOKEN)
     assert caught.value.status == 401
     assert TOKEN not in str(caught.value)
 
 
-def test_without_a_token_nobody_may() -> None:
+def test_without_a_token_every_change_is_refused() -> None:
     with pytest.raises(Refusal, match="--control-token-file") as caught:
         check_change(CHANGE, None)
     assert caught.value.status == 403
 
 
 @pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonx"])
-def test_what_a_form_can_send_is_refused(kind: str) -> None:
+def test_a_request_that_a_form_can_send_is_refused(kind: str) -> None:
     with pytest.raises(Refusal) as caught:
         check_change({**CHANGE, "Content-Type": kind}, TOKEN)
     assert caught.value.status == 415
@@ -96,5 +96,5 @@ def test_a_page_of_another_site_is_refused_even_with_the_token(headers: dict[str
         {"Sec-Fetch-Site": "none"},
     ],
 )
-def test_our_own_page_and_no_browser_at_all_are_not(headers: dict[str, str]) -> None:
+def test_our_own_page_and_clients_without_a_browser_are_accepted(headers: dict[str, str]) -> None:
     check_site({**CHANGE, **headers})

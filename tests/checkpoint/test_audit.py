@@ -165,7 +165,7 @@ def _expect_all(proof: Proof) -> None:
     }
 
 
-def test_whatever_a_row_goes_through_it_adds_up(place: Place) -> None:
+def test_every_history_of_a_row_passes_the_audit(place: Place) -> None:
     with writing(place) as writer:
         fill(writer)
         during = proof_of(place)
@@ -176,7 +176,7 @@ def test_whatever_a_row_goes_through_it_adds_up(place: Place) -> None:
     assert not after.active
 
 
-def test_every_moment_of_a_run_adds_up(place: Place) -> None:
+def test_every_moment_of_a_run_passes_the_audit(place: Place) -> None:
     """Also between an intent and its answer: what is open is open, not wrong."""
     with writing(place) as writer:
         take_up(writer)
@@ -246,7 +246,7 @@ BROKEN: dict[str, tuple[str, set[str]]] = {
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_what_is_broken_does_not_add_up(copied: tuple[Place, CheckpointReader], how: str) -> None:
+def test_a_broken_checkpoint_fails_the_audit(copied: tuple[Place, CheckpointReader], how: str) -> None:
     statement, expected = BROKEN[how]
     place, reader = copied
     place.run(statement)
@@ -255,11 +255,11 @@ def test_what_is_broken_does_not_add_up(copied: tuple[Place, CheckpointReader], 
     assert not proof.adds_up
 
 
-def test_every_line_is_seen_to_break() -> None:
+def test_every_invariant_is_seen_to_fail() -> None:
     assert set().union(*(keys for _, keys in BROKEN.values())) == {line.key for line in lines(Figures())}
 
 
-def test_the_same_in_a_database(db: Database) -> None:
+def test_a_broken_database_fails_the_audit_too(db: Database) -> None:
     place = Place(db.url, "checkpoint")
     with writing(place) as writer:
         fill(writer)
@@ -279,7 +279,7 @@ def test_the_same_in_a_database(db: Database) -> None:
     }
 
 
-def test_an_empty_checkpoint_adds_up(place: Place) -> None:
+def test_an_empty_checkpoint_passes_the_audit(place: Place) -> None:
     with writing(place):
         pass
     proof = proof_of(place)
@@ -287,7 +287,7 @@ def test_an_empty_checkpoint_adds_up(place: Place) -> None:
     assert proof.course.over_time.buckets == ()
 
 
-def test_sources_and_campaigns_are_told_with_their_rows(place: Place) -> None:
+def test_sources_and_campaigns_are_reported_with_their_rows(place: Place) -> None:
     with writing(place) as writer:
         admit(
             writer,

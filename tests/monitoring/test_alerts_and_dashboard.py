@@ -102,7 +102,7 @@ def check(*command: str | Path, given: str = "") -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_the_exposition_is_good_practice(promtool: str) -> None:
+def test_promtool_accepts_the_exposition(promtool: str) -> None:
     check(promtool, "check", "metrics", given=exposition())
 
 
@@ -110,11 +110,11 @@ def test_the_alert_rules_fire_when_they_should_and_only_then(promtool: str) -> N
     check(promtool, "test", "rules", PROMETHEUS / "alerts_test.yaml")
 
 
-def test_the_configuration_of_prometheus_is_one_with_its_rules(promtool: str) -> None:
+def test_the_configuration_of_prometheus_is_valid_with_its_rules(promtool: str) -> None:
     check(promtool, "check", "config", "--lint-fatal", PROMETHEUS / "prometheus.yaml")
 
 
-def test_every_expression_of_the_dashboard_can_be_read(promtool: str, tmp_path: Path) -> None:
+def test_every_expression_of_the_dashboard_is_valid(promtool: str, tmp_path: Path) -> None:
     rules = [
         {"record": f"panel:{number}", "expr": expression}
         for number, expression in enumerate(expressions_of_dashboard())
@@ -124,7 +124,7 @@ def test_every_expression_of_the_dashboard_can_be_read(promtool: str, tmp_path: 
     check(promtool, "check", "rules", path)
 
 
-def test_every_metric_and_label_that_is_asked_for_is_there() -> None:
+def test_every_queried_metric_and_label_exists() -> None:
     there = labels_by_name() | _WRITTEN_BY_PROMETHEUS
     expressions = expressions_of_alerts() + expressions_of_dashboard()
     assert len(expressions) > 40
@@ -139,14 +139,14 @@ def test_every_metric_and_label_that_is_asked_for_is_there() -> None:
         assert grouping(expression) <= kept, expression
 
 
-def test_every_metric_is_watched_or_shown() -> None:
+def test_every_metric_is_in_an_alert_or_the_dashboard() -> None:
     text = " ".join(expressions_of_alerts() + expressions_of_dashboard()) + json.dumps(
         DASHBOARD["templating"]
     )
     assert [family.name for family in families() if family.name not in text] == []
 
 
-def test_alerts_name_labels_that_they_have() -> None:
+def test_alerts_use_only_labels_that_they_have() -> None:
     rules = ALERTS.split("- alert: ")[1:]
     for rule in rules:
         used = set(re.findall(r"\$labels\.(\w+)", rule))
@@ -156,7 +156,7 @@ def test_alerts_name_labels_that_they_have() -> None:
         assert used <= kept | _FROM_SCRAPING, rule
 
 
-def test_manual_has_every_metric_with_its_type_and_labels() -> None:
+def test_the_manual_has_every_metric_with_its_type_and_labels() -> None:
     rows = re.findall(
         r"^\| `(bulk_invite_\w+)(?:\{([\w,]+)\})?` \| (\w+) \| \S", topic("monitoring"), re.MULTILINE
     )
@@ -171,7 +171,7 @@ def test_manual_has_every_metric_with_its_type_and_labels() -> None:
     }
 
 
-def test_manual_says_what_to_do_when_an_alert_fires() -> None:
+def test_the_manual_says_what_to_do_when_an_alert_fires() -> None:
     rows = table(topic("monitoring"), "When an alert fires")
     assert all(all(row) for row in rows)
     told = [row[0].strip("`") for row in rows]
@@ -179,7 +179,7 @@ def test_manual_says_what_to_do_when_an_alert_fires() -> None:
     assert set(told) == set(re.findall(r"- alert: (\w+)", ALERTS))
 
 
-def test_every_alert_has_what_somebody_needs_who_is_woken_by_it() -> None:
+def test_every_alert_has_what_an_on_call_operator_needs() -> None:
     for rule in ALERTS.split("- alert: ")[1:]:
         for member in (r"for: \w+", r"severity: (critical|warning|info)", r"summary: \S", r"description: \S"):
             assert re.search(rf"^ +{member}", rule, re.MULTILINE), rule
@@ -190,7 +190,7 @@ def test_every_alert_has_what_somebody_needs_who_is_woken_by_it() -> None:
         assert "" in told, f"{name} fires nowhere"
 
 
-def test_the_dashboard_can_be_loaded_and_laid_out() -> None:
+def test_the_dashboard_is_valid_and_its_panels_do_not_overlap() -> None:
     ids = [panel["id"] for panel in DASHBOARD["panels"]]
     assert len(ids) == len(set(ids)) > 20
     taken: set[tuple[int, int]] = set()
@@ -211,7 +211,7 @@ def test_the_dashboard_can_be_loaded_and_laid_out() -> None:
     assert DASHBOARD["schemaVersion"] >= 39
 
 
-def test_every_panel_asks_the_chosen_source_of_the_chosen_targets_and_has_a_unit() -> None:
+def test_every_panel_queries_the_chosen_source_and_targets_and_has_a_unit() -> None:
     variables = {each["name"]: each for each in DASHBOARD["templating"]["list"]}
     assert list(variables) == ["datasource", "job", "instance"]
     assert variables["datasource"]["query"] == "prometheus"

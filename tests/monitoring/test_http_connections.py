@@ -98,7 +98,7 @@ def get(path: str, method: str = "GET", more: str = "") -> bytes:
     ],
     ids=["silent", "headers", "body", "refused", "events", "unread", "pipelined", "all answered at once"],
 )
-async def test_probes_are_answered_whatever_one_peer_has_open(begun: bytes) -> None:
+async def test_probes_are_answered_whatever_one_peer_keeps_open(begun: bytes) -> None:
     """Also one that has the same address as the probe, as all have behind 127.0.0.1."""
     run = ScriptedRun()
     run.silent = b"/api/status" in begun
@@ -123,7 +123,7 @@ async def _rest(stream: SocketStream) -> bytes:
 
 
 @pytest.mark.anyio
-async def test_whoever_is_slow_is_ended_within_seconds() -> None:
+async def test_a_slow_client_is_disconnected_within_seconds() -> None:
     ways = {
         b"": b"",
         b"GET /livez HTTP/1.1\r\n": b"X: 1\r\n",
@@ -162,7 +162,7 @@ async def test_whoever_is_slow_is_ended_within_seconds() -> None:
 
 
 @pytest.mark.anyio
-async def test_streams_that_nobody_reads_are_ended() -> None:
+async def test_unread_streams_are_ended() -> None:
     """They are few, what waits to be read of them is bounded, and so is how long."""
     run = ScriptedRun()
     async with serving(run) as (at, _), AsyncExitStack() as stack:
@@ -202,7 +202,7 @@ async def test_streams_that_nobody_reads_are_ended() -> None:
         (CHANGE + b"Origin: https://evil.example.com\r\nContent-Length: 2\r\n\r\n{}", 403),
     ],
 )
-async def test_every_error_has_one_form(request_: bytes, status: int) -> None:
+async def test_every_error_has_the_same_form(request_: bytes, status: int) -> None:
     async with serving(ScriptedRun()) as (at, logged):
         answered, headers, body = await asked(at, request_)
     assert answered == status
@@ -217,7 +217,7 @@ async def test_every_error_has_one_form(request_: bytes, status: int) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "GZIP, gzip"])
-async def test_no_body_is_unpacked(encoding: str) -> None:
+async def test_no_body_is_decompressed(encoding: str) -> None:
     """A bomb of some kilobytes, or only its head."""
     run = ScriptedRun()
     for body in (gzip.compress(b'{"a":"' + b"x" * 2_000_000 + b'"}'), b"{}"):
@@ -229,7 +229,7 @@ async def test_no_body_is_unpacked(encoding: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_head_of_the_events_holds_nothing() -> None:
+async def test_a_head_request_for_the_events_keeps_no_stream_open() -> None:
     async with serving(ScriptedRun()) as (at, _):
         for _ in range(40):  # more than streams at a time
             answered, headers, body = await asked(at, get("/api/events", "HEAD"))
@@ -253,12 +253,12 @@ async def test_refused_changes_are_in_the_log_without_their_token_and_do_not_fil
     assert TOKEN not in str(logged)
 
 
-def test_the_log_hears_again_of_refusals_after_a_minute() -> None:
+def test_refusals_are_logged_again_after_a_minute() -> None:
     refusals = RefusalCounter()
     assert [refusals.count(now) for now in (0, 1, 2, 59, 60, 61)] == [1, None, None, None, 1, None]
 
 
-def test_the_oldest_that_waits_of_who_has_most_gives_way() -> None:
+def test_the_oldest_waiting_connection_of_the_largest_peer_is_closed() -> None:
     connections: Connections[str] = Connections(most=4, most_of_a_peer=3)
     add = connections.add
     assert [add(*each) for each in [("a1", "a"), ("a2", "a"), ("b1", "b"), ("b2", "b")]] == [None] * 4
@@ -272,7 +272,7 @@ def test_the_oldest_that_waits_of_who_has_most_gives_way() -> None:
     assert add("b6", "b") is None
 
 
-def test_one_peer_leaves_room_for_others() -> None:
+def test_one_peer_leaves_room_for_other_peers() -> None:
     connections: Connections[int] = Connections(most=10, most_of_a_peer=4)
     assert [connections.add(n, "a") for n in range(6)] == [None] * 4 + [0, 1]
     connections.answer(2)

@@ -115,7 +115,7 @@ VIEW = "ALTER TABLE invitations RENAME TO base; CREATE VIEW invitations AS SELEC
 @pytest.mark.parametrize(
     ("kind", "seed"), [("table", 0), ("table", 1), ("uuids", 0), ("uuids", 1), ("partitions", 0), ("view", 0)]
 )
-def test_nothing_that_is_committed_is_missed(db: Database, kind: str, seed: int) -> None:
+def test_no_committed_row_is_missed(db: Database, kind: str, seed: int) -> None:
     noise = random.Random(f"{kind} {seed}")
     keys = noise.sample(range(1, 100_000), 10_000)
     table(
@@ -169,7 +169,7 @@ def test_a_row_comes_once_and_again_when_it_is_updated(db: Database) -> None:
     consumer.die()
 
 
-def test_a_pass_that_was_broken_off_goes_on_after_its_mark(db: Database) -> None:
+def test_an_interrupted_pass_continues_after_its_watermark(db: Database) -> None:
     table(db, 1000)
     consumer = Consumer(source(db), max_rows=100)
     for _ in range(3):
@@ -184,7 +184,7 @@ def test_a_pass_that_was_broken_off_goes_on_after_its_mark(db: Database) -> None
     consumer.die()
 
 
-def test_everything_is_read_where_there_is_no_mark(db: Database) -> None:
+def test_everything_is_read_without_a_watermark(db: Database) -> None:
     table(db, 3)
     for mark in (None, "", "{", "[]", "{}"):
         consumer = Consumer(source(db), mark=mark)
@@ -192,7 +192,7 @@ def test_everything_is_read_where_there_is_no_mark(db: Database) -> None:
         consumer.die()
 
 
-def test_everything_is_read_where_transactions_may_count_otherwise(db: Database) -> None:
+def test_everything_is_read_if_transaction_numbers_may_differ(db: Database) -> None:
     table(db, 3)
     followed = Consumer(source(db))
     followed.heartbeats(1)
@@ -204,7 +204,7 @@ def test_everything_is_read_where_transactions_may_count_otherwise(db: Database)
         consumer.die()
 
 
-def test_rows_that_come_with_another_table_are_seen(db: Database) -> None:
+def test_rows_of_an_attached_partition_are_seen(db: Database) -> None:
     table(db, more="PARTITION BY RANGE (id)")
     for name, first in (("low", 1), ("high", 100)):
         db.run(f"CREATE TABLE {name} (id bigint PRIMARY KEY, request jsonb)")
@@ -225,7 +225,7 @@ def test_rows_that_come_with_another_table_are_seen(db: Database) -> None:
 
 
 @pytest.mark.parametrize("kind", ["view", "query", "policy", "columns"])
-def test_where_xmin_tells_nothing_higher_keys_come_soon_and_all_others_later(db: Database, kind: str) -> None:
+def test_without_xmin_higher_keys_come_soon_and_all_others_later(db: Database, kind: str) -> None:
     table(db, 3)
     selection = TABLE
     match kind:
@@ -300,7 +300,7 @@ def test_no_transaction_is_open_while_rows_wait_and_nothing_is_left_open_at_the_
     wait_until(lambda: db.run(sessions, (db.role,)) == [])
 
 
-def test_a_word_comes_about_every_poll(db: Database) -> None:
+def test_a_heartbeat_comes_about_every_poll(db: Database) -> None:
     table(db, 3)
     consumer = Consumer(source(db, poll=0.3))
     consumer.heartbeats(2)
@@ -374,7 +374,7 @@ def test_a_stop_is_soon(own_server: tuple[Server, Database], when: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["restarted", "killed", "cut"])
-def test_a_server_that_goes_and_comes_costs_no_row(own_server: tuple[Server, Database], how: str) -> None:
+def test_a_restarted_server_costs_no_row(own_server: tuple[Server, Database], how: str) -> None:
     running, db = own_server
     table(db, 12_000)
     followed = source(db)
@@ -419,7 +419,9 @@ def test_a_standby_is_polled_and_may_be_promoted(own_server: tuple[Server, Datab
     consumer.die()
 
 
-def test_a_database_that_is_down_at_the_beginning_may_heal(own_server: tuple[Server, Database]) -> None:
+def test_a_database_that_is_down_at_the_start_is_a_transient_error(
+    own_server: tuple[Server, Database],
+) -> None:
     running, db = own_server
     table(db, 3)
     running.stop()

@@ -27,7 +27,7 @@ def test_each_second_is_a_step_at_first() -> None:
 
 
 @given(st.integers(2, 5000))
-def test_steps_are_few_and_cover_all_of_it(seconds: int) -> None:
+def test_steps_are_few_and_cover_the_whole_run(seconds: int) -> None:
     past = looked_at(seconds)
     assert len(past.points) <= 480
     begins = [datetime.fromisoformat(point.at).timestamp() for point in past.points]
@@ -42,14 +42,14 @@ def test_rates_are_those_of_the_step(seconds: int) -> None:
         assert (point.rate, point.calls, point.throttled) == (10.0, 7.0, 2.0)
 
 
-def test_the_quota_is_the_last_one_that_was_estimated() -> None:
+def test_the_quota_is_the_last_estimate() -> None:
     history = History()
     for second, estimate in enumerate([None, None, 9.5, 9.5]):
         history.add(1e9 + second, second, 1.0, estimate, 0, 0)
     assert [point.estimated_quota for point in history.past().points] == [None, None, 9.5]
 
 
-def test_a_clock_that_is_set_changes_no_rate() -> None:
+def test_setting_the_clock_changes_no_rate() -> None:
     history = History()
     for second in range(20):
         history.add(1e9 + second - (3600 if second > 10 else 0), second, 10.0, None, 10 * (second + 1), 0)

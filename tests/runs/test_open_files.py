@@ -39,12 +39,12 @@ def _limits() -> Iterator[None]:
         ({"max_in_flight": 64, "listen": "8081"}, 292),
     ],
 )
-def test_the_soft_limit_becomes_what_is_needed(given: dict[str, object], soft: int) -> None:
+def test_the_soft_limit_is_raised_to_what_the_run_needs(given: dict[str, object], soft: int) -> None:
     assert raise_file_limit(settings(**given)) == soft
     assert resource.getrlimit(LIMIT)[0] == soft
 
 
-def test_it_does_when_more_rows_are_asked_for_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_soft_limit_is_raised_when_more_rows_in_flight_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
     controls = RunControls(settings(), lambda: None, lambda: False)
     assert controls.change_max_in_flight(300) == 64
     assert resource.getrlimit(LIMIT)[0] == 400
@@ -56,7 +56,7 @@ def test_it_does_when_more_rows_are_asked_for_meanwhile(monkeypatch: pytest.Monk
     assert controls.in_flight.limit == 300
 
 
-def test_a_run_with_few_files_sends_or_says_why_not(tmp_path: Path) -> None:
+def test_a_run_with_few_open_files_sends_or_reports_the_limit(tmp_path: Path) -> None:
     rows = make_rows(40)
     source = write_rows(tmp_path / "rows.ndjson", rows)
     with emulator() as service:

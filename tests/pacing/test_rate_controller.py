@@ -65,7 +65,7 @@ def _fixed(rate: float, ceiling: float | None = None) -> RateController:
 @example(1e-4, 1e-4, 0.0, Phase.TRACK, [(Signal.THROTTLED, 0.0, 0.0, None)] * 200)
 @example(1e-4, 5000.0, 5000.0, Phase.START, [(Signal.SUCCESS, 3.0, 0.0, None)] * 200)
 @example(1e-4, 5000.0, 0.0, Phase.TRACK, [(Signal.SUCCESS, 3.0, 0.0, None)] * 20_000)
-def test_rate_is_never_above_its_ceiling_and_never_nothing(
+def test_the_rate_is_never_above_its_ceiling_and_never_zero(
     start: float, ceiling: float, known: float, phase: Phase, attempts: list[_Attempt]
 ) -> None:
     controller = RateController(RateLimits(start, ceiling), phase, known=known)
@@ -108,7 +108,7 @@ def test_only_throttles_cut_and_only_successes_raise(
 
 
 @given(throttles=st.integers(1, 50), rate=_RATES, phase=_PHASES)
-def test_throttles_of_one_round_trip_cut_once(throttles: int, rate: float, phase: Phase) -> None:
+def test_throttles_within_one_round_trip_cut_the_rate_once(throttles: int, rate: float, phase: Phase) -> None:
     once, often = (RateController(RateLimits(rate, rate), phase) for _ in range(2))
     _throttle(once, 10.0, sent_at=9.0)
     assert once.rate < rate or rate <= 0.02
@@ -118,7 +118,7 @@ def test_throttles_of_one_round_trip_cut_once(throttles: int, rate: float, phase
     assert often.earliest() == once.earliest()
 
 
-def test_a_throttle_of_a_call_that_left_after_the_cut_cuts_again() -> None:
+def test_a_throttle_of_a_call_sent_after_the_cut_cuts_again() -> None:
     controller = _fixed(10.0)
     _throttle(controller, 10.0, sent_at=9.0)
     once = controller.rate
@@ -127,7 +127,7 @@ def test_a_throttle_of_a_call_that_left_after_the_cut_cuts_again() -> None:
 
 
 @given(rate=_RATES)
-def test_holds_grow_with_throttles_in_a_row_up_to_an_end(rate: float) -> None:
+def test_holds_grow_with_consecutive_throttles_up_to_a_limit(rate: float) -> None:
     controller = _fixed(rate)
     now, holds = 0.0, list[float]()
     for _ in range(300):
@@ -140,7 +140,7 @@ def test_holds_grow_with_throttles_in_a_row_up_to_an_end(rate: float) -> None:
     assert max(holds) <= max(8.0, 10 / controller.rate) * (1 + 1e-6)
 
 
-def test_a_success_after_the_cut_ends_the_row_and_one_from_before_does_not() -> None:
+def test_only_a_success_sent_after_the_cut_ends_the_series_of_throttles() -> None:
     def hold_after(success_sent_at: float) -> float:
         controller = _fixed(10.0)
         for at in (0.0, 1.0, 2.0):
@@ -170,13 +170,13 @@ def test_retry_after_is_a_floor_even_for_a_throttle_that_does_not_cut(
     assert controller.earliest() >= 1.0 + min(retry_after, LONGEST_RETRY_AFTER)
 
 
-def test_a_service_that_names_a_year_is_asked_again_after_a_day() -> None:
+def test_a_retry_after_of_a_year_is_capped_at_a_day() -> None:
     controller = _fixed(10.0)
     controller.observe(Signal.THROTTLED, sent_at=0.0, answered_at=1.0, silence=0.0, retry_after=3e7)
     assert controller.earliest() == 1.0 + 86_400
 
 
-def test_a_shorter_retry_after_does_not_take_back_a_longer_one() -> None:
+def test_a_shorter_retry_after_does_not_replace_a_longer_one() -> None:
     controller = _fixed(10.0)
     controller.observe(Signal.THROTTLED, sent_at=0.0, answered_at=1.0, silence=0.0, retry_after=500.0)
     controller.observe(Signal.THROTTLED, sent_at=0.5, answered_at=2.0, silence=0.0, retry_after=1.0)
@@ -186,7 +186,7 @@ def test_a_shorter_retry_after_does_not_take_back_a_longer_one() -> None:
 # START
 
 
-def test_start_doubles_with_every_second_of_successes_up_to_the_ceiling() -> None:
+def test_the_start_doubles_the_rate_every_second_up_to_the_ceiling() -> None:
     controller = RateController(RateLimits(start=8.0, ceiling=100.0))
     now, rates = 0.0, list[float]()
     for _ in range(5):
@@ -195,14 +195,14 @@ def test_start_doubles_with_every_second_of_successes_up_to_the_ceiling() -> Non
     assert rates == [pytest.approx(8 * 2**second, rel=0.25) for second in (1, 2, 3)] + [100.0, 100.0]
 
 
-def test_start_takes_no_pause_for_growth() -> None:
+def test_successes_with_long_gaps_do_not_raise_the_start() -> None:
     controller = RateController(RateLimits(start=1.0, ceiling=1000.0))
     _succeed(controller, 5, begin=0.0, every=500.0)
     assert controller.rate == 1.0
 
 
 @pytest.mark.parametrize("start", [0.5, 1.0, 40.0])
-def test_the_first_throttle_of_a_start_halves_it(start: float) -> None:
+def test_the_first_throttle_of_the_start_halves_the_rate(start: float) -> None:
     controller = RateController(RateLimits(start, ceiling=1000.0))
     now = _pace(controller, 0.0, 3.0)
     reached = controller.rate
@@ -216,7 +216,7 @@ def test_the_first_throttle_of_a_start_halves_it(start: float) -> None:
 
 
 @given(quota=st.floats(0.05, 900), successes=st.integers(20, 24))
-def test_successes_between_two_throttles_are_the_quota(quota: float, successes: int) -> None:
+def test_successes_between_two_throttles_measure_the_quota(quota: float, successes: int) -> None:
     controller = RateController(RateLimits(start=2000.0, ceiling=2000.0))
     assert controller.estimate is None
     _throttle(controller, 100.0)
@@ -226,7 +226,7 @@ def test_successes_between_two_throttles_are_the_quota(quota: float, successes: 
     assert controller.rate == pytest.approx(quota)
 
 
-def test_too_few_successes_measure_nothing_by_themselves() -> None:
+def test_too_few_successes_measure_nothing() -> None:
     controller = RateController(RateLimits(start=20.0, ceiling=20.0))
     _throttle(controller, 0.0)
     now = _succeed(controller, 10, begin=0.0, every=0.25)
@@ -237,7 +237,7 @@ def test_too_few_successes_measure_nothing_by_themselves() -> None:
     assert controller.estimate == pytest.approx(4.0), "but they count on"
 
 
-def test_what_the_service_did_not_decide_by_its_quota_is_not_measured() -> None:
+def test_answers_that_the_quota_did_not_decide_are_not_measured() -> None:
     controller = RateController(RateLimits(start=20.0, ceiling=20.0))
     _throttle(controller, 0.0)
     for number in range(1, 51):
@@ -246,7 +246,7 @@ def test_what_the_service_did_not_decide_by_its_quota_is_not_measured() -> None:
     assert controller.estimate is None
 
 
-def test_a_measured_rate_is_never_a_raise() -> None:
+def test_a_measured_rate_never_raises_the_rate() -> None:
     """A bucket that was full lets more through than the quota."""
     controller = RateController(RateLimits(start=10.0, ceiling=10.0))
     _throttle(controller, 0.0)
@@ -261,7 +261,7 @@ def test_a_measured_rate_is_never_a_raise() -> None:
 
 @pytest.mark.parametrize("phase", list(Phase))
 @pytest.mark.parametrize("rate", [0.05, 1.0, 50.0])
-def test_who_sends_slower_than_allowed_does_not_raise_the_rate(phase: Phase, rate: float) -> None:
+def test_sending_slower_than_allowed_does_not_raise_the_rate(phase: Phase, rate: float) -> None:
     controller = RateController(RateLimits(rate, 1000.0), phase, known=500.0)
     _succeed(controller, 500, begin=0.0, every=3 / rate)
     assert controller.rate == rate
@@ -276,7 +276,7 @@ def test_a_known_rate_is_soon_reached_again() -> None:
     assert stranger.rate < 9.1
 
 
-def test_a_throttle_takes_back_what_was_known() -> None:
+def test_a_throttle_discards_the_known_rate() -> None:
     controller = RateController(RateLimits(9.0, 100.0), Phase.TRACK, known=10.0)
     _throttle(controller, 0.0)
     _pace(controller, 0.0, 2.0)
@@ -284,13 +284,13 @@ def test_a_throttle_takes_back_what_was_known() -> None:
 
 
 @given(rate=st.floats(0.1, 1000))
-def test_one_throttle_now_and_then_costs_little(rate: float) -> None:
+def test_an_occasional_throttle_costs_little(rate: float) -> None:
     controller = _fixed(rate)
     _throttle(controller, 0.0)
     assert 0.95 * rate < controller.rate < rate
 
 
-def test_calls_that_leave_in_bunches_raise_the_rate_as_even_ones_do() -> None:
+def test_calls_in_bunches_raise_the_rate_as_evenly_spaced_ones_do() -> None:
     """A slow disk makes them leave together; it was the rate that has spaced their permits."""
     controller = RateController(RateLimits(start=1.0, ceiling=1000.0))
     now = 0.0
@@ -301,7 +301,7 @@ def test_calls_that_leave_in_bunches_raise_the_rate_as_even_ones_do() -> None:
     assert now <= 7.0
 
 
-def test_six_throttles_in_a_thousand_leave_the_rate_where_it_is() -> None:
+def test_six_throttles_in_a_thousand_calls_leave_the_rate_unchanged() -> None:
     controller = _fixed(10.0, ceiling=1000.0)
     now = 0.0
     for _ in range(20):
@@ -314,9 +314,7 @@ def test_six_throttles_in_a_thousand_leave_the_rate_where_it_is() -> None:
     assert controller.rate == pytest.approx(10.0, rel=0.1)
 
 
-def test_long_without_a_throttle_the_rate_climbs_faster_and_faster_but_no_faster_than_a_third_a_second() -> (
-    None
-):
+def test_without_throttles_the_climb_accelerates_up_to_a_third_a_second() -> None:
     controller = _fixed(5.0, ceiling=1000.0)
     now = _pace(controller, 0.0, 20.0)
     assert controller.rate < 5.2
@@ -327,7 +325,7 @@ def test_long_without_a_throttle_the_rate_climbs_faster_and_faster_but_no_faster
     assert now < 90.0
 
 
-def test_throttles_close_together_cut_deep() -> None:
+def test_throttles_close_together_cut_deeply() -> None:
     controller = _fixed(100.0)
     now = 0.0
     for _ in range(3):
@@ -368,7 +366,7 @@ def test_goodput_where_the_quota_changes() -> None:
     assert len(trial.refused) <= 0.012 * len(trial.calls)
 
 
-def test_a_rate_below_the_quota_is_simply_kept() -> None:
+def test_a_rate_below_the_quota_is_kept() -> None:
     trial = send_for(600, make_governor(10.0), Service(10, 10))
     assert not trial.refused
     assert len(trial.granted) == pytest.approx(6000, abs=2)
@@ -397,7 +395,7 @@ def test_no_ceiling_is_ever_exceeded(
             assert 0 < controller.rate <= ceiling
 
 
-def test_a_lower_ceiling_cuts_the_rate_and_a_higher_one_is_taken_for_right() -> None:
+def test_a_lower_ceiling_cuts_the_rate_and_a_higher_one_is_adopted() -> None:
     controller = RateController(RateLimits(10.0, 10.0), Phase.TRACK)
     controller.limit(2.0, seek=False)
     assert controller.rate == 2.0
@@ -405,7 +403,7 @@ def test_a_lower_ceiling_cuts_the_rate_and_a_higher_one_is_taken_for_right() -> 
     assert controller.rate == pytest.approx(20.0)
 
 
-def test_where_the_rate_is_sought_it_climbs_from_where_it_is() -> None:
+def test_a_search_for_the_rate_climbs_from_the_current_rate() -> None:
     controller = RateController(RateLimits(2.0, 2.0), Phase.TRACK)
     controller.limit(100.0, seek=True)
     assert controller.rate == 2.0
@@ -417,7 +415,7 @@ def test_where_the_rate_is_sought_it_climbs_from_where_it_is() -> None:
     assert controller.rate == 100.0
 
 
-def test_what_was_measured_outlives_a_slow_stretch() -> None:
+def test_the_measured_rate_survives_a_slow_stretch() -> None:
     controller = RateController(RateLimits(9.0, 50.0), Phase.TRACK, known=10.0, estimate=10.0)
     controller.limit(1.0, seek=False)
     controller.limit(50.0, seek=True)

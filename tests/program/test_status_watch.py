@@ -21,7 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_without_a_terminal_it_is_a_line_each_until_ctrl_c(folder: Path) -> None:
+def test_without_a_terminal_each_status_is_a_line_until_ctrl_c(folder: Path) -> None:
     with running("status", "--watch", "--every", "50ms", "--json", cwd=folder) as watching:
         assert watching.process.stdout is not None
         lines = [watching.process.stdout.readline() for _ in range(3)]
@@ -31,7 +31,7 @@ def test_without_a_terminal_it_is_a_line_each_until_ctrl_c(folder: Path) -> None
     assert (ran.code, ran.stderr) == (0, "")
 
 
-def test_on_a_terminal_it_stands_in_its_place(folder: Path) -> None:
+def test_on_a_terminal_the_status_is_redrawn_in_place(folder: Path) -> None:
     watch = ("status", "--watch", "--every", "100ms")
     code, _, screen = run_on_terminal(*watch, cwd=folder, stdout_too=True, until=b"Ctrl-C to stop")
     assert code == 0
@@ -41,7 +41,7 @@ def test_on_a_terminal_it_stands_in_its_place(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("every", "code"), [("soon", 2), ("2", 2), ("1s", 4)])
-def test_what_cannot_be_watched_is_told(tmp_path: Path, every: str, code: int) -> None:
+def test_a_status_that_cannot_be_watched_is_reported(tmp_path: Path, every: str, code: int) -> None:
     ran = run("status", "--watch", "--every", every, cwd=tmp_path)
     assert ran.code == code
     assert ("--every" in ran.said) == (code == 2)
