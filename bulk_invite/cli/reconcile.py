@@ -20,7 +20,7 @@ from bulk_invite.runs.output import logs
 from bulk_invite.runs.output.summary import show_reconciliation
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS, open_writer, require_checkpoint
-from bulk_invite.runs.wiring.sources import SOURCE_SETTINGS, open_sources, require_effect
+from bulk_invite.runs.wiring.sources import SOURCE_SETTINGS, open_sources
 
 _log = structlog.get_logger()
 
@@ -69,7 +69,6 @@ def reconcile(
     4 cannot start or continue; 75 stopped by a signal; 130 second interrupt.
     """
     logs.configure(settings.log_format, settings.log_level)
-    require_effect(sources or [], settings)
     named = open_sources(sources or [], settings)
     for source in named:
         if source.size is None and not isinstance(source, KeyedSource):

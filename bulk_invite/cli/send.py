@@ -27,7 +27,6 @@ from bulk_invite.runs.wiring.sources import (
     open_outcomes,
     open_sources,
     require_databases,
-    require_effect,
     shown,
 )
 from bulk_invite.runs.wiring.validator import make_validator
@@ -66,7 +65,6 @@ def send(
     configure_logs(settings)
     if settings.write_back is not None:
         require_databases(sources)
-    require_effect(sources, settings)
     resolved = open_sources(sources, settings)
     validator = make_validator(settings)
     if settings.dry_run:

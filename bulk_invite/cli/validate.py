@@ -19,7 +19,7 @@ from bulk_invite.monitoring.figures import rounded
 from bulk_invite.runs.output import logs
 from bulk_invite.runs.output.results_folder import Results
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.wiring.sources import SOURCE_SETTINGS, open_sources, require_effect
+from bulk_invite.runs.wiring.sources import SOURCE_SETTINGS, open_sources
 from bulk_invite.runs.wiring.validator import make_validator
 from bulk_invite.validation import examples, row_json_schema, service_model
 
@@ -77,7 +77,6 @@ def validate(
     cannot be read.
     """
     logs.configure(settings.log_format, settings.log_level)
-    require_effect(sources, settings)
     resolved = open_sources(sources, settings)
     validator = make_validator(settings)
     findings = _Findings(quiet=settings.json_output)

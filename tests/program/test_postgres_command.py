@@ -14,7 +14,7 @@ import pytest
 from command import FAST, Emulator, emulator, run, running, wait_until
 from crm import READ, filled
 from database import PASSWORD, Database, database, server
-from rows import messages
+from rows import make_rows, messages, write_rows
 
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.runs.settings.model import Settings
@@ -241,22 +241,27 @@ def test_the_live_catalog_is_confirmed_without_showing_the_address(db: Database,
 
 @pytest.mark.parametrize("command", ["send", "validate", "serve", "reconcile", "doctor"])
 def test_options_of_a_database_are_refused_where_no_source_is_one(tmp_path: Path, command: str) -> None:
-    (tmp_path / "own.toml").write_text('key = "id"\n')
     (tmp_path / "rows").mkdir()
     source = tmp_path / "rows"
     if command != "serve":
         source /= "rows.ndjson"
         source.write_text("")
-    ran = run(command, source, "--table", "invitations", "--config", "own.toml", cwd=tmp_path)
-    said = f"{ran.stdout}{ran.stderr}"
-    assert "--table, --key have no effect: no source is a database. " in said
-    assert ran.code == (4 if command == "doctor" else 2)
+    ran = run(command, source, "--table", "invitations", "--key", "id", cwd=tmp_path)
+    assert "--table, --key have no effect: no source is a database. " in ran.said
+    assert ran.code == 2
     assert not [*tmp_path.glob("*.db")]
 
 
+def test_a_file_of_settings_may_serve_databases_and_files(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('table = "invitations"\nkey = "id"\n')
+    write_rows(tmp_path / "rows.ndjson", make_rows(1))
+    ran = run("validate", "rows.ndjson", "--config", "own.toml", cwd=tmp_path)
+    assert ran.code == 0, ran.stderr
+
+
 def test_options_of_a_database_hold_for_the_one_among_files() -> None:
-    require_effect(["rows.ndjson", "postgresql://db/x"], settings(table="t", key="id"))
-    require_effect([], settings(table="t"))
+    require_effect(["rows.ndjson", "postgresql://db/x"], ["table", "key"])
+    require_effect([], ["table"])
 
 
 def test_impossible_sources_are_refused(tmp_path: Path) -> None:

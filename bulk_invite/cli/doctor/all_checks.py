@@ -97,7 +97,7 @@ def _of_sources(settings: Settings, sources: Sequence[str], seconds: float) -> l
         title = f"source {shown_name(name)}"
         if any(check.name == title for check in checks):  # several databases
             title = f"{title} ({number})"
-        look = partial(check_source, name, sources, settings, seconds)
+        look = partial(check_source, name, settings, seconds)
         topic = "postgresql" if is_database(name) else "rows"
         checks.append(blocking(title, look, ("configuration",), topic))
     if not sources:

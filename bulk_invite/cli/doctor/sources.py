@@ -18,7 +18,6 @@ from bulk_invite.runs.wiring.sources import (
     open_sources,
     outcome_table,
     require_databases,
-    require_effect,
 )
 from bulk_invite.runs.wiring.validator import make_validator
 from bulk_invite.sources.directory import FollowedDirectory
@@ -31,11 +30,10 @@ def shown_name(source: str) -> str:
     return "a database" if is_database(source) or may_be_address(source) else printable(source)
 
 
-def check_source(name: str, names: Sequence[str], settings: Settings, seconds: float) -> Found:
-    """names: of all sources. seconds: time limit of each database statement."""
+def check_source(name: str, settings: Settings, seconds: float) -> Found:
+    """seconds: time limit of each database statement."""
     if is_database(name):
         return _look_at_database(name, settings, seconds)
-    require_effect(names, settings)
     if name == STDIN:
         return ok("Standard input; nothing was read")
     kind = _kind(name)

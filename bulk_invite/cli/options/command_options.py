@@ -14,6 +14,7 @@ from bulk_invite.domain.errors import UsageError
 from bulk_invite.runs.settings.loading import CONFIG, load
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.options import OPTIONS, Option, settings_given
+from bulk_invite.runs.wiring.sources import require_effect
 
 Sources = Annotated[
     list[str],
@@ -47,6 +48,8 @@ def with_settings(
         @wraps(command)
         def run(*args: Any, config: Path | None = None, **arguments: Any) -> None:
             flags = {name: arguments.pop(name) for name in names}
+            given = [name for name, value in flags.items() if value is not None]
+            require_effect(arguments.get("sources") or [], given)
             read = partial(_read, flags, config, refused)
             if "reload" in own.parameters:
                 arguments["reload"] = read

@@ -6,7 +6,7 @@ import glob
 import os
 import random
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 from bulk_invite.delivery.intake.source import FollowedSource, Source
@@ -14,7 +14,7 @@ from bulk_invite.delivery.write_back import Target
 from bulk_invite.domain.backoff import UNREACHABLE
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.settings.options import settings_given
+from bulk_invite.runs.settings.options import OPTIONS
 from bulk_invite.runs.settings.value_types import is_database, may_be_address
 from bulk_invite.sources.directory import FollowedDirectory
 from bulk_invite.sources.file_errors import printable
@@ -67,7 +67,6 @@ def open_followed(names: Sequence[str], settings: Settings, pipes: dict[str, Pip
     may be there later.
     """
     _check(names, settings)
-    require_effect(names, settings)
     # Before any connection is made: retrying does not help a source that cannot be followed.
     for name in names:
         if not is_database(name) and not _can_be_followed(name):
@@ -124,15 +123,17 @@ def _check(names: Sequence[str], settings: Settings) -> None:
         )
 
 
-def require_effect(names: Sequence[str], settings: Settings) -> None:
-    """Raise UsageError for options of database sources where no source is a database."""
-    given = settings_given(settings, SELECTION_SETTINGS)
+def require_effect(names: Sequence[str], options: Collection[str]) -> None:
+    """Raise UsageError for options of database sources where no source is a database.
+
+    options: settings given on the command line. Environment and configuration file may serve other commands.
+    """
+    given = [OPTIONS[name].flag for name in SELECTION_SETTINGS if name in options]
     if names and given and not any(map(is_database, names)):
         have = "has" if len(given) == 1 else "have"
         raise UsageError(
             f"{', '.join(given)} {have} no effect: no source is a database.",
-            hint="Remove it, also from the configuration file and the environment of this command, or name "
-            "a database: postgresql://USER@HOST/DATABASE.",
+            hint="Remove it, or name a database: postgresql://USER@HOST/DATABASE.",
             topic="postgresql",
         )
 
