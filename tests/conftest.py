@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from database import Database, Server
 
 # Hundreds of Pythons start here. Where the environment forbids to keep what is compiled, each of them spends
-# a tenth of its time on compiling the package anew.
+# a tenth of its time on compiling the package again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
@@ -27,12 +27,12 @@ _NICE = 10
 settings.register_profile("busy", deadline=2000)
 settings.load_profile("busy")
 
-# For who only wants to know whether there is a failing example (`mutants`): the smallest one takes minutes.
+# For `mutants`, which only asks whether a failing example exists: finding the smallest takes minutes.
 settings.register_profile("any_example", phases=(Phase.explicit, Phase.generate), deadline=2000)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with what is marked `slow`, in the share of each worker: begun late, all wait for it."""
+    """Start with the tests marked `slow` in the share of each worker: started late, all wait for them."""
     if (worker := getattr(config, "workerinput", None)) is None:
         return
     slow = [item for item in items if item.get_closest_marker("slow")]
@@ -75,7 +75,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL that all tests of a worker share; whoever restarts one makes his own."""
+    """The URL of a PostgreSQL that all tests of a worker share; a test that restarts one makes its own."""
     from database import OTHER, server  # noqa: PLC0415 - few tests need one
 
     if OTHER:

@@ -79,7 +79,7 @@ def _memory(url: str, folder: Path, sizes: list[int]) -> dict[str, Any]:
 
 
 def _send(url: str, folder: Path, source: Path, campaign: str) -> tuple[dict[str, Any], float]:
-    """Send every row anew; the summary, and the peak resident size in MiB."""
+    """Send every row from an empty checkpoint; return the summary and the peak resident size in MiB."""
     command = [sys.executable, "-m", "bulk_invite", "send", str(source), "--json", "--progress", "off"]
     command += ["--checkpoint", str(folder / f"{campaign}.db"), "--campaign", campaign, "--endpoint-url", url]
     command += ["--rate", "100000", "--daily-quota", "none", "--max-in-flight", str(_IN_FLIGHT)]

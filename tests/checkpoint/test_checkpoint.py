@@ -455,7 +455,7 @@ def test_a_checkpoint_belongs_to_the_first_account(place: Place) -> None:
         ([Owner("1", "a"), Owner("1", "b"), Owner("", "b")], True),  # the newest key is remembered
         ([Owner("", "a"), Owner("1", "a"), Owner("2", "a")], False),  # and the account once it is known
         ([Owner("1", "a"), Owner("", "a"), Owner("1", "c")], True),
-        ([Owner("", ""), Owner("", "")], True),  # a temporary key binds to nobody
+        ([Owner("", ""), Owner("", "")], True),  # a temporary key identifies no account
         ([Owner("", ""), Owner("1", "")], True),
         ([Owner("", ""), Owner("1", ""), Owner("2", "")], False),
         ([Owner("1", ""), Owner("", "")], False),  # and does not get at what is bound
@@ -697,7 +697,7 @@ def test_a_copy_made_during_a_run_is_a_valid_checkpoint(place: Place, tmp_path: 
     assert [record.state for record in records_of(Place(str(tmp_path / "copy.db")))] == [State.PENDING]
 
 
-# Sources that are followed, and who wants to know what has changed
+# Followed sources, and readers of changed rows
 
 
 def _keyed(token: str, key: str, body: str = "") -> Invitation:

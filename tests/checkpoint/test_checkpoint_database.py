@@ -1,4 +1,4 @@
-"""What can befall a checkpoint in a PostgreSQL: the line is cut, the server goes down, others are there."""
+"""Faults of a checkpoint in PostgreSQL: a cut connection, a server that goes down, other programs."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def test_a_sender_is_recognized_by_account_or_key(db: Database) -> None:
 
 
 class _Pooler:
-    """Stands before a server and gives out a number of its own for the process behind it."""
+    """A proxy before a server that reports its own number for the backend process."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -283,6 +283,6 @@ def test_a_connection_to_a_server_that_hangs_is_closed(db: Database, place: Plac
         line.connect(silent.getsockname())
         dog = Watchdog(line.fileno(), limit=0.2)
         with dog.watching():
-            time.sleep(0.5)  # nobody waits for an answer
+            time.sleep(0.5)  # no caller waits for an answer
             line.send(b"x")
     assert db.name in place.name

@@ -1,4 +1,4 @@
-"""What can befall a checkpoint in a file: files of others, damage, a disk that is full."""
+"""Faults of a checkpoint in a file: files of other programs, damage, a full disk."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def test_a_copy_without_the_log_is_refused_and_one_with_it_is_used(left: Path, t
     _refused(copy, f"--checkpoint {left}", "with its log", reader=False)
     with capture_logs() as logs, Place(str(copy)).reader():
         pass
-    assert [log["event"] for log in logs] == ["checkpoint.incomplete"], "who looks at it is told"
+    assert [log["event"] for log in logs] == ["checkpoint.incomplete"], "readers get a warning"
     shutil.copy(_log(left), _log(copy))
     with writing(Place(str(copy))) as writer:
         assert admit(writer, invitation("b", line=2)) == [ToSend(invitation("b", line=2), NOW, NOW)]
@@ -132,7 +132,7 @@ def test_a_copy_without_the_log_is_refused_and_one_with_it_is_used(left: Path, t
 
 @pytest.mark.parametrize("there", ["nothing", "another checkpoint"])
 def test_a_copy_at_another_location_is_used(left: Path, tmp_path: Path, there: str) -> None:
-    """As on another machine: the name that stands in it means nothing there, or something else.
+    """As on another machine: the recorded name means nothing there, or another file.
 
     Without the file that was beside it, it may be older than the last call: a row is looked up first.
     """
@@ -293,12 +293,14 @@ def test_a_file_that_is_emptied_in_place_ends_the_run_at_the_next_commit(path: P
         with pytest.raises(CheckpointError, match="truncated"):
             writer.prove()
     kept = path.with_name("c.db.saved")
-    assert not kept.exists() or _states(kept) == {"a": "created"}, "what is not whole is not told as saved"
+    assert not kept.exists() or _states(kept) == {"a": "created"}, (
+        "an incomplete copy is not reported as saved"
+    )
 
 
 @pytest.mark.parametrize("first", ["the file", "the copy"])
 def test_only_one_of_a_returned_file_and_its_saved_copy_can_continue(tmp_path: Path, first: str) -> None:
-    """A supervisor starts the same command again; the operator goes on with the copy, as he was told."""
+    """A supervisor restarts the same command; the operator continues with the copy, as the error says."""
     path = tmp_path / "c.db"
     saved = path.with_name("c.db.saved")
     away = tmp_path / "away"
@@ -365,7 +367,7 @@ def test_no_new_checkpoint_is_begun_where_a_copy_was_saved(path: Path) -> None:
 def test_the_next_run_finds_a_copy_saved_in_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The folder is gone; somebody makes it anew, and starts the same command in the same place."""
+    """The folder was removed; it is created again, and the same command starts in the same place."""
     folder, started_in = tmp_path / "volume", tmp_path / "started in"
     folder.mkdir()
     started_in.mkdir()
@@ -468,7 +470,7 @@ def test_the_file_itself_excludes_a_sender_of_another_process(path: Path) -> Non
 
 
 def test_reading_does_not_release_the_lock_of_a_sender_in_the_same_process(path: Path) -> None:
-    """POSIX locks are the process's: whoever closes a descriptor of the file frees them."""
+    """POSIX locks belong to the process: closing any descriptor of the file releases them."""
     with writing(Place(str(path))) as writer:
         for _ in range(3):
             assert overview_of(Place(str(path))).active

@@ -1,4 +1,4 @@
-"""A checkpoint is read where its reader may not write: a copy on a share, a folder of somebody else."""
+"""A checkpoint is read where its reader may not write: a copy on a share, a folder of another user."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _somebody_else() -> Iterator[None]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """One that everybody can get to; those of pytest are their user's alone."""
+    """A folder that every user can enter; those of pytest are private to their user."""
     made = Path(tempfile.mkdtemp(prefix="bulk-invite-looking-"))
     try:
         yield made
@@ -72,7 +72,7 @@ def _sent(path: Path) -> None:
 
 
 def _with_log(folder: Path) -> None:
-    """As after a crash: the last commits stand in the log only."""
+    """As after a crash: the last commits are in the log only."""
     with tempfile.TemporaryDirectory() as elsewhere:
         path = Path(elsewhere) / _NAME
         with writing(Place(str(path))) as writer:
@@ -120,7 +120,7 @@ def test_a_checkpoint_is_read_while_its_sender_runs(folder: Path) -> None:
 def test_a_checkpoint_being_written_is_not_read_in_part(folder: Path) -> None:
     _without_index(folder)
     path, over = _close(folder), threading.Event()
-    Path(f"{path}-wal").chmod(0o666)  # whose times those may change who may write to it
+    Path(f"{path}-wal").chmod(0o666)  # the users who may write to it may change its times
 
     def write() -> None:
         while not over.wait(0.05):

@@ -1,4 +1,4 @@
-"""The gate of an outage: what shuts it, who probes and when, what opens it again; then whole runs."""
+"""The circuit breaker: what opens it, which row probes and when, what closes it; then whole runs."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_only_ten_doubtful_rows_in_a_row_open_the_breaker(endings: list[str]) ->
     anyio.run(all_endings)
 
 
-# Who probes, and when
+# Which row probes, and when
 
 
 @dataclass
@@ -289,7 +289,7 @@ async def test_a_drain_while_the_breaker_is_open_is_immediate_and_keeps_the_doub
     assert run.took == pytest.approx(10 * MINUTES, abs=0.5)
     sent = {call.token for call in run.sender.calls}
     assert {run.journal.rows[token].state for token in sent} == {State.IN_DOUBT}
-    assert run.journal.states().keys() - sent, "rows that nobody has called for"
+    assert run.journal.states().keys() - sent, "rows without a call"
 
 
 @pytest.mark.parametrize("in_flight", [1, 64])

@@ -102,7 +102,7 @@ async def test_a_sender_whose_checkpoint_was_taken_over_while_it_slept_sends_not
 
     run = await Run(["t1", "t2"], ScriptedSender(on_the_way=taken_over), journal).fails(CheckpointError)
     assert run.sender.calls == []
-    assert run.journal.rows["t1"].state is State.IN_DOUBT, "whoever has taken over goes on with it"
+    assert run.journal.rows["t1"].state is State.IN_DOUBT, "the sender that has taken over continues with it"
 
 
 async def test_a_retry_whose_token_becomes_too_old_on_its_way_is_looked_up() -> None:
@@ -151,7 +151,7 @@ async def test_no_call_leaves_once_the_run_drains() -> None:
 
 
 async def test_an_intent_a_minute_old_is_written_anew() -> None:
-    """Who finds the row in doubt after a crash counts on it that the call left soon after its date."""
+    """A look-up after a crash relies on the call having left soon after the date of its intent."""
     sender = ScriptedSender(on_the_way=Delays(t1=[(61.0, 0.0)]))
     run = await Run(["t1"], sender).go()
     assert sender.withheld == [("t1", "IntentTooOld")]
@@ -177,7 +177,7 @@ async def test_a_withheld_probe_lets_another_row_probe() -> None:
 
 
 async def test_a_repeatedly_withheld_call_is_logged_and_retried_ever_more_rarely() -> None:
-    """Where every proof takes longer than it holds, no call can leave: nobody must have to guess why."""
+    """If every proof takes longer than it is valid, no call can leave: the log must say why."""
     sender = ScriptedSender(on_the_way=lambda _: (_at_once, _sleep(PROOF_LIFETIME + 0.1)))
     run = Run(["t1"], sender)
     with capture_logs() as logs:

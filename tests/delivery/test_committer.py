@@ -126,7 +126,7 @@ async def test_a_sender_that_lost_the_checkpoint_writes_nothing() -> None:
 
 
 async def test_a_proof_cancelled_midway_leaves_the_journal_to_one_thread() -> None:
-    """As aiohttp cancels whoever writes a request: by asyncio, which no shield holds off."""
+    """As aiohttp cancels the task that writes a request: by asyncio, past any shield of anyio."""
     inside, most = 0, 0
 
     class SlowJournal(MemoryJournal):

@@ -168,7 +168,7 @@ async def test_while_every_answer_is_another_rows_all_wait_and_keep_their_tokens
 async def test_the_content_of_the_invitation_decides_which_row_owns_the_id(
     says: str, calls: int, outcomes: list[str], state: State
 ) -> None:
-    """t1 was told the Id of t0, whose answer was lost; or t0 was told that of t1. Tokens are forgotten."""
+    """t1 got the Id of t0, whose answer was lost; or t0 got that of t1. The tokens are forgotten."""
     then = EPOCH - 9 * HOUR
     listed, content = arrival(says, then)
     journal = MemoryJournal()

@@ -28,7 +28,7 @@ Found = tuple[list[str], str | None]
 
 
 class Script:
-    """A source with keys that hands out what it is told to, in order, and asks `stop` after each."""
+    """A source with keys that yields its script in order, and checks `stop` after each batch."""
 
     name = "db"
     consumed = lines = 0

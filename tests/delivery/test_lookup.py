@@ -1,4 +1,4 @@
-"""Looking rows up: what is asked for together, who waits for whom, and what comes of every answer."""
+"""Look-ups: which rows share a query, which wait, and what follows from every answer."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def arrived(of: Iterable[DoubtfulRow]) -> list[tuple[Listed, Content]]:
 
 @dataclass
 class Desk:
-    """A look-up over fakes, and what everybody who asked it was told."""
+    """A look-up over fakes, and the finding that every caller got."""
 
     finder: ScriptedFinder
     known: KnownRows = field(default_factory=KnownRows)
@@ -88,7 +88,7 @@ class Desk:
             self.findings[row.client_token] = error
 
     async def find_each(self, rows: Sequence[DoubtfulRow], *, within: float = 86400.0) -> Desk:
-        """Everybody asks for one row, at the same time; nobody waits in vain."""
+        """All callers ask for one row at the same time; every one of them gets an answer."""
         with anyio.fail_after(within):
             async with anyio.create_task_group() as group:
                 for row in rows:
@@ -246,7 +246,7 @@ async def test_an_unfamiliar_answer_to_a_query_leaves_the_rows_in_doubt(answer: 
     assert set(desk.findings.values()) == {Unclear(LOOK_UP_FAILED)}
 
 
-# Errors, and those who do not wait any more
+# Errors, and callers that are cancelled
 
 
 async def test_refused_credentials_are_raised_for_every_waiting_row() -> None:
@@ -286,7 +286,7 @@ async def test_a_cancelled_row_does_not_affect_other_waiting_rows(gone: list[int
                 scopes[number].cancel()
     left = {f"t{number}" for number in range(12) if number not in gone}
     assert set(desk.ids()) == left
-    # And the desk is as it was: who was cancelled may come again.
+    # And the desk is as it was: a cancelled caller may ask again.
     await desk.find(asked[gone[0]])
     assert f"t{gone[0]}" in desk.ids()
 

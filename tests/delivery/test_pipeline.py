@@ -716,7 +716,7 @@ async def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_reports_noth
     fails_at: int,
 ) -> None:
     run = Run(_rows(30), ScriptedSender({"t3": [SERVER_ERROR]}), MemoryJournal(fails_at=fails_at))
-    await run.fails(CheckpointError)  # what was told was durable: `MemoryOutlet` asserts it
+    await run.fails(CheckpointError)  # reported rows were durable: `MemoryOutlet` asserts it
     assert not run.finished
     assert len(run.journal.writes) == fails_at
     assert run.tally.counts.states[State.CREATED] == sum(

@@ -1,4 +1,4 @@
-"""How what became of rows is written back, whatever happens to the table, the database and the run."""
+"""How outcomes are written back, whatever happens to the table, the database and the run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bulk_invite.domain.verdicts import State
 pytestmark = pytest.mark.anyio
 
 HASTE = 50
-"""How much faster than real time the clock of these tests runs: nobody waits for the last try."""
+"""How much faster than real time the clock of these tests runs, so that no test waits long."""
 
 
 class Around:

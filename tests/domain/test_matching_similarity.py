@@ -1,4 +1,4 @@
-"""What makes an invitation another one, and what does not: members left out, added or written anew."""
+"""What makes an invitation differ, and what does not: members left out, added or written differently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens next to a row, as one table, and what holds of every line that could stand in it."""
+"""The next step of a row as one table, and the properties of every possible line of it."""
 
 from __future__ import annotations
 

@@ -32,11 +32,11 @@ _LOOK_UPS = {
 }
 
 _NO_CODE = {"HTTPClientError"}
-"""An exception that is told by the one inside it, whatever that is."""
+"""An exception that is named by the one inside it, whatever that is."""
 
 
 def _row_errors() -> Iterator[str]:
-    """Codes that are written out where an error of a row is made, or stand in the validator's table."""
+    """Codes that are written out where an error of a row is made, or are in the validator's table."""
     files = [*(_PACKAGE / "validation").glob("*.py"), _PACKAGE / "checkpoint" / "tables" / "admit_rows.py"]
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):
@@ -100,7 +100,7 @@ def test_the_remedy_of_an_unknown_code_follows_the_state(state: State) -> None:
 
 
 def test_the_manual_names_every_code() -> None:
-    """Its table names every code that a row can be left with for somebody to look at."""
+    """Its table names every code that can leave a row for the operator to look at."""
     told = topic("troubleshooting")
     in_the_table = {"token_reused", "changed_since_sent", "changed_since_refused", "key_of_another_source"}
     for code in in_the_table | _LOOK_UPS | classify.NOES | {"wrong_catalog", "AccessDeniedException"}:

@@ -1,4 +1,4 @@
-"""Tokens never change: a changed token would invite everybody twice."""
+"""Tokens never change: a changed token would invite every row twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose an answer is that nobody knows, the row's or the service's: by rule, and in whole runs."""
+"""Whether an unfamiliar answer concerns the row or the service: by rule, and in whole runs."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def until(moment: float) -> Callable[[Call], Reply]:
 
 @pytest.mark.parametrize("begins", [0.0, 4.0])
 async def test_if_every_answer_is_unfamiliar_all_rows_wait_and_one_probes(begins: float) -> None:
-    """As long as a dead endpoint would be waited for, and as loudly; nobody's patience is used up by it."""
+    """As long as a dead endpoint would be waited for, and as loudly; no row loses a retry to it."""
 
     def reply(call: Call) -> Reply:
         return PAGE if begins <= anyio.current_time() < begins + 600 else created(call.token)

@@ -1,4 +1,4 @@
-"""What of an address is told."""
+"""Which parts of a URL are shown."""
 
 from __future__ import annotations
 

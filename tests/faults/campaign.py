@@ -38,7 +38,7 @@ CAMPAIGNS: Final[dict[str, tuple[Campaign, int]]] = {
     "clock": (clock.campaign, 10),
     "simulated": (simulated.campaign, 3000),
 }
-"""Every campaign, and how many times it is made where nobody says."""
+"""Every campaign, and its default number of repetitions."""
 
 
 def show(tried: list[Tried], console: Console) -> None:
@@ -57,7 +57,7 @@ def show(tried: list[Tried], console: Console) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Make faults and audit what becomes of the invitations.")
+    parser = argparse.ArgumentParser(description="Make faults and audit the invitations.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(CAMPAIGNS)}; default: all")
     parser.add_argument("--times", type=int, help="how often each campaign makes its faults")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="default: another one every time")

@@ -35,7 +35,7 @@ _QUOTA: Final = 6
 class Clocks:
     """The offsets of one run after the other; all but the last are killed.
 
-    forgets: the service has forgotten the tokens of the run before, and the sender was told how soon it does.
+    forgets: the service has forgotten the tokens of the run before, and the sender was given their retention.
     """
 
     offsets: tuple[str, ...]
@@ -115,7 +115,7 @@ def judge_day(offsets: Sequence[str], *, folder: Path) -> Finding:
                 _wait_until_parked(sender)
                 time.sleep(0.5)
                 sender.signal(signal.SIGTERM)
-                finding.check(sender.ended().code == 75, "a parked run did not end when it was told to")
+                finding.check(sender.ended().code == 75, "a parked run did not end when it was stopped")
         calls = service.calls()
         finding.check(len(calls) == _QUOTA, f"{len(calls)} calls in a day of {_QUOTA}")
     with emulator(ledger=ledger) as service:

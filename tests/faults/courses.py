@@ -1,4 +1,4 @@
-"""What befalls one call on its way, drawn from the seed and the call's number. Pure."""
+"""The course of one call, drawn from the seed and the call's number. Pure."""
 
 from __future__ import annotations
 

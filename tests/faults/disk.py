@@ -1,6 +1,6 @@
 """A disk that can fail: every call of a sender that changes its checkpoint passes here, and is counted.
 
-Calls are counted over all threads. What a call is told instead of being made is a `Fault`; and what would be
+Calls are counted over all threads. A `Fault` is the answer to a call that is not made; and what would be
 left by a power failure (nothing but what was synced) can be put back in place of the files.
 """
 
@@ -30,7 +30,7 @@ _CONTINUE: Final = 1
 
 
 class Effect(Enum):
-    """What becomes of the call, by what kind of call it is."""
+    """The fate of the call, by its kind."""
 
     FULL = "no room"
     BROKEN = "I/O error"

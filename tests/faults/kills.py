@@ -77,7 +77,7 @@ def shares(kills: int, labels: Sequence[str] = LABELS) -> dict[str, int]:
 
 
 Placing = Callable[[str], Place]
-"""Where the checkpoint of that name stands."""
+"""The location of the checkpoint of that name."""
 
 
 def campaign(

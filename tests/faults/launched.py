@@ -137,7 +137,7 @@ class Batch:
         self._launcher.say({"run": run, "number": number})
 
     def mark(self, run: int = 0) -> Path:
-        """The file that stands there as soon as the program waits where it was told to."""
+        """The file that appears as soon as the program waits at its set point."""
         return self._files[run].with_suffix(".mark")
 
     def log(self, run: int = 0) -> str:

@@ -26,7 +26,7 @@ _SET_DEATH_SIGNAL: Final = 1
 
 
 class _Lines:
-    """Lines of standard input, read past Python's buffer so that `select` tells the truth."""
+    """Lines of standard input, read past Python's buffer so that `select` is accurate."""
 
     def __init__(self) -> None:
         self._data = b""
@@ -52,7 +52,7 @@ def _fork(run: dict[str, Any], gate: tuple[int, int]) -> int:
     ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
     waits, opens = gate
     os.close(opens)
-    os.read(waits, 1)  # nobody writes: it ends when the launcher lets go of the other end
+    os.read(waits, 1)  # no data comes: the read ends when the launcher lets go of the other end
     os.close(waits)
     os.chdir(run["cwd"])
     os.environ.clear()
@@ -87,7 +87,7 @@ def _stand_at(point: str, passing: int, pause: float | None, mark: Path) -> None
 
 
 def _follow(pids: list[int], lines: _Lines) -> None:
-    """Tell how each run ends, and signal those that standard input names; all end with it."""
+    """Report how each run ends, and signal those that standard input names; all end with it."""
     running = {os.pidfd_open(pid): number for number, pid in enumerate(pids)}
     while running:
         ready, _, _ = select.select([0, *running], [], [])

@@ -85,7 +85,7 @@ class Line:
             loop.call_at(attempt.left + course.decided, decide)
         self._process.passes("left")
         await anyio.sleep_until(attempt.left + course.heard)
-        # A fault after the commit befalls only calls that succeed, as in the emulator: a refusal is heard.
+        # A fault after the commit concerns only calls that succeed, as in the emulator: a refusal arrives.
         if course.hears is not None and not (decided and decided[0].status >= 400 and course.fault in SPOILT):
             return course.hears
         return _http(decided[0], str(attempt.number))

@@ -1,6 +1,6 @@
 """A checkpoint by another name than the one it was last used by, and one whose files change under a run.
 
-Each run is judged by the ledger: what was refused has called nobody, and by the way that the refusal names
+Each run is judged by the ledger: a refused run made no call, and by the way that the refusal names
 every row arrives once, with no more calls repeated than were in flight.
 """
 
@@ -30,7 +30,7 @@ _CALLS: Final = (10, 40)
 _OPTIONS: Final = (*FAST, "--rate", "100", "--max-in-flight", str(IN_FLIGHT))
 _NAME: Final = "c.db"
 _WHOLE: Final = ("", "-wal", ".last")
-"""What belongs to a checkpoint that nobody has open."""
+"""The files of a checkpoint that no program has open."""
 
 _FILES: Final = ("", "-wal", "-shm", ".lock")
 
@@ -46,7 +46,7 @@ class Alias:
 
 @dataclass(frozen=True)
 class Change:
-    """What befalls one file of a checkpoint, the one whose name ends so, during a run."""
+    """A fault of one file of a checkpoint, chosen by the end of its name, during a run."""
 
     name: str
     make: Callable[[Path], None]
@@ -161,7 +161,7 @@ class _Case:
 
 
 class Renamed(_Case):
-    """Killed by one name, and gone on with by another."""
+    """Killed under one name, and continued under another."""
 
     def __init__(self, alias: Alias, folder: Path, seed: int) -> None:
         super().__init__(alias.name, folder, seed)

@@ -75,7 +75,7 @@ def judge(case: Case, *, before: dict[bool, Path], folder: Path) -> Finding:
 
 @contextmanager
 def _changed(place: Path, suffix: str = "") -> Iterator[bytearray]:
-    """The bytes of a file, to be changed in place; of the checkpoint where there is none with the suffix."""
+    """The bytes of a file, to be changed in place; of the checkpoint if no file has the suffix."""
     path = place / f"{CHECKPOINT}{suffix}"
     data = bytearray(path.read_bytes())
     yield data

@@ -1,4 +1,4 @@
-"""What stands around a simulated run: a checkpoint, results and a line that look on, a disk that takes time.
+"""The surroundings of a simulated run: checkpoint, results and network under observation, and a slow disk.
 
 All of them are the real thing with an onlooker in front; a dead process reaches none of them.
 """
@@ -154,9 +154,9 @@ class Outlet:
             State.CREATED,
             invitation_id,
         ):
-            self._seen.broken.append(f"{client_token} was told as created before that was durable")
+            self._seen.broken.append(f"{client_token} was reported as created before that was durable")
         if client_token in self._told:
-            self._seen.broken.append(f"{client_token} was told twice in one run")
+            self._seen.broken.append(f"{client_token} was reported twice in one run")
         self._told.add(client_token)
 
     def failed(self, row: Row, errors: tuple[RowError, ...]) -> None: ...

@@ -23,7 +23,7 @@ FORBIDDEN: Final = "eng-00000forbidden"
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run is ended from outside, if it lives that long; then so many seconds nobody sends.
+    """How a run is ended from outside, if it lives that long; then no sender runs for so many seconds.
 
     how: `killed`, `drained`, `cut_off` (drained, then broken off a second later), or "" for not at all.
     point: what the process passes by, `count` times, when it is killed; "" for `after` seconds.
@@ -40,7 +40,7 @@ class Ending:
 class Plan:
     """skew: seconds by which the sender's clock is ahead of the service's. disk: usual seconds of a write.
 
-    seek, rate: as in `pacing.governor.Limits`; quota: the daily quota as the sender is told it.
+    seek, rate: as in `pacing.governor.Limits`; quota: the daily quota as set for the sender.
     """
 
     seed: int

@@ -1,4 +1,4 @@
-"""The labelled points of a run, set from outside: the real methods run, and what stands around looks on.
+"""The labelled points of a run, set from outside: the real methods run, and the test observes them.
 
 A step is something the sender does that a crash could tear apart. It has three points: `before_` it, `in_`
 its transaction (every statement is done, nothing is committed) and `after_` it. `sent` and `answered` are
@@ -48,11 +48,11 @@ _WHOLE: Final = (
 """Methods that are one step each, whatever they are called with."""
 
 Passed = Callable[[str], None]
-"""Told of every point as it is passed."""
+"""Called for every point as it is passed."""
 
 
 def watch(passed: Passed) -> None:
-    """Tell of every point that this process passes from now on."""
+    """Report every point that this process passes from now on."""
     current: list[str] = []
 
     def around(steps: Sequence[str], call: Callable[[], Any]) -> Any:

@@ -63,7 +63,7 @@ class Contest:
             self.broken.append(f"contest {self.number}: both say that they created the same rows")
 
     def hold_with_a_kill(self, launcher: Launcher, url: str) -> None:
-        """One of them, whichever it is, is killed; the other goes on with its work or has left."""
+        """One of them, whichever it is, is killed; the other continues its work or has left."""
         program = self.program(url, "20")
         batch = launcher.start(program, program)
         victim = self.chance.randrange(2)
@@ -126,7 +126,7 @@ def _judged(fault: str, service: Emulator, contests: list[Contest], seconds: flo
     invited, totals = service.messages(), service.audit()
     broken = [sentence for contest in contests for sentence in contest.broken]
     if set(invited) - set(messages(rows)):
-        broken.append("invitations that nobody asked for")
+        broken.append("invitations without a row")
     seen = Counter(contest.seen for contest in contests)
     if fault == TOGETHER and len(contests) >= 10 and set(seen) != {(0, 0), (0, REFUSED)}:
         broken.append(f"the contests came to only one end: {dict(seen)}")

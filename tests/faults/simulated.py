@@ -34,7 +34,7 @@ _MOST_RUNS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one seed. ends: how each run ended. made: calls by what befell them, "none" for nothing.
+    """The result of one seed. ends: how each run ended. made: calls by their fault, "none" without one.
 
     allowed: the calls in flight, for every run that was killed or cut off. log: all events, calls and entries
     of the checkpoint, with their virtual times.

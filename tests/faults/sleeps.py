@@ -28,7 +28,7 @@ from faults.tried import Tried
 TAKEN_OVER, LOCKED, STOPPED = "taken over while it slept", "its commits wait", "stopped at random moments"
 
 _REMEMBERED: Final = 1.5
-"""Seconds for which the service knows a token, and the sender is told so."""
+"""Seconds for which the service remembers a token, as set for the sender."""
 
 _SLEEP: Final = 2.5
 _ROWS: Final = 24
@@ -46,7 +46,7 @@ _NO_ANSWERS: Final[dict[str, Any]] = {
 
 @dataclass
 class Night:
-    """One sender, and what befalls it."""
+    """One sender, and its fault."""
 
     number: int
     folder: Path
@@ -92,7 +92,7 @@ def _take_over(night: Night, service: Emulator, launchers: Sequence[Launcher], d
 
 
 def _hold_lock(night: Night, service: Emulator, launchers: Sequence[Launcher], _: Database) -> None:
-    """Somebody else writes to the file, for longer than a token lives."""
+    """Another program writes to the file, for longer than the token retention."""
     batch = launchers[0].start(night.program(service.url))
     over = threading.Event()
 

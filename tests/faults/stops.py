@@ -90,7 +90,7 @@ PHASES: Final = (
 
 @dataclass
 class Stop:
-    """One run that is told to stop in a phase, and the same command after it."""
+    """One run that is stopped in a phase, and the same command after it."""
 
     phase: Phase
     folder: Path
@@ -169,7 +169,7 @@ class Stop:
 
     @contextmanager
     def _service(self) -> Iterator[tuple[str, Callable[[Batch], bool]]]:
-        """Whom to send to, and whether the phase is reached as far as that one can tell."""
+        """The endpoint, and whether the phase is reached as far as it can see."""
         phase = self.phase
         with ExitStack() as stack:
             if phase.name == ASKING:
@@ -228,7 +228,7 @@ def _leave(service: Emulator, serving: ExitStack) -> None:
 def campaign(
     times: int, folder: Path, seed: int, *, phases: Sequence[Phase] = PHASES, side_by_side: int = 3
 ) -> list[Tried]:
-    """Stop so often in every phase; the least, middle and longest time to the exit stand in its line."""
+    """Stop so often in every phase; its line shows the shortest, median and longest time to the exit."""
     with ExitStack() as stack:
         idle: SimpleQueue[Launcher] = SimpleQueue()
         for number in range(side_by_side):

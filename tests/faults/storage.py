@@ -88,7 +88,7 @@ def judge(fault: Fault, *, folder: Path) -> Finding:
 
 
 def _sync_failed(disk: Disk) -> bool:
-    """Whether a sync was told to have failed: the kernel may have dropped what was not written."""
+    """Whether a sync was reported as failed: the kernel may have dropped unwritten data."""
     return disk.hit is not None and disk.hit.name == "fdatasync"
 
 

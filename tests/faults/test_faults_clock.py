@@ -1,4 +1,4 @@
-"""A wall clock that is set forward and back costs no row its invitation, and invites nobody twice."""
+"""A wall clock that is set forward and back costs no row its invitation, and invites no row twice."""
 
 from __future__ import annotations
 

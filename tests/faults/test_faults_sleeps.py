@@ -1,4 +1,4 @@
-"""A sender that sleeps between its decision and its call invites nobody twice."""
+"""A sender that sleeps between its decision and its call invites no row twice."""
 
 from __future__ import annotations
 

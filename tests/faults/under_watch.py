@@ -1,7 +1,7 @@
 """A process whose calls that change files wait for a supervisor.
 
 Why not strace: it counts the calls of each thread by itself, and the checkpoint is written from several.
-The kernel hands such a call to whoever holds the listener (seccomp's user notification).
+The kernel hands such a call to the process that holds the listener (seccomp's user notification).
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ class Victim:
         return 1 if self.rejected else 0
 
     def known(self) -> dict[str, tuple[State, str]]:
-        """State and Id by token, as the checkpoint has them; nothing while there is none."""
+        """State and Id by token, as the checkpoint has them; empty without a checkpoint."""
         try:
             with self.place.reader() as reader:
                 return {
@@ -188,7 +188,7 @@ def audit(service: Emulator, victims: list[Victim]) -> Audit:
         broken += victim.broken
         expected |= own
     if strangers := set(invited) - expected:
-        broken.append(f"{len(strangers)} invitations that nobody asked for")
+        broken.append(f"{len(strangers)} invitations without a row")
     if odd := set(totals["outcomes"]) - {"created", "replayed", "throttled", "none"}:
         broken.append(f"the service answered {', '.join(sorted(odd))}")
     twice = max(
@@ -213,7 +213,7 @@ def suffer(victim: Victim, kill: Kill, times: int, service: Emulator, launcher: 
         for _ in range(times):
             if not kill(victim):
                 break
-            if victim.chance.random() < 0.5:  # a look at the checkpoint may mend it: the next run has to, too
+            if victim.chance.random() < 0.5:  # reading the checkpoint may repair it: the next run has to, too
                 victim.check_intents(service)
         victim.finish(launcher)
     except AssertionError as error:  # it hung, and was killed

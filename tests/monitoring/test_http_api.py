@@ -1,4 +1,4 @@
-"""A run that goes on: what it tells over HTTP, and what can be done to it. The judge is the ledger."""
+"""A run in progress: what it shows over HTTP, and how to change it. The ledger is the judge."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may ask and who may change."""
+"""Which requests may read and which may change."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_foreign_name_that_resolves_to_this_machine_is_refused(host: str) -> N
     with pytest.raises(Refusal) as caught:
         check_host(host, "localhost")
     assert caught.value.status == 421
-    check_host(host, "0.0.0.0")  # who listens for all may have any name
+    check_host(host, "0.0.0.0")  # a server on all addresses may have any name
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer"])

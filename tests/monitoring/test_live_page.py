@@ -191,7 +191,7 @@ def test_errors_are_shown_with_their_remedy_and_the_last_rows_with_their_locatio
     expect(page.locator("#problems tbody tr")).to_have_count(6)
     page.get_by_role("button", name="Show the first 50").click()
     expect(page.locator("#problems tbody tr")).to_have_count(50)
-    # A call that is under way stands in the checkpoint as in doubt, without a code.
+    # A call in flight is in doubt in the checkpoint, without a code.
     server.shows(problems=[ProblemStatus("in_doubt", "", "$", 5, "Wait.")], failures=(), in_doubt=5)
     expect(page.locator("#problems tbody tr")).to_have_count(1)
     server.shows(in_doubt=0)

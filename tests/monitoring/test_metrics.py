@@ -1,4 +1,4 @@
-"""What Prometheus is told: rows, calls and moments of a run, in a bounded number of series."""
+"""The metrics for Prometheus: rows, calls and current figures, in a bounded number of series."""
 
 from __future__ import annotations
 

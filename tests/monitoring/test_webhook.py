@@ -1,4 +1,4 @@
-"""Words to whoever is not looking, to a real receiver."""
+"""Notifications by webhook, to a real receiver."""
 
 from __future__ import annotations
 

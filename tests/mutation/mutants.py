@@ -49,7 +49,7 @@ class MutantError(Exception):
 
 @dataclass(frozen=True)
 class Mutant:
-    """A bug. old: text that stands in `file` exactly once. tests: files that are likely to see it."""
+    """A bug. old: text that occurs in `file` exactly once. tests: files that are likely to see it."""
 
     name: str
     hurts: str
@@ -80,7 +80,7 @@ class Verdict:
 
 
 def load(folder: Path = BUGS) -> list[Mutant]:
-    """All bugs, by the files that they stand in."""
+    """All bugs, by the files that define them."""
     mutants = []
     for path in sorted(folder.glob("*.toml")):
         for name, entry in tomllib.loads(path.read_text()).items():

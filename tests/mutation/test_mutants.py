@@ -1,4 +1,4 @@
-"""The bugs of `mutants` fit the source, and the command that tries them out tells the truth."""
+"""The bugs of `mutants` fit the source, and the command that tries them out reports correctly."""
 
 from __future__ import annotations
 

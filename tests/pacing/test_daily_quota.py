@@ -32,7 +32,7 @@ from bulk_invite.rehearsal.emulator.options import FaultOptions
 
 
 def _set_back(checkpoint: Path, seconds: float) -> None:
-    """Make everything in a checkpoint older, as if nobody had sent for so long."""
+    """Make everything in a checkpoint older, as if no sender had run for so long."""
     with sqlite3.connect(checkpoint) as database:
         database.execute("UPDATE log SET at = at - ?", (seconds,))
         database.execute(
@@ -121,7 +121,7 @@ def test_calls_in_an_outage_do_not_count_against_the_daily_quota(tmp_path: Path)
         warm = run("send", source, "--limit", "1", *command[2:3], service.url, *FAST, cwd=tmp_path)
         assert warm.code == 0
     with running(*command, cwd=tmp_path) as sender:
-        time.sleep(3)  # it tries again and again, and nobody is there
+        time.sleep(3)  # it tries again and again, and no server listens
         with emulator(port=port):
             sent = sender.ended()
     assert (sent.code, sent.json["created"], sent.json["already_created"]) == (0, 5, 1)
@@ -173,7 +173,7 @@ def _has_arrived(service: Emulator, calls: int) -> bool:
 
 
 def _status_by_now(cwd: Path) -> dict[str, Any]:
-    """Of a run that has just been started; nothing until there is something to tell."""
+    """Of a run that has just been started; nothing until there is something to report."""
     ran = run("status", "--json", cwd=cwd)
     return ran.json if ran.code == 0 else {}
 

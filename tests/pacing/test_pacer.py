@@ -117,7 +117,7 @@ async def test_the_gap_between_calls_follows_the_rate() -> None:
 
 @pytest.mark.parametrize("latency", [0.02, 0.1, 0.3])
 async def test_a_rate_that_is_sought_doubles_every_second(latency: float) -> None:
-    """Who waits goes by what an answer has just told, not by what was known when the wait began."""
+    """A waiting call follows the latest answer, not the state at the start of the wait."""
     pacer = make_pacer(make_governor(256.0, start=1.0), _now, burst=1)
     left, intervals = list[float](), list[float]()
 
@@ -407,7 +407,7 @@ async def test_a_granted_probe_wakes_the_calls_that_wait_for_it() -> None:
 
 
 class _SetClock:
-    """A wall clock that somebody sets `ahead` of what it was."""
+    """A wall clock that is set `ahead` of its former time."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -471,7 +471,7 @@ async def test_a_machine_that_slept_through_its_park_continues_soon_after() -> N
     assert left[0] < _HOUR + 60
 
 
-# What is shown and told
+# What is shown and logged
 
 
 async def test_the_view_counts_calls_and_throttles() -> None:

@@ -1,4 +1,4 @@
-"""What stops a run for hours: the window of a day, a known quota, a cap that nobody knows, a full account."""
+"""What parks a run for hours: the rolling day, a known quota, an unknown cap, a full account."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def test_calls_that_the_service_does_not_count_take_no_place(quota: int, answers
         assert parking.count(now) == number
         assert parking.earliest(now) <= now
         parking.leave(now)
-    assert parking.earliest(now) == math.inf, "nobody knows before an answer comes"
+    assert parking.earliest(now) == math.inf, "unknown before an answer arrives"
     assert parking.park(now) is None, "which is no matter of hours"
 
 
@@ -224,7 +224,7 @@ def test_a_probe_waits_for_a_known_quota_too() -> None:
     assert governor.earliest(0.0) == DAY - _HOUR
 
 
-# A cap that nobody knows
+# An unknown cap
 
 
 def _day(trial: Trial, number: int) -> Trial:

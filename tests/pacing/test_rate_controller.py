@@ -209,7 +209,7 @@ def test_the_first_throttle_of_the_start_halves_the_rate(start: float) -> None:
     _throttle(controller, now)
     assert controller.rate == pytest.approx(reached / 2)
     _pace(controller, now, 5 / controller.rate)
-    assert controller.rate == pytest.approx(reached / 2), "and it stands while it is measured"
+    assert controller.rate == pytest.approx(reached / 2), "and it stays while it is measured"
 
 
 # MEASURE

@@ -97,7 +97,7 @@ class KeyEndpoint:
         self.go_away()
 
     def go_away(self) -> None:
-        """Nobody listens any more."""
+        """No server listens any more."""
         self._stopped.set()
         self._server.shutdown()
         self._server.server_close()

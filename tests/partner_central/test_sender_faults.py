@@ -129,7 +129,7 @@ async def test_doctor_reports_it_in_the_same_words(wrongly: Setting, tmp_path: P
     settings = Settings(**options)
     async with AsyncExitStack() as stack:
         checks = {each.name: each for each in checks_of(settings, [], None, stack, 10.0)}
-        # Whoever looks at the way to the endpoint sees what is wrong with the way.
+        # The check of the connection to the endpoint reports the fault of the connection.
         found = await run_in_order([checks["endpoint"], checks["credentials"]], 10.0, lambda _: None)
     said = [(each.found, each.mend) for each in found if each.result == "failed"]
     assert said == [(error.args[0], error.hint)] * (2 if name in WAYS else 1)

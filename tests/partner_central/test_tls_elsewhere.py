@@ -48,7 +48,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture
 def env(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: Authority) -> pytest.MonkeyPatch:
-    """Nobody's credentials, in a folder of its own, where certificates of `authority` are trusted."""
+    """Credentials of no account, in their own folder, where certificates of `authority` are trusted."""
     wanted = environment(AWS_CONFIG_FILE=str(tmp_path / "config"), AWS_CA_BUNDLE=str(authority.file))
     for name in os.environ.keys() - wanted.keys():
         monkeypatch.delenv(name)
@@ -59,7 +59,7 @@ def env(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: Authority) -
     for name, value in (wanted | ours).items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    # Who asks these for credentials trusts the usual authorities only.
+    # Requests to these for credentials trust the usual authorities only.
     monkeypatch.setattr("botocore.httpsession.where", lambda: str(authority.file))
     monkeypatch.setattr(ContainerMetadataFetcher, "SLEEP_TIME", 0)
     monkeypatch.setattr(SSOTokenProvider, "_SSO_TOKEN_CACHE_DIR", str(tmp_path))
@@ -115,7 +115,7 @@ def _with_login(url: str) -> dict[str, str]:
 def _with_login_renewed(url: str) -> dict[str, str]:
     Path("config").write_text(f"[profile sender]\n{_LOGIN}")
     _logged_in(timedelta(minutes=1))
-    # Whoever gives out the keys is not there.
+    # The credentials server is not reachable.
     return {"AWS_ENDPOINT_URL_SSO_OIDC": url, "AWS_ENDPOINT_URL_SSO": "https://127.0.0.1:1"}
 
 

@@ -1,4 +1,4 @@
-"""Between the decision to call and the first byte: who is asked, when, and that a no keeps all back."""
+"""From the decision to call to the first byte: when clearance is requested, and that a no withholds all."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ async def _taken_back(word: _Word) -> None:
 async def test_a_clearance_is_renewed_once_the_connection_is_open(
     authority: Authority, *, fails: bool
 ) -> None:
-    """What has to be proven by asking somebody is proven after the longest wait, and before the word."""
+    """A proof that needs a query is made after the longest wait, and before clearance."""
     said = list[str]()
 
     async def renew() -> None:
@@ -275,7 +275,7 @@ async def _unanswered(url: str) -> NoAnswer:
 @pytest.mark.parametrize("unasked", [CREATED, http(408, {})], ids=["created", "idle"])
 @pytest.mark.parametrize("reads", [False, True])
 async def test_bytes_received_before_a_call_are_not_its_answer(unasked: bytes, *, reads: bool) -> None:
-    """Proxies send a 408 to who has been idle; one that loses count sends what it has for others."""
+    """Proxies send a 408 to an idle client; a confused one sends an answer meant for another client."""
     with ScriptedServer(always(Reply(CREATED, unasked=unasked), CREATED)) as server:
         async with connect(_connection(server.url)) as partner_central:
             assert isinstance(await partner_central.create(_body(), cleared()), HttpAnswer)
@@ -308,7 +308,7 @@ async def test_a_bug_in_the_clearance_is_raised_and_not_taken_for_a_connection_f
 
 
 async def test_a_call_that_times_out_before_clearance_counts_as_withheld() -> None:
-    """A slow disk is no endpoint that cannot be reached: nobody has to wait for that."""
+    """A slow disk is not an unreachable endpoint: no row has to wait for it."""
     with ScriptedServer(always(CREATED)) as server:
         async with connect(_connection(server.url, deadline=0.3)) as partner_central:
             answer = await partner_central.create(_body(), Clearance(lambda: anyio.sleep(5), lambda: ""))

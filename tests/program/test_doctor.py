@@ -335,7 +335,7 @@ def test_a_silent_endpoint_times_out(look: Look) -> None:
 
 @contextmanager
 def _greeter(said: bytes) -> Iterator[int]:
-    """Says that to whoever connects, and waits for him to go."""
+    """Sends that to every client, and waits until the client disconnects."""
 
     def greet() -> None:
         while True:
@@ -686,7 +686,7 @@ def test_a_fifo_is_not_opened(look: Look) -> None:
     os.mkfifo("fifo")
     found = look("fifo", deadline=2.0, only="source")
     assert found["source fifo"].result == "ok"
-    with pytest.raises(OSError, match="No such device"):  # as it is while nobody has it open to read
+    with pytest.raises(OSError, match="No such device"):  # as it is while no reader has it open
         os.open("fifo", os.O_WRONLY | os.O_NONBLOCK)
 
 
@@ -800,7 +800,7 @@ def test_a_shared_checkpoint_is_checked(look: Look, db: Database, monkeypatch: p
         assert PASSWORD not in text_of(each)
 
 
-# What a run tells of itself
+# The channels of monitoring
 
 
 def test_the_control_port_is_checked(look: Look) -> None:

@@ -38,7 +38,7 @@ def test_every_command_explains_itself(helps: dict[str, Ran]) -> None:
         text = words(ran.stdout)
         assert (ran.code, ran.stderr) == (0, "")
         assert (name or "Send:") in text
-        # Escapes of a markup that nobody renders.
+        # Escapes of a markup that is not rendered.
         assert "\\[" not in text, name
         if name:
             assert f"bulk-invite {name}" in text.partition("Options:")[2], f"{name} has no example"

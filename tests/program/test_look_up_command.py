@@ -59,7 +59,7 @@ def test_a_killed_run_resumed_after_token_retention_invites_every_row_once(tmp_p
 class Service:
     """Answers every Create call by turns, and shows `copies` invitations of each row that was called for.
 
-    denied: nobody may list.
+    denied: no list is allowed.
     """
 
     def __init__(self, *turns: bytes, copies: int = 1, denied: bool = False) -> None:

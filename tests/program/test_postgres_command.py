@@ -75,7 +75,7 @@ def test_a_killed_run_continues_after_the_last_key(db: Database, tmp_path: Path)
         assert ran.json["already_created"] == len(sent)
         assert (ran.json["rows"], ran.json["created"]) == (900, 898 - len(sent))
         assert service.messages() == Counter(messages(valid))
-        # The reading has come to its end, so the next one begins anew.
+        # The source was read to its end, so the next run starts from the beginning.
         again = run("send", *command, cwd=tmp_path, env=db.env)
         assert (again.json["rows"], again.json["attempts"]) == (900 - len(sent), 0)
 

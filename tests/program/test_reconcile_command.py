@@ -1,4 +1,4 @@
-"""`reconcile` as an operator runs it: what became of the rows that a killed sender has left in doubt."""
+"""`reconcile` as an operator runs it, on the rows that a killed sender has left in doubt."""
 
 from __future__ import annotations
 

@@ -307,7 +307,7 @@ def test_days_runs_and_pauses_are_shown(hostile: Proof) -> None:
         Run(1, NOW, NOW + 40_900, 3),
         Run(2, NOW + 86_400, NOW + 86_402, 1),
     )
-    # Between the runs nobody knows what was.
+    # Nothing is known of the time between the runs.
     assert course.silences == (
         Silence(1, NOW + 1, NOW + 40_000),
         Silence(1, NOW + 40_000, NOW + 40_900),

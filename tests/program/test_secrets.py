@@ -37,14 +37,14 @@ from bulk_invite.validation.service_model import load, sensitive_members
 MODEL = load()
 SENSITIVE = sensitive_members(MODEL)
 CODES = {"CountryCode": "ZW", "CurrencyCode": "ZMW"}
-"""Too short to be told from chance in a binary file: searched for, as whole words, in text only."""
+"""Too short to be distinguished from chance in a binary file: searched for, as whole words, in text only."""
 
 NAMES = {"JaneDoe", "918273646464"}
 """Names of members that no model has: a row may have in them what it has in its values."""
 
 
 def mark(member: str, number: int) -> str:
-    """A value for a sensitive member that stands nowhere else."""
+    """A value for a sensitive member that occurs nowhere else."""
     marks = {
         **CODES,
         "AwsAccountId": f"918273{number:06}",
@@ -74,7 +74,7 @@ def _marked(value: Any, number: int) -> Any:
 
 
 def leaks(rows: list[dict[str, Any]], data: bytes, *, binary: bool = False) -> set[str]:
-    """Marks that stand in `data`."""
+    """Markers found in `data`."""
     values = NAMES.union(*(sensitive_values(MODEL, row) for row in rows))
     found = {value for value in values - set(CODES.values()) if value.encode() in data}
     if binary:

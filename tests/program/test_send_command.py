@@ -155,7 +155,7 @@ def test_bad_rows_do_not_end_the_run_and_go_to_files_that_can_be_sent_again(tmp_
         assert failed == [{**unknown, "_bulk_invite": failed[0]["_bulk_invite"]}]
         assert failed[0]["_bulk_invite"]["errors"][0]["code"] == "ResourceNotFoundException"
 
-        # As an operator mends them: the text of the members only, and the two hopeless lines go.
+        # As an operator corrects them: the text of the members only, and the two hopeless lines go.
         text = (out / "rejected.ndjson").read_text().splitlines()[0].replace("Messsage", "Message")
         (out / "rejected.ndjson").write_text(text + "\n")
         text = (out / "failed.ndjson").read_text().replace("eng-unknown0000000", "eng-00000000000007")
@@ -422,7 +422,7 @@ def test_persistent_doubt_is_kept_and_an_old_token_is_not_sent(tmp_path: Path) -
     lists: list[Request] = []
 
     def reads(request: Request) -> Reply:
-        """One question fails however often it is asked; of the others nobody knows what the answer means."""
+        """One query always fails; the answers to the others are unfamiliar."""
         lists.append(request)
         if request.json == lists[0].json:
             return Reply(refusal("InternalServerException", status=500))

@@ -57,7 +57,7 @@ def _stopped(process: Running, number: int = signal.SIGTERM) -> Any:
 
 
 def _ready(port: int) -> tuple[int, dict[str, str]]:
-    """Status and reasons; 0 where nobody answers."""
+    """Status and reasons; 0 without an answer."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
             return answer.status, json.load(answer)["reasons"]

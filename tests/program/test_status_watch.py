@@ -1,4 +1,4 @@
-"""`status --watch`: the result again and again, until somebody has seen enough."""
+"""`status --watch`: the result again and again, until Ctrl-C."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def test_the_program_gets_the_signals_and_is_installed_by_hash() -> None:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The image's environment, with its health file in our folder and a port on which somebody listens."""
+    """The image's environment, with its health file in our folder and a port on which a server listens."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         yield {
             **image_settings(),

@@ -137,9 +137,9 @@ def test_the_pods_run_the_image_as_built() -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert "command" not in its  # the image's entry point is who gets the signals
+    assert "command" not in its  # the image's entry point gets the signals
     (secrets,) = (each["secret"] for each in spec["volumes"] if "secret" in each)
-    assert secrets["defaultMode"] == 0o440  # the group's, and nobody else's
+    assert secrets["defaultMode"] == 0o440  # readable by the group, and no other user
 
 
 def test_ports_and_pages_are_those_of_the_program() -> None:

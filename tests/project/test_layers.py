@@ -49,7 +49,7 @@ _ONLY_FROM = {
     "sqlite3": {"checkpoint"},
     "typer": {"cli", "rehearsal"},
 }
-"""Who meets what the outside has, where that is a matter of a few folders."""
+"""The folders that may import an external library, where only a few may."""
 
 _WAITING = {"pacing.pacer"}
 """Of the folders that decide, what waits."""

@@ -56,7 +56,7 @@ class Tree:
                     pass
 
     def _imported(self, module: str, name: str) -> str:
-        """The module that `from module import name` leads to: `name` is one, or stands in `module`."""
+        """The module that `from module import name` leads to: `name` is one, or is defined in `module`."""
         package, _, inner = f"{module}.{name}".partition(".")
         return f"{module}.{name}" if package == self.package.name and inner in self.modules else module
 

@@ -120,7 +120,7 @@ def _ignored(url: str, number: int) -> None:
     ],
 )
 def test_an_impossible_option_ends_with_2_and_an_error(arguments: list[str], says: str) -> None:
-    # Where nobody can listen: what is let through by mistake ends with 4 and does not run for ever.
+    # An address without a listener: a command accepted by mistake ends with 4 and does not run forever.
     ended = CliRunner().invoke(app, ["--host", "192.0.2.1", *arguments])
     assert (ended.exit_code, ended.stdout) == (2, "")
     assert says in " ".join(ended.stderr.replace("│", " ").split())

@@ -23,7 +23,7 @@ _DAY = 86400.0
 
 
 class Clock:
-    """A clock that stands still until it is moved: retention and quotas are tested without waiting."""
+    """A clock that does not move until it is set: retention and quotas are tested without waiting."""
 
     def __init__(self) -> None:
         self.now = time.time()
@@ -52,7 +52,7 @@ async def test_an_invitation_is_created_and_recorded_in_the_ledger() -> None:
     async with emulator() as (server, client):
         answer = await create(client, 1)
         assert not ShapeValidator(load(), "EngagementInvitationIdentifier").errors(answer["Id"])
-        # Real ones do not match the modelled pattern either, and nobody may fail a row on that.
+        # Real ones do not match the modelled pattern either, and no client may fail a row on that.
         assert ShapeValidator(load(), "EngagementInvitationArn").errors(answer["Arn"])
         assert answer["ResponseMetadata"]["RequestId"]
         (number,) = server.state.of_account("Sandbox", "111122223333")

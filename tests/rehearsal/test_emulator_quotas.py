@@ -1,4 +1,4 @@
-"""Quotas that the emulator can be told, each against its definition; then over HTTP."""
+"""The quotas of the emulator, each against its definition; then over HTTP."""
 
 from __future__ import annotations
 

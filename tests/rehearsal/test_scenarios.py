@@ -50,7 +50,7 @@ def _fast_bucket(folder: Path) -> Path:
 
 
 def _simulate(*arguments: str | Path, cwd: Path) -> Ran:
-    # It starts processes anew from its own program, which a fork has not got.
+    # It starts new processes of its own program, which a fork does not have.
     return run("simulate", *arguments, cwd=cwd, within=115, installed=True)
 
 

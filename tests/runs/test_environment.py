@@ -40,7 +40,7 @@ def test_an_unknown_variable_is_refused_with_a_suggestion(name: str, meant: str 
 
 
 def test_variables_of_other_programs_are_ignored() -> None:
-    """Kubernetes tells of its Services so, and the tests have a variable of their own."""
+    """Kubernetes announces its Services so, and the tests have a variable of their own."""
     service = "BULK_INVITE_SERVICE_HOST BULK_INVITE_SERVICE_PORT BULK_INVITE_SERVICE_PORT_CONTROL"
     port = "BULK_INVITE_PORT_8081_TCP BULK_INVITE_PORT_8081_TCP_ADDR BULK_INVITE_PORT_8081_TCP_PROTO"
     other = "BULK_INVITE_FOLLOW_PORT BULK_INVITE_FOLLOW_SERVICE_HOST BULK_INVITE_TEST_POSTGRES BULK_INVITER"
@@ -137,7 +137,7 @@ def test_a_link_counts_as_its_target(tmp_path: Path) -> None:
 
 
 def test_a_world_readable_mounted_secret_gets_a_feasible_remedy(tmp_path: Path) -> None:
-    """As Kubernetes and Docker mount them: read-only, with a mode that cannot be mended from within."""
+    """As Kubernetes and Docker mount them: read-only, with a mode that cannot be changed from within."""
     mounted = (
         'mount -t tmpfs none "$0" && echo "$1" > "$0/token" && mount -o remount,ro "$0" && exec "$2" -c "$3"'
     )

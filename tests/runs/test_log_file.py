@@ -42,7 +42,7 @@ def test_the_log_file_equals_standard_error_and_is_private(
     assert lines(path)[2]["text"] == "\\x1b[2Jü"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     say(LogFile(path, 10_000, 2), 1)
-    assert len(lines(path)) == 4, "an older log is gone on with"
+    assert len(lines(path)) == 4, "an older log is continued"
     say(LogFile(path, 10_000, 2), 1, level="warning")
     assert len(lines(path)) == 4
 
@@ -67,7 +67,7 @@ def test_a_full_disk_is_reported_once_and_stops_nothing(capsys: pytest.CaptureFi
 
 
 def test_an_existing_file_keeps_its_mode(tmp_path: Path) -> None:
-    """Also through a link, by which it may be anybody's."""
+    """Also through a link, which may lead to a file of any user."""
     target, link = tmp_path / "target", tmp_path / "link.json"
     target.touch(mode=0o640)
     target.chmod(0o640)

@@ -63,7 +63,7 @@ def _catches(pid: int, number: int) -> bool:
 
 
 def has_logged(sender: Running, event: str) -> None:
-    """Read the log until an event stands there."""
+    """Read the log until an event appears."""
     assert sender.process.stderr is not None
     while event not in (line := sender.process.stderr.readline()):
         assert line, f"ended without {event}"
@@ -154,7 +154,7 @@ def test_a_signal_ends_the_wait_for_a_silent_pipe(tmp_path: Path) -> None:
             sender.process.wait(PATIENCE)
             ran, took = sender.ended(), time.monotonic() - began
         assert (ran.code, took < SOON) == (STOPPED, True), (ran.code, took, ran.stderr)
-        # The line begun is no row.
+        # The unfinished line is no row.
         assert (ran.json["rows"], ran.json["created"]) == (3, 3)
         more = write_rows(tmp_path / "rows.ndjson", make_rows(5))
         resumed(more, service, make_rows(5), tmp_path)

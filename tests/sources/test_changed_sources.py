@@ -1,4 +1,4 @@
-"""Files that change under the reader: no row that nobody wrote, nothing is missing in silence."""
+"""Files that change under the reader: no made-up row, and no row missing without an error."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_a_growing_file_is_read_to_its_current_end(tmp_path: Path) -> None:
     stop.wait(10)
     found = rows(NdjsonSource(str(path)))
     writer.join()
-    whole = [row.data for row in found[:-1]]  # the last one may be written still, as far as anybody can see
+    whole = [row.data for row in found[:-1]]  # the last line may still be incomplete
     assert whole == path.read_bytes().splitlines()[: len(whole)]
     assert len(whole) >= 50
 
@@ -195,7 +195,7 @@ def test_standard_input_from_a_file_is_watched_from_its_position(tmp_path: Path)
 
 
 def test_a_line_across_many_blocks_comes_from_one_version(tmp_path: Path) -> None:
-    """Its first block is overwritten, and more is appended, so that only what was read before can tell."""
+    """Its first block is overwritten, and more is appended, so that only the bytes read before show it."""
     path = tmp_path / "rows.ndjson"
     head = b'{"n": 1}\n' * 8000
     path.write_bytes(head + b'{"": "%s' % (b"a" * 500_000))

@@ -1,4 +1,4 @@
-"""What a database says, and what of it is told: names and states, never what stands in a row."""
+"""Which texts of a database are shown: names and states, never data of a row."""
 
 from __future__ import annotations
 

@@ -265,7 +265,7 @@ def test_a_pipe_repeats_unsettled_rows_and_loses_nothing_between_readers(
     pipe = Pipe(NdjsonSource(str(fifo)), poll=0.2)
 
     def taken(count: int) -> list[bytes]:
-        """So many rows, by one who follows and goes away."""
+        """So many rows, by a reader that follows and then leaves."""
         rows: list[bytes] = []
         with closing(pipe.follow(10, 1 << 20, lambda: False)) as found:
             while len(rows) < count:
@@ -277,7 +277,7 @@ def test_a_pipe_repeats_unsettled_rows_and_loses_nothing_between_readers(
     with fifo.open("wb", buffering=0) as writer:
         writer.write(b'{"a":1}\n{"a":2}\n{"a"')
         assert taken(2) == [b'{"a":1}', b'{"a":2}']
-        writer.write(b":3}\n")  # the line begun belongs to nobody else
+        writer.write(b":3}\n")  # the unfinished line belongs to no other writer
         assert taken(3) == [b'{"a":1}', b'{"a":2}', b'{"a":3}']
         pipe.forget()
         writer.write(b'{"a":4}\n')

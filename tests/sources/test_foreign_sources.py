@@ -1,4 +1,4 @@
-"""What is no NDJSON: told once, before anything is sent, with a mend that works; a bad row is only a row."""
+"""Files other than NDJSON are reported once, before any call, with a working remedy; a bad row is a row."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_a_file_compressed_twice_is_reported_with_a_command(tmp_path: Path) -> N
     assert "is packed twice" in sentence
     subprocess.run(sentence.split("`")[1], shell=True, check=True, timeout=30)
     assert (tmp_path / "rows.ndjson").read_bytes() == NDJSON
-    assert "rows.rows.ndjson" in told(path), "what is there already is not written over"
+    assert "rows.rows.ndjson" in told(path), "an existing file is not overwritten"
 
 
 @pytest.mark.parametrize("name", ["rows.gz", "rows.zst"])
@@ -239,13 +239,13 @@ def test_foreign_standard_input_is_reported_before_its_first_row(data: bytes, sa
 
 @pytest.mark.parametrize("bad", [b"[", b"[{}]", b"{", b"<a>", b"a,b"])
 def test_format_detection_delays_no_row_of_a_pipe(bad: bytes) -> None:
-    """However its first line looks; who waits for more would wait for ever."""
+    """Whatever its first line looks like; a reader that waits for more would wait forever."""
     ready = only_rows(iter([bad + b"\n", b"", FEW, b"", b"later"]))
     assert b"".join(takewhile(lambda block: block != b"later", ready)) == bad + b"\n" + FEW
 
 
 def test_a_writer_of_a_fifo_is_judged_independently_of_the_one_before(tmp_path: Path) -> None:
-    """A few lines that are something else are bad rows; many of them are told."""
+    """A few foreign lines are bad rows; many of them are reported as a foreign file."""
     os.mkfifo(tmp_path / "fifo")
     source = NdjsonSource(str(tmp_path / "fifo"))
     source.poll = 0.05

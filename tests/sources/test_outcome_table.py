@@ -1,4 +1,4 @@
-"""What became of rows, in a table of a real PostgreSQL: made, checked and written to."""
+"""The outcome table in a real PostgreSQL: created, checked and written to."""
 
 from __future__ import annotations
 

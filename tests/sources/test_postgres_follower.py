@@ -64,7 +64,7 @@ STEPS = {"insert": 9, "update": 2, "savepoint": 3, "back": 2, "commit": 4, "roll
 
 
 class Writers:
-    """Some who write at the same time, each in transactions of its own, and roll some of it back."""
+    """Concurrent writers, each in its own transactions, some of them rolled back."""
 
     def __init__(self, db: Database, noise: random.Random, new_key: Callable[[], str]) -> None:
         self._noise = noise

@@ -193,7 +193,7 @@ def test_some_columns_are_enough_where_no_others_may_be_read(db: Database) -> No
 
 @pytest.fixture
 def ascii_only(db: Database) -> Iterator[str]:
-    """The URL of a database whose texts are bytes that nobody knows the meaning of."""
+    """The URL of a database whose texts are bytes of no known encoding."""
     db.run(f"CREATE DATABASE {db.name}_ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
     try:
         yield f"{db.url}_ascii"

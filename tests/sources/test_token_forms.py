@@ -1,4 +1,4 @@
-"""Other texts would be other tokens: what a checkpoint was begun with is held fast."""
+"""Other texts would be other tokens: a checkpoint keeps the settings that it was begun with."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ HOST = "localhost"
 
 
 class Authority:
-    """One that signs certificates. file: what those name who trust it."""
+    """One that signs certificates. file: the file to trust."""
 
     def __init__(self, folder: Path, name: str = "authority") -> None:
         self.made = trustme.CA()
@@ -37,7 +37,7 @@ class Authority:
 
 
 def self_signed() -> ssl.SSLContext:
-    """Of a certificate in order that nobody but its own key vouches for."""
+    """Of a valid certificate that is signed by its own key only."""
     key = ec.generate_private_key(ec.SECP256R1())
     return _loaded(_pem(key), _certificate(HOST, key, HOST, key, _NAMED))
 

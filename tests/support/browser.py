@@ -79,7 +79,7 @@ SPLIT_WORDS: Final = """(places) => {
   }
   return split;
 }"""
-"""Words that do not stand on one line; a <wbr> ends a word."""
+"""Words broken over lines; a <wbr> ends a word."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Whom tests trust: nobody, for everything here is on loopback and without TLS.
+"""The authorities that tests trust: none, for everything here is on loopback and without TLS.
 
 To load the authorities of the system takes a tenth of a second, at every start and for every client of the
 SDK.

@@ -47,7 +47,7 @@ class Place:
         return "://" not in self.name
 
     def run(self, *statements: str) -> None:
-        """What somebody else does to it."""
+        """Change it as another program would."""
         if self.is_file:
             with closing(sqlite3.connect(self.name)) as file:
                 for statement in statements:

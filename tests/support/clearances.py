@@ -1,4 +1,4 @@
-"""Clearances of calls, for whoever makes some without a run around them."""
+"""Clearances for calls that are made without a run."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def _always() -> bool:
 
 
 def cleared(may_leave: Callable[[], bool] = _always) -> Clearance:
-    """One that says what it is told to, and needs no renewal."""
+    """A clearance with a set answer that needs no renewal."""
     return Clearance(_nothing, lambda: "" if may_leave() else "ToldSo")

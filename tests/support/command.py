@@ -88,7 +88,7 @@ class Ran:
 
 @dataclass
 class Running:
-    """A command that goes on. Whoever starts one ends it."""
+    """A command that keeps running. The caller that starts one ends it."""
 
     process: subprocess.Popen[str]
     started: float = field(default_factory=time.monotonic)
@@ -143,7 +143,7 @@ def _server_for(env: Mapping[str, str]) -> ForkServer | None:
 
 
 def under_watch(*arguments: str | Path, cwd: Path, watcher: int) -> subprocess.Popen[bytes]:
-    """A command whose calls that change files wait for who holds the other end of a socket (Linux only)."""
+    """A command whose file-changing calls wait for the holder of the other end of a socket (Linux only)."""
     return Forked(
         _fork_server(),
         [COMMAND, *map(str, arguments)],
@@ -183,7 +183,7 @@ def running(*arguments: str | Path, cwd: Path, **options: Any) -> Iterator[Runni
         yield command
     finally:
         command.process.kill()
-        # communicate also closes the pipes, which a warning would be about otherwise.
+        # communicate also closes the pipes; unclosed ones would cause a warning.
         command.process.communicate(timeout=PATIENCE)
 
 
@@ -288,7 +288,7 @@ def emulator(**options: Any) -> Iterator[Emulator]:
 
 
 def free_port() -> int:
-    """A port on which nobody listens, for a server that comes up late."""
+    """A port without a listener, for a server that comes up late."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -296,7 +296,7 @@ def free_port() -> int:
 
 
 class Then(Enum):
-    """What becomes of the connection after a reply."""
+    """What happens to the connection after a reply."""
 
     KEEP = auto()
     CLOSE = auto()
@@ -527,7 +527,7 @@ def run_on_terminal(
             if until and screen.count(until) >= 3:
                 process.send_signal(signal.SIGINT)
                 until = b""
-    except OSError:  # how Linux says that nobody holds the other end any more
+    except OSError:  # how Linux reports that the other end is closed
         pass
     finally:
         os.close(ours)

@@ -1,4 +1,4 @@
-"""A database of the users': a table of rows to send, and one of what became of them."""
+"""A database of the user: a table of rows to send, and one of their outcomes."""
 
 from __future__ import annotations
 

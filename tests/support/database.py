@@ -1,6 +1,6 @@
 """A PostgreSQL of the tests' own: on loopback, with a password, to be restarted and killed at will.
 
-`BULK_INVITE_TEST_POSTGRES` names another server in its place (a URL of somebody who may create databases);
+`BULK_INVITE_TEST_POSTGRES` names another server in its place (a URL of a role that may create databases);
 then what restarts or kills the server is skipped.
 """
 
@@ -74,7 +74,7 @@ class Server:
         if primary is None:
             subprocess.run(["cp", "-a", f"{_new_cluster()}/.", self._folder], check=True)
         else:
-            owner = _new_cluster().stat()  # whoever the server runs as
+            owner = _new_cluster().stat()  # the user that the server runs as
             os.chown(self._folder, owner.st_uid, owner.st_gid)
             where = ("-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres")
             options = ("--write-recovery-conf", "--no-sync", "--checkpoint=fast", "-D", str(self._folder))
@@ -136,7 +136,7 @@ class Server:
 
 
 class Database:
-    """A database with a role that may read it; made anew and dropped again."""
+    """A new database with a role that may read it; dropped afterwards."""
 
     def __init__(self, server_url: str) -> None:
         self._server_url = server_url

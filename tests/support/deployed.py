@@ -18,7 +18,7 @@ Object = dict[str, Any]
 
 
 def instructions() -> list[tuple[str, str]]:
-    """The Dockerfile's instructions and what they are told, in their order; lines that go on are joined."""
+    """The Dockerfile's instructions and their arguments, in order; continued lines are joined."""
     text = re.sub(r"^#.*\n", "", DOCKERFILE, flags=re.MULTILINE).replace("\\\n", " ")
     found = []
     for line in filter(None, text.splitlines()):
@@ -28,7 +28,7 @@ def instructions() -> list[tuple[str, str]]:
 
 
 def last(name: str) -> str:
-    """What the image is told by its only or last instruction of that name."""
+    """The argument of the image's only or last instruction of that name."""
     return [told for each, told in instructions() if each == name][-1]
 
 

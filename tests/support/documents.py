@@ -1,4 +1,4 @@
-"""The Markdown files of the repository, and what stands in them."""
+"""The Markdown files of the repository, and their content."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def topic(name: str) -> str:
 
 
 def blocks(text: str, *languages: str) -> Iterator[str]:
-    """What stands in fenced blocks of these languages."""
+    """The content of fenced blocks of these languages."""
     yield from (body for language, body in _FENCED.findall(text) if language in languages)
 
 

@@ -60,7 +60,7 @@ class EmulatorProcess:
 def start_emulator(*arguments: str, ledger: Path | None = None, port: int = 0) -> EmulatorProcess:
     """Start one with command line options such as `"--rate", "5"`; it listens when this returns.
 
-    Raises RuntimeError with what it printed when it does not come up. Whoever starts one ends it.
+    Raises RuntimeError with what it printed when it does not come up. The caller that starts one ends it.
     """
     where = [] if ledger is None else ["--ledger", str(ledger)]
     process = start(
@@ -82,5 +82,5 @@ def emulator_process(*arguments: str, ledger: Path | None = None, port: int = 0)
         yield emulator
     finally:
         emulator.process.kill()
-        # communicate also closes the pipes, which a warning would be about otherwise.
+        # communicate also closes the pipes; unclosed ones would cause a warning.
         emulator.process.communicate(timeout=_PATIENCE)

@@ -1,4 +1,4 @@
-"""Stand-ins for what the flow has around it; each keeps to a Protocol that the flow declares."""
+"""Stand-ins for the surroundings of the flow; each keeps to a Protocol that the flow declares."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class ListSource:
             if stop():
                 return
             threading.Event().wait(0.005)
-        raise TimeoutError("nobody has asked the source to stop")
+        raise TimeoutError("the source was not asked to stop")
 
 
 @dataclass
@@ -252,7 +252,7 @@ class MemoryJournal:
             self._require_ours()
             self.entered.set()
             if self._gate is not None:
-                assert self._gate.wait(5), "nobody has opened the gate"
+                assert self._gate.wait(5), "the gate was not opened"
             self.writes.append(len(events))
             if self._fails_at is not None and len(self.writes) >= self._fails_at:
                 raise CheckpointError(f"The disk is full (write {len(self.writes)}).")
@@ -339,7 +339,7 @@ class ScriptedSender:
     otherwise: None for an Id of its own for every token. seconds: how long a call takes. gate: what every
     call waits for before that. on_the_way: what a call waits for between its intent and its first byte,
     before and after its clearance is renewed. journal: where the intent of a call has to be before it is
-    made. arrived: what it has when it is looked at. unready: what becomes of the first so many times it shall
+    made. arrived: what it has when it is looked at. unready: the results of the first times it shall
     get ready. reads: what the first look-ups are answered with. withheld: calls that did not leave, and why.
     """
 
@@ -418,7 +418,7 @@ def created(token: str) -> HttpAnswer:
 
 
 class MemoryOutlet:
-    """Result rows by token or line, each checked against the journal: nothing is told that is not durable.
+    """Result rows by token or line, each checked against the journal: only durable rows are reported.
 
     fails: what every result row raises.
     """
@@ -451,7 +451,7 @@ class MemoryOutlet:
 class ScriptedFinder:
     """Shows what has `arrived`, `page_size` invitations at a time; it notes when it was asked for what.
 
-    overlap: how many invitations of a page stand on the next one again. endless: every page has a next one.
+    overlap: how many invitations of a page are repeated on the next one. endless: every page has a next one.
     unknown: engagements for which a list is refused. seconds: how long an answer takes. lists, gets: what the
     first questions are answered with, and `always` all others. date: what its clock says.
     """

@@ -1,4 +1,4 @@
-"""One who follows a source and may die: what it has committed is what it has seen."""
+"""A reader that follows a source and may die: what it has committed is what it has seen."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A program of its own, with a single thread. A message on its socket is a run to start and comes with the three
 streams of that run; the answer is the process id. A run is the command, or the `main` of a module of the
-tests. It is started as an orphan, so that it becomes the child of who asked (see `forked`). When the socket
+tests. It is started as an orphan, so that it becomes the child of the caller (see `forked`). When the socket
 ends, so does this, but none of the runs.
 """
 
@@ -96,7 +96,7 @@ def _read_models() -> None:
 def run_and_leave(program: Callable[[], None] = main) -> None:
     """Run a program, the command, and end as it does, except that the interpreter is not taken apart.
 
-    That would touch, and by that copy, nearly all of the memory that a run shares with who started it.
+    That would touch, and by that copy, nearly all of the memory that a run shares with its parent.
     """
     try:
         program()

@@ -18,7 +18,7 @@ _TAKE_ORPHANS: Final = 36
 """Of Linux's prctl: whether processes below this one become its children when their parents are gone."""
 
 _READ_LATE: Final = ("AWS_", "BULK_INVITE_", "PG", "POSTGRES_", "PYTEST_", "TERM")
-"""How variables begin that nobody reads while the program starts and imports."""
+"""Prefixes of variables that are not read while the program starts and imports."""
 
 _READ_AGAIN: Final = {"FAKETIME", "FAKETIME_TIMESTAMP_FILE"}
 """Variables that libfaketime looks for at every call."""
@@ -53,7 +53,7 @@ class ForkServer:
 
         run: its `argv`, `cwd` and `env`; `module`, whose `main` it runs, "" for the command; and `session`,
         whether it leads a session of its own. streams: its standard input, output and error, and a socket
-        that gets the listener of its calls where somebody watches them (see `faults.under_watch`).
+        that gets the listener of its calls if they are watched (see `faults.under_watch`).
         """
         with _ONE_AT_A_TIME:
             _prctl(_TAKE_ORPHANS, 1)
@@ -61,7 +61,7 @@ class ForkServer:
                 socket.send_fds(self._asks, [json.dumps(run).encode()], streams)
                 pid = self._asks.recv(20)
             finally:
-                # A daemon that a test starts is meant to be nobody's child.
+                # A daemon that a test starts is meant to have no parent here.
                 _prctl(_TAKE_ORPHANS, 0)
         assert pid, "the fork server has ended"
         return int(pid)

@@ -1,6 +1,6 @@
-"""What a command costs: its own processor time and peak memory, whoever measures.
+"""What a command costs: its own processor time and peak memory, independent of the caller.
 
-The system counts the memory of who starts a process as the process's own until it becomes the command. So a
+The system counts the memory of the parent as the process's own until it becomes the command. So a
 small process of its own starts it: this file, run as a program.
 """
 

@@ -14,7 +14,7 @@ from command import CREDENTIALS, http
 from bulk_invite.domain.sender_fault import Recovery
 
 SECRET: Final = "s3cr3t"
-"""Stands in all that must not be repeated."""
+"""A marker in all texts that must not be repeated."""
 
 Environment = Mapping[str, str]
 
@@ -29,7 +29,7 @@ _KEYS: Final = {"Version": 1, "AccessKeyId": "ASIA1", "SecretAccessKey": SECRET,
 
 @dataclass(frozen=True)
 class Wrong:
-    """said: part of the sentence. answer: of who hands out credentials at `{url}`, where that matters."""
+    """said: part of the sentence. answer: of the credentials server at `{url}`, where that matters."""
 
     environment: Callable[[Path], Environment]
     said: str

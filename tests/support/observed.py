@@ -1,4 +1,4 @@
-"""What an observer of the flow is told of a row's life, by the program's own decisions; a moment of a run."""
+"""The events of a row's life that an observer gets, by the program's own decisions; a moment of a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CREATED = HttpAnswer(200, invitation_id="engi-1", arn="arn:x", request_id="reque
 
 
 class ObservedRow:
-    """A row whose attempts and end an observer is told of; the clock is its own. seconds: of each call."""
+    """A row whose attempts and outcome are reported to an observer; with its own clock. seconds: per call."""
 
     def __init__(self, observer: Observer, token: str, *, line: int = 1, source: str = "rows") -> None:
         self.to_send = ToSend(invitation(token, line=line, engagement=f"eng-{line}", source=source))
@@ -39,7 +39,7 @@ class ObservedRow:
         return self
 
     def sends(self) -> ObservedRow:
-        """An attempt that nothing has come of yet."""
+        """An attempt without an answer yet."""
         self._attempts += 1
         self._observer.sent(self.to_send, self.now)
         return self

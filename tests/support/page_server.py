@@ -132,7 +132,7 @@ def _point(number: int, points: int, step: float) -> Point:
 
 
 class ScriptedRun:
-    """`status` and `told_past` are what is told; with `silent` nothing is, and who asks waits."""
+    """`status` and `told_past` are served; with `silent` nothing is, and clients wait."""
 
     def __init__(self) -> None:
         self.status_now = sending()
@@ -205,7 +205,7 @@ class PageServer:
         return str(self.status.state)
 
     def shows(self, **changes: Any) -> RunStatus:
-        """Change the status, and tell it at once to whoever listens."""
+        """Change the status, and send it at once to all listeners."""
         self._portal.call(self._run.becomes, changes)
         return self.status
 

@@ -35,7 +35,7 @@ def messages(rows: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def ndjson(rows: Iterable[dict[str, Any] | str]) -> bytes:
-    """Lines of rows; a text stands as it is."""
+    """Lines of rows; a text is kept as it is."""
     lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
     return "".join(f"{line}\n" for line in lines).encode()
 

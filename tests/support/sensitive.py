@@ -9,7 +9,7 @@ from bulk_invite.validation.service_model import REQUEST, ServiceModel, is_sensi
 
 
 def sensitive_values(model: ServiceModel, request: object) -> set[str]:
-    """Every text of `request` (parsed JSON) that stands under a sensitive member or element.
+    """Every text of `request` (parsed JSON) under a sensitive member or element.
 
     Empty texts are left out: they can be searched for nowhere. What the model does not know is skipped.
     """

@@ -35,7 +35,7 @@ _UNHARMED = Draw(None, after=False, gives_up=False, jitter=0.0)
 
 
 def shown(invitation: Invitation, at: float) -> tuple[Listed, Content]:
-    """What is listed and told of an invitation that was created at `at`."""
+    """The list entry and content of an invitation that was created at `at`."""
     ledger = Ledger(None)
     options = Options()
     service = PartnerCentral(options, ServiceState(ledger, options), _MODEL)
@@ -53,7 +53,7 @@ def shown(invitation: Invitation, at: float) -> tuple[Listed, Content]:
 
 
 def doubtful(invitation: Invitation, at: float, **changes: Any) -> DoubtfulRow:
-    """The row that was sent at `at`, with nothing known of what became of it."""
+    """The row that was sent at `at`, with an unknown outcome."""
     row = DoubtfulRow(
         invitation.client_token,
         invitation.body_hash,

@@ -1,6 +1,6 @@
 """An event loop whose clock jumps to the next timer, so that a test of hours takes no time.
 
-Threads live in real time: while one works under a limiter that the loop was told of, the clock does not jump.
+Threads live in real time: while one works under a limiter that the loop knows, the clock does not jump.
 Sockets and subprocesses do not belong here.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable
 import anyio
 
 _STEP = 1e-6
-"""Seconds that every turn of the loop takes: aiolimiter may wait for less than the clock can tell."""
+"""Seconds that every turn of the loop takes: aiolimiter may wait for less than the clock can resolve."""
 
 _DEADLOCK = 2.0
 """Real seconds without a timer, a thread or anything ready, after which nothing can come any more."""

@@ -1,4 +1,4 @@
-"""Mutates valid rows and feeds them to the reader and the validator, for as long as it is told.
+"""Mutates valid rows and feeds them to the reader and the validator, for a given time.
 
     python tests/validation/fuzz.py [--seconds N] [--seed N]
 
@@ -48,7 +48,7 @@ PACKERS: Final[dict[str, Callable[[bytes], bytes]]] = {
 }
 GROWTH: Final = 200 * 1024 * 1024
 MARK: Final = "zq mark zq"
-"""Stands in every row for what must not be repeated. With its spaces it looks like no name of a member."""
+"""A marker in every row for data that must not be repeated. With its spaces it resembles no member's name."""
 
 SCRAPS: Final = [
     *(
@@ -274,7 +274,7 @@ class Fuzzer:
 
 def _once(members: list[tuple[str, object]]) -> dict[str, object]:
     value = dict(members)
-    _promise(len(value) == len(members), "no key stands twice in what is accepted")
+    _promise(len(value) == len(members), "every key is unique in an accepted row")
     return value
 
 

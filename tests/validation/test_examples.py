@@ -1,4 +1,4 @@
-"""Examples show every member of the model and are valid as they stand."""
+"""Examples show every member of the model and are valid without changes."""
 
 from __future__ import annotations
 

@@ -30,12 +30,12 @@ MARK = "@here@"
 
 
 def put(place: str, text: bytes, row: dict[str, Any] = LEAD) -> bytes:
-    """The row with `text`, as it stands, for a value."""
+    """The row with `text`, unchanged, for a value."""
     return changed(place, MARK, row).replace(f'"{MARK}"'.encode(), text)
 
 
 def judge(*lines: bytes) -> list[Invitation | Rejection]:
-    """Either a line is sent on as it was read, or it can be mended where results put it."""
+    """Either a line is sent on as it was read, or it can be corrected in the results."""
     judged = [validate(line) for line in lines]
     with TemporaryDirectory() as folder:
         results = Results.open(Path(folder), only_rejected=True)

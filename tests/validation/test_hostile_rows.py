@@ -42,7 +42,7 @@ TEXT = st.text(st.sampled_from(':\\"\n,{}é\x1f/u03aA'), max_size=4)
 
 
 def _texts_as_json(draw: st.DrawFn, depth: int = 3) -> tuple[str, bool]:
-    """JSON of objects, lists and texts, and whether no key stands twice: the plain, slow truth."""
+    """JSON of objects, lists and texts, and whether every key is unique: the plain, slow reference."""
     kind = draw(st.sampled_from(["text", "object", "list"] if depth else ["text"]))
     if kind == "text":
         return _text_as_json(draw, draw(TEXT)), True

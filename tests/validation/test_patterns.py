@@ -91,7 +91,7 @@ def test_classes_are_ascii_and_both_ends_are_anchored(pattern: str, yes: str, no
 def test_the_rewritten_pattern_for_javascript_accepts_the_same(pattern: str, text: str) -> None:
     form = read_pattern(pattern)
     assert form.ecma is not None
-    # Python's re stands in for JavaScript's: both backtrack, and `$` alone differs, hence fullmatch.
+    # Python's re replaces JavaScript's here: both backtrack, and `$` alone differs, hence fullmatch.
     assert (re.fullmatch(form.ecma, text) is not None) == matcher(form).isinstance_python(text)
 
 

@@ -249,7 +249,7 @@ def test_a_valid_row_with_a_duplicate_member_is_rejected_only_for_that(row: dict
 )
 def test_one_mistake_is_one_error_at_its_place(path: str, value: object, code: str) -> None:
     where = "$" + "".join(f"[{step}]" if step.isdigit() else f".{step}" for step in path.split("."))
-    if code == "unknown_member":  # its name is told nowhere, only that it is the last one there
+    if code == "unknown_member":  # its name is not shown, only that it is the last one there
         data = orjson.loads(changed(path, value))
         holder: Any = at(data, path.rpartition(".")[0]) if "." in path else data
         where = f"{where.removesuffix('Nothing')}?{len(holder)}"
