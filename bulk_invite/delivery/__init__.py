@@ -1,1 +1,1 @@
-"""Rows on their way: read, admitted, sent, looked up, committed."""
+"""Delivery of rows: read, admit, send, look up, commit."""

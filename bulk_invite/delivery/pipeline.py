@@ -1,7 +1,7 @@
-"""The flow of one run: source -> validate and look up -> pace -> call -> commit, in one task group.
+"""The stages of one run in one task group: read, validate and admit, pace, call, commit.
 
-Everything between the stages is bounded, so memory does not grow with the source. The first request to stop
-drains (no new calls, those in flight are finished and committed), the second breaks off.
+Every queue between stages is bounded, so memory does not grow with the source. The first stop request drains
+the run: no new calls start, and calls in flight finish and are committed. The second aborts it.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.errors import BulkInviteError, CheckpointError, TooManyFailuresError
 
 Opening = Callable[[], Awaitable[None]]
-"""What has to succeed before the first row is read, such as asking which account this is."""
+"""A step that must succeed before the first row is read, such as identifying the account."""
 
 Ending = Callable[[], Awaitable[None]]
-"""What is left to do after the last row, also of a run that drains. It obeys the stop switch by itself."""
+"""A step after the last row, also in a run that drains. It watches the stop switch itself."""
 
 Watcher = Callable[[], Coroutine[Any, Any, None]]
-"""Something that goes on beside the flow, such as progress; it is cancelled at the end."""
+"""A background task, such as progress; it is cancelled at the end of the run."""
 
 
 class Intake(Protocol):
-    """Reads rows and hands them over. all_read: it has come to the end of what it was to read."""
+    """Reads rows and hands them over. all_read: it has read everything it was asked to read."""
 
     all_read: bool
 
@@ -51,10 +51,10 @@ async def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class FailureLimit:
-    """When failed rows end a run: so many of them, or such a share of the rows that came to an end."""
+    """The number of failed rows, or their share of the ended rows, at which a run stops."""
 
     _MIN_ENDED = 20
-    """Ends before a share says anything."""
+    """Ended rows below which a share is not evaluated."""
 
     count: int | None = None
     share: float | None = None
@@ -72,14 +72,14 @@ class FailureLimit:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much a run does: rows on their way at once, failures."""
+    """Limits of a run: rows in flight and failures."""
 
     in_flight: InFlight
     failures: FailureLimit
 
 
 class Pipeline:
-    """Joins the stages; `run` once."""
+    """Connects the stages. Call `run` once."""
 
     def __init__(
         self,
@@ -102,16 +102,16 @@ class Pipeline:
 
     @property
     def finished(self) -> bool:
-        """Whether every row was brought as far as this run can bring it."""
+        """Whether this run has done all it can for every row."""
         return (
             all(each.all_read for each in self._intakes) and self._handed_over == self._tally.counts.ended_now
         )
 
     async def run(self, opening: Opening, *watchers: Watcher, ending: Ending = _nothing) -> None:
-        """Send every row of the sources between `opening` and `ending`; `watchers` run beside all that.
+        """Run `opening`, send every row of the sources, then run `ending`; `watchers` run throughout.
 
-        Returns when all rows are settled, deferred or in doubt, or when the stop switch was used.
-        Raises BulkInviteError, with everything that could be committed committed.
+        Returns when every row is settled, deferred or in doubt, or when the stop switch was used. Raises
+        BulkInviteError after committing everything that can be committed.
         """
         async with anyio.create_task_group() as group:
             try:
@@ -124,7 +124,7 @@ class Pipeline:
                 with self._halting():
                     await ending()
             finally:
-                self._stop.drain()  # a source that waits for more rows on its thread asks this switch
+                self._stop.drain()  # a source that waits for rows in a thread polls this switch
                 self._committer.close()
                 group.cancel_scope.cancel()
         if self._stop.reason is not None:
@@ -135,7 +135,7 @@ class Pipeline:
             await watcher()
 
     async def _flow(self, group: TaskGroup) -> None:
-        """Take in and deliver at the same time; return when the last worker is done."""
+        """Admit and deliver concurrently; return when the last worker is done."""
         send, receive = anyio.create_memory_object_stream[list[ToSend]](1)
         with send, receive:
             for intake in self._intakes:
@@ -152,7 +152,7 @@ class Pipeline:
                 self._check_failures()
 
     async def _take_in(self, intake: Intake, send: MemoryObjectSendStream[list[ToSend]]) -> None:
-        """Take rows in until there are no more or the run drains."""
+        """Admit rows until the source ends or the run drains."""
 
         async def hand_over(rows: list[ToSend]) -> None:
             self._handed_over += len(rows)
@@ -165,21 +165,21 @@ class Pipeline:
     async def _work(
         self, receive: MemoryObjectReceiveStream[list[ToSend]], has_room: Callable[[], bool]
     ) -> None:
-        """Deliver one row after the other."""
+        """Deliver new rows, one at a time."""
         with self._halting():
             while has_room() and (to_send := await self._next(receive)) is not None:
                 await self._deliverer.deliver(self._deliverer.track(to_send))
                 self._check_failures()
 
     async def _work_again(self, rows: deque[TrackedRow], has_room: Callable[[], bool]) -> None:
-        """Deliver rows that were on hold."""
+        """Deliver rows that were on hold, one at a time."""
         with self._halting():
             while rows and has_room() and not self._stop.draining:
                 await self._deliverer.deliver(rows.popleft())
                 self._check_failures()
 
     async def _next(self, receive: MemoryObjectReceiveStream[list[ToSend]]) -> ToSend | None:
-        """The next row, or None when there is none or the run drains."""
+        """The next row; None at the end of the sources or when the run drains."""
         if self._ready and not self._stop.draining:
             return self._ready.popleft()
         with self._stop.until_drain():
@@ -199,11 +199,11 @@ class Pipeline:
 
     @contextmanager
     def _halting(self) -> Iterator[None]:
-        """Turn an error of one row or stage into the end of the run, in good order."""
+        """Drain the run if a row or stage raises an error."""
         try:
             yield
         except BulkInviteError as error:
             self._stop.drain(error)
             if isinstance(error, CheckpointError):
-                # What the calls in flight bring back cannot be kept any more; their rows are in doubt.
+                # Answers to the calls in flight can no longer be committed; their rows stay in doubt.
                 self._stop.abort()

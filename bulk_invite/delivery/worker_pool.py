@@ -1,4 +1,4 @@
-"""Workers, as many as rows may be in flight, also when that limit changes."""
+"""A pool of one worker per row in flight; it follows changes of the limit."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ import anyio
 from anyio.abc import TaskGroup
 
 MAX_IN_FLIGHT: Final = 1000
-"""The highest limit of rows in flight: each takes a connection of its own."""
+"""Maximum limit of rows in flight; each row uses its own connection."""
 
 
 class InFlight:
-    """The limit, from 1 to `MAX_IN_FLIGHT`; it outlives the pools that keep to it."""
+    """The current limit, from 1 to `MAX_IN_FLIGHT`; outlives the pools that observe it."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._notify: Callable[[], None] = lambda: None
 
     def change(self, limit: int) -> None:
-        """Takes effect at once where it is higher, else as rows come to their end."""
+        """An increase takes effect immediately, a decrease as rows end."""
         self.limit = limit
         self._notify()
 
     def on_change(self, notify: Callable[[], None]) -> None:
-        """The pool at work now: every change calls it."""
+        """Register the callback of the active pool; every change calls it."""
         self._notify = notify
 
 
 class WorkerPool:
-    """Workers that take one row after the other, until none finds any more.
+    """Workers that process rows until none are left.
 
-    work: takes rows as long as the function that it gets says there is room for its worker.
-    most: workers that could be of use.
+    work: the loop of one worker; processes rows while its argument returns True (pool within its limit).
+    max_workers: more workers would have nothing to do.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class WorkerPool:
             await self._all_done.wait()
 
     def _fill(self) -> None:
-        # A worker that finds no more rows is gone for good; once all are gone, none starts.
+        # A worker that finds no rows exits. Once all have exited, no new one starts.
         while self._size < min(self._in_flight.limit, self._max_workers) and not self._all_done.is_set():
             self._size += 1
             self._group.start_soon(self._worker)

@@ -1,8 +1,8 @@
-"""Writing back what became of rows, beside the run and after it.
+"""Write the outcomes of rows back to the tables they came from, during the run and after it.
 
-Invariant: nothing is queued here. The checkpoint numbers its changes; each table has everything up to one of
-them, and a run begins before the first, which mends whatever an earlier one has left. So a table may be away,
-or be written to twice, and memory does not grow with it.
+Invariant: nothing is queued here. The checkpoint numbers its changes, and each table is complete up to one of
+them. Every run starts before the first change, so it also writes what an earlier run missed. A table may be
+unavailable or be written twice, and memory stays constant.
 """
 
 from __future__ import annotations
@@ -24,41 +24,42 @@ _PAGE: Final = 500
 """Rows written in one statement."""
 
 _INTERVAL: Final = 1.0
-"""Seconds between two looks for changes."""
+"""Seconds between two polls for changes."""
 
 _IDLE_POLLS: Final = 30
-"""Looks without a change after which the connections are closed."""
+"""Polls without a change after which the connections are closed."""
 
 _LAST_TRY_TIMEOUT: Final = 5.0
-"""Seconds that a run which was stopped still gives each table."""
+"""Seconds for the last attempt to write each table after a stop."""
 
 _MAX_COUNTED_PAGES: Final = 20
-"""Pages counted, at most, of what is left: to count millions takes longer than anybody waits."""
+"""Maximum pages of unwritten rows to count; counting millions takes too long."""
 
 
 Changes = Callable[[str, Change, int], Awaitable[tuple[Change, list[Record]]]]
-"""So many rows of a source (this campaign) that were changed after a change, oldest change first.
+"""Get (source, change, limit): rows of this campaign that changed after `change`, oldest change first.
 
-They are as they are now; the change is the one up to which they are complete, the same when nothing is new.
+Returns the rows in their current state and the change up to which they are complete; the same change if there
+is nothing new.
 """
 
 
 class OutcomeWriter(Protocol):
-    """The table of one source. Blocking; `stop` is asked while it waits."""
+    """Writes to the table of one source. Blocks; polls `stop` while it waits."""
 
     name: str
 
     def write(self, records: Sequence[Record], stop: Callable[[], bool]) -> bool:
-        """Write them, in order; False when `stop()` came first."""
+        """Write records in order; False if `stop()` turned true first."""
         ...
 
     def pause(self) -> None:
-        """Give back what it holds until something is written again."""
+        """Release connections until the next write."""
         ...
 
 
 class Target:
-    """The table of one source. reached: the change up to which it has everything."""
+    """The table of one source. reached: the change up to which it is complete."""
 
     def __init__(self, source: str, writer: OutcomeWriter) -> None:
         self.source = source
@@ -67,11 +68,12 @@ class Target:
 
 
 class WriteBack:
-    """Keeps tables as the checkpoint is. `run` it beside the pipeline, and `finish` it after the last row.
+    """Keeps the tables in step with the checkpoint: `run` during the pipeline, `finish` after the last row.
 
-    The tables are served in turn: while one is away, what is for the others waits with it.
+    The tables are written in turn, so an unavailable table delays the others.
 
-    clock: seconds that only move forward, also on other threads. Raises what they raise.
+    clock: monotonic seconds; must be safe to call from other threads. Raises what `changes` and the writers
+    raise.
     """
 
     def __init__(
@@ -91,11 +93,11 @@ class WriteBack:
         self._one_at_a_time = anyio.Lock()
 
     def begin(self) -> None:
-        """The checkpoint is ours: what it says may be written."""
+        """Allow writing: this sender now holds the checkpoint."""
         self._begun.set()
 
     async def run(self) -> None:
-        """Go on until the run drains or this is cancelled."""
+        """Poll and write until the run drains or this task is cancelled."""
         await self._begun.wait()
         idle_polls = 0
         while self._targets and not self._stop.draining:
@@ -110,7 +112,7 @@ class WriteBack:
                 await anyio.sleep(_INTERVAL)
 
     async def finish(self) -> None:
-        """Write what is left, as long as it takes; once the run drains, as far as that goes in seconds."""
+        """Write all remaining changes; once the run drains, only what a few seconds per table allow."""
         if not self._begun.is_set():
             return
         async with self._one_at_a_time:
@@ -133,7 +135,7 @@ class WriteBack:
         )
 
     async def _catch_up(self, target: Target, stop: Callable[[], bool]) -> bool:
-        """Whether everything is written; else `stop()` came first."""
+        """Write all pending changes; False if `stop()` turned true first."""
         while not stop():
             reached, records = await self._changes(target.source, target.reached, _PAGE)
             if reached == target.reached:
@@ -144,7 +146,7 @@ class WriteBack:
         return False
 
     async def _count_left(self, target: Target) -> tuple[int, bool]:
-        """Rows that are not written, and whether those are all."""
+        """The number of unwritten rows, and whether the count is complete."""
         rows, reached = 0, target.reached
         for _ in range(_MAX_COUNTED_PAGES):
             after = reached

@@ -1,4 +1,4 @@
-"""Whether a denial is due to the row or to the sender. Pure."""
+"""Decide whether a denial concerns the row or the sender. Pure."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from bulk_invite.domain.verdicts import Conflict, Created, Denied, EngagementFul
 
 _MANY_ENGAGEMENTS: Final = 5
 _MANY_DENIALS: Final = 20
-"""Engagements, and rows, that are not denied by chance. Sources are often sorted by engagement."""
+"""Denied engagements, and denials, that blame the sender. Sources are often sorted by engagement."""
 
 _PROVEN_FACTOR: Final = 4
-"""So many times as many denials may come to a sender that was allowed to send before."""
+"""Factor on both limits for a sender that has been allowed to send before."""
 
 
 class PermissionGuard:
-    """Tells a row that is not allowed from a sender that is not allowed.
+    """Tells denied rows from a denied sender.
 
-    AccessDeniedException is said of both. So a denied row is held until the answer to a call that left after
-    the denial proves that the sender may send: then the denial was the row's. When one engagement after the
-    other is denied, or one of them many times, and nothing proves it, the sender is to blame and no row
-    fails. A sender that has created invitations before gets more credit, but not for ever: a permission can
-    be lost.
+    AccessDeniedException covers both. So a denied row is held until the answer to a call that left after the
+    denial proves that the sender may send; then the denial concerned the row. If many engagements are
+    denied, or one of them many times, without such a proof, the sender is to blame and no row fails. A sender
+    that has created invitations before is allowed more denials, but not without limit: it may lose its
+    permission.
 
-    proven_until: when the latest call left that proved it in this run, in seconds of the caller's clock.
+    proven_until: when the latest call that proved it in this run left, in seconds of the caller's clock.
     """
 
     def __init__(self, *, proven: bool) -> None:
@@ -36,11 +36,11 @@ class PermissionGuard:
 
     @staticmethod
     def is_proof(verdict: Verdict) -> bool:
-        """Whether it judges the row itself: the sender got past the permission when the call left."""
+        """Whether the verdict concerns the row itself, so the sender had permission when the call left."""
         return isinstance(verdict, Created | Refused | Conflict | EngagementFull)
 
     def judge(self, verdict: Verdict, engagement: str, left_at: float) -> Verdict:
-        """The verdict, a denial with whose it is; anything else passes through, and may prove the sender."""
+        """Return the verdict; for a denial, decide who is denied. Others may prove the permission to send."""
         if isinstance(verdict, Denied):
             return verdict if verdict.whole_account else self._blamed(verdict, engagement)
         if self.is_proof(verdict):
@@ -51,7 +51,7 @@ class PermissionGuard:
         return verdict
 
     def blames_sender(self, denied: int) -> bool:
-        """Whether so many rows that are denied at the end of a run are too many to be to blame themselves."""
+        """Whether `denied` rows at the end of a run are too many to be their own fault."""
         return self.proven_until == -math.inf and denied >= _MANY_ENGAGEMENTS
 
     def _blamed(self, verdict: Denied, engagement: str) -> Denied:

@@ -1,17 +1,17 @@
-"""What happens next to a row: the one place where that is decided. Pure.
+"""Decide the next step of a row; this is the only place that does. Pure.
 
-Theory: at any moment a row is what was last committed of it. What happens next follows from three things:
-what has just happened to the row, the facts of the row, and the state of the run. `Deliverer` does it and
-asks again, until the row is at its end, on hold, or left as it is.
+Theory: a row's state is what was last committed. Its next step follows from three inputs: what just happened
+to the row, the facts of the row, and the state of the run. `Deliverer` carries the step out and asks again,
+until the row has ended, is on hold, or is left as it is.
 
 Invariants:
 - A call needs a permit, and must not create a second invitation: a row in doubt is not called if its token
   may be forgotten, or if only a look-up can explain its last answer.
-- A row that is not in doubt is not called while its engagement is full. A row in doubt is, for its own
-  invitation may be the one that filled the engagement.
-- A denied row waits until it is known whether the denial is due to the row or to the sender.
-- A drain leaves the row as it was last committed; a row whose call was cut off is in doubt.
-- `Hold`, `StopRun`, `End` and `Leave` end the loop; after every other step something new has happened.
+- A row that is not in doubt is not called while its engagement is full. A row in doubt is called, since its
+  own invitation may have filled the engagement.
+- A denied row waits until it is known whether the denial concerns the row or the sender.
+- A drain leaves the row as last committed; a row whose call was aborted is in doubt.
+- `Hold`, `StopRun`, `End` and `Leave` end the loop; every other step produces something new to decide on.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from bulk_invite.domain.verdicts import State
 
 
 class Until(Enum):
-    """What a row waits for, beside the permit that comes after it.
+    """What a row waits for before it waits for a permit.
 
-    TURN: nothing else. UNREACHABLE: until the endpoint can be reached; FAILING: until it answers again.
+    TURN: nothing. UNREACHABLE: the endpoint can be reached. FAILING: the endpoint answers again.
     """
 
     TURN = "turn"
@@ -41,10 +41,10 @@ class Until(Enum):
 
 
 class OnHold(Enum):
-    """Why a row is kept for later.
+    """Why a row is on hold.
 
-    ENGAGEMENT_FULL: there may be room at the end. DENIED: until it is known whether the row or the sender is
-    denied. LOOK_UP: its absence from the lists means something only later.
+    ENGAGEMENT_FULL: there may be room at the end. DENIED: it is not yet known whether the row or the sender
+    is denied. LOOK_UP: its absence from the lists is not yet conclusive.
     """
 
     ENGAGEMENT_FULL = "engagement_full"
@@ -54,12 +54,12 @@ class OnHold(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Use the permit."""
+    """Make a call with the permit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait, and get a permit. code: why, as the service or the exception calls it."""
+    """Wait and get a permit. code: the reason, as named by the service or the exception."""
 
     until: Until
     code: str = ""
@@ -67,9 +67,9 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class LookUp:
-    """Ask the service whether it has the row. waits: until its absence means something.
+    """Look the row up at the service. waits: until its absence is conclusive.
 
-    gives_up: the run has called the row often enough; unless it is found, it stays in doubt.
+    gives_up: the run has used up its tries; unless it is found, the row stays in doubt.
     """
 
     waits: bool = False
@@ -78,7 +78,7 @@ class LookUp:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Commit what no call has brought about. finding: what the look-up found, if there was one."""
+    """Commit a transition without a call. finding: the result of the look-up, if there was one."""
 
     transition: Transition
     finding: Finding | None = None
@@ -93,19 +93,19 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class StopRun:
-    """The sender is refused, so no row can be sent. because: `reason_to_stop` makes a sentence of it."""
+    """The sender is refused, so no row can be sent. because: passed to `reason_to_stop`."""
 
     because: Transition
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """This run is done with the row."""
+    """This run has finished with the row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """The run drains: a later one goes on with the row."""
+    """The run drains; a later run continues with the row."""
 
 
 Step = Call | Wait | LookUp | Settle | Hold | StopRun | End | Leave
@@ -113,27 +113,27 @@ Step = Call | Wait | LookUp | Settle | Hold | StopRun | End | Leave
 
 @dataclass(frozen=True, slots=True)
 class LookedUp:
-    """A look-up has come to a finding; gives_up: as in the step that asked for it."""
+    """A look-up returned a finding. gives_up: as in the step that requested it."""
 
     finding: Finding
     gives_up: bool = False
 
 
 Happened = Transition | LookedUp | None
-"""What has just happened to a row: this was committed (or kept a call from being made ready), it was looked
-up, or nothing: its turn begins, or a wait is over."""
+"""What just happened to a row. Transition: it was committed, or it is the failed preparation of a call.
+LookedUp: the row was looked up. None: its turn begins, or a wait is over."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowFacts:
-    """A row, as it was last committed.
+    """A row, as last committed.
 
     doubt: the row as a look-up needs it; None if it is not in doubt.
-    is_from_earlier_run: this run has committed nothing of it yet.
-    is_too_old: its token may be forgotten by the time a call arrives.
-    denial: what this run committed last, if that was a denial.
-    tries_left: how many more doubtful endings this run tolerates.
-    is_poison: the row gets the same unfamiliar answer again and again, while others are answered well.
+    is_from_earlier_run: this run has committed nothing about it yet.
+    is_too_old: the service may have forgotten its token by the time a call arrives.
+    denial: the last transition of this run, if it was a denial.
+    tries_left: doubtful attempts that this run still tolerates.
+    is_poison: the row keeps getting the same unfamiliar answer, while other rows get good ones.
     """
 
     state: State = State.PENDING
@@ -148,10 +148,10 @@ class RowFacts:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """The run, as far as it matters to one row.
+    """The state of the run, as it concerns one row.
 
-    is_last_round: rows that were on hold are tried once more. is_full: the row's engagement is full.
-    is_down: the service does not answer. has_room: there is memory to keep the row on hold.
+    is_last_round: rows that were on hold are being retried. is_full: the row's engagement is full.
+    is_down: the service does not answer. has_room: there is memory to hold the row.
     """
 
     is_draining: bool = False
@@ -161,10 +161,10 @@ class RunFacts:
     has_room: bool = True
 
 
-def next_step(  # noqa: C901, PLR0911 - one arm for each thing that may have happened
+def next_step(  # noqa: C901, PLR0911 - one arm per event
     happened: Happened, row: RowFacts, run: RunFacts
 ) -> Step:
-    """Decide on a row."""
+    """Decide the next step of a row."""
     match happened:
         case None:
             return _in_turn(row, run)
@@ -191,14 +191,14 @@ def next_step(  # noqa: C901, PLR0911 - one arm for each thing that may have hap
             return Wait(Until.AFTER_WITHHELD, code)
         case Transition(outcome=Outcome.UNREACHABLE, code=code):
             return Wait(Until.UNREACHABLE, code)
-        case Transition():  # a no after doubt, or an absence: is it to be called?
+        case Transition():  # a refusal after doubt, or an absence: may it be called?
             return _in_turn(row, run)
 
 
 def _in_turn(row: RowFacts, run: RunFacts) -> Step:
-    """Whether the row may be called now, and what it needs before that.
+    """Decide whether the row may be called now, or what must come first.
 
-    A denied row gets its turn when its denial is explained, or at the end of the run: the denial is its own.
+    A denied row gets its turn only once its denial is known to concern the row, or at the end of the run.
     """
     if row.doubt is None and row.denial is not None:
         return Settle(row.denial.failed())
@@ -208,17 +208,17 @@ def _in_turn(row: RowFacts, run: RunFacts) -> Step:
         is_deferred = row.state is State.DEFERRED
         return _hold_or_end(OnHold.ENGAGEMENT_FULL, run) if is_deferred else Settle(Transition.deferred())
     if row.denial is not None and not run.is_last_round:
-        return _hold_or_end(OnHold.LOOK_UP, run)  # others must not wait for what a look-up takes
+        return _hold_or_end(OnHold.LOOK_UP, run)  # so that no other row waits for a look-up
     if row.denial is not None or row.is_too_old or _needs_look_up(row):
         return LookUp(waits=run.is_last_round)
     return Call() if row.has_permit else Wait(Until.TURN)
 
 
 def _needs_look_up(row: RowFacts) -> bool:
-    """Whether only a look-up can explain what a row in doubt was last answered with.
+    """Whether only a look-up can explain the last answer to a row in doubt.
 
-    A no after doubt; from an earlier run also an answer that is in no table, and a call that an older
-    checkpoint may lack.
+    This applies to a refusal after doubt; for a row of an earlier run, also for an answer in no table, the Id
+    of another row, and a call that an older checkpoint may lack.
     """
     if row.doubt is None:
         return False
@@ -238,5 +238,5 @@ def _after_finding(happened: LookedUp, row: RowFacts, run: RunFacts) -> Step:
 
 
 def _hold_or_end(reason: OnHold, run: RunFacts) -> Step:
-    """Keep it for later in this run; in the last round, or without room, for a later run."""
+    """Hold the row for later in this run; in the last round, or without room, for a later run."""
     return End() if run.is_last_round or not run.has_room else Hold(reason)

@@ -1,10 +1,10 @@
 """The state of a row after an attempt or a look-up, as it is committed. Pure.
 
-What happens next to the row is decided in `next_step`.
+`next_step` decides what happens next to the row.
 
-Invariants: only an Id or a look-up takes doubt away. A no leaves a row in doubt, for it speaks of its own
-attempt only: a conflict or a full engagement may be the very consequence of an earlier one that arrived, and
-what made any other no may have come up in between. Such a row is looked up.
+Invariants: only an Id or a look-up ends doubt. A refusal leaves a row in doubt, since it concerns only its
+own attempt: a conflict or a full engagement may result from an earlier attempt that arrived, and the cause of
+any other refusal may have arisen in between. Such a row is looked up.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from bulk_invite.domain.verdicts import (
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What a row is from now on.
+    """The new state of a row.
 
-    stops_run: the sender is refused, not the row; fault: why, where that was found before a byte left. The
-    rest as in `events.Answered`.
+    stops_run: the sender is refused, not the row. fault: why, if that was found before a byte left. Other
+    fields as in `events.Answered`.
     """
 
     state: State
@@ -57,22 +57,22 @@ class Transition:
 
     @classmethod
     def deferred(cls) -> Transition:
-        """For a row that is not sent because its engagement is full."""
+        """The transition of a row that is not sent because its engagement is full."""
         return cls(State.DEFERRED, Outcome.SET_ASIDE, "EngagementFull")
 
     def unless_in_doubt(self, since: float | None) -> Transition:
-        """The same, where a no is all that is known; a row in doubt is looked up."""
+        """This refusal, if the row was not in doubt; otherwise the row stays in doubt and is looked up."""
         return self if since is None else replace(self, state=State.IN_DOUBT, doubt_since=since)
 
     def failed(self) -> Transition:
-        """The same, where a denial turns out to be the row's."""
+        """This denial, now known to concern the row: it fails."""
         return replace(self, state=State.FAILED)
 
     @classmethod
     def with_id_of_another(cls, since: float | None, *, looked_up: bool) -> Transition:
-        """For a row that was given the Id of another row, which says nothing of this one.
+        """The transition of a row answered with the Id of another row, which proves nothing about this one.
 
-        since: from when on the row is in doubt then.
+        since: epoch seconds from which the row is then in doubt.
         """
         return cls(State.IN_DOUBT, Outcome.UNCLEAR if looked_up else Outcome.DOUBTFUL, ID_OF_ANOTHER, since)
 
@@ -113,14 +113,14 @@ def _event(
     )
 
 
-def after_answer(  # noqa: C901, PLR0911 - one arm for each verdict, none with a branch of its own
+def after_answer(  # noqa: C901, PLR0911 - one arm per verdict, each without branches
     verdict: Verdict, *, doubt_since: float | None, sent_at: float
 ) -> Transition:
     """The row after an attempt that left at `sent_at`.
 
-    doubt_since: epoch seconds of an earlier attempt of unknown fate, or None.
+    doubt_since: epoch seconds of an earlier attempt of unknown outcome, or None.
     """
-    # Where this attempt changed nothing, the row is as it was before it.
+    # If this attempt changed nothing, the row keeps its state.
     as_before = State.PENDING if doubt_since is None else State.IN_DOUBT
     match verdict:
         case Created(invitation_id, arn):
@@ -165,9 +165,9 @@ def after_answer(  # noqa: C901, PLR0911 - one arm for each verdict, none with a
 
 
 def after_look_up(finding: Finding, row: DoubtfulRow) -> Transition:
-    """The row after it was looked up.
+    """The row after a look-up.
 
-    Where its last attempt was answered with a no, absence says that no attempt before was a yes.
+    If the last attempt was refused, absence proves that no earlier attempt succeeded.
     """
     match finding:
         case Found(invitation):
@@ -183,7 +183,7 @@ def after_look_up(finding: Finding, row: DoubtfulRow) -> Transition:
         case TooEarly():
             return Transition(State.IN_DOUBT, Outcome.TOO_EARLY, row.code, row.doubt_since, errors=row.errors)
         case Unclear(why):
-            # What it was answered with decides a later look-up; the evidence has the other.
+            # A later look-up depends on the answer; the evidence records `why`.
             is_kept = row.code in NOES | {MAY_BE_MISSING, ID_OF_ANOTHER} or is_unfamiliar(row.code)
             code = row.code if is_kept else why
             return Transition(State.IN_DOUBT, Outcome.UNCLEAR, code, row.doubt_since, errors=row.errors)
@@ -192,19 +192,19 @@ def after_look_up(finding: Finding, row: DoubtfulRow) -> Transition:
 
 
 def reason_to_stop(transition: Transition) -> BulkInviteError:
-    """Why a run ends over an answer, as a sentence for the operator."""
+    """The error that ends a run after this transition, with a hint for the operator."""
     if transition.fault is not None:
         return transition.fault.error()
     if transition.outcome == Outcome.DENIED:
         return SenderError(
-            f"The service denies one call after the other: {transition.code}.",
-            hint="Either the account may not send at all, or not any more (allow it "
-            "partnercentral:CreateEngagementInvitation for this catalog), or it is no member of the "
-            "engagements of these rows (put others first). Then run the same command again; the denied "
+            f"The service keeps denying calls: {transition.code}.",
+            hint="Either the account has no permission to send (grant it "
+            "partnercentral:CreateEngagementInvitation for this catalog), or it is not a member of the "
+            "engagements of these rows (put other rows first). Then run the same command again; the denied "
             "rows are still pending.",
         )
     return SenderError(
-        f"The service does not accept the sender: {transition.code}.",
-        hint="Renew the credentials (or set the clock right) and run the same command again; "
+        f"The service rejects the sender: {transition.code}.",
+        hint="Renew the credentials (or correct the clock) and run the same command again; "
         "no row was touched.",
     )

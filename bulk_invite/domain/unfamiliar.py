@@ -1,10 +1,10 @@
-"""Whether an unfamiliar answer is due to the row or to the service. Pure.
+"""Decide whether an unfamiliar answer is due to the row or to the service. Pure.
 
-A page of a firewall, a 413, an empty 400, a code of tomorrow: whether the call has created an invitation is
-not known, so the row is in doubt, and the same token with the same body is the way out, as after a 5xx. When
-all calls are answered so, the endpoint or a proxy before it is to blame, and `CircuitBreaker` makes all wait.
-When the same answer comes again for the same row while other rows are answered well, it is that row's: this
-run calls it no more, so that it holds up no other.
+Examples: a firewall's page, a 413, an empty 400, a future error code. The call may have created an
+invitation, so the row is in doubt and is sent again with the same token and body, as after a 5xx. If every
+call is answered this way, the endpoint or a proxy is at fault, and `CircuitBreaker` makes all rows wait. If
+one row gets the same answer again while other rows get good ones, the row is the cause: this run stops
+calling it, so that it does not delay others.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class UnfamiliarAnswer:
 
 
 class UnfamiliarGuard:
-    """Tells a row that is always answered by something unfamiliar from a service that always answers so."""
+    """Tells a row that always gets an unfamiliar answer from a service that always gives one."""
 
     def __init__(self) -> None:
         self._good_answers = 0
 
     def judge(self, verdict: Verdict, before: UnfamiliarAnswer | None) -> UnfamiliarAnswer | None:
-        """The unfamiliar answer that a row had last, with whose it is; `before` is what it was so far.
+        """Return the last unfamiliar answer to the row and its cause, given the one before this verdict.
 
-        Anything familiar passes through, and counts where it judges its row.
+        A good answer clears it and counts as good; other familiar answers leave it unchanged.
         """
         if not isinstance(verdict, Unknown):
             is_good = PermissionGuard.is_proof(verdict)

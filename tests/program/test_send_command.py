@@ -356,12 +356,8 @@ def test_sender_faults_fail_no_row(tmp_path: Path) -> None:
             "not accepted: ExpiredToken": partial(
                 send, expired.url, tmp_path, source, "--checkpoint", "3.db"
             ),
-            "denies one call after the other": partial(
-                send, denied.url, tmp_path, source, "--checkpoint", "4.db"
-            ),
-            "does not accept the sender: Exp": partial(
-                send, late.url, tmp_path, source, "--checkpoint", "5.db"
-            ),
+            "keeps denying calls": partial(send, denied.url, tmp_path, source, "--checkpoint", "4.db"),
+            "rejects the sender: Exp": partial(send, late.url, tmp_path, source, "--checkpoint", "5.db"),
         }
         for (sentence, _), ran in zip(cases.items(), together(*cases.values()), strict=True):
             assert (ran.code, sentence in ran.said) == (4, True), (sentence, ran.stderr)

@@ -1,1 +1,1 @@
-"""Rows come in from a source, and the checkpoint says which are new."""
+"""Intake: read rows from the sources and let the checkpoint decide which to send."""

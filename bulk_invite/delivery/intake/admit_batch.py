@@ -1,4 +1,4 @@
-"""From rows to what is to be sent: validated, looked up in the checkpoint, told of, handed over."""
+"""Admit rows in batches: validate, classify against the checkpoint, count, hand over."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
 from bulk_invite.domain.verdicts import State
 
 BATCH_ROWS: Final = 200
-"""Rows validated and looked up at a time: a few milliseconds of work between two looks at the network."""
+"""Rows per batch; one batch blocks the event loop for a few milliseconds."""
 
 BATCH_BYTES: Final = 1 << 20
 
 HandOver = Callable[[list[ToSend]], Awaitable[None]]
-"""Takes rows that are to be sent; waits where there is no room for more."""
+"""Accepts rows to send; waits until there is room for them."""
 
 
 class Validator(Protocol):
@@ -27,7 +27,7 @@ class Validator(Protocol):
 
 
 class Admitter:
-    """Lets rows in. Every method raises BulkInviteError."""
+    """Admits rows. Every method raises BulkInviteError."""
 
     def __init__(
         self, validator: Validator, committer: Committer, engagements: FullEngagements, tally: Tally
@@ -45,7 +45,7 @@ class Admitter:
         *,
         follows: bool = False,
     ) -> int:
-        """Take a batch in; says how many of it are to be sent. reached, follows: see `Committer.admit`."""
+        """Admit a batch; return the number of rows to send. reached, follows: see `Committer.admit`."""
         validated = [self._validator.validate(row) for row in rows]
         to_send = []
         for admission in await self._committer.admit(validated, reached, follows=follows):
@@ -62,7 +62,7 @@ class Admitter:
         return len(to_send)
 
     def skip(self, rows: Sequence[SkippedRow]) -> None:
-        """Tell of rows that have an invitation and are not read again."""
+        """Count rows that already have an invitation and are not read again."""
         for row in rows:
             self._tally.skipped(row)
             self._engagements.note_invitations(row.engagement)

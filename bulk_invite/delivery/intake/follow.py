@@ -1,8 +1,8 @@
-"""Rows of a source that goes on: new ones as they come, and now and then those that were left open.
+"""Intake from a followed source: new rows as they arrive, and rows that earlier rounds left open.
 
-A round is a run like any other, but for its source: it is read on and on. It ends when rows were left open
-that may be tried once more by now (their engagement was full, nobody knows whether they arrived); the next
-one takes them up again. Only a new run tells a row that comes again from one that is there twice.
+A round is a run whose source does not end. It ends when rows it left open are due for a retry (their
+engagement was full, or they are in doubt); the next round resumes them. Only a new run can tell a row that
+was read again from a duplicate.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from bulk_invite.domain.rows import Row
 
 
 class FollowingIntake:
-    """One source in one round. Raises BulkInviteError.
+    """The intake of one source in one round. Raises BulkInviteError.
 
-    is_over: asked now and then whether the round is to end. quiet: called when the source has no rows for
-    now. caught_up: all that was there when the round began has been read. ended: the source goes on no more.
+    is_over: polled; returns True when the round must end. quiet: called when the source has no rows at the
+    moment. caught_up: every row that existed when the round began has been read. ended: the source itself
+    has ended.
     """
 
     def __init__(
@@ -56,9 +57,7 @@ class FollowingIntake:
         try:
             await self._take_in(batches, mark, hand_over)
         finally:
-            with CancelScope(
-                shield=True
-            ):  # connections are closed there, and a thread may have to be waited for
+            with CancelScope(shield=True):  # this closes connections and may wait for a thread
                 await run_sync(batches.close)
         self.all_read = not self._stop.draining
 
@@ -67,7 +66,7 @@ class FollowingIntake:
     ) -> None:
         while (found := await run_sync(next, batches, None)) is not None:
             rows, reached = found
-            # Reading cannot be cancelled: what it brings after a stop is not admitted any more.
+            # Reading cannot be cancelled; rows that arrive after a stop are not admitted.
             if self._stop.draining:
                 return
             if rows or reached != mark:
@@ -80,7 +79,7 @@ class FollowingIntake:
         self.ended = not self._asked_to_end
 
     async def _resume(self, source: KeyedSource, hand_over: HandOver) -> None:
-        """What earlier runs have left open, by its keys."""
+        """Read and admit, by key, the rows that earlier runs left open."""
         last = ""
         while keys := await self._keys_to_send(last):
             if self._stop.draining:
@@ -100,6 +99,6 @@ class FollowingIntake:
         return self._stop.draining
 
     def _ends(self) -> bool:
-        # Once told, a source comes to its end: another answer later on must not look as if it had by itself.
+        # Sticky: a source that was asked to end must not seem to have ended by itself.
         self._asked_to_end = self._asked_to_end or self._stop.draining or self._is_over()
         return self._asked_to_end

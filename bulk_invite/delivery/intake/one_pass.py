@@ -1,7 +1,7 @@
-"""Rows of sources that end, read once.
+"""Intake from finite sources, each read once.
 
-A source whose rows have keys is read on where an earlier run broke off: what it has settled is only told of,
-what it has left open is read again by its keys, and the rest comes after the key that it had reached.
+A source with keys resumes where an earlier run stopped: rows already created are only counted, rows left open
+are read again by key, and reading continues after the last key reached.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from bulk_invite.domain.rows import Row
 
 
 class OnePassIntake:
-    """Takes in all rows of the sources once. Every method raises BulkInviteError.
+    """Admits every row of the sources once. Every method raises BulkInviteError.
 
-    limit: how many rows may be sent (None: all). in_thread: runs what blocks.
+    limit: maximum number of rows to send, or None. in_thread: runs blocking calls.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class OnePassIntake:
 
     @property
     def limit_reached(self) -> bool:
-        """Whether reading stopped because as many rows were taken as the limit allows."""
+        """Whether reading stopped at the limit."""
         return self._remaining == 0
 
     async def run(self, hand_over: HandOver) -> None:
@@ -67,7 +67,7 @@ class OnePassIntake:
             await self._ask(lambda journal: journal.end_source(source.name, self._committer.campaign))
 
     async def _resume(self, source: KeyedSource, hand_over: HandOver) -> str | None:
-        """The key after which a reading that was broken off goes on; before that, what it has left open."""
+        """Admit what an interrupted run left open; return the key after which to continue, or None."""
         after = await self._ask(lambda journal: journal.watermark(source.name, self._committer.campaign))
         if after is None:
             return None
@@ -93,11 +93,11 @@ class OnePassIntake:
         return await self._ask(lambda journal: journal.open_keys(source, campaign, after, BATCH_ROWS))
 
     async def _take_in_batch(self, batch: Sequence[Row], hand_over: HandOver, *, marks: bool) -> None:
-        """Validate and look up a batch; with a limit, never more rows at a time than may still be sent.
+        """Admit a batch; with a limit, in portions no larger than the number of rows that may still be sent.
 
-        marks: the source is read up to there, and a later run may go on from it.
+        marks: record the position reached, so that a later run can resume from it.
         """
-        # Reading cannot be cancelled: what it brings after a stop is not admitted any more.
+        # Reading cannot be cancelled; rows that arrive after a stop are not admitted.
         while batch and self._remaining != 0 and not self._stop.draining:
             portion, batch = batch[: self._remaining], batch[self._remaining or len(batch) :]
             reached = portion[-1].position if marks else None

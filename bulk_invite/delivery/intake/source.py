@@ -1,6 +1,6 @@
-"""Where rows come from, as the flow and the runs around it use it.
+"""Protocols of a source, as delivery and the runs use it.
 
-All of it blocks. `stop` is asked while a source waits for more; it ends soon after that turns true.
+Every method blocks. A source polls `stop` while it waits for rows, and returns soon after it turns true.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from bulk_invite.domain.text_settings import TextSettings
 
 
 class Source(Protocol):
-    """Rows that come to an end.
+    """A finite source of rows.
 
-    name: the source in `Position`. answering: whether the last look at it succeeded. size: bytes on disk, or
-    None; consumed: bytes taken of them so far; lines: line ends in those.
+    name: the source in `Position`. answering: whether the last read or poll succeeded. size: bytes on disk,
+    or None. consumed: bytes read so far. lines: line ends in those bytes.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class KeyedSource(Source, Protocol):
-    """One whose rows have keys: it can be read from any of them on, and asked for some of them."""
+    """A source whose rows have keys: it can be read from any key on, and queried for given keys."""
 
     def batches(
         self,
@@ -50,19 +50,19 @@ class KeyedSource(Source, Protocol):
     def rows(self, keys: Sequence[str], stop: Callable[[], bool]) -> list[Row]: ...
 
     def text_settings(self, *, of_keys: bool) -> TextSettings:
-        """How the texts of its rows are made; of_keys: of their keys only."""
+        """The settings that determine the text of its rows; of_keys: of their keys only."""
         ...
 
     def require_same_keys(self, keys: Sequence[str], stop: Callable[[], bool]) -> None:
-        """Raise UsageError where a row that is found by one of these keys has another text for it by now."""
+        """Raise UsageError if the key of a row found by one of these keys now has a different text."""
         ...
 
 
 class FollowedSource(Protocol):
-    """Rows that go on.
+    """A source that keeps growing.
 
-    With rows comes a mark from which it can be followed on, if it has such; without rows, the word that it
-    was looked at.
+    `follow` yields rows with a mark from which following can resume, or None if the source has no marks. A
+    batch without rows means that the source was polled and had none.
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""Rows whose outcome is unknown are looked up in the lists of the service."""
+"""Look-ups: find rows of unknown outcome in the lists of the service."""

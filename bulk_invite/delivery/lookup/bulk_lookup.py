@@ -1,4 +1,4 @@
-"""All rows in doubt of a checkpoint, looked up one group of engagements after the other."""
+"""Look up all rows in doubt of a checkpoint, one group of engagements at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bulk_invite.domain.verdicts import State
 _log = structlog.get_logger()
 
 _MAX_LATER: Final = 10_000
-"""Rows that are kept to be looked up again; others are left to the next time."""
+"""Maximum rows kept for a second look-up; the next reconcile command looks up the others."""
 
 
 class Journal(Protocol):
@@ -29,9 +29,9 @@ class Journal(Protocol):
 
 
 class BulkLookup:
-    """Settles rows in doubt; what is found is durable before it is told.
+    """Settles rows in doubt; every finding is durable before it is logged.
 
-    clock: epoch seconds. states: counted up by how many rows it has brought into each state.
+    clock: epoch seconds. states: incremented for every committed row.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class BulkLookup:
         self._wait = 0.0
 
     async def settle(self, rows: Sequence[DoubtfulRow]) -> None:
-        """Look rows up, sorted by engagement. Those that may be listed yet wait for `settle_later`.
+        """Look up rows, sorted by engagement. Rows that may be listed later wait for `settle_later`.
 
         Raises SenderError and CheckpointError. A drain ends it early.
         """
@@ -68,7 +68,7 @@ class BulkLookup:
             await self._commit(settled)
 
     async def settle_later(self) -> None:
-        """Wait until what is not listed counts as absent, and look those rows up again; as `settle`."""
+        """Wait until absence is conclusive, then look those rows up again. Raises as `settle`."""
         later, self._later = self._later, []
         if not later or self._stop.draining:
             return
@@ -98,7 +98,7 @@ class BulkLookup:
             substituted = await to_thread.run_sync(self._journal.record, events)
         for (row, _, _), event in zip(transitions, events, strict=True):
             written = event.instead or event if event.client_token in substituted else event
-            assert written.finding is not None  # noqa: S101 - every event here is about one
+            assert written.finding is not None  # noqa: S101 - every event here has a finding
             self._states[written.state] += 1
             self._log_finding(row, written.finding, written.state)
 
@@ -118,7 +118,7 @@ class BulkLookup:
 
 
 def _groups(rows: Sequence[DoubtfulRow]) -> Iterator[list[DoubtfulRow]]:
-    """The rows of ten engagements at a time."""
+    """Split rows into groups of ten engagements."""
     group: list[DoubtfulRow] = []
     engagements = 0
     for _, of_one in groupby(rows, lambda row: row.engagement):

@@ -1,7 +1,7 @@
-"""Looking rows in doubt up: whether the service has their invitation.
+"""Look up rows in doubt, to learn whether the service has their invitations.
 
-Lists are asked for up to ten engagements at a time; whatever may be a row is read and compared. What
-follows from that is decided in `matching`.
+One list covers up to ten engagements. Every listed invitation that may match a row is read and compared;
+`matching` draws the conclusion.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from bulk_invite.domain.matching import (
 )
 
 ENGAGEMENTS_AT_ONCE: Final = 10
-"""The most that one list may be asked for (the service model)."""
+"""Maximum engagements per list call (from the service model)."""
 
 Known = Callable[[Sequence[str]], Awaitable[tuple[list[DoubtfulRow], list[SettledRow]]]]
-"""What the checkpoint has of some engagements: rows in doubt, and rows with an invitation."""
+"""Gets the checkpoint's rows of some engagements: those in doubt, and those with an invitation."""
 
 _MAX_FAILURES: Final = 3
-"""Questions in a row that were given up, after which the others are not asked: the service is to blame."""
+"""Consecutive failed queries after which the rest are skipped: the service is at fault."""
 
 
 class GroupLookup:
-    """Finds out what has become of rows. Raises SenderError and CheckpointError.
+    """Looks up rows of up to ten engagements together. Raises SenderError and CheckpointError.
 
-    settling_time: seconds after a row's last attempt until its absence from lists means something.
+    settling_time: seconds after a row's last attempt until its absence from the lists is conclusive.
     clock: epoch seconds.
     """
 
@@ -51,7 +51,7 @@ class GroupLookup:
         self._findings: dict[str, Finding] = {}
 
     async def find(self, row: DoubtfulRow) -> Finding:
-        """Look one row up, together with others that are asked for meanwhile."""
+        """Look up one row, together with other rows that are waiting."""
         self._waiting[row.client_token] = row
         try:
             async with self._one_at_a_time:
@@ -63,7 +63,7 @@ class GroupLookup:
             self._findings.pop(row.client_token, None)
 
     async def find_all(self, rows: Sequence[DoubtfulRow]) -> list[Finding]:
-        """Look rows of at most ten engagements up; in the order of the rows."""
+        """Look up rows of at most ten engagements; findings come in the order of the rows."""
         try:
             return await self._look_up(rows)
         except QueryFailedError as error:
@@ -71,7 +71,7 @@ class GroupLookup:
             if len(groups) == 1:
                 return [Unclear(error.code)] * len(rows)
             failures = int(error.code == LOOK_UP_FAILED)
-        # It may be one of them that the service does not know, or chokes on.
+        # One engagement may be unknown to the service, or make it fail.
         findings: dict[str, Finding] = {}
         for group in groups.values():
             if failures >= _MAX_FAILURES:
@@ -84,18 +84,18 @@ class GroupLookup:
 
     async def _look_up_for_waiters(self, rows: Sequence[DoubtfulRow]) -> None:
         for row, finding in zip(rows, await self.find_all(rows), strict=True):
-            # Who was cancelled meanwhile does not wait any more.
+            # A caller that was cancelled in the meantime no longer waits.
             if self._waiting.pop(row.client_token, None) is not None:
                 self._findings[row.client_token] = finding
 
     async def _look_up(self, rows: Sequence[DoubtfulRow]) -> list[Finding]:
         engagements = list(_by_engagement(rows))
-        now = self._clock()  # what comes after this moment need not be in the lists
+        now = self._clock()  # the lists may lack later invitations
         listing = await self._queries.list_all(engagements)
         times = Times(now, 0.0 if listing.date is None else self._clock() - listing.date)
         _, settled = await self._known(engagements)
         contents = await self._contents(rows, listing.invitations, settled, times)
-        # Asked again, and last: by now another row may have turned out to be one of them.
+        # Read again, last: another row may have been matched with one of the invitations by now.
         doubtful, settled = await self._known(engagements)
         return without_shared_matches(
             rows,
@@ -109,7 +109,7 @@ class GroupLookup:
         settled: Sequence[SettledRow],
         times: Times,
     ) -> dict[str, Content]:
-        """What every invitation says that may be one of the rows."""
+        """The content of every invitation that may match a row."""
         taken = _ids(settled)
         wanted = {each.invitation_id for row in rows for each in candidates(row, listed, taken, times)}
         return {each: await self._queries.get_content(each) for each in sorted(wanted)}
@@ -150,6 +150,6 @@ def _by_engagement(rows: Iterable[DoubtfulRow]) -> dict[str, list[DoubtfulRow]]:
 
 
 def _with_other_waiters(row: DoubtfulRow, waiting: Iterable[DoubtfulRow]) -> list[DoubtfulRow]:
-    """A row, and those that one list can be asked for together with it."""
+    """The row and the waiting rows that fit into the same list call."""
     groups = {row.engagement: [], **_by_engagement(waiting)}
     return [each for group in list(groups.values())[:ENGAGEMENTS_AT_ONCE] for each in group]

@@ -1,4 +1,4 @@
-"""Asking the service what it has: List and Get calls, paced for the quota that they have for themselves."""
+"""List and Get calls to the service, paced by their own quota."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ PER_SECOND: Final = 10.0
 """Published quota of read calls per account (List and Get together)."""
 
 _MAX_DOUBTFUL: Final = 6
-"""Doubtful answers to one question after which it is given up."""
+"""Doubtful answers after which a query fails."""
 
 _MAX_DENIALS: Final = 3
-"""Denials in a row after which it is not the engagements: nobody asks any more."""
+"""Consecutive denials that rule out the engagements as the cause; no more queries are sent."""
 
 _MAX_PAGES: Final = 1000
-"""Pages of one list, after which it is not believed to end."""
+"""Pages after which a list is considered endless."""
 
 _Reply = TypeVar("_Reply", Page, Content)
 
 
 class InvitationReader(Protocol):
-    """Asks the service what it has. Never raises for what service or network do."""
+    """Reads invitations from the service. Never raises for a failure of the service or the network."""
 
     async def list_invitations(self, engagements: Sequence[str], next_token: str) -> Page | Answer: ...
 
@@ -58,7 +58,7 @@ class InvitationReader(Protocol):
 
 
 class QueryFailedError(Exception):
-    """The service does not say what was asked; `code` is why. Never leaves the flow."""
+    """The service did not answer a query; `code` says why. Handled within look-ups."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -66,9 +66,9 @@ class QueryFailedError(Exception):
 
 
 class Queries:
-    """One call after the other. retry: seconds before a question is asked again; random: uniform in [0, 1).
+    """Queries, one call at a time. retry: seconds before a retry. random: uniform in [0, 1).
 
-    Everything here raises QueryFailedError, and SenderError for the credentials.
+    Every method raises QueryFailedError, and SenderError if the credentials are refused.
     """
 
     def __init__(self, reader: InvitationReader, retry: Backoff, random: Callable[[], float]) -> None:
@@ -79,7 +79,7 @@ class Queries:
         self._denials = 0
 
     async def list_all(self, engagements: Sequence[str]) -> Listing:
-        """All that was sent for up to ten engagements."""
+        """List all invitations sent for up to ten engagements."""
         found: dict[str, Listed] = {}
         token = ""
         for _ in range(_MAX_PAGES):
@@ -95,7 +95,7 @@ class Queries:
         return await self._ask(partial(self._reader.get_invitation, invitation_id))
 
     async def _ask(self, query: Callable[[], Awaitable[_Reply | Answer]]) -> _Reply:
-        """Ask until the service answers: as long as it throttles or cannot be reached, else a few times."""
+        """Retry until the service answers: without limit after throttles and when it is unreachable."""
         tries = doubtful = 0
         while True:
             if self._denials >= _MAX_DENIALS:
@@ -117,7 +117,7 @@ class Queries:
             await anyio.sleep(delay)
 
     def _raise_unless_retryable(self, verdict: Verdict) -> None:
-        """Return where asking again may help."""
+        """Return if a retry may help."""
         match verdict:
             case Throttled() | Doubtful():
                 return
@@ -139,6 +139,6 @@ class Queries:
             case SenderRefused():
                 raise reason_to_stop(after_answer(verdict, doubt_since=None, sent_at=0.0))
             case _:
-                # No row is at stake: it stays what it is, and the run goes on with the others.
+                # No row is at risk: it keeps its state, and the run continues with the others.
                 _log.warning("lookup.failed", reason=str(verdict))
                 raise QueryFailedError(LOOK_UP_FAILED)

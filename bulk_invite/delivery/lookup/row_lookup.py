@@ -1,4 +1,4 @@
-"""Looks one row up, and waits until its absence means something where that is worth the time."""
+"""Look up one row; wait, if requested, until its absence is conclusive."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _log = structlog.get_logger()
 
 
 class RowLookup:
-    """Raises SenderError and CheckpointError. A drain ends every wait.
+    """Looks up rows one by one. Raises SenderError and CheckpointError; a drain ends every wait.
 
-    found_missing_call: called for every call that the checkpoint did not know of.
+    found_missing_call: called for every call found at the service but missing from the checkpoint.
     """
 
     def __init__(
@@ -30,9 +30,9 @@ class RowLookup:
         self._has_logged = False
 
     async def find(self, row: TrackedRow, *, waits: bool) -> Finding | None:
-        """What a look-up finds of a row in doubt; None when a stop came first.
+        """Look up a row in doubt; None if a stop came first.
 
-        waits: until the row would be listed if it had arrived.
+        waits: if it is too early, wait until the row would be listed if it had arrived, and look again.
         """
         doubt, finding = row.doubt(), None
         with self._stop.until_drain() as scope:
@@ -48,7 +48,7 @@ class RowLookup:
         return finding
 
     def _log_wait(self, seconds: float) -> None:
-        """Once a run: all the rows that it waits for wait at the same time."""
+        """Log the first wait of a run; the rows wait concurrently."""
         if not self._has_logged:
             self._has_logged = True
             why = "rows in doubt that are not listed after the settling time were not created"

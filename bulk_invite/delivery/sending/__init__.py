@@ -1,1 +1,1 @@
-"""One row, one call: permit, intent, call, answer."""
+"""Sending: permit, intent, call and answer of one row."""

@@ -1,4 +1,4 @@
-"""What an answer teaches the run: how fast to call, whether the service is there, whose the answer is."""
+"""Effects of an answer on the run: pacing, circuit breaker, full engagements, and who is to blame."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _log = structlog.get_logger()
 
 
 class AnswerEffects:
-    """What a run does with answers. is_last_round: rows that were on hold are tried once more."""
+    """Applies answers to the run. is_last_round: rows that were on hold are being retried."""
 
     def __init__(
         self, pacer: Pacer, breaker: CircuitBreaker, engagements: FullEngagements, guard: PermissionGuard
@@ -42,7 +42,7 @@ class AnswerEffects:
         self._unfamiliar = UnfamiliarGuard()
 
     def pace(self, permit: Permit, verdict: Verdict, began: float) -> None:
-        """Tell the pacing of a call; began: by its own clock."""
+        """Report a call to the pacing. began: by the clock of the pacer."""
         self._pacer.observe(
             permit,
             signal(verdict),
@@ -52,9 +52,9 @@ class AnswerEffects:
         )
 
     def learn(self, row: TrackedRow, answer: Answer, verdict: Verdict) -> Verdict:
-        """Learn from an answer; returns its verdict, with whose it is.
+        """Apply an answer; return its verdict, which tells denials of the row from denials of the sender.
 
-        A Created only when its Id is known to be the row's.
+        Pass a Created only once its Id is known to belong to the row.
         """
         match verdict:
             case Unreachable():
@@ -71,7 +71,7 @@ class AnswerEffects:
         return self._guard.judge(verdict, row.engagement, row.decided_at)
 
     def _warn(self, row: TrackedRow, answer: Answer, verdict: Unknown) -> None:
-        """What came, never its text."""
+        """Log the code and length of an unrecognized answer, never its text."""
         came = (
             {"length": answer.length, "request_id": answer.request_id}
             if isinstance(answer, HttpAnswer)
@@ -85,7 +85,7 @@ class AnswerEffects:
         )
 
     def _note_room(self, row: TrackedRow, verdict: Verdict) -> None:
-        """Note that an engagement has room, or is full; park or give up where the account is."""
+        """Record that an engagement has room or is full. If the whole account is full, park or give up."""
         if isinstance(verdict, Created):
             self._engagements.note_created(row.engagement)
         if not isinstance(verdict, EngagementFull):

@@ -1,4 +1,4 @@
-"""While the service is down, all rows wait and one call at a time probes it."""
+"""Circuit breaker: while the service is down, all rows wait and one call at a time probes it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from bulk_invite.domain.backoff import Backoff
 _log = structlog.get_logger()
 
 STREAK: Final = 10
-"""Doubtful endings in a row that cannot be chance: where one call in five ends so, one in ten million."""
+"""Doubtful calls in succession that open the breaker. At one in five, that happens once in ten million."""
 
 
 class CircuitBreaker:
-    """Opens, so that no call passes, when a call cannot leave or when one call after the other ends in doubt.
+    """Opens, and lets no call pass, when a call cannot leave or after a streak of doubtful calls.
 
-    The first answer with any meaning closes it again. Rows that were called in vain queue up to probe: one
-    call at a time, each by another row, for the service may choke on that one row. So rows that have not been
-    called yet take their turns too, where calls leave at all. A probe carries the row's own token and body,
-    so it creates no invitation that is not wanted.
+    The first conclusive answer closes it. Rows whose calls failed queue up to probe, one call at a time, each
+    by a different row, since a single row may be what makes the service fail. For the same reason, rows not
+    yet called join the queue if calls leave at all. A probe carries the row's own token and body, so it never
+    creates an unwanted invitation.
 
-    rows: returns how many different rows a streak of doubt needs.
+    rows: returns the number of different rows that a streak must contain.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class CircuitBreaker:
         return not self._closed.is_set()
 
     async def wait_to_call(self, row: object) -> bool:
-        """Wait before a call of `row`. True: it is its turn to probe; False: the service answers."""
+        """Wait before a call of `row`. True: the row must probe; False: the breaker has closed."""
         while self.is_open and self._streak < STREAK:
             await self._changed.wait()
         return await self._wait_to_probe(row)
 
     def doubtful(self, row: object) -> None:
-        """A call of `row` has ended in doubt; one too many in a row opens the breaker."""
+        """Count a call of `row` that ended in doubt; a full streak opens the breaker."""
         self._streak += 1
         if len(self._doubtful_rows) < STREAK:
             self._doubtful_rows.add(row)
@@ -69,9 +69,9 @@ class CircuitBreaker:
             self._open(row)
 
     async def wait_to_retry(self, row: object, *, code: str, left: bool) -> bool:
-        """Wait after a call of `row` that got no answer. True: it is its turn to probe; False: it is over.
+        """Wait after an unanswered call of `row`. True: the row must probe; False: the breaker has closed.
 
-        left: whether the call has left at all.
+        left: whether the call may have left at all.
         """
         if not self.is_open:
             self._open(row)
@@ -80,7 +80,7 @@ class CircuitBreaker:
         return await self._wait_to_probe(row)
 
     def probe_gave_up(self, row: object) -> None:
-        """`row` will not call again: if it was to probe, another one does."""
+        """`row` will not call now; if it held the probe, another row takes it over."""
         if self._probe is not row:
             return
         self._probe = None
@@ -89,7 +89,7 @@ class CircuitBreaker:
         self._notify()
 
     def answered(self) -> None:
-        """An answer with a meaning came: all that wait go on."""
+        """Close the breaker after a conclusive answer; all waiting rows proceed."""
         self._streak = 0
         self._doubtful_rows.clear()
         if self.is_open:
@@ -111,7 +111,7 @@ class CircuitBreaker:
         self._notify()
 
     async def _wait_to_probe(self, row: object) -> bool:
-        """Queue up to probe; False when it is over before."""
+        """Queue up to probe; False if the breaker closes first."""
         self._queue.append(row)
         try:
             while self.is_open:
@@ -126,12 +126,12 @@ class CircuitBreaker:
             self._notify()
 
     async def _wait_for_next_probe(self) -> bool:
-        """Wait until the next probe may leave; False when this outage is over before that."""
+        """Wait until the next probe may leave; False if the breaker closes first."""
         with anyio.move_on_after(self._next_probe - anyio.current_time()) as scope:
             await self._closed.wait()
         return scope.cancelled_caught
 
     def _notify(self) -> None:
-        """Let the whole queue check again."""
+        """Wake the whole queue."""
         self._changed.set()
         self._changed = anyio.Event()

@@ -1,9 +1,8 @@
-"""The path of a row: `next_step` decides each step, this module does it, until the row needs no more.
+"""Delivery of one row: `next_step` decides each step, and this module carries it out until the row is done.
 
-The order of durable steps: the intent is committed before the first byte leaves; the answer is committed
-before anything is reported or tried again. Between the two the row is in doubt, even if the program dies.
-Two ways lead out of doubt: the same token again, as long as the service is trusted to remember it, and after
-that a look-up of what the service has.
+Order of durable steps: the intent is committed before the first byte leaves; the answer is committed before
+anything is reported or retried. In between, the row is in doubt, even if the program crashes. Two ways lead
+out of doubt: the same token again, as long as the service is trusted to remember it, and then a look-up.
 """
 
 from __future__ import annotations
@@ -63,11 +62,11 @@ from bulk_invite.pacing.parking import Permit
 
 
 class Sender(Protocol):
-    """Makes one call; `body` is the frozen request. Never raises for what service or network do.
+    """Makes one call; `body` is the frozen request. Never raises for a failure of the service or the network.
 
-    clearance: renewed when the connection is ready, and asked right before the first byte leaves: where it
-    does not hold, none does, and the answer is `classify.WITHHELD`.
-    ready: done before a call, so that what goes wrong there is known not to have sent anything.
+    clearance: renewed when the connection is ready, and checked right before the first byte leaves. If it
+    does not hold, no byte leaves and the answer is `classify.WITHHELD`.
+    ready: prepares a call; a failure here is known to have sent nothing.
     """
 
     async def ready(self) -> NoAnswer | None: ...
@@ -77,9 +76,9 @@ class Sender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What comes from outside: epoch seconds, random numbers uniform in [0, 1), the name of the endpoint.
+    """Inputs from outside. clock: epoch seconds. elapsed: seconds of a clock that cannot be set.
 
-    elapsed: seconds of a clock that cannot be set.
+    random: uniform in [0, 1). endpoint: its display name.
     """
 
     clock: Callable[[], float]
@@ -89,7 +88,7 @@ class Environment:
 
 
 class Deliverer:
-    """Delivers invitations, any number at the same time. What it raises is a BulkInviteError."""
+    """Delivers invitations, any number concurrently. Raises BulkInviteError."""
 
     def __init__(
         self,
@@ -131,33 +130,33 @@ class Deliverer:
 
     @property
     def denied(self) -> int:
-        """How many rows are on hold because they were denied."""
+        """Number of rows on hold because they were denied."""
         return self._on_hold.count(OnHold.DENIED)
 
     def track(self, to_send: ToSend) -> TrackedRow:
-        """A row that is to be delivered."""
+        """Start tracking a row for delivery."""
         timeout = self._patience.call_timeout
         return TrackedRow(to_send, self._committer, self._tally, self._clock, self._elapsed, timeout)
 
     async def deliver(self, row: TrackedRow) -> None:
-        """Bring a row to its end, put it on hold, or leave it as it was last committed where a stop comes.
+        """Deliver a row until it ends, is on hold, or a stop leaves it as last committed.
 
-        Then the rows whose denial turned out to be theirs, by its answer or another one.
+        Then settle the rows whose denials are by now known to concern the rows themselves.
         """
         await self._advance(row)
         await self._settle(self._on_hold.take(OnHold.DENIED, until=self._guard.proven_until))
 
     def last_rounds(self) -> Iterator[deque[TrackedRow]]:
-        """The rows to try once more at the end: one of each full engagement, the others, those to look up."""
+        """Rows to retry at the end: one of each full engagement, then the others, then those to look up."""
         self.engagements.forget_full()
         self._effects.is_last_round = True
         yield from one_of_each_engagement(self._on_hold.take(OnHold.ENGAGEMENT_FULL))
         yield self._on_hold.take(OnHold.LOOK_UP)
 
     async def settle_denied(self) -> None:
-        """Settle the rows whose denial nothing has explained: they are too few to blame the sender.
+        """Settle the rows whose denials are still unexplained: they are too few to blame the sender.
 
-        Raises SenderError where they are not; then they stay as they are.
+        Raises SenderError if they are not too few; the rows then stay as they are.
         """
         rows = self._on_hold.take(OnHold.DENIED)
         if rows and rows[0].denial is not None and self._guard.blames_sender(len(rows)):
@@ -165,18 +164,18 @@ class Deliverer:
         await self._settle(rows)
 
     async def _settle(self, denied: Iterable[TrackedRow]) -> None:
-        """Go on with denied rows; those in doubt last, for the others must not wait for a look-up."""
+        """Advance denied rows; those in doubt come last, so that no other row waits for a look-up."""
         for row in sorted(denied, key=lambda row: row.doubt_since is not None):
             await self._advance(row)
 
     async def _advance(self, row: TrackedRow) -> None:  # noqa: C901 - one arm for each step
-        """Decide on the next step and do it, again and again. Nothing that it calls calls it."""
+        """Decide on the next step and carry it out, in a loop. Nothing called from here calls it again."""
         happened: Happened = None
         permit: Permit | None = None
         while True:
             step = self._next_step(happened, row, has_permit=permit is not None)
             if not isinstance(step, Call | Wait):
-                self._permits.give_up(row, permit)  # others must not wait for it
+                self._permits.give_up(row, permit)  # so that no other row waits for it
                 permit = None
             match step:
                 case Call():
@@ -218,7 +217,7 @@ class Deliverer:
         return next_step(happened, facts, run)
 
     async def _call(self, row: TrackedRow, permit: Permit) -> Transition | None:
-        """One attempt: what the row is by its answer. None where a stop came first."""
+        """Make one attempt; return the transition committed. None if a stop came first."""
         unready = await self._unready()
         if self._stop.draining or unready is not None:
             self._permits.unused(permit)
@@ -247,14 +246,14 @@ class Deliverer:
     async def _answered(
         self, row: TrackedRow, answer: Answer, verdict: Verdict, sent_at: float
     ) -> Transition:
-        """Commit what the row is by an answer, and learn from it; returns what is so."""
+        """Apply an answer and commit its transition; return the transition committed."""
         if not isinstance(verdict, Created | Withheld):
             verdict = self._effects.learn(row, answer, verdict)
         transition = after_answer(verdict, doubt_since=row.doubt_since, sent_at=sent_at)
         request_id = answer.request_id if isinstance(answer, HttpAnswer) else ""
         so = await row.commit_answer(transition, request_id=request_id)
         if isinstance(verdict, Created):
-            # An Id proves nothing before it is known to be no other row's.
+            # An Id proves nothing until the commit shows that no other row has it.
             self._effects.learn(row, answer, verdict if so.state is State.CREATED else Doubtful(so.code))
         if so.outcome in {Outcome.DOUBTFUL, Outcome.UNKNOWN}:
             row.count_doubt(is_down=self._breaker.is_open)
@@ -266,7 +265,7 @@ class Deliverer:
 
 
 def _not_sent(row: TrackedRow, unready: NoAnswer) -> Transition:
-    """Why no call could be made: whatever it is, nothing has left, and nothing is committed of it."""
+    """The transition after a failed preparation: nothing has left, so it is not committed."""
     verdict = classify(unready)
     if isinstance(verdict, Doubtful | Unknown):
         verdict = Unreachable(verdict.code)

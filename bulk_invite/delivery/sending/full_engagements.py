@@ -1,8 +1,8 @@
-"""Which engagements are full, and when the whole account is.
+"""Track which engagements are full, and whether the whole account is.
 
-ServiceQuotaExceededException names no resource. Usually the row's engagement has all the invitations that it
-may have; its other rows are deferred then, without a call. When engagements without any invitation are said
-to be full, one after the other with no other answer in between, it must be the account.
+ServiceQuotaExceededException names no resource. Usually the row's engagement has reached its maximum of
+invitations; its other rows are then deferred without a call. If engagements without any invitation are
+reported as full, one after another with no invitation created in between, the account must be full.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections import OrderedDict
 from typing import Final
 
 _MAX_REMEMBERED: Final = 10_000
-"""Engagements kept of each kind; one that is forgotten costs one more refused call."""
+"""Maximum engagements remembered of each kind; a forgotten one costs one more refused call."""
 
 _ACCOUNT_IS_FULL: Final = 5
-"""Engagements in a row that cannot all be full by chance."""
+"""Consecutive refused engagements that mean a full account."""
 
 
 class FullEngagements:
-    """What the answers of this run say of the engagements."""
+    """What the answers of this run show about the engagements."""
 
     def __init__(self) -> None:
         self._full: OrderedDict[str, None] = OrderedDict()
@@ -34,26 +34,26 @@ class FullEngagements:
         return self._all_full or engagement in self._full
 
     def note_invitations(self, engagement: str) -> None:
-        """Learn that it has invitations already: it may well be full."""
+        """Note that the engagement has invitations, so it may well be full."""
         _remember(self._with_invitations, engagement)
 
     def note_created(self, engagement: str) -> None:
-        """An invitation was just created: the account is not full."""
+        """Note a new invitation: the account is not full."""
         self.note_invitations(engagement)
         self._refused_in_succession.clear()
 
     def note_refused(self, engagement: str, *, expected: bool) -> None:
-        """A call was refused because something is full. expected: it was so in an earlier run."""
+        """Note a call refused as full. expected: an earlier run already found the engagement full."""
         _remember(self._full, engagement)
         if not expected and engagement not in self._with_invitations:
             self._refused_in_succession.add(engagement)
 
     def forget_full(self) -> None:
-        """Forget which ones are full: there may be room again."""
+        """Forget which engagements are full; there may be room again."""
         self._full.clear()
 
     def mark_all_full(self) -> None:
-        """Take every engagement for full from now on."""
+        """Treat every engagement as full from now on."""
         self._all_full = True
 
 

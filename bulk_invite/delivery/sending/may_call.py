@@ -1,4 +1,4 @@
-"""Whether a row may be called: asked when the call is decided on, and again right before it leaves."""
+"""Whether a row may be called: checked when the call is decided, and again right before it leaves."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.findings import LATE
 
 PROOF_LIFETIME: Final = 2.0
-"""Seconds for which a proof of owning the checkpoint holds, on a clock that counts sleep.
+"""Seconds for which a proof of holding the checkpoint is valid, by a clock that counts system sleep.
 
-A sender that takes over within them sends the same tokens. Where these are too old for that, it has to look
-the rows up first, and that takes the settling time.
+A sender that takes over within this time sends the same tokens. If they are too old for that, it must first
+look the rows up, which takes the settling time.
 """
 
 
 class MayCall:
-    """What speaks against a call: the run drains, another sender may be at work, the row's time is over."""
+    """Objections to a call: a drain, possibly another sender, a full engagement, an old intent or token."""
 
     def __init__(
         self, committer: Committer, engagements: FullEngagements, patience: Patience, stop: StopSwitch
@@ -33,15 +33,15 @@ class MayCall:
         self._stop = stop
 
     def is_full(self, row: TrackedRow) -> bool:
-        """Whether the row's engagement is full; a row in doubt is sent all the same."""
+        """Whether the row must wait for room in its engagement; a row in doubt need not."""
         return row.doubt_since is None and self._engagements.is_full(row.engagement)
 
     def is_too_old(self, row: TrackedRow) -> bool:
-        """Whether the row's token may be forgotten by the time a call arrives: it might invite twice."""
+        """Whether the service may have forgotten the row's token when the call arrives, and invite twice."""
         return row.age() > self._patience.repeatable_for
 
     def clearance(self, row: TrackedRow) -> Clearance:
-        """For the call of a row whose intent is committed."""
+        """Clearance for the call of a row whose intent is committed."""
         renew = partial(self._committer.prove, PROOF_LIFETIME / 2)
         return Clearance(renew, partial(self._objection, row))
 
@@ -50,7 +50,7 @@ class MayCall:
             return "Draining"
         if self._committer.proof_age() > PROOF_LIFETIME:
             return "CheckpointNotProven"
-        if row.intent_age() > LATE:  # a crash would leave it dated too early
+        if row.intent_age() > LATE:  # after a crash, its timestamp would be too early
             return "IntentTooOld"
         if self.is_full(row):
             return "EngagementFull"

@@ -1,4 +1,4 @@
-"""What a call waits for before it may leave: its turn, the endpoint, the pacing. A drain ends every wait."""
+"""Permits: a call waits for its backoff, the endpoint and the pacing. A drain ends every wait."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHECK_CHECKPOINT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Seconds before another try: after doubt, after a throttle, while the endpoint is unreachable."""
+    """Seconds before a retry: after doubt, after a throttle, while the endpoint is unreachable."""
 
     doubtful: Backoff
     throttled: Backoff
@@ -35,11 +35,11 @@ class Waits:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a row is tried. Times in seconds.
+    """Limits on retries of a row. Times in seconds.
 
-    tries: doubtful endings of one row after which a run leaves the row in doubt.
-    token_lifetime: how long the service is trusted to remember a client token. call_timeout: what a call has.
-    streak: returns how many different rows in a row have to end in doubt for the service to count as down.
+    tries: doubtful attempts after which a run leaves the row in doubt. token_lifetime: how long the service
+    is trusted to remember a client token. call_timeout: maximum duration of a call. streak: returns the
+    number of different rows whose consecutive calls must end in doubt before the service counts as down.
     """
 
     tries: int
@@ -52,17 +52,18 @@ class Patience:
     def repeatable_for(self) -> float:
         """Seconds of doubt within which a row may be called again.
 
-        The call has to arrive while the token is remembered, and may take as long as its time-out. Where
-        tokens hardly live longer than that, half of their life is left for the call.
+        The call must arrive while the service remembers the token, and may take until its timeout. If tokens
+        live hardly longer than that, half of their lifetime is reserved for the call.
         """
         return max(self.token_lifetime - self.call_timeout, self.token_lifetime / 2)
 
 
 class Permits:
-    """Gives permits to calls.
+    """Issues permits for calls.
 
-    unwanted: asked when a row's turn has come; true when it must not be sent now. Every permit is used for a
-    call or comes back by `unused` or `give_up`. No permit (None): the row is unwanted, or the run drains.
+    unwanted: checked when it is a row's turn; True if the row must not be sent now. Every permit is used for
+    a call or returned by `unused` or `give_up`. None instead of a permit: the row is unwanted, or the run
+    drains.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Permits:
         self._warned = set[str]()
 
     async def after(self, row: TrackedRow, wait: Wait) -> Permit | None:
-        """A permit, after what the row has to wait for."""
+        """Wait as requested, then return a permit."""
         match wait.until:
             case Until.TURN:
                 return await self._permit(row, retry=False)
@@ -102,17 +103,17 @@ class Permits:
         return await self._permit(row, retry=True, after=delay)
 
     def unused(self, permit: Permit) -> None:
-        """No call has left by it."""
+        """Return a permit that no call has used."""
         self._pacer.unused(permit)
 
     def give_up(self, row: TrackedRow, permit: Permit | None) -> None:
-        """The row will not call now: neither by its permit, nor as the probe of an outage."""
+        """The row will not call now: return its permit, and pass on the probe if it holds it."""
         if permit is not None:
             self.unused(permit)
         self._breaker.probe_gave_up(row)
 
     async def _when_reachable(self, row: TrackedRow, code: str, *, left: bool) -> Permit | None:
-        """Wait until the endpoint can be asked again: as the probe of the outage, or after it."""
+        """Wait to call again: as a probe during the outage, or after it."""
         probing = False
         with self._stop.until_drain() as scope:
             probing = await self._breaker.wait_to_retry(row, code=code, left=left)
@@ -125,7 +126,7 @@ class Permits:
         return None
 
     def _after_withheld(self, row: TrackedRow, code: str) -> float:
-        """Seconds to wait: none where it comes once, as after a sleep of the machine."""
+        """Seconds to wait; none the first time, as after system sleep."""
         if row.withheld == 1:
             return 0.0
         delay = self._waits.unreachable.delay(row.withheld, self._random)
@@ -135,14 +136,14 @@ class Permits:
         return delay
 
     async def _permit(self, row: TrackedRow, *, retry: bool, after: float = 0.0) -> Permit | None:
-        """Wait `after` seconds, for the endpoint and for the pacing."""
+        """Wait `after` seconds, then for the pacing and the endpoint."""
         permit: Permit | None = None
         with self._stop.until_drain() as scope:
             if after > 0:
                 await anyio.sleep(after)
             permit = await self._paced(row, retry=retry)
             while self._breaker.is_open:
-                # Others must not wait for an answer to a call that does not leave.
+                # A permit kept here would make other rows wait for a call that does not leave.
                 if permit is not None:
                     self.unused(permit)
                 permit = None

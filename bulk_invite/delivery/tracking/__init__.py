@@ -1,1 +1,1 @@
-"""What the run knows of its rows: commits, counts, observers, the way to stop."""
+"""State of a run: row progress, commits, counts, observers, the stop switch."""

@@ -1,4 +1,4 @@
-"""What several wait for that is done at once by another one: a commit, or a question."""
+"""A commit or a query of the checkpoint that several tasks wait for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from bulk_invite.domain.events import Event
 
 
 class Batch:
-    """Events that share a transaction; without any, a question that one answer serves.
+    """Events that share a transaction; without events, a query whose answer several tasks share.
 
-    substituted: tokens of rows for which their `instead` was written.
+    substituted: tokens of rows whose `instead` was written.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Batch:
         self._failure: CheckpointError | None = None
 
     async def wait(self) -> frozenset[str]:
-        """Wait until it is done; says `substituted`. Raises CheckpointError where it failed."""
+        """Wait until it is done; return `substituted`. Raises CheckpointError if it failed."""
         await self._done.wait()
         if self._failure is not None:
             raise self._failure

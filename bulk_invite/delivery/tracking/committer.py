@@ -1,7 +1,7 @@
-"""Group commit: many rows' events in one durable transaction, written by a single committer.
+"""Group commit: a single committer writes the events of many rows in one durable transaction.
 
-Invariants: who awaits `commit` goes on only when its event is on the disk; after a failed write nothing is
-committed any more and everybody who waits gets the error. The writer is used by one thread at a time.
+Invariants: `commit` returns only after its event is on disk. After a failed write, nothing more is committed
+and every waiting task gets the error. One thread at a time uses the writer.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from bulk_invite.domain.records import Change, PacingState, Record, SourceCursor
 from bulk_invite.domain.rows import Invitation, Position, Rejection
 
 _INTERVAL: Final = 0.01
-"""Seconds from one commit to the next, at least. A lone event is written at once; under load the events of
-ten milliseconds share one fsync, which costs a call less than a tenth of a round trip."""
+"""Minimum seconds between two commits. A single event is written immediately; under load, the events of ten
+milliseconds share one fsync, which costs a call less than a tenth of a round trip."""
 
 
 _GONE: Final = "The program ended before it could write to the checkpoint."
@@ -36,7 +36,7 @@ _Arguments = TypeVarTuple("_Arguments")
 
 
 class RunInThread(Protocol):
-    """`anyio.to_thread.run_sync`, or what stands in for it where time is not real."""
+    """`anyio.to_thread.run_sync`, or its replacement under virtual time."""
 
     async def __call__(
         self,
@@ -48,7 +48,7 @@ class RunInThread(Protocol):
 
 
 class Journal(Protocol):
-    """What the flow needs of a checkpoint; blocking."""
+    """The checkpoint, as delivery uses it; blocking."""
 
     def admit(
         self,
@@ -86,9 +86,10 @@ class Journal(Protocol):
 
 
 class Committer:
-    """Writes what workers hand in. `run` it in the task group; `close` ends it when all is written.
+    """Commits the events of all workers. `run` it in the task group; `close` ends it once all is written.
 
-    in_thread: runs what blocks. elapsed: seconds that nobody can set, on which a suspended machine ages.
+    in_thread: runs blocking calls. elapsed: seconds of a clock that cannot be set and that counts system
+    sleep.
     """
 
     def __init__(
@@ -118,23 +119,23 @@ class Committer:
 
     @property
     def failed(self) -> bool:
-        """Whether a write has failed: then nothing is written any more."""
+        """Whether a write has failed; nothing is written after that."""
         return self._failure is not None and self._failure.args != (_GONE,)
 
     def busy_for(self) -> float:
-        """Seconds that the journal has been at what it was asked for last."""
+        """Seconds that the current journal call has taken so far; 0 between calls."""
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
 
     def proof_age(self) -> float:
-        """Seconds since a write or a question was begun that proved the checkpoint to be ours."""
+        """Seconds since the start of the last write or query that proved ownership of the checkpoint."""
         return self._elapsed() - self._proven_at
 
     async def prove(self, within: float) -> None:
-        """Prove that the checkpoint is still ours, unless that was done `within` so many seconds.
+        """Prove that this sender holds the checkpoint, unless the last proof is at most `within` seconds old.
 
-        Raises CheckpointError when it is not. Who asks only waits, for it may be a task that somebody else
-        cancels without regard to the thread that has the journal.
+        Raises CheckpointError if it does not. The caller only waits for the committer: its task may be
+        cancelled while a thread is still using the journal.
         """
         if self.proof_age() > within:
             await self._join(self._asking)  # one answer serves all who wait
@@ -146,10 +147,10 @@ class Committer:
         *,
         follows: bool = False,
     ) -> list[Admission]:
-        """Look a batch of rows up and note the new ones. Raises CheckpointError.
+        """Classify a batch of rows and store the new ones. Raises CheckpointError.
 
-        reached: how far its source is read by that, where a reading or a following can go on from it.
-        follows: the same row may come again, since its source is read again and again.
+        reached: the position in the source after this batch, if reading or following can resume from it.
+        follows: the source is polled, so the same row may come again.
         """
         return await self.ask(
             lambda journal: journal.admit(
@@ -166,11 +167,11 @@ class Committer:
         return await self.ask(lambda journal: journal.changes(source, self.campaign, after, limit))
 
     async def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
-        """The rows in doubt, and those with an invitation, of some engagements. Raises CheckpointError."""
+        """The rows of some engagements: those in doubt, those with an invitation. Raises CheckpointError."""
         return await self.ask(lambda journal: journal.rows_of(engagements))
 
     async def ask(self, question: Callable[[Journal], _Answer]) -> _Answer:
-        """Use the checkpoint on its thread, between two commits. Raises CheckpointError, once and for all."""
+        """Use the checkpoint in its thread, between commits. After a failure, raises CheckpointError."""
         if self._failure is not None:
             raise self._failure
         try:
@@ -188,7 +189,7 @@ class Committer:
             self._busy_since = None
 
     def _proving(self, write: Callable[[Journal], _Answer]) -> Callable[[Journal], _Answer]:
-        """The same, where its success proves that the checkpoint is ours: as of its beginning."""
+        """Wrap `write`: its success proves, as of its start, that this sender holds the checkpoint."""
 
         def proving(journal: Journal) -> _Answer:
             began = self._elapsed()
@@ -199,10 +200,9 @@ class Committer:
         return proving
 
     async def commit(self, event: Event) -> bool:
-        """Return when the event is durable; False: another row has its Id, and its `instead` is what is.
+        """Return when the event is durable. False: another row has its Id, so `event.instead` was written.
 
-        Raises CheckpointError when it cannot be written. When the caller is cancelled meanwhile, the event is
-        written all the same.
+        Raises CheckpointError if it cannot be written. The event is written even if the caller is cancelled.
         """
         self._gathering.events.append(event)
         return event.client_token not in await self._join(self._gathering)
@@ -215,7 +215,7 @@ class Committer:
         return await batch.wait()
 
     async def run(self) -> None:
-        """Write until `close`; shielded, so that a cancelled run still keeps what it knows."""
+        """Write until `close`; shielded, so that a cancelled run still commits its events."""
         with anyio.CancelScope(shield=True):
             try:
                 while not (self._closing and not self._gathering.events):
@@ -225,20 +225,20 @@ class Committer:
                     self._work = anyio.Event()
                     await self._write_gathered()
             finally:
-                # Nobody must wait for a committer that is gone.
+                # No task may wait for a committer that has ended.
                 self._failure = self._failure or CheckpointError(_GONE)
                 for batch in (self._gathering, self._asking):
                     batch.finish(self._failure)
 
     def close(self) -> None:
-        """No more events will come; `run` returns when the last one is written."""
+        """Announce that no more events will come; `run` returns once the last is written."""
         self._closing = True
         self._work.set()
 
     async def _write_gathered(self) -> None:
         while (self._gathering.is_wanted or self._asking.is_wanted) and self._failure is None:
             began = anyio.current_time()
-            # A proof counts from its beginning: it must not wait for what a slow disk takes after that.
+            # A proof ages from its start, so it goes first and does not wait for a commit on a slow disk.
             if self._asking.is_wanted:
                 asked, self._asking = self._asking, Batch()
                 await self._complete(asked, lambda journal: journal.prove())
@@ -254,8 +254,8 @@ class Committer:
             self._observer.committed(anyio.current_time() - began, len(batch.events))
 
     async def _complete(self, batch: Batch, write: Callable[[Journal], frozenset[str] | None]) -> bool:
-        """Whether the journal has done it; who waits for the batch goes on, or gets the error."""
-        # Where this is broken off, they count as not written.
+        """Write a batch and release the tasks that wait for it; False if it failed."""
+        # If this is interrupted, the events count as not written.
         failure: CheckpointError | None = CheckpointError(_GONE)
         try:
             written: frozenset[str] | None = await self.ask(self._proving(write))

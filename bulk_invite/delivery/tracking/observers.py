@@ -1,4 +1,4 @@
-"""All observers of a run as one."""
+"""All observers of a run, as one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bulk_invite.domain.observer import Observer
 
 
 class Observers(Observer):
-    """Passes on what it is told, in their order."""
+    """Forwards every call to each observer, in order."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = observers

@@ -1,4 +1,4 @@
-"""Rows that wait for later in the same run: why each of them does, and when its turn comes again."""
+"""Rows on hold until later in the same run, by reason."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from bulk_invite.delivery.tracking.tracked_row import TrackedRow
 from bulk_invite.domain.next_step import OnHold
 
 _MAX_BYTES: Final = 16 << 20
-"""Size of the rows that are kept for one reason; others wait for a later run, so that memory does not grow
-with them.
+"""Maximum bytes of the rows held for one reason. Further rows wait for a later run, which bounds memory.
 
-Denied rows are kept in any case: a run that meets many of them stops.
+Denied rows are always kept: a run with many of them stops.
 """
 
 
 class RowsOnHold:
-    """Rows by why they are on hold, in the order in which they came."""
+    """Rows on hold, by reason, in order of arrival."""
 
     def __init__(self) -> None:
         self._rows: dict[OnHold, deque[tuple[float, TrackedRow]]] = {reason: deque() for reason in OnHold}
@@ -29,20 +28,20 @@ class RowsOnHold:
         return len(self._rows[reason])
 
     def has_room(self, row: TrackedRow) -> bool:
-        """Whether the row may be kept until there is room in its engagement or, in doubt, for its look-up.
+        """Whether there is memory to hold the row: for its look-up if in doubt, else for its full engagement.
 
-        Deferred rows may be many: they take no room from rows in doubt.
+        There may be many deferred rows; they take no room from rows in doubt.
         """
         reason = OnHold.ENGAGEMENT_FULL if row.doubt_since is None else OnHold.LOOK_UP
         return self._bytes[reason] + len(row.body) <= _MAX_BYTES
 
     def add(self, row: TrackedRow, reason: OnHold, at: float) -> None:
-        """at: in seconds of any clock, to which `take` compares."""
+        """Put a row on hold. at: seconds of the clock that `take` compares `until` with."""
         self._rows[reason].append((at, row))
         self._bytes[reason] += len(row.body)
 
     def take(self, reason: OnHold, until: float = math.inf) -> deque[TrackedRow]:
-        """The rows whose hold began until some moment; they are on hold no more."""
+        """Remove and return the rows put on hold at or before `until`."""
         rows, taken = self._rows[reason], deque[TrackedRow]()
         while rows and rows[0][0] <= until:
             _, row = rows.popleft()
@@ -52,7 +51,7 @@ class RowsOnHold:
 
 
 def one_of_each_engagement(rows: Iterable[TrackedRow]) -> tuple[deque[TrackedRow], deque[TrackedRow]]:
-    """One row of each engagement, by which to see whether it is still full, and all the others."""
+    """One row of each engagement, to test whether it is still full, and all other rows."""
     first, others, seen = deque[TrackedRow](), deque[TrackedRow](), set[str]()
     for row in rows:
         (others if row.engagement in seen else first).append(row)

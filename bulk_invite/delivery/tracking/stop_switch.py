@@ -1,7 +1,7 @@
-"""How a run ends early: first it drains, then, if asked again, it breaks off.
+"""Stopping a run early: the first request drains it, the second aborts it.
 
-Every wait of the flow stands inside one of two scopes. `until_drain` is for waits that nothing has been sent
-for: they end at the first request. `until_abort` is for calls: they end only at the second.
+Every wait in delivery runs inside one of two scopes. `until_drain` is for waits before anything is sent; the
+first request cancels them. `until_abort` is for calls; only the second request cancels them.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from bulk_invite.domain.errors import BulkInviteError
 
 
 class StopSwitch:
-    """Asked to stop by a signal (no reason) or by an error that makes going on pointless."""
+    """Stops the run for a signal (no reason) or for an error that prevents further delivery."""
 
     def __init__(self) -> None:
         self.draining = False
         self.aborted = False
         self.reason: BulkInviteError | None = None
-        # Dicts for their order: a run that is repeated is to end as it did.
+        # Dicts keep the order, so that a repeated simulation ends the same way.
         self._until_drain: dict[CancelScope, None] = {}
         self._until_abort: dict[CancelScope, None] = {}
 
     def drain(self, reason: BulkInviteError | None = None) -> None:
-        """No new calls; calls in flight are finished and committed. The first reason stands.
+        """Start no new calls; finish and commit those in flight. The first reason is kept.
 
-        An error after a signal is a reason too: a checkpoint that cannot be written must not go untold.
+        An error after a signal also counts as a reason: a failed checkpoint write must be reported.
         """
         if self.reason is None:
             self.reason = reason
@@ -36,7 +36,7 @@ class StopSwitch:
             scope.cancel()
 
     def abort(self) -> None:
-        """Break off the calls in flight too; their rows stay in doubt."""
+        """Cancel the calls in flight, too; their rows stay in doubt."""
         self.drain()
         self.aborted = True
         for scope in tuple(self._until_abort):
@@ -50,7 +50,7 @@ class StopSwitch:
 
 
 class _Scope:
-    """A cancel scope that is known as long as it is entered; two of them for every call."""
+    """A cancel scope, registered with the switch while it is entered; every call uses two."""
 
     __slots__ = ("_scope", "_scopes")
 

@@ -1,4 +1,4 @@
-"""What a run tells: counts, result rows and log lines, each only after its commit."""
+"""Counts, result rows and log lines of a run, each only after its commit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = structlog.get_logger()
 
 
 class Outlet(Protocol):
-    """Where result rows go."""
+    """Destination of result rows."""
 
     def created(self, position: Position, client_token: str, invitation_id: str, arn: str) -> None: ...
 
@@ -30,10 +30,10 @@ class Outlet(Protocol):
 
 @dataclass(slots=True)
 class Counts:
-    """Counts of one run; every row it has read is in exactly one of `states` or in `already_created`.
+    """Counts of one run; every row read is counted once, in one of `states` or in `already_created`.
 
-    ended_now, failed_now: rows that this run itself brought to an end, and those among them that failed.
-    in_flight: rows whose call is under way; they count as in doubt. all_read: no more rows will come.
+    ended_now: rows that ended in this run; failed_now: those of them that failed. in_flight: rows with a call
+    in progress; they also count as in doubt. all_read: no more rows will come.
     """
 
     rows: int = 0
@@ -48,7 +48,7 @@ class Counts:
 
 
 class Tally:
-    """Keeps the counts, writes result rows and one log line for every row that comes to an end."""
+    """Keeps the counts; writes result rows and one log line for every row that ends."""
 
     def __init__(self, outlet: Outlet | None, observer: Observer | None = None) -> None:
         self.counts = Counts()
@@ -56,7 +56,7 @@ class Tally:
         self._observer = observer or Observer()
 
     def took_in(self, admission: Admission) -> None:
-        """Count a row that was read, and tell of it where that is its end."""
+        """Count a row that was read; report it if it ends here."""
         self._observer.took_in(admission)
         if isinstance(admission, SeenAgain):
             return
@@ -74,7 +74,7 @@ class Tally:
                 assert_never(admission)
 
     def skipped(self, row: SkippedRow) -> None:
-        """Count a row that an earlier run has read and settled, and this one does not read again."""
+        """Count a row that an earlier run created and this run does not read again."""
         self.counts.rows += 1
         self.counts.already_created += 1
         if self._outlet is not None:
@@ -122,20 +122,20 @@ class Tally:
             )
 
     def sent(self, to_send: ToSend, before: State, at: float) -> None:
-        """An attempt of a row that was in state `before` is durable and about to leave; epoch seconds."""
+        """Count an attempt that is durable and about to leave. before: the row's state. at: epoch seconds."""
         self._observer.sent(to_send, at)
         self.counts.attempts += 1
         self.counts.in_flight += 1
         self._move(before, State.IN_DOUBT)
 
     def came_back(self) -> None:
-        """A call is under way no more."""
+        """Count a call that has ended."""
         self.counts.in_flight -= 1
 
     def answered(
         self, to_send: ToSend, before: State, answered: Answered, seconds: float | None = None
     ) -> None:
-        """What is known of the row now is durable. seconds: what the call took, if there was one."""
+        """Count and report a row's new, durable state. seconds: duration of the call, if there was one."""
         self._observer.answered(to_send, answered, seconds)
         self._move(before, answered.state)
         if answered.outcome is Outcome.THROTTLED:
@@ -152,11 +152,11 @@ class Tally:
             self._outlet.failed(to_send.invitation.row, _with_messages(answered.code, answered.errors))
 
     def ended(self, to_send: ToSend, answered: Answered, *, attempts: int) -> None:
-        """The one log line of an invitation that this run is done with."""
+        """Write the one log line of an invitation that this run has finished with."""
         self._observer.ended(to_send, answered, attempts)
         self.counts.ended_now += 1
         self.counts.failed_now += answered.state is State.FAILED
-        # Thousands of rows may be deferred for the same few engagements: the run says how many.
+        # A few engagements may defer thousands of rows; the summary of the run counts them.
         log = _log.debug if answered.state in {State.CREATED, State.DEFERRED} else _log.warning
         fields = {
             "position": str(to_send.invitation.position),
@@ -180,7 +180,7 @@ def _state_before(to_send: ToSend) -> State:
 
 
 def _with_messages(code: str, errors: tuple[RowError, ...]) -> tuple[RowError, ...]:
-    """The service's errors, with a sentence where it gave none or the checkpoint kept none."""
+    """The service's errors, with a message where the service gave none or the checkpoint kept none."""
     sentence = f"The service refused the request with {code}."
     return tuple(
         error if error.message else replace(error, message=sentence)

@@ -1,4 +1,4 @@
-"""The durable steps of one row: no call without a committed intent, no report before the commit."""
+"""The durable steps of one row: commit the intent before the call, and every change before reporting it."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from bulk_invite.domain.unfamiliar import UnfamiliarAnswer
 from bulk_invite.domain.verdicts import State
 
 _CLOCK_TOLERANCE: Final = 1.0
-"""Seconds by which two clocks may disagree although none was set."""
+"""Seconds by which two clocks may differ even if neither was set."""
 
 
 class TrackedRow:
-    """A row on its way, as it was last committed. Every method raises CheckpointError when it cannot commit.
+    """A row in delivery, as last committed. Every method that commits raises CheckpointError if it cannot.
 
     doubt_since: epoch seconds of the earliest attempt whose outcome is unknown, or None.
-    doubtful, throttled, withheld: such endings in this run so far; probes: doubtful ones while the service
-    was down. strange: the unfamiliar answer that it had last, if any.
-    decided_at: when its last attempt was decided on, in seconds of a clock that cannot be set.
+    doubtful, throttled, withheld: number of attempts in this run that ended so. probes: doubtful attempts
+    while the service was down. unfamiliar: the last unfamiliar answer, if any.
+    decided_at: time of the decision on the last attempt, in seconds of a clock that cannot be set.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class TrackedRow:
         self._elapsed = elapsed
         self._read_at, self._read_after = clock(), elapsed()
         sent = to_send.last_sent or to_send.doubt_since or self._read_at
-        # Where nothing of a call is known, the last moment for one is.
+        # If the call itself is missing, `sent` is the latest moment at which it may have left.
         is_missing = to_send.code == MAY_BE_MISSING
         left = min(sent, self._read_at) if is_missing else may_have_left_by(sent, call_timeout, self._read_at)
-        # From here on counted by a clock that cannot be set.
+        # From here on, a clock that cannot be set counts the time.
         self._left_after = self._read_after - (self._read_at - left)
         self._called_after = self.decided_at = self._read_after
 
@@ -77,11 +77,11 @@ class TrackedRow:
 
     @property
     def denial(self) -> Transition | None:
-        """What this run committed last, where that was a denial."""
+        """The last transition of this run, if it was a denial."""
         return self._last if self._last is not None and self._last.outcome is Outcome.DENIED else None
 
     def facts(self, *, is_too_old: bool, tries_left: int, has_permit: bool) -> RowFacts:
-        """What its next step is decided by; tries_left: how many more doubtful endings the run tolerates."""
+        """The facts that decide the next step. tries_left: doubtful attempts that the run still tolerates."""
         return RowFacts(
             state=self._state,
             doubt=None if self.doubt_since is None else self.doubt(),
@@ -94,28 +94,28 @@ class TrackedRow:
         )
 
     def count_doubt(self, *, is_down: bool) -> None:
-        """An attempt ended in doubt. While the service is down, that does not use up the usual tries."""
+        """Count an attempt that ended in doubt; while the service is down, as a probe, not as a try."""
         if is_down:
             self.probes += 1
         else:
             self.doubtful += 1
 
     def age(self) -> float:
-        """Seconds for which it has been in doubt, at least as many as any clock says; 0 where it is not."""
+        """Seconds in doubt, by the clock that shows more: 0 if not in doubt, infinite if it was set back."""
         if self.doubt_since is None:
             return 0.0
         by_date = self._clock() - self.doubt_since
         by_count = self._elapsed() - self._read_after + self._read_at - self.doubt_since
-        # If the clock was set back since, the age is unknown.
+        # If the clock has been set back, the age is unknown.
         return math.inf if min(by_date, by_count) < -_CLOCK_TOLERANCE else max(by_date, by_count)
 
     def intent_age(self) -> float:
-        """Seconds since the attempt that is about to leave was dated."""
+        """Seconds since the timestamp of the committed intent."""
         return self._elapsed() - self.decided_at
 
     def doubt(self) -> DoubtfulRow:
-        """The row as it is looked up; only where it is in doubt."""
-        assert self.doubt_since is not None  # noqa: S101 - the caller has seen to it
+        """The row as a look-up needs it; only for a row in doubt."""
+        assert self.doubt_since is not None  # noqa: S101 - callers look up only rows in doubt
         invitation, last = self.to_send.invitation, self._last or self.to_send
         return DoubtfulRow(
             invitation.client_token,
@@ -131,10 +131,10 @@ class TrackedRow:
         )
 
     async def commit_intent(self) -> float:
-        """Commit that an attempt is about to leave; its time in epoch seconds."""
+        """Commit that an attempt is about to leave; return its time in epoch seconds."""
         at, self.decided_at = self._clock(), self._elapsed()
         self._sent_at = at
-        # A bug elsewhere must not leave the report behind what is written.
+        # Even if a bug elsewhere cancels this, the counts must match the checkpoint.
         with anyio.CancelScope(shield=True):
             await self._committer.commit(Sent(self.to_send.invitation.client_token, at))
         self._tally.sent(self.to_send, self._state, at)
@@ -144,20 +144,20 @@ class TrackedRow:
         return at
 
     async def commit_answer(self, transition: Transition, *, request_id: str = "") -> Transition:
-        """Commit what is known after an attempt, also when the run is being cut off; returns what is so.
+        """Commit the state after an attempt, even during an abort; return the transition that was committed.
 
-        That is doubt if its Id is another row's.
+        If another row already has the Id, that is a transition to doubt.
         """
         seconds = self._elapsed() - self._called_after
         so = await self._commit(transition, request_id=request_id, seconds=seconds)
         if transition.outcome not in NOT_SENT:
-            self._left_after = self._elapsed()  # the service may have carried it out at the very end
+            self._left_after = self._elapsed()  # the service may have processed the call at the last moment
         self._attempts -= not transition.counted
         self._tally.came_back()
         return so
 
     async def settle(self, transition: Transition, finding: Finding | None = None) -> Transition:
-        """Commit what no attempt, but perhaps a look-up, has brought about; returns what is so."""
+        """Commit a change without an attempt, such as after a look-up; return the transition committed."""
         return await self._commit(replace(transition, counted=True), finding=finding)
 
     async def _commit(
@@ -188,6 +188,6 @@ class TrackedRow:
         return transition
 
     def end(self) -> None:
-        """This run is done with the row, as it was last committed."""
-        assert self._event is not None  # noqa: S101 - only a committed row comes to its end
+        """Report the row, as last committed, as finished in this run."""
+        assert self._event is not None  # noqa: S101 - only a committed row can end
         self._tally.ended(self.to_send, self._event, attempts=self._attempts)
