@@ -61,7 +61,8 @@ def status(
     """Show the counts of a checkpoint, also during a run.
 
     The counts cover the whole checkpoint. The command also shows what is known about the quotas of the
-    account.
+    account. A run saves its rate, its estimates and the time left every ten seconds, so these may be up to
+    ten seconds old; the live page (--listen) has the current values.
 
     Exit codes: 0 shown; 2 usage or configuration error; 4 the checkpoint is missing or cannot be read.
     """

@@ -152,6 +152,8 @@ def test_no_command_prints_help_and_a_wrong_one_an_error(tmp_path: Path) -> None
     nothing, wrong = together(partial(run, cwd=tmp_path), partial(run, "sned", cwd=tmp_path))
     assert "Prepare:" in nothing.stdout + nothing.stderr
     assert (wrong.code, "sned" in wrong.stderr) == (2, True)
+    missing = run("send", cwd=tmp_path)
+    assert (missing.code, missing.stderr.splitlines()[-1]) == (2, "Error: Missing argument 'SOURCE...'.")
 
 
 @pytest.mark.parametrize("arguments", [("export", "--state", "open"), ("completion", "tcsh")])

@@ -79,6 +79,30 @@ def test_every_message_exists_in_the_program() -> None:
     assert [said for said in told if said not in texts and said not in _OF_OTHERS] == []
 
 
+def test_every_error_of_a_checkpoint_has_an_entry() -> None:
+    """The error names this topic, so the topic has to explain it."""
+    entries = [
+        [part.strip() for part in entry.split("…")]
+        for message, _ in table(_TOPIC, "Error messages")
+        for entry in re.sub(r" \([^)]*\)", "", message).split(" / ")
+    ]
+    errors = list(_checkpoint_errors())
+    assert len(errors) > 20
+    assert [text for text in errors if not any(all(map(text.__contains__, each)) for each in entries)] == []
+
+
+def _checkpoint_errors() -> Iterator[str]:
+    """The texts of the errors whose topic is this one, not one of their own."""
+    for node in (node for tree in _trees() for node in ast.walk(tree)):
+        match node:
+            case ast.Call(ast.Name("CheckpointError"), [ast.JoinedStr(values), *_], keywords):
+                if not any(each.arg == "topic" for each in keywords):
+                    parts = [str(each.value) if isinstance(each, ast.Constant) else "…" for each in values]
+                    yield "".join(parts)
+            case _:
+                pass
+
+
 def test_every_entry_says_what_to_do() -> None:
     for heading in ("Error messages", "Codes of a row", "Log events"):
         for row in table(_TOPIC, heading):

@@ -160,6 +160,26 @@ def test_a_signal_ends_the_wait_for_a_silent_pipe(tmp_path: Path) -> None:
         resumed(more, service, make_rows(5), tmp_path)
 
 
+def test_a_stop_before_the_source_was_read_to_its_end_says_so(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(4))
+    with running("send", source, "--endpoint-url", f"http://127.0.0.1:{free_port()}", cwd=tmp_path) as sender:
+        has_logged(sender, "endpoint.unreachable")
+        ran, _ = stopped(sender)
+    assert (ran.code, ran.stdout.splitlines()[0]) == (STOPPED, "No row was read.")
+    assert run("status", cwd=tmp_path).stdout.splitlines()[0] == "No row was read."
+    with emulator() as service:
+        command = ("send", "-", "--endpoint-url", service.url)
+        with running(*command, cwd=tmp_path, stdin=subprocess.PIPE) as sender:
+            assert sender.process.stdin is not None
+            sender.process.stdin.write(source.read_text())
+            sender.process.stdin.flush()
+            wait_until(lambda: len(service.calls()) == 4)
+            sender.signal(signal.SIGTERM)
+            sender.process.wait(PATIENCE)
+            ran = sender.ended()
+    assert ran.stdout.splitlines()[0] == "4 of 4 invitations created; the rest of the source was not read."
+
+
 def test_a_signal_during_the_start_is_harmless(tmp_path: Path) -> None:
     rows = make_rows(40)
     source = write_rows(tmp_path / "rows.ndjson", rows)

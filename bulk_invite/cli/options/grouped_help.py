@@ -25,7 +25,8 @@ class GroupedCommand(TyperCommand):
         try:
             return super().make_context(*args, **extra)
         except typer.BadParameter as error:
-            error.message = f"{plain(error.message)}."
+            if error.message:  # a missing parameter has none
+                error.message = f"{plain(error.message)}."
             raise
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
