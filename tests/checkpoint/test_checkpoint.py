@@ -380,11 +380,11 @@ def test_a_look_up_of_a_row_in_doubt_has_the_refusal_of_its_last_attempt(place: 
         admit(writer, invitation("a"))
         writer.record([Sent("a", NOW)])
         writer.record([answered("a", State.IN_DOUBT, "refused", code="V", errors=(error,), doubt_since=NOW)])
-        told = (RowError("$.A", "INVALID", ""),)
-        assert [(row.code, row.errors) for row in writer.rows_of(["eng-1"])[0]] == [("V", told)]
-        assert [(row.code, row.errors) for row, *_ in writer.in_doubt("", 5)] == [("V", told)]
+        expected_errors = (RowError("$.A", "INVALID", ""),)
+        assert [(row.code, row.errors) for row in writer.rows_of(["eng-1"])[0]] == [("V", expected_errors)]
+        assert [(row.code, row.errors) for row, *_ in writer.in_doubt("", 5)] == [("V", expected_errors)]
     with writing(place) as writer:
-        assert admit(writer, invitation("a")) == [ToSend(invitation("a"), NOW, NOW, "V", told)]
+        assert admit(writer, invitation("a")) == [ToSend(invitation("a"), NOW, NOW, "V", expected_errors)]
         writer.record([Sent("a", NOW + 1)])
         assert [(row.code, row.errors) for row, *_ in writer.in_doubt("", 5)] == [("", ())]
 

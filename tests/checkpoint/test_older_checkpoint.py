@@ -66,8 +66,8 @@ def _event(ran: Ran, name: str) -> dict[str, Any]:
 
 def _report(folder: Path) -> dict[str, Any]:
     ran = run("report", "--json", cwd=folder)
-    told: dict[str, Any] = json.loads(ran.stdout)
-    return told
+    parsed: dict[str, Any] = json.loads(ran.stdout)
+    return parsed
 
 
 def _is_whole(folder: Path) -> bool:
@@ -93,13 +93,13 @@ def test_an_older_copy_is_noticed_and_no_row_is_invited_twice(service: Emulator,
     ran = _sent(service, tmp_path)
     assert ran.code == 0, ran.stderr
     assert service.messages() == Counter(messages(ROWS))
-    told = _event(ran, "checkpoint.stale")
-    assert "bulk-invite.db.last" in told["why"]
-    assert 1 <= told["missing_calls"] <= before
+    parsed = _event(ran, "checkpoint.stale")
+    assert "bulk-invite.db.last" in parsed["why"]
+    assert 1 <= parsed["missing_calls"] <= before
     for ahead in (rehearsed, looked):  # a run's words, before it
         same = _event(ahead, "checkpoint.stale")
         assert [same[key] for key in ("why", "since", "missing_calls")] == [
-            told[key] for key in ("why", "since", "missing_calls")
+            parsed[key] for key in ("why", "since", "missing_calls")
         ]
     assert not _is_whole(tmp_path)
     status = run("status", "--json", cwd=tmp_path)

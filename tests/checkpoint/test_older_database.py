@@ -13,7 +13,7 @@ from database import database, server
 from rows import make_rows, messages, write_rows
 
 _SERVE = ("--poll-interval", "200ms", "--settling-time", "300ms", "--rate", "20")
-_TOLD = ("--log-format", "json", "--json")
+_REPORTED = ("--log-format", "json", "--json")
 _ROWS = make_rows(40)
 
 
@@ -33,7 +33,7 @@ def test_a_standby_gets_its_missing_commits_back_and_no_row_is_invited_twice(tmp
     ):
         at = f"postgresql://postgres@127.0.0.1:{primary.port},127.0.0.1:{standby.port}/{db.name}"
         checkpoint = ("--checkpoint", f"{at}?target_session_attrs=read-write")
-        command = ("rows", *checkpoint, "--endpoint-url", service.url, *_SERVE, *_TOLD)
+        command = ("rows", *checkpoint, "--endpoint-url", service.url, *_SERVE, *_REPORTED)
         with running("serve", *command, cwd=tmp_path) as sender:
             wait_until(partial(_has_calls, service, 5))
             standby.set_up("primary_conninfo = ''")
@@ -50,6 +50,6 @@ def test_a_standby_gets_its_missing_commits_back_and_no_row_is_invited_twice(tmp
         assert (ended.code, ended.json["created"], ended.json["in_doubt"]) == (0, 40, 0), ended.stderr
         older = [each for each in ended.events if each["event"] == "checkpoint.stale"]
         assert ["remembers" in each["why"] for each in older] == [True]
-        told = run("report", "--json", *checkpoint, cwd=tmp_path, env=CREDENTIALS)
-        assert [each["key"] for each in told.json["evidence"] if not each["ok"]] == ["whole"]
+        reported = run("report", "--json", *checkpoint, cwd=tmp_path, env=CREDENTIALS)
+        assert [each["key"] for each in reported.json["evidence"] if not each["ok"]] == ["whole"]
         primary.start()  # its database is to be dropped

@@ -21,7 +21,7 @@ from bulk_invite.domain.errors import CheckpointError, UsageError
 from bulk_invite.domain.events import Sent
 from bulk_invite.domain.verdicts import State
 
-_NOBODY: Final = 65534
+_OTHER_USER: Final = 65534
 
 _STATES: Final = {"a": State.CREATED, "b": State.IN_DOUBT, "c": State.PENDING}
 
@@ -29,11 +29,11 @@ _NAME: Final = "bulk-invite.db"
 
 
 @contextmanager
-def _somebody_else() -> Iterator[None]:
+def _as_another_user() -> Iterator[None]:
     """To the superuser no folder is closed."""
     user = os.geteuid()
     if user == 0:
-        os.seteuid(_NOBODY)
+        os.seteuid(_OTHER_USER)
     try:
         yield
     finally:
@@ -60,7 +60,7 @@ def _close(folder: Path) -> Path:
 
 
 def _read(path: Path) -> dict[str, State]:
-    with _somebody_else():
+    with _as_another_user():
         return {each.client_token: each.state for each in records_of(Place(str(path)))}
 
 
@@ -156,7 +156,7 @@ def test_every_reader_reports_a_path_that_is_no_checkpoint(folder: Path, name: s
     os.mkfifo(folder / "pipe")
     (folder / "closed").mkdir(mode=0o600)
     folder.chmod(0o777)
-    with _somebody_else():
+    with _as_another_user():
         for opened in (
             Place(str(folder / name)).reader,
             Place(str(folder / name)).writer,

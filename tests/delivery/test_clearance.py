@@ -184,8 +184,8 @@ async def test_a_repeatedly_withheld_call_is_logged_and_retried_ever_more_rarely
         await run.when(600.0, run.stop.drain)
     assert sender.calls == []
     assert 20 < len(sender.withheld) < 60
-    told = [(log["event"], log["reason"]) for log in logs if log["log_level"] == "warning"]
-    assert told == [("call.withheld", "CheckpointNotProven")]
+    warnings = [(log["event"], log["reason"]) for log in logs if log["log_level"] == "warning"]
+    assert warnings == [("call.withheld", "CheckpointNotProven")]
 
 
 async def test_a_drain_right_before_an_intent_returns_the_permit() -> None:

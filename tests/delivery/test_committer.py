@@ -92,12 +92,12 @@ async def test_a_failed_write_reaches_every_current_and_later_waiter() -> None:
     gate = threading.Event()
     journal = MemoryJournal(fails_at=1, gate=gate)
     committer = _committer(journal)
-    told: list[str] = []
+    raised_texts: list[str] = []
 
     async def commit(number: int) -> None:
         with pytest.raises(CheckpointError) as raised:
             await committer.commit(_sent(number))
-        told.append(str(raised.value))
+        raised_texts.append(str(raised.value))
 
     async with _running(committer) as group:
         group.start_soon(commit, 1)
@@ -107,8 +107,8 @@ async def test_a_failed_write_reaches_every_current_and_later_waiter() -> None:
         await anyio.lowlevel.checkpoint()
         gate.set()
     await commit(10)
-    assert len(told) == 10
-    assert set(told) == {"The disk is full (write 1)."}
+    assert len(raised_texts) == 10
+    assert set(raised_texts) == {"The disk is full (write 1)."}
     assert len(journal.writes) == 1, "nothing is written after a failed write"
 
 

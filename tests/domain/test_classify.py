@@ -191,7 +191,7 @@ def test_an_unexpected_exception_is_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "expected"),
     [
         (HttpAnswer(200, invitation_id="engi-1"), Signal.SUCCESS),
         (HttpAnswer(400, code="ThrottlingException"), Signal.THROTTLED),
@@ -202,5 +202,5 @@ def test_an_unexpected_exception_is_unknown() -> None:
         (NoAnswer(("ReadTimeoutError",)), Signal.IGNORED),
     ],
 )
-def test_only_throttles_signal_against_the_rate(answer: Answer, told: Signal) -> None:
-    assert signal(classify(answer)) is told
+def test_only_throttles_signal_against_the_rate(answer: Answer, expected: Signal) -> None:
+    assert signal(classify(answer)) is expected

@@ -18,7 +18,7 @@ from bulk_invite.domain.matching import (
 )
 
 
-def retold(arrived: tuple[Listed, Content], path: str, value: object) -> tuple[Listed, Content]:
+def shown_again(arrived: tuple[Listed, Content], path: str, value: object) -> tuple[Listed, Content]:
     """The same invitation, where the service gives one member of its payload back changed."""
     listed, content = arrived
     return listed, replace(content, payload=orjson.loads(changed(path, value, dict(content.payload))))
@@ -34,7 +34,9 @@ def test_a_payload_differs_in_any_member_except_the_one_that_the_service_sets(
     example: dict[str, Any],
 ) -> None:
     row, arrived = doubtful(made(example), SENT), shown(made(example), SENT)
-    fits = [place for place in _texts(example) if isinstance(look(row, [retold(arrived, place, "x")]), Found)]
+    fits = [
+        place for place in _texts(example) if isinstance(look(row, [shown_again(arrived, place, "x")]), Found)
+    ]
     assert [place.rpartition(".")[2] for place in fits] == (
         ["TargetCompany"] if example is OPPORTUNITY else []
     )
@@ -47,7 +49,7 @@ def test_a_withheld_member_leaves_the_row_in_doubt(example: dict[str, Any]) -> N
     elements = [place for place in places(payload) if place.rpartition(".")[2].isdigit()]
     for place in set(places(payload)) - set(elements):
         if not place.endswith("TargetCompany"):
-            finding = look(row, [retold(arrived, place, ...)])
+            finding = look(row, [shown_again(arrived, place, ...)])
             assert finding == Unclear(NOT_COMPARABLE, (arrived[0].invitation_id,)), place
 
 
@@ -66,14 +68,14 @@ def test_members_added_by_the_service_are_ignored(example: dict[str, Any]) -> No
     row, arrived = doubtful(made(example), SENT), shown(made(example), SENT)
     for place in places(example["Invitation"]["Payload"]):
         if isinstance(at(example["Invitation"]["Payload"], place), dict):
-            assert isinstance(look(row, [retold(arrived, f"{place}.Added", "x")]), Found), place
+            assert isinstance(look(row, [shown_again(arrived, f"{place}.Added", "x")]), Found), place
 
 
 def test_a_list_with_an_element_more_or_less_differs() -> None:
     place = "OpportunityInvitation.ReceiverResponsibilities"
     row, arrived = doubtful(made(OPPORTUNITY), SENT), shown(made(OPPORTUNITY), SENT)
     for value in ([], ["Services Partner", "Reseller"]):
-        assert isinstance(look(row, [retold(arrived, place, value)]), Absent)
+        assert isinstance(look(row, [shown_again(arrived, place, value)]), Absent)
 
 
 AMOUNT = "OpportunityInvitation.Project.ExpectedCustomerSpend.0.Amount"
@@ -82,13 +84,13 @@ AMOUNT = "OpportunityInvitation.Project.ExpectedCustomerSpend.0.Amount"
 @pytest.mark.parametrize("amount", ["12500", "12500.0", "12500.000", 12500, 12500.0])
 def test_a_number_written_in_another_way_is_equal(amount: object) -> None:
     row, arrived = doubtful(made(OPPORTUNITY), SENT), shown(made(OPPORTUNITY), SENT)
-    assert isinstance(look(row, [retold(arrived, AMOUNT, amount)]), Found)
+    assert isinstance(look(row, [shown_again(arrived, AMOUNT, amount)]), Found)
 
 
 @pytest.mark.parametrize("amount", ["12500.01", "-12500.00", "1250000", "12,500.00", True, None])
 def test_another_number_differs(amount: object) -> None:
     row, arrived = doubtful(made(OPPORTUNITY), SENT), shown(made(OPPORTUNITY), SENT)
-    assert not isinstance(look(row, [retold(arrived, AMOUNT, amount)]), Found)
+    assert not isinstance(look(row, [shown_again(arrived, AMOUNT, amount)]), Found)
 
 
 def test_leading_zeros_make_a_text_different() -> None:

@@ -101,7 +101,7 @@ def test_the_remedy_of_an_unknown_code_follows_the_state(state: State) -> None:
 
 def test_the_manual_names_every_code() -> None:
     """Its table names every code that can leave a row for the operator to look at."""
-    told = topic("troubleshooting")
+    manual_text = topic("troubleshooting")
     in_the_table = {"token_reused", "changed_since_sent", "changed_since_refused", "key_of_another_source"}
     for code in in_the_table | _LOOK_UPS | classify.NOES | {"wrong_catalog", "AccessDeniedException"}:
-        assert f"{code}" in told, code
+        assert f"{code}" in manual_text, code

@@ -180,9 +180,9 @@ def _denied(guard: PermissionGuard, denial: Denied = _DENIED, engagement: str = 
 )
 def test_the_first_denials_are_held_and_then_the_run_stops(engagements: list[str], held: int) -> None:
     guard = PermissionGuard(proven=False)
-    told = [_denied(guard, engagement=engagement) for engagement in engagements]
-    assert [each.stops_run for each in told[: held + 1]] == [False] * held + [True]
-    assert {each.state for each in told} == {State.PENDING}
+    transitions = [_denied(guard, engagement=engagement) for engagement in engagements]
+    assert [each.stops_run for each in transitions[: held + 1]] == [False] * held + [True]
+    assert {each.state for each in transitions} == {State.PENDING}
 
 
 @pytest.mark.parametrize(
@@ -202,9 +202,9 @@ def test_an_answer_about_a_row_proves_the_sender_and_denials_fail_their_rows(ver
 )
 def test_a_lost_permission_stops_a_proven_sender_too(engagements: list[str], held: int) -> None:
     guard = PermissionGuard(proven=True)
-    told = [_denied(guard, engagement=engagement) for engagement in engagements]
-    assert [each.stops_run for each in told[: held + 1]] == [False] * held + [True]
-    assert {each.state for each in told} == {State.PENDING}
+    transitions = [_denied(guard, engagement=engagement) for engagement in engagements]
+    assert [each.stops_run for each in transitions[: held + 1]] == [False] * held + [True]
+    assert {each.state for each in transitions} == {State.PENDING}
 
 
 @pytest.mark.parametrize("verdict", [Throttled("T", None), Doubtful("500"), Unreachable("X")])

@@ -10,17 +10,17 @@ from bulk_invite.runs.wiring.partner_central import endpoint_of
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "shown"),
     [
         ("https://example.com/hook/s3cret?key=s3cret#s3cret", "https://example.com"),
         ("http://127.0.0.1:8080?key=s3cret", "http://127.0.0.1:8080"),
         ("http://s3cret:s3cret@[::1]:8080/", "http://[::1]:8080"),
     ],
 )
-def test_an_origin_is_scheme_host_and_port_only(url: str, told: str) -> None:
-    assert origin(url) == told
+def test_an_origin_is_scheme_host_and_port_only(url: str, shown: str) -> None:
+    assert origin(url) == shown
     assert origins_only(f'Cannot connect to "{url}": (<{url}>), {url}') == (
-        f'Cannot connect to "{told}": (<{told}>), {told}'
+        f'Cannot connect to "{shown}": (<{shown}>), {shown}'
     )
 
 

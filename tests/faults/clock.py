@@ -133,7 +133,7 @@ def faked(offset: str | Path) -> dict[str, str]:
     """An environment in which the wall clock is off, by a text or by what a file says at the moment."""
     if LIBRARY is None:
         raise LookupError("needs libfaketime (Debian: faketime)")
-    told = {"FAKETIME_TIMESTAMP_FILE": str(offset)} if isinstance(offset, Path) else {"FAKETIME": offset}
+    fake_time = {"FAKETIME_TIMESTAMP_FILE": str(offset)} if isinstance(offset, Path) else {"FAKETIME": offset}
     # It looks for those at every call; what follows is read as it is loaded.
     # Setting a clock leaves the monotonic one alone. Two names: they differ between versions.
     kept = {"DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1"}
@@ -141,7 +141,7 @@ def faked(offset: str | Path) -> dict[str, str]:
     kept["FAKETIME_FORCE_MONOTONIC_FIX"] = "0"
     kept["LD_PRELOAD"] = str(LIBRARY)
     fork_with(**kept)
-    return {**CREDENTIALS, **kept, **told}
+    return {**CREDENTIALS, **kept, **fake_time}
 
 
 def _set_clock(place: Path, offset: str) -> None:

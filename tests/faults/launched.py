@@ -91,7 +91,7 @@ class Launcher:
     def start(self, *programs: Program) -> Batch:
         """Let all of them go at the same instant."""
         files = [self._folder / str(next(self._numbers)) for _ in programs]
-        self.say([_told(program, file) for program, file in zip(programs, files, strict=True)])
+        self.say([_request(program, file) for program, file in zip(programs, files, strict=True)])
         return Batch(self, files, self._hear()["began"])
 
     def run(self, program: Program, *, within: float = PATIENCE) -> Ended:
@@ -195,7 +195,7 @@ def _text(path: Path) -> str:
     return ""
 
 
-def _told(program: Program, file: Path) -> dict[str, object]:
+def _request(program: Program, file: Path) -> dict[str, object]:
     stand = program.stand or Stand("")
     return {
         "argv": list(map(str, program.arguments)),

@@ -41,7 +41,7 @@ class _Lines:
         return line
 
 
-def _tell(**what: object) -> None:
+def _report(**what: object) -> None:
     os.write(1, json.dumps(what).encode() + b"\n")
 
 
@@ -97,7 +97,7 @@ def _follow(pids: list[int], lines: _Lines) -> None:
                 _, status, usage = os.wait4(pids[number], 0)
                 os.close(fd)
                 code = os.waitstatus_to_exitcode(status)
-                _tell(ended=number, code=code, at=time.monotonic(), cpu=usage.ru_utime + usage.ru_stime)
+                _report(ended=number, code=code, at=time.monotonic(), cpu=usage.ru_utime + usage.ru_stime)
         if 0 in ready:
             line = lines.next()
             wanted = {"number": signal.SIGKILL} if line is None else json.loads(line)
@@ -105,7 +105,7 @@ def _follow(pids: list[int], lines: _Lines) -> None:
                 if wanted.get("run", number) == number:
                     os.kill(pids[number], wanted["number"])
                     if line is not None:
-                        _tell(signalled=number, at=time.monotonic())
+                        _report(signalled=number, at=time.monotonic())
             if line is None:
                 for number in running.values():
                     os.waitpid(pids[number], 0)
@@ -115,7 +115,7 @@ def _follow(pids: list[int], lines: _Lines) -> None:
 def _serve() -> None:
     """Start what standard input asks for; returns in the children only, each of which is a run."""
     lines = _Lines()
-    _tell(ready=os.getpid())
+    _report(ready=os.getpid())
     while (line := lines.next()) is not None:
         asked = json.loads(line)
         if isinstance(asked, dict):  # a signal for a run that has just ended
@@ -129,7 +129,7 @@ def _serve() -> None:
         os.close(gate[0])
         began = time.monotonic()
         os.close(gate[1])
-        _tell(began=began, pids=pids)
+        _report(began=began, pids=pids)
         _follow(pids, lines)
     sys.exit(0)
 

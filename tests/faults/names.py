@@ -181,12 +181,12 @@ class Renamed(_Case):
                 finding.check(ran.code == self._alias.code, f"exit code {ran.code}: {ran.stderr[-300:]}")
                 finding.check(ran.code == 0 or len(service.calls()) == before, "calls by the other name")
             if ran.code:
-                ran = self._mended(service, other, ran)
+                ran = self._repaired(service, other, ran)
             finding.check_ledger(service, self.rows)
             finding.check_end(ran, self.rows)
         return finding
 
-    def _mended(self, service: Emulator, other: Path, ran: Ran) -> Ran:
+    def _repaired(self, service: Emulator, other: Path, ran: Ran) -> Ran:
         if mends := re.findall(r"mv (\S+) (\S+)", ran.said):
             for old, new in mends:
                 Path(old).rename(new)

@@ -145,7 +145,7 @@ class Outlet:
 
     def __init__(self, seen: Seen) -> None:
         self._seen = seen
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def created(self, position: Position, client_token: str, invitation_id: str, arn: str) -> None:
         del position, arn
@@ -155,9 +155,9 @@ class Outlet:
             invitation_id,
         ):
             self._seen.broken.append(f"{client_token} was reported as created before that was durable")
-        if client_token in self._told:
+        if client_token in self._reported:
             self._seen.broken.append(f"{client_token} was reported twice in one run")
-        self._told.add(client_token)
+        self._reported.add(client_token)
 
     def failed(self, row: Row, errors: tuple[RowError, ...]) -> None: ...
 

@@ -73,8 +73,8 @@ def watch(passed: Passed) -> None:
 
     event.listen(Engine, "commit", inside)
     for owner, name, step in _WHOLE:
-        _stand_around(owner, name, partial(_always, step), around)
-    _stand_around(CheckpointWriter, "record", _recorded, around)
+        _observe(owner, name, partial(_always, step), around)
+    _observe(CheckpointWriter, "record", _recorded, around)
     opened = CheckpointWriter.open
     _put(CheckpointWriter, "open", staticmethod(lambda *a, **k: around(("open",), lambda: opened(*a, **k))))
     _between_results(inside)
@@ -90,7 +90,7 @@ def _recorded(arguments: Sequence[Any]) -> list[str]:
     return [step for step, kind in _RECORDED if any(isinstance(each, kind) for each in events)]
 
 
-def _stand_around(
+def _observe(
     owner: type, name: str, steps_of: Callable[[Sequence[Any]], Sequence[str]], around: Callable[..., Any]
 ) -> None:
     real = getattr(owner, name)

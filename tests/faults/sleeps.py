@@ -130,9 +130,9 @@ def _stop(night: Night, service: Emulator, launchers: Sequence[Launcher], _: Dat
     night.expect(ended, 0)
 
 
-_Befall = Callable[[Night, Emulator, Sequence[Launcher], Database], None]
+_Inject = Callable[[Night, Emulator, Sequence[Launcher], Database], None]
 
-KINDS: Final[dict[str, tuple[_Befall, dict[str, Any]]]] = {
+KINDS: Final[dict[str, tuple[_Inject, dict[str, Any]]]] = {
     TAKEN_OVER: (_take_over, {"token_retention": _REMEMBERED, "latency": 0.02}),
     LOCKED: (_hold_lock, _NO_ANSWERS),
     STOPPED: (_stop, _NO_ANSWERS),

@@ -19,8 +19,8 @@ def test_a_run_sees_the_clock_as_set(tmp_path: Path) -> None:
     with emulator() as service:
         command = ("send", source, "--endpoint-url", service.url, *FAST, "--log-format", "json")
         ran = run(*command, cwd=tmp_path, env=clock.faked("+3d"))
-    told = datetime.fromisoformat(ran.events[0]["timestamp"])
-    assert timedelta(days=2.9) < told - datetime.now(UTC) < timedelta(days=3.1)
+    logged_at = datetime.fromisoformat(ran.events[0]["timestamp"])
+    assert timedelta(days=2.9) < logged_at - datetime.now(UTC) < timedelta(days=3.1)
 
 
 @pytest.mark.slow

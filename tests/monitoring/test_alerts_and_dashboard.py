@@ -160,8 +160,8 @@ def test_the_manual_has_every_metric_with_its_type_and_labels() -> None:
     rows = re.findall(
         r"^\| `(bulk_invite_\w+)(?:\{([\w,]+)\})?` \| (\w+) \| \S", topic("monitoring"), re.MULTILINE
     )
-    told = {(name, frozenset(labels.split(",")) - {""}, kind) for name, labels, kind in rows}
-    assert told == {
+    documented = {(name, frozenset(labels.split(",")) - {""}, kind) for name, labels, kind in rows}
+    assert documented == {
         (
             f"{family.name}_total" if family.type == "counter" else family.name,
             frozenset(label for sample in family.samples for label in sample.labels) - {"le"},
@@ -174,9 +174,9 @@ def test_the_manual_has_every_metric_with_its_type_and_labels() -> None:
 def test_the_manual_says_what_to_do_when_an_alert_fires() -> None:
     rows = table(topic("monitoring"), "When an alert fires")
     assert all(all(row) for row in rows)
-    told = [row[0].strip("`") for row in rows]
-    assert told == sorted(set(told), key=told.index)
-    assert set(told) == set(re.findall(r"- alert: (\w+)", ALERTS))
+    documented = [row[0].strip("`") for row in rows]
+    assert documented == sorted(set(documented), key=documented.index)
+    assert set(documented) == set(re.findall(r"- alert: (\w+)", ALERTS))
 
 
 def test_every_alert_has_what_an_on_call_operator_needs() -> None:
@@ -186,8 +186,8 @@ def test_every_alert_has_what_an_on_call_operator_needs() -> None:
         assert "runbook: bulk_invite/manual/monitoring.md#when-an-alert-fires" in rule
     tests = (PROMETHEUS / "alerts_test.yaml").read_text()
     for name in re.findall(r"- alert: (\w+)", ALERTS):
-        told = re.findall(rf"alertname: {name}\n +exp_alerts:(.*)", tests)
-        assert "" in told, f"{name} fires nowhere"
+        documented = re.findall(rf"alertname: {name}\n +exp_alerts:(.*)", tests)
+        assert "" in documented, f"{name} fires nowhere"
 
 
 def test_the_dashboard_is_valid_and_its_panels_do_not_overlap() -> None:

@@ -110,8 +110,8 @@ def test_parts_can_report_from_many_threads_at_once() -> None:
             list(threads.map(tell, parts(health).values()))
     finally:
         sys.setswitchinterval(before)
-    told = [Health(time.time).view().reasons, *(each["reasons"] for each in logged)]
-    assert [len(set(one.items()) - set(other.items())) for one, other in pairwise(told)] == [1] * 1500
+    shown = [Health(time.time).view().reasons, *(each["reasons"] for each in logged)]
+    assert [len(set(one.items()) - set(other.items())) for one, other in pairwise(shown)] == [1] * 1500
 
 
 @contextmanager
@@ -283,9 +283,9 @@ def test_the_command_distinguishes_ready_and_not_ready(tmp_path: Path) -> None:
         said = ask(path)
         assert (said.exit_code, said.stdout) == (1, "alive, not ready: endpoint: ConnectTimeout\n")
         assert ask(path, "--live").exit_code == 0
-        told = json.loads(ask(path, "--json").stdout)
-        assert told.pop("age_s") < 2
-        assert told == {"live": True, "ready": False, "reasons": {"endpoint": "ConnectTimeout"}, "why": None}
+        shown = json.loads(ask(path, "--json").stdout)
+        assert shown.pop("age_s") < 2
+        assert shown == {"live": True, "ready": False, "reasons": {"endpoint": "ConnectTimeout"}, "why": None}
     assert ask(path).exit_code == 1
 
 
@@ -320,9 +320,9 @@ def test_a_file_that_is_no_health_file_is_not_live(tmp_path: Path, text: str | N
         assert said.exit_code == 1
         assert says in said.stdout
         assert said.stdout.count("\n") == 1
-    told = json.loads(ask(path, "--json").stdout)
-    assert (told["live"], told["ready"], told["age_s"]) == (False, False, None)
-    assert says in told["why"]
+    shown = json.loads(ask(path, "--json").stdout)
+    assert (shown["live"], shown["ready"], shown["age_s"]) == (False, False, None)
+    assert says in shown["why"]
 
 
 @pytest.mark.timeout(10)

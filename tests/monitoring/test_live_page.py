@@ -512,7 +512,7 @@ def test_the_page_follows_a_real_run_through_a_kill_to_its_end(tab: Tab, tmp_pat
             says(page, "#said", "Paused: no new calls until you resume.")
             says(page, "#state", "Paused by an operator: no new calls")
             says(page, "#states li[data-state=in_flight] b", "0")
-            _shows_what_the_api_tells(page, port)
+            _agrees_with_the_api(page, port)
             invited = len(service.invitations())
             says(page, "#states li[data-state=created] b", str(invited))
             expect(page.locator("#heard")).not_to_have_text(page.locator("#heard").inner_text())
@@ -535,18 +535,22 @@ def test_the_page_follows_a_real_run_through_a_kill_to_its_end(tab: Tab, tmp_pat
         assert service.messages() == Counter(messages(rows))
 
 
-def _shows_what_the_api_tells(page: Page, port: int) -> None:
+def _agrees_with_the_api(page: Page, port: int) -> None:
     def status() -> dict[str, Any]:
         with urlopen(f"http://127.0.0.1:{port}/api/status") as answer:
             return dict(json.load(answer))
 
-    def told() -> dict[str, str]:
+    def shown_figures() -> dict[str, str]:
         shown = page.locator("#states li").all()
         return {each.get_attribute("data-state") or "": each.locator("b").inner_text() for each in shown}
 
     # The last call before a pause may still be under way; the page hears of its end a moment later.
-    wait_until(lambda: (now := status())["in_flight"] == 0 and told().get("pending") == f"{now['pending']:,}")
-    settled, shown = status(), told()
+    wait_until(
+        lambda: (
+            (now := status())["in_flight"] == 0 and shown_figures().get("pending") == f"{now['pending']:,}"
+        )
+    )
+    settled, shown = status(), shown_figures()
     assert shown == {state: f"{settled.get(state, 0):,}" for state in shown}
     assert _texts(page, "#figures dd")[5] == f"{settled['attempts']}{settled['throttled']} throttled"
     says(page, "#day", f"{settled['sent_last_day']} of 10,000")

@@ -95,11 +95,11 @@ def test_rows_that_fail_or_stay_in_doubt_are_errors_and_each_row_is_a_trace() ->
             ObservedRow(traces, "c").attempts(FULL).ends()
             ObservedRow(traces, "d").attempts(THROTTLED).found(Transition.deferred()).ends()
         spans = {span.attributes["bulk_invite.client_token"]: span for span in collector.spans}
-    told = {
+    exported = {
         token: (span.attributes["bulk_invite.state"], span.attributes["bulk_invite.code"], span.error)
         for token, span in spans.items()
     }
-    assert told == {
+    assert exported == {
         "a": ("failed", "ValidationException", "ValidationException"),
         "b": ("in_doubt", "ClientOSError", "ClientOSError"),
         "c": ("deferred", "ServiceQuotaExceededException", None),
@@ -172,9 +172,9 @@ def test_open_spans_are_limited_and_the_oldest_is_closed(monkeypatch: pytest.Mon
         b.attempts(CREATED)
         c.attempts(CREATED)
         traces.close()
-        told = [(span.attributes["bulk_invite.client_token"], _fate(span)) for span in collector.spans]
+        exported = [(span.attributes["bulk_invite.client_token"], _fate(span)) for span in collector.spans]
     # Each came back as another span, which took the place of the oldest.
-    assert told == [
+    assert exported == [
         ("a", "left open"),
         ("b", "left open"),
         ("a", "created"),

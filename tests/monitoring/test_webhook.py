@@ -64,7 +64,7 @@ class Receiver:
 
 
 @asynccontextmanager
-async def told_to(
+async def notifying(
     receiver: Receiver, elapsed: Callable[[], float] = time.monotonic
 ) -> AsyncIterator[Notifications]:
     app = web.Application()
@@ -86,7 +86,7 @@ async def told_to(
 )
 async def test_the_end_of_a_run_is_posted(status: RunStatus, event: str, words: str) -> None:
     receiver = Receiver()
-    async with told_to(receiver) as notifications:
+    async with notifying(receiver) as notifications:
         await notifications.finish(status)
     (got,) = receiver.got
     assert (got["event"], got["status"]["exit_code"]) == (event, status.exit_code)
@@ -97,7 +97,7 @@ async def test_the_end_of_a_run_is_posted(status: RunStatus, event: str, words: 
 async def test_a_notification_is_retried_until_it_arrives(answers: list[int]) -> None:
     receiver = Receiver(answers)
     with capture_logs() as logged:
-        async with told_to(receiver) as notifications:
+        async with notifying(receiver) as notifications:
             await notifications.finish(DONE)
     assert len(receiver.got) == 1
     assert [(each["event"], each["reason"]) for each in logged] == [
@@ -108,7 +108,7 @@ async def test_a_notification_is_retried_until_it_arrives(answers: list[int]) ->
 async def test_a_notification_is_given_up_in_the_end() -> None:
     receiver = Receiver([500] * 20)
     with capture_logs() as logged:
-        async with told_to(receiver) as notifications:
+        async with notifying(receiver) as notifications:
             await notifications.finish(DONE)
     assert (receiver.tries, receiver.got) == (6, [])
     assert logged[-1]["event"] == "notify.dropped"
@@ -126,7 +126,7 @@ async def test_an_unreachable_receiver_does_not_stop_the_run() -> None:
 
 async def test_a_long_park_is_posted_once() -> None:
     receiver, seconds = Receiver(), iter(range(60))
-    async with told_to(receiver, lambda: next(seconds)) as notifications:
+    async with notifying(receiver, lambda: next(seconds)) as notifications:
         for status in [*([PARKED] * 9 + [STATUS]) * 3, *[PARKED] * 20]:
             notifications.receive(status)
         await notifications.finish(DONE)

@@ -436,9 +436,9 @@ def test_a_long_retry_after_parks_until_then(retry_after: float) -> None:
     assert park is not None
     assert park.why is Why.UNKNOWN_QUOTA
     assert park.next_call == pytest.approx(run.now + retry_after)
-    told = run.now
+    throttled_at = run.now
     assert run.leave().probe
-    assert run.now >= told + retry_after
+    assert run.now >= throttled_at + retry_after
 
 
 def test_a_short_retry_after_does_not_park() -> None:
@@ -454,28 +454,28 @@ def test_the_retry_after_of_a_probe_is_a_floor_too() -> None:
     while run.why() is None:
         run.call(granted=False)
     run.call(granted=False, retry_after=2 * _HOUR)
-    told = run.now
-    assert told < 0.5 * _HOUR
+    throttled_at = run.now
+    assert throttled_at < 0.5 * _HOUR
     run.leave()
-    assert run.now >= told + 2 * _HOUR, "although the window frees in an hour"
+    assert run.now >= throttled_at + 2 * _HOUR, "although the window frees in an hour"
 
 
 def test_a_freed_place_does_not_end_a_park_before_retry_after() -> None:
     run = _Conversation(make_governor(10.0, earlier=[-23 * _HOUR] * 10))
     run.call(granted=True)
     run.call(granted=False, retry_after=2 * _HOUR)
-    told = run.now
+    throttled_at = run.now
     run.leave()
-    assert run.now >= told + 2 * _HOUR
+    assert run.now >= throttled_at + 2 * _HOUR
 
 
 @pytest.mark.parametrize("probe", [False, True])
 def test_a_retry_after_of_a_year_is_capped_at_a_day(probe: bool) -> None:  # noqa: FBT001 - pytest passes it by name
     run = _parked(granted=0) if probe else _Conversation(make_governor(10.0))
     run.call(granted=False, retry_after=365 * DAY)
-    told = run.now
+    throttled_at = run.now
     run.leave()
-    assert run.now <= told + DAY + 1
+    assert run.now <= throttled_at + DAY + 1
 
 
 def test_a_throttle_soon_after_the_last_run_counts_against_the_rate() -> None:

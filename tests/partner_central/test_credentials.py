@@ -187,10 +187,10 @@ async def test_one_renewal_serves_all_waiting_calls(monkeypatch: pytest.MonkeyPa
 async def test_a_failing_credentials_endpoint_is_reported_before_anything_leaves(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told: dict[str, NoAnswer | None] = {}
+    results: dict[str, NoAnswer | None] = {}
 
     async def get_ready(failure: str, partner_central: PartnerCentral) -> None:
-        told[failure] = await partner_central.ready()
+        results[failure] = await partner_central.ready()
 
     async with AsyncExitStack() as stack:
         server = stack.enter_context(ScriptedServer(always(CREATED)))
@@ -207,11 +207,11 @@ async def test_a_failing_credentials_endpoint_is_reported_before_anything_leaves
             async with anyio.create_task_group() as group:
                 for failure, partner_central in connected.items():
                     group.start_soon(get_ready, failure, partner_central)
-    for failure, answer in told.items():
+    for failure, answer in results.items():
         assert answer is not None, failure
         assert (answer.started, answer.fault is not None) == (False, True), failure
         assert isinstance(classify(answer), Unreachable), failure
-    assert len(told) == 4
+    assert len(results) == 4
     assert not server.creates
 
 

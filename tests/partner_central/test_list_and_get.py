@@ -177,11 +177,11 @@ async def test_a_fault_on_a_read_is_doubtful_and_never_an_empty_list(fault: str,
         with emulator(ledger=ledger, faults_committed=committed, **options) as server:
             async with connect(connection(server.url, deadline=0.3)) as partner_central:
                 listed = await partner_central.list_invitations([engagement(0)], "")
-                told = await partner_central.get_invitation(identifier)
+                content_answer = await partner_central.get_invitation(identifier)
             # A slow call is on record only after its pause.
             assert fault == "slow" or [call["fault"] for call in server.reads()[-2:]] == [fault, fault]
         assert isinstance(_verdict(listed), Doubtful)
-        assert isinstance(_verdict(told), Doubtful)
+        assert isinstance(_verdict(content_answer), Doubtful)
 
 
 def _verdict(answer: Page | Content | Answer) -> Verdict:
@@ -223,8 +223,8 @@ async def test_a_success_without_the_requested_data_is_doubtful() -> None:
 
 async def test_an_invitation_shown_without_members_still_counts() -> None:
     page = http(200, {"EngagementInvitationSummaries": [{"Id": "engi-1", "Catalog": "Sandbox"}]})
-    told = http(200, {"Id": "engi-1", "Catalog": "Sandbox"})
-    bodies = [page, told]
+    content_answer = http(200, {"Id": "engi-1", "Catalog": "Sandbox"})
+    bodies = [page, content_answer]
     with ScriptedServer(lambda _: Reply(b""), others=lambda: bodies.pop(0)) as server:
         async with connect(connection(server.url)) as partner_central:
             listed = await partner_central.list_invitations([engagement(1)], "")

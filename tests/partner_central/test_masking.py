@@ -52,7 +52,7 @@ def kept(message: str, **members: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("said", "masked"),
     [
         ("The value is too long.", "The value is too long."),
         ("Account 918273645546 is not connected.", "Account «AwsAccountId» is not connected."),
@@ -75,8 +75,8 @@ def kept(message: str, **members: str) -> str:
         ("", ""),
     ],
 )
-def test_values_in_a_sentence_are_replaced_by_member_names(said: str, told: str) -> None:
-    assert kept(said) == told
+def test_values_in_a_sentence_are_replaced_by_member_names(said: str, masked: str) -> None:
+    assert kept(said) == masked
 
 
 def test_a_value_without_a_letter_is_no_reason_to_drop_anything() -> None:
@@ -106,13 +106,13 @@ def test_an_answer_full_of_long_sentences_is_masked_fast(said: str) -> None:
     written=st.sampled_from([str, str.upper, json.dumps, quote, " ".join]),
 )
 def test_no_value_survives_however_it_is_repeated(value: str, around: tuple[str, str], written: Any) -> None:
-    told = kept(f"{around[0]}{written(value)}{around[1]}", Message=value)
-    assert value not in told.replace("«Message»", "")
-    assert written(value) not in told.replace("«Message»", "")
+    masked = kept(f"{around[0]}{written(value)}{around[1]}", Message=value)
+    assert value not in masked.replace("«Message»", "")
+    assert written(value) not in masked.replace("«Message»", "")
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "masked"),
     [
         ("QuantumException", "QuantumException"),
         ("AcmeException", "AcmeException"),
@@ -124,8 +124,8 @@ def test_no_value_survives_however_it_is_repeated(value: str, around: tuple[str,
         ("ValidationException", "ValidationException"),
     ],
 )
-def test_a_code_that_repeats_a_value_is_replaced_by_the_status(code: str, told: str) -> None:
-    assert of_row(HttpAnswer(400, code)).code == told
+def test_a_code_that_repeats_a_value_is_replaced_by_the_status(code: str, masked: str) -> None:
+    assert of_row(HttpAnswer(400, code)).code == masked
 
 
 def test_words_of_the_service_are_kept_even_if_a_row_contains_them() -> None:

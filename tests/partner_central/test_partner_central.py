@@ -255,7 +255,7 @@ def _full_backlog() -> Iterator[str]:
 
 
 @contextmanager
-def _nobody() -> Iterator[str]:
+def _without_credentials() -> Iterator[str]:
     yield f"http://127.0.0.1:{free_port()}"
 
 
@@ -270,7 +270,7 @@ def _no_tls() -> Iterator[str]:
         yield server.url.replace("http:", "https:")
 
 
-@pytest.mark.parametrize("endpoint", [_full_backlog, _nobody, _no_such_host, _no_tls])
+@pytest.mark.parametrize("endpoint", [_full_backlog, _without_credentials, _no_such_host, _no_tls])
 async def test_an_unreachable_endpoint_leaves_no_doubt(endpoint: Any) -> None:
     with endpoint() as url:
         async with connect(connection(url, deadline=2.0)) as partner_central:
@@ -278,7 +278,7 @@ async def test_an_unreachable_endpoint_leaves_no_doubt(endpoint: Any) -> None:
     assert isinstance(verdict, Unreachable), verdict
 
 
-@pytest.mark.parametrize("endpoint", [_nobody, _no_such_host])
+@pytest.mark.parametrize("endpoint", [_without_credentials, _no_such_host])
 async def test_identifying_the_account_reports_an_endpoint_that_is_down(endpoint: Any) -> None:
     with endpoint() as url:
         async with connect(connection(url)) as partner_central:
@@ -463,7 +463,7 @@ async def test_without_sts_the_hash_of_the_key_identifies_the_sender() -> None:
 
 
 async def test_a_call_without_an_answer_names_the_failure() -> None:
-    with _nobody() as url:
+    with _without_credentials() as url:
         answer = await create(url)
     assert isinstance(answer, NoAnswer)
     assert answer.code == "ClientConnectorError"

@@ -241,12 +241,12 @@ def test_the_certificate_of_a_collector_is_verified(
     assert sent is (SpanExportResult.SUCCESS if is_right else SpanExportResult.FAILURE)
 
 
-_TELL = """
+_NOTIFY = """
 import sys, anyio
 from test_webhook import DONE
 from bulk_invite.monitoring.webhook import Notifications
 
-async def told(url):
+async def notify(url):
     notifications = Notifications(url, lambda: 0.0, lambda: 0.0)
     async with anyio.create_task_group() as group:
         group.start_soon(notifications.run)
@@ -255,7 +255,7 @@ async def told(url):
 async def main():
     async with anyio.create_task_group() as group:
         for url in sys.argv[1:]:
-            group.start_soon(told, url)
+            group.start_soon(notify, url)
 
 anyio.run(main)
 """
@@ -286,5 +286,5 @@ def test_the_certificate_of_a_webhook_receiver_is_verified(
         if proxied:
             own["HTTPS_PROXY"] = stack.enter_context(http_proxy(tmp_path)).url
         urls = [server.url for server in servers]
-        subprocess.run([sys.executable, "-c", _TELL, *urls], env=own, check=True, capture_output=True)
+        subprocess.run([sys.executable, "-c", _NOTIFY, *urls], env=own, check=True, capture_output=True)
         assert [bool(server.heard) for server in servers] == [False] * 5 + [True]

@@ -188,8 +188,8 @@ async def test_an_unreachable_proxy_is_reported_once_and_not_taken_for_the_endpo
             identified = await partner_central.identify()
     assert [classify(answer) for answer in answers] == [Unreachable(PROXY_UNREACHABLE)] * 2
     assert identified == Unreachable(PROXY_UNREACHABLE)
-    (told,) = (event for event in events if event["event"] == "proxy.unreachable")
-    assert (told["proxy"], told["next"]) == (f"{host}:{port}", f"check {service.upper()}_PROXY")
+    (logged,) = (event for event in events if event["event"] == "proxy.unreachable")
+    assert (logged["proxy"], logged["next"]) == (f"{host}:{port}", f"check {service.upper()}_PROXY")
     assert "a-secret" not in repr((events, answers))
 
 

@@ -215,9 +215,9 @@ def test_checks_that_depend_on_a_failed_one_are_skipped_with_the_cause() -> None
         blocking("row", lambda: ok("valid"), ("file",)),
         blocking("other", lambda: ok("well")),
     ]
-    told: list[Finding] = []
-    findings = anyio.run(run_in_order, checks, 5.0, told.append)
-    assert told == findings
+    reported: list[Finding] = []
+    findings = anyio.run(run_in_order, checks, 5.0, reported.append)
+    assert reported == findings
     assert [(each.result, each.found) for each in findings] == [
         (Result.FAILED, "Input/output error."),
         (Result.SKIPPED, "because disk failed"),
@@ -637,13 +637,13 @@ server:/export /mnt/with\\040space nfs4 rw 0 0
 
 
 def test_unsuitable_file_systems_fail() -> None:
-    def told(folder: str) -> str:
+    def reported(folder: str) -> str:
         return problem_of(kind_of(Path(folder), MOUNTS.strip()))
 
-    assert told("/data") == ""
-    assert "restart" in told("/run/bulk-invite")
-    assert "network" in told("/mnt/with space/folder")
-    assert told("/mnt/with space/local/x") == ""
+    assert reported("/data") == ""
+    assert "restart" in reported("/run/bulk-invite")
+    assert "network" in reported("/mnt/with space/folder")
+    assert reported("/mnt/with space/local/x") == ""
     assert "container" in problem_of("overlay")
     assert "network" in problem_of("fuse.sshfs")
 
@@ -845,24 +845,27 @@ def test_the_channels_of_monitoring_are_checked(look: Look, tmp_path: Path) -> N
     for name in ("short", "token"):
         (tmp_path / name).chmod(0o600)
     telling = {"listen": "127.0.0.1:0", "log_file": tmp_path / "log"}
-    told = ("control token", "log file")
+    checks = ("control token", "log file")
     only = "control|log"
-    assert results(look(only=only, **telling), *told) == ["ok", "ok"]
-    assert results(look(only=only, **telling, control_token_file=tmp_path / "token"), *told) == ["ok", "ok"]
+    assert results(look(only=only, **telling), *checks) == ["ok", "ok"]
+    assert results(look(only=only, **telling, control_token_file=tmp_path / "token"), *checks) == [
+        "ok",
+        "ok",
+    ]
     wrong = {**telling, "log_file": tmp_path / "nowhere" / "log", "control_token_file": tmp_path / "short"}
     found = look(only=only, **wrong)
-    assert results(found, *told) == ["failed", "failed"]
+    assert results(found, *checks) == ["failed", "failed"]
     assert "16 characters" in found["control token"].mend
 
 
 def test_a_checkpoint_that_may_be_older_than_the_last_call_is_reported(look: Look, tmp_path: Path) -> None:
     with writing(Place(str(tmp_path / "a.db"))):
         pass
-    told = f"{CHECKPOINT}|disk"
-    before = look(checkpoint=str(tmp_path / "a.db"), only=told)["checkpoint"]
+    checks = f"{CHECKPOINT}|disk"
+    before = look(checkpoint=str(tmp_path / "a.db"), only=checks)["checkpoint"]
     assert "older" not in before.found
     (tmp_path / "a.db.last").unlink()
-    after = look(checkpoint=str(tmp_path / "a.db"), only=told)["checkpoint"]
+    after = look(checkpoint=str(tmp_path / "a.db"), only=checks)["checkpoint"]
     assert after.result == "warning"
     assert "moved without a.db.last" in after.found
     assert "looked up" in after.mend

@@ -187,8 +187,8 @@ def test_results_escape_terminal_control_sequences(server: ScriptedServer, sourc
     ]
     assert [json.loads(line)["ClientToken"] for line in failed.splitlines()]
     # Members of a row stay as they were written; what we say of it is escaped.
-    told = [line.partition('"_bulk_invite":')[2] for line in rejected.split("\n")]
-    check_printable(*told)
+    metadata = [line.partition('"_bulk_invite":')[2] for line in rejected.split("\n")]
+    check_printable(*metadata)
     assert json.loads(rejected.split("\n")[0])["_bulk_invite"]["raw"] == EVIL.replace("\n", "")
 
 

@@ -90,7 +90,7 @@ class Service:
         asked = request.json
         if request.operation == "GetEngagementInvitation":
             return Reply(
-                next(http(200, _told(*each)) for each in self._requests if each[0] == asked["Identifier"])
+                next(http(200, _reported(*each)) for each in self._requests if each[0] == asked["Identifier"])
             )
         summaries = [
             _summary(*each)
@@ -112,7 +112,7 @@ def _summary(identifier: str, request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _told(identifier: str, request: dict[str, Any]) -> dict[str, Any]:
+def _reported(identifier: str, request: dict[str, Any]) -> dict[str, Any]:
     invitation = request["Invitation"]
     return {
         **_summary(identifier, request),

@@ -119,9 +119,9 @@ def test_a_token_from_the_key_survives_changes_and_a_changed_row_is_reported(
         assert len(service.invitations()) == 3
         assert service.messages()["mended in time"] == 1
         assert service.messages()["changed"] == 0
-    (told,) = run("export", "--state", "rejected", cwd=tmp_path).lines
-    assert [error["code"] for error in told["errors"]] == ["changed_since_sent"]
-    assert told["position"]["key"] == "1"
+    (row_record,) = run("export", "--state", "rejected", cwd=tmp_path).lines
+    assert [error["code"] for error in row_record["errors"]] == ["changed_since_sent"]
+    assert row_record["position"]["key"] == "1"
 
 
 def test_a_restarted_and_a_killed_server_cost_no_row(tmp_path: Path) -> None:
@@ -306,8 +306,10 @@ def test_an_edited_refused_row_and_a_row_of_another_table_are_reported_as_such(
         ):
             ran = run("send", db.reader, "--table", table, *command, cwd=tmp_path, env=db.env)
             assert ran.json["rejected"] == 3
-            told = [each["errors"][0].split()[0] for each in ran.events if each["event"] == "row.rejected"]
-            assert Counter(told) == codes
+            row_record = [
+                each["errors"][0].split()[0] for each in ran.events if each["event"] == "row.rejected"
+            ]
+            assert Counter(row_record) == codes
         assert len(service.calls()) == 3
 
 

@@ -312,9 +312,9 @@ def test_days_runs_and_pauses_are_shown(hostile: Proof) -> None:
         Silence(1, NOW + 1, NOW + 40_000),
         Silence(1, NOW + 40_000, NOW + 40_900),
     )
-    told = Reader().tree(page(hostile)).text
-    assert "no call for 11:06:39" in told
-    assert "daily_quota" in told
+    page_text = Reader().tree(page(hostile)).text
+    assert "no call for 11:06:39" in page_text
+    assert "daily_quota" in page_text
 
 
 def test_the_json_agrees_with_the_page(hostile: Proof) -> None:

@@ -217,16 +217,16 @@ def test_no_outcome_of_a_row_reveals_its_data(tmp_path: Path, log_format: str) -
     with (
         ScriptedServer(script, reads=reads) as server,
         Collector() as collector,
-        ScriptedServer(always(b""), others=lambda: http(200, {})) as told,
+        ScriptedServer(always(b""), others=lambda: http(200, {})) as receiver,
     ):
         env = {**CREDENTIALS, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
-        outlets = ("--tracing", "--notify-url", f"{told.url}/hook", "--log-file", "log.json")
+        outlets = ("--tracing", "--notify-url", f"{receiver.url}/hook", "--log-file", "log.json")
         options = ("--log-format", log_format, "--results", tmp_path / "results", *outlets)
         with controlled(*place.command(server.url, *options), cwd=place.cwd, env=env) as sender:
             pages = [json.dumps(event).encode() for event in sender.events()]
             ran = sender.command.ended()
         assert len(server.creates) > 28
-        said_elsewhere = [*pages, *collector.batches, *(request.body for request in told.others)]
+        said_elsewhere = [*pages, *collector.batches, *(request.body for request in receiver.others)]
     assert ran.code == 1
     assert ran.json["failed"] >= 6
     assert (ran.json["created"], ran.json["rejected"], ran.json["throttled"]) == (5, 7, 2)
@@ -240,7 +240,7 @@ def test_no_outcome_of_a_row_reveals_its_data(tmp_path: Path, log_format: str) -
     place.rows.append(marked(35))
     place.check(ran, *shown)
     assert {"log.json", "report.html"} <= set(place.left_behind())
-    for outlet, least in ((pages, 2), (collector.batches, 1), (told.others, 1)):
+    for outlet, least in ((pages, 2), (collector.batches, 1), (receiver.others, 1)):
         assert len(outlet) >= least
     for data in said_elsewhere:
         assert not leaks(place.rows, data, binary=True)

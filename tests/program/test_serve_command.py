@@ -360,22 +360,22 @@ def test_outcomes_are_written_back_as_they_arise_and_repaired_after_a_kill(
     with_outcomes(db)
     command = (db.reader, *READ, "--endpoint-url", service.url, *FOLLOW, "--write-back", "outcomes")
 
-    def told(state: str, count: int) -> None:
+    def has_rows(state: str, count: int) -> None:
         many = "SELECT count(*) FROM outcomes WHERE state = %s AND (invitation_id IS NOT NULL) = %s"
         wait_until(lambda: db.run(many, (state, state == "created")) == [(count,)], within=20)
 
     with _serving(*command, cwd=tmp_path, env=db.env) as serving:
-        told("created", 50)
+        has_rows("created", 50)
         insert(db, [*make_rows(20, start=100), {}], key=100)
-        told("created", 70)
-        told("rejected", 1)
+        has_rows("created", 70)
+        has_rows("rejected", 1)
         serving.signal(signal.SIGKILL)
     # As if it had died before it could write them.
     db.run("DELETE FROM outcomes WHERE key < 20")
     db.run("UPDATE outcomes SET state = 'in_doubt', invitation_id = NULL WHERE key > 40")
     with _serving(*command, cwd=tmp_path, env=db.env) as serving:
-        told("created", 70)
-        told("rejected", 1)
+        has_rows("created", 70)
+        has_rows("rejected", 1)
         assert _stopped(serving).code == 0
     made = {entry["id"] for entry in service.invitations()}
     assert {each for (each,) in db.run("SELECT invitation_id FROM outcomes WHERE state = 'created'")} == made

@@ -153,8 +153,8 @@ def test_an_edit_that_is_undone_is_undone_in_the_table(db: Database, tmp_path: P
                     "UPDATE invitations SET request = (SELECT request FROM kept WHERE id = 2) WHERE id = 2"
                 )
             run("send", *command, cwd=tmp_path, env=db.env)
-            told = "SELECT count(*) FROM outcomes WHERE errors IS NOT NULL AND state = 'created'"
-            assert db.run(told) == [(errors,)]
+            query = "SELECT count(*) FROM outcomes WHERE errors IS NOT NULL AND state = 'created'"
+            assert db.run(query) == [(errors,)]
         assert len(service.calls()) == 3
 
 

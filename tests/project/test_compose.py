@@ -88,8 +88,8 @@ def test_the_service_follows_the_table_and_writes_back(db: Database, tmp_path: P
             wait_until(lambda: run("health", cwd=tmp_path, env=env).code == 0, step=0.2)
             (row,) = make_rows(1)
             db.run("INSERT INTO invitations (request) VALUES (%s)", (json.dumps(row),))
-            told = "SELECT key, state FROM outcomes WHERE invitation_id IS NOT NULL"
-            wait_until(lambda: db.run(told) == [(1, "created")], within=10)
+            query = "SELECT key, state FROM outcomes WHERE invitation_id IS NOT NULL"
+            wait_until(lambda: db.run(query) == [(1, "created")], within=10)
             serving.signal(signal.SIGTERM)
             assert serving.ended().code == 0
         assert len(service.invitations()) == 1

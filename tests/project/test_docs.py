@@ -60,8 +60,8 @@ def test_readme_fits_on_two_screens() -> None:
 
 
 def test_readme_has_every_topic_with_its_subject() -> None:
-    told = table(README, "Manual")
-    assert told == [
+    documented = table(README, "Manual")
+    assert documented == [
         [f"[{topic}](bulk_invite/manual/{topic}.md)", about]
         for topic, about in TOPICS.items()
         if topic != OVERVIEW
@@ -86,8 +86,8 @@ def test_no_help_text_breaks_a_word_at_its_hyphen() -> None:
 
 
 def test_options_topic_has_every_setting_once() -> None:
-    told = re.findall(r"^\| `--([a-z-]+)` \|", options_topic(), re.MULTILINE)
-    assert sorted(told) == sorted(each.flag.removeprefix("--") for each in OPTIONS.values())
+    documented = re.findall(r"^\| `--([a-z-]+)` \|", options_topic(), re.MULTILINE)
+    assert sorted(documented) == sorted(each.flag.removeprefix("--") for each in OPTIONS.values())
 
 
 def test_example_configuration_has_every_setting_with_its_default_and_meaning() -> None:
@@ -114,11 +114,11 @@ def test_the_example_configuration_is_valid_with_and_without_comments(tmp_path: 
 
 
 def test_every_command_is_in_readme_or_manual() -> None:
-    told = " ".join(file.read_text() for file in DOCUMENTS if file != CONTRIBUTING)
+    documented = " ".join(file.read_text() for file in DOCUMENTS if file != CONTRIBUTING)
     for each in app.registered_commands:
         assert each.callback is not None
         name = each.name or each.callback.__name__
-        assert f"bulk-invite {name}" in told, name
+        assert f"bulk-invite {name}" in documented, name
 
 
 def test_readme_has_every_state_and_exit_code() -> None:

@@ -65,9 +65,9 @@ def test_the_image_copies_exactly_what_dockerignore_admits() -> None:
     let_in = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     copied = [
         word
-        for name, told in instructions()
-        if name == "COPY" and not told.startswith("--from")
-        for word in told.split()[:-1]
+        for name, value in instructions()
+        if name == "COPY" and not value.startswith("--from")
+        for word in value.split()[:-1]
     ]
     assert len(copied) > 4
     for source in copied:
@@ -83,7 +83,7 @@ def test_the_base_image_can_be_pinned_by_a_digest() -> None:
     argument, _, default = last("ARG").partition("=")
     assert names.index("ARG") < names.index("FROM")
     assert names.count("ARG") == 1
-    stages = [told.partition(" AS ")[0] for name, told in instructions() if name == "FROM"]
+    stages = [value.partition(" AS ")[0] for name, value in instructions() if name == "FROM"]
     assert stages == [f"${{{argument}}}"] * 2
     assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+", default)
     compose = (ROOT / "config" / "compose.yaml").read_text()
@@ -126,7 +126,7 @@ def test_every_variable_of_the_image_is_a_setting() -> None:
 
 
 def test_the_program_gets_the_signals_and_is_installed_by_hash() -> None:
-    assert sum(told.count("--require-hashes") for name, told in instructions() if name == "RUN") == 2
+    assert sum(value.count("--require-hashes") for name, value in instructions() if name == "RUN") == 2
     assert last("ENTRYPOINT") == '["bulk-invite"]'
     assert last("STOPSIGNAL") == "SIGTERM"
 

@@ -99,11 +99,11 @@ def test_every_referenced_object_exists() -> None:
     where = {each["name"]: Path(each["mountPath"]) for each in its["volumeMounts"]}
     assert set(where) == set(volumes)
     assert where["state"] == Path(last("VOLUME"))
-    told = set_for("Deployment")
+    variables = set_for("Deployment")
     files = found["ConfigMap", volumes["config"]["configMap"]["name"]]["data"]
-    assert [str(where["config"] / name) for name in files] == [told["BULK_INVITE_CONFIG"]]
+    assert [str(where["config"] / name) for name in files] == [variables["BULK_INVITE_CONFIG"]]
     items = [str(where["secrets"] / each["path"]) for each in volumes["secrets"]["secret"]["items"]]
-    assert items == [told["BULK_INVITE_CONTROL_TOKEN_FILE"]]
+    assert items == [variables["BULK_INVITE_CONTROL_TOKEN_FILE"]]
 
 
 def test_every_label_selector_matches_a_pod() -> None:

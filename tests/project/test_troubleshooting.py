@@ -64,19 +64,21 @@ def _events() -> set[str]:
 
 
 def test_every_log_event_has_an_entry_and_every_entry_an_event() -> None:
-    told = {event for row in table(_TOPIC, "Log events") for event in re.findall(r"`(\w+\.\w+)`", row[0])}
-    assert len(told) > 60
-    assert told == _events()
+    documented = {
+        event for row in table(_TOPIC, "Log events") for event in re.findall(r"`(\w+\.\w+)`", row[0])
+    }
+    assert len(documented) > 60
+    assert documented == _events()
 
 
 def test_every_message_exists_in_the_program() -> None:
     texts = "\n".join(" ".join(text.split()) for text in _texts())
-    told = [
+    documented = [
         fragment.strip(" .")
         for message, _ in table(_TOPIC, "Error messages")
         for fragment in re.split(r" / |…", message)
     ]
-    assert [said for said in told if said not in texts and said not in _OF_OTHERS] == []
+    assert [said for said in documented if said not in texts and said not in _OF_OTHERS] == []
 
 
 def test_every_error_of_a_checkpoint_has_an_entry() -> None:

@@ -102,17 +102,17 @@ def test_a_refused_call_is_not_charged_to_the_day_or_to_the_bucket() -> None:
 def test_a_token_is_known_for_its_retention_and_no_longer(
     uses: list[tuple[float, str]], retention: float
 ) -> None:
-    memory, told, now = TokenMemory(retention), dict[str, Remembered](), 1_700_000_000.0
+    memory, remembered, now = TokenMemory(retention), dict[str, Remembered](), 1_700_000_000.0
     for number, (gap, token) in enumerate(uses):
         now += gap
-        expected = told.get(token)
+        expected = remembered.get(token)
         if expected is not None and now - expected.time >= retention:
             expected = None
         assert memory.recall("account", token, now) == expected
         assert memory.recall("another account", token, now) is None
         if expected is None:
-            told[token] = Remembered("hash", number, now)
-            memory.remember("account", token, told[token])
+            remembered[token] = Remembered("hash", number, now)
+            memory.remember("account", token, remembered[token])
 
 
 def test_forgotten_tokens_take_no_memory() -> None:

@@ -380,6 +380,6 @@ def test_a_fixed_window_can_be_set_on_the_command_line() -> None:
     with emulator_process("--rate", "1e-7", "--fixed-window", "365d", "--tell-retry-after") as emulator:
         answers = [post(emulator.url, create_request(number)) for number in range(4)]
         assert [status for status, _, _ in answers] == [200, 200, 200, 400]
-        told = int(answers[3][1]["x-amz-retry-after"])
-        assert told == pytest.approx((year - time.time() % year) * 1000, abs=5000)
+        retry_after = int(answers[3][1]["x-amz-retry-after"])
+        assert retry_after == pytest.approx((year - time.time() % year) * 1000, abs=5000)
         assert emulator.audit()["granted_to_others"] == 0

@@ -20,13 +20,13 @@ def test_without_a_terminal_a_line_is_logged_now_and_then(tmp_path: Path) -> Non
     source = write_rows(tmp_path / "rows.ndjson", make_rows(50))
     with emulator() as service:
         command = ("send", source, "--endpoint-url", service.url, "--rate", "20", "--json")
-        told, quiet = together(
+        verbose, quiet = together(
             partial(run, *command, "--progress-interval", "1s", cwd=tmp_path),
             partial(run, *command, "--progress", "off", "--checkpoint", "other.db", cwd=tmp_path),
         )
-    assert (told.code, quiet.code) == (0, 0)
+    assert (verbose.code, quiet.code) == (0, 0)
     assert "run.progress" not in quiet.stderr
-    lines = [event for event in told.events if event["event"] == "run.progress"]
+    lines = [event for event in verbose.events if event["event"] == "run.progress"]
     # 50 rows at 20 a second take two and a half.
     assert 2 <= len(lines) <= 5
     assert all(before["rows"] < after["rows"] for before, after in pairwise(lines))
@@ -36,7 +36,7 @@ def test_without_a_terminal_a_line_is_logged_now_and_then(tmp_path: Path) -> Non
     assert 5 < middle["rate"] < 30
     assert (middle["throttled"], middle["in_doubt"] in range(10)) == (0, True)
     assert re.fullmatch(r"0:00:0\d", middle["left"])
-    assert "\x1b" not in told.stderr
+    assert "\x1b" not in verbose.stderr
 
 
 def test_a_terminal_shows_a_bar_with_the_main_figures(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ OTHERS = {
 }
 
 
-def told(source: Path | str) -> str:
+def refusal(source: Path | str) -> str:
     with pytest.raises(SourceError) as raised:
         resolve([str(source)])
     assert raised.value.exit_code == 4
@@ -123,7 +123,7 @@ def told(source: Path | str) -> str:
 def test_the_suggested_command_converts_the_file_to_rows(tmp_path: Path, data: bytes, packing: str) -> None:
     path = tmp_path / f"of june.json{packing}"
     path.write_bytes(packed := PACKERS[packing](data))
-    found = re.search(r"^(.*): is .*\. Convert it to NDJSON: `(.*)`$", told(path))
+    found = re.search(r"^(.*): is .*\. Convert it to NDJSON: `(.*)`$", refusal(path))
     assert found is not None
     assert found[1] == str(path)
     subprocess.run(found[2], shell=True, check=True, timeout=30)
@@ -141,7 +141,7 @@ def test_a_file_that_is_no_ndjson_is_named_by_its_format(
 ) -> None:
     path = tmp_path / f"rows.ndjson{packing}"
     path.write_bytes(PACKERS[packing](data))
-    sentence = told(path)
+    sentence = refusal(path)
     assert sentence.startswith(f"{path}: is {called}")
     assert len(sentence.removeprefix(f"{path}: is {called}")) > 40, "it says what to do"
 
@@ -149,18 +149,18 @@ def test_a_file_that_is_no_ndjson_is_named_by_its_format(
 def test_a_file_compressed_twice_is_reported_with_a_command(tmp_path: Path) -> None:
     path = tmp_path / "rows.ndjson.gz"
     path.write_bytes(gzip.compress(gzip.compress(NDJSON)))
-    sentence = told(path)
+    sentence = refusal(path)
     assert "is packed twice" in sentence
     subprocess.run(sentence.split("`")[1], shell=True, check=True, timeout=30)
     assert (tmp_path / "rows.ndjson").read_bytes() == NDJSON
-    assert "rows.rows.ndjson" in told(path), "an existing file is not overwritten"
+    assert "rows.rows.ndjson" in refusal(path), "an existing file is not overwritten"
 
 
 @pytest.mark.parametrize("name", ["rows.gz", "rows.zst"])
 def test_a_compression_suffix_does_not_hide_the_format(tmp_path: Path, name: str) -> None:
     for called, data in OTHERS.items():
         (tmp_path / name).write_bytes(data)
-        assert told(tmp_path / name).startswith(f"{tmp_path / name}: is {called}")
+        assert refusal(tmp_path / name).startswith(f"{tmp_path / name}: is {called}")
 
 
 BAD = [

@@ -133,11 +133,11 @@ def test_the_key_has_the_type_of_the_source_column(db: Database, kind: str, keys
         db.run("INSERT INTO invitations VALUES (%s, '{}')", (key,))
     outcomes = made(db)
     outcomes.check()
-    told = [key for (key,) in db.run("SELECT id::text FROM invitations ORDER BY id")]
+    all_keys = [key for (key,) in db.run("SELECT id::text FROM invitations ORDER BY id")]
     for _ in range(2):
-        written(outcomes, *map(record, told))
+        written(outcomes, *map(record, all_keys))
     joined = db.run("SELECT id::text, client_token FROM invitations JOIN outcomes ON key = id ORDER BY id")
-    assert joined == [(key, f"token-{key}") for key in told]
+    assert joined == [(key, f"token-{key}") for key in all_keys]
     assert db.run("SELECT count(*) FROM outcomes") == [(len(keys),)]
 
 
@@ -276,15 +276,15 @@ def test_a_check_leaves_nothing_behind_and_accepts_a_view_or_more_columns(db: Da
     made(db)
     db.run(
         "CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql"
-        " AS 'BEGIN INSERT INTO told VALUES (1); RETURN NULL; END'"
+        " AS 'BEGIN INSERT INTO fired VALUES (1); RETURN NULL; END'"
     )
-    db.run("CREATE TABLE told (n int)")
+    db.run("CREATE TABLE fired (n int)")
     db.run("CREATE TRIGGER each AFTER INSERT ON outcomes EXECUTE FUNCTION tell()")
     db.run("ALTER TABLE outcomes ADD note text DEFAULT 'mine'")
     db.run("CREATE VIEW shown AS SELECT * FROM outcomes")
     view = table(db.url, "shown")
     view.check()
-    assert db.run("SELECT count(*) FROM told") == [(0,)]
+    assert db.run("SELECT count(*) FROM fired") == [(0,)]
     written(view, record("1"))
     assert db.run("SELECT note FROM outcomes") == [("mine",)]
 

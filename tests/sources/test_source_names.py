@@ -32,7 +32,7 @@ def make(*names: str) -> None:
 
 
 @contextmanager
-def nobody_if_root() -> Iterator[None]:
+def other_user_if_root() -> Iterator[None]:
     """Root reads everything, so it steps down for a while."""
     user = os.geteuid()
     if user == 0:
@@ -99,7 +99,7 @@ def test_a_file_without_permission_is_refused() -> None:
     make("secret")
     Path("secret").chmod(0)
     Path().chmod(0o755)
-    with nobody_if_root(), pytest.raises(SourceError, match=r"^secret: permission denied"):
+    with other_user_if_root(), pytest.raises(SourceError, match=r"^secret: permission denied"):
         resolve(["secret"])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_NOBODY = Path(__file__).with_name("nobody.pem")
+_NO_AUTHORITY = Path(__file__).with_name("nobody.pem")
 
-CERTIFICATES = {"AWS_CA_BUNDLE": str(_NOBODY), "SSL_CERT_FILE": str(_NOBODY)}
+CERTIFICATES = {"AWS_CA_BUNDLE": str(_NO_AUTHORITY), "SSL_CERT_FILE": str(_NO_AUTHORITY)}
 """Variables of the environment that say so."""

@@ -22,14 +22,14 @@ def instructions() -> list[tuple[str, str]]:
     text = re.sub(r"^#.*\n", "", DOCKERFILE, flags=re.MULTILINE).replace("\\\n", " ")
     found = []
     for line in filter(None, text.splitlines()):
-        name, _, told = line.partition(" ")
-        found.append((name, " ".join(told.split())))
+        name, _, value = line.partition(" ")
+        found.append((name, " ".join(value.split())))
     return found
 
 
 def last(name: str) -> str:
     """The argument of the image's only or last instruction of that name."""
-    return [told for each, told in instructions() if each == name][-1]
+    return [value for each, value in instructions() if each == name][-1]
 
 
 def health_check() -> list[str]:

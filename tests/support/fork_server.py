@@ -115,17 +115,17 @@ def run_and_leave(program: Callable[[], None] = main) -> None:
 
 def _started() -> int | None:
     """The id of a new orphan; None in the orphan itself."""
-    told, tells = os.pipe()
+    answers, reports = os.pipe()
     if parent := os.fork():
-        os.close(tells)
-        with os.fdopen(told) as answer:
+        os.close(reports)
+        with os.fdopen(answers) as answer:
             os.waitpid(parent, 0)
             return int(answer.read())
     if pid := os.fork():
-        os.write(tells, str(pid).encode())
+        os.write(reports, str(pid).encode())
         os._exit(0)
-    os.close(told)
-    os.close(tells)
+    os.close(answers)
+    os.close(reports)
     return None
 
 

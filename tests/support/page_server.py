@@ -132,11 +132,11 @@ def _point(number: int, points: int, step: float) -> Point:
 
 
 class ScriptedRun:
-    """`status` and `told_past` are served; with `silent` nothing is, and clients wait."""
+    """`status` and `past_served` are served; with `silent` nothing is, and clients wait."""
 
     def __init__(self) -> None:
         self.status_now = sending()
-        self.told_past = past()
+        self.past_served = past()
         self.silent = False
         self.over = anyio.Event()
 
@@ -146,7 +146,7 @@ class ScriptedRun:
         return self.status_now
 
     def past(self) -> Past:
-        return self.told_past
+        return self.past_served
 
     def becomes(self, changes: dict[str, Any]) -> None:
         self.status_now = replace(self.status_now, **{"at": iso(), **changes})
@@ -211,12 +211,12 @@ class PageServer:
 
     def begins(self, **changes: Any) -> RunStatus:
         """Another run, with all as in `sending` but for the changes."""
-        self._run.told_past = past()
+        self._run.past_served = past()
         self._run.status_now = sending()
         return self.shows(**changes)
 
     def remembers(self, past: Past) -> None:
-        self._run.told_past = past
+        self._run.past_served = past
 
     def falls_silent(self, *, silent: bool = True) -> None:
         self._run.silent = silent

@@ -43,13 +43,13 @@ def shown(invitation: Invitation, at: float) -> tuple[Listed, Content]:
         catalog = {"Catalog": orjson.loads(invitation.body)["Catalog"]}
         made = _decided(service, CREATE, orjson.loads(invitation.body), at)
         listed = page(_decided(service, LIST, {**catalog, "ParticipantType": "SENDER"}, at))
-        told = content(_decided(service, GET, {**catalog, "Identifier": made["Id"]}, at), made["Id"])
+        content_shown = content(_decided(service, GET, {**catalog, "Identifier": made["Id"]}, at), made["Id"])
     finally:
         ledger.close()
     assert isinstance(listed, Page)
-    assert isinstance(told, Content)
+    assert isinstance(content_shown, Content)
     (only,) = listed.invitations
-    return only, told
+    return only, content_shown
 
 
 def doubtful(invitation: Invitation, at: float, **changes: Any) -> DoubtfulRow:

@@ -44,14 +44,14 @@ def judge(*lines: bytes) -> list[Invitation | Rejection]:
             results.rejected(Row(Position("x", 1), line), errors)
         results.close()
         written = (Path(folder) / "rejected.ndjson").read_bytes().splitlines()
-    for line, result, told in zip(lines, judged, written, strict=True):
+    for line, result, result_line in zip(lines, judged, written, strict=True):
         if isinstance(result, Invitation):
             read = without(orjson.loads(line.removeprefix(BOM)), "_bulk_invite")
             filled = {"ClientToken": result.client_token, "Catalog": "Sandbox"}
             assert orjson.loads(result.body) == {**read, **filled}
             assert accepted(result.body).body == result.body
         # Python converts no number of millions of digits, and it is the row's to have one.
-        assert isinstance(json.loads(told, parse_int=str), dict)
+        assert isinstance(json.loads(result_line, parse_int=str), dict)
     return judged
 
 
