@@ -1,4 +1,4 @@
-"""What hostile files cost `bulk-invite validate`: processor time and peak memory beside a plain file.
+"""The cost of hostile files for `bulk-invite validate`: processor time and peak memory beside a plain file.
 
     python tests/bench/bench_hostile.py
 

@@ -1,4 +1,4 @@
-"""What a PostgreSQL costs on the way in and on the way out.
+"""The cost of PostgreSQL as source and as outcome table.
 
     python tests/bench/bench_postgres.py read [--rows 1000000]
     python tests/bench/bench_postgres.py whole [--rows 200000] [--checkpoint file|database]

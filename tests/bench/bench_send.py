@@ -1,4 +1,4 @@
-"""What validation, checkpoint and pacing cost: `send` beside a bare asyncio loop over aioboto3.
+"""The cost of validation, checkpoint and pacing: `send` beside a bare asyncio loop over aioboto3.
 
     python tests/bench/bench_send.py [--rows N] [--rounds N] [--json]
     python tests/bench/bench_send.py --memory 1000 200000

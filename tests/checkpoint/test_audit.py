@@ -1,4 +1,4 @@
-"""What a checkpoint proves of its rows: by all that a row can go through, and by every way to break it."""
+"""The audit of a checkpoint: every history of a row passes it, and every damage fails it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def found(token: str, invitation_id: str) -> Answered:
 
 
 def lives(token: str) -> Iterator[tuple[str, list[Event]]]:
-    """All that a row can go through, by the name of the row that goes through it."""
+    """Every possible history of a row, by the name of its row."""
     sent, yes = Sent(token, NOW), created(token)
     doubt = answered(token, State.IN_DOUBT, "doubtful", code="TimeoutError", doubt_since=NOW)
     denied = answered(token, State.PENDING, "denied", code="AccessDeniedException")
@@ -81,7 +81,7 @@ LIVES = {name: next(events for each, events in lives(name) if each == name) for 
 
 
 def rounds() -> Iterator[list[Event]]:
-    """What happens to all rows at the same time: the first events of each, then the second ones ..."""
+    """The events of all rows interleaved: the first events of each, then the second ones ..."""
     for events in zip_longest(*LIVES.values()):
         yield [event for event in events if event is not None]
 

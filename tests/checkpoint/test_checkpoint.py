@@ -1,4 +1,4 @@
-"""The checkpoint in real SQLite files and a real PostgreSQL: against a model, and killed in the middle."""
+"""The checkpoint in real SQLite files and a real PostgreSQL: against a model, and killed midway."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _ENDINGS = st.sampled_from(["created", "failed", "throttled", "doubtful", "full"
 
 @dataclass
 class _Row:
-    """What is expected of a token; `run` read it last."""
+    """The expected state of a token; `run` read it last."""
 
     run: int
     body: str

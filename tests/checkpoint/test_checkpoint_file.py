@@ -62,7 +62,7 @@ def test_files_are_readable_by_their_owner_only(place: Place, path: Path) -> Non
 
 
 def _refused(path: Path) -> str:
-    """What both ways of opening say; the file has to be as it was."""
+    """The error of reader and writer; the file must be unchanged."""
     before = path.read_bytes()
     place = Place(str(path))
     with pytest.raises(CheckpointError):

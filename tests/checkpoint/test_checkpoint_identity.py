@@ -30,7 +30,7 @@ _HOLDING = """
 
 
 def _leave(path: Path) -> None:
-    """What a killed sender leaves whose commits are all in the log: "a" created, "b" in doubt."""
+    """The files of a killed sender whose commits are all in the log: "a" created, "b" in doubt."""
     with writing(Place(str(path))) as writer:
         admit(writer, invitation("a"), invitation("b", line=2))
         settle(writer, "a")
@@ -106,7 +106,7 @@ def test_a_file_moved_without_its_log_is_refused_until_the_log_is_beside_it(left
 
 
 def test_a_new_checkpoint_records_its_location_before_its_first_row(path: Path) -> None:
-    """All that its first run does is in the log; the file would pass for an empty one without it."""
+    """All commits of its first run are in the log; without it the file would look empty."""
     _leave(path)
     path.rename(path.with_name("d.db"))
     with pytest.raises(CheckpointError, match="is empty or missing"):

@@ -1,4 +1,4 @@
-"""How a writer notices that its checkpoint is not the one that was written last, and what follows."""
+"""How a writer notices that its checkpoint lacks the last writes, and what it does then."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def writing(
 
 
 class Copy:
-    """What a checkpoint is at this moment, to be put back."""
+    """The current files of a checkpoint, to be restored later."""
 
     def __init__(self, place: Place) -> None:
         self._place = place

@@ -1,4 +1,4 @@
-"""What lies between a decision and its byte: whatever happens there, nothing leaves that should not."""
+"""From a decision to its first byte: whatever happens in between, no call leaves without clearance."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_the_time_during_which_a_row_may_be_called_again() -> None:
 
 
 async def test_the_age_of_a_proof_counts_from_its_start() -> None:
-    """What was proven before a long wait for a lock says nothing of the time after it."""
+    """A proof from before a long wait for a lock is not valid after it."""
     gate, now = threading.Event(), [100.0]
     journal = MemoryJournal(gate=gate)
     committer = Committer(journal, campaign="", retry_failed=False, elapsed=lambda: now[0])

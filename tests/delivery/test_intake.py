@@ -1,4 +1,4 @@
-"""One source in one round, with a real checkpoint: what is durable when it dies, and when it has ended."""
+"""The intake of one source with a real checkpoint: what survives a crash, and when the source has ended."""
 
 from __future__ import annotations
 

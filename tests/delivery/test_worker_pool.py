@@ -1,4 +1,4 @@
-"""How many rows are on their way at once, also when that changes meanwhile."""
+"""The number of rows in flight, also when its limit changes."""
 
 from __future__ import annotations
 

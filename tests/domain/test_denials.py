@@ -1,4 +1,4 @@
-"""Whose denial it is, the row's or the sender's: by rule, and in whole runs."""
+"""Whether a denial concerns the row or the sender: by rule, and in whole runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows from what a list shows: found, absent, too early to say, or nothing that would be no guess."""
+"""The finding that follows from a list: found, absent, too early, or unclear rather than a guess."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def request(number: int) -> Any:
 
 
 def shown(number: int, **changes: Any) -> Content:
-    """What the service shows of the row's invitation."""
+    """The row's invitation as the service shows it."""
     invitation = request(number)
     usual = {
         "message": invitation["Message"],

@@ -54,7 +54,7 @@ def doubt(code: str = "500", *, is_denied: bool = False) -> DoubtfulRow:
 
 
 def answered(verdict: Verdict, since: float | None = None) -> Transition:
-    """What a row is by an answer; since: when it was in doubt before that."""
+    """The state of a row after an answer; since: the start of earlier doubt."""
     return after_answer(verdict, doubt_since=since, sent_at=1000.0)
 
 

@@ -1,4 +1,4 @@
-"""What to do about every code that the program knows, and that none is left to a general sentence."""
+"""Every code that the program knows has its own remedy, and none falls back to a general sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of every run that a fault ended, and of the one after it. The ledger is the judge."""
+"""The checks of every run that a fault ended, and of the run after it. The ledger is the judge."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _Case = TypeVar("_Case")
 
 @dataclass
 class Finding:
-    """What came of one fault. allowed: calls that it explains beyond one for each row."""
+    """The result of one fault. allowed: calls that it explains beyond one for each row."""
 
     lost: int = 0
     twice: int = 0
@@ -65,7 +65,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Kept:
-    """What a checkpoint holds, by token: the state and the Id."""
+    """The rows of a checkpoint by token: state and Id."""
 
     states: dict[str, str]
     ids: dict[str, str]

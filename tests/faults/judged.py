@@ -1,4 +1,4 @@
-"""What a simulation has come to, by the service's ledger, the checkpoint and the calls that were seen."""
+"""The verdict on a simulation, by the service's ledger, the checkpoint and the observed calls."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SETTLED: Final = frozenset({"Created", "Refused"})
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What is left behind: the service's entries and the tables of the checkpoint, in order."""
+    """The remains of a run: the service's entries and the tables of the checkpoint, in order."""
 
     calls: list[CallEntry]
     invitations: list[InvitationEntry]
@@ -109,7 +109,7 @@ class _Judge:
         yield from (f"{token} was invited and is no valid row" for token in self.ids if token not in known)
 
     def wrong(self, row: Invitation, kept: dict[str, Any], ids: Sequence[str]) -> str:
-        """What speaks against a row's end; "" where that is as it should be."""
+        """The objection to a row's outcome; "" if it is correct."""
         has_twin = self._messages[_without_token(row)] > 1
         match State(kept["state"]):
             case State.CREATED:

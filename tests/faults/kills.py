@@ -59,7 +59,7 @@ _ALL_FAULTS: Final = dict.fromkeys((kind.name for kind in fields(FaultOptions)),
 
 @dataclass
 class Toll:
-    """What the kills of one label came to."""
+    """The results of the kills at one label."""
 
     kills: int = 0
     lost: int = 0

@@ -103,7 +103,7 @@ class Launcher:
         self._server.stdin.flush()
 
     def hear(self, within: float) -> dict[str, Any] | None:
-        """What the server says next, or None when it says nothing for so long."""
+        """The next message of the server, or None after a silence of that length."""
         assert self._server.stdout is not None
         fd, deadline = self._server.stdout.fileno(), time.monotonic() + within
         while b"\n" not in self._received:
@@ -141,7 +141,7 @@ class Batch:
         return self._files[run].with_suffix(".mark")
 
     def log(self, run: int = 0) -> str:
-        """What the program has written to standard error so far."""
+        """The standard error of the program so far."""
         return _text(self._files[run].with_suffix(".err"))
 
     def kill_after(self, seconds: float, *, run: int = 0) -> None:

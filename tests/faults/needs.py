@@ -1,4 +1,4 @@
-"""What some campaigns need of the machine: without it a developer's run skips them, and CI fails."""
+"""Requirements of some campaigns on the machine: without them a developer's run skips them, and CI fails."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def _put_back(before: Path, place: Path) -> None:
 
 
 def _earlier_run(folder: Path, *, killed: bool) -> Path:
-    """What a run has left that was ended in the middle; with a copy of its files from before it."""
+    """The files of a run that was ended midway; with a copy of its files from before it."""
     place = Path(mkdtemp(dir=folder))
     write_rows(place / "rows.ndjson", _ROWS)
     with emulator(ledger=place / "ledger.ndjson", latency=0.05) as service:

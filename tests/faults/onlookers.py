@@ -31,7 +31,7 @@ _Arguments = TypeVarTuple("_Arguments")
 
 @dataclass(slots=True)
 class Seen:
-    """What is durable of each row, and what was wrong, over all runs of a simulation.
+    """The durable state of each row, and the errors, over all runs of a simulation.
 
     open_intents: tokens whose last durable event says that a call is to leave, which has not left yet.
     """

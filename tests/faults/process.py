@@ -147,7 +147,7 @@ class Run:
         return pipeline.finished
 
     def _compare_counts(self, writer: CheckpointWriter, pacer: Pacer) -> None:
-        """What this run counts by the day has to be what the next one will."""
+        """The daily count of this run must equal that of the next one."""
         if anyio.current_time() > 0.9 * DAY:
             return  # the window lets go of calls by the step, so that the two may differ for a moment
         window, now = RollingWindow(None), pacer.now()

@@ -197,7 +197,7 @@ def campaign(times: int, folder: Path, seed: int) -> list[Tried]:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """What is kept of a seed in a long campaign."""
+    """The record of a seed in a long campaign."""
 
     deaths: int
     lost: int

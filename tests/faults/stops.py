@@ -35,7 +35,7 @@ _CALM: Final = ("--rate", "100", "--burst", "8")
 
 @dataclass(frozen=True)
 class Phase:
-    """What a run is at when the signal comes.
+    """The phase of a run in which the signal comes.
 
     service: the emulator's options. stand: where to make it wait. log: what it says as it comes there; calls:
     how many the service has had by then; settle: seconds after that, up to so many. call: how long a call in

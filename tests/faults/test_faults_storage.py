@@ -1,4 +1,4 @@
-"""Whatever call for the disk fails, and however: the run stops, says so, and loses and repeats no row."""
+"""A failure of any disk call, of any kind: the run stops, says so, and loses and repeats no row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a campaign found out about one fault."""
+"""The findings of a campaign about one fault."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ ROWS = 30
 
 _SENDABLE = [state for state in State if state not in (State.REJECTED, State.DUPLICATE)]
 _ASKED_FOR = {State.IN_DOUBT, State.CREATED}
-"""What the checkpoint may say of a row that the service has an invitation of."""
+"""The allowed states of a row whose invitation exists."""
 
 
 @dataclass

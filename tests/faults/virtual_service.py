@@ -146,7 +146,7 @@ class VirtualService:
         return _CONFLICT if answer.outcome == "replayed" and self.manners.variant == "replay" else answer
 
     def _refused(self, request: Any) -> emulated.Answer | None:
-        """What this service says before the emulator is asked."""
+        """The answers of this service before the emulator is called."""
         if self.manners.variant == "content" and _content(request) in self._contents:
             return _CONFLICT
         if self.manners.variant == "full":

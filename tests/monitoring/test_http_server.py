@@ -59,7 +59,7 @@ async def serving(health: Health, address: str = "127.0.0.1:0") -> AsyncIterator
 
 
 async def exchange(at: tuple[str, int], request: bytes) -> tuple[int, dict[str, str], bytes]:
-    """What the server says until it hangs up: status, headers by names in lower case, body."""
+    """All that the server sends until it disconnects: status, headers by names in lower case, body."""
     async with await anyio.connect_tcp(*at) as stream:
         await stream.send(request)
         answer = b""

@@ -1,4 +1,4 @@
-"""The live page in a real browser: what it says of a run, and what can be done from it."""
+"""The live page in a real browser: what it shows of a run, and the controls on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manual as the control server shows it: the same topics, every link to a page, nothing that runs."""
+"""The manual as the control server shows it: the same topics, valid links, no scripts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast a run has been, in a bounded number of steps."""
+"""The history of a run's speed, in a bounded number of steps."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def tracing(url: str, **env: str) -> Iterator[Tracing]:
-    """One that sends to `url`, and is closed at the end."""
+    """A sender to `url` that is closed at the end."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         for name, value in env.items():

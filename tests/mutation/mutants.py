@@ -134,7 +134,7 @@ def copied(project: Path) -> Iterator[Path]:
 
 
 def environment(copy: Path) -> dict[str, str]:
-    """What makes every Python that starts here, the installed command's too, import the copy."""
+    """Variables that make every Python started here, also the installed command, import the copy."""
     # PYTHONPATH goes before the path of the editable install, and subprocesses inherit it.
     return {**os.environ, "PYTHONPATH": str(copy)}
 

@@ -1,4 +1,4 @@
-"""How long a number of calls takes, against a simulation that takes place after place."""
+"""The forecast for a number of calls, against a simulation call by call."""
 
 from __future__ import annotations
 

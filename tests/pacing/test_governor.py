@@ -1,4 +1,4 @@
-"""What outlives a run: the rate, the cap that was learned, a park; and what both parts decide together."""
+"""The state that survives a run: rate, learned cap, park; and the joint decisions of rate and park."""
 
 from __future__ import annotations
 

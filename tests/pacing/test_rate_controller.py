@@ -1,4 +1,4 @@
-"""The rate as a function of what comes back: rules for any run of answers, figures against a token bucket."""
+"""The rate as a function of the answers: rules for any series of answers, figures against a token bucket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.rate_controller import LONGEST_RETRY_AFTER, Phase, RateController, RateLimits
 
 _Attempt = tuple[Signal, float, float, float | None]
-"""What it brought, seconds since the attempt before, how long it took, `retry_after`."""
+"""Its outcome, seconds since the previous attempt, its duration, `retry_after`."""
 
 _RATES = st.floats(1e-4, 5000)
 _PHASES = st.sampled_from(Phase)
@@ -38,7 +38,7 @@ def _throttle(controller: RateController, at: float, sent_at: float | None = Non
 
 
 def _succeed(controller: RateController, count: int, begin: float, every: float) -> float:
-    """So many successes, one every so many seconds, answered at once; says when the last one left."""
+    """Successes at a fixed interval in seconds, answered at once; returns when the last one left."""
     for number in range(1, count + 1):
         at = begin + number * every
         controller.observe(Signal.SUCCESS, sent_at=at, answered_at=at, silence=every)

@@ -1,4 +1,4 @@
-"""What a bucket lets through while its rate changes."""
+"""The calls that a token bucket grants while its rate changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of the service's words, where they repeat what a row says."""
+"""Masking of the service's texts where they repeat data of a row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong before a byte leaves: a sentence of the sender's, never a row's doubt, and never a defect."""
+"""Faults before the first byte leaves: a sentence about the sender, no doubt about a row, no traceback."""
 
 from __future__ import annotations
 

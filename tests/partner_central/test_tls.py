@@ -1,4 +1,4 @@
-"""Whose certificate is not in order gets nothing: Partner Central's, STS's or a proxy's, by every way."""
+"""A server with an invalid certificate gets nothing: Partner Central, STS or a proxy, on every path."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ _BAD: dict[str, tuple[Callable[[Authority, Authority], Any], str]] = {
         "unable to get local issuer certificate",
     ),
 }
-"""What a server shows, and what `doctor` says of it."""
+"""The certificate of a server, and the finding of `doctor` about it."""
 
 _WAYS = ["direct", "http proxy", "https proxy"]
 
@@ -98,7 +98,7 @@ def way(request: pytest.FixtureRequest, env: pytest.MonkeyPatch, authority: Auth
 
 @dataclass(frozen=True)
 class _Tried:
-    """What Partner Central and STS answered to the sender, and what `doctor` found."""
+    """The answers of Partner Central and STS to the sender, and the findings of `doctor`."""
 
     created: Answer
     account: str | Answer

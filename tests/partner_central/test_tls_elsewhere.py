@@ -179,7 +179,7 @@ async def test_instance_metadata_is_not_queried_for_the_region(
 
 
 async def test_the_sdk_by_itself_does_not_verify(authority: Authority, proxies: dict[str, str]) -> None:
-    """Where this fails, an update of aiobotocore has changed it: see what of `transport` is still needed."""
+    """If this fails, aiobotocore has changed it: check which parts of `transport` are still needed."""
     context = self_signed() if proxies else authority.server("example.com")
     with ScriptedServer(always(b""), tls=context) as server:
         arrived = []

@@ -68,7 +68,7 @@ def _body() -> bytes:
 
 
 class _Word:
-    """What is said to a call that wants to start. asked: how often."""
+    """The answer to a call that requests clearance. asked: the number of requests."""
 
     def __init__(self, *, word: bool = True) -> None:
         self.word = word

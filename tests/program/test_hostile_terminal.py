@@ -1,4 +1,4 @@
-"""Whatever rows, file names and the service say: no control character but our own reaches a terminal."""
+"""No control character of rows, file names or the service reaches a terminal."""
 
 from __future__ import annotations
 

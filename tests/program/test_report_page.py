@@ -1,4 +1,4 @@
-"""The page of a report: whole, by itself, safe from what rows bring in, and with the pictures of the log."""
+"""The HTML page of a report: complete, self-contained, safe from texts of rows, with charts of the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the model marks sensitive stays in the row: it is searched for in everything else of a run."""
+"""Values that the model marks as sensitive stay in the row: all other output is searched for them."""
 
 from __future__ import annotations
 

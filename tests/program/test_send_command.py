@@ -1,4 +1,4 @@
-"""The installed `send`: what reaches the service, what is kept, what is said, and the exit codes."""
+"""The installed `send`: calls to the service, checkpoint, output, and exit codes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def counts(result: dict[str, Any]) -> dict[str, int]:
 
 
 def records(cwd: Path, checkpoint: str = "bulk-invite.db") -> list[Record]:
-    """What the checkpoint holds; `export` says the same, and is asked where it is what is tested."""
+    """The rows of the checkpoint; `export` agrees, and is run where it is under test."""
     with CheckpointReader(cwd / checkpoint) as reader:
         return list(reader.records([]))
 

@@ -15,13 +15,13 @@ TO = ("--write-back", "outcomes")
 
 
 def in_table(db: Database) -> dict[str, tuple[Any, ...]]:
-    """What the table says of each row."""
+    """The outcome of each row in the table."""
     columns = "state, client_token, invitation_id, arn, attempts, errors"
     return {key: tuple(values) for key, *values in db.run(f"SELECT key::text, {columns} FROM outcomes")}
 
 
 def in_checkpoint(cwd: Path) -> dict[str, tuple[Any, ...]]:
-    """What `export` says of each row, in the same words."""
+    """The outcome of each row in `export`, in the same form."""
     return {
         each["position"]["key"]: (
             each["state"],

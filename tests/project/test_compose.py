@@ -30,7 +30,7 @@ def _commands() -> dict[str, list[str]]:
 
 
 def _settings() -> dict[str, str]:
-    """All that is set in the sender's container but for what comes from outside."""
+    """All variables of the sender's container except those from outside."""
     own = SERVICES["sender"]["environment"]
     return {**image_settings(), **{name: value for name, value in own.items() if value is not None}}
 

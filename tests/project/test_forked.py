@@ -34,7 +34,7 @@ def test_both_print_and_leave_the_same(tmp_path: Path) -> None:
 
 
 def test_both_leave_nothing_open_behind_a_service_that_ends(tmp_path: Path) -> None:
-    """Whatever complains when an interpreter is taken apart does so in the installed one alone."""
+    """Complaints at the shutdown of an interpreter come from the installed one alone."""
     said = []
     for installed in (True, False):
         cwd = tmp_path / str(installed)

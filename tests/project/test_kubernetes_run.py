@@ -1,4 +1,4 @@
-"""What the Kubernetes files and the role's policy promise, with the program itself: there is no cluster."""
+"""The promises of the Kubernetes files and the role's policy, with the program and without a cluster."""
 
 from __future__ import annotations
 

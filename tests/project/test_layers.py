@@ -32,7 +32,7 @@ _OUTSIDE = {
     "validation": {"orjson", "pydantic_core"},
     "domain": {"orjson"},
 }
-"""What a folder may import besides the standard library, where that is limited."""
+"""The external libraries that a folder may import, if limited."""
 
 _ONLY_FROM = {
     "aioboto3": {"partner_central"},

@@ -1,4 +1,4 @@
-"""What goes into the wheel, and so into the image: the manual, and the licenses of what is not ours."""
+"""The content of the wheel, and so of the image: the manual, and third-party licenses."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[2] / "bulk_invite"
 
 Arrows = Mapping[str, set[str]]
-"""What each place imports."""
+"""The imports of each place."""
 
 
 class RelativeImportError(Exception):
@@ -73,7 +73,7 @@ class Tree:
         return module if is_folder else module.rpartition(".")[0]
 
     def rooms(self) -> Arrows:
-        """What each room imports; the root of the package itself is none."""
+        """The imports of each room; the root of the package itself is none."""
         arrows: dict[str, set[str]] = {}
         for module, file in self.modules.items():
             room = module.partition(".")[0]
@@ -83,7 +83,7 @@ class Tree:
         return arrows
 
     def folders(self) -> Arrows:
-        """What each folder imports, however deep it lies. Files in the root are none."""
+        """The imports of each folder at any depth. Files in the root are left out."""
         arrows: dict[str, set[str]] = {}
         for module, file in self.modules.items():
             if here := self.folder(module):

@@ -91,7 +91,7 @@ async def test_a_close_is_not_a_reset() -> None:
 
 
 def _received_by_a_bare_socket(url: str) -> str:
-    """What comes after a whole request: RST, FIN, or data."""
+    """The bytes or close that follow a whole request: RST, FIN, or data."""
     host, _, port = url.removeprefix("http://").partition(":")
     body = json.dumps(create_request(1)).encode()
     head = (

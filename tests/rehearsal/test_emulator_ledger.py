@@ -1,4 +1,4 @@
-"""The ledger outlives the emulator: restarts, torn and damaged files, full disks, what an auditor reads."""
+"""The ledger survives the emulator: restarts, torn and damaged files, full disks, the audit pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scenarios: each target reached, the senders beside ours as bad as they are, and one over real HTTP."""
+"""The scenarios: every target is reached, other senders are compared, and one runs over real HTTP."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _simulate(*arguments: str | Path, cwd: Path) -> Ran:
 
 
 def _refused(*arguments: str | Path, cwd: Path) -> Ran:
-    """One that ends before it starts a process."""
+    """A run that ends before it starts a process."""
     return run("simulate", *arguments, cwd=cwd)
 
 

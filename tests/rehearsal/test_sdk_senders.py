@@ -1,4 +1,4 @@
-"""The SDK's retry modes: what bounds them, and how they fare, in virtual time and over HTTP."""
+"""The SDK's retry modes: their limits and their results, in virtual time and over HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the environment may hold: settings, spelt right, and a control token that only its owner has."""
+"""The environment: correctly spelled settings only, and a control token that is private to its owner."""
 
 from __future__ import annotations
 

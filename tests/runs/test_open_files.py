@@ -1,4 +1,4 @@
-"""As many open files as a run needs, or a sentence before it begins."""
+"""The limit of open files is raised to what a run needs, or the run reports it before it begins."""
 
 from __future__ import annotations
 

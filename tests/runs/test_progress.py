@@ -1,4 +1,4 @@
-"""What an operator sees while `send` goes on: a bar on a terminal, lines elsewhere, or nothing."""
+"""The progress of `send`: a bar on a terminal, lines elsewhere, or nothing."""
 
 from __future__ import annotations
 

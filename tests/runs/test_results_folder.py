@@ -1,4 +1,4 @@
-"""The results directory: rows come back as they were, files appear whole or not at all."""
+"""The results directory: rows are written unchanged, files appear whole or not at all."""
 
 from __future__ import annotations
 

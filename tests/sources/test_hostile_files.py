@@ -21,7 +21,7 @@ from source_files import file, until_error
 from bulk_invite.sources.lines import Lines
 
 ROOM = 40 * MIB
-"""What a run may have over that of a plain file: a line of 1 MiB parsed, or a slice of zstd unpacked."""
+"""The memory allowed beyond that of a plain file: a line of 1 MiB parsed, or a slice of zstd unpacked."""
 
 GIB = 1 << 30
 VALID = ndjson(make_rows(2))

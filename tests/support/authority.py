@@ -23,7 +23,7 @@ class Authority:
         self.made.cert_pem.write_to_path(self.file)
 
     def server(self, name: str = HOST) -> ssl.SSLContext:
-        """What a server speaks TLS with whose certificate is in order, if that is its name."""
+        """The TLS context of a server with a valid certificate for that name."""
         return _of(self.made.issue_cert(name))
 
     def expired(self) -> ssl.SSLContext:

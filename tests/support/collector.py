@@ -45,7 +45,7 @@ class Collector:
 
     @property
     def batches(self) -> list[bytes]:
-        """All that it was sent, taken or not."""
+        """All requests that it received, accepted or not."""
         return [request.body for request in self._server.others]
 
     @property

@@ -322,7 +322,7 @@ class Request:
 
     @property
     def operation(self) -> str:
-        """What Partner Central is asked for; "" for a call of STS."""
+        """The operation of Partner Central; "" for a call of STS."""
         return self.headers.get("x-amz-target", "").rpartition(".")[2]
 
     @property

@@ -28,7 +28,7 @@ class Controlled:
 
     @property
     def status(self) -> dict[str, Any]:
-        """What `/api/status` says."""
+        """The answer of `/api/status`."""
         answered, body = self.get("/api/status")
         assert answered == 200
         status: dict[str, Any] = json.loads(body)

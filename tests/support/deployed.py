@@ -39,7 +39,7 @@ def health_check() -> list[str]:
 
 
 def image_environment() -> dict[str, str]:
-    """What is set in a container, without PATH."""
+    """The variables of a container, without PATH."""
     pairs = dict(word.split("=", 1) for word in shlex.split(last("ENV")))
     return {name: value for name, value in pairs.items() if name != "PATH"}
 
@@ -58,7 +58,7 @@ def documents(file: Path) -> list[Object]:
 
 
 def manifests() -> dict[tuple[str, str], Object]:
-    """What is applied to a cluster, by kind and name."""
+    """The objects applied to a cluster, by kind and name."""
     files = (file for file in KUBERNETES.glob("*.yaml") if file.name != "kustomization.yaml")
     return {
         (each["kind"], each["metadata"]["name"]): each for file in sorted(files) for each in documents(file)
@@ -79,7 +79,7 @@ def container(kind: str) -> Object:
 
 
 def set_for(kind: str) -> dict[str, str]:
-    """What is set in the container of a Job or Deployment; secrets are left out."""
+    """The variables in the container of a Job or Deployment; secrets are left out."""
     own = {each["name"]: each["value"] for each in container(kind)["env"] if "value" in each}
     return {**image_settings(), **own}
 

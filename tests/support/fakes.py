@@ -127,7 +127,7 @@ class ListSource:
 
 @dataclass
 class Entry:
-    """What `MemoryJournal` keeps of a row; `attempts` as the checkpoint counts them."""
+    """The record of a row in `MemoryJournal`; `attempts` as the checkpoint counts them."""
 
     body_hash: str
     state: State = State.PENDING
@@ -174,7 +174,7 @@ class MemoryJournal:
         return {token: entry.state for token, entry in self.rows.items()}
 
     def outcomes(self, token: str) -> list[str]:
-        """What is on record of a row, in order: "sent" or the outcome."""
+        """The recorded events of a row, in order: "sent" or the outcome."""
         return [
             event.outcome if isinstance(event, Answered) else "sent"
             for event in self.events
@@ -497,7 +497,7 @@ class ScriptedFinder:
 
 @dataclass
 class KnownRows:
-    """What the checkpoint has. becomes: what it has from the second question on."""
+    """The state in the checkpoint. becomes: the state from the second query on."""
 
     doubtful: Sequence[DoubtfulRow] = ()
     settled: Sequence[SettledRow] = ()

@@ -63,7 +63,7 @@ IMPORTED: Final = (
     "typer._click.decorators",
     "uvloop",
 )
-"""What a run imports sooner or later."""
+"""The modules that a run imports sooner or later."""
 
 _LARGEST: Final = 1 << 17
 
@@ -84,7 +84,7 @@ def prepare() -> None:
 
 
 def _read_models() -> None:
-    """What botocore reads for a client, and keeps with the loader."""
+    """The files that botocore reads for a client, and keeps with the loader."""
     models = loader(FOLDER, None)  # called as a run calls it: it keeps a loader for each way of calling
     for service in (SERVICE, STS):
         for kind in ("service-2", "endpoint-rule-set-1"):

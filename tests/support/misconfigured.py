@@ -216,7 +216,7 @@ PLACES: Final = {
         _HAND,
     ),
 }
-"""Where credentials come from."""
+"""The origin of credentials."""
 
 SETTINGS: Final = {
     "profile missing": Wrong(
@@ -266,7 +266,7 @@ SETTINGS: Final = {
         _set(**CREDENTIALS, AWS_SESSION_TOKEN=f"{SECRET} "), "AWS_SESSION_TOKEN contains a space"
     ),
 }
-"""What the SDK cannot be set up by."""
+"""Settings that the SDK cannot be configured with."""
 
 WAYS: Final = {
     "authorities missing": Wrong(
@@ -303,6 +303,6 @@ WAYS: Final = {
         "HTTP_PROXY names a proxy of type socks5",
     ),
 }
-"""What would be met on the way to the endpoint."""
+"""Faults on the connection to the endpoint."""
 
 ALL: Final = PLACES | SETTINGS | WAYS

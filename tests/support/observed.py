@@ -45,7 +45,7 @@ class ObservedRow:
         return self
 
     def found(self, transition: Transition) -> ObservedRow:
-        """What no call has brought about."""
+        """Effects without a call."""
         self._settle(transition, None, "")
         return self
 

@@ -1,4 +1,4 @@
-"""The manual's topic of options, made from the settings; as a program it writes the file."""
+"""The manual's topic on options, generated from the settings; as a program it writes the file."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Service:
         self._day: deque[float] = deque()
 
     def refuses(self, now: float) -> str:
-        """What a call fails for: "rate", "day", or "" where it is granted."""
+        """The reason why a call fails: "rate", "day", or "" if it is granted."""
         while self._later and self._later[0][0] <= now:
             at, rate = self._later.popleft()
             self._fill(at)

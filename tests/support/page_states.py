@@ -1,4 +1,4 @@
-"""What the live page must say about a run, by the status that it shows."""
+"""The texts of the live page for every status."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ class Run:
         return self
 
     def _check(self) -> None:
-        """What holds of every run, however it ended."""
+        """The properties of every run, however it ended."""
         states = self.tally.counts.states
         assert (
             states + Counter({State.CREATED: self.tally.counts.already_created}) == self._states_in_journal()

@@ -1,4 +1,4 @@
-"""What the service shows of an invitation, from the emulator without a socket, and looking a row up in it."""
+"""Lists and contents of invitations, from the emulator without a socket, and look-ups in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of sources share: write a file, read it as a source."""
+"""Shared by tests of sources: write a file, read it as a source."""
 
 from __future__ import annotations
 

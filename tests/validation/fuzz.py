@@ -125,7 +125,7 @@ VALUES: Final[list[object]] = [
 
 
 class BrokenPromiseError(Exception):
-    """What was promised does not hold."""
+    """A promise does not hold."""
 
 
 def _promise(holds: bool, what: str) -> None:  # noqa: FBT001 - reads as a sentence

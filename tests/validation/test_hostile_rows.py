@@ -1,4 +1,4 @@
-"""Whatever a line holds, it is rejected in bounded time and memory, and no error shows a value."""
+"""Any hostile line is rejected in bounded time and memory, and no error shows a value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The JSON Schema says of a row what the validator says."""
+"""The JSON Schema agrees with the validator about every row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any shape of the model is checked; other models than the shipped one are followed or refused."""
+"""Every shape of the model is checked; other models than the shipped one are used or refused."""
 
 from __future__ import annotations
 
