@@ -13,7 +13,7 @@ from hypothesis import Phase, settings
 if TYPE_CHECKING:
     from database import Database, Server
 
-# Hundreds of Pythons start here. Where the environment forbids to keep what is compiled, each of them spends
+# Hundreds of Pythons start here. Where the environment forbids keeping compiled files, each of them spends
 # a tenth of its time on compiling the package again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if (worker := getattr(config, "workerinput", None)) is None:
         return
     slow = [item for item in items if item.get_closest_marker("slow")]
-    # No process becomes less nice again, so a worker has to begin with it.
+    # A process cannot lower its niceness again, so a worker must start with it.
     slow.sort(key=lambda item: item.get_closest_marker("real_time") is None)
     others = [item for item in items if not item.get_closest_marker("slow")]
     workers, dealt = worker["workercount"], list[pytest.Item]()

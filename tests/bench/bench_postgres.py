@@ -120,7 +120,7 @@ def _messages(ledger: Path) -> Counter[str]:
 
 @contextmanager
 def _emulator(ledger: Path) -> Iterator[Emulator]:
-    """A process of its own, or it would take turns with nothing but us."""
+    """A separate process; otherwise it would share only our own turns."""
     command = [COMMAND, "emulator", "--port", "0", "--json", "--ledger", ledger]
     with subprocess.Popen(
         [*map(str, command), "--invitations-per-engagement", "none"],

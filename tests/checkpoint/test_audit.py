@@ -177,7 +177,7 @@ def test_every_history_of_a_row_passes_the_audit(place: Place) -> None:
 
 
 def test_every_moment_of_a_run_passes_the_audit(place: Place) -> None:
-    """Also between an intent and its answer: what is open is open, not wrong."""
+    """Also between an intent and its answer: an open row is no error."""
     with writing(place) as writer:
         take_up(writer)
         for events in rounds():

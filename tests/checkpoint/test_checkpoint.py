@@ -270,7 +270,7 @@ def test_the_checkpoint_behaves_like_a_model(place: Place) -> None:
     numbers = count()
 
     def machine() -> CheckpointMachine:
-        """In a place of its own."""
+        """In a separate place."""
         name = f"checkpoint{next(numbers)}"
         file = Path(place.name).with_name(f"{name}.db")
         return CheckpointMachine(Place(str(file)) if place.is_file else Place(place.name, name))
@@ -458,7 +458,7 @@ def test_a_checkpoint_belongs_to_the_first_account(place: Place) -> None:
         ([Owner("", ""), Owner("", "")], True),  # a temporary key identifies no account
         ([Owner("", ""), Owner("1", "")], True),
         ([Owner("", ""), Owner("1", ""), Owner("2", "")], False),
-        ([Owner("1", ""), Owner("", "")], False),  # and does not get at what is bound
+        ([Owner("1", ""), Owner("", "")], False),  # and does not release the bound account
     ],
 )
 def test_the_hash_of_the_key_replaces_an_unknown_account(
@@ -796,7 +796,7 @@ def test_a_changed_row_is_returned_once_in_its_current_state(place: Place) -> No
         assert [(key, each.state, each.invitation_id) for key, each in found.items()] == [
             ("2", State.CREATED, "engi-b")
         ]
-    with writing(place) as writer:  # what is only read again has not changed
+    with writing(place) as writer:  # a row that is only read again has not changed
         writer.admit([_keyed("b", "2")], campaign="", retry_failed=False)
         assert _changes(writer, after) == (after, {})
         assert writer.changes("db", "another campaign", BEFORE_ALL_CHANGES, 10)[1][0].position.key == "3"

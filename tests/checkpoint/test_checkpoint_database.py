@@ -52,7 +52,7 @@ def test_a_sender_that_is_cut_off_never_writes_again_and_another_can_at_once(
         _cut(db)
         with writing(place) as second:
             assert admit(second, invitation("a")) == [ToSend(invitation("a"), NOW, NOW)]
-        for _ in range(3):  # and it does not get a new connection, though there is one to be had
+        for _ in range(3):  # and it does not get a new connection, although one is available
             with pytest.raises(CheckpointError) as raised:
                 writer.record([Sent("b", NOW)])
             assert raised.value.retryable
@@ -278,7 +278,7 @@ def test_a_connection_to_a_server_that_hangs_is_closed(db: Database, place: Plac
         line.connect(silent.getsockname())
         dog = Watchdog(line.fileno(), limit=0.2)
         with dog.watching(), dog.timing():
-            assert line.recv(1) == b""  # it would wait for ever
+            assert line.recv(1) == b""  # it would wait forever
     with socket.create_server(("127.0.0.1", 0)) as silent, socket.socket() as line:
         line.connect(silent.getsockname())
         dog = Watchdog(line.fileno(), limit=0.2)

@@ -416,7 +416,7 @@ def test_a_copy_that_cannot_be_saved_anywhere_is_reported(
 
 
 def test_a_run_that_lost_its_files_leaves_those_of_the_next_one_alone(path: Path) -> None:
-    """SQLite deletes the log by its name when it closes, whosever that is by then."""
+    """SQLite deletes the log by its name when it closes, even if another file has that name now."""
     aside = path.with_name("aside")
     aside.mkdir()
     first = Place(str(path)).writer()

@@ -1,4 +1,4 @@
-"""A sender that goes on while its database fails over to a standby without the last commits."""
+"""A sender that continues while its database fails over to a standby without the last commits."""
 
 from __future__ import annotations
 

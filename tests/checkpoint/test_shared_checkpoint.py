@@ -1,4 +1,4 @@
-"""Senders on several machines with one checkpoint in a real PostgreSQL, killed and cut off at will."""
+"""Senders on several machines with one checkpoint in a real PostgreSQL, killed and cut off."""
 
 from __future__ import annotations
 

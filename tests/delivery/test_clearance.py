@@ -80,7 +80,7 @@ async def test_a_machine_that_slept_before_the_first_byte_sends_nothing_on_the_o
     assert sender.withheld == [("t1", "CheckpointNotProven")]
     assert run.journal.outcomes("t1") == ["sent", "withheld", "sent", "created"]
     assert [call.began for call in sender.calls] == pytest.approx([late], abs=1)
-    # What was held back is no attempt: neither of the row, nor of the run, nor of the day.
+    # A withheld call is no attempt: neither of the row, nor of the run, nor of the day.
     assert run.journal.rows["t1"].attempts == run.tally.counts.attempts == 1
     assert run.governor_now.memory(late).counted == 1
 
@@ -161,7 +161,7 @@ async def test_an_intent_a_minute_old_is_written_anew() -> None:
 
 
 async def test_a_withheld_probe_lets_another_row_probe() -> None:
-    """The service fails for half a minute; some of those that ask whether it is over do not get away."""
+    """The service fails for half a minute; some of the probes are withheld."""
 
     def on_the_way(call: Call) -> tuple[Wait, Wait]:
         return _at_once, _sleep(PROOF_LIFETIME + 1) if 10 < call.began < 20 else _at_once

@@ -1,4 +1,4 @@
-"""An Id that another row has already says nothing of this one: in the checkpoint, and in whole runs."""
+"""An Id that another row already has does not identify this row: in the checkpoint, and in whole runs."""
 
 from __future__ import annotations
 

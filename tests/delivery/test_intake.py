@@ -71,7 +71,7 @@ def rows_of(keys: Iterable[str]) -> list[Row]:
 
 
 class Around:
-    """A round over a checkpoint in a file; dies where `dies` says so of the keys of a batch."""
+    """A round over a checkpoint in a file; dies at the batch whose keys `dies` selects."""
 
     def __init__(
         self, path: Path, source: Script, dies: Callable[[list[str]], bool] = lambda _: False

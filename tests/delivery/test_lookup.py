@@ -286,12 +286,12 @@ async def test_a_cancelled_row_does_not_affect_other_waiting_rows(gone: list[int
                 scopes[number].cancel()
     left = {f"t{number}" for number in range(12) if number not in gone}
     assert set(desk.ids()) == left
-    # And the desk is as it was: a cancelled caller may ask again.
+    # The look-up is unchanged: a cancelled caller may ask again.
     await desk.find(asked[gone[0]])
     assert f"t{gone[0]}" in desk.ids()
 
 
-# What becomes known meanwhile
+# Findings during a look-up
 
 
 async def test_a_row_that_gets_the_invitation_meanwhile_keeps_it() -> None:

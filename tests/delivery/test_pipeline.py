@@ -183,7 +183,7 @@ async def test_a_look_up_decides_on_a_refusal_after_doubt(reply: Reply, state: S
     assert _state(run, "t1") is state
     assert run.finished
     assert run.journal.rows["t1"].invitation_id == ("engi-t1-1" if here else "")
-    # Absence says nothing before the lists had the time to show it.
+    # Absence does not count before the lists had time to show the invitation.
     assert (run.took > 60) == (not here and reply is not SERVER_ERROR)
 
 

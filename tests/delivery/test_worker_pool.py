@@ -19,7 +19,7 @@ def anyio_backend() -> object:
 
 
 class Work:
-    """So many pieces of a second each."""
+    """A number of rows of one second each."""
 
     def __init__(self, pieces: int) -> None:
         self.left = pieces

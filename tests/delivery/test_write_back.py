@@ -25,7 +25,7 @@ HASTE = 50
 
 
 class Around:
-    """A write-back and what is around it; `run` in a task of its own, as beside a pipeline."""
+    """A write-back and its surroundings; `run` in its own task, as beside a pipeline."""
 
     def __init__(self, *more: str) -> None:
         self.changes = MemoryChanges()

@@ -15,7 +15,7 @@ _EPOCH = 1_800_000_000.0
 
 @dataclass
 class _Machine:
-    """Both clocks of a machine, the wall clock `ahead` of what it was."""
+    """Both clocks of a machine, the wall clock `ahead` of its former time."""
 
     up: float = 1000.0
     ahead: float = 0.0

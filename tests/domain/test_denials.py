@@ -57,7 +57,7 @@ def stops(transition: Transition) -> bool:
 
 
 def denials_until_stop(guard: PermissionGuard, engagements: int) -> int:
-    """How many denials in a row it takes, of so many engagements in turn."""
+    """The number of consecutive denials until the stop, with that many engagements in turn."""
     for number in range(1, 1000):
         if stops(judge(guard, DENIED, f"eng-{number % engagements}")):
             return number
@@ -136,7 +136,7 @@ def rows(count: int, engagements: int) -> list[str]:
 
 
 def denied_from(moment: float) -> Callable[[Call], Reply]:
-    """A permission that is lost at a moment: what left before it is let through."""
+    """A permission that is lost at a moment: calls that left before it are accepted."""
     return lambda call: DENIED if call.began >= moment else created(call.token)
 
 

@@ -95,7 +95,7 @@ def test_a_different_unfamiliar_answer_counts_as_the_first() -> None:
 
 
 def test_a_familiar_answer_resets_the_count_of_the_row() -> None:
-    """Its own good answer says nothing about others."""
+    """Its own familiar answer proves nothing about other rows."""
     guard = UnfamiliarGuard()
     strange = judge(guard, PAGE)
     assert judge(guard, FULL, strange) is None

@@ -49,7 +49,7 @@ class Finding:
         self.check(self.repeated <= self.allowed, f"{self.repeated} calls were repeated")
 
     def check_stop(self, ran: Ran) -> None:
-        """A run that could not go on says so, with the file and what to do, and in no other way."""
+        """A run that could not continue reports the file and the remedy, and nothing else."""
         self.check(ran.code == 4, f"exit code {ran.code} where 4 is documented")
         self.check(CHECKPOINT in ran.said, f"the checkpoint is not named: {ran.said!r}")
         self.check(ran.said.count(". ") >= 1, f"what to do is not said: {ran.said!r}")

@@ -24,7 +24,7 @@ from faults import clock, kills, names, noise, senders, simulated, sleeps, stops
 from faults.tried import Tried
 
 Campaign = Callable[[int, Path, int], list[Tried]]
-"""Makes its faults so many times, in an empty folder, from a seed."""
+"""Makes its faults a number of times, in an empty folder, from a seed."""
 
 CAMPAIGNS: Final[dict[str, tuple[Campaign, int]]] = {
     "kills": (kills.campaign, 2000),
@@ -42,7 +42,7 @@ CAMPAIGNS: Final[dict[str, tuple[Campaign, int]]] = {
 
 
 def show(tried: list[Tried], console: Console) -> None:
-    """The table, and under it what was not as documented."""
+    """The table, and under it the deviations from the manual."""
     table = Table("fault", *(f"{name}" for name in ("times", "lost", "twice", "repeated", "allowed", "s")))
     for column in table.columns[1:]:
         column.justify = "right"

@@ -32,7 +32,7 @@ KINDS: Final = (*SPOILT, "late", "late_silent", "slow", "crawl", "throttle")
 class Course:
     """Seconds from leaving. decided: when the service looks at the call; None where it never does.
 
-    fault: its name, "" for none. hears: what is heard in place of the answer, None for the answer.
+    fault: its name, "" for none. hears: what the sender gets in place of the answer, None for the answer.
     """
 
     fault: str

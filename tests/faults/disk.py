@@ -1,7 +1,7 @@
 """A disk that can fail: every call of a sender that changes its checkpoint passes here, and is counted.
 
 Calls are counted over all threads. A `Fault` is the answer to a call that is not made; and what would be
-left by a power failure (nothing but what was synced) can be put back in place of the files.
+left by a power failure (only synced data) can be restored in place of the files.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Disk:
         return Ran(process.returncode, stdout.decode(), stderr.decode(), time.monotonic() - began)
 
     def cut_power(self) -> None:
-        """Leave of the checkpoint's files what was synced; one that never was is empty."""
+        """Reduce the checkpoint's files to synced data; a file that was never synced is empty."""
         for path in Path(self._checkpoint).parent.glob(f"{Path(self._checkpoint).name}*"):
             if path.suffix != ".lock":
                 path.write_bytes(self._synced.get(str(path), b""))
@@ -158,7 +158,7 @@ def _path(name: str, thread: int, arguments: list[int]) -> str | None:
     descriptor = ctypes.c_int(arguments[4 if name == "mmap" else 0] & 0xFFFFFFFF).value
     try:
         return str(Path(f"/proc/{thread}/fd/{descriptor}").readlink())
-    except OSError:  # no file: memory of its own
+    except OSError:  # no file: private memory
         return None
 
 

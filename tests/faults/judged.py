@@ -100,7 +100,7 @@ class _Judge:
             self.ids[entry.client_token].append(entry.id)
         self._in_engagement = Counter(entry.engagement for entry in records.invitations)
         self._said = {entry.content_sha256 for entry in records.invitations}
-        # The last word on every row that was looked up; the row itself keeps what it was refused with.
+        # The last word on every row that was looked up; the row itself keeps its refusal.
         self._why = {token: orjson.loads(text).get("why", "") for _, token, _, text in records.findings}
         self._messages = Counter(_without_token(row) for row in self.valid)
 

@@ -89,7 +89,7 @@ def campaign(
     senders: int = 2,
     placing: Placing | None = None,
 ) -> list[Tried]:
-    """Kill so often in all, `senders` at a time; a line of the table for every label.
+    """Kill that many times in all, `senders` at a time; a line of the table for every label.
 
     placing: default is in files.
     """
@@ -196,7 +196,7 @@ def _kill_block(
 
 
 def _chains(kills: int, chance: random.Random) -> Iterator[int]:
-    """How often each victim is killed: once to five times, so many in all."""
+    """How often each victim is killed: once to five times, with a fixed total."""
     while kills > 0:
         yield (times := min(kills, chance.randint(1, 5)))
         kills -= times

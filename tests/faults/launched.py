@@ -80,7 +80,7 @@ class Launcher:
     def __exit__(self, *_: object) -> None:
         assert self._server.stdin is not None
         assert self._server.stdout is not None
-        self._server.stdin.close()  # it ends what it has started, and itself
+        self._server.stdin.close()  # it ends its children, and itself
         try:
             self._server.wait(PATIENCE)
         finally:

@@ -1,6 +1,6 @@
 """Starts the real program again and again, by fork: what a cold start costs is spent once.
 
-A program of its own, with a single thread, forked from the fork server of the tests. Standard input brings
+A separate program with a single thread, forked from the fork server of the tests. Standard input brings
 a line of JSON with the runs to start, and lines that signal them; standard output says when one was signalled
 and how each ended. The runs of a line are let go at the same instant. Times are of the system's monotonic
 clock. When standard input ends, so do they all.

@@ -58,7 +58,7 @@ class Line:
         return answer
 
     async def _may_leave(self, clearance: Clearance) -> bool:
-        """Wait as calls do for a connection, and now and then after that, as a process that is stopped."""
+        """Wait as calls do for a connection, and sometimes longer, as a stopped process does."""
         await anyio.sleep(self._service.roads.wait(self._waits))
         try:
             await clearance.renew()

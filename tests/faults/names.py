@@ -25,7 +25,7 @@ from faults.tried import Tried
 
 _ROWS: Final = 60
 _CALLS: Final = (10, 40)
-"""After so many calls the fault comes."""
+"""The number of calls before the fault."""
 
 _OPTIONS: Final = (*FAST, "--rate", "100", "--max-in-flight", str(IN_FLIGHT))
 _NAME: Final = "c.db"
@@ -196,7 +196,7 @@ class Renamed(_Case):
 
 
 class Changed(_Case):
-    """A run, and one of its files; then the same, or what the error says, goes on."""
+    """A run, and one of its files; then the same command, or the one in the error, continues."""
 
     def __init__(self, change: Change, folder: Path, seed: int) -> None:
         super().__init__(change.name, folder, seed)
@@ -245,7 +245,7 @@ class Unlocked(_Case):
 
 
 def campaign(times: int, folder: Path, seed: int, only: frozenset[str] | None = None) -> list[Tried]:
-    """Every case so many times, or those with some names."""
+    """Every case a number of times, or only the named ones."""
     aliases = [each for each in ALIASES if only is None or each.name in only]
     changes = [each for each in CHANGES if only is None or each.name in only]
     if not can_mount(folder):

@@ -43,7 +43,7 @@ class Seen:
 
 
 class Process:
-    """Alive until it dies; `passes` counts what it lives through, for a death at a point of its own."""
+    """Alive until it dies; `passes` counts the points passed, for a death at a chosen one."""
 
     def __init__(self, number: int, ending: Ending, scope: anyio.CancelScope) -> None:
         self.number = number
@@ -165,7 +165,7 @@ class Outlet:
 
 
 class WitnessedLine(Line):
-    """A line that sees to it that every call has a durable intent of its own."""
+    """A connection that checks that every call has its own durable intent."""
 
     def __init__(
         self, service: VirtualService, process: Process, seen: Seen, tokens: dict[bytes, str]
@@ -183,7 +183,7 @@ class WitnessedLine(Line):
 
 
 class Lines:
-    """A source of so many lines at a time."""
+    """A source that yields a fixed number of lines at a time."""
 
     name = "rows.ndjson"
     consumed = lines = 0

@@ -23,7 +23,7 @@ FORBIDDEN: Final = "eng-00000forbidden"
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run is ended from outside, if it lives that long; then no sender runs for so many seconds.
+    """How a run is ended from outside, if it lives that long; then no sender runs for some seconds.
 
     how: `killed`, `drained`, `cut_off` (drained, then broken off a second later), or "" for not at all.
     point: what the process passes by, `count` times, when it is killed; "" for `after` seconds.

@@ -91,7 +91,7 @@ Hold = Callable[[Contest, Launcher, str], None]
 
 
 def campaign(times: int, folder: Path, seed: int) -> list[Tried]:
-    """Hold so many contests, a third of them with a kill."""
+    """Hold a number of contests, a third of them with a kill."""
     kills = max(1, times // 3)
     with ExitStack() as stack:
         idle: SimpleQueue[Launcher] = SimpleQueue()

@@ -92,7 +92,7 @@ class _World:
             await anyio.sleep(ending.downtime)
         else:
             self.seen.broken.append(f"no run has finished: {self.ends[-1]}")
-        await anyio.sleep(120.0)  # whatever is still on its way arrives
+        await anyio.sleep(120.0)  # calls still in flight arrive
 
     def _ended(self, ending: Ending, end: str) -> None:
         assert self.run is not None
@@ -129,7 +129,7 @@ def run_seed(seed: int) -> Outcome:
             try:
                 with _events_to(world):
                     anyio.run(world.live, backend_options={"loop_factory": VirtualTimeLoop})
-            except Exception as error:  # noqa: BLE001 - a bug of what is tried is a finding like any other
+            except Exception as error:  # noqa: BLE001 - a bug in the program is a finding like any other
                 world.seen.broken.append(f"a run broke down: {_innermost(error)!r}")
             daily = service.state.report()["max_granted_per_day"]
         finally:
@@ -184,7 +184,7 @@ def _history(world: _World, records: Records) -> Iterator[str]:
 
 
 def campaign(times: int, folder: Path, seed: int) -> list[Tried]:
-    """So many seeds, from `seed` on; the log of each that fails is kept in `folder`."""
+    """A range of seeds from `seed` on; the log of each that fails is kept in `folder`."""
     began = time.perf_counter()
     outcomes = []
     for each in range(seed, seed + times):

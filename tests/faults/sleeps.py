@@ -140,7 +140,7 @@ KINDS: Final[dict[str, tuple[_Inject, dict[str, Any]]]] = {
 
 
 def campaign(times: int, folder: Path, seed: int, *, kinds: Sequence[str] = tuple(KINDS)) -> list[Tried]:
-    """So many senders of each kind, one after the other."""
+    """A number of senders of each kind, one after the other."""
     with ExitStack() as stack:
         launchers = [stack.enter_context(Launcher(folder / f"launcher-{n}")) for n in range(2)]
         db = stack.enter_context(database(stack.enter_context(server()).url))

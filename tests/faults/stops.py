@@ -37,7 +37,7 @@ _CALM: Final = ("--rate", "100", "--burst", "8")
 class Phase:
     """The phase of a run in which the signal comes.
 
-    service: the emulator's options. stand: where to make it wait. log: what it says as it comes there; calls:
+    service: the emulator's options. stand: where to make it wait. log: what it logs on arriving there; calls:
     how many the service has had by then; settle: seconds after that, up to so many. call: how long a call in
     flight takes. again: how many signals. code: how it ends. repeats: how many calls may be repeated.
     """
@@ -56,7 +56,7 @@ class Phase:
 
 
 _LEFT: Final = Stand("sent", 1, 0.01)
-"""A call is on its way: the mark says so, the service does not before it has decided."""
+"""A call is in flight: the marker shows it, the service only after its decision."""
 
 STARTING, ASKING, FIFO, LONG = "starting", "asking who we are", "reading a FIFO", "validating a long file"
 DOWN, GONE = "endpoint down", "endpoint gone on the way"
@@ -220,7 +220,7 @@ class Stop:
 
 
 def _leave(service: Emulator, serving: ExitStack) -> None:
-    """End a service on its way."""
+    """End a service in the middle of a call."""
     wait_until(lambda: len(service.calls()) >= 3, within=20)
     serving.close()
 
@@ -228,7 +228,7 @@ def _leave(service: Emulator, serving: ExitStack) -> None:
 def campaign(
     times: int, folder: Path, seed: int, *, phases: Sequence[Phase] = PHASES, side_by_side: int = 3
 ) -> list[Tried]:
-    """Stop so often in every phase; its line shows the shortest, median and longest time to the exit."""
+    """Stop repeatedly in every phase; its line shows the shortest, median and longest time to the exit."""
     with ExitStack() as stack:
         idle: SimpleQueue[Launcher] = SimpleQueue()
         for number in range(side_by_side):

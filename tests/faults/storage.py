@@ -59,7 +59,7 @@ def clean_calls(folder: Path) -> list[tuple[str, str]]:
 
 
 def judge(fault: Fault, *, folder: Path) -> Finding:
-    """A run with the fault, what it left, and the same command without it."""
+    """A run with the fault, the files that it left, and the same command without the fault."""
     place, finding = _place(folder), Finding()
     disk = Disk(place / CHECKPOINT, fault)
     with emulator() as service:
@@ -93,7 +93,7 @@ def _sync_failed(disk: Disk) -> bool:
 
 
 def judge_full(size: int, *, folder: Path) -> Finding:
-    """A file system of so many bytes; where none can be mounted, a limit on the size of files."""
+    """A file system of that many bytes; if none can be mounted, a limit on the size of files."""
     finding, rows = Finding(), make_rows(60)
     place = _place(folder, rows)
     with emulator() as service, ExitStack() as undo:

@@ -1,4 +1,4 @@
-"""Two hundred kills: nothing is lost, nothing is sent twice, and the same command goes on each time."""
+"""Two hundred kills: nothing is lost, nothing is sent twice, and the same command continues each time."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def test_kills_with_a_checkpoint_in_a_database_lose_and_repeat_no_row(tmp_path: 
 def test_a_kill_at_every_label_loses_and_repeats_no_row(tmp_path: Path, group: str) -> None:
     labels = _GROUPS[group]
     wanted = kills.shares(KILLS)
-    # The share of a group of its own may differ by a kill or two from the rounded ones.
+    # The exact share of a group may differ by a kill or two from the rounded one.
     tried = kills.campaign(sum(wanted[label] for label in labels), tmp_path, 7, labels=labels, senders=1)
     assert [line for line in tried if not line.clean] == []
     assert [line.fault for line in tried] == [f"killed: {label}" for label in labels]
     assert all(line.times >= 1 for line in tried)
     assert sum(line.times for line in tried) >= sum(wanted[label] for label in labels) - len(labels) // 2
     if group == "about_the_answer":
-        # A kill with the call on its way, or its answer not yet on the disk, costs one more call.
+        # A kill with the call in flight, or its answer not yet on disk, costs one more call.
         assert all(line.repeated > 0 for line in tried if line.fault != "killed: after_commit")

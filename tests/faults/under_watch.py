@@ -28,7 +28,7 @@ _SHARED: Final = 1
 
 
 def _filter() -> bytes:
-    """Ask about those calls; of openat and mmap only about what can write and what is shared."""
+    """Watch those calls; of openat and mmap only those that can write or are shared."""
     code: list[tuple[int, int, int, int]] = [(_LOAD, 0, 0, 0)]
     for number, name in NUMBERS.items():
         match name:
@@ -57,7 +57,7 @@ def is_possible() -> bool:
 
 
 def listen() -> int:
-    """Put the filter on this process and what it becomes; the listener's descriptor, or OSError."""
+    """Install the filter on this process and its successor; the listener's descriptor, or OSError."""
 
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_void_p))

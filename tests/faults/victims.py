@@ -1,4 +1,4 @@
-"""A sender with rows and a checkpoint of its own, that is killed again and again, and what must hold then."""
+"""A sender with its own rows and checkpoint that is killed repeatedly, and the properties that must hold."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Victim:
         return self._was_killed(batch.ended()[0])
 
     def installed_killed_after(self, seconds: float) -> bool:
-        """The same with the command as it is installed, from its cold start on."""
+        """The same with the installed command, from its cold start on."""
         with running(*self.command(), cwd=self.folder, installed=True) as sender:
             with suppress(subprocess.TimeoutExpired):
                 sender.process.wait(seconds)
@@ -199,7 +199,7 @@ def audit(service: Emulator, victims: list[Victim]) -> Audit:
 
 
 def explains_nothing(call: dict[str, Any]) -> bool:
-    """Whether a call, by itself, is no reason for another one."""
+    """Whether a call alone is no reason for another one."""
     return call["fault"] in (None, "slow") and call["outcome"] != "throttled"
 
 
@@ -208,7 +208,7 @@ Kill = Callable[[Victim], bool]
 
 
 def suffer(victim: Victim, kill: Kill, times: int, service: Emulator, launcher: Launcher) -> Victim:
-    """Kill a victim up to so many times, one run after the other, then let it come to its end."""
+    """Kill a victim up to that many times, one run after the other, then let it finish."""
     try:
         for _ in range(times):
             if not kill(victim):

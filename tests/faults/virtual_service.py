@@ -1,6 +1,6 @@
 """Partner Central in virtual time: the emulator's decisions, and a network that loses, delays and breaks off.
 
-A call that has left is carried out when its time comes, whether or not its sender is still there to hear.
+A call that has left is executed when its time comes, even if its sender has ended.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ def test_a_hanging_event_loop_lets_the_file_become_stale(tmp_path: Path) -> None
 
         on_loop(hang)
         assert hangs.wait(5)
-        time.sleep(0.1)  # what was being written when it began to hang
+        time.sleep(0.1)  # the file being written when it began to hang
         last = read(path)
         time.sleep(0.3)
         assert read(path).at == last.at

@@ -27,7 +27,7 @@ def rows_of(count: int) -> list[dict[str, Any]]:
 def sending(
     folder: Path, *more: str, count: int = 200, rate: float = 40.0, **options: Any
 ) -> Iterator[tuple[Controlled, Emulator]]:
-    """A `send` of so many rows, far below the quota, and of one that is rejected."""
+    """A `send` of a number of rows, far below the quota, and of one that is rejected."""
     write_rows(folder / "rows.ndjson", [*rows_of(count), "{}"])
     with emulator(rate=1000.0, burst=50.0) as service:
         command = (

@@ -69,7 +69,7 @@ async def asked(at: Address, request: bytes, within: float = 1.0) -> tuple[int, 
     answer = b""
     with anyio.fail_after(within):
         async with await anyio.connect_tcp(*at) as stream:
-            with suppress(anyio.BrokenResourceError):  # it may hang up on what it does not want
+            with suppress(anyio.BrokenResourceError):  # it may close a connection that it refuses
                 await stream.send(request)
             async for data in stream:
                 answer += data

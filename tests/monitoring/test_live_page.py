@@ -291,7 +291,7 @@ def test_a_silent_connection_counts_as_lost(page: Page, server: PageServer) -> N
 
 
 def test_an_answer_that_is_no_event_stream_is_requested_again(tab: Tab, server: PageServer) -> None:
-    # A proxy on the way: the browser's own EventSource gives up for ever after such an answer.
+    # A proxy in between: the browser's own EventSource gives up forever after such an answer.
     tab.expected.append("503")
     tab.page.route("**/api/events", lambda route: route.fulfill(status=503, body="no"))
     tab.open(server.url)

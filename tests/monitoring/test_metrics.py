@@ -284,7 +284,7 @@ async def test_the_delay_of_the_event_loop_is_measured() -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(watch_loop, delays.append)
         await anyio.sleep(1.1)
-        # As if something had computed for so long.
+        # As if a task had blocked the loop for that long.
         running_loop()._pass_time(2.0)
         await anyio.sleep(0.3)
         group.cancel_scope.cancel()

@@ -38,7 +38,7 @@ _ITSELF = "tests/mutation/test_mutants.py"
 """Looks for the old texts, which a copy with a bug does not have."""
 
 _LONGEST = 2400.0
-"""Seconds for all the tests on one copy: several times of what they take."""
+"""Seconds for all the tests on one copy: several times their usual duration."""
 
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", re.MULTILINE)
 
@@ -141,9 +141,9 @@ def environment(copy: Path) -> dict[str, str]:
 
 def require_in_use(copy: Path) -> None:
     """Raise MutantError where `bulk_invite` would be imported from elsewhere."""
-    # -B: what it compiles would later be taken for the file with the bug, if that is as long and as old.
+    # -B: compiled files would later count for the file with the bug, if that has the same size and time.
     show = [sys.executable, "-B", "-c", "import bulk_invite; print(bulk_invite.__file__)"]
-    # Not from within the copy: the current folder would come first by itself.
+    # Not from within the copy: the current folder would come first on the path.
     ran = subprocess.run(
         show, cwd=copy.parent, env=environment(copy), capture_output=True, text=True, check=True
     )

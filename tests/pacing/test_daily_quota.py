@@ -32,7 +32,7 @@ from bulk_invite.rehearsal.emulator.options import FaultOptions
 
 
 def _set_back(checkpoint: Path, seconds: float) -> None:
-    """Make everything in a checkpoint older, as if no sender had run for so long."""
+    """Make everything in a checkpoint older, as if no sender had run for that time."""
     with sqlite3.connect(checkpoint) as database:
         database.execute("UPDATE log SET at = at - ?", (seconds,))
         database.execute(
@@ -42,11 +42,11 @@ def _set_back(checkpoint: Path, seconds: float) -> None:
 
 
 def _park(source: Path, service: Emulator, *options: str, calls: int, cwd: Path) -> list[dict[str, Any]]:
-    """Send until the run parks after so many calls in all; the log of the run, which SIGTERM has ended."""
+    """Send until the run parks after that many calls in all; the log of the run, which SIGTERM has ended."""
     with running("send", source, "--endpoint-url", service.url, *FAST, *options, cwd=cwd) as sender:
         wait_until(lambda: service.audit()["calls"] >= calls)
         wait_until(lambda: _status(cwd)["parked"], step=0.2)
-        time.sleep(0.5)  # time to do what it must not
+        time.sleep(0.5)  # time for a call that it must not make
         began = time.monotonic()
         sender.signal(signal.SIGTERM)
         ended = sender.ended()
@@ -163,7 +163,7 @@ def test_repeated_kills_never_exceed_the_daily_quota(tmp_path: Path) -> None:
             sender.signal(signal.SIGTERM)
             sender.ended()
         audit = service.audit()
-    # What was under way when it was killed counts, whether it has arrived or not.
+    # A call in flight at the kill counts, whether it has arrived or not.
     assert 60 - 5 * 5 <= audit["calls"] <= 60
     assert (audit["double_by_token"], audit["double_by_body"]) == (0, 0)
 
@@ -295,7 +295,7 @@ def test_spreading_needs_a_daily_quota(tmp_path: Path) -> None:
 
 
 def _fail_to_remember(checkpoint: Path, *, after: int) -> None:
-    """Let every write of the pacing fail after so many more."""
+    """Let every write of the pacing state fail after that many more."""
     with sqlite3.connect(checkpoint) as database:
         database.execute("CREATE TABLE written (x)")
         database.execute(

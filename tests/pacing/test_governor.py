@@ -263,7 +263,7 @@ def test_runs_of_one_or_two_calls_do_not_lower_the_rate() -> None:
 
 
 def test_calls_that_fail_for_other_reasons_take_a_token_too() -> None:
-    """One in five is refused for its content: what is measured is the quota all the same."""
+    """One call in five is refused for its content: the quota is still measured."""
     governor, now, tokens, number = make_governor(100.0, start=1.0), 0.0, 10.0, 0
     while now < 600:
         leaves = max(now + 1 / governor.rate, governor.earliest(now))

@@ -536,7 +536,7 @@ async def test_clocks_read_in_sequence_do_not_change_what_is_logged() -> None:
     assert all(view.parked_until == view.next_call for view in views)
 
 
-# What an operator says meanwhile
+# Changes by the operator during a run
 
 
 async def test_no_call_leaves_during_a_pause() -> None:

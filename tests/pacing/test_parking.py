@@ -303,7 +303,7 @@ class _Conversation:
 
 
 def _parked(rate: float = 10.0, *, start: float | None = None, granted: int = 30) -> _Conversation:
-    """A run after so many granted calls against a cap."""
+    """A run after that many granted calls against a cap."""
     run = _Conversation(make_governor(rate, start=start))
     for _ in range(granted):
         run.call(granted=True)
@@ -498,7 +498,7 @@ def test_a_run_that_begins_on_a_used_up_day_parks_within_a_few_calls(
     assert refused <= 10
 
 
-# What is no cap
+# Throttles that are no cap
 
 
 @pytest.mark.parametrize("burst", [1, 2, 5])
@@ -516,7 +516,7 @@ def test_a_rate_of_six_a_minute_is_not_taken_for_a_cap(allowed: float, burst: fl
 def test_a_drop_to_a_twentieth_of_the_rate_is_taken_for_a_cap_only_briefly(
     rate: float, burst: float, parks: int
 ) -> None:
-    """At 1 call in 20 seconds the bucket is still empty after a silence of 10: a probe has to find out."""
+    """At 1 call in 20 seconds the bucket is still empty after a silence of 10: only a probe shows it."""
     for seed in range(4):
         service = Service(rate, burst, later=[(300, rate / 20)])
         trial = send_for(300 + 600 / rate * 20, make_governor(100.0, start=1.0), service, seed=seed)

@@ -372,7 +372,7 @@ def test_a_rate_below_the_quota_is_kept() -> None:
     assert len(trial.granted) == pytest.approx(6000, abs=2)
 
 
-# What an operator says meanwhile
+# Changes by the operator during a run
 
 
 @given(

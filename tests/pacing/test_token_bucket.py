@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bulk_invite.pacing.token_bucket import TokenBucket
 
 RATES = st.lists(st.tuples(st.floats(0.1, 40.0), st.floats(0.0, 1.0)), min_size=1, max_size=6)
-"""(rate, for so many seconds)"""
+"""(rate, seconds)"""
 
 
 def _leave(bucket: TokenBucket, rates: list[tuple[float, float]]) -> list[float]:

@@ -45,7 +45,7 @@ pytestmark = pytest.mark.anyio
 __all__ = ["_own_credentials"]  # a fixture that every test here uses
 
 AT_ONCE = 9 * 60.0
-"""Seconds until the end at which the SDK has to have new ones, whatever happens (under ten minutes)."""
+"""Seconds before expiry at which the SDK must have new ones (under ten minutes)."""
 
 SOON = 15 * 60.0 + 0.5
 """Seconds until the end of credentials that the SDK renews, if it can, after half a second."""
@@ -132,7 +132,7 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def only_current(endpoint: KeyEndpoint) -> Any:
-    """A service that takes the newest key, and the one before it for what is on its way."""
+    """A service that accepts the newest key, and the one before it for calls in flight."""
 
     def script(request: Request) -> Reply:
         taken = key_of(request) in endpoint.handed_out[-2:]

@@ -1,4 +1,4 @@
-"""List and Get by real aioboto3 from an emulator: what was sent is shown, and no fault looks like nothing."""
+"""List and Get by real aioboto3 from an emulator: sent rows are shown, and no fault looks like absence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real aioboto3 over sockets: every answer of the service, every way a call can break, and what they mean."""
+"""Real aioboto3 over sockets: every answer of the service, every failure of a call, and their meaning."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ LATE = Reply(CREATED, after=5.0)
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
-    # The loop that `send` runs on: it has exceptions of its own.
+    # The loop that `send` runs on: it has its own exceptions.
     return "asyncio", {"use_uvloop": True}
 
 
@@ -363,7 +363,7 @@ async def test_both_payload_types_are_sent_with_a_valid_signature() -> None:
 
 @pytest.mark.parametrize("service", ["sts", "sso", "sso-oidc"])
 def test_the_origin_of_the_credentials_is_known(service: str) -> None:
-    """A profile of IAM Identity Center or of a login makes clients of its own, through the same loader."""
+    """A profile of IAM Identity Center or of a login makes its own clients, through the same loader."""
     assert loader(service_model.FOLDER).load_service_model(service, "service-2")["operations"]
 
 

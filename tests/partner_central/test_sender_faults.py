@@ -70,7 +70,7 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 @pytest.fixture
 def wrongly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
-    """Gives the process the environment of what is wrong; an endpoint that would take calls."""
+    """Gives the process the wrong environment; returns an endpoint that would accept calls."""
     with ExitStack() as stack:
 
         def set_up(wrong: Wrong) -> str:
@@ -161,7 +161,7 @@ def test_doubt_arises_only_if_bytes_may_have_left(answer: NoAnswer, verdict: Ver
     assert (verdict.outcome not in NOT_COUNTED) is answer.started
     for since in (None, 5.0):
         made = after_answer(verdict, doubt_since=since, sent_at=9.0)
-        if not answer.started:  # the row is what it was, however often that happens
+        if not answer.started:  # the row is unchanged, however often that happens
             assert (made.state, made.doubt_since) == (
                 State.PENDING if since is None else State.IN_DOUBT,
                 since,
@@ -215,7 +215,7 @@ async def test_a_renewed_key_with_a_line_end_leaves_no_doubt(wrongly: Setting, t
         assert isinstance(classify(await partner_central.create(body(), cleared())), Created)
 
 
-# What is waited for
+# Faults that a run waits out
 
 
 @pytest.mark.parametrize("harm", ["gone", "empty", "a directory", "binary"])

@@ -1,4 +1,4 @@
-"""TLS of what asks for credentials, of the SDK by itself, and of what is no call of AWS."""
+"""TLS of credential requests, of the SDK by itself, and of calls other than to AWS."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_send_and_doctor_report_a_certificate_alike_and_nothing_leaves(
         assert not server.heard
 
 
-# What is no call of AWS
+# Calls other than to AWS
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_the_certificate_of_a_webhook_receiver_is_verified(
             stack.enter_context(ScriptedServer(always(b""), others=lambda: taken, tls=context))
             for context in contexts
         ]
-        # What is trusted is read once, when aiohttp is imported.
+        # Trusted authorities are read once, when aiohttp is imported.
         tests = Path(__file__).parents[1]
         path = os.pathsep.join(str(tests / folder) for folder in ("support", "monitoring"))
         own = environment(PYTHONPATH=path, SSL_CERT_FILE=str(authority.file))

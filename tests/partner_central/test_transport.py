@@ -97,7 +97,7 @@ async def test_a_withheld_call_sends_nothing_and_differs_from_a_cleared_one(
 
 
 async def test_clearance_is_requested_only_once_the_connection_is_open(authority: Authority) -> None:
-    # Each of them waits for something else; the word is taken back meanwhile.
+    # Each of them waits for something else; clearance is withdrawn meanwhile.
     greets_late = ScriptedServer(always(CREATED), tls=authority.server(), greeting=0.3)
     with greets_late, ScriptedServer(always(CREATED), tls=authority.server()) as prompt:
         await _withheld_late(greets_late.url)

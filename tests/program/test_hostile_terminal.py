@@ -37,7 +37,7 @@ ROW_EVIL = EVIL.replace("\n", "")  # the service takes no line end in a token
 FORMULA = "=HYPERLINK(A1);@SUM(A1)"
 SOURCE = f"rows{EVIL}.ndjson"
 OURS = re.compile(r"\x1b\[[0-9;]*m|\x1b\[\?25[lh]|\x1b\[[12]?K|\x1b\[[0-9]*A|\r\n|\r|\n")
-"""Colours, the cursor of the bar, and line ends."""
+"""Colors, the cursor of the bar, and line ends."""
 
 
 def check_printable(*texts: str, ours: str = r"\n") -> None:
@@ -117,7 +117,7 @@ def test_no_text_of_a_row_or_the_service_controls_a_reader_of_our_output(
     for ran in (sent, *shown):
         check_printable(ran.stdout, ran.stderr)
         assert not {secret for secret in secrets() if secret in ran.stdout + ran.stderr}
-    # What is escaped says still what it was.
+    # Escaped text keeps its meaning.
     assert json.loads(shown[3].stdout)["first"][0]["position"]["source"] == source.name
     assert "owned" in sent.stderr
     assert "owned" in shown[0].stdout

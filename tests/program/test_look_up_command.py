@@ -53,7 +53,7 @@ def test_a_killed_run_resumed_after_token_retention_invites_every_row_once(tmp_p
     assert {looked_up[token]["invitation_id"] for token in found} == {ids[token] for token in found}
 
 
-# A service that says what it likes
+# A service with arbitrary answers
 
 
 class Service:

@@ -1,4 +1,4 @@
-"""`send` and its companions on the rows of a real PostgreSQL, killed and restarted at will."""
+"""`send` and its companions on the rows of a real PostgreSQL, killed and restarted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def settings(**values: str) -> Settings:
 
 
 BLANKS = 20_000
-"""With so many there are four pages in 1,600 rows (`_PAGE_BYTES` in `reading`)."""
+"""With so many there are four pages in 1,600 rows (`_PAGE_BYTES` in `sources.postgres.pages`)."""
 
 
 def _has_calls(service: Emulator, count: int) -> bool:
@@ -68,7 +68,7 @@ def test_a_killed_run_continues_after_the_last_key(db: Database, tmp_path: Path)
                 wait_until(partial(_has_calls, service, goal))
                 sender.signal(signal.SIGKILL)
         sent = [each["position"]["key"] for each in run("export", "--state", "created", cwd=tmp_path).lines]
-        # What is settled is not read again: it might as well be gone.
+        # Settled rows are not read again: they could be deleted.
         db.run("DELETE FROM invitations WHERE id::text = ANY(%s)", (sent,))
         ran = run("send", *command, cwd=tmp_path, env=db.env)
         assert (ran.code, ran.json["rejected"]) == (1, 2), ran.stderr
@@ -111,7 +111,7 @@ def test_a_token_from_the_key_survives_changes_and_a_changed_row_is_reported(
         assert run("send", *command, "--limit", "2", cwd=tmp_path, env=db.env).json["created"] == 2
         db.run(change, ('"changed"', 1))
         db.run(change, ('"mended in time"', 3))
-        # It goes on after the second row; the next run reads all of them again.
+        # It continues after the second row; the next run reads all of them again.
         ran = run("send", *command, cwd=tmp_path, env=db.env)
         assert (ran.code, ran.json["created"], ran.json["already_created"]) == (0, 1, 2)
         ran = run("send", *command, cwd=tmp_path, env=db.env)

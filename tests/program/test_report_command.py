@@ -1,4 +1,4 @@
-"""`report` of a real backfill: faults, a kill, a run that goes on, and what the operator hands in."""
+"""`report` of a real backfill: faults, a kill, a resumed run, and the report as evidence."""
 
 from __future__ import annotations
 

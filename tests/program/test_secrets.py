@@ -40,7 +40,7 @@ CODES = {"CountryCode": "ZW", "CurrencyCode": "ZMW"}
 """Too short to be distinguished from chance in a binary file: searched for, as whole words, in text only."""
 
 NAMES = {"JaneDoe", "918273646464"}
-"""Names of members that no model has: a row may have in them what it has in its values."""
+"""Names of members that no model has: they may contain the same data as values."""
 
 
 def mark(member: str, number: int) -> str:
@@ -246,14 +246,14 @@ def test_no_outcome_of_a_row_reveals_its_data(tmp_path: Path, log_format: str) -
         assert not leaks(place.rows, data, binary=True)
     assert {"lookup.failed", "lookup.denied"} <= set(re.findall(r"lookup\.\w+", ran.stderr))
 
-    # What was searched is about these rows.
+    # The searched outputs are about these rows.
     tokens = {json.loads(request.body)["ClientToken"] for request in server.creates}
     assert all(token in ran.stderr and token in shown[0].stdout for token in tokens)
     assert all(f"{place.source}:{line}" in ran.stderr for line in range(1, len(rows) + 1))
     # The results are the rows, by design.
     kept = (tmp_path / "results" / "rejected.ndjson").read_bytes()
     assert leaks(place.rows, kept) > NAMES
-    # What is said about them there is not.
+    # The texts about them there are not.
     refused = (tmp_path / "results" / "failed.ndjson").read_bytes()
     lines = [*kept.splitlines(), *refused.splitlines()]
     about = [json.loads(line)["_bulk_invite"]["errors"] for line in lines]

@@ -1,4 +1,4 @@
-"""`serve` as it is installed: rows come while it runs, everything around it goes down, and it goes on."""
+"""The installed `serve`: rows arrive while it runs, every service around it fails, and it recovers."""
 
 from __future__ import annotations
 
@@ -392,7 +392,7 @@ def test_an_unreachable_outcome_table_delays_no_row(db: Database, service: Emula
         _invited(service, 9)
         with db.connection() as other:
             other.execute("LOCK TABLE outcomes")
-            for number in range(3):  # rounds end meanwhile, since two rows have no room
+            for number in range(3):  # rounds end in between, since two rows have no room
                 insert(db, make_rows(5, start=100 + 5 * number), key=100 + 5 * number)
                 _invited(service, 9 + 5 * (number + 1))
                 time.sleep(1.2)

@@ -21,7 +21,7 @@ from bulk_invite.runs.settings.options import ENVIRONMENT_PREFIX, OPTIONS
 
 COMPOSE = (ROOT / "config" / "compose.yaml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
-"""By name, with what they share put in."""
+"""By name, with shared parts filled in."""
 
 
 def _commands() -> dict[str, list[str]]:

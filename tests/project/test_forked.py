@@ -1,4 +1,4 @@
-"""A command from the fork server is as good as the installed one: what it says, how it ends, whose it is."""
+"""A command from the fork server equals the installed one: its output, its end, its parent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Dockerfile without an engine: what it copies, what it sets, what it runs on."""
+"""The Dockerfile without an engine: copied files, variables, and base image."""
 
 from __future__ import annotations
 

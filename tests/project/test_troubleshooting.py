@@ -35,7 +35,7 @@ def _trees() -> tuple[ast.Module, ...]:
 
 
 def _texts() -> Iterator[str]:
-    """Every text of the source, what is put into it as an ellipsis."""
+    """Every text of the source, with inserted values as an ellipsis."""
     for node in (node for tree in _trees() for node in ast.walk(tree)):
         match node:
             case ast.Constant(str(text)):
@@ -82,7 +82,7 @@ def test_every_message_exists_in_the_program() -> None:
 
 
 def test_every_error_of_a_checkpoint_has_an_entry() -> None:
-    """The error names this topic, so the topic has to explain it."""
+    """The error names this topic, so the topic must explain it."""
     entries = [
         [part.strip() for part in entry.split("…")]
         for message, _ in table(_TOPIC, "Error messages")

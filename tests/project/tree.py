@@ -20,7 +20,7 @@ Arrows = Mapping[str, set[str]]
 
 
 class RelativeImportError(Exception):
-    """A file imports by dots, which says nothing of where it leads."""
+    """A file with a relative import, whose target the dots do not name."""
 
 
 @dataclass(frozen=True)

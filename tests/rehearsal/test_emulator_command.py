@@ -1,4 +1,4 @@
-"""`bulk-invite emulator` as a program of its own."""
+"""`bulk-invite emulator` as a separate program."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_the_help_names_every_option_and_shows_examples() -> None:
 
 
 def test_the_command_line_reaches_the_options(tmp_path: Path) -> None:
-    """One emulator with an option of every form; each shows in what it answers."""
+    """One emulator with an option of every form; each shows in its answers."""
     arguments = [
         *("--credentials", "K:s:444455556666", "--credentials", "L:t", "--rate", "none"),
         *("--daily-quota", "2", "--unknown-engagement", "eng-unknown*", "--unknown-engagement", "eng-gone*"),
@@ -170,7 +170,7 @@ def test_the_command_line_reaches_the_options(tmp_path: Path) -> None:
 
 
 def test_the_emulator_is_fast_enough_to_measure_a_sender() -> None:
-    """A floor far below what it does (some 3,500 a second), to notice when something becomes quadratic."""
+    """A floor far below its usual rate (some 3,500 a second), to notice when something becomes quadratic."""
     with emulator_process() as emulator:
         senders = [threading.Thread(target=_send, args=(emulator.url, lane)) for lane in range(2)]
         for sender in senders:

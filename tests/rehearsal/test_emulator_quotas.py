@@ -310,7 +310,7 @@ def test_the_allowance_follows_a_trace(steps: Steps, start: float, length: float
 
 
 async def _outcomes(url: str, count: int) -> list[int | None]:
-    """For each of so many calls at once: None where granted, else milliseconds of x-amz-retry-after."""
+    """For each of several calls at once: None if granted, else the milliseconds of x-amz-retry-after."""
     answers = [await asyncio.to_thread(post, url, create_request(number)) for number in range(count)]
     return [None if status == 200 else int(headers["x-amz-retry-after"]) for status, headers, _ in answers]
 

@@ -1,4 +1,4 @@
-"""Pictures of trials: what is in them, and that they do not change by themselves."""
+"""Plots of trials: their content, and that they are reproducible."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ SOON = 4.0
 """Seconds; what a stop must not wait for takes far longer in these tests."""
 
 READY = 0.15
-"""Seconds of its own computing after which a command knows of a signal."""
+"""Seconds of processor time after which a command notices a signal."""
 
 
 def sending(source: Path | str, url: str, *arguments: str | Path) -> tuple[str | Path, ...]:

@@ -62,7 +62,7 @@ def replace(path: Path, data: bytes) -> None:
 
 
 def read_on(path: Path, change: Callable[[], object], after: int = 70) -> tuple[list[bytes], str]:
-    """Read a file that is changed when so many rows have been handed out; the rows, and the error or ""."""
+    """Read a file that is changed after a number of rows; the rows, and the error or ""."""
     found: list[bytes] = []
     changed = False
     [source] = resolve([str(path)])

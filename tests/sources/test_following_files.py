@@ -265,7 +265,7 @@ def test_a_pipe_repeats_unsettled_rows_and_loses_nothing_between_readers(
     pipe = Pipe(NdjsonSource(str(fifo)), poll=0.2)
 
     def taken(count: int) -> list[bytes]:
-        """So many rows, by a reader that follows and then leaves."""
+        """A number of rows, by a reader that follows and then leaves."""
         rows: list[bytes] = []
         with closing(pipe.follow(10, 1 << 20, lambda: False)) as found:
             while len(rows) < count:

@@ -198,7 +198,7 @@ def test_bad_lines_between_rows_are_rejected_rows(bad: bytes) -> None:
 
 @pytest.mark.parametrize("data", [NDJSON, *JSON.values(), *OTHERS.values()])
 def test_the_detected_format_does_not_depend_on_block_sizes(data: bytes) -> None:
-    """Undecided until it is known, and then the same for ever; the rest of a large file is not waited for."""
+    """Undecided until it is known, and then final; it does not wait for the rest of a large file."""
     last = recognize(data[: MOST_HEAD_BYTES + 1], is_whole=len(data) <= MOST_HEAD_BYTES)
     assert last is not Verdict.UNDECIDED
     ends = [*range(300), *range(300, len(data), 4_999)]

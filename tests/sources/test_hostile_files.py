@@ -143,7 +143,7 @@ def test_a_run_can_be_stopped_while_a_compressed_file_yields_nothing(
 
 
 def seconds_of_pieces(count: int) -> float:
-    """Processor time for a line that comes in so many pieces, the best of three."""
+    """Processor time for a line in that many pieces, the best of three."""
     times = []
     for _ in range(3):
         lines = Lines("x")

@@ -1,4 +1,4 @@
-"""Rows of a real PostgreSQL: what is read, what is refused, and what a broken line costs."""
+"""Rows of a real PostgreSQL: reading, refusals, and broken connections."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def _source(url: str, selection: Selection) -> PostgresSource:
 
 
 def _keys(url: str, kind: str) -> list[str]:
-    """As they are read, and found again by what they were read as."""
+    """Keys as they are read, and found again by their text."""
     column = _column(list(_VALUES).index(kind))
     of = _source(
         url, Selection(None, f"SELECT {column}, request FROM everything WHERE {column} IS NOT NULL", column)
@@ -222,7 +222,7 @@ CREATE CAST (kinds.ci AS text) WITHOUT FUNCTION AS IMPLICIT;
 CREATE FUNCTION kinds.ci_cmp(kinds.ci, kinds.ci) RETURNS int LANGUAGE sql IMMUTABLE STRICT
     AS 'SELECT btarraycmp(ARRAY[lower(textin(kinds.ci_out($1)))], ARRAY[lower(textin(kinds.ci_out($2)))])';
 """
-"""A type as citext is: it has an order of its own, and a text has another one."""
+"""A type like citext, whose order differs from that of a text."""
 
 _CI_OPERATORS: Final = {"<": "lt", "<=": "le", "=": "eq", ">=": "ge", ">": "gt"}
 

@@ -1,4 +1,4 @@
-"""Names of sources: what is found, and what is refused before anything is sent."""
+"""Names of sources: found files, and refusals before anything is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real browser for the live page, and what it may never do: load from elsewhere, or complain."""
+"""A real browser for the live page, which must never load from elsewhere, or complain."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ CONTRASTS: Final = """() => {
   }
   return found;
 }"""
-"""Every text that is seen, with the contrast to what is behind it (WCAG 2: at least 4.5)."""
+"""Every visible text, with its contrast to the background (WCAG 2: at least 4.5)."""
 
 
 SPLIT_WORDS: Final = """(places) => {
@@ -84,7 +84,7 @@ SPLIT_WORDS: Final = """(places) => {
 
 @dataclass
 class Tab:
-    """A page, and what it does: complaints in its console, and addresses that it loads from.
+    """A page, and its effects: complaints in its console, and addresses that it loads from.
 
     expected: parts of complaints that a test provokes; hosts: where it may load from.
     """
@@ -105,7 +105,7 @@ class Tab:
         self.page.goto(url)
 
     def may_lose_the_connection(self) -> None:
-        # Each question has a connection of its own: one may be on its way when the server is killed.
+        # Each request has its own connection: one may be in flight when the server is killed.
         lost = ("CONNECTION_REFUSED", "CONNECTION_RESET", "EMPTY_RESPONSE", "INCOMPLETE_CHUNKED_ENCODING")
         self.expected += [f"net::ERR_{each}" for each in lost]
 
@@ -127,7 +127,7 @@ class Tab:
 
 @contextmanager
 def chromium() -> Iterator[BrowserContext]:
-    """One browser; loading a page in a context of its own for each test would cost seconds of work."""
+    """One browser; loading a page in a new context for each test would cost seconds of work."""
     path = shutil.which("chromium")
     need("chromium (Debian: chromium)", there=path is not None)
     with sync_playwright() as playwright:
@@ -139,6 +139,6 @@ def chromium() -> Iterator[BrowserContext]:
             yield context
         finally:
             browser.close()
-    # Playwright runs a loop in this thread, under which no other test could run one of its own.
+    # Playwright runs a loop in this thread, under which no other test could run its own.
     with pytest.raises(RuntimeError, match="no running event loop"):
         asyncio.get_running_loop()

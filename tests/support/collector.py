@@ -30,7 +30,7 @@ class TraceSpan:
 
 
 class Collector:
-    """answer: what it says to a batch; called in a thread for each."""
+    """answer: its answer to a batch; called in a thread for each."""
 
     def __init__(self, answer: Callable[[], bytes] = lambda: TAKEN) -> None:
         self._server = ScriptedServer(always(b""), others=answer)

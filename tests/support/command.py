@@ -1,4 +1,4 @@
-"""The installed command as an operator runs it, and what it talks to: an emulator, or any odd server."""
+"""The installed command as an operator runs it, and its servers: an emulator, or any scripted one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ FAST = ("--rate", "300", "--burst", "20", "--json")
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Nothing of AWS, of ours, of a proxy or a terminal from outside, and no credentials from anywhere."""
+    """No variables of AWS, of ours, of a proxy or a terminal from outside, and no credentials."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -108,7 +108,7 @@ def start(
     stdin: int | IO[str] = subprocess.DEVNULL,
     installed: bool = False,
 ) -> Running:
-    """installed: from its file, with imports that take most of a second. For what is about the start."""
+    """installed: from its file, with imports that take most of a second. For tests of the start."""
     return Running(
         _popen(
             [COMMAND, *map(str, arguments)],

@@ -43,7 +43,7 @@ class Controlled:
     def change(
         self, what: str, value: object = None, *, token: str | None = TOKEN, **headers: str
     ) -> tuple[int, dict[str, Any]]:
-        """POST; the status of the answer and what it says."""
+        """POST; the status and body of the answer."""
         given = {} if token is None else {"Authorization": f"Bearer {token}"}
         request = urllib.request.Request(
             f"{self.url}/api/{what}",

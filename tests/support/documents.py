@@ -39,7 +39,7 @@ def prose(text: str) -> str:
 
 
 def shell_lines(text: str) -> Iterator[list[str]]:
-    """The words of each command of a document; of a console block only what is typed."""
+    """The words of each command of a document; of a console block only the typed lines."""
     for body in blocks(text, "sh"):
         yield from _words(body)
     for body in blocks(text, "console"):

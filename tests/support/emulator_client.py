@@ -39,7 +39,7 @@ async def aws_client(
 
 
 async def refused(call: Awaitable[Any]) -> dict[str, Any]:
-    """The parsed error answer of a call that has to be refused."""
+    """The parsed error answer of a call that must be refused."""
     try:
         answer = await call
     except ClientError as error:
@@ -61,7 +61,7 @@ def post(
     timeout: float = 10,
     headers: Mapping[str, str] | None = None,
 ) -> tuple[int, dict[str, str], bytes]:
-    """POST without a signature over a connection of its own: status, headers in lower case, body.
+    """POST without a signature over a new connection: status, headers in lower case, body.
 
     Raises what http.client raises, ConnectionResetError for instance.
     """

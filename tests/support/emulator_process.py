@@ -1,4 +1,4 @@
-"""The emulator as a program of its own, on a free loopback port: what most tests send to."""
+"""The emulator as a separate program on a free loopback port: most tests send to it."""
 
 from __future__ import annotations
 

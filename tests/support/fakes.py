@@ -513,7 +513,7 @@ class KnownRows:
 
 
 class MemoryChanges:
-    """Rows of a checkpoint in memory, each with the number of its last change. pages: what was asked for."""
+    """Rows of a checkpoint in memory, each with the number of its last change. pages: the requested pages."""
 
     def __init__(self) -> None:
         self.pages: list[tuple[str, Change]] = []

@@ -59,7 +59,7 @@ class Consumer:
         return time.monotonic() - began
 
     def heartbeats(self, count: int) -> int:
-        """Take until there was nothing so many times; how many rows came until then."""
+        """Take until nothing came that many times; return the number of rows until then."""
         rows = 0
         while count:
             found = len(self.take())

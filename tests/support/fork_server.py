@@ -1,6 +1,6 @@
 """Starts the command again and again, by fork: what its imports cost is spent once.
 
-A program of its own, with a single thread. A message on its socket is a run to start and comes with the three
+A separate program with a single thread. A message on its socket is a run to start and comes with the three
 streams of that run; the answer is the process id. A run is the command, or the `main` of a module of the
 tests. It is started as an orphan, so that it becomes the child of the caller (see `forked`). When the socket
 ends, so does this, but none of the runs.
@@ -72,7 +72,7 @@ _OFTEN: Final = ("send", "serve", "status", "validate")
 
 
 def prepare() -> None:
-    """Spend once what every run spends before it does anything of its own."""
+    """Do the work once that every run repeats at its start."""
     for name in IMPORTED:
         importlib.import_module(name)
     group: Any = importlib.import_module("bulk_invite.cli.app").command
@@ -105,7 +105,7 @@ def run_and_leave(program: Callable[[], None] = main) -> None:
         if not isinstance(end.code, int | None):
             raise
         code = end.code or 0
-    gc.collect()  # what was left lying about complains now
+    gc.collect()  # unclosed resources complain now
     threading._shutdown()  # type: ignore[attr-defined]  # the steps of the interpreter's own end
     atexit._run_exitfuncs()
     sys.stdout.flush()
@@ -147,7 +147,7 @@ def _become(run: dict[str, Any], streams: list[int], watcher: list[int]) -> None
 
 
 def _serve(asks: socket.socket) -> Callable[[], None]:
-    """Start what is asked for; returns in the runs only, with what they have to do."""
+    """Start the requested runs; returns in the runs only, with their task."""
     while True:
         message, descriptors, _, _ = socket.recv_fds(asks, _LARGEST, 4)
         if not message:

@@ -1,4 +1,4 @@
-"""The tests' side of the fork server: the command as a child of ours that has no imports to wait for."""
+"""The tests' side of the fork server: the command as our child process, without a wait for imports."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ForkServer:
         """The id of a new child of this process.
 
         run: its `argv`, `cwd` and `env`; `module`, whose `main` it runs, "" for the command; and `session`,
-        whether it leads a session of its own. streams: its standard input, output and error, and a socket
+        whether it leads its own session. streams: its standard input, output and error, and a socket
         that gets the listener of its calls if they are watched (see `faults.under_watch`).
         """
         with _ONE_AT_A_TIME:

@@ -1,7 +1,7 @@
 """What a command costs: its own processor time and peak memory, independent of the caller.
 
 The system counts the memory of the parent as the process's own until it becomes the command. So a
-small process of its own starts it: this file, run as a program.
+small separate process starts it: this file, run as a program.
 """
 
 from __future__ import annotations

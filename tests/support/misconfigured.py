@@ -1,4 +1,4 @@
-"""Ways in which credentials and AWS settings are wrong before a byte leaves, and what is said of each."""
+"""Ways in which credentials and AWS settings are wrong before a byte leaves, and the sentence about each."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Wrong:
 
 
 def profile(folder: Path, text: str) -> Environment:
-    """The default profile of a file of its own."""
+    """The default profile in a separate file."""
     file = folder / "config"
     file.write_text(f"[default]\n{text}\n")
     return {"AWS_CONFIG_FILE": str(file)}

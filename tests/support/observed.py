@@ -71,7 +71,7 @@ class ObservedRow:
 
 
 def moment(**members: Any) -> RunStatus:
-    """A run in its middle, of which nothing is known that a run has to find out."""
+    """A run in progress that has not learned anything yet."""
     unknown = dict.fromkeys(
         field.name
         for field in fields(RunStatus)

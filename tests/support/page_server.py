@@ -26,7 +26,7 @@ TOKEN: Final = "a-token-of-some-length"
 
 
 def iso(after: float = 0.0) -> str:
-    """Now, or so many seconds after, as the server writes it."""
+    """Now, or some seconds later, as the server writes it."""
     return (datetime.now(UTC) + timedelta(seconds=after)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -56,7 +56,7 @@ def http_proxy(folder: Path) -> Iterator[Proxy]:
 
 @dataclass
 class Front:
-    """TLS before a proxy. heard: what it has let through."""
+    """TLS before a proxy. heard: the bytes that passed."""
 
     url: str = ""
     heard: list[bytes] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Valid rows, each with a message of its own by which the ledger is searched, and files of them."""
+"""Valid rows, each with a unique message by which the ledger is searched, and files of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EXAMPLES = examples(load())
 
 
 def make_row(number: int, **members: Any) -> dict[str, Any]:
-    """A row without Catalog and ClientToken, of an engagement of its own; odd numbers are leads."""
+    """A row without Catalog and ClientToken, with its own engagement; odd numbers are leads."""
     row: dict[str, Any] = json.loads(json.dumps(_EXAMPLES[number % len(_EXAMPLES)]))
     del row["Catalog"], row["ClientToken"]
     row["EngagementIdentifier"] = f"eng-{number:014}"

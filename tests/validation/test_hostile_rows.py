@@ -126,7 +126,7 @@ MIB = 1 << 20
     ids=lambda data: data[:12].decode(errors="replace"),
 )
 def test_a_hostile_line_costs_little_and_is_rejected_briefly(data: bytes) -> None:
-    gc.freeze()  # what other tests have left in this process is none of the line's cost
+    gc.freeze()  # memory left by other tests in this process does not count
     try:
         started = time.thread_time()
         result = validate(data)
