@@ -31,40 +31,40 @@ def anyio_backend() -> object:
     return VIRTUAL_TIME
 
 
-def gate(rows: int = 10) -> CircuitBreaker:
+def new_breaker(rows: int = 10) -> CircuitBreaker:
     return CircuitBreaker("the endpoint", Backoff(1.0, 8.0), lambda: 1.0, rows=lambda: rows)
 
 
-def shut(outage: CircuitBreaker) -> None:
-    for who in range(10):
-        outage.doubtful(who)
-    assert outage.is_open
+def open_breaker(breaker: CircuitBreaker) -> None:
+    for row in range(10):
+        breaker.doubtful(row)
+    assert breaker.is_open
 
 
 # What shuts it
 
 
 async def test_doubt_for_ten_rows_in_a_row_opens_the_breaker_and_one_answer_closes_it() -> None:
-    outage = gate()
-    for who in range(9):
-        outage.doubtful(who)
-    states = [outage.is_open]
-    outage.doubtful(9)
-    states.append(outage.is_open)
-    outage.answered()
-    states.append(outage.is_open)
-    for who in range(9):  # a new streak begins from nothing
-        outage.doubtful(who)
-    assert [*states, outage.is_open] == [False, True, False, False]
+    breaker = new_breaker()
+    for row in range(9):
+        breaker.doubtful(row)
+    states = [breaker.is_open]
+    breaker.doubtful(9)
+    states.append(breaker.is_open)
+    breaker.answered()
+    states.append(breaker.is_open)
+    for row in range(9):  # a new streak begins from nothing
+        breaker.doubtful(row)
+    assert [*states, breaker.is_open] == [False, True, False, False]
 
 
 @given(st.lists(st.integers(0, 8), max_size=300))
 def test_fewer_rows_than_the_threshold_never_open_the_breaker(endings: list[int]) -> None:
     async def endings_of_few() -> bool:
-        outage = gate()
-        for who in endings:
-            outage.doubtful(who)
-        return outage.is_open
+        breaker = new_breaker()
+        for row in endings:
+            breaker.doubtful(row)
+        return breaker.is_open
 
     assert not anyio.run(endings_of_few)
 
@@ -72,16 +72,16 @@ def test_fewer_rows_than_the_threshold_never_open_the_breaker(endings: list[int]
 @given(st.lists(st.sampled_from(["doubt", "answer"]), max_size=120))
 def test_only_ten_doubtful_rows_in_a_row_open_the_breaker(endings: list[str]) -> None:
     async def all_endings() -> None:
-        outage = gate()
+        breaker = new_breaker()
         streak = 0
-        for who, ending in enumerate(endings):
+        for row, ending in enumerate(endings):
             if ending == "doubt":
-                outage.doubtful(who)
+                breaker.doubtful(row)
                 streak += 1
             else:
-                outage.answered()
+                breaker.answered()
                 streak = 0
-            assert outage.is_open == (streak >= 10)
+            assert breaker.is_open == (streak >= 10)
 
     anyio.run(all_endings)
 
@@ -91,79 +91,79 @@ def test_only_ten_doubtful_rows_in_a_row_open_the_breaker(endings: list[str]) ->
 
 @dataclass
 class Callers:
-    """Rows that call again and again until an answer opens the gate; each call fails at once till `heals`."""
+    """Rows that call until an answer closes the breaker; each call fails at once until `heals`."""
 
-    outage: CircuitBreaker
+    breaker: CircuitBreaker
     heals: float
     probes: list[tuple[float, int]] = field(default_factory=list)
     patience: dict[int, int] = field(default_factory=dict)
     through: list[tuple[float, int]] = field(default_factory=list)
 
-    async def call(self, who: int) -> None:
-        while await self.outage.wait_to_retry(who, code="500", left=True):
-            self.probes.append((anyio.current_time(), who))
+    async def call(self, row: int) -> None:
+        while await self.breaker.wait_to_retry(row, code="500", left=True):
+            self.probes.append((anyio.current_time(), row))
             if anyio.current_time() >= self.heals:
-                self.outage.answered()
+                self.breaker.answered()
                 break
-            self.patience[who] = self.patience.get(who, 1000) - 1
-            if not self.patience[who]:
-                self.outage.probe_gave_up(who)
+            self.patience[row] = self.patience.get(row, 1000) - 1
+            if not self.patience[row]:
+                self.breaker.probe_gave_up(row)
                 return
-        self.through.append((anyio.current_time(), who))
+        self.through.append((anyio.current_time(), row))
 
 
 async def _all(callers: Callers, count: int) -> Callers:
     with anyio.fail_after(10 * HOUR):
         async with anyio.create_task_group() as group:
-            for who in range(count):
-                group.start_soon(callers.call, who)
+            for row in range(count):
+                group.start_soon(callers.call, row)
     return callers
 
 
 async def test_rows_probe_in_turn_with_capped_backoff_and_all_continue_together() -> None:
-    callers = await _all(Callers(gate(), heals=100.0), 5)
+    callers = await _all(Callers(new_breaker(), heals=100.0), 5)
     times = [time for time, _ in callers.probes]
     assert [round(later - earlier) for earlier, later in pairwise([0.0, *times])] == [1, 2, 4] + [8] * 12
-    assert [who for _, who in callers.probes][:10] == [0, 1, 2, 3, 4] * 2
-    assert sorted(who for _, who in callers.through) == list(range(5))
+    assert [row for _, row in callers.probes][:10] == [0, 1, 2, 3, 4] * 2
+    assert sorted(row for _, row in callers.through) == list(range(5))
     assert {round(time, 3) for time, _ in callers.through} == {round(times[-1], 3)}
 
 
 async def test_a_probe_that_gives_up_hands_over_to_the_next_row() -> None:
-    callers = await _all(Callers(gate(), heals=60.0, patience={0: 1, 1: 1, 2: 2}), 5)
-    assert sorted(who for _, who in callers.through) == [3, 4]
-    assert [who for _, who in callers.probes][:5] == [0, 1, 2, 3, 4]
+    callers = await _all(Callers(new_breaker(), heals=60.0, patience={0: 1, 1: 1, 2: 2}), 5)
+    assert sorted(row for _, row in callers.through) == [3, 4]
+    assert [row for _, row in callers.probes][:5] == [0, 1, 2, 3, 4]
 
 
 async def test_the_breaker_closes_if_the_last_probe_gives_up_and_opens_at_the_next_doubt() -> None:
-    outage = gate()
-    shut(outage)
-    await Callers(outage, heals=HOUR, patience={9: 1}).call(9)
-    states = [outage.is_open]
-    outage.doubtful(10)
-    assert [*states, outage.is_open] == [False, True]
+    breaker = new_breaker()
+    open_breaker(breaker)
+    await Callers(breaker, heals=HOUR, patience={9: 1}).call(9)
+    states = [breaker.is_open]
+    breaker.doubtful(10)
+    assert [*states, breaker.is_open] == [False, True]
 
 
 @pytest.mark.parametrize("how", ["by doubt", "unreachable"])
 async def test_a_row_that_waited_through_one_outage_waits_for_the_probe_of_the_next(
     how: str,
 ) -> None:
-    outage = gate()
+    breaker = new_breaker()
     turns: list[tuple[float, int]] = []
 
-    async def waits(who: int) -> None:
-        if await outage.wait_to_retry(who, code="500", left=True):
-            turns.append((anyio.current_time(), who))
+    async def waits(row: int) -> None:
+        if await breaker.wait_to_retry(row, code="500", left=True):
+            turns.append((anyio.current_time(), row))
 
     with anyio.move_on_after(100.0):
         async with anyio.create_task_group() as group:
-            shut(outage)
+            open_breaker(breaker)
             group.start_soon(waits, 9)
             await anyio.sleep(0.5)
-            outage.answered()
+            breaker.answered()
             if how == "by doubt":
-                for who in range(20, 30):
-                    outage.doubtful(who)
+                for row in range(20, 30):
+                    breaker.doubtful(row)
                 group.start_soon(waits, 29)
             else:
                 await waits(29)
@@ -172,47 +172,47 @@ async def test_a_row_that_waited_through_one_outage_waits_for_the_probe_of_the_n
 
 
 async def test_an_answer_lets_the_waiting_rows_pass() -> None:
-    outage = gate()
-    shut(outage)
+    breaker = new_breaker()
+    open_breaker(breaker)
     passed: list[float] = []
 
     async def wait() -> None:
-        assert not await outage.wait_to_call("who")
+        assert not await breaker.wait_to_call("row")
         passed.append(anyio.current_time())
 
     async with anyio.create_task_group() as group:
         group.start_soon(wait)
         await anyio.sleep(50)
         assert not passed
-        outage.answered()
+        breaker.answered()
     assert passed == [pytest.approx(50, abs=0.01)]
-    assert not await outage.wait_to_call("who")
+    assert not await breaker.wait_to_call("row")
 
 
 @pytest.mark.parametrize("gone", [[0], [1], [0, 1, 2]])
 async def test_a_cancelled_waiter_does_not_hold_up_the_others(gone: list[int]) -> None:
-    callers = Callers(gate(), heals=30.0)
+    callers = Callers(new_breaker(), heals=30.0)
     scopes: dict[int, anyio.CancelScope] = {}
 
-    async def call(who: int) -> None:
-        with anyio.CancelScope() as scopes[who]:
-            await callers.call(who)
+    async def call(row: int) -> None:
+        with anyio.CancelScope() as scopes[row]:
+            await callers.call(row)
 
     with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
-            for who in range(5):
-                group.start_soon(call, who)
+            for row in range(5):
+                group.start_soon(call, row)
             await anyio.sleep(0.5)
-            for who in gone:
-                scopes[who].cancel()
-    assert sorted(who for _, who in callers.through) == [who for who in range(5) if who not in gone]
+            for row in gone:
+                scopes[row].cancel()
+    assert sorted(row for _, row in callers.through) == [row for row in range(5) if row not in gone]
 
 
 async def test_the_log_distinguishes_a_failing_service_from_an_unreachable_one() -> None:
     async def event(*, left: bool) -> str:
-        outage = gate()
+        breaker = new_breaker()
         with capture_logs() as logs, anyio.move_on_after(0.5):
-            await outage.wait_to_retry(1, code="x", left=left)
+            await breaker.wait_to_retry(1, code="x", left=left)
         return str(logs[0]["event"])
 
     assert await event(left=True) == "endpoint.failing"

@@ -23,7 +23,7 @@ SPOILT: Final[Mapping[str, Answer]] = {
     "unreadable": NoAnswer(("JSONDecodeError", "ResponseParserError")),
     "empty": HttpAnswer(200),
 }
-"""The result that the sender gets in place of the answer, in the words of `partner_central.answers`."""
+"""The result that the sender gets in place of the answer, in the words of `partner_central.responses`."""
 
 KINDS: Final = (*SPOILT, "late", "late_silent", "slow", "crawl", "throttle")
 
