@@ -3,8 +3,8 @@
 #   docker run --init --read-only --cap-drop ALL --security-opt no-new-privileges \
 #     -v bulk-invite:/state -v "$PWD:/data:ro" bulk-invite send /data/invitations.ndjson
 
-# A tag moves: whoever wants the same image again names the base by its digest, which
-# `docker buildx imagetools inspect python:3.13-slim-bookworm` tells:
+# A tag moves. For a reproducible image, name the base by its digest, which
+# `docker buildx imagetools inspect python:3.13-slim-bookworm` prints:
 #   docker build --build-arg BASE_IMAGE=python:3.13-slim-bookworm@sha256:... -t bulk-invite .
 ARG BASE_IMAGE=python:3.13-slim-bookworm
 
@@ -27,9 +27,9 @@ RUN groupadd --gid 10001 bulk-invite \
     && useradd --uid 10001 --gid 10001 --home-dir /state --no-create-home --shell /usr/sbin/nologin bulk-invite \
     && install -d -o 10001 -g 10001 -m 0700 /state
 COPY --from=build /opt/bulk-invite /opt/bulk-invite
-# Whatever is written goes to the volume: the checkpoint and results (by the working directory, so that a
-# configuration file can name others), the health file, temporary files.
-# The pages are for probes, metrics and control of whoever reaches the container: publish the port on loopback only.
+# All writes go to the volume: the checkpoint and results (through the working directory, so that a
+# configuration file can name other paths), the health file, temporary files.
+# Anyone who can reach the container can use its probes, metrics and control API: publish the port on loopback only.
 ENV PATH=/opt/bulk-invite/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -42,11 +42,11 @@ WORKDIR /state
 VOLUME /state
 USER 10001:10001
 EXPOSE 8081
-# Only send and serve keep a health file: turn the check off (--no-healthcheck) where another command goes on for
-# long, such as emulator.
+# Only send and serve keep a health file: disable the check (--no-healthcheck) for other long-running commands,
+# such as emulator.
 HEALTHCHECK --interval=30s --timeout=20s --start-period=30s --retries=3 CMD ["bulk-invite", "health", "--live"]
-# SIGTERM drains: calls in flight are finished and committed. The entry point is the program itself, not a
-# shell, so that the signal reaches it.
+# SIGTERM drains: calls in flight finish and are committed. The entry point is the program itself, not a
+# shell, so that it receives the signal.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["bulk-invite"]
 CMD ["--help"]

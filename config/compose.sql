@@ -1,4 +1,4 @@
--- The rows to send: whoever has one inserts it, and the sender is told at once.
+-- The rows to send. A trigger notifies the sender of each insert.
 CREATE TABLE invitations (id bigserial PRIMARY KEY, request jsonb NOT NULL);
 
 CREATE FUNCTION notify_sender() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NOTIFY bulk_invite; RETURN NULL; END $$;
