@@ -247,7 +247,7 @@ def test_sighup_reloads_the_configuration_or_keeps_the_old_one(
     events = {each["event"]: each for each in ran.events}
     refused_for = [each["reason"] for each in ran.events if each["event"] == "serve.configuration_rejected"]
     assert len(refused_for) == 5
-    assert "a new start changes catalog" in refused_for[1]
+    assert "cannot change catalog; restart the service" in refused_for[1]
     assert "The log file /nowhere/log cannot be written" in refused_for[3]
     assert "no table nothing" in refused_for[4]
     assert events["serve.configuration_reloaded"]["changed"] == ["rate", "poll_interval"]
