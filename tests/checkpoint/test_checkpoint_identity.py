@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from checkpoints import NOW, Place, admit, first_line, overview_of, python, records_of, settle, writing
 from fakes import invitation
+from filelock import FileLock
 from structlog.testing import capture_logs
 
 from bulk_invite.checkpoint.storage.sqlite import SqliteFile
@@ -440,6 +441,13 @@ def test_a_link_that_now_leads_elsewhere_ends_the_run(path: Path, tmp_path: Path
         link.symlink_to("other.db")
         with pytest.raises(CheckpointError, match=f"{path} is complete"):
             writer.prove()
+
+
+def test_the_lock_file_alone_excludes_a_sender(path: Path) -> None:
+    with writing(Place(str(path))):
+        pass
+    with FileLock(path.with_name("c.db.lock")), pytest.raises(CheckpointHeldError):
+        Place(str(path)).writer()
 
 
 def test_a_sender_excludes_others_even_if_its_lock_file_is_removed(path: Path) -> None:
