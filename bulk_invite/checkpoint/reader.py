@@ -8,23 +8,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import ColumnElement, Connection, func, literal, null, select, union_all
+from sqlalchemy import Connection, func, select, union_all
 
 from bulk_invite.checkpoint import latest_check
 from bulk_invite.checkpoint.audit import collect
 from bulk_invite.checkpoint.audit.result import Proof
 from bulk_invite.checkpoint.open import database_at
 from bulk_invite.checkpoint.storage.base import read_about
-from bulk_invite.checkpoint.tables import generation, pacing_state, problems
-from bulk_invite.checkpoint.tables.batch_sql import PAGE
-from bulk_invite.checkpoint.tables.encoding import decode_errors
+from bulk_invite.checkpoint.tables import all_rows, generation, pacing_state, problems
 from bulk_invite.checkpoint.tables.gaps import Gap
-from bulk_invite.checkpoint.tables.schema import findings, invitations, log, runs, unsent_rows
+from bulk_invite.checkpoint.tables.schema import invitations, log, runs, unsent_rows
 from bulk_invite.domain.durations import HOUR, MINUTE
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.outcomes import Outcome
 from bulk_invite.domain.records import Failure, Overview, Owner, Problem, Record
-from bulk_invite.domain.rows import Position
 from bulk_invite.domain.verdicts import State
 
 
@@ -162,65 +159,13 @@ class CheckpointReader:
 
     def records(self, states: Sequence[State]) -> Iterator[Record]:
         """Iterate over the rows in the given states (all if empty) by source and line, in constant memory."""
-        wanted = [state.value for state in states or State]
-        sent = select(
-            invitations.c.client_token,
-            invitations.c.state,
-            invitations.c.source,
-            invitations.c.line,
-            invitations.c.row_key,
-            invitations.c.engagement,
-            invitations.c.payload_type,
-            invitations.c.invitation_id,
-            invitations.c.arn,
-            invitations.c.code,
-            invitations.c.errors,
-            invitations.c.attempts,
-            invitations.c.first_sent,
-            invitations.c.last_sent,
-            _evidence().label("evidence"),
-        ).where(invitations.c.state.in_(wanted))
-        blank = literal("")
-        unsent = select(
-            unsent_rows.c.client_token,
-            unsent_rows.c.state,
-            unsent_rows.c.source,
-            unsent_rows.c.line,
-            unsent_rows.c.row_key,
-            *(blank.label(name) for name in ("engagement", "payload_type", "invitation_id", "arn", "code")),
-            unsent_rows.c.errors,
-            literal(0).label("attempts"),
-            null().label("first_sent"),
-            null().label("last_sent"),
-            blank.label("evidence"),
-        ).where(unsent_rows.c.state.in_(wanted))
-        ordered = union_all(sent, unsent).order_by("source", "line", "row_key")
-        with (
-            self._database.translated(),
-            self._engine.begin() as connection,
-            connection.execution_options(yield_per=PAGE).execute(ordered) as rows,
-        ):
-            for row in rows:
-                values = row._asdict()
-                position = Position(values.pop("source"), values.pop("line"), values.pop("row_key"))
-                state, errors = State(row.state), decode_errors(row.errors)
-                yield Record(**{**values, "position": position, "state": state, "errors": errors})
+        with self._database.translated(), self._engine.begin() as connection:
+            yield from all_rows.records(connection, states or list(State))
 
     def copy_to(self, path: Path) -> None:
         """Copy the whole checkpoint into a new file."""
         with self._database.translated(), self._engine.connect() as connection:
             self._database.copy_to(connection, path)
-
-
-def _evidence() -> ColumnElement[str]:
-    """The latest finding of a row."""
-    latest = (
-        select(findings.c.evidence)
-        .where(findings.c.client_token == invitations.c.client_token)
-        .order_by(findings.c.entry.desc())
-        .limit(1)
-    )
-    return func.coalesce(latest.scalar_subquery(), "")
 
 
 def _states(connection: Connection) -> dict[State, int]:

@@ -60,7 +60,11 @@ class PacingState:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A row as stored in the checkpoint. Times are epoch seconds. evidence: a lookup's result, as JSON."""
+    """A row as stored in the checkpoint. Times are epoch seconds.
+
+    evidence: a lookup's result, as JSON. label: the user's name for the row, or "". duplicate_of: for a
+    duplicate, the row that has its token; None if that is not known.
+    """
 
     client_token: str
     state: State
@@ -75,6 +79,9 @@ class Record:
     first_sent: float | None
     last_sent: float | None
     evidence: str
+    campaign: str = ""
+    label: str = ""
+    duplicate_of: Position | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +116,7 @@ class Problem:
 class Failure:
     """A row without an invitation, and its first error.
 
-    at: epoch seconds of its last call, or None if it was not sent.
+    at: epoch seconds of its last call, or None if it was not sent. label: the user's name for the row, or "".
     """
 
     position: Position
@@ -117,6 +124,7 @@ class Failure:
     code: str
     path: str
     at: float | None
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)

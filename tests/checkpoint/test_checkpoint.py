@@ -240,6 +240,9 @@ class CheckpointMachine(RuleBasedStateMachine):
             for record in records
             if not record.engagement
         } == {line: (each.state, each.token) for line, each in self._model.unsent.items()}
+        for record in records:
+            first = rows[record.client_token].position if record.state is State.DUPLICATE else None
+            assert (record.campaign, record.duplicate_of) == ("", first)
         assert sum(overview.states.values()) == len(records)
         assert overview.throttled == self._model.throttled
         assert overview.attempts == sum(known.attempts for known in self._model.rows.values())
@@ -606,7 +609,9 @@ def test_a_checkpoint_of_another_version_is_left_unchanged(place: Place, version
     place.run(f"UPDATE about SET value = '{version}' WHERE key = 'version'")
     before = place.content()
     for opened in (place.reader, place.writer):
-        with pytest.raises(CheckpointError, match=f"has version {version}; .* only version 1") as refused:
+        with pytest.raises(
+            CheckpointError, match=f"has version {version}; .* only version {VERSION}"
+        ) as refused:
             opened()
         assert "the bulk-invite version that wrote it" in refused.value.hint
     assert place.content() == before

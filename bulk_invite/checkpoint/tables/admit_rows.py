@@ -82,7 +82,7 @@ def admit(
             again.append((row, entry))
             admissions.append(_admission(row, entry))
     note_invitations(connection, new, again, run=run, change=change, campaign=campaign)
-    note_unsent(connection, admissions, run=run, change=change, follows=follows)
+    note_unsent(connection, admissions, run=run, change=change, campaign=campaign, follows=follows)
     return admissions
 
 

@@ -76,7 +76,9 @@ def last_failures(connection: Connection, limit: int) -> list[Failure]:
     both = union_all(*pages).subquery()
     latest = select(both).order_by(both.c.since.desc(), *_PLACE).limit(limit)
     return [
-        Failure(Position(row.source, row.line, row.row_key), State(row.state), *_first(row), row.at)
+        Failure(
+            Position(row.source, row.line, row.row_key), State(row.state), *_first(row), row.at, row.label
+        )
         for row in connection.execute(latest)
     ]
 
@@ -107,7 +109,7 @@ def _rejected() -> Select[Any]:
 
 
 def _common(table: Table) -> list[ColumnElement[Any]]:
-    return [table.c.source, table.c.line, table.c.row_key, table.c.state, table.c.errors]
+    return [table.c[name] for name in ("source", "line", "row_key", "state", "errors", "label")]
 
 
 def _groups() -> Select[Any]:

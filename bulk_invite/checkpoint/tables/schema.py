@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, MetaData, Table
 from sqlalchemy import Text as AnyText
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 Text: Final = AnyText().with_variant(AnyText(collation="C"), "postgresql")
 """Text with the same sort order in every database."""
@@ -44,6 +44,8 @@ invitations = Table(
     Column("row_key", Text, nullable=False, server_default="", comment="empty if rows have lines"),
     Column("body_hash", Text, nullable=False),
     Column("engagement", Text, nullable=False),
+    Column("receiver", Text, nullable=False, server_default="", comment="keyed hash; empty if unknown"),
+    Column("label", Text, nullable=False, server_default="", comment="the user's name for the row"),
     Column("payload_type", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("invitation_id", Text, nullable=False, default=""),
@@ -67,7 +69,9 @@ unsent_rows = Table(
     Column("row_key", Text, primary_key=True, server_default=""),
     Column("run", Integer, ForeignKey("runs.run"), nullable=False),
     Column("state", Text, nullable=False, comment="rejected or duplicate"),
-    Column("client_token", Text, nullable=False, default=""),
+    Column("campaign", Text, nullable=False, server_default=""),
+    Column("client_token", Text, nullable=False, default="", comment="the earlier row has it, too"),
+    Column("label", Text, nullable=False, server_default="", comment="the user's name for the row"),
     Column("errors", Text, nullable=False, default="[]", comment="JSON: [[path, code], ...]"),
     Column("changed", BigInteger, nullable=False, server_default="0", comment="see `changes`"),
     sqlite_with_rowid=False,

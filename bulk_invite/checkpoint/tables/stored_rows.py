@@ -31,7 +31,9 @@ _SEEN_AGAIN: Final = (
     .values({**_AGAIN, "changed": case((_IS_OTHER, CHANGE), else_=invitations.c.changed)})
 )
 _UNSENT: Final = insert_each(
-    unsent_rows, "source", "line", "row_key", "run", "state", "client_token", "errors", changed=CHANGE
+    unsent_rows,
+    *("source", "line", "row_key", "run", "state", "campaign", "client_token", "errors"),
+    changed=CHANGE,
 )
 
 
@@ -100,7 +102,13 @@ def values_of(row: Invitation) -> dict[str, object]:
 
 
 def note_unsent(
-    connection: Connection, admissions: Iterable[Admission], *, run: int, change: int, follows: bool
+    connection: Connection,
+    admissions: Iterable[Admission],
+    *,
+    run: int,
+    change: int,
+    campaign: str,
+    follows: bool,
 ) -> None:
     """Store rejected rows and duplicates by position, replacing what was stored there before."""
     for source, of_source in groupby(admissions, lambda admission: row_of(admission).position.source):
@@ -124,7 +132,7 @@ def note_unsent(
             if (values := _unsent_values(admission)) is not None
         }
         if unsent:
-            rows = ({**values, "run": run} for values in unsent.values())
+            rows = ({**values, "run": run, "campaign": campaign} for values in unsent.values())
             connection.execute(_UNSENT, parameters(rows, change=change))
 
 
