@@ -67,6 +67,7 @@ class RunStatus:
     endpoint: str
     checkpoint: str
     sources: Sequence[str]
+    host: str = ""
     state: RunState = RunState.STARTING
     waiting_for: str | None = None
     ready: bool = False

@@ -126,4 +126,17 @@ def _sentence(occasion: Occasion, status: RunStatus) -> str:
             head = "done"
         case "aborted":
             head = f"ended early, exit code {status.exit_code}"
-    return f"bulk-invite {status.command}, {status.catalog}, {status.checkpoint}: {head}; {rows}"
+    return f"bulk-invite {status.command}, {_which(status)}: {head}; {rows}"
+
+
+def _which(status: RunStatus) -> str:
+    """Which of the runs that report to the same channel this is."""
+    first, *others = status.sources or ("no source",)
+    parts = [
+        f"catalog {status.catalog}",
+        f"account {status.account or 'not yet known'}",
+        f"campaign {status.campaign}" if status.campaign else "no campaign",
+        f"source {first}" + (f" and {len(others):,} more" if others else ""),
+        f"checkpoint {status.checkpoint}",
+    ]
+    return ", ".join(parts) + (f" on {status.host}" if status.host else "")

@@ -32,11 +32,13 @@ STATUS = RunStatus(
     command="send",
     started="2026-11-25T14:00:00Z",
     elapsed_s=300.0,
-    catalog="Sandbox",
-    campaign="",
+    catalog="AWS",
+    account="111122223333",
+    campaign="spring",
     endpoint="http://127.0.0.1:1",
     checkpoint="bulk-invite.db",
-    sources=["rows.ndjson"],
+    sources=["postgresql:crm/public.invitations/id"],
+    host="crm-1",
     state=RunState.SENDING,
     created=1234,
     already_created=5,
@@ -90,7 +92,26 @@ async def test_the_end_of_a_run_is_posted(status: RunStatus, event: str, words: 
         await notifications.finish(status)
     (got,) = receiver.got
     assert (got["event"], got["status"]["exit_code"]) == (event, status.exit_code)
-    assert got["text"].startswith(f"bulk-invite send, Sandbox, bulk-invite.db: {words}")
+    which = (
+        "catalog AWS, account 111122223333, campaign spring, source postgresql:crm/public.invitations/id, "
+        "checkpoint bulk-invite.db on crm-1"
+    )
+    assert got["text"].startswith(f"bulk-invite send, {which}: {words}")
+    assert {key: got["status"][key] for key in ("account", "catalog", "campaign", "sources", "host")} == {
+        "account": "111122223333",
+        "catalog": "AWS",
+        "campaign": "spring",
+        "sources": ["postgresql:crm/public.invitations/id"],
+        "host": "crm-1",
+    }
+
+
+async def test_a_run_without_account_and_campaign_says_so() -> None:
+    receiver = Receiver()
+    async with notifying(receiver) as notifications:
+        await notifications.finish(replace(DONE, account=None, campaign="", sources=["a", "b", "c"]))
+    which = "account not yet known, no campaign, source a and 2 more, checkpoint"
+    assert which in receiver.got[0]["text"]
 
 
 @pytest.mark.parametrize("answers", [[500], [503, 429, 302, 404, 500]])

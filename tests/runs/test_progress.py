@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import pytest
 from command import FAST, emulator, run, run_on_terminal, together
+from rich.console import Console
 from rows import make_row, make_rows, write_rows
 
+from bulk_invite.pacing.pacer import PacingView
+from bulk_invite.pacing.parking import Why
 from bulk_invite.rehearsal.emulator.options import FaultOptions
+from bulk_invite.runs.output.progress_bar import ProgressLine, View, time_text
 
 ESCAPE = "\x1b[2J"
 """Clears the screen, where it gets through."""
@@ -48,7 +56,8 @@ def test_a_terminal_shows_a_bar_with_the_main_figures(tmp_path: Path) -> None:
     assert (code, '"created":25' in stdout) == (0, True)
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen)
     bars = re.findall(
-        r"(\d+)/(\d+|\?) rows +([\d.]+)/s +(\d+) throttled(?: \([\d.]+%\))? +(\d+) in doubt +([\d:?]+) left",
+        r"(\d+)/(~?\d+|\?) rows +(?:\d+% +)?([\d.]+)/s +(?:of ~[\d.]+ +)?(\d+) throttled"
+        r"(?: \([\d.]+%\))? +(\d+) in doubt +(?:day \S+ +)?([\d:?]+) left",
         text,
     )
     assert len(bars) > 5, text
@@ -58,7 +67,52 @@ def test_a_terminal_shows_a_bar_with_the_main_figures(tmp_path: Path) -> None:
     assert any(re.fullmatch(r"\d:\d\d:\d\d", left) for *_, left in bars)
     rows, total, _, refused, in_doubt, _ = bars[-1]
     assert (rows, total, int(refused), in_doubt) == ("25", "25", throttled, "0")
+    assert bars[-1][-1] == "0:00:00"
     assert throttled > 0
+
+
+_BUSY = View(
+    rows=32_000,
+    total=50_000,
+    ended=12_345,
+    rate=24.1,
+    throttled=3,
+    in_doubt=0,
+    left=754.0,
+    pacing=PacingView(24.8, 30.0, 24.8, 0.004, 0.004, 12_400, None, None, None, None, None, paused=False),
+)
+_PARKED = replace(_BUSY.pacing, parked=Why.UNKNOWN_QUOTA, next_call=0.0)
+_BAR = "━" * 20
+_ROWS = "12,345/50,000 rows"
+_FULL = f"{_BAR} {_ROWS} 24% 24.1/s of ~24.8 3 throttled"
+
+
+@pytest.mark.parametrize(
+    ("columns", "changes", "line"),
+    [
+        (140, {}, f"{_FULL} (0.4%) 0 in doubt day 12,400/100,000 0:12:34 left"),
+        (100, {}, f"{_FULL} 0 in doubt 0:12:34 left"),
+        (80, {}, f"{_BAR} {_ROWS} 24% 24.1/s 3 throttled 0:12:34 left"),
+        (80, {"throttled": 0, "in_doubt": 7}, f"{_BAR} {_ROWS} 24% 24.1/s 7 in doubt 0:12:34 left"),
+        (60, {}, f"{_ROWS} 24% 24.1/s 3 throttled 0:12:34 left"),
+        (40, {}, f"{_ROWS} 24% 0:12:34 left"),
+        (40, {"is_estimate": True}, "12,345/~50,000 rows 24% 0:12:34 left"),
+        (40, {"in_doubt": 7, "total": None, "left": None}, "12,345/? rows 24.1/s 7 in doubt ? left"),
+        (20, {}, "0:12:34 left"),
+        (5, {}, "0:12…"),
+        (60, {"pacing": _PARKED}, f"{_ROWS} parked, next probe {time_text(0.0)}"),
+        (40, {"pacing": _PARKED}, f"parked, next probe {time_text(0.0)}"),
+        (60, {"ended": 49_999}, "49,999/50,000 rows 99% 24.1/s 3 throttled 0:12:34 left"),
+    ],
+)  # fmt: skip
+def test_a_narrow_terminal_gets_fewer_figures_but_whole_ones(
+    columns: int, changes: dict[str, Any], line: str
+) -> None:
+    console = Console(
+        width=columns, file=StringIO(), record=True, force_terminal=True, color_system="standard"
+    )
+    console.print(ProgressLine(replace(_BUSY, **changes), 100_000))
+    assert console.export_text().replace("╸", "━").replace("╺", "━") == f"{line}\n"
 
 
 def test_the_bar_can_be_turned_off(tmp_path: Path) -> None:

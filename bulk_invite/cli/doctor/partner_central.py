@@ -14,7 +14,7 @@ from bulk_invite.domain.findings import Page
 from bulk_invite.domain.records import Owner
 from bulk_invite.domain.verdicts import Answer, Denied, NoAnswer, SenderRefused, Throttled, Unreachable
 from bulk_invite.partner_central import PartnerCentral, Provenance, Reached, connect, reach
-from bulk_invite.runs.output.progress import clock_text
+from bulk_invite.runs.output.progress_bar import clock_text
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.partner_central import connection_of
 

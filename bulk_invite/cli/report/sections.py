@@ -23,7 +23,7 @@ from bulk_invite.cli.report.wording import (
 from bulk_invite.domain.remedies import remedy_of
 from bulk_invite.domain.verdicts import NEED_ATTENTION, OPEN, State
 from bulk_invite.runs.output.headline import state_name
-from bulk_invite.runs.output.progress import clock_text
+from bulk_invite.runs.output.progress_bar import clock_text
 
 _WHY_NO_CALLS: Final = (
     "The log does not say why. A run makes no calls while it is parked, while the endpoint is down, or while "

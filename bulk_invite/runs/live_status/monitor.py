@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -153,6 +154,7 @@ class Monitor:
             endpoint=endpoint_of(self._settings),
             checkpoint=self._checkpoint,
             sources=self._sources,
+            host=socket.gethostname(),
             rate_setting=self._controls.rate,
             max_in_flight=self._controls.in_flight.limit,
             source_lag=self._lag(),

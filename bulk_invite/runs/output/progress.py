@@ -5,25 +5,23 @@ from __future__ import annotations
 import math
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import anyio
 import structlog
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
+from rich.live import Live
 
 from bulk_invite.delivery.intake.source import Source
 from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.clock import utc_text
-from bulk_invite.domain.durations import DAY, MINUTE
+from bulk_invite.domain.durations import DAY
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.figures import rounded
 from bulk_invite.pacing.pacer import Pacer, PacingView
 from bulk_invite.pacing.parking import Why
+from bulk_invite.runs.output.progress_bar import ProgressLine, View, clock_text
 
 _log = structlog.get_logger()
 
@@ -38,25 +36,6 @@ _LEFT_EVERY: Final = 1.0
 
 _LOOK_BACK: Final = 30.0
 """Seconds over which the speed is averaged."""
-
-_WIDE: Final = 115
-"""Minimum terminal width, in columns, for the quota and the day."""
-
-_TEXTS: Final = ("rate", "quota", "throttled", "in_doubt", "day")
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """A moment of a run. rate: recent speed, rows per second. total, left (seconds): None where unknown."""
-
-    rows: int
-    total: int | None
-    ended: int
-    rate: float
-    throttled: int
-    in_doubt: int
-    left: float | None
-    pacing: PacingView
 
 
 class Progress:
@@ -134,10 +113,13 @@ class Progress:
         pacing = self._pacer.view()
         left = None if total is None else self._left(now, rate, pacing)
         in_doubt = max(0, counts.states[State.IN_DOUBT] - counts.in_flight)
-        return View(counts.rows, total, ended, rate, counts.throttled, in_doubt, left, pacing)
+        is_estimate = total is not None and not counts.all_read
+        return View(counts.rows, total, ended, rate, counts.throttled, in_doubt, left, pacing, is_estimate)
 
     def _left(self, now: float, rate: float, pacing: PacingView) -> float | None:
         """Seconds left, from the recent speed and the daily quota; None where there is no speed yet."""
+        if self._counts.all_read and self._to_send() == 0:
+            return 0.0
         if now - self._left_at >= _LEFT_EVERY:
             self._left_at, rows = now, self._to_send()
             if pacing.parked or rate > 0:
@@ -152,9 +134,9 @@ class Progress:
         if size is None:
             return None
         consumed = sum(source.consumed for source in sources)
-        if self._counts.all_read or consumed == 0:
-            return self._counts.rows if self._counts.all_read else None
         lines = sum(source.lines for source in sources)
+        if self._counts.all_read or lines == 0:
+            return self._counts.rows if self._counts.all_read else None
         return max(self._counts.rows, round(lines * size / consumed))
 
     def _size(self) -> int | None:
@@ -165,28 +147,16 @@ class Progress:
 
     async def _draw(self) -> None:
         console = Console(stderr=True)
-        wide = console.width >= _WIDE
-        columns = (
-            BarColumn(bar_width=20),
-            TextColumn("{task.completed:,.0f}/{task.fields[total_text]} rows"),
-            TextColumn("{task.fields[rate]}" + ("{task.fields[quota]}" if wide else "")),
-            TextColumn("{task.fields[throttled]}"),
-            TextColumn("{task.fields[in_doubt]}"),
-            *((TextColumn("{task.fields[day]}"),) if wide else ()),
-            TextColumn("{task.fields[left]}"),
-        )
-        with Bar(*columns, console=console, transient=False) as bar:
-            task = bar.add_task("", total=None, **self._fields(self.view(anyio.current_time())))
+        with Live(self._line(), console=console, auto_refresh=False) as live:
             try:
                 while True:
                     await anyio.sleep(_REDRAW)
-                    self._update(bar.update, task)
+                    live.update(self._line(), refresh=True)
             finally:
-                self._update(bar.update, task)
+                live.update(self._line(), refresh=True)
 
-    def _update(self, update: Callable[..., None], task: int) -> None:
-        view = self.view(anyio.current_time())
-        update(task, completed=view.ended, total=view.total, **self._fields(view))
+    def _line(self) -> ProgressLine:
+        return ProgressLine(self.view(anyio.current_time()), self._daily_quota)
 
     async def _log_lines(self) -> None:
         logged: tuple[int, int, Why | None] = (0, 0, None)
@@ -221,47 +191,7 @@ class Progress:
             "next_call": None if pacing.next_call is None else utc_text(pacing.next_call),
         }
 
-    def _fields(self, view: View) -> dict[str, Any]:
-        """Texts of the bar; a parked run shows only until when."""
-        pacing = view.pacing
-        total = "?" if view.total is None else f"{view.total:,}"
-        if pacing.parked is not None and pacing.next_call is not None:
-            return {**dict.fromkeys(_TEXTS, ""), "total_text": total, "left": _parked_text(pacing)}
-        share = pacing.throttled_minute
-        return {
-            "total_text": total,
-            "rate": f"{view.rate:.1f}/s",
-            "quota": "" if pacing.estimate is None else f" of ~{pacing.estimate:.1f}",
-            "throttled": f"{view.throttled:,} throttled" + ("" if share is None else f" ({share:.1%})"),
-            "in_doubt": f"{view.in_doubt:,} in doubt",
-            "day": "" if self._daily_quota is None else f"day {pacing.counted:,}/{self._daily_quota:,}",
-            "left": f"{clock_text(view.left)} left",
-        }
-
-
-def _parked_text(pacing: PacingView) -> str:
-    why = str(pacing.parked).replace("_", " ")
-    if pacing.parked_until is not None and pacing.parked_until == pacing.next_call:
-        return f"parked until {time_text(pacing.parked_until)}: {why}"
-    return f"parked, next probe {time_text(pacing.next_call or 0.0)}: {why}"
-
 
 def day_remaining(daily_quota: int | None, counted: int) -> int | None:
     """Calls left of the daily quota; None where there is no quota."""
     return None if daily_quota is None else max(0, daily_quota - counted)
-
-
-def clock_text(seconds: float | None) -> str:
-    """`1:02:03` or `4d 1:02:03` for a duration; `?` for None."""
-    if seconds is None:
-        return "?"
-    days, rest = divmod(round(seconds), DAY)
-    minutes, second = divmod(rest, MINUTE)
-    hours, minute = divmod(minutes, 60)
-    return (f"{days}d " if days else "") + f"{hours}:{minute:02}:{second:02}"
-
-
-def time_text(epoch: float) -> str:
-    """`14:05 CET` for today, `11-26 14:05 CET` for another day, in local time."""
-    time, now = datetime.fromtimestamp(epoch).astimezone(), datetime.now().astimezone()
-    return time.strftime("%H:%M %Z" if time.date() == now.date() else "%m-%d %H:%M %Z")

@@ -20,7 +20,7 @@ from bulk_invite.pacing.forecast import Forecast
 from bulk_invite.runs.output import standard_output
 from bulk_invite.runs.output.headline import headline
 from bulk_invite.runs.output.logs import escaped, escaped_json
-from bulk_invite.runs.output.progress import clock_text
+from bulk_invite.runs.output.progress_bar import clock_text
 
 _LABELS: Final = {
     "elapsed_s": "run time, s",
