@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated, Any, Final, Literal
 
-import orjson
 import typer
 
-from bulk_invite.cli.csv_cells import cell
+from bulk_invite.cli.export_rows import write_csv, write_ndjson
 from bulk_invite.cli.live_table import watch_status
 from bulk_invite.cli.options.command_options import with_settings
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.durations import parse_duration
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.domain.records import Overview, PacingState, Record
+from bulk_invite.domain.records import Overview, PacingState
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.figures import rounded
 from bulk_invite.runs.output import logs
-from bulk_invite.runs.output.logs import escaped_json
 from bulk_invite.runs.output.progress import day_remaining
 from bulk_invite.runs.output.summary import Summary, show_counts
 from bulk_invite.runs.settings.model import Settings
@@ -156,41 +152,6 @@ def export(
     """
     with open_reader(settings) as checkpoint:
         records = checkpoint.records(state or [])
-        if output_format == "csv":
-            _write_csv(records)
-        else:
-            for record in records:
-                sys.stdout.write(escaped_json(orjson.dumps(_as_object(record)).decode()) + "\n")
+        write = write_csv if output_format == "csv" else write_ndjson
+        write(records, sys.stdout)
     sys.stdout.flush()
-
-
-def _as_object(record: Record) -> dict[str, Any]:
-    return {
-        "token": record.client_token or None,
-        "state": record.state,
-        "position": record.position.members(),
-        "EngagementIdentifier": record.engagement or None,
-        "payload_type": record.payload_type or None,
-        "Id": record.invitation_id or None,
-        "Arn": record.arn or None,
-        "code": record.code or None,
-        "errors": [{"path": error.path, "code": error.code} for error in record.errors],
-        "attempts": record.attempts,
-        "first_sent": record.first_sent,
-        "last_sent": record.last_sent,
-        "evidence": orjson.loads(record.evidence) if record.evidence else None,
-    }
-
-
-def _write_csv(records: Iterator[Record]) -> None:
-    writer: csv.DictWriter[str] | None = None
-    for record in records:
-        values = _as_object(record)
-        position, errors = values.pop("position"), values.pop("errors")
-        values |= {"source": "", "line": "", "key": "", **position}
-        values["evidence"] = record.evidence
-        values["errors"] = "; ".join(f"{error['code']} at {error['path']}" for error in errors)
-        if writer is None:
-            writer = csv.DictWriter(sys.stdout, list(values), lineterminator="\n")
-            writer.writeheader()
-        writer.writerow({name: cell(value) for name, value in values.items()})

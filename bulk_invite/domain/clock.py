@@ -39,3 +39,8 @@ class Clock:
 def utc_text(epoch: float) -> str:
     """Format epoch seconds as `2026-11-25T14:05:00Z`."""
     return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def exact_utc_text(epoch: float) -> str:
+    """Format epoch seconds with milliseconds: `2026-11-25T14:05:00.250Z`."""
+    return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
