@@ -16,10 +16,11 @@ from bulk_invite.cli.demo.command import EXAMPLES as DEMO_EXAMPLES
 from bulk_invite.cli.demo.command import demo
 from bulk_invite.cli.doctor.command import DOCTOR_EXAMPLES, doctor
 from bulk_invite.cli.health import HEALTH_EXAMPLES, health
+from bulk_invite.cli.help import HELP_EXAMPLES, help_
 from bulk_invite.cli.init_db import EXAMPLES as INIT_DB_EXAMPLES
 from bulk_invite.cli.init_db import init_db
 from bulk_invite.cli.manual import MANUAL_EXAMPLES, manual
-from bulk_invite.cli.options.grouped_help import WIDEST, GroupedCommand, GroupedProgram
+from bulk_invite.cli.options.grouped_help import GroupedCommand, GroupedProgram
 from bulk_invite.cli.reconcile import RECONCILE_EXAMPLES, reconcile
 from bulk_invite.cli.report.command import REPORT_EXAMPLES, report
 from bulk_invite.cli.send import EXAMPLES as SEND_EXAMPLES
@@ -42,36 +43,37 @@ from bulk_invite.rehearsal.emulator.command import emulator
 from bulk_invite.runs.output import standard_output
 from bulk_invite.runs.output.logs import escaped
 
-COMMANDS: Final[Mapping[str, Mapping[str, tuple[Callable[..., None], str]]]] = {
+COMMANDS: Final[Mapping[str, Mapping[str, tuple[Callable[..., None], str, str]]]] = {
     "Send": {
-        "send": (send, SEND_EXAMPLES),
-        "serve": (serve, SERVE_EXAMPLES),
-        "reconcile": (reconcile, RECONCILE_EXAMPLES),
+        "send": (send, SEND_EXAMPLES, "operations"),
+        "serve": (serve, SERVE_EXAMPLES, "serve"),
+        "reconcile": (reconcile, RECONCILE_EXAMPLES, "unknown-outcomes"),
     },
     "Prepare": {
-        "validate": (validate, VALIDATE_EXAMPLES),
-        "schema": (schema, SCHEMA_EXAMPLES),
-        "example": (example, EXAMPLE_EXAMPLES),
-        "init-db": (init_db, INIT_DB_EXAMPLES),
-        "doctor": (doctor, DOCTOR_EXAMPLES),
+        "validate": (validate, VALIDATE_EXAMPLES, "rows"),
+        "schema": (schema, SCHEMA_EXAMPLES, "rows"),
+        "example": (example, EXAMPLE_EXAMPLES, "rows"),
+        "init-db": (init_db, INIT_DB_EXAMPLES, "postgresql"),
+        "doctor": (doctor, DOCTOR_EXAMPLES, "operations"),
     },
     "Inspect": {
-        "status": (status, STATUS_EXAMPLES),
-        "report": (report, REPORT_EXAMPLES),
-        "export": (export, EXPORT_EXAMPLES),
+        "status": (status, STATUS_EXAMPLES, "results"),
+        "report": (report, REPORT_EXAMPLES, "results"),
+        "export": (export, EXPORT_EXAMPLES, "results"),
     },
     "Rehearse": {
-        "demo": (demo, DEMO_EXAMPLES),
-        "emulator": (emulator, EMULATOR_EPILOG),
-        "simulate": (simulate, SIMULATE_EXAMPLES),
+        "demo": (demo, DEMO_EXAMPLES, "rehearsal"),
+        "emulator": (emulator, EMULATOR_EPILOG, "rehearsal"),
+        "simulate": (simulate, SIMULATE_EXAMPLES, "rehearsal"),
     },
     "Operate": {
-        "health": (health, HEALTH_EXAMPLES),
-        "manual": (manual, MANUAL_EXAMPLES),
-        "completion": (completion, COMPLETION_EXAMPLES),
+        "health": (health, HEALTH_EXAMPLES, "monitoring"),
+        "help": (help_, HELP_EXAMPLES, "overview"),
+        "manual": (manual, MANUAL_EXAMPLES, "overview"),
+        "completion": (completion, COMPLETION_EXAMPLES, "overview"),
     },
 }
-"""Every command with its examples, by the heading in the help."""
+"""Every command with its examples and its topic in the manual, by the heading in the help."""
 
 app = typer.Typer(
     name="bulk-invite",
@@ -80,11 +82,17 @@ app = typer.Typer(
     no_args_is_help=True,
     # Plain help wraps long words where the boxed one cuts them off.
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _heading, _commands in COMMANDS.items():
-    for _name, (_command, _examples) in _commands.items():
-        app.command(_name, epilog=_examples, cls=GroupedCommand, rich_help_panel=_heading)(_command)
+    for _name, (_command, _examples, _topic) in _commands.items():
+        app.command(
+            _name,
+            epilog=_examples,
+            cls=GroupedCommand,
+            rich_help_panel=_heading,
+            context_settings={"obj": _topic},
+        )(_command)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so

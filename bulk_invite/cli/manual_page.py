@@ -14,7 +14,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from bulk_invite.cli.code_lines import commented, fitted, typed_fitted
+from bulk_invite.cli.options.code_lines import commented, fitted, typed_fitted
 from bulk_invite.manual.links import file_of, heading_at, picture, place_of
 
 

@@ -41,8 +41,6 @@ Examples:
   bulk-invite send invitations.ndjson --catalog AWS --limit 20
   crm-export | bulk-invite send - --campaign spring
   bulk-invite send postgresql://crm@db.example.com/crm \\
-    --table invitations --key id
-  bulk-invite send postgresql://crm@db.example.com/crm \\
     --table invitations --key id --write-back outcomes
 """
 

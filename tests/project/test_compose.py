@@ -97,5 +97,5 @@ def test_the_service_follows_the_table_and_writes_back(db: Database, tmp_path: P
 
 def test_the_emulator_command_is_valid(tmp_path: Path) -> None:
     words = [word for word in _commands()["emulator"][1:] if word.startswith("--")]
-    explained = run("emulator", "--help", cwd=tmp_path).stdout
+    explained = run("emulator", "--help-all", cwd=tmp_path).stdout
     assert all(word in explained for word in words)

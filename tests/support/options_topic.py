@@ -14,7 +14,7 @@ FILE: Final = Path(__file__).parents[2] / "bulk_invite" / "manual" / "options.md
 _INTRODUCTION: Final = """# Options
 
 These are the options of `send` and `serve`; other commands take those that concern them
-(`bulk-invite COMMAND --help`).
+(`bulk-invite COMMAND --help-all`).
 
 Each option is also a key of a TOML file (`--config FILE`; the
 [example](../../config/bulk-invite.example.toml) has all of them) and an environment variable

@@ -84,10 +84,10 @@ def _parameter(name: str) -> inspect.Parameter:
         shown = typer.Option(
             option.flag, metavar=option.metavar, help=_help(option), rich_help_panel=option.heading
         )
-        return _keyword(name, Annotated[str | None, shown])
+        return _keyword(name, Annotated[str | None, shown, option])
     switch = f"{option.flag}/--no-{option.flag.removeprefix('--')}"
     shown = typer.Option(switch, help=_help(option), rich_help_panel=option.heading)
-    return _keyword(name, Annotated[bool | None, shown])
+    return _keyword(name, Annotated[bool | None, shown, option])
 
 
 def _keyword(name: str, annotation: Any) -> inspect.Parameter:

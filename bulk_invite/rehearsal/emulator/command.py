@@ -104,7 +104,7 @@ def _parameters() -> list[inspect.Parameter]:
             )
             value = bool if is_switch else list[str] | None if way.repeatable else str | None
             default = False if is_switch else way.shown(defaults[name])
-            parameters.append(_parameter(name, Annotated[value, option], default=default))
+            parameters.append(_parameter(name, Annotated[value, option, flag], default=default))
     return parameters
 
 

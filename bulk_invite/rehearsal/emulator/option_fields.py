@@ -37,8 +37,8 @@ def _or_none(read: Callable[[str], float]) -> Callable[[str], float | None]:
     return lambda text: None if text == "none" else read(text)
 
 
-def _lower(default: Any) -> str:
-    return str(default).lower()
+def _text(default: Any) -> str:
+    return f"{default:g}" if isinstance(default, float) else str(default).lower()
 
 
 def _duration(default: float | None) -> str | None:
@@ -79,7 +79,7 @@ class _Way:
 
     metavar: str
     read: Callable[[str], Any]
-    shown: Callable[[Any], str | None] = _lower
+    shown: Callable[[Any], str | None] = _text
     allowed: Callable[[Any], bool] = _anything
     rule: str = ""
     repeatable: bool = False
@@ -104,12 +104,16 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """An option on the command line, how its value is written, and its heading in the help."""
+    """An option on the command line, how its value is written, and its heading in the help.
+
+    common: whether the short help has it.
+    """
 
     name: str
     form: Form
     panel: str
     help: str
+    common: bool = False
 
     def read(self, given: Any) -> Any:
         """The value of a text, or of the texts of a repeatable option. Raises ValueError with a sentence."""
@@ -117,9 +121,9 @@ class Flag:
         return tuple(map(way.read, given)) if way.repeatable else way.read(given)
 
 
-def option(default: Any, name: str, form: Form, panel: str, help_text: str) -> Any:
+def option(default: Any, name: str, form: Form, panel: str, help_text: str, *, common: bool = False) -> Any:
     """A dataclass field with a default that the command line can set by the option `name`."""
-    return field(default=default, metadata={"flag": Flag(name, form, panel, help_text)})
+    return field(default=default, metadata={"flag": Flag(name, form, panel, help_text, common)})
 
 
 def flags(options: type[Any]) -> Mapping[str, Flag]:

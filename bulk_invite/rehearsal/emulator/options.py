@@ -16,8 +16,8 @@ from bulk_invite.rehearsal.emulator.rate_trace import RateTrace
 _LAST_PORT: Final = 65535
 
 
-def _fault(name: str, help_text: str) -> float:
-    probability: float = option(0.0, name, Form.PROBABILITY, "Faults", help_text)
+def _fault(name: str, help_text: str, *, common: bool = False) -> float:
+    probability: float = option(0.0, name, Form.PROBABILITY, "Faults", help_text, common=common)
     return probability
 
 
@@ -35,7 +35,7 @@ class FaultOptions:
         "--fault-reset-before", "Probability of a connection reset (RST) before the commit."
     )
     reset_after: float = _fault(
-        "--fault-reset-after", "Probability of a connection reset (RST) after the commit."
+        "--fault-reset-after", "Probability of a connection reset (RST) after the commit.", common=True
     )
     close: float = _fault(
         "--fault-close", "Probability of a connection closed without a response, with or without a commit."
@@ -52,7 +52,9 @@ class FaultOptions:
     slow: float = _fault(
         "--fault-slow", "Probability of a response that is late by --slow-for, with or without a commit."
     )
-    throttle: float = _fault("--fault-throttle", "Probability of ThrottlingException with x-amz-retry-after.")
+    throttle: float = _fault(
+        "--fault-throttle", "Probability of ThrottlingException with x-amz-retry-after.", common=True
+    )
 
     def __post_init__(self) -> None:
         check_all(self)
@@ -75,7 +77,9 @@ class Options:
     """
 
     host: str = option("127.0.0.1", "--host", Form.TEXT, _PLACE, "Address to listen on.")
-    port: int = option(0, "--port", Form.INTEGER, _PLACE, "Port to listen on; 0 takes a free one.")
+    port: int = option(
+        0, "--port", Form.INTEGER, _PLACE, "Port to listen on; 0 takes a free one.", common=True
+    )
     ledger: Path | None = option(  # noqa: RUF009 - dataclasses.field with metadata
         None,
         "--ledger",
@@ -83,6 +87,7 @@ class Options:
         _PLACE,
         "NDJSON file that records every call and invitation. An emulator restarted with it continues. "
         "Without it, the ledger is lost when the process ends.",
+        common=True,
     )
     seed: int = option(
         0,
@@ -133,13 +138,16 @@ class Options:
     )
     no_sts: bool = option(False, "--no-sts", Form.SWITCH, _WHO, "Respond to GetCallerIdentity with 404.")
 
-    rate: float | None = option(None, "--rate", Form.RATE, _QUOTA, "Create calls per second and account.")
+    rate: float | None = option(
+        None, "--rate", Form.RATE, _QUOTA, "Create calls per second and account.", common=True
+    )
     burst: int | None = option(
         None,
         "--burst",
         Form.COUNT,
         _QUOTA,
         "Create calls that may arrive at once. Default: one second of the rate (the first rate of a trace).",
+        common=True,
     )
     rate_trace: RateTrace | None = option(  # noqa: RUF009 - dataclasses.field with metadata
         None,
@@ -182,7 +190,7 @@ class Options:
         None, "--other-off", Form.DURATION, _QUOTA, "How long the other program pauses before each time."
     )
     daily_quota: int | None = option(
-        None, "--daily-quota", Form.COUNT, _QUOTA, "Create calls per rolling day and account."
+        None, "--daily-quota", Form.COUNT, _QUOTA, "Create calls per rolling day and account.", common=True
     )
     day: float = option(DAY, "--day", Form.DURATION, _QUOTA, "Length of the day of --daily-quota.")
     read_rate: float | None = option(
@@ -198,6 +206,7 @@ class Options:
         Form.COUNT,
         _QUOTA,
         "Invitations that an engagement takes; beyond: ServiceQuotaExceededException.",
+        common=True,
     )
     token_retention: float = option(
         8 * HOUR,

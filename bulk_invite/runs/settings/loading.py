@@ -54,7 +54,7 @@ def load(
         }
         origin |= dict.fromkeys(from_flags, "on the command line")
         only = next(each.only for each in OPTIONS.values() if each.key == error.errors()[0]["loc"][0])
-        hint = f"See bulk-invite {only or 'send'} --help."
+        hint = f"See bulk-invite {only or 'send'} --help-all."
         raise UsageError(_sentences(error, origin), hint=hint, topic="options") from None
 
 
@@ -87,7 +87,7 @@ def _require_known(environment: Mapping[str, str]) -> None:
     if unknown := sorted(name for name in ours - set(known) if not _FOREIGN.fullmatch(name)):
         hint = (
             _suggestions(map(str.upper, unknown), known)
-            or "Check the spelling: bulk-invite send --help lists all variables."
+            or "Check the spelling: bulk-invite send --help-all lists all variables."
         )
         raise UsageError(
             f"Unknown environment variables: {', '.join(unknown)}.",

@@ -25,8 +25,9 @@ class Output(Section, title="Output and logs"):
         "Directory for created.ndjson, failed.ndjson and rejected.ndjson. Default: not written.",
         metavar="DIR",
         only="send",
+        common=True,
     )
-    json_output: bool = option(False, "Print the result as one JSON object.", alias="json")
+    json_output: bool = option(False, "Print the result as one JSON object.", alias="json", common=True)
     progress: Literal["auto", "on", "off"] = option(
         "auto", "Show progress: a bar on a terminal, otherwise a line from time to time."
     )
@@ -57,9 +58,10 @@ class Monitoring(Section, title="Monitoring"):
 
     listen: HostPort | None = option(
         None,
-        "Host and port for the live page, metrics and health probes, such as 8081 (this machine only), "
-        "0.0.0.0:8081 or [::1]:0 (any free port). Default: off.",
+        "Host and port of the live page, metrics and health probes. Examples: 8081 (this machine only), "
+        "0.0.0.0:8081, [::1]:0 (any free port). Default: off.",
         metavar="HOST:PORT",
+        common=True,
     )
     control_token_file: Path | None = option(
         None,

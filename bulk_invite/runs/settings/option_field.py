@@ -21,11 +21,13 @@ def option(
     metavar: str = "",
     alias: str | None = None,
     only: Literal["send", "serve"] | None = None,
+    common: bool = False,
 ) -> Any:
     """Declare a setting.
 
     metavar: what its value is called in the help; a switch and a choice need none. alias: its name, where
-    that differs from the field's. only: the one of `send` and `serve` that takes it.
+    that differs from the field's. only: the one of `send` and `serve` that takes it. common: whether the
+    short help of a command has it, with the first sentence of its meaning.
     """
-    shown: JsonDict = {"metavar": metavar, "only": only}
+    shown: JsonDict = {"metavar": metavar, "only": only, "common": common}
     return Field(default, alias=alias, description=help_text, json_schema_extra=shown)

@@ -17,7 +17,7 @@ ENVIRONMENT_PREFIX: Final = "BULK_INVITE_"
 class Option:
     """One setting. default: as it is written, or "" where the help text gives it. metavar: "" for a switch.
 
-    only: the one of `send` and `serve` that takes it, or "".
+    only: the one of `send` and `serve` that takes it, or "". common: whether the short help has it.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Option:
     metavar: str
     default: str
     only: str
+    common: bool
 
     @property
     def flag(self) -> str:
@@ -50,6 +51,7 @@ def _option(name: str, field: FieldInfo, heading: str) -> Option:
         metavar="|".join(get_args(field.annotation)) if is_choice else str(shown["metavar"]),
         default=_written(_DEFAULTS[name]),
         only=str(shown["only"] or ""),
+        common=bool(shown["common"]),
     )
 
 

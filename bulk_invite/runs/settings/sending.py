@@ -34,9 +34,10 @@ class Target(Section, title="Target and scope"):
         "",
         "Campaign name, part of every derived client token: a new name invites the same rows a second time.",
         metavar="NAME",
+        common=True,
     )
     catalog: Literal["Sandbox", "AWS"] = option(
-        "Sandbox", "Catalog of every row. AWS is the live catalog and asks for confirmation."
+        "Sandbox", "Catalog of every row; AWS is the live catalog and asks for confirmation.", common=True
     )
     endpoint_url: AwsUrl | None = option(
         None,
@@ -50,24 +51,29 @@ class Target(Section, title="Target and scope"):
         metavar="REGION",
     )
     profile: str | None = option(
-        None, "Profile in the AWS configuration. Default: the standard AWS credential chain.", metavar="NAME"
+        None,
+        "Profile in the AWS configuration. Default: the standard AWS credential chain.",
+        metavar="NAME",
+        common=True,
     )
     service_model: Path | None = option(
         None,
         "Service model (service-2.json) to validate and send with. Default: the shipped one.",
         metavar="FILE",
     )
-    yes: bool = option(False, "Skip the confirmation before sending to the live catalog.")
+    yes: bool = option(False, "Skip the confirmation before sending to the live catalog.", common=True)
     dry_run: bool = option(
         False,
-        "Read and validate every row and look it up in the checkpoint. Send nothing and write nothing.",
+        "Send nothing and write nothing; validate every row and look it up in the checkpoint.",
         only="send",
+        common=True,
     )
     limit: PositiveInt | None = option(
         None,
         "Maximum invitations to send, such as for a first try. Default: no limit.",
         metavar="N",
         only="send",
+        common=True,
     )
     max_failures: FailureLimit | None = option(
         None,
@@ -87,6 +93,7 @@ class Checkpoint(Section, title="Checkpoint"):
         "Checkpoint that makes a run resumable: a SQLite file, or a postgresql:// URL that several "
         "machines can share.",
         metavar="PATH|URL",
+        common=True,
     )
     checkpoint_schema: SchemaName = option(
         "bulk_invite",
@@ -103,12 +110,17 @@ class Checkpoint(Section, title="Checkpoint"):
 class Database(Section, title="Database source"):
     """Rows of a database."""
 
-    table: Text | None = option(None, "Database table or view to read rows from.", metavar="NAME")
+    table: Text | None = option(
+        None, "Database table or view to read rows from.", metavar="NAME", common=True
+    )
     query: Text | None = option(
         None, "SELECT statement to read rows from, instead of a table.", metavar="SELECT"
     )
     key: Text | None = option(
-        None, "Unique column that identifies each database row and sets the reading order.", metavar="COLUMN"
+        None,
+        "Unique column that identifies each database row and sets the reading order.",
+        metavar="COLUMN",
+        common=True,
     )
     request_column: Text = option(
         "request", "Column that holds the request of a database row (json, jsonb or text).", metavar="COLUMN"
@@ -150,6 +162,7 @@ class Pacing(Section, title="Pacing"):
         "auto",
         "Calls per second, never exceeded. auto starts at 1 and climbs until the service throttles.",
         metavar="auto|N",
+        common=True,
     )
     max_rate: Rate = option(15.0, "Upper limit of --rate auto, in calls per second.", metavar="N")
     burst: Burst | None = option(
@@ -160,6 +173,7 @@ class Pacing(Section, title="Pacing"):
         "Calls in any 24 hours, across all runs with this checkpoint, never exceeded. When they are used "
         "up, the run parks until the next one is free. none: no known limit.",
         metavar="N|none",
+        common=True,
     )
     pace: Literal["sprint", "spread"] = option(
         "sprint", "sprint uses up the daily quota, then waits; spread sends evenly over 24 hours."
