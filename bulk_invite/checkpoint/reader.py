@@ -15,7 +15,7 @@ from bulk_invite.checkpoint.audit import collect
 from bulk_invite.checkpoint.audit.result import Proof
 from bulk_invite.checkpoint.open import database_at
 from bulk_invite.checkpoint.storage.base import read_about
-from bulk_invite.checkpoint.tables import all_rows, generation, pacing_state, problems
+from bulk_invite.checkpoint.tables import all_rows, generation, pacing_state, problems, read_position
 from bulk_invite.checkpoint.tables.gaps import Gap
 from bulk_invite.checkpoint.tables.schema import invitations, log, runs, unsent_rows
 from bulk_invite.domain.durations import HOUR, MINUTE
@@ -117,6 +117,11 @@ class CheckpointReader:
         """Count rows by state."""
         with self._database.translated(), self._engine.begin() as connection:
             return _states(connection)
+
+    def known_rows(self, source: str, campaign: str) -> int:
+        """See `read_position.known_rows`."""
+        with self._database.translated(), self._engine.begin() as connection:
+            return read_position.known_rows(connection, source, campaign)
 
     def problems(self) -> list[Problem]:
         """See `problems.problems`."""

@@ -50,11 +50,12 @@ class FailureStatus:
 class RunStatus:
     """The JSON of `/api/status` has these keys.
 
-    Times as `2026-11-25T14:05:00Z`, `*_s` in seconds, rates in calls (speed: rows) per second, shares from
-    0 to 1; None where unknown. waiting_for: why the run is starting or waiting. reasons: why a part does not
-    respond, by part. total: rows of the sources. speed: recent completion of rows. rate: currently allowed by
-    the pacing. in_doubt: without calls in flight. source_lag: seconds since a followed source was last read
-    to its end. problems, failures: of the whole checkpoint. controllable: whether there is a control token.
+    Times as `2026-11-25T14:05:00Z`, `*_s` in seconds, rates in calls (speed: rows) per second, shares from 0
+    to 1; None where unknown. waiting_for: why the run is starting or waiting. reasons: why a part does not
+    respond, by part. total: rows of the sources; percent: those that have ended, rounded down. speed: recent
+    completion of rows. rate: currently allowed by the pacing. in_doubt: without calls in flight. source_lag:
+    seconds since a followed source was last read to its end. problems, failures: of the whole checkpoint.
+    controllable: whether there is a control token.
     """
 
     at: str
@@ -75,6 +76,8 @@ class RunStatus:
     account: str | None = None
     rows: int = 0
     total: int | None = None
+    total_is_estimate: bool = False
+    percent: float | None = None
     created: int = 0
     already_created: int = 0
     failed: int = 0

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from anyio.to_thread import run_sync
+
 from bulk_invite.delivery.intake.admit_batch import Admitter
 from bulk_invite.delivery.intake.source import FollowedSource, Source
 from bulk_invite.delivery.pipeline import Bounds, Ending, FailureLimit, Intake, Opening, Pipeline
@@ -14,13 +16,16 @@ from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.delivery.write_back import Target, WriteBack
+from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.runs.begin_run import wait_for_lists
 from bulk_invite.runs.live_status.health_watch import watch_health
 from bulk_invite.runs.live_status.monitor import Round
 from bulk_invite.runs.live_status.watchers import Oversight
 from bulk_invite.runs.output.progress import Progress
+from bulk_invite.runs.output.row_total import RowTotal
 from bulk_invite.runs.save_pacing import PacingSaver
 from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.checkpoint import open_reader
 from bulk_invite.runs.wiring.delivery import Resources, make_committer, make_deliverer
 from bulk_invite.runs.wiring.pacing import limits_of
 from bulk_invite.validation import RowValidator
@@ -57,36 +62,53 @@ class Assembly:
         resources, settings = self.resources, self.resources.settings
         bounds = Bounds(self.oversight.controls.in_flight, _failure_limit(settings))
         pipeline = Pipeline(intakes, self.committer, self.deliverer, self.tally, self.stop, bounds)
-        progress = self._progress(sized)
+        total = RowTotal(sized)
+        progress = self._progress(total, only_news=sized is None)
         self.oversight.monitor.watch(settings, Round(self.tally.counts, progress, resources.pacer))
         pacing = PacingSaver(resources.pacer, progress, self.committer, resources.writer)
         announce = partial(progress.announce, limits_of(settings).rate)
         health, parts = self.oversight.health, (sources, self.deliverer, self.committer)
         watch = partial(watch_health, health, *parts, is_trusted)
-        watchers = (progress.watch, announce, pacing.save, self.write_back.run, watch)
+        count = partial(total.count, lambda: self.stop.draining)
+        watchers = (progress.watch, announce, pacing.save, self.write_back.run, watch, count)
         try:
-            await pipeline.run(partial(self._open, opening, pacing), *watchers, ending=ending)
+            await pipeline.run(partial(self._open, opening, pacing, total), *watchers, ending=ending)
         finally:
             await pacing.save_last(self.stop)
         return pipeline.finished
 
-    async def _open(self, opening: Opening, pacing: PacingSaver) -> None:
+    async def _open(self, opening: Opening, pacing: PacingSaver, total: RowTotal) -> None:
         await opening()
+        await total.begin(self._watermark, self._known_rows)
         pacing.begin()
         self.write_back.begin()
         await wait_for_lists(self.resources)
 
-    def _progress(self, sized: Sequence[Source] | None) -> Progress:
+    async def _watermark(self, source: str) -> str | None:
+        campaign = self.committer.campaign
+        return await self.committer.ask(lambda journal: journal.watermark(source, campaign))
+
+    async def _known_rows(self, source: str) -> int:
+        def count() -> int:
+            try:
+                with open_reader(self.resources.settings) as reader:
+                    return reader.known_rows(source, self.committer.campaign)
+            except CheckpointError:
+                return 0  # a figure does not stop a run; the committer reports what is wrong
+
+        return await run_sync(count)
+
+    def _progress(self, total: RowTotal, *, only_news: bool) -> Progress:
         settings = self.resources.settings
         return Progress(
             self.tally.counts,
-            sized,
+            total,
             self.resources.pacer,
             limits_of(settings).daily.quota,
             settings.limit,
             mode=settings.progress,
             interval=settings.progress_interval,
-            only_news=sized is None,
+            only_news=only_news,
         )
 
 

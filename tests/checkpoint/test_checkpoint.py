@@ -596,6 +596,8 @@ def test_a_watermark_is_as_durable_as_its_rows_and_is_removed_at_the_end_of_the_
             [],
             [],
         )
+        with place.reader() as reader:
+            assert (reader.known_rows("db", ""), reader.known_rows("db", "another")) == (3, 0)
         writer.end_source("db", "another")
         assert writer.watermark("db", "") == "3"
         writer.end_source("db", "")

@@ -166,6 +166,7 @@ FULLY_KNOWN = {
     "day_remaining": 14,
     "parked": "unknown_quota",
     "left_s": 15.5,
+    "total": 18,
     "source_lag": {'odd "name"\\.ndjson': 16.5, "other.ndjson": 17.5},
 }
 
@@ -198,6 +199,7 @@ def test_the_gauges_show_the_current_status() -> None:
         "day_calls": 13,
         "day_remaining_calls": 14,
         "time_left_seconds": 15.5,
+        "source_rows": 18,
         "paused": 0,
         "draining": 1,
         "ready": 0,
@@ -212,6 +214,7 @@ def test_an_unknown_value_has_no_sample() -> None:
         "bulk_invite_throttled_ratio",
         "bulk_invite_day_remaining_calls",
         "bulk_invite_time_left_seconds",
+        "bulk_invite_source_rows",
     }
 
 

@@ -70,8 +70,10 @@ def test_a_killed_run_continues_after_the_last_key(db: Database, tmp_path: Path)
         sent = [each["position"]["key"] for each in run("export", "--state", "created", cwd=tmp_path).lines]
         # Settled rows are not read again: they could be deleted.
         db.run("DELETE FROM invitations WHERE id::text = ANY(%s)", (sent,))
-        ran = run("send", *command, cwd=tmp_path, env=db.env)
+        ran = run("send", *command, "--progress-interval", "1s", cwd=tmp_path, env=db.env)
         assert (ran.code, ran.json["rejected"]) == (1, 2), ran.stderr
+        # The total includes the rows that are no longer in the database.
+        assert {each["of"] for each in ran.events if each["event"] == "run.progress"} == {900}
         assert ran.json["already_created"] == len(sent)
         assert (ran.json["rows"], ran.json["created"]) == (900, 898 - len(sent))
         assert service.messages() == Counter(messages(valid))

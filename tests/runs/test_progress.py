@@ -74,6 +74,7 @@ def test_a_terminal_shows_a_bar_with_the_main_figures(tmp_path: Path) -> None:
 _BUSY = View(
     rows=32_000,
     total=50_000,
+    is_estimate=False,
     ended=12_345,
     rate=24.1,
     throttled=3,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ from psycopg.types.json import Jsonb
 from rows import make_rows
 from structlog.testing import capture_logs
 
-from bulk_invite.delivery.intake.source import KeyedSource
+from bulk_invite.delivery.intake.source import CountedSource, KeyedSource
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.errors import SourceError, UsageError
 from bulk_invite.sources.postgres.connection import connect
@@ -59,6 +60,22 @@ def test_rows_have_keys(db: Database) -> None:
     """The flow asks by its members: without one of them, open rows would not be read again by their keys."""
     table(db)
     assert isinstance(source(db.reader), KeyedSource)
+
+
+def test_rows_are_counted_from_a_key_on_unless_that_takes_too_long(db: Database) -> None:
+    table(db, 9)
+    of_table = source(db.reader)
+    assert isinstance(of_table, CountedSource)
+    never = partial(bool, 0)
+    db.run("DELETE FROM invitations WHERE id = 4")
+    assert (
+        of_table.all_rows,
+        of_table.rows_after("3", 3.0, never),
+        of_table.rows_after("4", 3.0, never),
+    ) == (9, 5, 5)
+    slow = Selection(None, "SELECT id, request, pg_sleep(0.2) FROM invitations WHERE id < 7", "id")
+    assert source(db.reader, slow).rows_after("5", 0.1, never) is None
+    assert source(db.reader, slow).rows_after("5", 3.0, never) == 1
 
 
 def test_rows_come_in_the_order_of_the_key_as_its_type_has_it(db: Database) -> None:

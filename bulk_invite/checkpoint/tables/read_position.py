@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, select, union
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Table,
+    and_,
+    delete,
+    func,
+    insert,
+    select,
+    union,
+)
 
 from bulk_invite.checkpoint.tables import indexes
 from bulk_invite.checkpoint.tables.schema import invitations, marks, unsent_rows, watermarks
@@ -63,14 +74,19 @@ def open_keys(
             invitations.c.state.in_(_OPEN),
         )
         return list(connection.execute(wanted.order_by(invitations.c.row_key).limit(limit)).scalars())
-    sent = select(invitations.c.row_key).where(
-        _of(invitations, source, after),
-        invitations.c.campaign == campaign,
-        invitations.c.state != State.CREATED.value,
-    )
-    rejected = select(unsent_rows.c.row_key).where(_of(unsent_rows, source, after))
-    both = union(sent, rejected).order_by("row_key").limit(limit)
+    both = _open_keys(source, campaign, after).order_by("row_key").limit(limit)
     return list(connection.execute(both).scalars())
+
+
+def known_rows(connection: Connection, source: str, campaign: str) -> int:
+    """Return the number of rows that a run takes in before it continues after the watermark."""
+    created = select(func.count()).where(
+        _of(invitations, source, ""),
+        invitations.c.campaign == campaign,
+        invitations.c.state == State.CREATED.value,
+    )
+    still_open = select(func.count()).select_from(_open_keys(source, campaign, "").subquery())
+    return sum(connection.execute(each).scalar_one() for each in (created, still_open))
 
 
 def known_keys(connection: Connection, source: str, campaign: str, limit: int) -> list[str]:
@@ -107,6 +123,16 @@ def created_rows(
         SkippedRow(Position(source, key=key), token, engagement, invitation_id, arn)
         for key, token, engagement, invitation_id, arn in connection.execute(wanted)
     ]
+
+
+def _open_keys(source: str, campaign: str, after: str) -> CompoundSelect[str]:
+    sent = select(invitations.c.row_key).where(
+        _of(invitations, source, after),
+        invitations.c.campaign == campaign,
+        invitations.c.state != State.CREATED.value,
+    )
+    rejected = select(unsent_rows.c.row_key).where(_of(unsent_rows, source, after))
+    return union(sent, rejected)
 
 
 def _of_campaign(table: Table, source: str, campaign: str) -> ColumnElement[bool]:

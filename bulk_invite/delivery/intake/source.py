@@ -58,6 +58,17 @@ class KeyedSource(Source, Protocol):
         ...
 
 
+@runtime_checkable
+class CountedSource(Source, Protocol):
+    """A source that counts its rows. all_rows: their number when it was opened."""
+
+    all_rows: int
+
+    def rows_after(self, key: str, seconds: float, stop: Callable[[], bool]) -> int | None:
+        """The number of rows after a key; None if counting them takes longer, or fails."""
+        ...
+
+
 class FollowedSource(Protocol):
     """A source that keeps growing.
 

@@ -47,6 +47,7 @@ def _rows(status: RunStatus) -> Iterator[Metric]:
         "state",
         {state: getattr(status, state) for state in _ROW_STATES},
     )
+    yield _single("source_rows", "Rows of all sources of the run, read or not.", status.total)
     yield _single("time_left_seconds", "Estimated seconds until all rows are done.", status.left_s)
     yield _labelled(
         "source_lag_seconds",

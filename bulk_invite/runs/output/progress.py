@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 from collections import deque
-from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import anyio
@@ -13,7 +12,6 @@ import structlog
 from rich.console import Console
 from rich.live import Live
 
-from bulk_invite.delivery.intake.source import Source
 from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.durations import DAY
@@ -22,6 +20,7 @@ from bulk_invite.monitoring.figures import rounded
 from bulk_invite.pacing.pacer import Pacer, PacingView
 from bulk_invite.pacing.parking import Why
 from bulk_invite.runs.output.progress_bar import ProgressLine, View, clock_text
+from bulk_invite.runs.output.row_total import RowTotal
 
 _log = structlog.get_logger()
 
@@ -41,14 +40,14 @@ _LOOK_BACK: Final = 30.0
 class Progress:
     """`watch` runs beside a run. daily_quota, limit (rows to send): None for no limit.
 
-    sources: None where they have no end. only_news: log a line only if something has changed since the last
+    only_news: log a line only if something has changed since the last
     one.
     """
 
     def __init__(
         self,
         counts: Counts,
-        sources: Sequence[Source] | None,
+        total: RowTotal,
         pacer: Pacer,
         daily_quota: int | None,
         limit: int | None,
@@ -58,7 +57,7 @@ class Progress:
         only_news: bool = False,
     ) -> None:
         self._counts = counts
-        self._sources = sources
+        self._total = total
         self._pacer = pacer
         self._daily_quota = daily_quota
         self._mode = mode
@@ -77,7 +76,7 @@ class Progress:
 
     async def announce(self, rate: float) -> None:
         """Log once, as soon as it is known, that the run will take more than a day at `rate`."""
-        if self._size() is None:
+        if self._total.is_unknown:
             return
         while True:
             counts = self._counts
@@ -93,11 +92,15 @@ class Progress:
             await anyio.sleep(_REDRAW)
 
     def _to_send(self) -> int:
-        """Rows still to be sent; unread rows are extrapolated from those read so far."""
-        counts = self._counts
+        """Rows still to be sent; unread rows are extrapolated from those that this run has read."""
+        counts, total = self._counts, self._total.of(self._counts)
         open_rows = counts.states[State.PENDING] + counts.states[State.IN_DOUBT]
-        total = self._total() or counts.rows
-        to_come = (total - counts.rows) * (open_rows + counts.ended_now) // max(1, counts.rows)
+        to_come = 0
+        if total is not None:
+            # Of a database, the rows that earlier runs have created come first, and no more of them later.
+            read = counts.rows - (counts.already_created if total.resumes else 0)
+            unread = total.rows - counts.rows
+            to_come = unread * (open_rows + counts.ended_now) // max(1, read)
         rows = open_rows + to_come - counts.in_flight  # the daily quota already counts those calls
         return rows if self._limit is None else min(rows, self._limit - counts.ended_now)
 
@@ -109,12 +112,21 @@ class Progress:
             self._past.popleft()
         began, before = self._past[0]
         rate = (counts.ended_now - before) / (now - began) if now > began else 0.0
-        total = self._total()
+        total = self._total.of(counts)
         pacing = self._pacer.view()
         left = None if total is None else self._left(now, rate, pacing)
         in_doubt = max(0, counts.states[State.IN_DOUBT] - counts.in_flight)
-        is_estimate = total is not None and not counts.all_read
-        return View(counts.rows, total, ended, rate, counts.throttled, in_doubt, left, pacing, is_estimate)
+        return View(
+            rows=counts.rows,
+            total=None if total is None else total.rows,
+            is_estimate=total is not None and total.is_estimate,
+            ended=ended,
+            rate=rate,
+            throttled=counts.throttled,
+            in_doubt=in_doubt,
+            left=left,
+            pacing=pacing,
+        )
 
     def _left(self, now: float, rate: float, pacing: PacingView) -> float | None:
         """Seconds left, from the recent speed and the daily quota; None where there is no speed yet."""
@@ -127,23 +139,6 @@ class Progress:
             else:
                 self._last_left = None
         return self._last_left
-
-    def _total(self) -> int | None:
-        """Estimated rows of all sources, from the lines per byte read so far; None where unknown."""
-        size, sources = self._size(), self._sources or ()
-        if size is None:
-            return None
-        consumed = sum(source.consumed for source in sources)
-        lines = sum(source.lines for source in sources)
-        if self._counts.all_read or lines == 0:
-            return self._counts.rows if self._counts.all_read else None
-        return max(self._counts.rows, round(lines * size / consumed))
-
-    def _size(self) -> int | None:
-        """Bytes of all sources; None where that is not known, or they have no end."""
-        sizes = [None] if self._sources is None else [source.size for source in self._sources]
-        known = [size for size in sizes if size is not None]
-        return sum(known) if len(known) == len(sizes) else None
 
     async def _draw(self) -> None:
         console = Console(stderr=True)

@@ -27,13 +27,13 @@ class View:
 
     rows: int
     total: int | None
+    is_estimate: bool
     ended: int
     rate: float
     throttled: int
     in_doubt: int
     left: float | None
     pacing: PacingView
-    is_estimate: bool = False
 
     @property
     def percent(self) -> float | None:

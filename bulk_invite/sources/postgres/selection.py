@@ -233,18 +233,22 @@ class ResolvedSelection:
         # The type's name comes from the catalog of the database, already quoted.
         return sql.SQL("{}::{}").format(text, sql.SQL(self.key_type.name))
 
-    def require_unique(self, connection: psycopg.Connection[Any]) -> None:
-        """Raise SourceError if two rows have the same key, or one has none. Reads every key."""
+    def require_unique(self, connection: psycopg.Connection[Any]) -> int:
+        """Return the number of rows. Reads every key.
+
+        Raises SourceError if two rows have the same key, or one has none.
+        """
         several = sql.SQL(
             "SELECT count(*) FILTER (WHERE coalesce({key}::text, '') = '') > 0,"
-            " count({key}) > count(DISTINCT {key})"
+            " count({key}) > count(DISTINCT {key}), count(*)"
             " FROM {origin} AS selected"
         ).format(key=self.column, origin=self.origin)
-        null, repeated = connection.execute(several).fetchone() or (False, False)
+        null, repeated, rows = connection.execute(several).fetchone() or (False, False, 0)
         if null:
             raise no_key(self.name)
         if repeated:
             raise not_unique(self.name, self.key)
+        return int(rows)
 
 
 _OTHER_KEY: Final = "Name a column that is unique and never null with --key."

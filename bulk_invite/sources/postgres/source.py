@@ -12,6 +12,7 @@ from contextlib import closing
 from functools import partial
 
 import psycopg
+from psycopg import sql
 
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.errors import UsageError
@@ -30,9 +31,9 @@ class PostgresSource:
     """One table or query.
 
     name: as used in positions, `postgresql:DATABASE/TABLE/KEY`. lines: rows returned so far. size, consumed:
-    as for a file; unknown here. answering: whether the last query succeeded. poll, whole_every, channel: for
-    `follow`: seconds between two polls, minimum seconds between two full passes if xmin does not show what is
-    new, and the NOTIFY channel.
+    as for a file; unknown here. all_rows: number of rows when it was opened. answering: whether the last
+    query succeeded. poll, whole_every, channel: for `follow`: seconds between two polls, minimum seconds
+    between two full passes if xmin does not show what is new, and the NOTIFY channel.
     """
 
     size: int | None = None
@@ -61,7 +62,7 @@ class PostgresSource:
         try:
             with connect(url) as connection:
                 self._found = selection.resolve(connection)
-                self._found.require_unique(connection)
+                self.all_rows = self._found.require_unique(connection)
                 connection.execute(self._found.rows(self._found.nowhere))
         except psycopg.Error as error:
             # Without its traceback: the driver's error contains the statement.
@@ -124,6 +125,21 @@ class PostgresSource:
                 return [row_of(self.name, *each) for each in found]
 
         return self._reconnecting.retry(read, stop) or []
+
+    def rows_after(self, key: str, seconds: float, stop: Callable[[], bool]) -> int | None:
+        """The number of rows after a key; None if counting them takes longer, or fails."""
+        try:
+            with connect(self._url) as connection, cancelled_by(stop, connection):
+                connection.execute(
+                    "SELECT set_config('statement_timeout', %s, false)", (f"{seconds * 1000:.0f}ms",)
+                )
+                self._found.session.pin(connection)
+                found = self._found
+                later = sql.SQL("SELECT count(*) - count(*) FILTER (WHERE {}) FROM {} AS selected WHERE {}")
+                counted = later.format(found.among([key]), found.origin, found.after(key))
+                return int((connection.execute(counted).fetchone() or (0,))[0])
+        except psycopg.Error:
+            return None  # reading the rows reports what is wrong
 
     def text_settings(self, *, of_keys: bool) -> TextSettings:
         """The settings that determine the texts of its rows; of_keys: of their keys only."""
