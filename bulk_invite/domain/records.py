@@ -127,6 +127,18 @@ class Failure:
     label: str = ""
 
 
+Reason = tuple[State, str, str]
+"""State of rows, with the code and the path of an error; without a path, the code is of the last answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRow:
+    """Where a row is, and the user's name for it, or ""."""
+
+    position: Position
+    label: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Overview:
     """Totals of a whole checkpoint. Times are epoch seconds.

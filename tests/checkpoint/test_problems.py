@@ -57,6 +57,22 @@ def test_rows_are_counted_by_state_and_code(place: Place) -> None:
     ]
 
 
+def test_the_first_rows_of_each_problem_are_listed_by_position(place: Place) -> None:
+    filled(place)
+    with writing(place, at=NOW + 1) as writer:
+        admit(writer, Rejection(row(70, "x", "a rows"), (error("$.a", "missing"),)))
+    with place.reader() as reader:
+        found = reader.proof(NOW).first_rows
+    lines = {
+        reason: [(each.position.source, each.position.line) for each in found[reason]] for reason in found
+    }
+    assert lines[State.REJECTED, "missing", "$.a"] == [("a rows", 70), ("rows", 5), ("rows", 6)]
+    assert lines[State.REJECTED, "too_long", "$.b"] == [("rows", 5)]
+    assert lines[State.FAILED, "ConflictException", "$"] == [("rows", 9)]
+    assert lines[State.IN_DOUBT, "TimeoutError", ""] == [("rows", 10)]
+    assert lines[State.DEFERRED, "EngagementFull", ""] == [("rows", 12)]
+
+
 def test_the_latest_rows_come_first_and_calls_in_flight_are_no_failures(place: Place) -> None:
     filled(place)
     with writing(place, at=NOW + 1.5) as writer:

@@ -14,14 +14,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from browser import chromium
+from browser import CONTRASTS, SPLIT_WORDS, chromium
 from checkpoints import NOW, Place, admit, answered, created, writing
 from fakes import invitation, row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import BrowserContext
 
-from bulk_invite.checkpoint.audit.result import Open, Proof, Run, Silence
+from bulk_invite.checkpoint.audit.result import MOST_LISTED, Group, Open, Proof, Run, Silence
 from bulk_invite.checkpoint.audit.timeline import MOST_BUCKETS, width_of
 from bulk_invite.cli.report.as_json import members
 from bulk_invite.cli.report.as_text import summary
@@ -30,10 +30,10 @@ from bulk_invite.cli.report.charts import calls_chart, created_chart, throttled_
 from bulk_invite.cli.report.html import element
 from bulk_invite.cli.report.page import page
 from bulk_invite.domain.events import Sent
-from bulk_invite.domain.records import Failure, PacingState, Problem
+from bulk_invite.domain.records import NamedRow, PacingState, Problem
 from bulk_invite.domain.remedies import remedy_of
-from bulk_invite.domain.rows import Position, Rejection, RowError
-from bulk_invite.domain.verdicts import NEED_ATTENTION, State
+from bulk_invite.domain.rows import Position, Rejection, Row, RowError
+from bulk_invite.domain.verdicts import State
 
 HOSTILE = "<script>alert(1)</script>\"'&\u202e\n--><style>*{}</style>"
 VOID = {"meta", "wbr"}
@@ -149,7 +149,7 @@ def test_texts_of_rows_are_shown_as_text(hostile: Proof) -> None:
     shown = HOSTILE.replace("\u202e", "\\u202e").replace("\n", "\\n")
     heads = [each.text for each in tree.all("th")]
     assert shown in heads
-    assert {shown, f"$.{shown}"} <= {each.text for each in tree.all("td")}
+    assert {shown, f"$.{shown}"} <= {each.text for each in tree.all("code")}
     assert "\u202e" not in text
     assert "secret message" not in text
     assert tree.text.count("check<b>point.db") >= 3
@@ -175,7 +175,9 @@ def test_the_page_is_accessible_to_screen_readers(hostile: Proof) -> None:
         width = len(list(head.all("th")))
         (body,) = table.all("tbody")
         assert {len(each.inner) for each in body.all("tr")} == {width}
-    for picture in tree.all("svg"):
+    pictures = [each for each in tree.all("svg") if "role" in each.attributes]
+    assert len(pictures) == 3
+    for picture in pictures:
         title, desc = next(picture.all("title")), next(picture.all("desc"))
         assert picture.attributes["role"] == "img"
         assert picture.attributes["aria-labelledby"] == f"{title.attributes['id']} {desc.attributes['id']}"
@@ -195,31 +197,87 @@ def test_a_row_needs_attention_or_is_open_and_is_listed_there_only(place: Place)
     proof = proof_of(place)
     sections = {
         each.attributes["aria-labelledby"]: [
-            [cell.text for cell in tr.inner if isinstance(cell, Element)]
-            for tr in each.all("tr")
-            if any(cell.name == "td" for cell in tr.inner if isinstance(cell, Element))
+            [part.text for part in cause.inner if isinstance(part, Element)] for cause in each.all("li")
         ]
         for each in Reader().tree(page(proof)).all("section")
     }
-    needing = [line[0] for line in sections["attention"] if len(line) == 5 and line[0] in set(State)]
-    assert sorted(needing) == sorted(NEED_ATTENTION)
-    remedy = remedy_of(State.DEFERRED, "EngagementFull")
+    assert list(sections) == ["attention", "open", "results", "time", "background", "runs", "audit"]
+    wrong, conflict, later = (
+        remedy_of(state, code)
+        for state, code in (
+            (State.REJECTED, "wrong_catalog"),
+            (State.FAILED, "ConflictException"),
+            (State.DEFERRED, "EngagementFull"),
+        )
+    )
+    assert sections["attention"] == [
+        ["1 row failed: ConflictException", conflict, "rows, line 1"],
+        ["1 row rejected: wrong_catalog at $.Catalog", wrong, "rows, line 9"],
+    ]
     codes = "EngagementFull, ServiceQuotaExceededException"
-    assert sections["open"] == [["deferred", codes, "2", remedy]]
-    assert f"  2 deferred, {codes}: {remedy}\n" in summary(proof)
+    assert sections["open"] == [[f"2 rows deferred: {codes}", later, "rows, lines 2, 3"]]
+    text = summary(proof)
+    assert f"  2 deferred, {codes}: {later}\n    rows, lines 2, 3\n" in text
+    heads = ("Needs attention:", "wrong_catalog", "Still open:", "Checkpoint:", "Audit checks:")
+    assert [text.index(head) for head in heads] == sorted(text.index(head) for head in heads)
 
 
-@pytest.mark.parametrize("width", [400, 1000, 1500])
-def test_remedies_and_times_can_be_read_without_scrolling_to_the_side(
-    hostile: Proof, browser: BrowserContext, width: int
+def test_the_rows_of_a_cause_are_listed_by_position_with_their_labels(place: Place) -> None:
+    with writing(place) as writer:
+        two = (RowError("$.a", "missing", ""), RowError("$.b", "too_long", ""))
+        rows = [Rejection(row(n, "x", "b.ndjson"), two[:1]) for n in (*range(1, 60), 70, 71)]
+        both = Rejection(Row(Position("table/id", key="k1"), b"x"), two)
+        admit(writer, *rows, Rejection(row(7, "x", "a.ndjson"), two), both)
+    place.run("UPDATE unsent_rows SET label = 'Example Ltd' WHERE source = 'a.ndjson' OR line = 3")
+    proof = proof_of(place)
+    text = Reader().tree(page(proof)).text
+    assert "63 rows rejected: missing at $.a" in text
+    assert "a.ndjson, line 7 (Example Ltd)b.ndjson, lines 1, 2, 3 (Example Ltd), 4-49and 13 more: " in text
+    assert "2 rows rejected: too_long at $.b" in text
+    assert "a.ndjson, line 7 (Example Ltd)table/id, key k1A row with several errors is listed" in text
+    assert "    b.ndjson, lines 1, 2, 3 (Example Ltd), 4-19\n    and 43 more: bulk-invite export" in summary(
+        proof
+    )
+    (said, _) = members(proof)["problems"]
+    assert (said["rows"], len(said["first_rows"])) == (63, MOST_LISTED)
+    assert said["first_rows"][0] == {"position": {"source": "a.ndjson", "line": 7}, "label": "Example Ltd"}
+
+
+def test_a_refused_row_that_is_rejected_since_its_edit_is_one_of_the_latest_once(
+    place: Place,
+) -> None:
+    with writing(place) as writer:
+        admit(writer, invitation("a", line=5))
+        writer.record([Sent("a", NOW)])
+        writer.record([answered("a", State.FAILED, "refused", NOW, code="ValidationException")])
+    with writing(place, at=NOW + 60) as writer:
+        admit(writer, Rejection(row(5, "x"), (RowError("$.a", "missing", ""),)))
+    (latest,) = proof_of(place).failures
+    assert (latest.position, latest.state) == (Position("rows", 5), State.REJECTED)
+
+
+@pytest.mark.parametrize("width", [390, 768, 1200, "print"])
+def test_a_page_fits_a_phone_a_tablet_a_screen_and_paper(
+    hostile: Proof, browser: BrowserContext, width: int | str
 ) -> None:
     path = "$.Invitation.Payload.LeadInvitation.Customer.CountryCode"
-    problem = Problem(State.FAILED, "ResourceNotFoundException", path, 2)
-    failure = Failure(Position("rows.ndjson", 4711), State.FAILED, "ResourceNotFoundException", path, NOW)
-    doubt = Open(State.IN_DOUBT, "ServerDisconnectedError", 3)
+    reason = (State.FAILED, "ResourceNotFoundException", path)
+    source = "/exports/2026/spring-campaign/partners_of_all_regions_with_a_long_name.ndjson"
+    rows = tuple(NamedRow(Position(source, 4711 + 2 * n), "Example Partner Ltd") for n in range(MOST_LISTED))
+    group = Group(source, dict.fromkeys(State, 1234567))
     tab = browser.new_page()
-    tab.set_viewport_size({"width": width, "height": 900})
-    tab.set_content(page(replace(hostile, problems=(problem,), failures=(failure,), open=(doubt,))))
+    tab.set_viewport_size({"width": _PAPER if width == "print" else int(width), "height": 900})
+    tab.emulate_media(media="print" if width == "print" else "screen", color_scheme="dark")
+    shown = replace(
+        hostile,
+        problems=(Problem(*reason, 90),),
+        first_rows={reason: rows},
+        open=(Open(State.IN_DOUBT, "ServerDisconnectedError", 3),),
+        sources=(group,),
+    )
+    tab.set_content(page(shown))
+    wide = "() => document.documentElement.scrollWidth"
+    assert tab.evaluate(wide) <= tab.evaluate("() => innerWidth")
     beyond = "boxes => boxes.filter(box => box.scrollWidth > box.clientWidth).length"
     assert tab.locator(".box:has(table)").evaluate_all(beyond) == 0
     for remedy in tab.get_by_text(re.compile("^(The service does not know|It is unknown)")).all():
@@ -227,27 +285,65 @@ def test_remedies_and_times_can_be_read_without_scrolling_to_the_side(
         assert box is not None
         assert box["width"] >= 220
         assert box["height"] <= 130
+    assert tab.locator(".causes h3, .rows, caption, dt").evaluate_all(SPLIT_WORDS) == []
     tops = "times => times.every(time => time.getClientRects().length === 1)"
     assert tab.locator("td time").evaluate_all(tops)
+    assert tab.locator("svg[role=img]").evaluate_all(_CHART_FAULTS) == []
+    ink = tab.locator("body").evaluate("body => getComputedStyle(body).color")
+    assert ink == ("rgb(28, 35, 41)" if width == "print" else "rgb(228, 232, 236)")
+    faint = [each for each in tab.evaluate(CONTRASTS) if each[1] < 4.5]
+    assert width == "print" or faint == []
     tab.close()
 
 
+_PAPER = 688
+"""Pixels between the margins of A4."""
+
+_CHART_FAULTS = """charts => charts.flatMap(chart => {
+  const texts = [...chart.querySelectorAll("text")].map(text => [text, text.getBoundingClientRect()])
+    .filter(([, box]) => box.width);
+  const outside = texts.filter(([, box]) => box.left < 0 || box.right > innerWidth);
+  const over = texts.filter(([, a], at) => texts.slice(at + 1).some(([, b]) =>
+    a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom));
+  const small = texts.filter(([text, box]) => !text.hasAttribute("transform") && box.height < 11);
+  return [...outside, ...over, ...small].map(([text]) => text.textContent);
+})"""
+"""Texts of charts beyond the page, over each other, or too small to be read."""
+
+
 def test_open_rows_and_failed_checks_are_named_at_the_top(hostile: Proof, place: Place) -> None:
-    (header,) = Reader().tree(page(hostile)).all("header")
-    assert header.text.endswith(
-        "1 of 5 invitations created; 2 need attention (1 failed, 1 rejected); "
+    kind, said = _said(hostile)
+    assert kind == "verdict open"
+    assert said == (
+        "Needs attention 1 of 5 invitations created; 2 need attention (1 failed, 1 rejected); "
         "2 still open (1 in doubt, 1 pending). All 13 audit checks pass."
     )
+    with writing(place):
+        pass
+    kind, said = _said(proof_of(place))
+    assert (kind, said[:17]) == ("verdict open", "Nothing to report")
     with writing(place) as writer:
         admit(writer, invitation("a"))
+        assert _said(proof_of(place))[1].startswith("Still sending 0 of 1 invitations created; 1 still open")
+    assert _said(proof_of(place))[1].startswith("Not finished 0 of 1 invitations created; 1 still open")
+    with writing(place) as writer:
+        writer.record([Sent("a", NOW)])
+        writer.record([answered("a", State.FAILED, "refused", NOW, code="ValidationException")])
+    kind, said = _said(proof_of(place))
+    assert (kind, said[:13]) == ("verdict bad", "No invitation")
+    with writing(place) as writer:
+        admit(writer, invitation("a"), retry_failed=True)
         writer.record([Sent("a", NOW)])
         writer.record([created("a")])
-    (header,) = Reader().tree(page(proof_of(place))).all("header")
-    assert "1 of 1 invitations created; nothing needs attention. All" in header.text
+    assert _said(proof_of(place)) == (
+        "verdict good",
+        "Complete 1 of 1 invitations created; nothing needs attention. All 13 audit checks pass.",
+    )
     place.run("DELETE FROM log WHERE event = 'sent'")
+    kind, said = _said(proof_of(place))
+    assert kind == "verdict bad"
+    assert said.startswith("Not proven 4 of 13 audit checks fail: these figures are not proven. 1 of 1")
     tree = Reader().tree(page(proof_of(place)))
-    (header,) = tree.all("header")
-    assert "4 of 13 audit checks fail: these figures are not proven." in header.text
     assert [each.text for each in tree.all("strong")].count("FAIL") == 4
 
 
@@ -386,6 +482,13 @@ def test_a_time_axis_has_a_few_labels_within_it(first: float, span: float) -> No
 def test_markup_escapes_everything_but_itself() -> None:
     made = element("p", "a<b", element("b", "&", class_="x\"'>"), data_x=1.25)
     assert made == '<p data-x="1.2">a&lt;b<b class="x&quot;&#x27;&gt;">&amp;</b></p>'
+
+
+def _said(proof: Proof) -> tuple[str, str]:
+    """The class and the text of a page's verdict."""
+    (header,) = Reader().tree(page(proof)).all("header")
+    verdict = next(header.all("p"))
+    return verdict.attributes["class"] or "", verdict.text
 
 
 def _heights(path: str) -> list[float]:

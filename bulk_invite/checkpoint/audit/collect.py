@@ -10,7 +10,7 @@ from sqlalchemy import Connection, case, func, literal, select, union_all
 
 from bulk_invite.checkpoint.audit import counts, timeline
 from bulk_invite.checkpoint.audit.invariants import Figures
-from bulk_invite.checkpoint.audit.result import Group, LookUps, Open, Proof
+from bulk_invite.checkpoint.audit.result import MOST_LISTED, Group, LookUps, Open, Proof
 from bulk_invite.checkpoint.tables import gaps, pacing_state, problems
 from bulk_invite.checkpoint.tables.batch_sql import PAGE
 from bulk_invite.checkpoint.tables.problems import OTHER
@@ -60,6 +60,7 @@ def proof(
         look_ups=look_ups,
         open=_open(connection),
         problems=tuple(problems.problems(connection)),
+        first_rows=problems.first_rows(connection, MOST_LISTED),
         failures=tuple(problems.last_failures(connection, _MOST_FAILURES)),
         course=timeline.course(connection),
         pacing=pacing_state.load(connection),

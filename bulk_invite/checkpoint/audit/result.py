@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from bulk_invite.checkpoint.audit.invariants import Figures, Line, lines
-from bulk_invite.domain.records import Failure, Owner, PacingState, Problem
-from bulk_invite.domain.verdicts import OPEN, State
+from bulk_invite.domain.records import Failure, NamedRow, Owner, PacingState, Problem, Reason
+from bulk_invite.domain.verdicts import NEED_ATTENTION, OPEN, State
 
 UNANSWERED: Final = "unanswered"
 """Reason of a repeated call whose predecessor has no answer in the log: the sender was killed or aborted."""
+
+MOST_LISTED: Final = 50
+"""Rows that are listed one by one for each reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,8 @@ class Course:
 class Proof:
     """Everything that a checkpoint says at one moment (`at`), from one transaction.
 
-    sources, campaigns: the largest ones. open: by reason, most rows first. notes: what is unknown, and why.
+    sources, campaigns: the largest ones. open: by reason, most rows first. first_rows: at most `MOST_LISTED`
+    of each problem and of each reason of `open`, by position. notes: what is unknown, and why.
     """
 
     at: float
@@ -139,6 +143,7 @@ class Proof:
     look_ups: tuple[LookUps, ...]
     open: tuple[Open, ...]
     problems: tuple[Problem, ...]
+    first_rows: Mapping[Reason, tuple[NamedRow, ...]]
     failures: tuple[Failure, ...]
     course: Course
     pacing: PacingState | None
@@ -151,6 +156,16 @@ class Proof:
     @property
     def adds_up(self) -> bool:
         return all(line.ok for line in self.lines)
+
+    @property
+    def asked(self) -> int:
+        """Rows that are to have an invitation of their own: all but duplicates."""
+        return self.figures.rows - self.states.get(State.DUPLICATE, 0)
+
+    @property
+    def needing_attention(self) -> int:
+        """Rows that get no invitation unless the operator acts."""
+        return sum(self.states.get(state, 0) for state in NEED_ATTENTION)
 
     @property
     def rows_open(self) -> int:

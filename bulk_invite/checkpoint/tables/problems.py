@@ -1,4 +1,4 @@
-"""Why rows have no invitation: counts by error code and path, and the latest failures."""
+"""Why rows have no invitation: counts by error code and path, with the rows, and the latest failures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sqlalchemy import (
 from bulk_invite.checkpoint.tables.batch_sql import PAGE
 from bulk_invite.checkpoint.tables.encoding import decode_errors
 from bulk_invite.checkpoint.tables.schema import invitations, runs, unsent_rows
-from bulk_invite.domain.records import Failure, Problem
+from bulk_invite.domain.records import Failure, NamedRow, Problem, Reason
 from bulk_invite.domain.rows import Position
 from bulk_invite.domain.verdicts import State
 
@@ -42,6 +42,7 @@ _ALL_OF_IT: Final = "$"
 
 _PLACE: Final = (text("source"), text("line"), text("row_key"))
 _SENT: Final = [State.FAILED.value, State.IN_DOUBT.value]
+_ANSWERED: Final = [*_SENT, State.DEFERRED.value]
 
 
 def problems(connection: Connection) -> list[Problem]:
@@ -66,21 +67,58 @@ def problems(connection: Connection) -> list[Problem]:
     return shown + [Problem(State(state), OTHER, "", rows) for state, rows in sorted(others.items())]
 
 
+def first_rows(connection: Connection, limit: int) -> dict[Reason, tuple[NamedRow, ...]]:
+    """Return the first rows of each problem, by position, and those of each answer that left rows open.
+
+    An answer has no path: its rows are found by state and code.
+    """
+    found: dict[Reason, list[NamedRow]] = {}
+    with connection.execution_options(yield_per=PAGE).execute(_first_of_groups(limit)) as rows:
+        for row in rows:
+            state = State(row.state)
+            reasons = {(state, *each) for each in _told(row.code, row.errors)}
+            if state is not State.REJECTED:
+                reasons.add((state, row.code, ""))
+            for reason in reasons:
+                if reason in found or len(found) < _MOST_COUNTED:
+                    listed = found.setdefault(reason, [])
+                    if len(listed) < limit:
+                        listed.append(NamedRow(Position(row.source, row.line, row.row_key), row.label))
+    return {reason: tuple(listed) for reason, listed in found.items()}
+
+
+def _first_of_groups(limit: int) -> Select[Any]:
+    """The first rows with the same state, code and errors, all of them in the order of their positions."""
+    both = union_all(
+        select(*_common(invitations), invitations.c.code).where(invitations.c.state.in_(_ANSWERED)),
+        select(*_common(unsent_rows), literal("").label("code")).where(
+            unsent_rows.c.state == State.REJECTED.value
+        ),
+    ).subquery()
+    number = func.row_number().over(
+        partition_by=[both.c.state, both.c.code, both.c.errors],
+        order_by=[both.c.source, both.c.line, both.c.row_key],
+    )
+    numbered = select(both, number.label("number")).subquery()
+    return select(numbered).where(numbered.c.number <= limit).order_by(*_PLACE)
+
+
 def last_failures(connection: Connection, limit: int) -> list[Failure]:
     """Return the latest failed, doubtful and rejected rows, newest first, with their first errors.
 
     Rows in doubt without an answer are left out: they may be in flight. A rejected row was never sent; it is
-    sorted by the start of the run that read it.
+    sorted by the start of the run that read it. No position comes twice.
     """
     pages = (select(each.limit(limit).subquery()) for each in (_sent(), _rejected()))
     both = union_all(*pages).subquery()
-    latest = select(both).order_by(both.c.since.desc(), *_PLACE).limit(limit)
-    return [
-        Failure(
-            Position(row.source, row.line, row.row_key), State(row.state), *_first(row), row.at, row.label
-        )
-        for row in connection.execute(latest)
-    ]
+    # A row that was refused, and is rejected since it was edited, is in both.
+    latest = select(both).order_by(both.c.since.desc(), *_PLACE).limit(2 * limit)
+    found: dict[Position, Failure] = {}
+    for row in connection.execute(latest):
+        position = Position(row.source, row.line, row.row_key)
+        failure = Failure(position, State(row.state), *_first(row), row.at, row.label)
+        found.setdefault(position, failure)
+    return list(found.values())[:limit]
 
 
 def _sent() -> Select[Any]:
@@ -116,7 +154,7 @@ def _groups() -> Select[Any]:
     """Return (state, code, errors as JSON, rows), largest groups first."""
     sent = (
         select(invitations.c.state, invitations.c.code, invitations.c.errors, func.count().label("rows"))
-        .where(invitations.c.state.in_([*_SENT, State.DEFERRED.value]))
+        .where(invitations.c.state.in_(_ANSWERED))
         .group_by(invitations.c.state, invitations.c.code, invitations.c.errors)
     )
     rejected = (

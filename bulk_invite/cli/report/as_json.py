@@ -6,8 +6,9 @@ from typing import Any
 
 from bulk_invite.checkpoint.audit.invariants import Line
 from bulk_invite.checkpoint.audit.result import Bucket, Course, Group, Open, Proof
+from bulk_invite.cli.report.wording import standing, verdict
 from bulk_invite.domain.clock import utc_text
-from bulk_invite.domain.records import Failure, PacingState, Problem
+from bulk_invite.domain.records import Failure, PacingState, Problem, Reason
 from bulk_invite.domain.remedies import remedy_of
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.figures import rounded
@@ -22,6 +23,11 @@ def members(proof: Proof) -> dict[str, Any]:
         "account": proof.owner.account or None if proof.owner is not None else None,
         "sending": proof.active,
         **_states(proof),
+        "asked": proof.asked,
+        "invited": proof.states.get(State.CREATED, 0),
+        "need_attention": proof.needing_attention,
+        "standing": standing(proof).name.lower(),
+        "verdict": verdict(proof),
         "adds_up": proof.adds_up,
         "rows_open": proof.rows_open,
         "evidence": [_line(line) for line in proof.lines],
@@ -41,8 +47,10 @@ def members(proof: Proof) -> dict[str, Any]:
             }
             for each in proof.look_ups
         ],
-        "open": [_open(each) for each in proof.open],
-        "problems": [_problem(each) for each in proof.problems],
+        "open": [{**_open(each), **_first(proof, (each.state, each.code, ""))} for each in proof.open],
+        "problems": [
+            {**_problem(each), **_first(proof, (each.state, each.code, each.path))} for each in proof.problems
+        ],
         "last_failures": [_failure(each) for each in proof.failures],
         "sources": [_group("source", each) for each in proof.sources],
         "sources_in_all": proof.sources_in_all,
@@ -87,9 +95,17 @@ def _problem(each: Problem) -> dict[str, Any]:
     return {**what, "mend": remedy_of(each.state, each.code)}
 
 
+def _first(proof: Proof, reason: Reason) -> dict[str, Any]:
+    """The first rows with a reason."""
+    rows = proof.first_rows.get(reason, ())
+    return {
+        "first_rows": [{"position": each.position.members(), "label": each.label or None} for each in rows]
+    }
+
+
 def _failure(each: Failure) -> dict[str, Any]:
     what = {"position": each.position.members(), "state": each.state, "code": each.code, "path": each.path}
-    return {**what, "at": _time(each.at)}
+    return {**what, "at": _time(each.at), "label": each.label or None}
 
 
 def _group(kind: str, group: Group) -> dict[str, Any]:

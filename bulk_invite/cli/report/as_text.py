@@ -1,4 +1,4 @@
-"""A report in some thirty lines of text, for a terminal."""
+"""A report in some thirty lines of text, for a terminal, in the order of the page."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from bulk_invite.checkpoint.audit.result import Proof
-from bulk_invite.cli.report.wording import MEANINGS, moment, open_reasons, share, verdict
-from bulk_invite.domain.remedies import remedy_of
-from bulk_invite.domain.verdicts import NEED_ATTENTION, State
+from bulk_invite.cli.report.causes import Cause, needing_attention, still_open
+from bulk_invite.cli.report.row_lists import row_lists
+from bulk_invite.cli.report.wording import MEANINGS, moment, plural, share, verdict
+from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output.headline import state_name
 from bulk_invite.runs.output.logs import escaped
 
-_MOST_GROUPS: Final = 10
-_WHOLE_ROW: Final = ("", "$")
-
-_Rows = tuple[int, State, str, str]
-"""How many, their state, the code of an error and its path."""
+_MOST_CAUSES: Final = 10
+_MOST_ROWS: Final = 20
+"""Rows of one cause."""
 
 
 def summary(proof: Proof) -> str:
@@ -26,11 +25,10 @@ def summary(proof: Proof) -> str:
 def _lines(proof: Proof) -> Iterator[str]:
     yield verdict(proof)
     yield from proof.notes
+    yield from _causes("Needs attention", needing_attention(proof))
+    yield from _causes("Still open", still_open(proof))
     yield ""
     yield from _figures(proof)
-    errors = [(each.rows, each.state, each.code, each.path) for each in proof.problems]
-    yield from _groups("Needs attention", [each for each in errors if each[1] in NEED_ATTENTION])
-    yield from _groups("Still open", [(each.rows, each.state, each.code, "") for each in open_reasons(proof)])
     yield ""
     yield "Audit checks:"
     for line in proof.lines:
@@ -50,7 +48,7 @@ def _figures(proof: Proof) -> Iterator[str]:
     yield f"Checkpoint: {proof.checkpoint} (account {account}, catalog {proof.catalog})"
     yield (
         f"Period:     {moment(course.first_started)} to {moment(course.last_event)} UTC, "
-        f"{course.runs_in_all:,} {'run' if course.runs_in_all == 1 else 'runs'}"
+        f"{plural(course.runs_in_all, 'run', 'runs')}"
     )
     yield f"Rows:       {figures.rows:,}" + (f" ({states})" if states else "")
     yield (
@@ -59,18 +57,21 @@ def _figures(proof: Proof) -> Iterator[str]:
     )
 
 
-def _groups(title: str, groups: Sequence[_Rows]) -> Iterator[str]:
-    """The largest groups of rows with the same reason, and what to do about each."""
-    if not groups:
+def _causes(title: str, causes: Sequence[Cause]) -> Iterator[str]:
+    """The causes with the most rows, what to do about each, and where the rows are."""
+    if not causes:
         return
     yield ""
     yield f"{title}:"
-    for rows, state, code, path in groups[:_MOST_GROUPS]:
-        where = f" at {path}" if path not in _WHOLE_ROW else ""
-        why = f", {code}{where}" if code else ""
-        yield f"  {rows:,} {state_name(state)}{why}: {remedy_of(state, code)}"
-    if (left := len(groups) - _MOST_GROUPS) > 0:
-        yield f"  {left:,} more: see --html or --json."
+    for cause in causes[:_MOST_CAUSES]:
+        where = f" at {cause.path}" if cause.path else ""
+        why = f", {cause.code}{where}" if cause.code else ""
+        yield f"  {cause.rows:,} {state_name(cause.state)}{why}: {cause.remedy}"
+        yield from (f"    {listed}" for listed in row_lists(cause.first[:_MOST_ROWS]))
+        if cause.first and (left := cause.rows - len(cause.first[:_MOST_ROWS])):
+            yield f"    and {left:,} more: bulk-invite export --state {cause.state}"
+    if (left := len(causes) - _MOST_CAUSES) > 0:
+        yield f"  {left:,} more causes: see --html or --json."
 
 
 def _topics(proof: Proof) -> Iterator[str]:

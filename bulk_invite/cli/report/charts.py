@@ -1,7 +1,12 @@
-"""Charts of calls and rows over time, as inline SVG styled by the page."""
+"""Charts of calls and rows over time, as inline SVG styled by the page.
+
+A chart is as wide as the page: places on the time axis are shares of the width, so that texts keep their size
+on a phone and on paper. Only the shapes are stretched.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Final
@@ -12,10 +17,15 @@ from bulk_invite.cli.report.html import Markup, element, join
 from bulk_invite.cli.report.wording import day, moment, share, width
 from bulk_invite.domain.durations import HOUR, MINUTE
 
-_WIDTH: Final = 720.0
+_WIDTH: Final = 1000.0
+"""Of the plot area, in the units of its shapes."""
+
 _HEIGHT: Final = 230.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 74.0, 704.0, 14.0, 180.0
-"""Edges of the plot area, in SVG units."""
+_TOP, _BOTTOM = 14.0, 180.0
+"""Edges of the plot area, in pixels."""
+
+_FEW: Final = 3
+"""Labels of the time axis on a narrow screen."""
 
 Chart = tuple[str, Markup]
 """Its title and its SVG."""
@@ -96,7 +106,7 @@ class _Frame:
         self._width = over_time.width
         self._course = course
         self._values = round_values(highest)
-        self._x = Scale(self.first, self.last, _LEFT, _RIGHT)
+        self._x = Scale(self.first, self.last, 0.0, _WIDTH)
         self._y = Scale(0.0, self._values[-1], _BOTTOM, _TOP)
 
     def bars(self, kind: str, bars: Iterable[tuple[Bucket, float, float]]) -> Markup:
@@ -118,7 +128,7 @@ class _Frame:
 
     def limit(self, value: float) -> Markup:
         height = self._y.place(value)
-        return element("line", class_="limit", x1=_LEFT, x2=_RIGHT, y1=height, y2=height)
+        return element("line", class_="limit", x1=0, x2=_WIDTH, y1=height, y2=height)
 
     def drawn(self, name: str, title: str, desc: str, unit: str, content: Iterable[Markup]) -> Chart:
         return title, element(
@@ -127,13 +137,24 @@ class _Frame:
             element("desc", desc, id=f"{name}-desc"),
             self._silences(),
             self._values_axis(unit),
-            content,
+            element(
+                "svg",
+                content,
+                width="100%",
+                height=_HEIGHT,
+                viewBox=f"0 0 {_WIDTH:.0f} {_HEIGHT:.0f}",
+                preserveAspectRatio="none",
+            ),
             self._times_axis(),
             xmlns="http://www.w3.org/2000/svg",
-            viewBox=f"0 0 {_WIDTH:.0f} {_HEIGHT:.0f}",
+            height=_HEIGHT,
             role="img",
             aria_labelledby=f"{name}-title {name}-desc",
         )
+
+    def _share(self, at: float) -> str:
+        """A time as a share of the width."""
+        return f"{100 * self._x.place(at) / _WIDTH:.2f}%"
 
     def _silences(self) -> Markup:
         """A gray band where a run made no call for longer than a bar; a line where a run started."""
@@ -141,12 +162,16 @@ class _Frame:
         for each in self._course.silences:
             if each.until - each.since < self._width:
                 continue
-            left, right = self._x.place(each.since), self._x.place(each.until)
-            size = {"x": left, "y": _TOP, "width": max(0.5, right - left), "height": _BOTTOM - _TOP}
-            marks.append(element("rect", class_="silence", **size))
+            share = (self._x.place(each.until) - self._x.place(each.since)) / _WIDTH
+            size: dict[str, str | float] = {
+                "width": f"{max(0.1, 100 * share):.2f}%",
+                "y": _TOP,
+                "height": _BOTTOM - _TOP,
+            }
+            marks.append(element("rect", class_="silence", x=self._share(each.since), **size))
         for run in self._course.runs:
             if self.first <= run.started <= self.last:
-                at = self._x.place(run.started)
+                at = self._share(run.started)
                 marks.append(element("line", class_="start", x1=at, x2=at, y1=_TOP - 8, y2=_BOTTOM))
         return join(marks)
 
@@ -154,22 +179,22 @@ class _Frame:
         parts = []
         for value in self._values:
             height = self._y.place(value)
-            parts.append(element("line", class_="grid", x1=_LEFT, x2=_RIGHT, y1=height, y2=height))
-            parts.append(element("text", number(value), class_="label end", x=_LEFT - 8, y=height + 4))
+            parts.append(element("line", class_="grid", x1=0, x2="100%", y1=height, y2=height))
+            parts.append(element("text", number(value), class_="label end", x=-8, y=height + 4))
         middle = (_TOP + _BOTTOM) / 2
-        parts.append(
-            element("text", unit, class_="name", transform=f"translate(14 {middle:.0f}) rotate(-90)")
-        )
+        turned = f"translate(-58 {middle:.0f}) rotate(-90)"
+        parts.append(element("text", unit, class_="name", transform=turned))
         return join(parts)
 
     def _times_axis(self) -> Markup:
-        parts = [element("line", class_="axis", x1=_LEFT, x2=_RIGHT, y1=_BOTTOM, y2=_BOTTOM)]
-        for at, called in round_times(self.first, self.last):
-            place = self._x.place(at)
+        parts = [element("line", class_="axis", x1=0, x2="100%", y1=_BOTTOM, y2=_BOTTOM)]
+        times = round_times(self.first, self.last)
+        every = math.ceil(len(times) / _FEW)
+        for index, (at, called) in enumerate(times):
+            place, kind = self._share(at), "label" if index % every == 0 else "label wide"
             parts.append(element("line", class_="axis", x1=place, x2=place, y1=_BOTTOM, y2=_BOTTOM + 5))
-            parts.append(element("text", called, class_="label", x=place, y=_BOTTOM + 19))
-        middle = (_LEFT + _RIGHT) / 2
+            parts.append(element("text", called, class_=kind, x=place, y=_BOTTOM + 19))
         begins, ends = day(self.first), day(self.last)
         span = begins if begins == ends else f"{begins} to {ends}"
-        parts.append(element("text", f"time (UTC), {span}", class_="name", x=middle, y=_BOTTOM + 40))
+        parts.append(element("text", f"time (UTC), {span}", class_="name", x="50%", y=_BOTTOM + 40))
         return join(parts)

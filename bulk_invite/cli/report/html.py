@@ -12,9 +12,8 @@ from bulk_invite.runs.output.logs import escaped
 _EMPTY: Final = frozenset({"meta", "path", "rect", "line", "br", "wbr"})
 """Elements without content or end tag."""
 
-_BREAKS: Final = re.compile(r"(?<=[._])|(?<=[a-z])(?=[A-Z])")
-"""Between the parts of `$.Lead.CountryCode` and `not_in_enum`."""
-
+_BREAKS: Final = re.compile(r"(?<=[^$][./_-])(?=[^./_-])|(?<=[a-z])(?=[A-Z])")
+"""Between the parts of `$.Lead.CountryCode`, `not_in_enum` and `/exports/spring-2026.ndjson`."""
 
 _CODE: Final = re.compile(r"(`[^`]+`|--[a-z][a-z-]*)")
 
@@ -51,7 +50,7 @@ def prose(text: str) -> Markup:
 
 
 def breakable(text: str) -> Markup:
-    """A name or a path whose lines may break after a dot, after an underscore and between words."""
+    """A name or a path whose lines may break between its parts."""
     first, *others = _BREAKS.split(text)
     return join([first, *(part for other in others for part in (element("wbr"), other))])
 

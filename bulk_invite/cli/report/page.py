@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from bulk_invite.checkpoint.audit.result import Proof
-from bulk_invite.cli.report.html import Markup, element, join, prose
+from bulk_invite.cli.report.html import Markup, breakable, element, join, prose
 from bulk_invite.cli.report.sections import SECTIONS
-from bulk_invite.cli.report.wording import moment, verdict
-from bulk_invite.domain.verdicts import NEED_ATTENTION
+from bulk_invite.cli.report.wording import Standing, day, moment, standing, verdict
 
 GENERATOR: Final = "bulk-invite report"
 """Marks a page as one of ours, which may be replaced."""
@@ -23,6 +22,13 @@ _LIMITS: Final = (
     "prove what the service stores: to verify that, compare the Ids of the created rows "
     "(`bulk-invite export`)."
 )
+
+_MOODS: Final = {
+    Standing.COMPLETE: "good",
+    Standing.NONE_INVITED: "bad",
+    Standing.NOT_PROVEN: "bad",
+}
+"""Colors of the verdict; amber for all others."""
 
 _STYLE: Final = Markup((Path(__file__).parent / "page.css").read_text(encoding="utf-8"))
 _STYLE_HASH: Final = b64encode(sha256(_STYLE.encode()).digest()).decode()
@@ -50,13 +56,32 @@ def page(proof: Proof) -> str:
 
 
 def _header(title: str, proof: Proof) -> Markup:
-    needs_work = proof.rows_open or any(proof.states.get(state) for state in NEED_ATTENTION)
-    mood = "bad" if not proof.adds_up else "open" if needs_work else "good"
-    parts = [element("h1", title), element("p", verdict(proof), class_=f"verdict {mood}")]
+    stands = standing(proof)
+    said = [element("strong", stands.value), " ", verdict(proof)]
+    parts = [
+        element("h1", breakable(title)),
+        element("p", join(said), class_=f"verdict {_MOODS.get(stands, 'open')}"),
+        element("p", _scope(proof), class_="scope"),
+    ]
     parts += [element("p", note, class_="note") for note in proof.notes]
     if proof.active:
         parts.append(element("p", "A sender was running when this report was written.", class_="note"))
     return element("header", join(parts))
+
+
+def _scope(proof: Proof) -> str:
+    """Whose invitations they are, of which campaign, and when they were sent."""
+    account = proof.owner.account if proof.owner is not None else ""
+    names = [each.name for each in proof.campaigns if each.name]
+    first, last = proof.course.first_started, proof.course.last_event
+    parts = [f"Account {account or 'unknown'}", f"catalog {proof.catalog}"]
+    if names and proof.campaigns_in_all == 1:
+        parts.append(f"campaign {names[0]}")
+    elif proof.campaigns_in_all > 1:
+        parts.append(f"{proof.campaigns_in_all:,} campaigns")
+    if first is not None and last is not None:
+        parts.append(day(first) if day(first) == day(last) else f"{day(first)} to {day(last)}")
+    return ", ".join(parts) + "."
 
 
 def _footer(proof: Proof) -> Markup:

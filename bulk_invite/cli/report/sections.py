@@ -1,13 +1,14 @@
-"""The sections of a report page, in their order: results first, background last."""
+"""The sections of a report page, in their order: what needs attention first, evidence last."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
-from bulk_invite.checkpoint.audit.result import Group, Proof
+from bulk_invite.checkpoint.audit.result import Proof
+from bulk_invite.cli.report.attention import attention_section, open_section
 from bulk_invite.cli.report.charts import calls_chart, created_chart, throttled_chart
-from bulk_invite.cli.report.html import Markup, breakable, element, join, prose
+from bulk_invite.cli.report.html import Markup, breakable, element, join
 from bulk_invite.cli.report.tables import Cell, facts, table
 from bulk_invite.cli.report.wording import (
     FINDINGS,
@@ -16,12 +17,11 @@ from bulk_invite.cli.report.wording import (
     day,
     moment,
     named,
-    open_reasons,
+    plural,
     share,
     width,
 )
-from bulk_invite.domain.remedies import remedy_of
-from bulk_invite.domain.verdicts import NEED_ATTENTION, OPEN, State
+from bulk_invite.domain.verdicts import OPEN, State
 from bulk_invite.runs.output.headline import state_name
 from bulk_invite.runs.output.progress_bar import clock_text
 
@@ -33,81 +33,25 @@ _WHY_NO_CALLS: Final = (
 
 def _results(proof: Proof) -> Markup:
     rows = proof.figures.rows
+    found = [state for state in MEANINGS if proof.states.get(state)]
     states = [
-        (state_name(state), proof.states.get(state, 0), share(proof.states.get(state, 0), rows), meaning)
-        for state, meaning in MEANINGS.items()
+        (state_name(state), proof.states[state], share(proof.states[state], rows), MEANINGS[state])
+        for state in found
     ]
-    sources = [_of_source(each) for each in proof.sources]
-    campaigns = [(named(each.name), each.rows) for each in proof.campaigns]
-    heads = ("source", "rows", *map(state_name, State))
-    return join(
-        [
-            table("Rows by state", ("state", "rows", "share", "meaning"), states),
-            table("Rows by source", heads, sources, more=_omitted(len(sources), proof.sources_in_all)),
-            table(
-                "Rows by campaign",
-                ("campaign", "rows"),
-                campaigns,
-                more=_omitted(len(campaigns), proof.campaigns_in_all),
-            ),
-        ]
-    )
-
-
-def _of_source(group: Group) -> list[Cell]:
-    return [group.name, group.rows, *(group.states.get(state, 0) for state in State)]
-
-
-def _attention(proof: Proof) -> Markup:
-    problems: list[list[Cell]] = [
-        [
-            state_name(each.state),
-            breakable(named(each.code)),
-            breakable(each.path),
-            each.rows,
-            _remedy(each.state, each.code),
-        ]
-        for each in proof.problems
-        if each.state in NEED_ATTENTION
+    sources: list[list[Cell]] = [
+        [breakable(each.name), each.rows, *(each.states.get(state, 0) for state in found)]
+        for each in proof.sources
     ]
-    if not problems:
-        return element("p", "Nothing: no row failed or was rejected.")
-    of_errors = ("state", "code", "member", "rows", "what to do")
-    errors = table("Errors by code and member (a row counts once per error)", of_errors, problems)
-    return join([errors, _latest(proof, NEED_ATTENTION, "rows that failed or were rejected")])
-
-
-def _still_open(proof: Proof) -> Markup:
-    if not proof.open:
-        return element("p", "Nothing: no row is open.")
-    reasons: list[list[Cell]] = [
-        [state_name(each.state), breakable(named(each.code)), each.rows, _remedy(each.state, each.code)]
-        for each in open_reasons(proof)
+    of_sources = ("source", "rows", *map(state_name, found))
+    parts = [
+        table("Rows by state", ("state", "rows", "share", "meaning"), states),
+        table("Rows by source", of_sources, sources, more=_omitted(len(sources), proof.sources_in_all)),
     ]
-    heads = ("state", "code of the last answer", "rows", "what to do")
-    latest = _latest(proof, OPEN, "rows that an answer left in doubt")
-    return join([table("Open rows by reason", heads, reasons), latest])
-
-
-def _latest(proof: Proof, states: Sequence[State], which: str) -> Markup:
-    """The rows in these states among the latest ones without an invitation; nothing if there is none."""
-    rows: list[list[Cell]] = [
-        [
-            breakable(str(each.position)),
-            state_name(each.state),
-            breakable(named(each.code)),
-            breakable(each.path),
-            _time(each.at),
-        ]
-        for each in proof.failures
-        if each.state in states
-    ]
-    heads = ("row", "state", "code", "member", "last call (UTC)")
-    return table(f"Latest {which}", heads, rows) if rows else Markup()
-
-
-def _remedy(state: State, code: str) -> Markup:
-    return prose(remedy_of(state, code))
+    if any(each.name for each in proof.campaigns):
+        campaigns = [(breakable(named(each.name)), each.rows) for each in proof.campaigns]
+        more = _omitted(len(campaigns), proof.campaigns_in_all)
+        parts.append(table("Rows by campaign", ("campaign", "rows"), campaigns, more=more))
+    return join(parts)
 
 
 def _audit(proof: Proof) -> Markup:
@@ -117,24 +61,31 @@ def _audit(proof: Proof) -> Markup:
         off = f" ({line.off:,} rows do not)" if line.off else ""
         lines.append((line.claim + off, result, line.left_count, line.left, line.right_count, line.right))
     heads = ("check", "result", "count", "of", "must equal", "of")
-    figures, repeats = proof.figures, proof.repeats
     why: list[tuple[Cell, ...]] = [
-        (WHY_REPEATED.get(each, each), calls) for each, calls in repeats.why.items()
+        (WHY_REPEATED.get(each, each), calls) for each, calls in proof.repeats.why.items()
     ]
-    calls = (
-        f"{figures.calls:,} calls were made for {figures.called:,} rows. {repeats.rows:,} rows were called "
-        f"more than once, in {repeats.calls:,} additional calls. Every repeated call carries the same client "
-        "token, because the checkpoint identifies a row by its token. "
-        f"{figures.unanswered:,} calls have no answer in the log."
-    )
     parts = [
         table("Counts that must be equal", heads, lines),
         element("h3", "Repeated calls"),
-        element("p", calls),
+        element("p", _repeated_calls(proof)),
     ]
     if why:
         parts.append(table("Reasons for repeated calls", ("outcome of the call before", "calls"), why))
     return join([*parts, element("h3", "Look-ups"), _look_ups(proof)])
+
+
+def _repeated_calls(proof: Proof) -> str:
+    figures, repeats = proof.figures, proof.repeats
+    calls, rows = plural(figures.calls, "call was", "calls were"), plural(figures.called, "row", "rows")
+    again = "No row was called more than once."
+    if repeats.rows:
+        more = plural(repeats.calls, "additional call", "additional calls")
+        again = (
+            f"{plural(repeats.rows, 'row was', 'rows were')} called more than once, in {more}. Every "
+            "repeated call carries the same client token: the checkpoint identifies a row by its token."
+        )
+    unanswered = plural(figures.unanswered, "call has", "calls have")
+    return f"{calls} made for {rows}. {again} {unanswered} no answer in the log."
 
 
 def _look_ups(proof: Proof) -> Markup:
@@ -154,13 +105,15 @@ def _over_time(proof: Proof) -> Markup:
     if not course.over_time.buckets:
         return element("p", "No call has been made yet.")
     valid = sum(proof.states.get(state, 0) for state in (State.CREATED, State.FAILED, *OPEN))
-    legend = (
-        f"Each bar covers {width(course.over_time.width)}. Red: throttled. Dashed line: a run started. "
-        "Gray: a run made no call for longer than a bar and longer than ten minutes."
-    )
-    charts = (created_chart(course, valid), calls_chart(course), throttled_chart(course))
+    legend = f"Each bar covers {width(course.over_time.width)}. Dashed line: a run started."
+    if course.silences:
+        legend += " Gray: a run made no call for longer than a bar and longer than ten minutes."
+    charts = [created_chart(course, valid), calls_chart(course)]
+    if any(bucket.throttled for bucket in course.over_time.buckets):
+        legend += " Red: throttled."
+        charts.append(throttled_chart(course))
     figures = [
-        element("figure", element("figcaption", title), element("div", chart, class_="box"))
+        element("figure", element("figcaption", title), element("div", chart, class_="chart"))
         for title, chart in charts
     ]
     days: list[list[Cell]] = [
@@ -251,12 +204,12 @@ def _omitted(shown: int, total: int, which: str = "largest") -> str:
 
 
 SECTIONS: Final[tuple[tuple[str, str, Callable[[Proof], Markup]], ...]] = (
+    ("attention", "Needs attention", attention_section),
+    ("open", "Still open", open_section),
     ("results", "Results", _results),
-    ("attention", "Needs attention", _attention),
-    ("open", "Still open", _still_open),
-    ("audit", "Audit: each row sent once", _audit),
     ("time", "Over time", _over_time),
-    ("runs", "Runs and gaps", _runs),
     ("background", "Checkpoint and period", _background),
+    ("runs", "Runs and gaps", _runs),
+    ("audit", "Audit: each row sent once", _audit),
 )
 """Anchor, heading and content of each."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Final
 
-from bulk_invite.checkpoint.audit.result import UNANSWERED, Open, Proof
+from bulk_invite.checkpoint.audit.result import UNANSWERED, Proof
 from bulk_invite.domain.durations import DAY, HOUR, MINUTE
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output.headline import headline
@@ -66,24 +67,50 @@ def width(seconds: float) -> str:
     return f"{seconds:g} seconds"
 
 
+def plural(count: int, one: str, several: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{count:,} {one if count == 1 else several}"
+
+
 def named(what: str) -> str:
     """A campaign or a code; `(none)` for an empty one."""
     return what or "(none)"
 
 
-def open_reasons(proof: Proof) -> list[Open]:
-    """The open rows by reason. Every deferred row has the same one, whether a call or a rule deferred it."""
-    deferred = [each for each in proof.open if each.state is State.DEFERRED]
-    others = [each for each in proof.open if each.state is not State.DEFERRED]
-    if not deferred:
-        return others
-    codes, rows = ", ".join(each.code for each in deferred), sum(each.rows for each in deferred)
-    return sorted([Open(State.DEFERRED, codes, rows), *others], key=lambda each: -each.rows)
+class Standing(Enum):
+    """How a backfill stands, in the words of its report. Only the first one needs nothing from its reader."""
+
+    COMPLETE = "Complete"
+    EMPTY = "Nothing to report"
+    SENDING = "Still sending"
+    OPEN = "Not finished"
+    ATTENTION = "Needs attention"
+    NONE_INVITED = "No invitation"
+    NOT_PROVEN = "Not proven"
+
+
+def standing(proof: Proof) -> Standing:
+    """The gravest one that applies."""
+    if not proof.adds_up:
+        return Standing.NOT_PROVEN
+    if not proof.asked:
+        return Standing.SENDING if proof.active else Standing.EMPTY
+    if not proof.states.get(State.CREATED) and not proof.rows_open:
+        return Standing.NONE_INVITED
+    if proof.needing_attention:
+        return Standing.ATTENTION
+    if proof.active:
+        return Standing.SENDING
+    return Standing.OPEN if proof.rows_open else Standing.COMPLETE
 
 
 def verdict(proof: Proof) -> str:
-    """How many invitations exist, how many rows need attention, and whether the audit passes."""
-    return f"{headline(proof.states)} {_audit(proof)}"
+    """How many of the rows have an invitation, how many need attention, and whether the audit passes.
+
+    A failed audit comes first: the figures depend on it.
+    """
+    sentences = [headline(proof.states), _audit(proof)]
+    return " ".join(sentences if proof.adds_up else reversed(sentences))
 
 
 def _audit(proof: Proof) -> str:
