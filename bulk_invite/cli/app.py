@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
@@ -11,7 +12,14 @@ from typing import Annotated, Final
 
 import typer
 
-from bulk_invite.cli.completion import COMPLETION_EXAMPLES, completion
+from bulk_invite.cli.completion.command import (
+    COMPLETION_EXAMPLES,
+    VARIABLE,
+    answer,
+    completion,
+    install,
+    show,
+)
 from bulk_invite.cli.demo.command import EXAMPLES as DEMO_EXAMPLES
 from bulk_invite.cli.demo.command import demo
 from bulk_invite.cli.doctor.command import DOCTOR_EXAMPLES, doctor
@@ -80,6 +88,8 @@ app = typer.Typer(
     help="Send Partner Central engagement invitations in bulk, each exactly once.",
     cls=GroupedProgram,
     no_args_is_help=True,
+    # The scripts are our own: see completion.
+    add_completion=False,
     # Plain help wraps long words where the boxed one cuts them off.
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -109,6 +119,24 @@ def _main(
         bool,
         typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
     ] = False,
+    _install_completion: Annotated[
+        bool,
+        typer.Option(
+            "--install-completion",
+            help="Install completion for the current shell.",
+            callback=install,
+            is_eager=True,
+        ),
+    ] = False,
+    _show_completion: Annotated[
+        bool,
+        typer.Option(
+            "--show-completion",
+            help="Show the completion script for the current shell.",
+            callback=show,
+            is_eager=True,
+        ),
+    ] = False,
 ) -> None:
     if context.invoked_subcommand not in {"send", "serve", "reconcile"}:
         # Only these commands finish their work on a signal; every other command ends immediately.
@@ -123,6 +151,10 @@ values of rows."""
 
 def run() -> None:
     """Run the program. An error is a message on standard error and an exit code."""
+    question = os.environ.get(VARIABLE)
+    if question and (answered := answer(question, sys.argv[1:], command)) is not None:
+        sys.stdout.write(answered)
+        return
     try:
         command()
     except BulkInviteError as error:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
 
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.manual import TOPICS
@@ -21,11 +20,21 @@ Examples:
 """
 
 
+def _matching(context: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
+    for name, each in _commands(context.find_root()).items():
+        if name.startswith(incomplete):
+            yield name, each.get_short_help_str()
+
+
 def help_(
     context: typer.Context,
     command: Annotated[
         str | None,
-        typer.Argument(metavar="[COMMAND]", help="Command to explain. Default: list the commands."),
+        typer.Argument(
+            metavar="[COMMAND]",
+            help="Command to explain. Default: list the commands.",
+            autocompletion=_matching,
+        ),
     ] = None,
 ) -> None:
     """Show the help of a command.
@@ -35,13 +44,18 @@ def help_(
     Exit codes: 0 shown; 2 usage error.
     """
     program = context.find_root()
-    commands = program.command.commands if isinstance(program.command, TyperGroup) else {}
+    commands = _commands(program)
     if command is None:
         typer.echo(program.get_help())
     elif command in commands:
         commands[command].make_context(command, ["--help"], parent=program)
     else:
         raise UsageError(f"There is no command {command!r}.", hint=_hint(command, commands))
+
+
+def _commands(program: Any) -> Mapping[str, Any]:
+    commands: Mapping[str, Any] = program.command.commands
+    return commands
 
 
 def _hint(name: str, commands: Iterable[str]) -> str:

@@ -193,38 +193,6 @@ def test_no_option_has_the_type_of_a_library_or_two_defaults(whole: dict[str, st
     assert "[default: 3; 1 or more]" in words(whole["simulate"])
 
 
-def test_a_completion_script_can_be_printed(tmp_path: Path) -> None:
-    marks = {"bash": "complete -o", "zsh": "#compdef", "fish": "complete "}
-    printed = together(*(partial(run, "completion", shell, cwd=tmp_path) for shell in marks))
-    taught = together(
-        *(partial(run, cwd=tmp_path, env={"_BULK_INVITE_COMPLETE": f"source_{shell}"}) for shell in marks)
-    )
-    for ran, same, mark in zip(printed, taught, marks.values(), strict=True):
-        assert (ran.code, ran.stdout, mark in ran.stdout) == (0, f"{same.stdout.strip()}\n", True)
-
-
-def test_completion_can_be_installed_in_a_shell(tmp_path: Path) -> None:
-    marks = {"bash": "complete -o", "zsh": "#compdef", "fish": "complete "}
-    scripts = together(
-        *(partial(run, cwd=tmp_path, env={"_BULK_INVITE_COMPLETE": f"source_{shell}"}) for shell in marks)
-    )
-    for ran, mark in zip(scripts, marks.values(), strict=True):
-        assert (ran.code, mark in ran.stdout, "bulk-invite" in ran.stdout) == (0, True, True)
-
-
-def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
-    def completed(line: str) -> list[str]:
-        env = {
-            "_BULK_INVITE_COMPLETE": "complete_bash",
-            "COMP_WORDS": line,
-            "COMP_CWORD": str(line.count(" ")),
-        }
-        return run(cwd=tmp_path, env=env).stdout.split()
-
-    assert completed("bulk-invite se") == ["send", "serve"]
-    assert "--max-rate" in completed("bulk-invite send --max")
-
-
 def test_no_command_prints_help_and_a_wrong_one_an_error(tmp_path: Path) -> None:
     nothing, wrong = together(partial(run, cwd=tmp_path), partial(run, "sned", cwd=tmp_path))
     assert "Prepare:" in nothing.stdout + nothing.stderr

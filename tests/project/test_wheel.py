@@ -25,6 +25,11 @@ def test_the_wheel_has_every_topic_of_the_manual(wheel: zipfile.ZipFile) -> None
         assert wheel.read(f"bulk_invite/manual/{file.name}") == file.read_bytes()
 
 
+def test_the_wheel_has_the_completion_scripts(wheel: zipfile.ZipFile) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        assert f"bulk_invite/cli/completion/bulk-invite.{shell}" in wheel.namelist()
+
+
 def test_the_description_of_the_wheel_is_the_readme(wheel: zipfile.ZipFile) -> None:
     (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
     assert README in wheel.read(metadata).decode()

@@ -82,7 +82,11 @@ def _parameter(name: str) -> inspect.Parameter:
     option = OPTIONS[name]
     if option.metavar:
         shown = typer.Option(
-            option.flag, metavar=option.metavar, help=_help(option), rich_help_panel=option.heading
+            option.flag,
+            metavar=option.metavar,
+            help=_help(option),
+            rich_help_panel=option.heading,
+            autocompletion=_completion(option.choices) if option.choices else None,
         )
         return _keyword(name, Annotated[str | None, shown, option])
     switch = f"{option.flag}/--no-{option.flag.removeprefix('--')}"
@@ -92,6 +96,15 @@ def _parameter(name: str) -> inspect.Parameter:
 
 def _keyword(name: str, annotation: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _completion(choices: Sequence[str]) -> Callable[[str], list[str]]:
+    """What completes a value. A function, because typer looks at its annotations."""
+
+    def matching(incomplete: str) -> list[str]:
+        return [each for each in choices if each.startswith(incomplete)]
+
+    return matching
 
 
 def _help(option: Option) -> str:

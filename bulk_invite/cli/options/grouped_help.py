@@ -23,7 +23,7 @@ _MANY: Final = 12
 """Options that a help text can have without becoming too long to read."""
 
 _WHOLE: Final = 1000
-"""Characters of a short help at most: more than any has, so that none is cut."""
+"""Characters of a first sentence at most: more than any has, so that none is cut."""
 
 _OWN: Final = "Options"
 _EXAMPLES: Final = "Examples:"
@@ -56,6 +56,9 @@ class GroupedCommand(TyperCommand):
             if error.message:  # a missing parameter has none
                 error.message = f"{plain(error.message)}."
             raise
+
+    def get_short_help_str(self, limit: int = _WHOLE) -> str:
+        return super().get_short_help_str(limit)
 
     def get_params(self, ctx: Any) -> Any:
         return [*super().get_params(ctx), self._help_all_option(ctx)]
@@ -143,7 +146,7 @@ class GroupedProgram(TyperGroup):
         commands: dict[str, list[tuple[str, str]]] = {}
         widest = max(map(len, self.commands))
         for each in self.commands.values():
-            record = (str(each.name).ljust(widest), each.get_short_help_str(_WHOLE))
+            record = (str(each.name).ljust(widest), each.get_short_help_str())
             commands.setdefault(getattr(each, "rich_help_panel", None) or "Commands", []).append(record)
         options = [_record(each, ctx) for each in self.get_params(ctx)]
         parts = [

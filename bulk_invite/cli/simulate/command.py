@@ -20,12 +20,20 @@ Examples:
 """
 
 
+def _matching(incomplete: str) -> list[str]:
+    # Only where a scenario is completed: reading scenarios imports the emulator's options.
+    from bulk_invite.rehearsal.simulation.scenario import names  # noqa: PLC0415
+
+    return [each for each in names() if each.startswith(incomplete)]
+
+
 def simulate(
     scenarios: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[SCENARIO...]",
             help="Names of shipped scenarios, or your own .toml files. Default: all shipped scenarios.",
+            autocompletion=_matching,
         ),
     ] = None,
     *,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args, get_origin
 
@@ -17,7 +17,8 @@ ENVIRONMENT_PREFIX: Final = "BULK_INVITE_"
 class Option:
     """One setting. default: as it is written, or "" where the help text gives it. metavar: "" for a switch.
 
-    only: the one of `send` and `serve` that takes it, or "". common: whether the short help has it.
+    choices: the words that it may be, besides other values where metavar has more. only: the one of `send`
+    and `serve` that takes it, or "". common: whether the short help has it.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Option:
     help: str
     metavar: str
     default: str
+    choices: tuple[str, ...]
     only: str
     common: bool
 
@@ -42,17 +44,27 @@ def _option(name: str, field: FieldInfo, heading: str) -> Option:
     shown = field.json_schema_extra
     if not isinstance(shown, dict) or field.description is None:
         raise TypeError(f"{name} is not declared by option().")
-    is_choice = get_origin(field.annotation) is Literal
+    choices = tuple(_choices(field.annotation))
     return Option(
         name=name,
         key=field.alias or name,
         heading=heading,
         help=field.description,
-        metavar="|".join(get_args(field.annotation)) if is_choice else str(shown["metavar"]),
+        metavar=str(shown["metavar"]) or "|".join(choices),
         default=_written(_DEFAULTS[name]),
+        choices=choices,
         only=str(shown["only"] or ""),
         common=bool(shown["common"]),
     )
+
+
+def _choices(annotation: Any) -> Iterator[str]:
+    """The words of a type: of a Literal, also within a union or behind validators."""
+    if get_origin(annotation) is Literal:
+        yield from get_args(annotation)
+    else:
+        for inner in get_args(annotation):
+            yield from _choices(inner)
 
 
 def _written(default: Any) -> str:
