@@ -31,20 +31,14 @@ from bulk_invite.cli.manual import MANUAL_EXAMPLES, manual
 from bulk_invite.cli.options.grouped_help import GroupedCommand, GroupedProgram
 from bulk_invite.cli.reconcile import RECONCILE_EXAMPLES, reconcile
 from bulk_invite.cli.report.command import REPORT_EXAMPLES, report
+from bulk_invite.cli.row_format import EXAMPLE_EXAMPLES, SCHEMA_EXAMPLES, example, schema
 from bulk_invite.cli.send import EXAMPLES as SEND_EXAMPLES
 from bulk_invite.cli.send import send
 from bulk_invite.cli.serve import SERVE_EXAMPLES, serve
 from bulk_invite.cli.simulate.command import EXAMPLES as SIMULATE_EXAMPLES
 from bulk_invite.cli.simulate.command import simulate
 from bulk_invite.cli.status import EXPORT_EXAMPLES, STATUS_EXAMPLES, export, status
-from bulk_invite.cli.validate import (
-    EXAMPLE_EXAMPLES,
-    SCHEMA_EXAMPLES,
-    VALIDATE_EXAMPLES,
-    example,
-    schema,
-    validate,
-)
+from bulk_invite.cli.validate import VALIDATE_EXAMPLES, validate
 from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.rehearsal.emulator.command import EPILOG as EMULATOR_EPILOG
 from bulk_invite.rehearsal.emulator.command import emulator

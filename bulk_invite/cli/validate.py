@@ -1,4 +1,4 @@
-"""`validate`, `schema` and `example`: check rows, and show what a row looks like."""
+"""`validate`: check rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from bulk_invite.runs.output.results_folder import Results
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.sources import SOURCE_SETTINGS, open_sources
 from bulk_invite.runs.wiring.validator import make_validator
-from bulk_invite.validation import examples, row_json_schema, service_model
 
 VALIDATE_EXAMPLES: Final = """
 Examples:
@@ -34,20 +33,6 @@ Write the rows to correct to out/rejected.ndjson:
 
 \b
   bulk-invite validate invitations.ndjson --results out
-"""
-
-SCHEMA_EXAMPLES: Final = """
-Examples:
-
-\b
-  bulk-invite schema > row.schema.json
-"""
-
-EXAMPLE_EXAMPLES: Final = """
-Examples:
-
-\b
-  bulk-invite example > invitations.ndjson
 """
 
 _LISTED: Final = 100
@@ -94,30 +79,6 @@ def validate(
         if results is not None:
             results.close()
     raise typer.Exit(1 if findings.rejected else 0)
-
-
-@with_settings("service_model")
-def schema(*, settings: Settings) -> None:
-    """Print the JSON Schema of a row.
-
-    Use it in an editor or in another validator.
-
-    Exit codes: 0 printed; 4 the service model cannot be read.
-    """
-    _print_json(row_json_schema(service_model.load(settings.service_model)), orjson.OPT_INDENT_2)
-
-
-@with_settings("service_model")
-def example(*, settings: Settings) -> None:
-    """Print valid example rows as NDJSON.
-
-    There is one row for each payload type, with every optional member.
-
-    Exit codes: 0 printed; 4 the service model cannot be read.
-    """
-    for row in examples(service_model.load(settings.service_model)):
-        _print_json(row)
-    sys.stderr.write("Remove ClientToken from rows that you copy: each row needs its own, or none.\n")
 
 
 def _rows(sources: Sequence[Source]) -> Iterator[Row]:

@@ -1,8 +1,8 @@
 """The validation of rows, compiled from the service model. `row_validator` is the entry point.
 
 `shapes` and `patterns` read the model; `compiled` builds pydantic types from it, `shape_validator` finds all
-errors, `json_schema` and `examples` present it; `json_text` parses strictly; `row_rules` adds rules that the
-model lacks.
+errors, `json_schema` (with `descriptions`) and `examples` present it; `json_text` parses strictly;
+`row_rules` adds rules that the model lacks.
 """
 
 from bulk_invite.validation.examples import examples

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from bulk_invite.domain.rows import METADATA
-from bulk_invite.validation.service_model import REQUEST, ServiceModel
+from bulk_invite.validation.descriptions import description
+from bulk_invite.validation.service_model import REQUEST, ServiceModel, sensitive_members
 from bulk_invite.validation.shapes import (
     MAY_BE_ABSENT,
     Choice,
@@ -26,22 +28,22 @@ def row_json_schema(model: ServiceModel) -> dict[str, Any]:
     """One row: Catalog and ClientToken are optional, `_bulk_invite` may be anything."""
     row = resolve(model, REQUEST, optional=MAY_BE_ABSENT)
     definitions: dict[str, Any] = {}
-    _schema(row, definitions)
+    _schema(row, definitions, sensitive_members(model))
     top: dict[str, Any] = definitions.pop(REQUEST)
     top["title"] = "Invitation row"
     top["properties"][METADATA] = {"title": "Metadata", "description": "Ignored and never sent."}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "$defs": definitions}
 
 
-def _schema(shape: Shape, definitions: dict[str, Any]) -> dict[str, Any]:
+def _schema(shape: Shape, definitions: dict[str, Any], sensitive: AbstractSet[str]) -> dict[str, Any]:
     """A reference to `shape`, which is added to `definitions` with everything below it."""
     if shape.name not in definitions:
         definitions[shape.name] = {}
-        definitions[shape.name] = _definition(shape, definitions)
+        definitions[shape.name] = _definition(shape, definitions, sensitive)
     return {"$ref": f"#/$defs/{shape.name}"}
 
 
-def _definition(shape: Shape, definitions: dict[str, Any]) -> dict[str, Any]:
+def _definition(shape: Shape, definitions: dict[str, Any], sensitive: AbstractSet[str]) -> dict[str, Any]:
     match shape:
         case Text(pattern=pattern):
             limits = {
@@ -58,16 +60,20 @@ def _definition(shape: Shape, definitions: dict[str, Any]) -> dict[str, Any]:
             return {"type": _TYPES[kind], **_given({"minimum": shape.minimum, "maximum": shape.maximum})}
         case Listing(item=item):
             limits = {"minItems": shape.min_items or None, "maxItems": shape.max_items}
-            return {"type": "array", "items": _schema(item, definitions), **_given(limits)}
+            return {"type": "array", "items": _schema(item, definitions, sensitive), **_given(limits)}
         case Record():
-            return _object(shape, definitions)
+            return _object(shape, definitions, sensitive)
 
 
-def _object(record: Record, definitions: dict[str, Any]) -> dict[str, Any]:
+def _object(record: Record, definitions: dict[str, Any], sensitive: AbstractSet[str]) -> dict[str, Any]:
     schema: dict[str, Any] = {
         "type": "object",
         "properties": {
-            name: {"title": _title(name), **_schema(member, definitions)}
+            name: {
+                "title": _title(name),
+                **_described(description(record.name, name, member, sensitive=name in sensitive)),
+                **_schema(member, definitions, sensitive),
+            }
             for name, member in record.members.items()
         },
         "additionalProperties": False,
@@ -77,6 +83,10 @@ def _object(record: Record, definitions: dict[str, Any]) -> dict[str, Any]:
     else:
         schema["required"] = [name for name in record.members if name in record.required]
     return schema
+
+
+def _described(text: str) -> dict[str, str]:
+    return {"description": text} if text else {}
 
 
 def _title(name: str) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 import orjson
 import pytest
 
-from bulk_invite.domain.rows import Invitation, Position, Row
+from bulk_invite.domain.rows import METADATA, Invitation, Position, Row
 from bulk_invite.validation import RowValidator, examples, row_json_schema
-from bulk_invite.validation.service_model import load
+from bulk_invite.validation.descriptions import DESCRIPTIONS
+from bulk_invite.validation.service_model import REQUEST, ServiceModel, load, sensitive_members
 
 MODEL = load()
 SCHEMA = row_json_schema(MODEL)
@@ -93,6 +94,58 @@ def test_an_editor_has_titles_and_values_to_show() -> None:
         {"required": ["LeadInvitation"]},
     ]
     orjson.dumps(SCHEMA)
+
+
+def properties(model: ServiceModel) -> dict[str, dict[str, Any]]:
+    """Every property of the schema by its record and name."""
+    schema = row_json_schema(model)
+    records = {REQUEST: schema, **schema["$defs"]}
+    return {
+        f"{record}.{name}": each
+        for record, definition in records.items()
+        for name, each in definition.get("properties", {}).items()
+    }
+
+
+def test_every_member_is_described_and_nothing_else() -> None:
+    described = properties(MODEL)
+    assert set(DESCRIPTIONS) == set(described) - {f"{REQUEST}.{METADATA}"}
+    assert len(described) > 40
+    for name, each in described.items():
+        assert re.fullmatch(r"[A-Z].{8,}[.]", each["description"]), name
+    sensitive = {
+        name.partition(".")[2] for name, each in described.items() if "Sensitive" in each["description"]
+    }
+    assert sensitive == sensitive_members(MODEL)
+
+
+def test_a_description_has_the_limits_of_the_model() -> None:
+    described = {name: each["description"] for name, each in properties(MODEL).items()}
+    assert described["SenderContact.Phone"].endswith(
+        ", such as +442079460123. Sensitive: it never reaches the log or the checkpoint."
+    )
+    assert described["Invitation.Message"].startswith("What the partner reads first. 1 to 255 characters.")
+    assert " 20 to 2000 characters." in described["ProjectDetails.BusinessProblem"]
+    assert " 1 to 3 entries." in described["OpportunityInvitationPayload.SenderContacts"]
+
+
+def test_what_a_description_gives_as_an_example_is_valid() -> None:
+    for name, each in properties(MODEL).items():
+        found = re.search(r"such as ([^,]+?)\.(?: |$)", each["description"])
+        if found and "$ref" in each and not each["$ref"].endswith("List"):
+            assert fits(SCHEMA["$defs"][each["$ref"].removeprefix("#/$defs/")], found[1]), name
+
+
+def test_a_member_that_a_later_model_adds_has_what_the_model_says() -> None:
+    shape = MODEL.shapes["Invitation"]
+    added = {"Greeting": {"shape": "InvitationMessage"}, "Segment": {"shape": "MarketSegment"}}
+    later = {**MODEL.shapes, "Invitation": {**shape, "members": {**shape["members"], **added}}}
+    described = properties(ServiceModel(MODEL.path, later))
+    assert described["Invitation.Greeting"]["description"] == (
+        "1 to 255 characters. Sensitive: it never reaches the log or the checkpoint."
+    )
+    assert "description" not in described["Invitation.Segment"]
+    assert described["Invitation.Segment"]["title"] == "Segment"
 
 
 def test_every_definition_is_used_and_exists() -> None:
