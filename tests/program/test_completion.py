@@ -34,7 +34,6 @@ SHELLS = get_args(Shell)
         ("send --catalog=A", ["--catalog=AWS"]),
         ("send --dry-run --pace ", ["sprint", "spread"]),
         ("send --log-format ", ["auto", "console", "json"]),
-        ("send --on-same-receiver ", []),
         ("send --rate ", ["auto"]),
         ("send --daily-quota ", ["none"]),
         ("simulate st", [name for name in names() if name.startswith("st")]),

@@ -142,7 +142,7 @@ def test_a_port_in_use_or_an_invalid_ledger_ends_with_4_and_an_error(tmp_path: P
 
 
 def test_the_help_names_every_option_and_shows_examples() -> None:
-    help_text = _run("--help").stdout
+    help_text = _run("-h").stdout
     for kind in (Options, FaultOptions):
         named = flags(kind)
         assert set(named) == {each.name for each in fields(kind)} - {"faults"}

@@ -6,7 +6,7 @@ import typer
 
 from bulk_invite.rehearsal.emulator.command import EPILOG, emulator
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 app.command(epilog=EPILOG)(emulator)
 
 if __name__ == "__main__":

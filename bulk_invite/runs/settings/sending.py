@@ -111,7 +111,9 @@ class Database(Section, title="Database source"):
     """Rows of a database."""
 
     table: Text | None = option(
-        None, "Database table or view to read rows from.", metavar="NAME", common=True
+        None,
+        "Database table or view to read rows from.",
+        metavar="NAME",
     )
     query: Text | None = option(
         None, "SELECT statement to read rows from, instead of a table.", metavar="SELECT"
@@ -120,7 +122,6 @@ class Database(Section, title="Database source"):
         None,
         "Unique column that identifies each database row and sets the reading order.",
         metavar="COLUMN",
-        common=True,
     )
     request_column: Text = option(
         "request", "Column that holds the request of a database row (json, jsonb or text).", metavar="COLUMN"
