@@ -78,6 +78,7 @@ def _values(settings: Settings) -> dict[str, Any]:
         now = time.time()
         overview = checkpoint.overview(now)
     summary = asdict(Summary.of_checkpoint(overview))
+    del summary["with_warnings"]  # a checkpoint does not record warnings
     return rounded({**summary, "checkpoint": checkpoint.name, **_more(overview, now)})
 
 

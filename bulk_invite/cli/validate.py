@@ -42,6 +42,7 @@ _LISTED: Final = 100
 @with_settings(
     "catalog",
     "campaign",
+    "strict",
     *SOURCE_SETTINGS,
     "results",
     "service_model",

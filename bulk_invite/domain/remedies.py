@@ -24,7 +24,7 @@ from bulk_invite.domain.verdicts import (
 
 _FALL_BACK: Final = {
     State.REJECTED: (
-        "Correct the member that the error names (`bulk-invite validate` shows what is expected), and send "
+        "Correct the field that the error names (`bulk-invite validate` shows what is expected), and send "
         "the row."
     ),
     State.DUPLICATE: "Nothing: the source contains the same row elsewhere, and that one is sent.",
@@ -41,10 +41,10 @@ _NO_JSON: Final = "Write one JSON object per line, in UTF-8."
 _ONE_FEWER: Final = "Change the number of elements to what the service accepts."
 
 _REJECTED: Final = {
-    "missing": "Add the member; the service requires it.",
-    "unknown_member": "Remove the member or correct its name; the service does not know it.",
+    "missing": "Add the field; the service requires it.",
+    "unknown_member": "Remove the field or correct its name; the service does not know it.",
     "not_in_enum": "Use one of the values that the service knows (`bulk-invite schema` lists them).",
-    "invalid_format": "Use the format that the service requires (`bulk-invite schema` shows it).",
+    "invalid_format": "Use the format that the service requires (`bulk-invite validate` describes it).",
     "too_short": "Write a longer text; the service requires it.",
     "too_long": "Shorten the text to the length that the service accepts.",
     "too_few": _ONE_FEWER,
@@ -52,7 +52,7 @@ _REJECTED: Final = {
     "out_of_range": "Use a number within the service's limits.",
     "wrong_type": "Use a value of the right type: a quoted string, a list or an object.",
     "not_exactly_one": "Give exactly one of the alternatives.",
-    "duplicate_key": "Give each member once.",
+    "duplicate_key": "Give each field once.",
     "not_an_object": _NO_JSON,
     "invalid_json": _NO_JSON,
     "invalid_utf8": _NO_JSON,
@@ -64,6 +64,20 @@ _REJECTED: Final = {
     "nul_character": "Remove the character U+0000 from the token.",
     "wrong_catalog": "Send the row with the --catalog that it names, or remove its Catalog.",
     "token_reused": "The row was changed but kept its ClientToken: remove the token or use a new one.",
+    # Warnings, which --strict makes rejections.
+    "padded_text": "Remove the white space at the beginning and the end of the text.",
+    "blank_text": "Write a text, or remove the field if it is optional.",
+    "placeholder_text": "Write the value, or remove the field; if this is the value, send without --strict.",
+    "spreadsheet_formula": "Export the result of the formula instead of the formula.",
+    "spreadsheet_error": "Correct the formula in the spreadsheet and export the row again.",
+    "garbled_text": "Export the row again as UTF-8, and have every program on its way read it as UTF-8.",
+    "test_address": "Write a real address: an invitation to the live catalog cannot be taken back.",
+    "lost_leading_zero": "Restore the leading zeros; format the column of the spreadsheet as text.",
+    "unusual_account": "Write the 12 digits of the AWS account, as text.",
+    "date_in_past": "Use a date in the future.",
+    "target_company": "Use AWS, or send without --strict: the service replaces the name.",
+    "unusual_currency": "Use USD or EUR, or send without --strict to try the currency.",
+    "unusual_client_token": "Use at most 64 printable ASCII characters without spaces, or no token.",
     "changed_since_sent": (
         "The partner was invited with the row as it was before the edit; to send the new version, give it "
         "another key."
@@ -76,7 +90,7 @@ _REJECTED: Final = {
     ),
 }
 
-_MEND_AND_SEND: Final = "Correct the member that the service names, remove the ClientToken, and send the row."
+_MEND_AND_SEND: Final = "Correct the field that the service names, remove the ClientToken, and send the row."
 _NOT_NOW: Final = "The service does not allow this at present: check the engagement, then use --retry-failed."
 
 _FAILED: Final = {
@@ -92,15 +106,15 @@ _FAILED: Final = {
     "AccessDeniedException": "The account is not a member of that engagement; use --retry-failed once it is.",
     "AccessDenied": "The account is not a member of that engagement; use --retry-failed once it is.",
     "REQUIRED_FIELD_MISSING": (
-        "Add the member that the service requires, remove the ClientToken, and send the row."
+        "Add the field that the service requires, remove the ClientToken, and send the row."
     ),
     "INVALID_ENUM_VALUE": "Use a value that the service knows, remove the ClientToken, and send the row.",
     "INVALID_STRING_FORMAT": (
         "Use the format that the service requires, remove the ClientToken, and send the row."
     ),
     "INVALID_VALUE": _MEND_AND_SEND,
-    "NOT_ENOUGH_VALUES": "Add elements to the member, remove the ClientToken, and send the row.",
-    "TOO_MANY_VALUES": "Remove elements from the member, remove the ClientToken, and send the row.",
+    "NOT_ENOUGH_VALUES": "Add elements to the field, remove the ClientToken, and send the row.",
+    "TOO_MANY_VALUES": "Remove elements from the field, remove the ClientToken, and send the row.",
     "DUPLICATE_KEY_VALUE": "Give each value once, remove the ClientToken, and send the row.",
     "VALUE_OUT_OF_RANGE": "Use a value within the limits, remove the ClientToken, and send the row.",
     "INVALID_RESOURCE_STATE": _NOT_NOW,

@@ -55,7 +55,7 @@ def read(text: bytes) -> object:
         value = _without_bom(text.removeprefix(codecs.BOM_UTF8))
     # Each value but the first follows a comma or a bracket, so only a long line can have too many.
     if len(text) > MAX_VALUES and _has_too_many_values(value):
-        raise NotReadableError("too_many_values", f"expected at most {MAX_VALUES:,} values in a row")
+        raise NotReadableError("too_many_values", f"has more than {MAX_VALUES:,} values")
     return value
 
 
@@ -82,11 +82,9 @@ def _not_json(text: bytes, position: int) -> NotReadableError:
     try:
         text.decode()
     except UnicodeDecodeError as error:
-        return NotReadableError(
-            "invalid_utf8", f"expected UTF-8 text; byte {error.start + 1} of the line is not"
-        )
+        return NotReadableError("invalid_utf8", f"is not UTF-8 text: byte {error.start + 1:,} of the line")
     return NotReadableError(
-        "invalid_json", f"expected a JSON object; unexpected character at column {position + 1}"
+        "invalid_json", f"is not a JSON object: unexpected character at column {position + 1:,}"
     )
 
 
@@ -127,7 +125,7 @@ def every_member(text: bytes) -> object:
     try:
         return json.loads(text.removeprefix(codecs.BOM_UTF8), object_pairs_hook=_Pairs)
     except RecursionError:
-        raise NotReadableError("too_deep", "expected less nesting of objects and lists") from None
+        raise NotReadableError("too_deep", "has objects and lists nested too deeply") from None
 
 
 def duplicate_keys(value: object, shape: Shape | None) -> list[RowError]:
@@ -135,7 +133,7 @@ def duplicate_keys(value: object, shape: Shape | None) -> list[RowError]:
 
     shape: the expected one; a key unknown to it is reported by position only.
     """
-    again = "expected each member once; this one is repeated"
+    again = "field is given more than once"
     return [
         RowError(place, "duplicate_key", again)
         for place in islice(_duplicates(_Place(None, "$", shape, value)), MAX_ERRORS + 1)

@@ -6,6 +6,7 @@ A member is named only if the service model has it. Any other name is the row's 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from operator import itemgetter
 from typing import TypeAlias
@@ -67,8 +68,13 @@ def shape_at(shape: Shape | None, path: Path) -> Shape | None:
 
 def similar_member(shape: Shape | None, name: str) -> str | None:
     """The model's member that an unknown name resembles; it reveals no more of that name."""
-    if not isinstance(shape, Record) or len(name) > _LONGEST:
+    return nearest(shape.members, name) if isinstance(shape, Record) else None
+
+
+def nearest(names: Iterable[str], given: str) -> str | None:
+    """The one of `names` that `given` resembles, whatever its case."""
+    if len(given) > _LONGEST:
         return None
-    known = {each.lower(): each for each in shape.members}
-    like = get_close_matches(name.lower(), known, n=1, cutoff=_LIKE)
+    known = {each.lower(): each for each in names}
+    like = get_close_matches(given.lower(), known, n=1, cutoff=_LIKE)
     return known[like[0]] if like else None

@@ -18,12 +18,12 @@ _TOKEN = re.compile(r"[!-~]{1,64}")
 _TOKEN_WARNING = RowError(
     "$.ClientToken",
     "unusual_client_token",
-    "expected at most 64 printable ASCII characters without spaces; some of the service's documentation "
-    "requires that",
+    "should be at most 64 printable ASCII characters without spaces, as some of the service's documentation "
+    "requires",
 )
-_TOKEN_ERROR = RowError("$.ClientToken", "nul_character", "expected a token without the character U+0000")
-_DATE_ERROR = RowError(_DATE_PATH, "no_such_date", "expected a date that exists, as YYYY-MM-DD")
-_PAST_WARNING = RowError(_DATE_PATH, "date_in_past", "expected a completion date in the future")
+_TOKEN_ERROR = RowError("$.ClientToken", "nul_character", "must not contain the character U+0000")
+_DATE_ERROR = RowError(_DATE_PATH, "no_such_date", "must be a date that exists, as YYYY-MM-DD")
+_PAST_WARNING = RowError(_DATE_PATH, "date_in_past", "is in the past; should be in the future")
 
 
 class Spend(TypedDict, total=False):
@@ -61,17 +61,16 @@ def project_warnings(project: Project, today: dt.date) -> tuple[RowError, ...]:
 
     Raises ValueError for a date that does not exist.
     """
-    found = []
-    if "TargetCompletionDate" in project and dt.date.fromisoformat(project["TargetCompletionDate"]) < today:
-        found.append(_PAST_WARNING)
+    date = project.get("TargetCompletionDate")
+    found = [] if date is None or dt.date.fromisoformat(date) >= today else [_PAST_WARNING]
     for index, spend in enumerate(project.get("ExpectedCustomerSpend", ())):
         if spend.get("TargetCompany", "AWS") != "AWS":
             path = f"{_SPEND_PATH}[{index}].TargetCompany"
-            found.append(RowError(path, "target_company", "expected AWS; the service replaces it with that"))
+            found.append(RowError(path, "target_company", "should be AWS; the service replaces it with that"))
         if spend.get("CurrencyCode", "USD") not in _USUAL_CURRENCIES:
             path = f"{_SPEND_PATH}[{index}].CurrencyCode"
             found.append(
-                RowError(path, "unusual_currency", "expected USD or EUR; the service may refuse others")
+                RowError(path, "unusual_currency", "should be USD or EUR; the service may refuse others")
             )
     return tuple(found)
 

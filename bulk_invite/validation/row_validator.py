@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple, NotRequired, TypedDict, cast
+from typing import NotRequired, TypeAlias, TypedDict, cast
 
 import orjson
 
@@ -30,9 +30,10 @@ from bulk_invite.validation.row_rules import (
 from bulk_invite.validation.service_model import REQUEST, ServiceModel
 from bulk_invite.validation.shape_validator import ShapeValidator, bounded
 from bulk_invite.validation.shapes import MAY_BE_ABSENT, Record, Shape
+from bulk_invite.validation.suspicious import Suspicions
 
-_OVERSIZED = RowError("$", "line_too_long", "expected a line of at most 1 MiB")
-_NOT_AN_OBJECT = RowError("$", "not_an_object", "expected one JSON object on the line")
+_OVERSIZED = RowError("$", "line_too_long", "line is longer than 1 MiB")
+_NOT_AN_OBJECT = RowError("$", "not_an_object", "must be one JSON object on the line")
 
 
 class _Payload(TypedDict, total=False):
@@ -56,20 +57,16 @@ class _Request(TypedDict):
     Invitation: _Invitation
 
 
-class _Known(NamedTuple):
-    """A valid request, its canonical JSON, and its warnings."""
-
-    request: _Request
-    written: bytes
-    warnings: tuple[RowError, ...]
+_Known: TypeAlias = tuple[_Request, bytes, tuple[RowError, ...]]
+"""A valid request, its canonical JSON, and its warnings."""
 
 
 class RowValidator:
     """Turns the rows of one run into invitations.
 
     `today` only decides whether a completion date deserves a warning. tokens_from_keys: the token of a row
-    with a key is derived from that, not from its content. Raises ServiceModelError for a model whose valid
-    requests may lack what an invitation consists of.
+    with a key is derived from that, not from its content. strict: warnings are errors. Raises
+    ServiceModelError for a model whose valid requests may lack what an invitation consists of.
     """
 
     def __init__(
@@ -80,11 +77,14 @@ class RowValidator:
         campaign: str,
         today: dt.date,
         tokens_from_keys: bool = False,
+        strict: bool = False,
     ) -> None:
         self._shape = ShapeValidator(model, REQUEST, optional=MAY_BE_ABSENT)
         _require(self._shape.shape, "EngagementIdentifier")
         _require(self._shape.shape, "Invitation", "Payload")
         self._quick = QuickCheck(self._shape.shape)
+        self._suspicions = Suspicions(self._shape.shape, is_live=catalog == "AWS")
+        self._strict = strict
         self._catalog = catalog
         # ClientToken follows Catalog in canonical JSON, unless a model has other members that sort between
         # them.
@@ -111,7 +111,7 @@ class RowValidator:
                 return Rejection(row, (error.error,))
             known = self._known(row, value)
             if known is not None:
-                return known.warnings
+                return known[2]
         judged = self.validate(row)
         return judged if isinstance(judged, Rejection) else judged.warnings
 
@@ -124,9 +124,10 @@ class RowValidator:
         if not nothing_dropped(row.data, written) or request.get("Catalog", self._catalog) != self._catalog:
             return None
         try:
-            return _Known(request, written, self._warnings(request))
+            warnings = self._warnings(request, written)
         except ValueError:
             return None
+        return None if warnings and self._strict else (request, written, warnings)
 
     def _recognised(self, row: Row, value: object) -> Invitation | None:
         known = self._known(row, value)
@@ -146,7 +147,11 @@ class RowValidator:
         if errors:
             return Rejection(row, errors)
         request = cast("_Request", without_ours)
-        return self._invitation(row, request, canonical_json(request), self._warnings(request))
+        written = canonical_json(request)
+        warnings = self._warnings(request, written)
+        if warnings and self._strict:
+            return Rejection(row, bounded(iter(warnings)))
+        return self._invitation(row, request, written, warnings)
 
     def _request_of(self, value: object) -> object:
         """Remove our metadata from a row, and add the catalog of the run."""
@@ -163,16 +168,19 @@ class RowValidator:
             paths.add(error.path)
             yield error
         if value["Catalog"] != self._catalog and "$.Catalog" not in paths:
-            yield RowError("$.Catalog", "wrong_catalog", f"expected {self._catalog}, the catalog of this run")
+            yield RowError("$.Catalog", "wrong_catalog", f"must be {self._catalog}, the catalog of this run")
         rules = (*date_errors(value), *token_errors(value))
         yield from (error for error in rules if error.path not in paths)
 
-    def _warnings(self, request: _Request) -> tuple[RowError, ...]:
+    def _warnings(self, request: _Request, written: bytes) -> tuple[RowError, ...]:
         """Raises ValueError for a completion date that does not exist, or a token with U+0000."""
         payload = request["Invitation"]["Payload"]
         found = token_warnings(request["ClientToken"]) if "ClientToken" in request else ()
         if project := payload.get("OpportunityInvitation", {}).get("Project"):
             found += project_warnings(project, self._today)
+        if self._suspicions.may_have_any(written):
+            others = {warning.path for warning in found}
+            found += tuple(each for each in self._suspicions.warnings(request) if each.path not in others)
         return found
 
     def _invitation(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -10,13 +10,11 @@ from pydantic_core import ErrorDetails, ValidationError
 
 from bulk_invite.domain.rows import RowError
 from bulk_invite.validation.compiled import compile_shape
+from bulk_invite.validation.field_texts import counted, field_text, unknown_field_text
 from bulk_invite.validation.json_text import MAX_ERRORS
-from bulk_invite.validation.patterns import TextPattern
-from bulk_invite.validation.places import Path, path_text, shape_at, similar_member
+from bulk_invite.validation.places import path_text, shape_at, similar_member
 from bulk_invite.validation.service_model import ServiceModel
-from bulk_invite.validation.shapes import Choice, Listing, Record, Scalar, Shape, Text, resolve
-
-_SHOWN_CHOICES = 12
+from bulk_invite.validation.shapes import Listing, Record, Shape, resolve
 
 
 class ShapeValidator:
@@ -58,7 +56,7 @@ def bounded(errors: Iterator[RowError]) -> tuple[RowError, ...]:
         return shown
     return (
         *shown,
-        RowError("$", "too_many_errors", f"expected a row with fewer errors; {MAX_ERRORS} are listed"),
+        RowError("$", "too_many_errors", f"has more errors; the first {MAX_ERRORS} are listed"),
     )
 
 
@@ -79,15 +77,20 @@ class _Counts:
         if isinstance(value, dict):
             if self.union is not None and len(self.union & value.keys()) != 1:
                 names = ", ".join(sorted(self.union))
-                yield RowError(path, "not_exactly_one", f"expected exactly one of: {names}")
+                one_of = "one of: " if len(self.union) > 1 else "the field "
+                yield RowError(path, "not_exactly_one", f"must have exactly {one_of}{names}")
             for name, counts in self.members:
                 if name in value:
                     yield from counts.errors(value[name], f"{path}.{name}")
         elif isinstance(value, list):
             if len(value) < self.min_items:
-                yield RowError(path, "too_few", f"expected at least {_counted(self.min_items, 'element')}")
+                yield RowError(
+                    path, "too_few", f"has {counted(len(value), 'element')}; at least {self.min_items:,}"
+                )
             if self.max_items is not None and len(value) > self.max_items:
-                yield RowError(path, "too_many", f"expected at most {_counted(self.max_items, 'element')}")
+                yield RowError(
+                    path, "too_many", f"has {counted(len(value), 'element')}; at most {self.max_items:,}"
+                )
             if self.item is not None:
                 for index, item in enumerate(value):
                     yield from self.item.errors(item, f"{path}[{index}]")
@@ -125,61 +128,12 @@ _CODES: Mapping[str, str] = {
 
 def _row_error(root: Shape, whole: object, detail: ErrorDetails) -> RowError:
     path = detail["loc"]
+    written = path_text(root, whole, path)
     code = _CODES.get(detail["type"], "wrong_type")
-    if code == "not_in_enum" and not isinstance(detail["input"], str):
+    if code == "unknown_member":
+        known = similar_member(shape_at(root, path[:-1]), str(path[-1]))
+        return RowError(written, code, unknown_field_text(known, written))
+    given, shape = detail["input"], shape_at(root, path)
+    if code == "not_in_enum" and not isinstance(given, str):
         code = "wrong_type"
-    sentence = _of_unknown(root, path) if code == "unknown_member" else _sentence(code, shape_at(root, path))
-    return RowError(path_text(root, whole, path), code, sentence)
-
-
-def _of_unknown(root: Shape, path: Path) -> str:
-    known = similar_member(shape_at(root, path[:-1]), str(path[-1]))
-    perhaps = f"; did you mean {known}?" if known else ""
-    return f"expected no such member; the service does not know it (?N is the Nth of its object){perhaps}"
-
-
-def _sentence(code: str, shape: Shape | None) -> str:
-    match code, shape:
-        case "missing", _:
-            expected = "this member; it is required"
-        case "not_in_enum", Choice(values=values) if len(values) <= _SHOWN_CHOICES:
-            expected = f"one of: {', '.join(values)}"
-        case "not_in_enum", Choice(name=name, values=values):
-            expected = f"one of the {len(values)} values of {name}; `bulk-invite schema` lists them"
-        case _, Text(pattern=pattern) if code in _OF_TEXTS:
-            expected = _OF_TEXTS[code](pattern)
-        case "out_of_range", Scalar(minimum=minimum, maximum=maximum):
-            expected = f"a number{_limit(' from', minimum)}{_limit(' up to', maximum)}"
-        case "wrong_type", Scalar(kind=kind):
-            expected = _SCALARS[kind]
-        case "wrong_type", _ if shape is not None:
-            expected = _KINDS[type(shape)]
-        case _:
-            expected = "valid Unicode"
-    return f"expected {expected}"
-
-
-_KINDS: Mapping[type[Shape], str] = {Text: "text", Choice: "text", Listing: "a list", Record: "an object"}
-_SCALARS: Mapping[str, str] = {
-    "integer": "a whole number",
-    "float": "a number",
-    "boolean": "true or false",
-    "timestamp": "a time: ISO 8601 text, or seconds since 1970",
-}
-
-
-_OF_TEXTS: Mapping[str, Callable[[TextPattern], str]] = {
-    "too_short": lambda pattern: f"at least {_counted(pattern.min_length, 'character')}",
-    "too_long": lambda pattern: f"at most {_counted(pattern.max_length or 0, 'character')}",
-    "invalid_format": lambda pattern: (
-        f"text that matches {pattern.form} from end to end" if pattern.form else "valid Unicode"
-    ),
-}
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"1 {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _limit(word: str, limit: float | None) -> str:
-    return "" if limit is None else f"{word} {limit}"
+    return RowError(written, code, field_text(code, shape, given))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from bulk_invite.domain.errors import ServiceModelError
@@ -22,10 +22,14 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A text that is one of `values`. A pattern beside an enum is ignored: one of them knows only USD."""
+    """A text that is one of `values`. A pattern beside an enum is ignored: one of them knows only USD.
+
+    sensitive: whether the model marks it so; then no message says which value is meant.
+    """
 
     name: str
     values: tuple[str, ...]
+    sensitive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ def _resolve(model: ServiceModel, name: str, parents: tuple[str, ...]) -> Shape:
             return Listing(name, item, shape.get("min", 0), shape.get("max"))
         case "structure":
             members = {
-                member: _resolve(model, reference["shape"], parents)
+                member: _member(model, reference, parents)
                 for member, reference in shape.get("members", {}).items()
             }
             return Record(name, members, frozenset(shape.get("required", ())), shape.get("union", False))
@@ -103,9 +107,16 @@ def _resolve(model: ServiceModel, name: str, parents: tuple[str, ...]) -> Shape:
             )
 
 
+def _member(model: ServiceModel, reference: Mapping[str, Any], parents: tuple[str, ...]) -> Shape:
+    shape = _resolve(model, reference["shape"], parents)
+    if isinstance(shape, Choice) and reference.get("sensitive"):
+        return replace(shape, sensitive=True)
+    return shape
+
+
 def _text(name: str, shape: Mapping[str, Any]) -> Text | Choice:
     if "enum" in shape:
-        return Choice(name, tuple(shape["enum"]))
+        return Choice(name, tuple(shape["enum"]), sensitive=shape.get("sensitive", False))
     pattern = read_pattern(shape["pattern"]) if "pattern" in shape else TextPattern()
     lengths = [length for length in (pattern.max_length, shape.get("max")) if length is not None]
     shortest = max(pattern.min_length, shape.get("min", 0))

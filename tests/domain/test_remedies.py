@@ -18,9 +18,6 @@ from bulk_invite.validation.shape_validator import _CODES
 
 _PACKAGE = Path(__file__).parents[2] / "bulk_invite"
 
-_WARNINGS = {"unusual_client_token", "date_in_past", "target_company", "unusual_currency"}
-"""They are logged, and the row is sent."""
-
 _LOOK_UPS = {
     matching.SEVERAL_INVITATIONS,
     matching.SEVERAL_ROWS,
@@ -62,11 +59,19 @@ def _has_its_own(state: State, code: str) -> bool:
 
 def test_the_search_finds_all_codes() -> None:
     found = set(_row_errors())
-    assert found >= _WARNINGS | {"missing", "wrong_catalog", "token_reused", "invalid_utf8", "too_deep"}
+    assert found >= {
+        "date_in_past",
+        "garbled_text",
+        "missing",
+        "wrong_catalog",
+        "token_reused",
+        "invalid_utf8",
+        "too_deep",
+    }
     assert {"ThrottlingException", "ValidationException", "TimeoutError", "ExpiredToken"} <= _answers()
 
 
-@pytest.mark.parametrize("code", sorted(set(_row_errors()) - _WARNINGS))
+@pytest.mark.parametrize("code", sorted(set(_row_errors())))
 def test_every_code_of_a_rejected_row_has_its_own_remedy(code: str) -> None:
     assert _has_its_own(State.REJECTED, code)
 

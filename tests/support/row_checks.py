@@ -42,7 +42,6 @@ def rejected(data: bytes) -> dict[str, str]:
     assert result.errors
     found: dict[str, str] = {}
     for error in result.errors:
-        assert error.message.startswith("expected ")
         assert "\n" not in error.message + error.path
         found[error.path] = f"{found[error.path]} {error.code}" if error.path in found else error.code
     return found

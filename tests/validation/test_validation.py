@@ -290,7 +290,7 @@ def test_a_misspelled_member_gets_the_name_of_the_model(name: str, meant: str | 
     result = validate(changed(f"Invitation.Payload.OpportunityInvitation.Customer.{name}", "x"))
     assert isinstance(result, Rejection)
     (error,) = result.errors
-    assert error.message.partition("did you mean ")[2] == (f"{meant}?" if meant else "")
+    assert error.message.partition("(did you mean ")[2] == (f"{meant}?)" if meant else "")
     assert meant == name or name not in error.message + error.path
 
 

@@ -33,7 +33,8 @@ class Counts:
     """Counts of one run; every row read is counted once, in one of `states` or in `already_created`.
 
     ended_now: rows that ended in this run; failed_now: those of them that failed. in_flight: rows with a call
-    in progress; they also count as in doubt. all_read: no more rows will come.
+    in progress; they also count as in doubt. with_warnings: rows to send that have warnings. all_read: no
+    more rows will come.
     """
 
     rows: int = 0
@@ -43,6 +44,7 @@ class Counts:
     failed_now: int = 0
     ended_now: int = 0
     in_flight: int = 0
+    with_warnings: int = 0
     all_read: bool = False
     states: Counter[State] = field(default_factory=Counter)
 
@@ -112,6 +114,7 @@ class Tally:
 
     def _admitted(self, to_send: ToSend) -> None:
         self.counts.states[_state_before(to_send)] += 1
+        self.counts.with_warnings += bool(to_send.invitation.warnings)
         for warning in to_send.invitation.warnings:
             _log.warning(
                 "row.warning",

@@ -20,6 +20,21 @@ _CODES: Final = {
     "out_of_range": "VALUE_OUT_OF_RANGE",
 }
 
+# As the service's framework words them; the validator's own messages are for people who write rows.
+_MESSAGES: Final = {
+    "missing": "Member must not be null",
+    "unknown_member": "Member is not known",
+    "not_in_enum": "Member must satisfy enum value set",
+    "invalid_format": "Member must satisfy regular expression pattern",
+    "too_short": "Member must have length greater than or equal to the minimum",
+    "too_long": "Member must have length less than or equal to the maximum",
+    "too_few": "Member must have length greater than or equal to the minimum",
+    "too_many": "Member must have length less than or equal to the maximum",
+    "out_of_range": "Member must have value within the range",
+    "wrong_type": "Member must have the type of the model",
+    "not_exactly_one": "Member must have exactly one of its members",
+}
+
 
 class RequestCheck:
     """Checks the requests of one operation."""
@@ -43,7 +58,7 @@ def invalid(*errors: RowError) -> Answer:
         ErrorList=[
             {
                 "FieldName": error.path.removeprefix("$.").removeprefix("$"),
-                "Message": error.message,
+                "Message": _MESSAGES.get(error.code, error.message),
                 "Code": _CODES.get(error.code, "INVALID_VALUE"),
             }
             for error in errors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -54,12 +54,14 @@ class Summary:
     attempts: int
     throttled: int
     elapsed_s: float
+    with_warnings: int = 0
 
     @classmethod
     def of_run(cls, counts: Counts, elapsed: float) -> Summary:
-        return cls._of(
+        summary = cls._of(
             counts.states, counts.rows, counts.already_created, counts.attempts, counts.throttled, elapsed
         )
+        return replace(summary, with_warnings=counts.with_warnings)
 
     @classmethod
     def of_checkpoint(cls, overview: Overview) -> Summary:

@@ -68,6 +68,11 @@ class Target(Section, title="Target and scope"):
         only="send",
         common=True,
     )
+    strict: bool = option(
+        False,
+        "Reject rows with warnings (a suspicious value, such as #N/A or a date in the past) instead of "
+        "sending them.",
+    )
     limit: PositiveInt | None = option(
         None,
         "Maximum invitations to send, such as for a first try. Default: no limit.",
@@ -128,13 +133,13 @@ class Database(Section, title="Database source"):
     )
     columns: Columns = option(
         {},
-        "Members of the request, each with the database column that fills it, as JSON such as "
+        "Fields of the request, each with the database column that fills it, as JSON such as "
         '\'{"Invitation.Message": "text"}\'. In the configuration file: a table.',
         metavar="JSON",
     )
     constants: Constants = option(
         {},
-        "Members of the request that have the same value in every database row. Written like columns.",
+        "Fields of the request that have the same value in every database row. Written like columns.",
         metavar="JSON",
     )
     session_settings: Columns = option(

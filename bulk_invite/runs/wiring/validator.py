@@ -14,5 +14,6 @@ def make_validator(settings: Settings) -> RowValidator:
         catalog=settings.catalog,
         campaign=settings.campaign,
         tokens_from_keys=settings.tokens_from_keys,
+        strict=settings.strict,
         today=datetime.now(UTC).date(),
     )

@@ -59,7 +59,7 @@ class Selection:
         if self.constants and not self.columns:
             raise UsageError(
                 "Constants without columns would make the same request for every row.",
-                hint="Name the columns of the other members, or remove the constants.",
+                hint="Name the columns of the other fields, or remove the constants.",
                 topic="postgresql",
             )
         _tree(dict.fromkeys([*self.columns, *self.constants], ""))
@@ -134,7 +134,7 @@ class Selection:
                 f"Column {self.request} of {label} is of type {kind}.",
                 hint=(
                     "A request must be json, jsonb or text; name its column with --request-column, or map "
-                    "its members to columns in the configuration."
+                    "its fields to columns in the configuration."
                 ),
             )
         return sql.SQL("{}::text").format(sql.Identifier("selected", self.request))
