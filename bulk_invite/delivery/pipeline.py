@@ -38,9 +38,15 @@ Watcher = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Intake(Protocol):
-    """Reads rows and hands them over. all_read: it has read everything it was asked to read."""
+    """Reads rows and hands them over. all_read: it has read everything it was asked to read.
+
+    is_resumed: another intake of the same process will read on, and read open rows again.
+    """
 
     all_read: bool
+
+    @property
+    def is_resumed(self) -> bool: ...
 
     async def run(self, hand_over: HandOver) -> None: ...
 
@@ -142,14 +148,21 @@ class Pipeline:
                 group.start_soon(self._take_in, intake, send.clone())
             send.close()
             await WorkerPool(group, self._bounds.in_flight, partial(self._work, receive)).run()
-        for rows in self._deliverer.last_rounds():
-            if rows and not self._stop.draining:
-                work = partial(self._work_again, rows)
-                await WorkerPool(group, self._bounds.in_flight, work, max_workers=len(rows)).run()
+        if not self._stop.draining:
+            await self._retry_rows_on_hold(group)
         if not self._stop.draining:
             with self._halting():
                 await self._deliverer.settle_denied()
                 self._check_failures()
+
+    async def _retry_rows_on_hold(self, group: TaskGroup) -> None:
+        another_follows = any(each.is_resumed for each in self._intakes)
+        for rows in self._deliverer.last_rounds(another_follows=another_follows):
+            if rows:
+                work = partial(self._work_again, rows)
+                await WorkerPool(group, self._bounds.in_flight, work, max_workers=len(rows)).run()
+            if self._stop.draining:
+                return
 
     async def _take_in(self, intake: Intake, send: MemoryObjectSendStream[list[ToSend]]) -> None:
         """Admit rows until the source ends or the run drains."""

@@ -101,6 +101,10 @@ class Governor:
         """Stop all calls except probes."""
         self._parking.close(why, now)
 
+    def reopen(self, why: Why) -> None:
+        """Allow calls again if they were stopped for this reason."""
+        self._parking.reopen(why)
+
     def observe(
         self,
         permit: Permit,

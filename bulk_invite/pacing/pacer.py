@@ -80,14 +80,15 @@ class Pacer:
         """Return when a call may leave; a retry takes precedence over waiting new rows.
 
         Every permit must be returned with `observe` or, if no call was made, with `unused`. unless: called
-        when its turn comes; True if no call is wanted: returns None, and nothing is spent.
+        when its turn comes, and again whenever it has waited; True if no call is wanted: returns None, and
+        nothing is spent.
         """
         await self._turn.take(urgent=retry)
         try:
-            if unless():
-                return None
-            while (seconds := self._wait()) > 0:
+            while not (unwanted := unless()) and (seconds := self._wait()) > 0:
                 await self._sleep(seconds)
+            if unwanted:
+                return None
             self._bucket.take(self.now(), self._governor.rate)
             return self._governor.leave(self.now())
         finally:
@@ -160,6 +161,11 @@ class Pacer:
     def close(self, why: Why) -> None:
         """Stop all calls except probes."""
         self._governor.close(why, self.now())
+        self._changed.set()
+
+    def reopen(self, why: Why) -> None:
+        """Allow calls again if they were stopped for this reason."""
+        self._governor.reopen(why)
         self._changed.set()
 
     def time_left(self, calls: int, rate: float | None) -> float | None:

@@ -158,6 +158,11 @@ class Parking:
         elif self._said_nothing:  # the probe has, and no call that was in flight
             self._close(why, now + self._interval)
 
+    def reopen(self, why: Why) -> None:
+        """Allow calls again if they were stopped for this reason."""
+        if self._closed is why:
+            self._open()
+
     def stay_closed(self, why: Why, probe_at: float, now: float) -> None:
         """Continue another run's park, by a clock that may have been wrong."""
         self._close(why, min(probe_at, now + LONGEST_RETRY_AFTER))

@@ -14,12 +14,12 @@ from fakes import TinyValidator
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.delivery.intake.admit_batch import Admitter
 from bulk_invite.delivery.intake.follow import FollowingIntake
-from bulk_invite.delivery.sending.full_engagements import FullEngagements
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.full_engagements import FullEngagements
 from bulk_invite.domain.rows import Position, Row
 
 pytestmark = pytest.mark.anyio

@@ -31,11 +31,12 @@ from bulk_invite.domain.clock import Clock
 from bulk_invite.domain.denials import PermissionGuard
 from bulk_invite.domain.durations import DAY
 from bulk_invite.domain.errors import BulkInviteError, CheckpointError
+from bulk_invite.domain.full_engagements import FullEngagements
 from bulk_invite.domain.records import Owner
 from bulk_invite.domain.rows import Invitation, Position, Row
 from bulk_invite.pacing.governor import Governor, Limits
 from bulk_invite.pacing.pacer import Pacer
-from bulk_invite.pacing.parking import DailyLimits
+from bulk_invite.pacing.parking import DailyLimits, Why
 from bulk_invite.pacing.rolling_window import RollingWindow
 from bulk_invite.validation import RowValidator
 from bulk_invite.validation.service_model import load
@@ -165,6 +166,7 @@ class Run:
             RowLookup(lookup, self.stop),
             parts.tally,
             self.stop,
+            engagements=FullEngagements(parked=parts.pacer.view().parked is Why.ACCOUNT_FULL),
             guard=PermissionGuard(proven=parts.proven),
             patience=Patience(self.plan.tries, self.plan.lifetime, DEADLINE, _WAITS),
             environment=Environment(clock.wall, clock.steady, random),

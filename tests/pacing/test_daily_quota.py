@@ -206,16 +206,16 @@ def test_an_unknown_cap_is_learned_probed_remembered_and_dropped_once_it_is_lift
 
 
 @pytest.mark.slow
-def test_a_full_account_parks_the_run_and_a_single_full_engagement_does_not(tmp_path: Path) -> None:
+def test_a_run_whose_engagements_are_all_refused_waits_for_room_in_the_account(tmp_path: Path) -> None:
     full = ScriptedServer(always(*[refusal("ServiceQuotaExceededException", status=402)] * 9, CREATED))
-    source = write_rows(tmp_path / "rows.ndjson", make_rows(20))
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(6))
     with full as server:
         command = ("--endpoint-url", server.url, "--rate", "20", "--max-in-flight", "2", "--json")
         sent = run("send", source, *command, "--probe-interval", "1500ms", cwd=tmp_path)
     events = [event["event"] for event in sent.events]
-    assert (sent.code, sent.json["created"], sent.json["deferred"]) == (0, 20, 0)
+    assert (sent.code, sent.json["created"], sent.json["deferred"]) == (0, 6, 0)
     assert events.index("run.parked") < events.index("run.resumed")
-    assert len(server.creates) == 29, "rows that were refused for the account's sake are tried at the end"
+    assert len(server.creates) == 15, "six, three probes, and the six that the account had no room for"
 
 
 def test_rows_of_full_engagements_are_retried_at_the_end_and_by_later_runs(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
@@ -144,8 +145,9 @@ class Entry:
 class MemoryJournal:
     """A checkpoint in memory.
 
-    fails_at, admit_fails_at: the number of the `record` or `admit` call (from 1) from which on every one
-    fails. gate: what every `record` waits for. taken_over: the lock is another's from now on.
+    elsewhere: number of invitations of other campaigns, by engagement. fails_at, admit_fails_at: the number
+    of the `record` or `admit` call (from 1) from which on every one fails. gate: what every `record` waits
+    for. taken_over: the lock is another's from now on.
     """
 
     def __init__(
@@ -163,6 +165,7 @@ class MemoryJournal:
         self.writes: list[int] = []
         self.ended_sources: list[str] = []
         self.memory: PacingState | None = None
+        self.elsewhere = Counter[str]()
         self.entered = threading.Event()
         self.taken_over = False
         self.proofs = 0
@@ -235,7 +238,12 @@ class MemoryJournal:
             rows = [(token, entry) for token, entry in self.rows.items() if entry.engagement in engagements]
             return (
                 [_doubtful(token, entry) for token, entry in rows if entry.doubt_since is not None],
-                [SettledRow(token, entry.invitation_id) for token, entry in rows if entry.invitation_id],
+                [SettledRow(token, entry.invitation_id) for token, entry in rows if entry.invitation_id]
+                + [
+                    SettledRow(f"other-{each}", f"engi-{each}")
+                    for each in engagements
+                    for _ in range(self.elsewhere[each])
+                ],
             )
 
     def prove(self) -> None:

@@ -27,8 +27,10 @@ from bulk_invite.delivery.worker_pool import InFlight
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.denials import PermissionGuard
 from bulk_invite.domain.errors import BulkInviteError
+from bulk_invite.domain.full_engagements import FullEngagements
 from bulk_invite.domain.verdicts import State
 from bulk_invite.pacing.governor import Governor
+from bulk_invite.pacing.parking import Why
 
 EPOCH = 1_800_000_000.0
 HOUR = 3600.0
@@ -39,9 +41,22 @@ async def nothing() -> None:
     pass
 
 
+class _Intake(OnePassIntake):
+    """resumed: another run of the same process follows, as a round of `serve`."""
+
+    resumed = False
+
+    @property
+    def is_resumed(self) -> bool:
+        return self.resumed
+
+
 @dataclass
 class Run:
-    """One run and all that is around it; `rate` in calls per second."""
+    """One run and all that is around it; `rate` in calls per second.
+
+    engagements, is_resumed: for rounds of one process; see `_Intake`.
+    """
 
     texts: Iterable[str] = ()
     sender: ScriptedSender = field(default_factory=ScriptedSender)
@@ -57,6 +72,8 @@ class Run:
     token_lifetime: float = 8 * HOUR
     proven: bool = False
     retry_failed: bool = False
+    engagements: FullEngagements | None = None
+    is_resumed: bool = False
     outlet_fails: BulkInviteError | None = None
     opening: Callable[[], Awaitable[None]] = nothing
     ending: Callable[[], Awaitable[None]] = nothing
@@ -78,25 +95,30 @@ class Run:
         committer = Committer(self.journal, campaign="", retry_failed=self.retry_failed, elapsed=loop.time)
         loop.wait_for_threads_of(committer._one_thread)
         loop.wait_for_threads_of(anyio.to_thread.current_default_thread_limiter())
+        pacer = make_pacer(self.governor_now, loop.time)
+        if self.engagements is None:
+            self.engagements = FullEngagements(parked=pacer.view().parked is Why.ACCOUNT_FULL)
         deliverer = Deliverer(
             self.sender,
             committer,
-            make_pacer(self.governor_now, loop.time),
+            pacer,
             RowLookup(self._look_up(committer, loop.time), self.stop),
             self.tally,
             self.stop,
+            engagements=self.engagements,
             guard=PermissionGuard(proven=self.proven),
             patience=Patience(self.tries, self.token_lifetime, 60.0, WAITS),
             environment=Environment(lambda: EPOCH + loop.time() + self.ahead, loop.time, lambda: 0.5),
         )
         assert self.source is not None
-        intake = OnePassIntake(
+        intake = _Intake(
             [self.source],
             Admitter(TinyValidator(), committer, deliverer.engagements, self.tally),
             committer,
             self.stop,
             limit=self.limit,
         )
+        intake.resumed = self.is_resumed
         bounds = Bounds(InFlight(self.in_flight), self.failures)
         pipeline = Pipeline([intake], committer, deliverer, self.tally, self.stop, bounds)
         began = loop.time()

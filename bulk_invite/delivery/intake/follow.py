@@ -47,6 +47,10 @@ class FollowingIntake:
         self._is_over = is_over
         self._quiet = quiet
 
+    @property
+    def is_resumed(self) -> bool:
+        return not self.ended
+
     async def run(self, hand_over: HandOver) -> None:
         """Read until the round is over, the run drains or the source ends."""
         name, campaign = self._source.name, self._committer.campaign

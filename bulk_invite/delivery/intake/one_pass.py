@@ -46,6 +46,10 @@ class OnePassIntake:
         self._in_thread = in_thread
 
     @property
+    def is_resumed(self) -> bool:
+        return False
+
+    @property
     def limit_reached(self) -> bool:
         """Whether reading stopped at the limit."""
         return self._remaining == 0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import structlog
 
 from bulk_invite.delivery.sending.circuit_breaker import CircuitBreaker
-from bulk_invite.delivery.sending.full_engagements import FullEngagements
 from bulk_invite.delivery.tracking.tracked_row import TrackedRow
 from bulk_invite.domain.classify import signal
 from bulk_invite.domain.denials import PermissionGuard
+from bulk_invite.domain.full_engagements import FullEngagements
 from bulk_invite.domain.outcomes import NOT_COUNTED
 from bulk_invite.domain.unfamiliar import UnfamiliarGuard
 from bulk_invite.domain.verdicts import (
@@ -23,18 +23,17 @@ from bulk_invite.domain.verdicts import (
     Verdict,
 )
 from bulk_invite.pacing.pacer import Pacer
-from bulk_invite.pacing.parking import Permit, Why
+from bulk_invite.pacing.parking import Permit
 
 _log = structlog.get_logger()
 
 
 class AnswerEffects:
-    """Applies answers to the run. is_last_round: rows that were on hold are being retried."""
+    """Applies answers to the run."""
 
     def __init__(
         self, pacer: Pacer, breaker: CircuitBreaker, engagements: FullEngagements, guard: PermissionGuard
     ) -> None:
-        self.is_last_round = False
         self._pacer = pacer
         self._breaker = breaker
         self._engagements = engagements
@@ -85,15 +84,7 @@ class AnswerEffects:
         )
 
     def _note_room(self, row: TrackedRow, verdict: Verdict) -> None:
-        """Record that an engagement has room or is full. If the whole account is full, park or give up."""
         if isinstance(verdict, Created):
             self._engagements.note_created(row.engagement)
-        if not isinstance(verdict, EngagementFull):
-            return
-        self._engagements.note_refused(row.engagement, expected=row.to_send.deferred)
-        if not self._engagements.is_account_full:
-            return
-        if self.is_last_round:
-            self._engagements.mark_all_full()
-        else:
-            self._pacer.close(Why.ACCOUNT_FULL)
+        elif isinstance(verdict, EngagementFull):
+            self._engagements.note_full(row.engagement)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 from bulk_invite.delivery.lookup.row_lookup import RowLookup
+from bulk_invite.delivery.sending.account_room import AccountRoom
 from bulk_invite.delivery.sending.answer_effects import AnswerEffects
 from bulk_invite.delivery.sending.circuit_breaker import CircuitBreaker
-from bulk_invite.delivery.sending.full_engagements import FullEngagements
 from bulk_invite.delivery.sending.may_call import MayCall
 from bulk_invite.delivery.sending.permits import Patience, Permits
 from bulk_invite.delivery.tracking.committer import Committer
@@ -27,6 +27,7 @@ from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.classify import classify
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.denials import PermissionGuard
+from bulk_invite.domain.full_engagements import FullEngagements
 from bulk_invite.domain.next_step import (
     Call,
     End,
@@ -49,6 +50,7 @@ from bulk_invite.domain.verdicts import (
     Answer,
     Created,
     Doubtful,
+    EngagementFull,
     HttpAnswer,
     NoAnswer,
     State,
@@ -99,6 +101,7 @@ class Deliverer:
         tally: Tally,
         stop: StopSwitch,
         *,
+        engagements: FullEngagements,
         guard: PermissionGuard,
         patience: Patience,
         environment: Environment,
@@ -113,16 +116,18 @@ class Deliverer:
         self._patience = patience
         self._clock = environment.clock
         self._elapsed = environment.elapsed
-        self.engagements = FullEngagements()
-        self._may_call = MayCall(committer, self.engagements, patience, stop)
+        self.engagements = engagements
+        self._room = AccountRoom(engagements, committer, pacer)
+        self._may_call = MayCall(committer, self._room, patience, stop)
         self._breaker = CircuitBreaker(
             environment.endpoint, patience.waits.unreachable, environment.random, rows=patience.streak
         )
         self._permits = Permits(
-            pacer, self._breaker, stop, patience.waits, environment.random, self._may_call.is_full
+            pacer, self._breaker, stop, patience.waits, environment.random, self._room.is_unwanted
         )
-        self._effects = AnswerEffects(pacer, self._breaker, self.engagements, guard)
+        self._effects = AnswerEffects(pacer, self._breaker, engagements, guard)
         self._on_hold = RowsOnHold()
+        self._is_last_round = False
 
     @property
     def waits_for_endpoint(self) -> bool:
@@ -146,11 +151,18 @@ class Deliverer:
         await self._advance(row)
         await self._settle(self._on_hold.take(OnHold.DENIED, until=self._guard.proven_until))
 
-    def last_rounds(self) -> Iterator[deque[TrackedRow]]:
-        """Rows to retry at the end: one of each full engagement, then the others, then those to look up."""
-        self.engagements.forget_full()
-        self._effects.is_last_round = True
-        yield from one_of_each_engagement(self._on_hold.take(OnHold.ENGAGEMENT_FULL))
+    def last_rounds(self, *, another_follows: bool) -> Iterator[deque[TrackedRow]]:
+        """Rows to retry at the end: those of full engagements, then those to look up.
+
+        another_follows: the rows will soon be read again, and new ones with them, so nothing waits for room.
+        """
+        first, others = one_of_each_engagement(self._on_hold.take(OnHold.ENGAGEMENT_FULL))
+        if not another_follows:
+            yield from self._room.probes(first)
+        self._is_last_round = True
+        first.extend(self._on_hold.take(OnHold.ENGAGEMENT_FULL))
+        yield from self._room.last_round(first)
+        yield others
         yield self._on_hold.take(OnHold.LOOK_UP)
 
     async def settle_denied(self) -> None:
@@ -173,6 +185,8 @@ class Deliverer:
         happened: Happened = None
         permit: Permit | None = None
         while True:
+            if happened is None and permit is None:
+                await self._room.prepare(row)
             step = self._next_step(happened, row, has_permit=permit is not None)
             if not isinstance(step, Call | Wait):
                 self._permits.give_up(row, permit)  # so that no other row waits for it
@@ -204,8 +218,8 @@ class Deliverer:
     def _next_step(self, happened: Happened, row: TrackedRow, *, has_permit: bool) -> Step:
         run = RunFacts(
             is_draining=self._stop.draining,
-            is_last_round=self._effects.is_last_round,
-            is_full=self.engagements.is_full(row.engagement),
+            is_last_round=self._is_last_round,
+            is_full=self.engagements.is_full(row.engagement, was_full=row.to_send.deferred),
             is_down=self._breaker.is_open,
             has_room=self._on_hold.has_room(row),
         )
@@ -255,6 +269,8 @@ class Deliverer:
         if isinstance(verdict, Created):
             # An Id proves nothing until the commit shows that no other row has it.
             self._effects.learn(row, answer, verdict if so.state is State.CREATED else Doubtful(so.code))
+        if isinstance(verdict, EngagementFull):
+            await self._room.refused(row)
         if so.outcome in {Outcome.DOUBTFUL, Outcome.UNKNOWN}:
             row.count_doubt(is_down=self._breaker.is_open)
         return so

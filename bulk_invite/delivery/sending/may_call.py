@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from bulk_invite.delivery.sending.full_engagements import FullEngagements
+from bulk_invite.delivery.sending.account_room import AccountRoom
 from bulk_invite.delivery.sending.permits import Patience
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
@@ -24,17 +24,11 @@ look the rows up, which takes the settling time.
 class MayCall:
     """Objections to a call: a drain, possibly another sender, a full engagement, an old intent or token."""
 
-    def __init__(
-        self, committer: Committer, engagements: FullEngagements, patience: Patience, stop: StopSwitch
-    ) -> None:
+    def __init__(self, committer: Committer, room: AccountRoom, patience: Patience, stop: StopSwitch) -> None:
         self._committer = committer
-        self._engagements = engagements
+        self._room = room
         self._patience = patience
         self._stop = stop
-
-    def is_full(self, row: TrackedRow) -> bool:
-        """Whether the row must wait for room in its engagement; a row in doubt need not."""
-        return row.doubt_since is None and self._engagements.is_full(row.engagement)
 
     def is_too_old(self, row: TrackedRow) -> bool:
         """Whether the service may have forgotten the row's token when the call arrives, and invite twice."""
@@ -52,6 +46,6 @@ class MayCall:
             return "CheckpointNotProven"
         if row.intent_age() > LATE:  # after a crash, its timestamp would be too early
             return "IntentTooOld"
-        if self.is_full(row):
+        if self._room.is_full(row):
             return "EngagementFull"
         return "TokenTooOld" if self.is_too_old(row) else ""

@@ -23,10 +23,12 @@ from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.delivery.worker_pool import InFlight
 from bulk_invite.domain.clock import Clock
 from bulk_invite.domain.denials import PermissionGuard
+from bulk_invite.domain.full_engagements import FullEngagements
 from bulk_invite.domain.observer import Observer
 from bulk_invite.monitoring.health import Health
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.pacer import Pacer
+from bulk_invite.pacing.parking import Why
 from bulk_invite.partner_central import PartnerCentral
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.pacing import make_governor
@@ -38,7 +40,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What outlives a round: the checkpoint, the connection to the service, the clock and the pacing."""
+    """What outlives a round: checkpoint, connection to the service, clock, pacing, full engagements."""
 
     settings: Settings
     writer: CheckpointWriter
@@ -46,6 +48,7 @@ class Resources:
     clock: Clock
     governor: Governor
     pacer: Pacer
+    engagements: FullEngagements
 
 
 async def make_resources(
@@ -54,7 +57,8 @@ async def make_resources(
     # Counting the calls of a whole day takes a while.
     governor = await run_sync(make_governor, settings, writer, clock.steady())
     pacer = Pacer(governor, burst=settings.burst, clock=clock)
-    return Resources(settings, writer, partner_central, clock, governor, pacer)
+    engagements = FullEngagements(parked=pacer.view().parked is Why.ACCOUNT_FULL)
+    return Resources(settings, writer, partner_central, clock, governor, pacer, engagements)
 
 
 def make_committer(resources: Resources, observer: Observer) -> Committer:
@@ -72,6 +76,7 @@ async def make_deliverer(
     resources: Resources, committer: Committer, tally: Tally, stop: StopSwitch, in_flight: InFlight
 ) -> Deliverer:
     proven = await run_sync(resources.writer.has_created)
+    resources.engagements.begin_round()
     settings, clock, partner_central = resources.settings, resources.clock, resources.partner_central
     return Deliverer(
         partner_central,
@@ -84,6 +89,7 @@ async def make_deliverer(
         ),
         tally,
         stop,
+        engagements=resources.engagements,
         guard=PermissionGuard(proven=proven),
         patience=Patience(
             settings.max_attempts,

@@ -1,0 +1,89 @@
+"""Room for invitations in the account: carry out what `FullEngagements` decides.
+
+Parks the run when the account is full, and lets it continue as soon as a fresh engagement is found that may
+show room. The invitations of an engagement are counted in the checkpoint only when that matters: after its
+refusal, and before its call while the account is suspected.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from bulk_invite.delivery.tracking.committer import Committer
+from bulk_invite.delivery.tracking.tracked_row import TrackedRow
+from bulk_invite.domain.full_engagements import FullEngagements
+from bulk_invite.pacing.pacer import Pacer
+from bulk_invite.pacing.parking import Why
+
+
+class AccountRoom:
+    """Rows in doubt are none of its business: an invitation of theirs may exist already."""
+
+    def __init__(self, engagements: FullEngagements, committer: Committer, pacer: Pacer) -> None:
+        self._engagements = engagements
+        self._committer = committer
+        self._pacer = pacer
+
+    def is_full(self, row: TrackedRow) -> bool:
+        """Whether the row must wait for room in its engagement; a row in doubt need not."""
+        was_full = row.to_send.deferred
+        return row.doubt_since is None and self._engagements.is_full(row.engagement, was_full=was_full)
+
+    def is_unwanted(self, row: TrackedRow) -> bool:
+        """Whether the row must not be called now, or `prepare` must come first."""
+        return self.is_full(row) or self._is_unclear(row)
+
+    async def prepare(self, row: TrackedRow) -> None:
+        """Prepare for the turn of a row. Raises CheckpointError."""
+        if self._is_unclear(row):
+            await self._count_invitations(row.engagement)
+            if row.to_send.deferred:
+                self._engagements.note_deferred(row.engagement)
+        if row.doubt_since is None and self._engagements.may_show_room(
+            row.engagement, was_full=row.to_send.deferred
+        ):
+            self._pacer.reopen(Why.ACCOUNT_FULL)
+
+    async def refused(self, row: TrackedRow) -> None:
+        """Park the run if a row's refusal means that the account is full. Raises CheckpointError."""
+        if self._engagements.is_uncounted(row.engagement):
+            await self._count_invitations(row.engagement)
+        self._engagements.note_refused(row.engagement, was_full=row.to_send.deferred)
+        if self._engagements.is_account_full:
+            self._pacer.close(Why.ACCOUNT_FULL)
+
+    def probes(self, rows: deque[TrackedRow]) -> Iterator[deque[TrackedRow]]:
+        """After the last row was read: if the account is full, probe until it has room.
+
+        rows: one of each engagement on hold. Takes those out of it that it yields, one at a time.
+        """
+        if not self._engagements.begin_probing():
+            self._pacer.reopen(Why.ACCOUNT_FULL)
+            return
+        self._pacer.close(Why.ACCOUNT_FULL)
+        for row in [row for row in rows if self._engagements.is_evidence(row.engagement)]:
+            if not self._engagements.is_account_full:
+                return
+            rows.remove(row)
+            yield deque([row])
+        if self._engagements.is_account_full:
+            self._engagements.give_up()
+
+    def last_round(self, rows: Iterable[TrackedRow]) -> Iterator[deque[TrackedRow]]:
+        """One row of each engagement, to be asked once more; a suspected account is asked only once."""
+        if not self._engagements.has_given_up:
+            self._engagements.begin_last_round()
+        first = deque(sorted(rows, key=lambda row: not self._engagements.is_evidence(row.engagement)))
+        if first and self._engagements.is_account_suspected and not self._engagements.has_given_up:
+            self._pacer.reopen(Why.ACCOUNT_FULL)
+            yield deque([first.popleft()])
+        yield first
+
+    def _is_unclear(self, row: TrackedRow) -> bool:
+        is_suspected = row.doubt_since is None and self._engagements.is_account_suspected
+        return is_suspected and self._engagements.is_uncounted(row.engagement)
+
+    async def _count_invitations(self, engagement: str) -> None:
+        _, created = await self._committer.rows_of([engagement])
+        self._engagements.count_invitations(engagement, len(created))
