@@ -28,7 +28,13 @@ The SQL, for a database administrator:
 """
 
 
-@with_settings("write_back", *SELECTION_SETTINGS, "log_format", "log_level")
+@with_settings(
+    "write_back",
+    *SELECTION_SETTINGS,
+    "log_format",
+    "log_level",
+    common=("table", "query", "key", "write_back"),
+)
 def init_db(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Database URL: postgresql://...")],
     *,

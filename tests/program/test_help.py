@@ -96,6 +96,8 @@ def test_the_short_help_has_the_common_options_in_one_sentence_each(helps: dict[
     assert " --yes Skip the confirmation before sending to the live catalog. " in words(section)
     assert " --rate auto|N Calls per second, never exceeded. [default: auto] " in words(section)
     assert "BULK_INVITE_" not in section
+    for flag in ("--table", "--key", "--write-back"):
+        assert f"\n  {flag} " in helps["init-db"], flag
 
 
 def test_h_and_help_show_the_help_of_a_command(helps: dict[str, str]) -> None:

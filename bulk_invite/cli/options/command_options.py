@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -34,7 +35,7 @@ _CONFIG: Final = typer.Option(
 
 
 def with_settings(
-    *names: str, refused: Sequence[str] = ()
+    *names: str, refused: Sequence[str] = (), common: Sequence[str] = ()
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of the named settings; it receives them merged as `settings`.
 
@@ -42,6 +43,7 @@ def with_settings(
 
     Options arrive as text: one place validates flags, environment and file.
     refused: settings of other commands that must not be ignored where the environment or the file has them.
+    common: settings that the short help of this command has, although that of others leaves them out.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -57,7 +59,11 @@ def with_settings(
 
         own = inspect.signature(command, eval_str=True)
         parameters = [each for each in own.parameters.values() if each.name not in _GIVEN]
-        parameters += [_parameter(name) for name in OPTIONS if name in names]
+        parameters += [
+            _parameter(replace(OPTIONS[name], common=OPTIONS[name].common or name in common))
+            for name in OPTIONS
+            if name in names
+        ]
         parameters.append(_keyword("config", Annotated[Path | None, _CONFIG]))
         run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined] # typer reads it
         run.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -78,8 +84,7 @@ def _read(flags: Mapping[str, Any], config: Path | None, refused: Sequence[str])
     return settings
 
 
-def _parameter(name: str) -> inspect.Parameter:
-    option = OPTIONS[name]
+def _parameter(option: Option) -> inspect.Parameter:
     if option.metavar:
         shown = typer.Option(
             option.flag,
@@ -88,10 +93,10 @@ def _parameter(name: str) -> inspect.Parameter:
             rich_help_panel=option.heading,
             autocompletion=_completion(option.choices) if option.choices else None,
         )
-        return _keyword(name, Annotated[str | None, shown, option])
+        return _keyword(option.name, Annotated[str | None, shown, option])
     switch = f"{option.flag}/--no-{option.flag.removeprefix('--')}"
     shown = typer.Option(switch, help=_help(option), rich_help_panel=option.heading)
-    return _keyword(name, Annotated[bool | None, shown, option])
+    return _keyword(option.name, Annotated[bool | None, shown, option])
 
 
 def _keyword(name: str, annotation: Any) -> inspect.Parameter:

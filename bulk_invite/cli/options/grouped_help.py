@@ -19,7 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 from bulk_invite.cli.options.help_layout import columns, definitions, prose, wrapped
 from bulk_invite.domain.validation_texts import plain
 
-_MANY: Final = 14
+_MANY: Final = 12
 """Options that a help text can have without becoming too long to read."""
 
 _WHOLE: Final = 1000
