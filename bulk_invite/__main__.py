@@ -8,11 +8,16 @@ import signal
 import sys
 from types import FrameType
 
-from bulk_invite.domain.errors import EXIT_STOPPED
+from bulk_invite.domain.errors import EXIT_STOPPED, StoppedError
 
 
 def _stop_before_start(_number: int, _frame: FrameType | None) -> None:
     """Nothing has begun, so there is nothing to finish."""
+    if "--json" in sys.argv:
+        import json  # noqa: PLC0415 - the program may be stopped before it has imported anything else
+
+        line = json.dumps({"error": StoppedError().members(), "complete": False})
+        os.write(1, f"{line}\n".encode())
     os._exit(EXIT_STOPPED)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
 import typer
+from typer.core import TyperGroup
 
+from bulk_invite.cli import ending
 from bulk_invite.cli.completion.command import (
     COMPLETION_EXAMPLES,
     VARIABLE,
@@ -39,11 +40,8 @@ from bulk_invite.cli.simulate.command import EXAMPLES as SIMULATE_EXAMPLES
 from bulk_invite.cli.simulate.command import simulate
 from bulk_invite.cli.status import EXPORT_EXAMPLES, STATUS_EXAMPLES, export, status
 from bulk_invite.cli.validate import VALIDATE_EXAMPLES, validate
-from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.rehearsal.emulator.command import EPILOG as EMULATOR_EPILOG
 from bulk_invite.rehearsal.emulator.command import emulator
-from bulk_invite.runs.output import standard_output
-from bulk_invite.runs.output.logs import escaped
 
 COMMANDS: Final[Mapping[str, Mapping[str, tuple[Callable[..., None], str, str]]]] = {
     "Send": {
@@ -138,39 +136,15 @@ def _main(
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-command: Final = typer.main.get_command(app)
+command: Final = cast("TyperGroup", typer.main.get_command(app))
 """The whole program. Calling `app` instead would show local variables in tracebacks, with sensitive
 values of rows."""
 
 
 def run() -> None:
-    """Run the program. An error is a message on standard error and an exit code."""
+    """Answer a shell that completes a command line, or run the program; and exit."""
     question = os.environ.get(VARIABLE)
     if question and (answered := answer(question, sys.argv[1:], command)) is not None:
         sys.stdout.write(answered)
         return
-    try:
-        command()
-    except BulkInviteError as error:
-        see = f"See: bulk-invite manual {error.topic}\n" if error.topic else ""
-        sys.stderr.write(f"bulk-invite: {escaped(str(error))}\n{see}")
-        sys.exit(error.exit_code)
-    except Exception as error:  # noqa: BLE001 - an internal error: the program only ends cleanly
-        _report_internal_error(error)
-        sys.exit(BulkInviteError.exit_code)
-
-
-def _report_internal_error(error: BaseException) -> None:
-    """Print the place and the type of an error. Its text may hold values of a row, so it is not printed."""
-    if isinstance(error, BaseExceptionGroup):
-        for each in error.exceptions:
-            _report_internal_error(each)
-        return
-    if isinstance(error, OSError):
-        standard_output.silence()
-    frames = "".join(traceback.format_list(traceback.extract_tb(error.__traceback__)))
-    reason = f" ({error.strerror})" if isinstance(error, OSError) else ""
-    sys.stderr.write(
-        f"{frames}bulk-invite: Internal error: {type(error).__name__}{reason}. Nothing already recorded is "
-        "lost: run the same command to resume, and report the lines above.\n"
-    )
+    sys.exit(ending.run(command, sys.argv[1:]))

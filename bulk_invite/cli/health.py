@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
 
-import orjson
 import typer
 
 from bulk_invite.cli.options.command_options import with_settings
 from bulk_invite.domain.errors import ControlError, UsageError
 from bulk_invite.monitoring.health_file import is_live, read
-from bulk_invite.runs.output.logs import escaped, escaped_json
+from bulk_invite.runs.output import standard_output
+from bulk_invite.runs.output.logs import escaped
 from bulk_invite.runs.settings.model import Settings
 
 HEALTH_EXAMPLES: Final = """
@@ -65,12 +64,10 @@ def health(
             "No health file is named.", hint="Name it with --health-file FILE.", topic="monitoring"
         )
     finding = _look(settings.health_file, time.time())
-    text = (
-        escaped_json(orjson.dumps(asdict(finding)).decode())
-        if settings.json_output
-        else escaped(str(finding))
-    )
-    sys.stdout.write(f"{text}\n")
+    if settings.json_output:
+        standard_output.write_object(asdict(finding), complete=True)
+    else:
+        standard_output.write(f"{escaped(str(finding))}\n")
     raise typer.Exit(0 if finding.ready or (live and finding.live) else 1)
 
 

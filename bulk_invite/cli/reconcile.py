@@ -14,7 +14,7 @@ import typer
 from bulk_invite.cli.options.command_options import with_settings
 from bulk_invite.delivery.intake.source import KeyedSource
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
-from bulk_invite.domain.errors import EXIT_INTERRUPTED, EXIT_STOPPED, UsageError
+from bulk_invite.domain.errors import BulkInviteError, InterruptedRunError, StoppedError, UsageError
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output import logs
 from bulk_invite.runs.output.summary import show_reconciliation
@@ -89,13 +89,19 @@ def reconcile(
             options = {"use_uvloop": True}
             states = anyio.run(settle_doubt, settings, writer, named, stop, backend_options=options)
         left = writer.count_in_doubt()
-    show_reconciliation(states, left, time.monotonic() - began, as_json=settings.json_output)
+    error = _error(stop, left)
+    show_reconciliation(states, left, time.monotonic() - began, as_json=settings.json_output, error=error)
     _log_next_step(states, left)
     if stop.reason is not None:
         raise stop.reason
-    if stop.draining and left:
-        raise typer.Exit(EXIT_INTERRUPTED if stop.aborted else EXIT_STOPPED)
-    raise typer.Exit(1 if left else 0)
+    raise typer.Exit(error.exit_code if error is not None else 1 if left else 0)
+
+
+def _error(stop: StopSwitch, left: int) -> BulkInviteError | None:
+    """What ended the look-ups before their end."""
+    if stop.reason is not None or not (stop.draining and left):
+        return stop.reason
+    return InterruptedRunError() if stop.aborted else StoppedError()
 
 
 def _log_next_step(states: Mapping[State, int], left: int) -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.prompt import Confirm
 
 from bulk_invite.cli.options.command_options import Sources, with_settings
-from bulk_invite.domain.errors import EXIT_STOPPED, UsageError
+from bulk_invite.domain.errors import EXIT_STOPPED, NotConfirmedError
 from bulk_invite.domain.urls import origin
 from bulk_invite.runs.output import logs
 from bulk_invite.runs.output.logs import configure_logs
@@ -101,12 +101,12 @@ class _Confirmation(Confirm):
 def confirm(settings: Settings, sources: Sequence[str]) -> None:
     """Ask before sending to the live catalog: an invitation cannot be taken back.
 
-    Raises UsageError where the answer is no, or where there is no terminal to ask on.
+    Raises NotConfirmedError where the answer is no, or where there is no terminal to ask on.
     """
     if settings.catalog != "AWS" or settings.yes:
         return
     if STDIN in sources or not sys.stdin.isatty():
-        raise UsageError(
+        raise NotConfirmedError(
             "Sending to the live catalog AWS needs confirmation, and there is no terminal to ask on.",
             hint="Add --yes if you are sure: an invitation cannot be taken back.",
             topic="operations",
@@ -123,6 +123,6 @@ def confirm(settings: Settings, sources: Sequence[str]) -> None:
     )
     question = "Send to the live catalog AWS? An invitation cannot be taken back."
     if not _Confirmation.ask(question, default=False, console=console):
-        raise UsageError(
+        raise NotConfirmedError(
             "Nothing was sent: sending to the live catalog was not confirmed.", topic="operations"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -14,9 +15,16 @@ from anyio.to_thread import run_sync
 
 from bulk_invite.cli.options.command_options import with_settings
 from bulk_invite.cli.send import confirm
-from bulk_invite.domain.errors import EXIT_INTERRUPTED, EXIT_STOPPED, BulkInviteError, CheckpointError
+from bulk_invite.domain.errors import (
+    BulkInviteError,
+    CheckpointError,
+    InterruptedRunError,
+    StoppedError,
+)
 from bulk_invite.monitoring.health import Health
+from bulk_invite.runs.output import standard_output
 from bulk_invite.runs.output.logs import configure_logs
+from bulk_invite.runs.output.standard_output import ReaderGoneError
 from bulk_invite.runs.output.summary import Summary, show
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.options import SEND_ONLY, SERVE
@@ -97,21 +105,37 @@ async def _body(supervisor: Supervisor, oversight: Oversight) -> int:
         await handling_signals(supervisor, partial(supervisor.run, oversight), supervisor.reload)
     except BulkInviteError as error:
         failure = error
-    left = await run_sync(_show_summary, supervisor.settings) if supervisor.begun else 0
+    summary = await run_sync(_summary, supervisor.settings) if supervisor.begun else None
+    left = supervisor.begun if summary is None else summary.pending + summary.in_doubt > 0
+    early = failure or _early_end(supervisor, left=left)
+    _show(summary, supervisor.settings, early)
     if failure is not None:
         raise failure
-    if supervisor.aborted:
-        return EXIT_INTERRUPTED
-    return EXIT_STOPPED if left else 0
+    return 0 if early is None else early.exit_code
 
 
-def _show_summary(settings: Settings) -> int:
-    """Print the counts of the whole checkpoint; returns the rows pending or in doubt, 1 if unreadable."""
+def _summary(settings: Settings) -> Summary | None:
+    """The counts of the whole checkpoint; None where it cannot be read."""
     try:
         with open_reader(settings) as reader:
-            summary = Summary.of_checkpoint(reader.overview(time.time()))
+            return Summary.of_checkpoint(reader.overview(time.time()))
     except CheckpointError as error:
         _log.warning("serve.summary_failed", reason=str(error))
-        return 1
-    show(summary, as_json=settings.json_output)
-    return summary.pending + summary.in_doubt
+        return None
+
+
+def _early_end(supervisor: Supervisor, *, left: bool) -> BulkInviteError | None:
+    """left: whether rows are pending or in doubt."""
+    if supervisor.aborted:
+        return InterruptedRunError()
+    return StoppedError() if left else None
+
+
+def _show(summary: Summary | None, settings: Settings, error: BulkInviteError | None) -> None:
+    """Print the counts, if there are any; as JSON also how it ended without them."""
+    if summary is not None:
+        complete = error is None and not summary.is_open
+        show(summary, as_json=settings.json_output, error=error, complete=complete)
+    elif settings.json_output:
+        with suppress(ReaderGoneError):
+            standard_output.write_object({}, error, complete=False)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 import typer
@@ -18,9 +20,9 @@ from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.records import Overview, PacingState
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.figures import rounded
-from bulk_invite.runs.output import logs
+from bulk_invite.runs.output import logs, standard_output
 from bulk_invite.runs.output.progress import day_remaining
-from bulk_invite.runs.output.summary import Summary, show_counts
+from bulk_invite.runs.output.summary import Summary, headline_of, show_text
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS, open_reader, warn_if_stale
 
@@ -66,10 +68,19 @@ def status(
     seconds = _seconds(every)
     with open_reader(settings) as checkpoint:
         warn_if_stale(checkpoint)
+    show = partial(_show, as_json=settings.json_output)
     if watch:
-        watch_status(lambda: _values(settings), seconds, as_json=settings.json_output)
+        watch_status(lambda: _values(settings), show, seconds, as_json=settings.json_output)
         return
-    show_counts(_values(settings), as_json=settings.json_output)
+    show(_values(settings))
+
+
+def _show(values: Mapping[str, Any], *, as_json: bool) -> None:
+    if not as_json:
+        show_text([headline_of(values)], values)
+        return
+    is_open = values["deferred"] or values["in_doubt"] or values["pending"]
+    standard_output.write_object(values, complete=not (is_open or values["sending"]))
 
 
 def _values(settings: Settings) -> dict[str, Any]:
@@ -155,4 +166,3 @@ def export(
         records = checkpoint.records(state or [])
         write = write_csv if output_format == "csv" else write_ndjson
         write(records, sys.stdout)
-    sys.stdout.flush()

@@ -1,7 +1,7 @@
 """Errors that end the program early.
 
-Each error says what happened, where, and what to do; its class determines the exit code. A bad row is not an
-error: it becomes a `Rejection` and the run continues.
+Each error says what happened, where, and what to do; its class determines the exit code and the word by which
+scripts tell it from others. A bad row is not an error: it becomes a `Rejection` and the run continues.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ EXIT_INTERRUPTED: Final = 130
 class BulkInviteError(Exception):
     """Root of all errors in this package.
 
-    hint: what the operator can do. topic: the manual topic that explains it. retryable: the cause may pass
-    without a new command, so a service waits and retries.
+    code: the word for it in JSON; every class has its own, and it never changes. hint: what the operator can
+    do. topic: the manual topic that explains it. retryable: the cause may pass without a new command, so a
+    service waits and retries.
     """
 
+    code: ClassVar[str] = "error"
     exit_code: ClassVar[int] = 4
     topic: str = ""
     retryable: bool = False
@@ -36,39 +38,111 @@ class BulkInviteError(Exception):
         message = super().__str__()
         return f"{message} {self.hint}" if self.hint else message
 
+    def members(self) -> dict[str, str | None]:
+        """The error in JSON: code, message, hint, topic; None where there is no hint or topic."""
+        return {
+            "code": self.code,
+            "message": super().__str__(),
+            "hint": self.hint or None,
+            "topic": self.topic or None,
+        }
+
 
 class UsageError(BulkInviteError):
-    """The command line, the environment or the configuration file is invalid."""
+    """The command line is invalid."""
 
+    code = "usage"
     exit_code = 2
+
+
+class ConfigurationError(UsageError):
+    """The environment or the configuration file is invalid."""
+
+    code = "configuration"
+
+
+class NotConfirmedError(UsageError):
+    """The confirmation before sending to the live catalog was not given."""
+
+    code = "not_confirmed"
+
+
+class StoppedError(BulkInviteError):
+    """A signal stopped the command before its end. It is not raised: the result has it."""
+
+    code = "stopped"
+    exit_code = EXIT_STOPPED
+    topic = "results"
+
+    def __init__(self) -> None:
+        super().__init__("Stopped before the end.", hint="Run the same command to continue.")
+
+
+class InterruptedRunError(BulkInviteError):
+    """A second signal aborted the command. It is not raised: the result has it."""
+
+    code = "interrupted"
+    exit_code = EXIT_INTERRUPTED
+    topic = "results"
+
+    def __init__(self) -> None:
+        super().__init__("Interrupted.", hint="Run the same command to continue.")
+
+
+class InternalError(BulkInviteError):
+    """A defect of this program ended the command."""
+
+    code = "internal_error"
+    topic = "troubleshooting"
+
+    def __init__(self, kind: str) -> None:
+        """kind: type of the exception; not its text, which may hold values of a row."""
+        super().__init__(
+            f"Internal error: {kind}.",
+            hint="Nothing already recorded is lost: run the same command to resume, and report the lines of "
+            "standard error.",
+        )
+
+
+class OutputError(BulkInviteError):
+    """Standard output cannot be written."""
+
+    code = "output"
+    topic = "results"
 
 
 class SourceError(BulkInviteError):
     """A source cannot be opened or read to its end."""
 
+    code = "source"
     topic = "rows"
 
 
 class DatabaseSourceError(SourceError):
     """A source in PostgreSQL, or its table of outcomes, cannot be used."""
 
+    code = "database_source"
     topic = "postgresql"
 
 
 class ServiceModelError(BulkInviteError):
     """The service model cannot be used by this program."""
 
+    code = "service_model"
     topic = "rows"
 
 
 class CheckpointError(BulkInviteError):
     """The checkpoint is locked, damaged, owned by another account, or not writable."""
 
+    code = "checkpoint"
     topic = "troubleshooting"
 
 
 class CheckpointHeldError(CheckpointError):
     """Another sender holds the checkpoint; `--wait-for-lock` waits for it."""
+
+    code = "checkpoint_locked"
 
     def __init__(self, checkpoint: str, what: str = "Another sender is working on the checkpoint") -> None:
         super().__init__(
@@ -79,21 +153,30 @@ class CheckpointHeldError(CheckpointError):
 
 
 class SenderError(BulkInviteError):
-    """The service refuses the sender, not the row: credentials, clock or permission."""
+    """The service refuses the sender, not the row: credentials or clock."""
 
+    code = "credentials"
     topic = "operations"
     retryable = True
+
+
+class PermissionDeniedError(SenderError):
+    """The service keeps denying calls: the account has no permission, or is no member of the engagements."""
+
+    code = "permission"
 
 
 class SettingError(BulkInviteError):
     """An AWS setting in the environment is invalid; it can change only with a restart."""
 
+    code = "aws_setting"
     topic = "operations"
 
 
 class EndpointError(BulkInviteError):
     """The endpoint cannot be reached, or the server that answers is not Partner Central."""
 
+    code = "endpoint"
     topic = "operations"
     retryable = True
 
@@ -101,24 +184,38 @@ class EndpointError(BulkInviteError):
 class ResultsError(BulkInviteError):
     """The results directory cannot be written."""
 
+    code = "results"
     topic = "results"
 
 
 class ReportError(BulkInviteError):
     """The report cannot be written."""
 
+    code = "report"
     topic = "results"
 
 
 class ControlError(BulkInviteError):
     """The health file or the control server cannot be provided."""
 
+    code = "monitoring"
     topic = "monitoring"
+
+
+class ChecksFailedError(BulkInviteError):
+    """`doctor` has found what would make a run fail. It is not raised: the result has it."""
+
+    code = "checks_failed"
+    topic = "operations"
+
+    def __init__(self, failed: int) -> None:
+        super().__init__(f"Checks failed: {failed}.", hint="`checks` has the remedy of each.")
 
 
 class TooManyFailuresError(BulkInviteError):
     """The number of failed rows reached --max-failures."""
 
+    code = "too_many_failures"
     topic = "troubleshooting"
     exit_code = 3
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from bulk_invite.domain.classify import FULL, ID_OF_ANOTHER, NOES, REFUSALS, is_unfamiliar
-from bulk_invite.domain.errors import BulkInviteError, SenderError
+from bulk_invite.domain.errors import BulkInviteError, PermissionDeniedError, SenderError
 from bulk_invite.domain.events import Answered
 from bulk_invite.domain.findings import MAY_BE_MISSING, Absent, DoubtfulRow, Finding, Found, TooEarly, Unclear
 from bulk_invite.domain.outcomes import Outcome
@@ -196,7 +196,7 @@ def reason_to_stop(transition: Transition) -> BulkInviteError:
     if transition.fault is not None:
         return transition.fault.error()
     if transition.outcome == Outcome.DENIED:
-        return SenderError(
+        return PermissionDeniedError(
             f"The service keeps denying calls: {transition.code}.",
             hint="Either the account has no permission to send (grant it "
             "partnercentral:CreateEngagementInvitation for this catalog), or it is not a member of the "

@@ -51,19 +51,18 @@ class Assembly:
         ending: Ending,
         *,
         sources: Sequence[Source | FollowedSource],
-        sized: Sequence[Source] | None,
+        total: RowTotal,
         is_trusted: Callable[[], bool],
     ) -> bool:
         """Send the rows of the intakes; whether each is settled, or left open for a later run.
 
-        opening: claims what the run needs and begins it in the checkpoint. sized: the sources, or None where
-        they have no end. is_trusted: whether the endpoint takes this sender. Raises BulkInviteError.
+        opening: claims what the run needs and begins it in the checkpoint. total: how many rows the sources
+        have. is_trusted: whether the endpoint takes this sender. Raises BulkInviteError.
         """
         resources, settings = self.resources, self.resources.settings
         bounds = Bounds(self.oversight.controls.in_flight, _failure_limit(settings))
         pipeline = Pipeline(intakes, self.committer, self.deliverer, self.tally, self.stop, bounds)
-        total = RowTotal(sized)
-        progress = self._progress(total, only_news=sized is None)
+        progress = self._progress(total)
         self.oversight.monitor.watch(settings, Round(self.tally.counts, progress, resources.pacer))
         pacing = PacingSaver(resources.pacer, progress, self.committer, resources.writer)
         announce = partial(progress.announce, limits_of(settings).rate)
@@ -98,7 +97,7 @@ class Assembly:
 
         return await run_sync(count)
 
-    def _progress(self, total: RowTotal, *, only_news: bool) -> Progress:
+    def _progress(self, total: RowTotal) -> Progress:
         settings = self.resources.settings
         return Progress(
             self.tally.counts,
@@ -108,7 +107,7 @@ class Assembly:
             settings.limit,
             mode=settings.progress,
             interval=settings.progress_interval,
-            only_news=only_news,
+            only_news=total.is_endless,
         )
 
 

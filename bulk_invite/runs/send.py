@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,15 +19,24 @@ from bulk_invite.delivery.intake.source import Source
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.tracking.tally import Counts, Tally
 from bulk_invite.delivery.write_back import Target
-from bulk_invite.domain.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CheckpointError, ResultsError
-from bulk_invite.domain.verdicts import State
+from bulk_invite.domain.errors import (
+    EXIT_STOPPED,
+    BulkInviteError,
+    CheckpointError,
+    InterruptedRunError,
+    ResultsError,
+    StoppedError,
+)
 from bulk_invite.monitoring.health import Health
+from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.runs.assembly import assemble
 from bulk_invite.runs.begin_run import begin_run
 from bulk_invite.runs.live_status.controls import RunControls
 from bulk_invite.runs.live_status.watchers import Oversight
 from bulk_invite.runs.output.results_folder import Results
-from bulk_invite.runs.output.summary import Summary, show
+from bulk_invite.runs.output.row_total import RowTotal
+from bulk_invite.runs.output.summary import Summary
+from bulk_invite.runs.send_ending import Parts, log_next_steps, show_ending
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.checkpoint import open_writer
 from bulk_invite.runs.wiring.delivery import (
@@ -67,7 +76,10 @@ class Run:
         self._validator = validator
         self._outcomes = outcomes
         self._stop = StopSwitch()
-        self._limited = self._claimed = self._finished = False
+        self._limited = self._claimed = self._finished = self._published = False
+        self._intake: OnePassIntake | None = None
+        self._pacer: Pacer | None = None
+        self._total = RowTotal(sources)
         self._began = time.monotonic()
         self._health = Health(time.time, logs=settings.is_watched)
         controls = RunControls(settings, self._drain, lambda: self._stop.draining)
@@ -101,18 +113,26 @@ class Run:
     async def _result(self, writer: CheckpointWriter, results: Results | None) -> int:
         """Send and show the result; returns the exit code."""
         tally = Tally(results, self._oversight.observer)
-        finished = False
         try:
-            await handling_signals(self._stop, partial(self._send, writer, tally))
-            finished = self._finished
-        finally:
-            summary = Summary.of_run(tally.counts, time.monotonic() - self._began)
-            with self._result_shown(summary, all_read=tally.counts.all_read):
-                self._publish(results, finished=finished, rows=tally.counts.rows)
-        self._log_next_steps(tally.counts, summary, finished=finished)
-        if finished:
-            return 0 if summary.complete else 1
-        return EXIT_INTERRUPTED if self._stop.aborted else EXIT_STOPPED
+            try:
+                await handling_signals(self._stop, partial(self._send, writer, tally))
+            finally:
+                self._publish(results, rows=tally.counts.rows)
+        except Exception as error:
+            self._show(tally.counts, error)
+            raise
+        early = self._early_end()
+        self._show(tally.counts, early)
+        limit = self._settings.limit if self._limited else None
+        log_next_steps(tally.counts, finished=self._finished, limit=limit)
+        if early is not None:
+            return early.exit_code
+        return 0 if Summary.of_run(tally.counts, 0.0).needs_nothing else 1
+
+    def _early_end(self) -> BulkInviteError | None:
+        if self._finished:
+            return None
+        return InterruptedRunError() if self._stop.aborted else StoppedError()
 
     def _could_not_start(self) -> bool:
         return not self._claimed and (self._stop.reason is not None or not self._stop.draining)
@@ -124,70 +144,38 @@ class Run:
         _log.warning("run.draining", now="finishing calls in flight")
         self._stop.drain()
 
-    def _log_next_steps(self, counts: Counts, summary: Summary, *, finished: bool) -> None:
-        if not finished:
-            _log.warning(
-                "run.stopped",
-                pending=summary.pending,
-                in_doubt=summary.in_doubt,
-                next="run the same command to continue",
-            )
-        elif self._limited:
-            _log.warning(
-                "run.limit_reached",
-                limit=self._settings.limit,
-                next="run the same command to send that many more",
-            )
-        self._log_open_rows(counts, finished=finished)
+    def _show(self, counts: Counts, error: Exception | None) -> None:
+        """Show the result of a run that has ended, with `error` if it ended early."""
+        # A run that could not start shows only the reason, not a table of zeros.
+        if self._settings.json_output or counts.rows or not self._could_not_start():
+            parts = Parts(self._total, self._intake, self._pacer)
+            seconds = time.monotonic() - self._began
+            show_ending(self._settings, counts, parts, error, published=self._published, seconds=seconds)
 
-    def _log_open_rows(self, counts: Counts, *, finished: bool) -> None:
-        if deferred := counts.states[State.DEFERRED]:
-            _log.warning(
-                "run.deferred",
-                rows=deferred,
-                why="their engagements have reached their limit of invitations",
-                next="run the same command later; to list them: bulk-invite export --state deferred",
-            )
-        if finished and (in_doubt := counts.states[State.IN_DOUBT]):
-            _log.warning(
-                "run.in_doubt",
-                rows=in_doubt,
-                next="run the same command later, or bulk-invite reconcile; to see why: "
-                "bulk-invite export --state in_doubt",
-            )
-        if earlier := counts.states[State.FAILED] - counts.failed_now:
-            _log.warning(
-                "run.previously_failed",
-                rows=earlier,
-                next="not sent again; to retry them: --retry-failed",
-            )
+    def _publish(self, results: Results | None, *, rows: int) -> None:
+        """Publish the results, if that is possible.
 
-    @contextmanager
-    def _result_shown(self, summary: Summary, *, all_read: bool) -> Iterator[None]:
-        """Show the result, however the block ends; its failure does not hide why the run ended."""
+        A failure does not hide why the run ended. Raises ResultsError where nothing else has ended it.
+        """
+        folder = self._settings.results
+        if results is None or folder is None or not (self._finished or rows):
+            return  # a run that read nothing must not replace the results of an earlier one
         try:
-            yield
+            self._close(results, folder)
         except ResultsError as error:
             if self._stop.reason is None:
                 raise
             _log.error("results.write_failed", reason=str(error))
-        finally:
-            # A run that could not start shows only the reason, not a table of zeros.
-            if self._settings.json_output or summary.rows or not self._could_not_start():
-                show(summary, as_json=self._settings.json_output, all_read=all_read)
 
-    def _publish(self, results: Results | None, *, finished: bool, rows: int) -> None:
+    def _close(self, results: Results, folder: Path) -> None:
         """Publish the results, unless that would replace a source that was not read to its end."""
-        folder = self._settings.results
-        if results is None or folder is None or not (finished or rows):
-            return  # a run that read nothing must not replace the results of an earlier one
         reads_results = any(
             source.name != STDIN and Path(source.name).resolve().parent == folder.resolve()
             for source in self._sources
         )
         if not reads_results:
             results.close()
-        elif finished and self._settings.limit is None:
+        elif self._finished and self._settings.limit is None:
             # A corrected file of an earlier run, whose other results this run does not have.
             results.close(keep_previous=True)
         else:
@@ -196,6 +184,8 @@ class Run:
                 folder=str(folder),
                 why="not every row of a source in that folder was read",
             )
+            return
+        self._published = True
 
     async def _send(self, writer: CheckpointWriter, tally: Tally) -> None:
         """Send every row; `_finished` once each is settled, or left open for a later run."""
@@ -205,8 +195,9 @@ class Run:
                 return
             resources = await make_resources(settings, writer, partner_central, make_clock())
             oversight.controls.govern(resources.pacer)
+            self._pacer = resources.pacer
             assembly = await assemble(resources, oversight, tally, stop, self._validator, self._outcomes)
-            intake = OnePassIntake(
+            intake = self._intake = OnePassIntake(
                 self._sources, assembly.admitter, assembly.committer, stop, limit=settings.limit
             )
             finished = await assembly.run(
@@ -214,7 +205,7 @@ class Run:
                 partial(self._open, resources),
                 assembly.write_back.finish,
                 sources=self._sources,
-                sized=self._sources,
+                total=self._total,
                 is_trusted=self._is_claimed,
             )
             self._limited = intake.limit_reached

@@ -23,6 +23,7 @@ from bulk_invite.domain.verdicts import OPEN, State
 from bulk_invite.runs.assembly import assemble
 from bulk_invite.runs.begin_run import begin_run
 from bulk_invite.runs.live_status.watchers import Oversight
+from bulk_invite.runs.output.row_total import RowTotal
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.checkpoint import open_writer
 from bulk_invite.runs.wiring.delivery import (
@@ -137,7 +138,7 @@ class Session:
             partial(self._open, resources),
             partial(self._end, assembly.write_back),
             sources=sources,
-            sized=None,
+            total=RowTotal(None),
             is_trusted=partial(self._is_trusted, tally.counts),
         )
         return [each for each, following in zip(sources, followings, strict=True) if not following.ended]

@@ -580,7 +580,7 @@ def test_a_checkpoint_belongs_to_a_catalog_and_an_account(look: Look) -> None:
             look(only=CHECKPOINT, catalog="AWS"),
             look(only=CHECKPOINT),
         )
-    assert "a.db: version 1, journal mode wal" in ours["checkpoint"].found
+    assert "a.db: version 2, journal mode wal" in ours["checkpoint"].found
     assert results(ours, "owner", "sender") == ["ok", "ok"]
     assert ours["owner"].found == "It belongs to catalog Sandbox and account 111122223333"
     assert ours["sender"].found == "No sender is using it"
@@ -612,7 +612,7 @@ def test_a_sender_that_holds_the_checkpoint_is_named_and_not_disturbed(look: Loo
         sender.wait()
         free = look(only=CHECKPOINT)
     assert results(held, "owner", "sender") == ["ok", "warning"]
-    assert "version 1" in held["checkpoint"].found
+    assert "version 2" in held["checkpoint"].found
     assert f"Held by process {sender.pid} of {socket.gethostname()}" in held["sender"].found
     assert "--wait-for-lock" in held["sender"].mend
     assert free["sender"].result == "ok"
@@ -786,7 +786,7 @@ def test_a_shared_checkpoint_is_checked(look: Look, db: Database, monkeypatch: p
     assert (empty["checkpoint"].result, empty["checkpoint"].found) == ("ok", f"{name} will be created")
     assert "disk" not in empty
     assert results(held, "checkpoint", "owner", "sender") == ["ok", "warning", "warning"]
-    assert f"{name}: version 1, PostgreSQL" in held["checkpoint"].found
+    assert f"{name}: version 2, PostgreSQL" in held["checkpoint"].found
     assert re.fullmatch(
         r"Held by process \d+ of the server from 127\.0\.0\.1 \(bulk-invite checkpoint\), since \S+Z",
         held["sender"].found,

@@ -59,7 +59,7 @@ def test_the_headline_counts_invitations_and_rows_that_need_attention(
     ],
 )
 def test_it_says_that_a_source_was_not_read_to_its_end(states: dict[State, int], sentence: str) -> None:
-    assert headline(states, all_read=False) == sentence
+    assert headline(states, unread="the rest of the source was not read") == sentence
 
 
 @pytest.mark.parametrize(

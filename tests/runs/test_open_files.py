@@ -67,6 +67,6 @@ def test_a_run_with_few_open_files_sends_or_reports_the_limit(tmp_path: Path) ->
             partial(run, f'ulimit -n 200; exec "$0" {command} none.db', cwd=tmp_path, shell=True),
         )
         assert (few.code, few.json["created"], len(service.invitations())) == (0, 40, 40)
-    assert (none.code, none.stdout) == (2, "")
+    assert (none.code, none.json["error"]["code"]) == (2, "usage")
     assert "200 rows in flight need up to 300 open files, but this process is limited to 200" in none.said
     assert not (tmp_path / "none.db").exists()

@@ -194,11 +194,12 @@ def run(
     stdin: bytes = b"",
     shell: bool = False,
     installed: bool = False,
+    stdout: int = subprocess.PIPE,
     within: float = PATIENCE,
 ) -> Ran:
     """Run the command to its end; with `shell`, the one argument is a script in which "$0" is the command.
 
-    installed: as of `start`.
+    installed: as of `start`. stdout: a descriptor that gets its standard output in place of the result.
     """
     began = time.monotonic()
     with _popen(
@@ -207,15 +208,26 @@ def run(
         cwd=cwd,
         env=environment(**env),
         stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
     ) as process:
         try:
-            stdout, stderr = process.communicate(stdin, timeout=within)
+            result, stderr = process.communicate(stdin, timeout=within)
         except BaseException:
             process.kill()
             raise
-    return Ran(process.returncode, stdout.decode(), stderr.decode(), time.monotonic() - began)
+    return Ran(process.returncode, (result or b"").decode(), stderr.decode(), time.monotonic() - began)
+
+
+@contextmanager
+def pipe_without_reader() -> Iterator[int]:
+    """The end to write to of a pipe whose reader has gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        yield writer
+    finally:
+        os.close(writer)
 
 
 def together(*calls: Callable[[], Ran]) -> list[Ran]:

@@ -68,7 +68,7 @@ def start_emulator(*arguments: str, ledger: Path | None = None, port: int = 0) -
     ).process
     assert process.stdout is not None
     line = process.stdout.readline()
-    if not line:
+    if "url" not in json.loads(line or "{}"):
         _, errors = process.communicate(timeout=_PATIENCE)
         raise RuntimeError(f"the emulator ended with {process.returncode}: {errors}")
     return EmulatorProcess(json.loads(line)["url"], ledger, process)

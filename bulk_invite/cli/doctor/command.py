@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -10,7 +9,7 @@ import anyio
 import typer
 
 from bulk_invite.cli.options.command_options import with_settings
-from bulk_invite.runs.output import logs
+from bulk_invite.runs.output import logs, standard_output
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.options import OPTIONS
 
@@ -50,7 +49,7 @@ def doctor(
     logs.configure(settings.log_format, settings.log_level)
     # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.
     from bulk_invite.cli.doctor.all_checks import run_checks  # noqa: PLC0415
-    from bulk_invite.cli.doctor.output import as_json, is_ok, printer, silent, summary  # noqa: PLC0415
+    from bulk_invite.cli.doctor.output import is_ok, printer, show_json, silent, summary  # noqa: PLC0415
 
     deadline = min(settings.call_timeout, _LONGEST)
     config = context.params.get("config")
@@ -58,5 +57,8 @@ def doctor(
     findings = anyio.run(
         run_checks, settings, sources or [], Path(config) if config else None, deadline, report
     )
-    sys.stdout.write(f"{as_json(findings) if settings.json_output else summary(findings)}\n")
+    if settings.json_output:
+        show_json(findings)
+    else:
+        standard_output.write(f"{summary(findings)}\n")
     raise typer.Exit(0 if is_ok(findings) else 4)

@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Final
 
-import orjson
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bulk_invite.cli.doctor.check import Finding, Result
-from bulk_invite.runs.output.logs import escaped, escaped_json
+from bulk_invite.domain.errors import ChecksFailedError
+from bulk_invite.runs.output import standard_output
+from bulk_invite.runs.output.logs import escaped
 
 _STYLES: Final = {
     Result.OK: "green",
@@ -26,9 +27,13 @@ _STYLES: Final = {
 _WIDTH: Final = max(len(result) for result in Result)
 
 
-def as_json(findings: Sequence[Finding]) -> str:
-    value = {"ok": is_ok(findings), "checks": [asdict(finding) for finding in findings]}
-    return str(escaped_json(orjson.dumps(value).decode()))
+def show_json(findings: Sequence[Finding]) -> None:
+    failed = sum(finding.result is Result.FAILED for finding in findings)
+    standard_output.write_object(
+        {"ok": is_ok(findings), "checks": [asdict(finding) for finding in findings]},
+        ChecksFailedError(failed) if failed else None,
+        complete=True,
+    )
 
 
 def is_ok(findings: Sequence[Finding]) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from bulk_invite.domain.errors import UsageError
+from bulk_invite.domain.errors import ConfigurationError
 from bulk_invite.runs.settings.loading import CONFIG, load
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.options import OPTIONS, Option, settings_given
@@ -76,7 +76,7 @@ def _read(flags: Mapping[str, Any], config: Path | None, refused: Sequence[str])
     settings = load(flags, config)
     if given := settings_given(settings, refused):
         have = "has" if len(given) == 1 else "have"
-        raise UsageError(
+        raise ConfigurationError(
             f"{', '.join(given)} {have} no effect on this command.",
             hint="Remove it from the configuration file or the environment of this command.",
             topic="options",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, Final
 
-import orjson
 import typer
 
 from bulk_invite.checkpoint.audit.result import Proof
@@ -18,7 +16,8 @@ from bulk_invite.cli.report.as_text import summary
 from bulk_invite.cli.report.page import page
 from bulk_invite.cli.report.wording import verdict
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.runs.output.logs import escaped, escaped_json
+from bulk_invite.runs.output import standard_output
+from bulk_invite.runs.output.logs import escaped
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS, open_reader
 
@@ -67,15 +66,15 @@ def report(
         proof = checkpoint.proof(time.time())
     if path is not None:
         html_file.write(path, page(proof))
-    sys.stdout.write(_rendered(proof, html, as_json=settings.json_output))
-    sys.stdout.flush()
+    if settings.json_output:
+        standard_output.write_object(members(proof), complete=not (proof.rows_open or proof.active))
+    else:
+        standard_output.write(_rendered(proof, html))
     if not proof.adds_up:
         raise typer.Exit(1)
 
 
-def _rendered(proof: Proof, html: str | None, *, as_json: bool) -> str:
-    if as_json:
-        return escaped_json(orjson.dumps(members(proof)).decode()) + "\n"
+def _rendered(proof: Proof, html: str | None) -> str:
     match html:
         case None:
             return summary(proof)

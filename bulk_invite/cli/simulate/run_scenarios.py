@@ -78,8 +78,8 @@ def show(results: Sequence[Result], output_format: Literal["table", "markdown", 
     """Print figures on standard output: goodput / throttled, in percent."""
     match output_format:
         case "json":
-            sys.stdout.buffer.write(orjson.dumps(list(map(_as_object, results)), option=orjson.OPT_INDENT_2))
-            sys.stdout.buffer.write(b"\n")
+            objects = orjson.dumps(list(map(_as_object, results)), option=orjson.OPT_INDENT_2)
+            sys.stdout.write(f"{objects.decode()}\n")
         case "markdown":
             for cells in _rows(results):
                 sys.stdout.write(f"| {' | '.join(cells)} |\n")

@@ -24,6 +24,9 @@ class OnePassIntake:
     """Admits every row of the sources once. Every method raises BulkInviteError.
 
     limit: maximum number of rows to send, or None. in_thread: runs blocking calls.
+
+    left_over: rows that were read and not admitted. read_to_end: whether no source has further rows, as far
+    as can be known without waiting for some.
     """
 
     def __init__(
@@ -36,7 +39,8 @@ class OnePassIntake:
         limit: int | None = None,
         in_thread: RunInThread = to_thread.run_sync,
     ) -> None:
-        self.all_read = False
+        self.all_read = self.read_to_end = False
+        self.left_over = 0
         self._sources = sources
         self._admitter = admitter
         self._committer = committer
@@ -56,19 +60,27 @@ class OnePassIntake:
 
     async def run(self, hand_over: HandOver) -> None:
         """Read until the sources end, the limit is reached or the run drains."""
-        for source in self._sources:
-            await self._take_in(source, hand_over)
+        at_end = [await self._take_in(source, hand_over) for source in self._sources]
         self.all_read = not self._stop.draining
+        self.read_to_end = self.all_read and all(at_end)
 
-    async def _take_in(self, source: Source, hand_over: HandOver) -> None:
+    async def _take_in(self, source: Source, hand_over: HandOver) -> bool:
+        """Read to the end, the limit or a drain; whether the source has ended."""
         begin, has_keys = source.batches, isinstance(source, KeyedSource)
         if isinstance(source, KeyedSource):
             begin = partial(source.batches, after=await self._resume(source, hand_over))
         with closing(begin(BATCH_ROWS, BATCH_BYTES, self._drains)) as batches:
             while self._remaining != 0 and (batch := await self._in_thread(next, batches, None)):
                 await self._take_in_batch(batch, hand_over, marks=has_keys)
+            ended = self._remaining != 0
+            if not ended and source.size is not None and not self._stop.draining:
+                # Only a file: another source might have to be waited for.
+                following: list[Row] | None = await self._in_thread(next, batches, None)
+                self.left_over += len(following or ())
+                ended = not self.left_over
         if self._remaining is None and not self._stop.draining:
             await self._ask(lambda journal: journal.end_source(source.name, self._committer.campaign))
+        return ended
 
     async def _resume(self, source: KeyedSource, hand_over: HandOver) -> str | None:
         """Admit what an interrupted run left open; return the key after which to continue, or None."""
@@ -108,6 +120,7 @@ class OnePassIntake:
             to_send = await self._admitter.admit(portion, hand_over, reached)
             if self._remaining is not None:
                 self._remaining -= to_send
+        self.left_over += len(batch)
 
     def _drains(self) -> bool:
         return self._stop.draining

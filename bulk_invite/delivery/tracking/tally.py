@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
-from typing import Protocol, assert_never
+from typing import Final, Protocol, assert_never
 
 import structlog
 
@@ -16,6 +16,9 @@ from bulk_invite.domain.rows import Position, Rejection, Row, RowError
 from bulk_invite.domain.verdicts import State
 
 _log = structlog.get_logger()
+
+WARNING: Final = "warning"
+"""The codes of warnings in `Counts.codes`; those of rejected and failed rows are under their state."""
 
 
 class Outlet(Protocol):
@@ -34,7 +37,8 @@ class Counts:
 
     ended_now: rows that ended in this run; failed_now: those of them that failed. in_flight: rows with a call
     in progress; they also count as in doubt. with_warnings: rows to send that have warnings. all_read: no
-    more rows will come.
+    more rows will come. codes: why rows were rejected (by their first error), failed in this run, or have
+    warnings.
     """
 
     rows: int = 0
@@ -47,6 +51,7 @@ class Counts:
     with_warnings: int = 0
     all_read: bool = False
     states: Counter[State] = field(default_factory=Counter)
+    codes: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
 
 class Tally:
@@ -84,6 +89,7 @@ class Tally:
 
     def _rejected(self, rejection: Rejection) -> None:
         self.counts.states[State.REJECTED] += 1
+        self.counts.codes[State.REJECTED][rejection.errors[0].code] += 1
         if self._outlet is not None:
             self._outlet.rejected(rejection.row, rejection.errors)
         _log.warning(
@@ -115,6 +121,7 @@ class Tally:
     def _admitted(self, to_send: ToSend) -> None:
         self.counts.states[_state_before(to_send)] += 1
         self.counts.with_warnings += bool(to_send.invitation.warnings)
+        self.counts.codes[WARNING].update({each.code for each in to_send.invitation.warnings})
         for warning in to_send.invitation.warnings:
             _log.warning(
                 "row.warning",
@@ -158,7 +165,9 @@ class Tally:
         """Write the one log line of an invitation that this run has finished with."""
         self._observer.ended(to_send, answered, attempts)
         self.counts.ended_now += 1
-        self.counts.failed_now += answered.state is State.FAILED
+        if answered.state is State.FAILED:
+            self.counts.failed_now += 1
+            self.counts.codes[State.FAILED][answered.code] += 1
         # A few engagements may defer thousands of rows; the summary of the run counts them.
         log = _log.debug if answered.state in {State.CREATED, State.DEFERRED} else _log.warning
         fields = {

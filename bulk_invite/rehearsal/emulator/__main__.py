@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
+from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.rehearsal.emulator.command import EPILOG, emulator
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 app.command(epilog=EPILOG)(emulator)
 
 if __name__ == "__main__":
-    app()
+    try:
+        app()
+    except BulkInviteError as error:
+        sys.stderr.write(f"bulk-invite: {error}\n")
+        sys.exit(error.exit_code)

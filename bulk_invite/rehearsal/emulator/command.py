@@ -13,7 +13,7 @@ import anyio
 import orjson
 import typer
 
-from bulk_invite.domain.errors import BulkInviteError, UsageError
+from bulk_invite.domain.errors import UsageError
 from bulk_invite.rehearsal.emulator.option_fields import Form, flags
 from bulk_invite.rehearsal.emulator.options import FaultOptions, Options
 
@@ -43,15 +43,8 @@ def emulator(*, as_json: bool, **given: Any) -> None:
 
     Exit codes: 0 stopped by a signal; 2 usage error; 4 cannot listen on the address or use the ledger.
     """
-    options = options_of(given)
-    try:
-        anyio.run(
-            partial(_run, options, as_json=as_json),
-            backend_options={"use_uvloop": True},
-        )
-    except BulkInviteError as error:
-        typer.echo(f"bulk-invite: {error}\nSee: bulk-invite manual rehearsal", err=True)
-        raise typer.Exit(error.exit_code) from error
+    run = partial(_run, options_of(given), as_json=as_json)
+    anyio.run(run, backend_options={"use_uvloop": True})
 
 
 async def _run(options: Options, *, as_json: bool) -> None:

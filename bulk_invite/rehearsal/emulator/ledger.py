@@ -23,6 +23,7 @@ _BLOCK: Final = 1 << 20
 class LedgerError(BulkInviteError):
     """The file is not a ledger, is in use by another emulator, or cannot be read or written."""
 
+    code = "ledger"
     topic = "rehearsal"
 
 

@@ -35,6 +35,7 @@ _LARGEST_BODY: Final = 8 << 20
 class AddressError(BulkInviteError):
     """The emulator cannot listen on its address."""
 
+    code = "address"
     topic = "rehearsal"
 
 

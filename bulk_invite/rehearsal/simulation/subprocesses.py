@@ -22,6 +22,7 @@ _OURS: Final = "BULK_INVITE_"
 class ProgramError(BulkInviteError):
     """A started program failed."""
 
+    code = "program"
     exit_code = 1
 
 
@@ -33,9 +34,10 @@ def started_emulator(*options: str) -> Iterator[str]:
     try:
         assert process.stdout is not None  # noqa: S101 - tells the type checker
         line = process.stdout.readline()
-        if not line:
+        url = json.loads(line or b"{}").get("url")
+        if url is None:
             raise ProgramError("The emulator did not start.")
-        yield json.loads(line)["url"]
+        yield url
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(PATIENCE)

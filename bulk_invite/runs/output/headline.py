@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from bulk_invite.domain.verdicts import NEED_ATTENTION, OPEN, State
 
 
-def headline(states: Mapping[State, int], earlier: int = 0, *, all_read: bool = True) -> str:
+def headline(
+    states: Mapping[State, int], earlier: int = 0, *, unread: str = "", has_details: bool = True
+) -> str:
     """The sentence for these rows. earlier: rows beyond `states` that earlier runs created.
 
-    all_read: there are no further rows in the sources.
+    unread: a clause about rows that were not read. has_details: name the states of rows without one.
 
     Duplicates get no invitation of their own, so they are not counted.
     """
@@ -19,13 +21,15 @@ def headline(states: Mapping[State, int], earlier: int = 0, *, all_read: bool = 
     rows = sum(states.values()) - states.get(State.DUPLICATE, 0) + earlier
     created = states.get(State.CREATED, 0)
     parts = [f"{created + earlier:,} of {rows:,} invitations created{_when(created, earlier)}"]
+    if not rows:
+        parts = ["Every row is a duplicate of another one"]
     if attention := _count(states, NEED_ATTENTION):
         verb = "needs" if attention == 1 else "need"
-        parts.append(f"{attention:,} {verb} attention ({_by_state(states, NEED_ATTENTION)})")
+        parts.append(f"{attention:,} {verb} attention{_by_state(states, NEED_ATTENTION, shown=has_details)}")
     if still_open := _count(states, OPEN):
-        parts.append(f"{still_open:,} still open ({_by_state(states, OPEN)})")
-    if not all_read:
-        parts.append("the rest of the source was not read")
+        parts.append(f"{still_open:,} still open{_by_state(states, OPEN, shown=has_details)}")
+    if unread:
+        parts.append(unread)
     if len(parts) == 1:
         parts.append("nothing needs attention")
     return "; ".join(parts) + "."
@@ -46,6 +50,7 @@ def _count(states: Mapping[State, int], of: Iterable[State]) -> int:
     return sum(states.get(state, 0) for state in of)
 
 
-def _by_state(states: Mapping[State, int], of: Iterable[State]) -> str:
-    """`96 failed, 76 rejected`, without states that have no rows."""
-    return ", ".join(f"{states[state]:,} {state_name(state)}" for state in of if states.get(state))
+def _by_state(states: Mapping[State, int], of: Iterable[State], *, shown: bool) -> str:
+    """` (96 failed, 76 rejected)`, without states that have no rows."""
+    counted = ", ".join(f"{states[state]:,} {state_name(state)}" for state in of if states.get(state))
+    return f" ({counted})" if shown else ""

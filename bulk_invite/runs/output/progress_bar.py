@@ -104,6 +104,11 @@ def _figures(view: View, daily_quota: int | None) -> list[Figure]:
     ]
 
 
+def parked_text(pacing: PacingView) -> str:
+    """Until when and why a run is parked: `parked until 14:05 CET (daily quota)`."""
+    return " ".join(figure.text for figure in _parked(pacing))
+
+
 def _parked(pacing: PacingView) -> list[Figure]:
     why = Figure(f"({str(pacing.parked).replace('_', ' ')})", 7)
     if pacing.parked_until is not None and pacing.parked_until == pacing.next_call:

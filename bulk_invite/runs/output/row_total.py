@@ -63,6 +63,10 @@ class RowTotal:
         self._begun = anyio.Event()
 
     @property
+    def is_endless(self) -> bool:
+        return self._sources is None
+
+    @property
     def is_unknown(self) -> bool:
         """Whether it stays unknown until the sources are read to their end."""
         return self._sources is None or any(each.size is None for each in self._files)
@@ -89,22 +93,32 @@ class RowTotal:
 
     def of(self, counts: Counts) -> Total | None:
         """The total, as far as the sources show now; None while it is unknown."""
-        if self._sources is None:
-            return None
-        if counts.all_read:
+        if self._sources is not None and counts.all_read:
             return Total(counts.rows, is_estimate=False)
-        of_files = self._of_files()
-        if of_files is None:
+        rows = self._rows()
+        if rows is None:
             return None
-        rows = of_files + sum(each.rows for each in self._readings)
         is_counted = not self._files and all(each.left is not None for each in self._readings)
         resumes = any(each.after is not None for each in self._readings)
         return Total(max(counts.rows, rows), is_estimate=not is_counted, resumes=resumes)
+
+    def unread(self, admitted: int, left_over: int) -> int | None:
+        """Rows that a run which has ended early did not admit; None while it is unknown.
+
+        left_over: rows that it had read already, so that there are at least as many.
+        """
+        rows = self._rows()
+        return None if rows is None else max(left_over, rows - admitted)
+
+    def _rows(self) -> int | None:
+        of_files = None if self._sources is None else self._of_files()
+        return None if of_files is None else of_files + sum(each.rows for each in self._readings)
 
     def _of_files(self) -> int | None:
         """Extrapolated from the lines per byte read so far; None where unknown."""
         sizes = [each.size for each in self._files if each.size is not None]
         if not self._files or len(sizes) < len(self._files):
             return None if self._files else 0
-        lines = sum(each.lines for each in self._files)
-        return round(lines * sum(sizes) / sum(each.consumed for each in self._files)) if lines else None
+        begun = [each for each in self._files if each.lines]  # of the others, only the first bytes were read
+        consumed = sum(each.consumed for each in begun)
+        return round(sum(each.lines for each in begun) * sum(sizes) / consumed) if begun else None

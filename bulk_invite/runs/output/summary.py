@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-import orjson
 from rich.console import Console
 from rich.table import Table
 
 from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.clock import utc_text
+from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.domain.records import Overview
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.figures import rounded
 from bulk_invite.pacing.forecast import Forecast
 from bulk_invite.runs.output import standard_output
 from bulk_invite.runs.output.headline import headline
-from bulk_invite.runs.output.logs import escaped, escaped_json
+from bulk_invite.runs.output.logs import escaped
 from bulk_invite.runs.output.progress_bar import clock_text
+from bulk_invite.runs.output.standard_output import ReaderGoneError
 
 _LABELS: Final = {
     "elapsed_s": "run time, s",
@@ -36,6 +38,10 @@ _LABELS: Final = {
     "day_remaining": "daily quota, remaining",
     "left_s": "time left",
 }
+
+
+_ALWAYS: Final = frozenset({"rows", "created", "sending"})
+"""Shown even if zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +96,14 @@ class Summary:
         )
 
     @property
-    def complete(self) -> bool:
+    def needs_nothing(self) -> bool:
         """Whether every row has its invitation, or is a duplicate of one that has."""
-        return not (self.rejected or self.failed or self.deferred or self.in_doubt or self.pending)
+        return not (self.rejected or self.failed or self.is_open)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a run may still bring some rows to an end."""
+        return bool(self.deferred or self.in_doubt or self.pending)
 
 
 def show_rehearsal(summary: Summary, forecast: Forecast, *, as_json: bool, now: float) -> None:
@@ -100,9 +111,9 @@ def show_rehearsal(summary: Summary, forecast: Forecast, *, as_json: bool, now: 
     if as_json:
         seconds, ends = round(forecast.seconds, 1), utc_text(now + forecast.seconds)
         more = {**asdict(forecast), "seconds": seconds, "days": forecast.days, "ends": ends}
-        show(summary, as_json=True, more={"forecast": more})
+        show(summary, as_json=True, complete=True, more={"forecast": more})
         return
-    show(summary, as_json=False)
+    show(summary, as_json=False, complete=True)
     if forecast.calls == 0:
         sys.stdout.write("Forecast: nothing left to send.\n")
         return
@@ -114,52 +125,74 @@ def show_rehearsal(summary: Summary, forecast: Forecast, *, as_json: bool, now: 
     sys.stdout.write(f"Forecast: {last} ({starts}), {limits}.\n")
 
 
-def show_reconciliation(states: Mapping[State, int], in_doubt: int, elapsed: float, *, as_json: bool) -> None:
+def show_reconciliation(
+    states: Mapping[State, int],
+    in_doubt: int,
+    elapsed: float,
+    *,
+    as_json: bool,
+    error: BulkInviteError | None = None,
+) -> None:
     """Print the states found by look-ups. in_doubt: rows still in doubt in the checkpoint."""
     names = (State.CREATED, State.PENDING, State.DEFERRED, State.FAILED)
     counts: dict[str, object] = {state.value: states.get(state, 0) for state in names}
-    if not as_json:
-        resolved = sum(states.get(state, 0) for state in names)
-        rows = "row" if resolved == 1 else "rows"
-        standard_output.write(f"{resolved:,} {rows} resolved; {in_doubt:,} still in doubt.\n\n")
-    show_values(rounded({**counts, "in_doubt": in_doubt, "elapsed_s": elapsed}), as_json=as_json)
+    values = rounded({**counts, "in_doubt": in_doubt, "elapsed_s": elapsed})
+    if as_json:
+        standard_output.write_object(values, error, complete=not in_doubt)
+        return
+    resolved = sum(states.get(state, 0) for state in names)
+    said = [f"{resolved:,} {'row' if resolved == 1 else 'rows'} resolved; {in_doubt:,} still in doubt."]
+    if in_doubt:
+        said.append("To see why rows are in doubt: bulk-invite export --state in_doubt.")
+    if pending := states.get(State.PENDING, 0):
+        verb = "row has" if pending == 1 else "rows have"
+        said.append(f"{pending:,} {verb} no invitation yet: send them with bulk-invite send.")
+    show_text(said, values)
 
 
 def show(
-    summary: Summary, *, as_json: bool, more: Mapping[str, Any] | None = None, all_read: bool = True
+    summary: Summary,
+    sentences: Sequence[str] = (),
+    *,
+    as_json: bool,
+    complete: bool,
+    error: BulkInviteError | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Print the result of a run: one JSON object, or a headline and a table.
+    """Print the result of a run: one JSON object, or sentences (by default a headline) and a table.
+
+    error, complete: see `standard_output.write_object`. more: further members of the JSON object.
 
     Where its reader has gone, the exit code still says how the run ended.
     """
-    try:
-        show_counts({**asdict(summary), **(more or {})}, as_json=as_json, all_read=all_read)
-    except BrokenPipeError:
-        standard_output.silence()
+    values = asdict(summary)
+    with suppress(ReaderGoneError):
+        if as_json:
+            standard_output.write_object({**values, **(more or {})}, error, complete=complete)
+        else:
+            show_text(sentences or [headline_of(values)], values)
 
 
-def show_counts(values: Mapping[str, Any], *, as_json: bool, all_read: bool = True) -> None:
-    """Print values that include a summary's: one JSON object, or a headline and a table."""
-    if not as_json:
-        standard_output.write(f"{headline_of(values, all_read=all_read)}\n\n")
-    show_values(values, as_json=as_json)
-
-
-def headline_of(values: Mapping[str, Any], *, all_read: bool = True) -> str:
+def headline_of(values: Mapping[str, Any]) -> str:
     """The headline for values that include a summary's."""
     states = {state: values[state.value] for state in State}
-    return headline(states, values["already_created"], all_read=all_read)
+    return headline(states, values["already_created"])
 
 
-def show_values(values: Mapping[str, object], *, as_json: bool) -> None:
-    """Print values on standard output: one JSON object, or a table."""
-    if as_json:
-        standard_output.write(f"{escaped_json(orjson.dumps(values).decode())}\n")
-        return
+def show_text(sentences: Sequence[str], values: Mapping[str, object]) -> None:
+    """Print sentences and, below them, the values as a table; on a terminal without those that are 0."""
+    if sys.stdout.isatty():
+        values = without_zeros(values)
     console = Console(highlight=False, markup=False)
-    with console.capture() as table:  # where the reader has gone, the console itself would exit
+    with console.capture() as table:
         console.print(table_of(values))
-    standard_output.write(table.get())
+    lines = "".join(f"{escaped(sentence)}\n" for sentence in sentences)
+    standard_output.write(f"{lines}\n{table.get()}")
+
+
+def without_zeros(values: Mapping[str, object]) -> dict[str, object]:
+    """The values that say something: neither 0 nor unknown."""
+    return {name: value for name, value in values.items() if value or name in _ALWAYS}
 
 
 def table_of(values: Mapping[str, object]) -> Table:

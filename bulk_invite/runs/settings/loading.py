@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from bulk_invite.domain.errors import UsageError
+from bulk_invite.domain.errors import ConfigurationError, UsageError
 from bulk_invite.domain.validation_texts import plain
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.options import ENVIRONMENT_PREFIX, OPTIONS
@@ -21,6 +21,8 @@ CONTROL_TOKEN: Final = "BULK_INVITE_CONTROL_TOKEN"  # noqa: S105 - the name of t
 """Not a setting: a setting may be on the command line, which every user of the machine can read."""
 
 CONFIG: Final = f"{ENVIRONMENT_PREFIX}CONFIG"
+
+_JSON: Final = OPTIONS["json_output"]
 
 _FOREIGN: Final = re.compile(
     rf"{ENVIRONMENT_PREFIX}(TEST_.*|(.+_)?(SERVICE_(HOST|PORT(_.+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_.+)?)?))"
@@ -55,7 +57,21 @@ def load(
         origin |= dict.fromkeys(from_flags, "on the command line")
         only = next(each.only for each in OPTIONS.values() if each.key == error.errors()[0]["loc"][0])
         hint = f"See bulk-invite {only or 'send'} --help-all."
-        raise UsageError(_sentences(error, origin), hint=hint, topic="options") from None
+        invalid = {each["loc"][0] for each in error.errors()}
+        kind = UsageError if invalid <= from_flags.keys() else ConfigurationError
+        raise kind(_sentences(error, origin), hint=hint, topic="options") from None
+
+
+def asks_for_json(config: str | None, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the environment or the file sets json, whatever else is invalid in them."""
+    file = config or environment.get(CONFIG)
+    try:
+        value: Any = environment.get(_JSON.variable)
+        if value is None and file:
+            value = _read(Path(file)).get(_JSON.key)
+        return bool(TypeAdapter(bool | None).validate_python(value))
+    except (ConfigurationError, ValidationError):
+        return False
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -63,17 +79,17 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(
+        raise ConfigurationError(
             f"The configuration file {path} cannot be read: {error.strerror}.",
             hint="Check the name (--config) and its permissions.",
             topic="options",
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(
+        raise ConfigurationError(
             f"The configuration file {path} is not valid TOML: {error}.", topic="options"
         ) from error
     if unknown := sorted(set(values) - known):
-        raise UsageError(
+        raise ConfigurationError(
             f"The configuration file {path} has unknown keys: {', '.join(map(repr, unknown))}.",
             hint=f"{_suggestions(unknown, known)} Known keys: {', '.join(sorted(known))}.".lstrip(),
             topic="options",
@@ -89,7 +105,7 @@ def _require_known(environment: Mapping[str, str]) -> None:
             _suggestions(map(str.upper, unknown), known)
             or "Check the spelling: bulk-invite send --help-all lists all variables."
         )
-        raise UsageError(
+        raise ConfigurationError(
             f"Unknown environment variables: {', '.join(unknown)}.",
             hint=f"{hint} Otherwise unset it.",
             topic="options",

@@ -6,6 +6,7 @@ for it.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -43,6 +44,15 @@ def database_of(settings: Settings) -> Database:
     from bulk_invite.checkpoint.open import database_at  # noqa: PLC0415
 
     return database_at(settings.checkpoint, settings.checkpoint_schema)
+
+
+def checkpoint_option(settings: Settings) -> str:
+    """The option that names the checkpoint, for a command to copy; "" for the default one."""
+    default = Settings.model_fields["checkpoint"].default
+    if settings.checkpoint == default:
+        return ""
+    is_url = "://" in settings.checkpoint  # it may contain a password
+    return f" --checkpoint {'URL' if is_url else shlex.quote(settings.checkpoint)}"
 
 
 def open_reader(settings: Settings) -> CheckpointReader:

@@ -1,0 +1,144 @@
+"""How the program ends: an exit code, an error on standard error, and with --json one object."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from typing import Any, Final
+
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from bulk_invite.domain.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_STOPPED,
+    BulkInviteError,
+    InternalError,
+    InterruptedRunError,
+    StoppedError,
+    UsageError,
+)
+from bulk_invite.runs.output import standard_output
+from bulk_invite.runs.output.logs import escaped
+from bulk_invite.runs.output.standard_output import ReaderGoneError
+from bulk_invite.runs.settings.loading import asks_for_json
+from bulk_invite.runs.settings.options import OPTIONS
+
+_JSON: Final = "--json"
+
+_WITHOUT_ERROR: Final[Mapping[int, type[StoppedError | InterruptedRunError]]] = {
+    EXIT_STOPPED: StoppedError,
+    EXIT_INTERRUPTED: InterruptedRunError,
+}
+"""Endings that a command says by its exit code only."""
+
+
+def run(program: TyperGroup, arguments: Sequence[str]) -> int:
+    """Run the program; returns the exit code."""
+    standard_output.check()
+    error: BulkInviteError | None = None
+    try:
+        code = _result(program, arguments)
+        sys.stdout.flush()
+    except ReaderGoneError:
+        return 0
+    except BulkInviteError as raised:
+        error = raised
+        _report(error)
+    except Exception as raised:  # noqa: BLE001 - an internal error: the program only ends cleanly
+        error = _internal_error(raised)
+    if error is not None:
+        code = error.exit_code
+    elif code in _WITHOUT_ERROR:
+        error = _WITHOUT_ERROR[code]()
+    if error is not None and not standard_output.has_object.is_set() and _wants_json(program, arguments):
+        _write_object(error)
+    return code
+
+
+def _result(program: TyperGroup, arguments: Sequence[str]) -> int:
+    """Raises UsageError for what typer does not accept."""
+    try:
+        return program.main(list(arguments), standalone_mode=False) or 0
+    except typer.Abort:
+        raise UsageError("The input ended before the question was answered. Nothing was sent.") from None
+    except TyperException as error:
+        if not arguments:  # the help
+            _print(f"{error.format_message()}\n")
+            return error.exit_code
+        raise _usage_error(error) from None
+
+
+def _usage_error(error: TyperException) -> UsageError:
+    """An error of the command line in our words."""
+    message = getattr(error, "message", "") if getattr(error, "possibilities", None) else ""
+    message = message or error.format_message()
+    context: Any = getattr(error, "ctx", None)
+    name = "" if context is None or context.parent is None else str(context.info_name)
+    parameters = [] if context is None else context.command.params
+    options = [each for one in parameters for each in one.opts]
+    has_settings = not name or any(each.name in OPTIONS for each in parameters)
+    near = get_close_matches(getattr(error, "option_name", ""), options, n=1)
+    hints = [f"Did you mean {near[0]}?"] if near else []
+    hints.append(f"See bulk-invite {name}{' ' if name else ''}--help.")
+    return UsageError(
+        message if message.endswith((".", "?")) else f"{message}.",
+        hint=" ".join(hints),
+        topic="options" if has_settings else str(context.obj),
+    )
+
+
+def _write_object(error: BulkInviteError) -> None:
+    try:
+        standard_output.write_object({}, error, complete=False)
+    except ReaderGoneError:
+        pass
+    except BulkInviteError as unwritten:
+        _report(unwritten)
+
+
+def _wants_json(program: TyperGroup, arguments: Sequence[str]) -> bool:
+    """Whether the command line asks for JSON, else the environment or the file of a command that has it."""
+    if asked := [each for each in arguments if each in {_JSON, f"--no-{_JSON[2:]}"}]:
+        return asked[-1] == _JSON
+    name = next((each for each in arguments if each in program.commands), None)
+    if name is None or not any(_JSON in each.opts for each in program.commands[name].params):
+        return False
+    return asks_for_json(_value_of("--config", arguments))
+
+
+def _value_of(option: str, arguments: Sequence[str]) -> str | None:
+    """The value of an option of the command line, which may be invalid otherwise."""
+    for each, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if each == option:
+            return following
+        if each.startswith(f"{option}="):
+            return each.partition("=")[2]
+    return None
+
+
+def _report(error: BulkInviteError) -> None:
+    """Print an error and its topic on standard error."""
+    see = f"See: bulk-invite manual {error.topic}\n" if error.topic else ""
+    _print(f"bulk-invite: {escaped(str(error))}\n{see}")
+
+
+def _print(text: str) -> None:
+    with suppress(OSError):  # a closed standard error changes nothing of how the program ends
+        sys.stderr.write(text)
+
+
+def _internal_error(error: BaseException) -> InternalError:
+    """Print the place and the type of an error. Its text may hold values of a row, so it is not printed."""
+    if isinstance(error, BaseExceptionGroup):
+        first, *_ = map(_internal_error, error.exceptions)
+        return first
+    reason = f" ({error.strerror})" if isinstance(error, OSError) else ""
+    internal = InternalError(f"{type(error).__name__}{reason}")
+    _print("".join(traceback.format_list(traceback.extract_tb(error.__traceback__))))
+    _report(internal)
+    return internal

@@ -1,0 +1,193 @@
+"""The sentences at the end of a run: what there is now, why the run ended, and what to do next.
+
+Pure: counts and settings in, sentences out. The log has the same as events (`run.stopped` and so on).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from pathlib import Path
+from typing import Final
+
+from bulk_invite.delivery.tracking.tally import WARNING
+from bulk_invite.domain.verdicts import State
+from bulk_invite.runs.output.headline import headline
+
+_NAMED: Final = 3
+"""Codes that a sentence names; `status`, `export` and the log have all of them."""
+
+
+class End(Enum):
+    """How a run ended. ERROR: with an error, which is printed by itself."""
+
+    FINISHED = auto()
+    LIMIT = auto()
+    STOPPED = auto()
+    ABORTED = auto()
+    ERROR = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run leaves behind.
+
+    states: its rows by state. earlier: rows that earlier runs created. failed_before: the failed rows that it
+    did not send. codes: rows by code, for rejected and failed rows and for warnings. warned: rows with
+    warnings. not_read: rows that it did not read, estimated; None where that is unknown. parked: until when
+    and why sending was parked at the end, or "". limit: --limit. results: the results folder, or None.
+    published: the results are there, not in `.partial` files. checkpoint: the option that names the
+    checkpoint, or "" for the default one.
+    """
+
+    end: End
+    states: Mapping[State, int]
+    earlier: int = 0
+    failed_before: int = 0
+    codes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    warned: int = 0
+    not_read: int | None = 0
+    parked: str = ""
+    limit: int | None = None
+    results: Path | None = None
+    published: bool = True
+    checkpoint: str = ""
+
+
+def sentences(outcome: Outcome) -> list[str]:
+    """The headline, and one sentence for each kind of row that needs something."""
+    unread = unread_clause(outcome.not_read)
+    return [
+        headline(outcome.states, outcome.earlier, unread=unread, has_details=False),
+        *_why_it_ended(outcome),
+        *_of_rejected(outcome),
+        *_of_failed(outcome),
+        *_of_open(outcome),
+        *_of_warned(outcome),
+    ]
+
+
+def unread_clause(not_read: int | None) -> str:
+    """A clause about rows that were not read, or ""; None: it is unknown how many there are."""
+    if not_read is None:
+        return "the rest of the source was not read"
+    if not_read == 0:
+        return ""
+    return f"about {_rows(_about(not_read))} {_were(not_read)} not read"
+
+
+def counted(codes: Mapping[str, int]) -> str:
+    """`not_json 50, wrong_catalog 10`, the most frequent codes first; a single one has no number."""
+    if len(codes) == 1:
+        return next(iter(codes))
+    ranked = sorted(codes.items(), key=lambda each: (-each[1], each[0]))
+    named = [f"{code} {rows:,}" for code, rows in ranked[:_NAMED]]
+    more = len(ranked) - _NAMED
+    return ", ".join([*named, f"{more} more"] if more > 0 else named)
+
+
+def _why_it_ended(outcome: Outcome) -> Iterator[str]:
+    parked = f" Sending was {outcome.parked}." if outcome.parked else ""
+    match outcome.end:
+        case End.STOPPED:
+            yield f"Stopped before the end.{parked} Run the same command to continue."
+        case End.ABORTED:
+            yield f"Interrupted: calls in flight were aborted.{parked} Run the same command to continue."
+        case End.LIMIT if outcome.not_read != 0:
+            yield (
+                f"Stopped at --limit {outcome.limit}. Run the same command to send up to {outcome.limit:,} "
+                "more, or without --limit to send the rest."
+            )
+        case _:
+            pass
+
+
+def _of_rejected(outcome: Outcome) -> Iterator[str]:
+    if not (rows := outcome.states.get(State.REJECTED, 0)):
+        return
+    said = f"{_rows(rows)} {_were(rows)} rejected{_by_code(outcome, State.REJECTED)}"
+    if outcome.results is not None:
+        yield f"{said}: {_file(outcome.results, State.REJECTED, outcome)} (fix and send {_them(rows)})."
+    else:
+        yield (
+            f"{said}: add --results DIR to the same command to get {_them(rows)} in a file, to fix and send."
+        )
+
+
+def _of_failed(outcome: Outcome) -> Iterator[str]:
+    before = outcome.failed_before
+    both = outcome.states.get(State.FAILED, 0)
+    where = f"{_export(outcome, State.FAILED)} lists {_them(both)}"
+    if outcome.results is not None:
+        where = f"{_file(outcome.results, State.FAILED, outcome)} (fix and send {_them(both)})"
+    if rows := both - before:
+        again = f"--retry-failed sends {_them(both)} unchanged"
+        yield f"{_rows(rows)} failed{_by_code(outcome, State.FAILED)}: {where}; {again}."
+    if before:
+        place = "" if rows else f"; {where}"
+        yield (
+            f"{_rows(before)} failed in an earlier run and {_were(before)} not sent again: --retry-failed "
+            f"retries {_them(before)}{place}."
+        )
+
+
+def _of_open(outcome: Outcome) -> Iterator[str]:
+    is_over = outcome.end in {End.FINISHED, End.LIMIT}
+    if rows := outcome.states.get(State.DEFERRED, 0):
+        why = "its engagement is full" if rows == 1 else "their engagements are full"
+        later = f"run the same command later; {_export(outcome, State.DEFERRED)} lists {_them(rows)}"
+        yield f"{_rows(rows)} {_are(rows)} deferred, because {why}{f': {later}' if is_over else ''}."
+    if rows := outcome.states.get(State.IN_DOUBT, 0):
+        later = "run the same command later, or bulk-invite reconcile" + outcome.checkpoint
+        yield (
+            f"{_rows(rows)} {_are(rows)} in doubt (it is unknown whether {_they(rows)} {_were(rows)} invited)"
+            f"{f': {later}' if is_over else ''}; {_export(outcome, State.IN_DOUBT)} says why."
+        )
+    if rows := outcome.states.get(State.PENDING, 0):
+        yield f"{_rows(rows)} {_were(rows)} read and not sent."
+
+
+def _of_warned(outcome: Outcome) -> Iterator[str]:
+    if rows := outcome.warned:
+        have = "has" if rows == 1 else "have"
+        look = "bulk-invite validate lists them"
+        yield f"{_rows(rows)} {have} warnings ({counted(outcome.codes.get(WARNING, {}))}): {look}."
+
+
+def _by_code(outcome: Outcome, state: State) -> str:
+    codes = outcome.codes.get(state, {})
+    return f" ({counted(codes)})" if codes else ""
+
+
+def _file(folder: Path, state: State, outcome: Outcome) -> Path:
+    return folder / f"{state}.ndjson{'' if outcome.published else '.partial'}"
+
+
+def _export(outcome: Outcome, state: State) -> str:
+    return f"bulk-invite export --state {state}{outcome.checkpoint}"
+
+
+def _rows(rows: int) -> str:
+    return "1 row" if rows == 1 else f"{rows:,} rows"
+
+
+def _about(rows: int) -> int:
+    """Two digits of an estimate: more would look exact."""
+    return round(rows, min(0, 2 - len(str(rows))))
+
+
+def _were(rows: int) -> str:
+    return "was" if rows == 1 else "were"
+
+
+def _are(rows: int) -> str:
+    return "is" if rows == 1 else "are"
+
+
+def _them(rows: int) -> str:
+    return "it" if rows == 1 else "them"
+
+
+def _they(rows: int) -> str:
+    return "it" if rows == 1 else "they"

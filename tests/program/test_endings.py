@@ -1,0 +1,180 @@
+"""How commands end: one JSON object with the error, the next step, and readers that have gone."""
+
+from __future__ import annotations
+
+import ast
+import re
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+from command import (
+    CREATED,
+    CREDENTIALS,
+    FAST,
+    Reply,
+    ScriptedServer,
+    always,
+    emulator,
+    pipe_without_reader,
+    refusal,
+    run,
+    running,
+    together,
+    wait_until,
+)
+from documents import ROOT, table, topic
+from rows import make_row, make_rows, write_rows
+
+from bulk_invite.cli import app
+from bulk_invite.domain.errors import BulkInviteError
+
+
+def _classes(root: type[BulkInviteError] = BulkInviteError) -> list[type[BulkInviteError]]:
+    below = [each for each in root.__subclasses__() if each.__module__.startswith("bulk_invite.")]
+    return [*below, *(each for one in below for each in _classes(one))]
+
+
+def test_every_class_of_errors_has_a_word_of_its_own_and_the_manual_has_them_all() -> None:
+    assert app.command.commands  # all modules with errors are imported
+    words = [each.__dict__.get("code") for each in _classes()]
+    assert len(words) > 20
+    assert len(set(words)) == len(words)
+    assert all(re.fullmatch("[a-z]+(_[a-z]+)*", str(word)) for word in words)
+    documented = {code.strip("`") for row in table(topic("results"), "JSON") for code in row[0].split(", ")}
+    assert documented == set(words)
+
+
+def test_with_json_every_ending_is_one_object_with_the_error(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(2))
+    (tmp_path / "json.toml").write_text("json = true\ncatalogue = 1\n")
+    (tmp_path / "file").write_text("")
+    nobody = ("--endpoint-url", "http://127.0.0.1:9")
+    cases: list[tuple[int, str, list[str | Path], dict[str, str]]] = [
+        (2, "usage", ["send", "--json"], {}),
+        (2, "usage", ["send", source, "--json", "--colour"], {}),
+        (2, "usage", ["sned", "--json"], {}),
+        (2, "usage", ["export", "--json"], {}),
+        (2, "usage", ["status", "--json", "--every", "soon"], {}),
+        (2, "usage", ["emulator", "--json", "--port", "high"], {}),
+        (2, "usage", ["send", source, "--rate", "0"], {"BULK_INVITE_JSON": "1"}),
+        (2, "configuration", ["send", source, "--json"], {"BULK_INVITE_RATE": "0"}),
+        (2, "configuration", ["send", source, "--json"], {"BULK_INVITE_RATTE": "1"}),
+        (2, "configuration", ["status", "--config=json.toml", "--json"], {}),
+        (2, "not_confirmed", ["send", source, "--json", "--catalog", "AWS"], {}),
+        (4, "source", ["send", "gone.ndjson", "--json"], {}),
+        (4, "source", ["validate", "gone.ndjson", "--json"], {}),
+        (4, "checkpoint", ["status", "--json"], {"BULK_INVITE_JSON": "0"}),
+        (4, "checkpoint", ["report"], {"BULK_INVITE_JSON": "yes"}),
+        (4, "checkpoint", ["reconcile", "--json"], {}),
+        (4, "results", ["send", source, *nobody, "--json", "--results", "file/out"], {}),
+        (4, "credentials", ["send", source, *nobody, "--json", "--profile", "none"], {}),
+        (4, "checks_failed", ["doctor", "gone.ndjson", *nobody, "--json"], {}),
+    ]
+    ran = together(
+        *(
+            partial(run, *arguments, cwd=tmp_path, env={**CREDENTIALS, **variables})
+            for _, _, arguments, variables in cases
+        )
+    )
+    for (code, word, arguments, _), each in zip(cases, ran, strict=True):
+        where = (arguments, each.stdout, each.stderr)
+        assert each.code == code, where
+        error = each.json["error"]
+        assert (error["code"], set(error)) == (word, {"code", "message", "hint", "topic"}), where
+        assert error["message"].endswith((".", "?")), where
+        assert word == "checks_failed" or error["message"] in each.said, where
+        assert error["topic"], where
+        assert each.json["complete"] is (word == "checks_failed"), where
+
+
+def test_without_json_an_error_is_on_standard_error_only(tmp_path: Path) -> None:
+    plain, off, other = together(
+        partial(run, "status", cwd=tmp_path),
+        partial(run, "status", "--json", "--no-json", cwd=tmp_path, env={"BULK_INVITE_JSON": "1"}),
+        partial(run, "export", cwd=tmp_path, env={"BULK_INVITE_JSON": "1"}),
+    )
+    for ran in (plain, off, other):
+        assert (ran.code, ran.stdout) == (4, "")
+        assert "bulk-invite: There is no checkpoint" in ran.said
+
+
+def test_a_run_that_ends_early_says_what_was_not_read(tmp_path: Path) -> None:
+    rows = [*make_rows(2000), *make_rows(60, start=2000, EngagementIdentifier="eng-unknown0000000")]
+    source = write_rows(tmp_path / "rows.ndjson", rows)
+    with emulator(unknown_engagements=("eng-unknown*",), latency=0.01) as service:
+        here = partial(run, "send", source, "--endpoint-url", service.url, *FAST, cwd=tmp_path)
+        limited = here("--limit", "20")
+        assert (limited.code, limited.json["error"], limited.json["complete"]) == (0, None, False)
+        assert limited.json["not_read"] == pytest.approx(2040, rel=0.1)
+        with running("send", source, "--endpoint-url", service.url, "--json", cwd=tmp_path) as sender:
+            wait_until(lambda: len(service.calls()) > 25)
+            sender.signal(signal.SIGTERM)
+            stopped = sender.ended()
+        assert (stopped.code, stopped.json["error"]["code"]) == (75, "stopped")
+        assert stopped.json["not_read"] > 1000
+        assert stopped.json["pending"] > 0
+        failing = write_rows(tmp_path / "failing.ndjson", rows[2000:])
+        few = partial(run, "send", failing, "--endpoint-url", service.url, *FAST, "--max-in-flight", "2")
+        failed = few("--max-failures", "3", cwd=tmp_path)
+        assert (failed.code, failed.json["error"]["code"]) == (3, "too_many_failures")
+        assert (failed.json["complete"], failed.json["failed"] > 2) == (False, True)
+        exact = write_rows(tmp_path / "exact.ndjson", make_rows(5, start=3000))
+        whole = run("send", exact, "--endpoint-url", service.url, *FAST, "--limit", "5", cwd=tmp_path)
+        assert (whole.code, whole.json["not_read"], whole.json["complete"]) == (0, 0, True)
+        piped = run(
+            *("send", "-", "--endpoint-url", service.url, *FAST, "--limit", "1"),
+            cwd=tmp_path,
+            stdin=exact.read_bytes().replace(b"3000", b"9000"),
+        )
+        assert (piped.json["not_read"], piped.json["complete"]) == (None, False)
+
+
+def test_open_rows_are_not_complete_and_settled_ones_are(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", [*make_rows(1), "{"])
+    with ScriptedServer(always(Reply(refusal("InternalServerException", status=500)), CREATED)) as server:
+        here = partial(run, "send", source, "--endpoint-url", server.url, *FAST, "--max-attempts", "1")
+        open_, settled = here(cwd=tmp_path), here(cwd=tmp_path)
+    assert (open_.code, open_.json["in_doubt"], open_.json["complete"]) == (1, 1, False)
+    assert (settled.code, settled.json["rejected"], settled.json["complete"]) == (1, 1, True)
+    assert (settled.json["error"], settled.json["not_read"]) == (None, 0)
+
+
+def test_a_reader_that_has_gone_ends_a_command_with_0_and_a_full_disk_with_4(tmp_path: Path) -> None:
+    bad = make_row(1)
+    del bad["Invitation"]
+    write_rows(tmp_path / "bad.ndjson", [bad] * 300)
+    write_rows(tmp_path / "rows.ndjson", make_rows(300))
+    with emulator() as service:
+        assert run("send", "rows.ndjson", "--endpoint-url", service.url, *FAST, cwd=tmp_path).code == 0
+    commands = [
+        "export",
+        "status --json",
+        "report",
+        "doctor",
+        "schema",
+        "example",
+        "manual",
+        "manual options",
+    ]
+    commands += ["validate bad.ndjson", "simulate steps --seeds 1 --only-ours", "send --help"]
+    with pipe_without_reader() as gone, Path("/dev/full").open("wb") as full:
+        cases = [(each, gone, 0) for each in commands]
+        cases += [(each, full.fileno(), 4) for each in commands if "simulate" not in each]
+        calls = [partial(run, *each.split(), cwd=tmp_path, stdout=stdout) for each, stdout, _ in cases]
+        for (command, _, code), ran in zip(cases, together(*calls), strict=True):
+            assert ran.code == code, (command, ran.stderr)
+            assert ("No space left on device" in ran.said) == (code == 4), command
+            assert code or not ran.said, command
+
+
+def test_only_the_module_of_standard_output_catches_a_reader_that_has_gone() -> None:
+    """A command of its own that did would say how it ended in a way of its own."""
+    catching = {
+        file.stem
+        for file in (ROOT / "bulk_invite").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Name | ast.Attribute) and "BrokenPipeError" in ast.unparse(node)
+    }
+    assert catching == {"standard_output"}

@@ -1,0 +1,174 @@
+"""The sentences at the end of a run: what needs something, and what to do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bulk_invite.domain.verdicts import State
+from bulk_invite.runs.output.next_steps import End, Outcome, counted, sentences
+
+_RESULTS = Path("out")
+_SAME = "Run the same command to continue."
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        (Outcome(End.FINISHED, {State.CREATED: 2}), ["2 of 2 invitations created; nothing needs attention."]),
+        (
+            Outcome(
+                End.FINISHED,
+                {State.CREATED: 19, State.REJECTED: 1, State.DUPLICATE: 1},
+                earlier=20,
+                codes={State.REJECTED: {"missing": 1}},
+                results=_RESULTS,
+            ),
+            [
+                "39 of 40 invitations created (19 in this run); 1 needs attention.",
+                "1 row was rejected (missing): out/rejected.ndjson (fix and send it).",
+            ],
+        ),
+        (
+            Outcome(
+                End.FINISHED,
+                {State.REJECTED: 60, State.FAILED: 3},
+                codes={
+                    State.REJECTED: {"wrong_catalog": 10, "not_json": 48, "missing": 1, "too_long": 1},
+                    State.FAILED: {"ResourceNotFoundException": 3},
+                },
+                checkpoint=" --checkpoint live.db",
+            ),
+            [
+                "0 of 63 invitations created; 63 need attention.",
+                (
+                    "60 rows were rejected (not_json 48, wrong_catalog 10, missing 1, 1 more): add "
+                    "--results DIR to the same command to get them in a file, to fix and send."
+                ),
+                (
+                    "3 rows failed (ResourceNotFoundException): bulk-invite export --state failed "
+                    "--checkpoint live.db lists them; --retry-failed sends them unchanged."
+                ),
+            ],
+        ),
+        (
+            Outcome(End.FINISHED, {State.FAILED: 3}, failed_before=2, results=_RESULTS, published=False),
+            [
+                "0 of 3 invitations created; 3 need attention.",
+                (
+                    "1 row failed: out/failed.ndjson.partial (fix and send them); --retry-failed sends "
+                    "them unchanged."
+                ),
+                "2 rows failed in an earlier run and were not sent again: --retry-failed retries them.",
+            ],
+        ),
+        (
+            Outcome(End.FINISHED, {State.FAILED: 1}, failed_before=1),
+            [
+                "0 of 1 invitations created; 1 needs attention.",
+                (
+                    "1 row failed in an earlier run and was not sent again: --retry-failed retries it; "
+                    "bulk-invite export --state failed lists it."
+                ),
+            ],
+        ),
+        (
+            Outcome(End.FINISHED, {State.DEFERRED: 2, State.IN_DOUBT: 1, State.CREATED: 1}),
+            [
+                "1 of 4 invitations created; 3 still open.",
+                (
+                    "2 rows are deferred, because their engagements are full: run the same command "
+                    "later; bulk-invite export --state deferred lists them."
+                ),
+                (
+                    "1 row is in doubt (it is unknown whether it was invited): run the same command "
+                    "later, or bulk-invite reconcile; bulk-invite export --state in_doubt says why."
+                ),
+            ],
+        ),
+        (
+            Outcome(End.LIMIT, {State.CREATED: 20}, not_read=3971, limit=20),
+            [
+                "20 of 20 invitations created; about 4,000 rows were not read.",
+                (
+                    "Stopped at --limit 20. Run the same command to send up to 20 more, or without "
+                    "--limit to send the rest."
+                ),
+            ],
+        ),
+        (
+            Outcome(End.LIMIT, {State.CREATED: 20}, not_read=None, limit=20),
+            [
+                "20 of 20 invitations created; the rest of the source was not read.",
+                (
+                    "Stopped at --limit 20. Run the same command to send up to 20 more, or without "
+                    "--limit to send the rest."
+                ),
+            ],
+        ),
+        (
+            Outcome(End.LIMIT, {State.CREATED: 20}, not_read=0, limit=20),
+            ["20 of 20 invitations created; nothing needs attention."],
+        ),
+        (
+            Outcome(End.STOPPED, {}, not_read=None),
+            ["No row was read.", f"Stopped before the end. {_SAME}"],
+        ),
+        (
+            Outcome(
+                End.STOPPED,
+                {State.CREATED: 5, State.PENDING: 3, State.DEFERRED: 1, State.IN_DOUBT: 2},
+                not_read=1,
+                parked="parked until 14:05 CET: daily quota",
+            ),
+            [
+                "5 of 11 invitations created; 6 still open; about 1 row was not read.",
+                f"Stopped before the end. Sending was parked until 14:05 CET: daily quota. {_SAME}",
+                "1 row is deferred, because its engagement is full.",
+                (
+                    "2 rows are in doubt (it is unknown whether they were invited); bulk-invite export "
+                    "--state in_doubt says why."
+                ),
+                "3 rows were read and not sent.",
+            ],
+        ),
+        (
+            Outcome(End.ABORTED, {State.IN_DOUBT: 1}, not_read=0),
+            [
+                "0 of 1 invitations created; 1 still open.",
+                f"Interrupted: calls in flight were aborted. {_SAME}",
+                (
+                    "1 row is in doubt (it is unknown whether it was invited); bulk-invite export "
+                    "--state in_doubt says why."
+                ),
+            ],
+        ),
+        (
+            Outcome(End.ERROR, {State.CREATED: 1, State.PENDING: 1}, not_read=123_456),
+            [
+                "1 of 2 invitations created; 1 still open; about 120,000 rows were not read.",
+                "1 row was read and not sent.",
+            ],
+        ),
+        (
+            Outcome(
+                End.FINISHED, {State.CREATED: 9}, warned=2, codes={"warning": {"past_date": 2, "padded": 1}}
+            ),
+            [
+                "9 of 9 invitations created; nothing needs attention.",
+                "2 rows have warnings (past_date 2, padded 1): bulk-invite validate lists them.",
+            ],
+        ),
+        (
+            Outcome(End.FINISHED, {State.DUPLICATE: 3}),
+            ["Every row is a duplicate of another one; nothing needs attention."],
+        ),
+    ],
+)
+def test_each_kind_of_row_has_one_sentence_with_the_next_step(outcome: Outcome, said: list[str]) -> None:
+    assert sentences(outcome) == said
+
+
+def test_codes_are_named_by_frequency() -> None:
+    assert counted({"a": 1, "c": 1000, "b": 1}) == "c 1,000, a 1, b 1"
