@@ -7,7 +7,7 @@ one, and an invitation cannot be revoked. So this also counts as a gap until its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -98,9 +98,9 @@ class Lineage:
             self.uncertain_period = None if look_up_first is False else gaps.uncertain_period(connection)
         return found
 
-    def admitted(self, rows: Iterable[Invitation], campaign: str) -> None:
-        """Remember rows that are about to be sent."""
-        self._recollection.admitted(rows, campaign)
+    def admitted(self, rows: Iterable[Invitation], receivers: Mapping[str, str], campaign: str) -> None:
+        """Remember rows that are about to be sent. receivers: hashes by token."""
+        self._recollection.admitted(rows, receivers, campaign)
 
     def advance(self, connection: Connection, events: Sequence[Event] = ()) -> None:
         """Advance at the end of a transaction. Raises CheckpointError if the last one was not ours."""

@@ -15,7 +15,7 @@ from bulk_invite.checkpoint.audit import collect
 from bulk_invite.checkpoint.audit.result import Proof
 from bulk_invite.checkpoint.open import database_at
 from bulk_invite.checkpoint.storage.base import read_about
-from bulk_invite.checkpoint.tables import all_rows, generation, pacing_state, problems, read_position
+from bulk_invite.checkpoint.tables import all_rows, generation, pacing_state, problems, read_position, twins
 from bulk_invite.checkpoint.tables.gaps import Gap
 from bulk_invite.checkpoint.tables.schema import invitations, log, runs, unsent_rows
 from bulk_invite.domain.durations import HOUR, MINUTE
@@ -96,6 +96,7 @@ class CheckpointReader:
                 owner=self.owner,
                 catalog=self._about["catalog"],
                 states=_states(connection),
+                same_receiver=twins.count(connection),
                 attempts=connection.execute(
                     select(func.coalesce(func.sum(invitations.c.attempts), 0))
                 ).scalar_one(),

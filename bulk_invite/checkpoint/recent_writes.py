@@ -7,7 +7,7 @@ writes are repeated unchanged.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import Connection, exists, func, insert, select
@@ -38,10 +38,14 @@ class RecentWrites:
         self._batches: deque[Batch] = deque()
         self._events = 0
 
-    def admitted(self, rows: Iterable[Invitation], campaign: str) -> None:
-        """Remember rows that are about to be called, in case they are missing later."""
+    def admitted(self, rows: Iterable[Invitation], receivers: Mapping[str, str], campaign: str) -> None:
+        """Remember rows that are about to be called, in case they are missing later.
+
+        receivers: hashes by token.
+        """
         for row in rows:
-            self._rows[row.client_token] = {**stored_rows.values_of(row), "campaign": campaign}
+            values = stored_rows.values_of(row, receivers.get(row.client_token, ""))
+            self._rows[row.client_token] = {**values, "campaign": campaign}
             self._rows.move_to_end(row.client_token)
             if len(self._rows) > self._most:
                 self._rows.popitem(last=False)

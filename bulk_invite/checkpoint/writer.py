@@ -27,7 +27,9 @@ from bulk_invite.checkpoint.tables import (
     read_position,
     record_events,
     token_basis,
+    twins,
 )
+from bulk_invite.checkpoint.tables.decide_row import Terms
 from bulk_invite.checkpoint.tables.gaps import Gap, UncertainPeriod
 from bulk_invite.checkpoint.tables.schema import runs, unsent_rows
 from bulk_invite.domain.admissions import Admission, SkippedRow, ToSend
@@ -36,6 +38,7 @@ from bulk_invite.domain.events import Event
 from bulk_invite.domain.findings import DoubtfulRow, SettledRow
 from bulk_invite.domain.records import Change, Owner, PacingState, Record, SourceCursor
 from bulk_invite.domain.rows import Invitation, Position, Rejection
+from bulk_invite.domain.same_receiver import OnSameReceiver
 from bulk_invite.domain.text_settings import TextSettings
 
 
@@ -51,6 +54,8 @@ class CheckpointWriter:
         self._gone: CheckpointError | None = None
         self._changes = 0
         self._catalog = ""
+        self._on_same_receiver = OnSameReceiver.WARN
+        self._receiver_hash = twins.ReceiverHash(b"")
 
     @classmethod
     def open(
@@ -151,12 +156,19 @@ class CheckpointWriter:
         with self._transaction() as connection:
             return read_position.known_keys(connection, source, campaign, limit)
 
-    def begin_run(self, now: float, *, look_up_first: bool | None = None) -> list[Gap]:
+    def begin_run(
+        self,
+        now: float,
+        *,
+        look_up_first: bool | None = None,
+        on_same_receiver: OnSameReceiver = OnSameReceiver.WARN,
+    ) -> list[Gap]:
         """Start a run and return the gaps that end with it; `now` in epoch seconds.
 
         Duplicates and elapsed time count per run. look_up_first: which open rows are treated as possibly
         called: True: all, False: none, None: those that a gap may concern.
         """
+        self._on_same_receiver = on_same_receiver
         with self._generation() as connection:
             # Not from a sequence of the database: that may itself be older than the last run.
             self._run = 1 + (connection.execute(select(func.max(runs.c.run))).scalar_one() or 0)
@@ -182,21 +194,23 @@ class CheckpointWriter:
         reached: how far the source is read with this batch, if reading can resume there. follows: see
         `admit_rows.admit`.
         """
+        receivers = self._receiver_hash.of_each(batch, campaign)
+        terms = Terms(retry_failed, self._on_same_receiver, self._lineage.uncertain_period)
         with self._generation() as connection:
             if reached is not None:
                 read_position.note(connection, reached, campaign)
             admitted = admit_rows.admit(
                 connection,
                 batch,
+                receivers,
+                terms,
                 run=self._run,
                 change=self._next_change(),
                 campaign=campaign,
-                retry_failed=retry_failed,
                 follows=follows,
-                uncertain_period=self._lineage.uncertain_period,
             )
         to_send = (each.invitation for each in admitted if isinstance(each, ToSend))
-        self._lineage.admitted(to_send, campaign)
+        self._lineage.admitted(to_send, receivers, campaign)
         return admitted
 
     def end_source(self, source: str, campaign: str) -> None:
@@ -291,10 +305,11 @@ class CheckpointWriter:
         with self._engine.begin() as connection:
             known = read_about(self._database, connection)
             if not known:
-                make(self._database, connection, catalog)
+                known = make(self._database, connection, catalog)
                 self._lineage.begin(connection)
             else:
                 require_catalog(self._database, known["catalog"], catalog)
                 self._database.require_sound(connection)
                 self._lineage.examine(connection)
+        self._receiver_hash = twins.ReceiverHash(bytes.fromhex(known[twins.KEY]))
         self._database.record_location(self._engine)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row, RowError
+from bulk_invite.domain.same_receiver import Twin
 from bulk_invite.domain.verdicts import State
 
 
@@ -14,7 +15,7 @@ class ToSend:
 
     doubt_since: epoch seconds of the earliest attempt whose outcome is unknown. last_sent: epoch seconds of
     the latest attempt. code, errors: the answer to that attempt. deferred: an earlier run found the row's
-    engagement full.
+    engagement full. twin: another row that invites the same account to the same engagement.
     """
 
     invitation: Invitation
@@ -23,11 +24,15 @@ class ToSend:
     code: str = ""
     errors: tuple[RowError, ...] = ()
     deferred: bool = False
+    twin: Twin | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AlreadySettled:
-    """A row that an earlier run settled as `CREATED` or `FAILED`."""
+    """A row that an earlier run settled as `CREATED` or `FAILED`.
+
+    twin: the row because of which a refused row is not sent again.
+    """
 
     invitation: Invitation
     state: State
@@ -35,6 +40,7 @@ class AlreadySettled:
     arn: str
     code: str
     errors: tuple[RowError, ...]
+    twin: Twin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +62,19 @@ class Duplicate:
 
 
 @dataclass(frozen=True, slots=True)
+class SameReceiver:
+    """A row that is not sent because another row invites the same account to the same engagement."""
+
+    invitation: Invitation
+    twin: Twin
+
+
+@dataclass(frozen=True, slots=True)
 class SeenAgain:
     """A row that this run has already read from a followed source; it is in flight or settled."""
 
     row: Row
 
 
-Admission = ToSend | AlreadySettled | Duplicate | SeenAgain | Rejection
+Admission = ToSend | AlreadySettled | Duplicate | SameReceiver | SeenAgain | Rejection
 """The checkpoint's classification of a validated row."""

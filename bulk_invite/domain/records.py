@@ -143,6 +143,7 @@ class NamedRow:
 class Overview:
     """Totals of a whole checkpoint. Times are epoch seconds.
 
+    same_receiver: rows after the first one of their engagement and account; refused ones do not count.
     counted: calls of the last 24 hours that the service may count against the daily quota. pacing: the state
     that a run saved last. active: whether a sender holds the checkpoint (None: unknown).
     """
@@ -150,6 +151,7 @@ class Overview:
     owner: Owner | None
     catalog: str
     states: dict[State, int]
+    same_receiver: int
     attempts: int
     throttled: int
     elapsed: float

@@ -10,6 +10,7 @@ from typing import Final
 from bulk_invite.domain.classify import ID_OF_ANOTHER, NO_ID, NOES, ODD_ID, classify, is_unfamiliar
 from bulk_invite.domain.findings import MAY_BE_MISSING
 from bulk_invite.domain.matching import DATED_BEFORE, NOT_COMPARABLE, SEVERAL_INVITATIONS, SEVERAL_ROWS
+from bulk_invite.domain.same_receiver import SAME_RECEIVER
 from bulk_invite.domain.verdicts import (
     Denied,
     Doubtful,
@@ -170,6 +171,12 @@ _REFUSED_IN_DOUBT: Final = (
 
 _OF_STATE: Final = {
     State.REJECTED: _REJECTED,
+    State.DUPLICATE: {
+        SAME_RECEIVER: (
+            "Nothing, if one invitation for the engagement and account is enough; otherwise send the row "
+            "with --on-same-receiver send."
+        )
+    },
     State.FAILED: _FAILED,
     State.IN_DOUBT: _IN_DOUBT | dict.fromkeys(NOES | _FAILED.keys(), _REFUSED_IN_DOUBT),
 }

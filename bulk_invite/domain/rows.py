@@ -67,7 +67,8 @@ class Invitation:
 
     body: canonical JSON of the whole request (Catalog and ClientToken filled in). body_hash: hex SHA-256 of
     `body`, stored in the checkpoint instead of the sensitive body. has_key_token: the token is derived from
-    the row's key, so it stays the same when the row is edited.
+    the row's key, so it stays the same when the row is edited. account: the receiver's, sensitive; "" if the
+    service model knows none.
     """
 
     row: Row
@@ -78,6 +79,7 @@ class Invitation:
     payload_type: str
     warnings: tuple[RowError, ...] = ()
     has_key_token: bool = False
+    account: str = field(default="", repr=False)
 
     @property
     def position(self) -> Position:

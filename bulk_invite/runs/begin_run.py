@@ -11,6 +11,7 @@ import structlog
 from anyio.to_thread import run_sync
 
 from bulk_invite.delivery.lookup.queries import PER_SECOND
+from bulk_invite.domain.same_receiver import OnSameReceiver
 from bulk_invite.runs.wiring.checkpoint import warn_of_gap
 from bulk_invite.runs.wiring.delivery import Resources
 
@@ -23,7 +24,12 @@ _log = structlog.get_logger()
 async def begin_run(resources: Resources) -> None:
     """Begin a run in the checkpoint, and warn of calls that it lacks. Raises CheckpointError."""
     look_up_first = resources.settings.look_up_first
-    begin = partial(resources.writer.begin_run, time.time(), look_up_first=look_up_first)
+    begin = partial(
+        resources.writer.begin_run,
+        time.time(),
+        look_up_first=look_up_first,
+        on_same_receiver=OnSameReceiver(resources.settings.on_same_receiver),
+    )
     for gap in await run_sync(begin):
         _warn(gap, looks_up=look_up_first is not False)
 

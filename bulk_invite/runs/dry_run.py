@@ -11,6 +11,7 @@ from bulk_invite.checkpoint.storage.base import require_catalog
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.delivery.intake.source import Source
 from bulk_invite.delivery.tracking.tally import Tally
+from bulk_invite.domain.same_receiver import OnSameReceiver
 from bulk_invite.domain.verdicts import State
 from bulk_invite.pacing.forecast import Forecast
 from bulk_invite.runs.output.summary import Summary
@@ -35,7 +36,11 @@ def dry_run(
         copy = Path(folder) / "rehearsal.db"
         _copy_checkpoint(settings, copy)
         with CheckpointWriter.open(copy, catalog=settings.catalog) as writer:
-            writer.begin_run(time.time(), look_up_first=False)  # the copy of a checkpoint would look stale
+            writer.begin_run(
+                time.time(),
+                look_up_first=False,  # the copy of a checkpoint would look stale
+                on_same_receiver=OnSameReceiver(settings.on_same_receiver),
+            )
             for source in sources:
                 bind(writer, source, settings, stop)
                 for batch in source.batches(stop=stop):

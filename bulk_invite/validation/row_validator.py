@@ -44,8 +44,17 @@ class _Opportunity(TypedDict, total=False):
     Project: Project
 
 
+class _Account(TypedDict, total=False):
+    AwsAccountId: str
+
+
+class _Receiver(TypedDict, total=False):
+    Account: _Account
+
+
 class _Invitation(TypedDict):
     Payload: _Payload
+    Receiver: NotRequired[_Receiver]
 
 
 class _Request(TypedDict):
@@ -204,6 +213,7 @@ class RowValidator:
             payload_type=next(iter(request["Invitation"]["Payload"])),
             warnings=warnings,
             has_key_token=has_key_token,
+            account=_account(request["Invitation"]),
         )
 
     def _with_token(self, request: _Request, written: bytes, token: str) -> bytes:
@@ -224,6 +234,11 @@ def _given_again(text: bytes, value: object, shape: Shape) -> tuple[Sequence[Row
     except NotReadableError as error:
         return (error.error,), value
     return duplicate_keys(whole, shape), whole
+
+
+def _account(invitation: _Invitation) -> str:
+    """The account of the receiver; "" where a service model knows none."""
+    return invitation.get("Receiver", {}).get("Account", {}).get("AwsAccountId", "")
 
 
 def _require(shape: Shape, *path: str) -> None:

@@ -200,6 +200,10 @@ BROKEN: dict[str, tuple[str, set[str]]] = {
         "UPDATE invitations SET invitation_id = 'engi-x' WHERE client_token = 'refused'",
         {"ids_created"},
     ),
+    "skipped_after_a_call": (
+        "UPDATE invitations SET state = 'duplicate' WHERE client_token = 'refused'",
+        {"skipped"},
+    ),
     "no_such_state": ("UPDATE invitations SET state = 'lost' WHERE client_token = 'refused'", {"states"}),
     "no_such_state_of_an_unsent_row": ("UPDATE unsent_rows SET state = 'lost'", {"states"}),
     "no_intent": (
@@ -265,7 +269,14 @@ def test_a_broken_database_fails_the_audit_too(db: Database) -> None:
         fill(writer)
     _expect_all(proof_of(place))
     broken = set[str]()
-    for how in ("an_id_of_two_rows", "no_such_state", "no_finding", "no_intent", "a_row_is_gone"):
+    for how in (
+        "an_id_of_two_rows",
+        "skipped_after_a_call",
+        "no_such_state",
+        "no_finding",
+        "no_intent",
+        "a_row_is_gone",
+    ):
         statement, expected = BROKEN[how]
         place.run(statement)
         broken |= expected

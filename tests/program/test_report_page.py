@@ -316,7 +316,7 @@ def test_open_rows_and_failed_checks_are_named_at_the_top(hostile: Proof, place:
     assert kind == "verdict open"
     assert said == (
         "Needs attention 1 of 5 invitations created; 2 need attention (1 failed, 1 rejected); "
-        "2 still open (1 in doubt, 1 pending). All 13 audit checks pass."
+        "2 still open (1 in doubt, 1 pending). All 14 audit checks pass."
     )
     with writing(place):
         pass
@@ -337,12 +337,12 @@ def test_open_rows_and_failed_checks_are_named_at_the_top(hostile: Proof, place:
         writer.record([created("a")])
     assert _said(proof_of(place)) == (
         "verdict good",
-        "Complete 1 of 1 invitations created; nothing needs attention. All 13 audit checks pass.",
+        "Complete 1 of 1 invitations created; nothing needs attention. All 14 audit checks pass.",
     )
     place.run("DELETE FROM log WHERE event = 'sent'")
     kind, said = _said(proof_of(place))
     assert kind == "verdict bad"
-    assert said.startswith("Not proven 4 of 13 audit checks fail: these figures are not proven. 1 of 1")
+    assert said.startswith("Not proven 4 of 14 audit checks fail: these figures are not proven. 1 of 1")
     tree = Reader().tree(page(proof_of(place)))
     assert [each.text for each in tree.all("strong")].count("FAIL") == 4
 
@@ -417,7 +417,7 @@ def test_the_json_agrees_with_the_page(hostile: Proof) -> None:
     said = members(hostile)
     assert (said["rows"], said["created"], said["failed"], said["rejected"]) == (5, 1, 1, 1)
     assert (said["pending"], said["in_doubt"], said["attempts"], said["throttled"]) == (1, 1, 4, 1)
-    assert (said["adds_up"], said["rows_open"], len(said["evidence"])) == (True, 2, 13)
+    assert (said["adds_up"], said["rows_open"], len(said["evidence"])) == (True, 2, 14)
     assert said["repeated"] == {"rows": 1, "calls": 1, "why": {"throttled": 1}}
     assert said["sources"][0]["source"] == HOSTILE
     assert said["last_event"] == "2027-01-16T08:00:02Z"

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, case, func, literal, select, union_all
 from bulk_invite.checkpoint.audit import counts, timeline
 from bulk_invite.checkpoint.audit.invariants import Figures
 from bulk_invite.checkpoint.audit.result import MOST_LISTED, Group, LookUps, Open, Proof
-from bulk_invite.checkpoint.tables import gaps, pacing_state, problems
+from bulk_invite.checkpoint.tables import gaps, pacing_state, problems, twins
 from bulk_invite.checkpoint.tables.batch_sql import PAGE
 from bulk_invite.checkpoint.tables.problems import OTHER
 from bulk_invite.checkpoint.tables.schema import findings, invitations, log, unsent_rows
@@ -55,6 +55,7 @@ def proof(
         campaigns=campaigns,
         campaigns_in_all=campaigns_in_all,
         figures=Figures(**counts.figures(connection), **of_look_ups, older=older + is_older),
+        same_receiver=twins.count(connection),
         throttled=int(connection.execute(throttled).scalar_one()),
         repeats=counts.repeats(connection),
         look_ups=look_ups,

@@ -84,6 +84,7 @@ def figures(connection: Connection) -> dict[str, int]:
 def _of_table(connection: Connection) -> dict[str, int]:
     row = invitations.c
     is_created, has_id = row.state == State.CREATED.value, row.invitation_id != ""
+    is_skipped = row.state == State.DUPLICATE.value
     counts = select(
         func.count().label("rows"),
         _count(row.state.in_(_STATES)).label("in_a_state"),
@@ -92,6 +93,8 @@ def _of_table(connection: Connection) -> dict[str, int]:
         _count(has_id).label("with_id"),
         func.count(func.nullif(row.invitation_id, "").distinct()).label("ids"),
         _count(row.first_sent.is_not(None)).label("called"),
+        _count(is_skipped).label("skipped"),
+        _count(and_(is_skipped, row.first_sent.is_(None))).label("skipped_uncalled"),
         func.coalesce(func.sum(row.attempts), 0).label("attempts"),
     ).select_from(invitations)
     return _integers(connection, counts)

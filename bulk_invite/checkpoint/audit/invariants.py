@@ -15,7 +15,8 @@ from dataclasses import dataclass
 class Figures:
     """Independent counts of a whole checkpoint. Counts of the log are of its entries or of its rows.
 
-    in_a_state: rows with a valid state. called: rows that were sent at least once. yeses: rows with an Id in
+    in_a_state: rows with a valid state. called: rows that were sent at least once.
+    skipped: rows not sent because another one has their engagement and account. yeses: rows with an Id in
     the log. answers: to calls. uncounted: calls that count against no row; perhaps_uncounted: denials, some
     of which do not count. odd_attempts: rows whose attempts differ from their calls. unanswered: calls
     without an answer in the log. ids_found: rows last found by a lookup. older: number of times the
@@ -30,6 +31,8 @@ class Figures:
     ids: int = 0
     called: int = 0
     called_in_log: int = 0
+    skipped: int = 0
+    skipped_uncalled: int = 0
     rows_in_log: int = 0
     known_rows_in_log: int = 0
     calls: int = 0
@@ -120,6 +123,14 @@ def _of_calls(f: Figures) -> tuple[Line, ...]:
             f.called,
             "with an intent",
             f.called_in_log,
+        ),
+        Line(
+            "skipped",
+            "No row was skipped after it was called.",
+            "rows skipped for another row",
+            f.skipped,
+            "of them never called",
+            f.skipped_uncalled,
         ),
         Line(
             "logged",

@@ -138,6 +138,7 @@ class Proof:
     campaigns: tuple[Group, ...]
     campaigns_in_all: int
     figures: Figures
+    same_receiver: int
     throttled: int
     repeats: Repeats
     look_ups: tuple[LookUps, ...]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from secrets import token_hex
 from typing import Final, Protocol
 
 from sqlalchemy import Connection, Engine, insert, select
 
 from bulk_invite.checkpoint.storage.last_transaction import LastTransaction
+from bulk_invite.checkpoint.tables import twins
 from bulk_invite.checkpoint.tables.schema import VERSION, about, metadata
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.records import Owner
@@ -124,12 +126,13 @@ def read_about(database: Database, connection: Connection) -> dict[str, str]:
     return known
 
 
-def make(database: Database, connection: Connection, catalog: str) -> None:
-    """Create the tables of a new checkpoint."""
+def make(database: Database, connection: Connection, catalog: str) -> dict[str, str]:
+    """Create the tables of a new checkpoint; return its `about` table."""
     metadata.create_all(connection)
     database.mark_as_ours(connection)
-    rows = {"version": str(VERSION), "catalog": catalog}
+    rows = {"version": str(VERSION), "catalog": catalog, twins.KEY: token_hex(32)}
     connection.execute(insert(about), [{"key": k, "value": v} for k, v in rows.items()])
+    return rows
 
 
 def require_catalog(database: Database, catalog: str, wanted: str) -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from bulk_invite.checkpoint.tables.encoding import decode_errors, encode_errors
-from bulk_invite.checkpoint.tables.gaps import UncertainPeriod
+from bulk_invite.checkpoint.tables import twins
+from bulk_invite.checkpoint.tables.decide_row import Terms, Twins, decide
+from bulk_invite.checkpoint.tables.encoding import encode_errors
 from bulk_invite.checkpoint.tables.schema import invitations, unsent_rows
 from bulk_invite.checkpoint.tables.stored_rows import Known, note_invitations, note_unsent, row_of
-from bulk_invite.domain.admissions import Admission, AlreadySettled, Duplicate, SeenAgain, ToSend
-from bulk_invite.domain.classify import NOES
-from bulk_invite.domain.findings import MAY_BE_MISSING
+from bulk_invite.domain.admissions import Admission, Duplicate, SeenAgain
 from bulk_invite.domain.rows import Invitation, Position, Rejection, RowError
-from bulk_invite.domain.verdicts import OPEN, State
+from bulk_invite.domain.same_receiver import OnSameReceiver
+from bulk_invite.domain.verdicts import State
 
 _KNOWN: Final = select(
     invitations.c.client_token,
@@ -32,30 +32,32 @@ _KNOWN: Final = select(
     invitations.c.source,
     invitations.c.line,
     invitations.c.row_key,
+    invitations.c.receiver,
 ).where(invitations.c.client_token.in_(bindparam("tokens", expanding=True)))
 
 
 def admit(
     connection: Connection,
     batch: Sequence[Invitation | Rejection],
+    receivers: Mapping[str, str],
+    terms: Terms,
     *,
     run: int,
     change: int,
     campaign: str,
-    retry_failed: bool,
     follows: bool,
-    uncertain_period: UncertainPeriod | None = None,
 ) -> list[Admission]:
     """Classify every row of a batch, in order, and store the results within the caller's transaction.
 
     A token that this run has read before is a duplicate; one from an earlier run is the same row again.
-    follows: the source is read repeatedly, so the same row may come again within a run.
-    uncertain_period: when rows may have been called without a record.
+    receivers: hashes by token. follows: the source is read repeatedly, so the same row may come again within
+    a run.
     """
     stored = _stored_rejections(connection, batch) if follows else set()
     known = _look_up(connection, [row.client_token for row in batch if isinstance(row, Invitation)])
+    of_batch = _find_twins(connection, receivers, known, terms, run)
     admissions: list[Admission] = []
-    new: list[Invitation] = []
+    new: list[tuple[Invitation, Known]] = []
     again: list[tuple[Invitation, Known]] = []
     for row in batch:
         if isinstance(row, Rejection):
@@ -65,10 +67,10 @@ def admit(
         entry = known.get(row.client_token)
         if entry is None:
             entry = known[row.client_token] = Known(run, row.position, row.body_hash, State.PENDING)
-            new.append(row)
-            if _put_in_doubt(entry, uncertain_period):
+            new.append((row, entry))
+            admissions.append(decide(row, entry, of_batch, terms, is_new=True))
+            if entry.state is not State.PENDING:
                 again.append((row, entry))
-            admissions.append(_admission(row, entry))
         elif entry.body_hash != row.body_hash and not _may_change(row, entry, run):
             admissions.append(_changed(row, entry) if row.has_key_token else _token_reused(row))
         elif entry.run == run:
@@ -76,36 +78,21 @@ def admit(
             admissions.append(SeenAgain(row.row) if again_there else Duplicate(row))
         else:
             entry.run, entry.body_hash = run, row.body_hash
-            if entry.state is State.FAILED and retry_failed:
-                _reset_refusal(entry)
-            _put_in_doubt(entry, uncertain_period)
+            admissions.append(decide(row, entry, of_batch, terms, is_new=False))
             again.append((row, entry))
-            admissions.append(_admission(row, entry))
-    note_invitations(connection, new, again, run=run, change=change, campaign=campaign)
+    note_invitations(connection, new, again, receivers, run=run, change=change, campaign=campaign)
     note_unsent(connection, admissions, run=run, change=change, campaign=campaign, follows=follows)
     return admissions
 
 
-def _reset_refusal(entry: Known) -> None:
-    """Reset the state so that the earlier refusal does not count again."""
-    entry.state, entry.code, entry.errors = State.PENDING, "", "[]"
-
-
-def _put_in_doubt(entry: Known, uncertain_period: UncertainPeriod | None) -> bool:
-    """Put a row in doubt if calls of it may be missing; return whether it is in doubt."""
-    if uncertain_period is None or (
-        entry.last_sent is not None and entry.last_sent >= uncertain_period.until
-    ):
-        return False
-    if entry.state not in OPEN:
-        return False
-    entry.last_sent = uncertain_period.until
-    if entry.doubt_since is None:
-        entry.state, entry.doubt_since = State.IN_DOUBT, uncertain_period.since
-    elif entry.code in NOES:
-        return True  # the row is looked up in any case, and the refusal is evidence then
-    entry.code, entry.errors = MAY_BE_MISSING, "[]"
-    return True
+def _find_twins(
+    connection: Connection, receivers: Mapping[str, str], known: Mapping[str, Known], terms: Terms, run: int
+) -> Twins:
+    if terms.on_same_receiver is OnSameReceiver.SEND:
+        return Twins({}, {})
+    asked = {token: each for token, each in receivers.items() if terms.compares(known.get(token))}
+    uncalled_too = terms.uncertain_period is not None
+    return Twins(receivers, twins.look_up(connection, asked, run=run, uncalled_too=uncalled_too))
 
 
 def _look_up(connection: Connection, tokens: Sequence[str]) -> dict[str, Known]:
@@ -123,6 +110,7 @@ def _look_up(connection: Connection, tokens: Sequence[str]) -> dict[str, Known]:
             row.errors,
             row.doubt_since,
             row.last_sent,
+            row.receiver,
         )
         for row in connection.execute(_KNOWN, {"tokens": tokens})
     }
@@ -145,21 +133,6 @@ def _stored_rejections(
         for row in connection.execute(wanted) if positions else ():
             stored.add((Position(source, row.line, row.row_key), row.errors))
     return stored
-
-
-def _admission(row: Invitation, entry: Known) -> Admission:
-    if entry.state in {State.CREATED, State.FAILED}:
-        return AlreadySettled(
-            row, entry.state, entry.invitation_id, entry.arn, entry.code, decode_errors(entry.errors)
-        )
-    return ToSend(
-        row,
-        entry.doubt_since,
-        entry.last_sent,
-        entry.code,
-        decode_errors(entry.errors),
-        deferred=entry.state is State.DEFERRED,
-    )
 
 
 def _may_change(row: Invitation, entry: Known, run: int) -> bool:

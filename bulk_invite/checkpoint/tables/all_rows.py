@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal, null, select, union_all
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal, null, select, union_all
 
 from bulk_invite.checkpoint.tables.batch_sql import PAGE
 from bulk_invite.checkpoint.tables.encoding import decode_errors
 from bulk_invite.checkpoint.tables.schema import findings, invitations, unsent_rows
+from bulk_invite.checkpoint.tables.twins import first_row_of_skipped
 from bulk_invite.domain.records import Record
 from bulk_invite.domain.rows import Position
 from bulk_invite.domain.verdicts import State
@@ -38,9 +39,21 @@ def records(connection: Connection, states: Sequence[State]) -> Iterator[Record]
 
 
 def _sent(states: Sequence[str]) -> Select[Any]:
-    columns = [invitations.c[name] for name in (*_OF_BOTH, *_TEXTS, "attempts", "first_sent", "last_sent")]
-    none = (null().label(f"first_{name}") for name in _PLACE)
-    return select(*columns, _evidence().label("evidence"), *none).where(invitations.c.state.in_(states))
+    names = (*_OF_BOTH, *_TEXTS, "attempts", "first_sent", "last_sent")
+    columns = [invitations.c[name].label(name) for name in names]  # two tables have a `source`
+    first = invitations.alias("first")
+    is_skipped = invitations.c.state == State.DUPLICATE.value
+    token = case((is_skipped, first_row_of_skipped()), else_=null())
+    return (
+        select(
+            *columns,
+            _evidence().label("evidence"),
+            *(first.c[name].label(f"first_{name}") for name in _PLACE),
+        )
+        .select_from(invitations)
+        .outerjoin(first, first.c.client_token == token)
+        .where(invitations.c.state.in_(states))
+    )
 
 
 def _unsent(states: Sequence[str]) -> Select[Any]:

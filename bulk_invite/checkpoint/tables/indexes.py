@@ -11,6 +11,7 @@ _INDEXES: Final = {
     "invitations_by_engagement": ("invitations", "(engagement, state)"),
     "invitations_by_change": ("invitations", "(source, changed)"),
     "invitations_by_id": ("invitations", "(invitation_id) WHERE invitation_id <> ''"),
+    "invitations_by_receiver": ("invitations", "(receiver) WHERE receiver <> ''"),
     "unsent_rows_by_change": ("unsent_rows", "(source, changed)"),
 }
 """Table and columns of each index."""

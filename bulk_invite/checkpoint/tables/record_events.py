@@ -19,7 +19,7 @@ from sqlalchemy import (
     update,
 )
 
-from bulk_invite.checkpoint.tables import gaps, indexes
+from bulk_invite.checkpoint.tables import gaps, indexes, twins
 from bulk_invite.checkpoint.tables.batch_sql import CHANGE, field, field_for, insert_each, parameters
 from bulk_invite.checkpoint.tables.encoding import encode_errors, encode_evidence
 from bulk_invite.checkpoint.tables.schema import findings, invitations, log, runs
@@ -94,6 +94,7 @@ def record(
         ).rowcount
     if changed != len(events):
         return None
+    twins.note(connection, [(event.client_token, "") for event in answered if event.state is State.FAILED])
     connection.execute(_LOG, parameters(map(_log_entry, events)))
     if evidence := [_evidence(event) for event in answered if event.finding is not None]:
         connection.execute(_FINDINGS, parameters(evidence))

@@ -23,7 +23,7 @@ about = Table(
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
-"""`version`, `catalog`, `account`, `key_hash`, and what the tokens of keyed sources are derived from."""
+"""`version`, `catalog`, `account`, `key_hash`, `receiver_key`; what tokens of keyed sources derive from."""
 
 runs = Table(
     "runs",
@@ -44,7 +44,7 @@ invitations = Table(
     Column("row_key", Text, nullable=False, server_default="", comment="empty if rows have lines"),
     Column("body_hash", Text, nullable=False),
     Column("engagement", Text, nullable=False),
-    Column("receiver", Text, nullable=False, server_default="", comment="keyed hash; empty if unknown"),
+    Column("receiver", Text, nullable=False, server_default="", comment="keyed hash, see twins.py"),
     Column("label", Text, nullable=False, server_default="", comment="the user's name for the row"),
     Column("payload_type", Text, nullable=False),
     Column("state", Text, nullable=False),

@@ -9,6 +9,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, or_, select, update
 
+from bulk_invite.checkpoint.tables import twins
 from bulk_invite.checkpoint.tables.batch_sql import CHANGE, field_for, insert_each, parameters
 from bulk_invite.checkpoint.tables.encoding import encode_errors
 from bulk_invite.checkpoint.tables.schema import invitations, unsent_rows
@@ -18,7 +19,7 @@ from bulk_invite.domain.verdicts import State
 
 _OF_THE_ROW: Final = ("source", "line", "row_key", "body_hash", "engagement", "payload_type")
 _NEW: Final = insert_each(
-    invitations, "client_token", "run", "campaign", "state", *_OF_THE_ROW, changed=CHANGE
+    invitations, "client_token", "run", "campaign", "state", "receiver", *_OF_THE_ROW, changed=CHANGE
 )
 # A row that was never sent may have been edited since.
 _MAY_CHANGE: Final = ("run", "state", "code", "errors", "doubt_since", "last_sent", *_OF_THE_ROW)
@@ -51,25 +52,29 @@ class Known:
     errors: str = "[]"
     doubt_since: float | None = None
     last_sent: float | None = None
+    receiver: str = ""
 
 
 def note_invitations(
     connection: Connection,
-    new: Sequence[Invitation],
+    new: Sequence[tuple[Invitation, Known]],
     again: Sequence[tuple[Invitation, Known]],
+    receivers: Mapping[str, str],
     *,
     run: int,
     change: int,
     campaign: str,
 ) -> None:
+    """Store new rows, and what has changed of rows that were read again. receivers: hashes by token."""
+    for row, entry in new:
+        entry.receiver = _receiver(row, entry, receivers)
     if new:
-        note_rows(
-            connection, ({**values_of(row), "campaign": campaign} for row in new), run=run, change=change
-        )
+        rows_of_new = ({**values_of(row, entry.receiver), "campaign": campaign} for row, entry in new)
+        note_rows(connection, rows_of_new, run=run, change=change)
     if again:
         rows = (
             {
-                **values_of(row),
+                **values_of(row, entry.receiver),
                 "run": run,
                 "state": entry.state.value,
                 "code": entry.code,
@@ -80,6 +85,18 @@ def note_invitations(
             for row, entry in again
         )
         connection.execute(_SEEN_AGAIN, parameters(rows, change=change))
+        twins.note(
+            connection,
+            [
+                (row.client_token, receiver)
+                for row, entry in again
+                if (receiver := _receiver(row, entry, receivers)) != entry.receiver
+            ],
+        )
+
+
+def _receiver(row: Invitation, entry: Known, receivers: Mapping[str, str]) -> str:
+    return twins.stored_receiver(receivers.get(row.client_token, ""), entry.state)
 
 
 def note_rows(connection: Connection, rows: Iterable[Mapping[str, object]], *, run: int, change: int) -> None:
@@ -88,8 +105,8 @@ def note_rows(connection: Connection, rows: Iterable[Mapping[str, object]], *, r
     connection.execute(_NEW, parameters(({**row, **once} for row in rows), change=change))
 
 
-def values_of(row: Invitation) -> dict[str, object]:
-    """Return the columns of a row that do not change with its state."""
+def values_of(row: Invitation, receiver: str) -> dict[str, object]:
+    """Return the columns that do not depend on calls. receiver: see `twins.stored_receiver`."""
     return {
         "client_token": row.client_token,
         "source": row.position.source,
@@ -97,6 +114,7 @@ def values_of(row: Invitation) -> dict[str, object]:
         "row_key": row.position.key,
         "body_hash": row.body_hash,
         "engagement": row.engagement,
+        "receiver": receiver,
         "payload_type": row.payload_type,
     }
 

@@ -67,6 +67,7 @@ def _states(proof: Proof) -> dict[str, Any]:
         "rows": proof.figures.rows,
         "already_created": 0,
         **{state.value: proof.states.get(state, 0) for state in State},
+        "same_receiver": proof.same_receiver,
         "attempts": proof.figures.attempts,
         "throttled": proof.throttled,
         "elapsed_s": proof.course.elapsed,

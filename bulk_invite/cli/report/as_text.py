@@ -55,6 +55,8 @@ def _figures(proof: Proof) -> Iterator[str]:
         f"Calls:      {figures.calls:,} ({share(proof.throttled, figures.calls)} throttled); "
         f"rows called more than once: {proof.repeats.rows:,}"
     )
+    if proof.same_receiver:
+        yield f"Twins:      {proof.same_receiver:,} rows with the engagement and account of an earlier row"
 
 
 def _causes(title: str, causes: Sequence[Cause]) -> Iterator[str]:

@@ -8,11 +8,20 @@ from typing import Final, Protocol, assert_never
 
 import structlog
 
-from bulk_invite.domain.admissions import Admission, AlreadySettled, Duplicate, SeenAgain, SkippedRow, ToSend
+from bulk_invite.domain.admissions import (
+    Admission,
+    AlreadySettled,
+    Duplicate,
+    SameReceiver,
+    SeenAgain,
+    SkippedRow,
+    ToSend,
+)
 from bulk_invite.domain.events import Answered
 from bulk_invite.domain.observer import Observer
 from bulk_invite.domain.outcomes import Outcome
-from bulk_invite.domain.rows import Position, Rejection, Row, RowError
+from bulk_invite.domain.rows import Invitation, Position, Rejection, Row, RowError
+from bulk_invite.domain.same_receiver import SAME_RECEIVER, Twin, described
 from bulk_invite.domain.verdicts import State
 
 _log = structlog.get_logger()
@@ -36,9 +45,9 @@ class Counts:
     """Counts of one run; every row read is counted once, in one of `states` or in `already_created`.
 
     ended_now: rows that ended in this run; failed_now: those of them that failed. in_flight: rows with a call
-    in progress; they also count as in doubt. with_warnings: rows to send that have warnings. all_read: no
-    more rows will come. codes: why rows were rejected (by their first error), failed in this run, or have
-    warnings.
+    in progress; they also count as in doubt. with_warnings: rows to send that have warnings. same_receiver:
+    rows whose engagement and account another row has, sent or not. all_read: no more rows will come. codes:
+    why rows were rejected (by their first error), failed in this run, or have warnings.
     """
 
     rows: int = 0
@@ -49,6 +58,7 @@ class Counts:
     ended_now: int = 0
     in_flight: int = 0
     with_warnings: int = 0
+    same_receiver: int = 0
     all_read: bool = False
     states: Counter[State] = field(default_factory=Counter)
     codes: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -75,6 +85,9 @@ class Tally:
                 self._rejected(admission)
             case Duplicate():
                 self._duplicate(admission)
+            case SameReceiver(invitation=invitation, twin=twin):
+                self.counts.states[State.DUPLICATE] += 1
+                self._warn_of(twin, invitation, now="skipped")
             case AlreadySettled():
                 self._already_settled(admission)
             case _:  # pragma: no cover
@@ -115,6 +128,8 @@ class Tally:
                 self._outlet.created(row.position, token, settled.invitation_id, settled.arn)
             return
         self.counts.states[State.FAILED] += 1
+        if settled.twin is not None:
+            self._warn_of(settled.twin, settled.invitation, now="not retried")
         if self._outlet is not None:
             self._outlet.failed(row, _with_messages(settled.code, settled.errors))
 
@@ -130,6 +145,21 @@ class Tally:
                 path=warning.path,
                 message=warning.message,
             )
+        if to_send.twin is not None:
+            self._warn_of(to_send.twin, to_send.invitation, now="will be sent")
+
+    def _warn_of(self, twin: Twin, invitation: Invitation, *, now: str) -> None:
+        """Count and report a row whose engagement and account another row has. now: what happens to it."""
+        self.counts.same_receiver += 1
+        fields = {
+            "position": str(invitation.position),
+            "code": SAME_RECEIVER,
+            "message": described(twin, invitation.position),
+            "twin": str(twin.position),
+            "invited": twin.invited,
+            "now": now,
+        }
+        _log.warning("row.same_receiver", **{name: value for name, value in fields.items() if value})
 
     def sent(self, to_send: ToSend, before: State, at: float) -> None:
         """Count an attempt that is durable and about to leave. before: the row's state. at: epoch seconds."""

@@ -16,7 +16,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from bulk_invite.domain.admissions import Admission, Duplicate, ToSend
+from bulk_invite.domain.admissions import Admission, Duplicate, SameReceiver, ToSend
 from bulk_invite.domain.events import Answered
 from bulk_invite.domain.observer import Observer
 from bulk_invite.domain.rows import Rejection
@@ -103,7 +103,7 @@ class Metrics(Observer):
         match admission:
             case Rejection(errors=errors):
                 self._count(State.REJECTED, next((error.code for error in errors), ""))
-            case Duplicate():
+            case Duplicate() | SameReceiver():
                 self._count(State.DUPLICATE, None)
             case _:
                 pass

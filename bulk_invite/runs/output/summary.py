@@ -25,6 +25,7 @@ from bulk_invite.runs.output.progress_bar import clock_text
 from bulk_invite.runs.output.standard_output import ReaderGoneError
 
 _LABELS: Final = {
+    "same_receiver": "same engagement and account",
     "elapsed_s": "run time, s",
     "sent_last_minute": "calls, last minute",
     "throttled_last_minute": "throttled, last minute",
@@ -61,20 +62,22 @@ class Summary:
     throttled: int
     elapsed_s: float
     with_warnings: int = 0
+    same_receiver: int = 0
 
     @classmethod
     def of_run(cls, counts: Counts, elapsed: float) -> Summary:
         summary = cls._of(
             counts.states, counts.rows, counts.already_created, counts.attempts, counts.throttled, elapsed
         )
-        return replace(summary, with_warnings=counts.with_warnings)
+        return replace(summary, with_warnings=counts.with_warnings, same_receiver=counts.same_receiver)
 
     @classmethod
     def of_checkpoint(cls, overview: Overview) -> Summary:
         states = overview.states
-        return cls._of(
+        summary = cls._of(
             states, sum(states.values()), 0, overview.attempts, overview.throttled, overview.elapsed
         )
+        return replace(summary, same_receiver=overview.same_receiver)
 
     @classmethod
     def _of(

@@ -88,6 +88,11 @@ class Target(Section, title="Target and scope"):
         only="send",
     )
     retry_failed: bool = option(False, "Retry rows that failed in an earlier run.", only="send")
+    on_same_receiver: Literal["warn", "skip", "send"] = option(
+        "warn",
+        "What to do about a row whose engagement and account another row of the campaign has: send it with a "
+        "warning, skip it as a duplicate, or send it without checking.",
+    )
 
 
 class Checkpoint(Section, title="Checkpoint"):

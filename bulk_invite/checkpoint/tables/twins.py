@@ -1,0 +1,159 @@
+"""Find the rows that invite the same account to the same engagement, without storing the account.
+
+`invitations.receiver` is a keyed hash of campaign, engagement and account. Its key lies in the `about` table:
+who has the checkpoint can test guesses, but no table computed beforehand helps, and two checkpoints cannot be
+compared.
+
+Invariant: only a row that counts has the plain hash. A refused row has none, and a skipped one has it behind
+a mark. So the first row of a receiver is found at once, however many rows were refused or skipped.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Integer,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+
+from bulk_invite.checkpoint.tables import indexes
+from bulk_invite.checkpoint.tables.batch_sql import EACH, field_for, parameters
+from bulk_invite.checkpoint.tables.schema import invitations
+from bulk_invite.domain.rows import Invitation, Position, Rejection
+from bulk_invite.domain.same_receiver import Twin, receiver_of
+from bulk_invite.domain.verdicts import State
+
+KEY: Final = "receiver_key"
+"""Name in the `about` table of the random key, as hex."""
+
+_HASH_LENGTH: Final = 32
+"""Hex digits kept of a hash; 128 bits never collide by chance."""
+
+_SKIPPED: Final = "="
+"""Mark before the hash of a row that is skipped because of another row."""
+
+_NEAREST: Final = 100
+"""Rows of a receiver among which the first one is chosen: a source may contain any number of them."""
+
+_other: Final = invitations.alias("other")
+_COUNTS: Final = or_(
+    # An uncalled row of an earlier run may be gone from its source. It counts once this run has read it.
+    _other.c.run == bindparam("run", type_=Integer()),
+    _other.c.last_sent.is_not(None),
+    bindparam("uncalled_too", type_=Boolean()),
+)
+
+
+class ReceiverHash:
+    """The keyed hash of a row's campaign, engagement and account. key: see `KEY`."""
+
+    def __init__(self, key: bytes) -> None:
+        self._keyed = hmac.new(key, digestmod="sha256")
+
+    def of_each(self, batch: Iterable[Invitation | Rejection], campaign: str) -> dict[str, str]:
+        """Return the hashes by client token; rows without an account are missing."""
+        hashes = {}
+        for row in batch:
+            if isinstance(row, Invitation) and (receiver := receiver_of(row, campaign)) is not None:
+                keyed = self._keyed.copy()
+                keyed.update(receiver)
+                hashes[row.client_token] = keyed.hexdigest()[:_HASH_LENGTH]
+        return hashes
+
+
+def stored_receiver(receiver: str, state: State) -> str:
+    """Return what is stored for a row in a state. receiver: its hash, or ""."""
+    if state is State.FAILED or not receiver:
+        return ""
+    return f"{_SKIPPED}{receiver}" if state is State.DUPLICATE else receiver
+
+
+def first_row(
+    receiver: ColumnElement[str], token: ColumnElement[str], *conditions: ColumnElement[bool]
+) -> ColumnElement[str]:
+    """The token of the first other row of a receiver, in a query of `EACH` or `invitations`."""
+    some = (
+        select(_other.c.client_token, _other.c.first_sent, _other.c.line, _other.c.row_key)
+        .where(
+            _other.c.receiver == receiver,
+            _other.c.receiver != literal_column("''"),  # otherwise the index is not used
+            _other.c.client_token != token,
+            *conditions,
+        )
+        .limit(_NEAREST)
+        .correlate(EACH, invitations)
+        .subquery("some")
+    )
+    order = (some.c.first_sent.is_(None), some.c.first_sent, some.c.line, some.c.row_key, some.c.client_token)
+    return select(some.c.client_token).order_by(*order).limit(1).scalar_subquery()
+
+
+def first_row_of_skipped() -> ColumnElement[str]:
+    """The token of the row because of which a row of `invitations` is skipped, or NULL."""
+    receiver = func.substr(invitations.c.receiver, len(_SKIPPED) + 1)
+    return first_row(receiver, invitations.c.client_token)
+
+
+_EACH_TOKEN: Final = field_for(invitations.c.client_token)
+_PAIRS: Final = (
+    select(
+        _EACH_TOKEN.label("of_token"),
+        first_row(field_for(invitations.c.receiver), _EACH_TOKEN, _COUNTS).label("first_token"),
+    )
+    .select_from(EACH)
+    .subquery("pairs")
+)
+_TWINS: Final = select(
+    _PAIRS.c.of_token,
+    *(invitations.c[name] for name in ("source", "line", "row_key", "state", "last_sent")),
+).join(_PAIRS, invitations.c.client_token == _PAIRS.c.first_token)
+
+_NOTE: Final = (
+    update(invitations)
+    .where(invitations.c.client_token == _EACH_TOKEN)
+    .values(receiver=field_for(invitations.c.receiver))
+)
+
+
+def look_up(
+    connection: Connection, receivers: Mapping[str, str], *, run: int, uncalled_too: bool
+) -> dict[str, Twin]:
+    """Return the first other row of each receiver that counts, by the token of the row in question.
+
+    receivers: hashes by token. uncalled_too: rows count even if no call of them is recorded.
+    """
+    if not receivers:
+        return {}
+    indexes.require(connection, "invitations_by_receiver")
+    pairs = ({"client_token": token, "receiver": hash_} for token, hash_ in receivers.items())
+    found = connection.execute(_TWINS, parameters(pairs, run=run, uncalled_too=uncalled_too))
+    return {
+        row.of_token: Twin(Position(row.source, row.line, row.row_key), State(row.state), row.last_sent)
+        for row in found
+    }
+
+
+def count(connection: Connection) -> int:
+    """Count the rows after the first one of their receiver, sent or skipped."""
+    receiver = invitations.c.receiver
+    rows_of_one = func.count(func.ltrim(receiver, _SKIPPED).distinct())
+    wanted = select(func.count() - rows_of_one).where(receiver != literal_column("''"))
+    return int(connection.execute(wanted).scalar_one())
+
+
+def note(connection: Connection, receivers: Sequence[tuple[str, str]]) -> None:
+    """Store what `stored_receiver` returns, for (token, receiver) of rows where it has changed."""
+    if receivers:
+        rows = ({"client_token": token, "receiver": receiver} for token, receiver in receivers)
+        connection.execute(_NOTE, parameters(rows))
