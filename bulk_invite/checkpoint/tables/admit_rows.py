@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from bulk_invite.checkpoint.tables import twins
+from bulk_invite.checkpoint.tables import returned_rows, twins
 from bulk_invite.checkpoint.tables.decide_row import Terms, Twins, decide
 from bulk_invite.checkpoint.tables.encoding import encode_errors
 from bulk_invite.checkpoint.tables.schema import invitations, unsent_rows
@@ -81,7 +81,8 @@ def admit(
             admissions.append(decide(row, entry, of_batch, terms, is_new=False))
             again.append((row, entry))
     note_invitations(connection, new, again, receivers, run=run, change=change, campaign=campaign)
-    note_unsent(connection, admissions, run=run, change=change, campaign=campaign, follows=follows)
+    first = returned_rows.first_positions(connection, batch)
+    note_unsent(connection, admissions, first, run=run, change=change, campaign=campaign, follows=follows)
     return admissions
 
 

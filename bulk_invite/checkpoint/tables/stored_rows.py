@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, or_, select, update
 
-from bulk_invite.checkpoint.tables import twins
+from bulk_invite.checkpoint.tables import returned_rows, twins
 from bulk_invite.checkpoint.tables.batch_sql import CHANGE, field_for, insert_each, parameters
 from bulk_invite.checkpoint.tables.encoding import encode_errors
 from bulk_invite.checkpoint.tables.schema import invitations, unsent_rows
@@ -122,13 +122,18 @@ def values_of(row: Invitation, receiver: str) -> dict[str, object]:
 def note_unsent(
     connection: Connection,
     admissions: Iterable[Admission],
+    first: Mapping[Position, Position],
     *,
     run: int,
     change: int,
     campaign: str,
     follows: bool,
 ) -> None:
-    """Store rejected rows and duplicates by position, replacing what was stored there before."""
+    """Store rejected rows and duplicates by position, replacing what was stored there before.
+
+    first: see `returned_rows.first_positions`.
+    """
+    returned_rows.forget(connection, first)
     for source, of_source in groupby(admissions, lambda admission: row_of(admission).position.source):
         group = [each for each in of_source if not isinstance(each, SeenAgain)]
         if not group:
@@ -147,7 +152,8 @@ def note_unsent(
         unsent = {
             row_of(admission).position: values
             for admission in group
-            if (values := _unsent_values(admission)) is not None
+            # A row of a followed source is recognized by its own position when it is read again.
+            if (values := _unsent_values(admission, {} if follows else first)) is not None
         }
         if unsent:
             rows = ({**values, "run": run, "campaign": campaign} for values in unsent.values())
@@ -170,12 +176,14 @@ def row_of(admission: Admission | Invitation) -> Row:
     )
 
 
-def _unsent_values(admission: Admission) -> dict[str, object] | None:
-    row = row_of(admission)
+def _unsent_values(admission: Admission, first: Mapping[Position, Position]) -> dict[str, object] | None:
+    position = row_of(admission).position
+    if isinstance(admission, Rejection):
+        position = first.get(position, position)
     values: dict[str, object] = {
-        "source": row.position.source,
-        "line": row.position.line,
-        "row_key": row.position.key,
+        "source": position.source,
+        "line": position.line,
+        "row_key": position.key,
     }
     match admission:
         case Rejection(errors=errors, sent_as=token):
