@@ -46,6 +46,14 @@ class FailureStatus:
     at: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class StandbyStatus:
+    """The sender for whose end a standby waits. since: UTC, None where unknown."""
+
+    sender: str
+    since: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStatus:
     """The JSON of `/api/status` has these keys.
@@ -71,6 +79,7 @@ class RunStatus:
     host: str = ""
     state: RunState = RunState.STARTING
     waiting_for: str | None = None
+    standby: StandbyStatus | None = None
     ready: bool = False
     reasons: Mapping[str, str] = field(default_factory=dict)
     account: str | None = None
@@ -86,20 +95,20 @@ class RunStatus:
     in_doubt: int = 0
     deferred: int = 0
     pending: int = 0
-    attempts: int = 0
-    throttled: int = 0
-    in_flight: int = 0
-    speed: float = 0.0
-    rate: float = 0.0
+    attempts: int | None = 0
+    throttled: int | None = 0
+    in_flight: int | None = 0
+    speed: float | None = 0.0
+    rate: float | None = 0.0
     rate_setting: Rate = "auto"
-    max_rate: float = 0.0
+    max_rate: float | None = 0.0
     max_in_flight: int = 0
     estimated_quota: float | None = None
     throttled_share_minute: float | None = None
     throttled_share_hour: float | None = None
     daily_quota: int | None = None
     learned_quota: int | None = None
-    sent_last_day: int = 0
+    sent_last_day: int | None = 0
     day_remaining: int | None = None
     parked: str | None = None
     parked_until: str | None = None

@@ -95,7 +95,7 @@ class Run:
         with ExitStack() as stack:
             for target in self._outcomes:
                 stack.callback(target.writer.pause)
-            waits = self._health.checkpoint.fails
+            waits = self._oversight.waits_for_checkpoint
             try:
                 opened = await run_sync(open_writer, self._settings, lambda: self._stop.draining, waits)
             except CheckpointError:
@@ -103,7 +103,7 @@ class Run:
                     return EXIT_STOPPED  # it was a standby; nothing has begun
                 raise
             writer = stack.enter_context(opened)
-            self._health.checkpoint.answers()
+            self._oversight.has_checkpoint()
             results = None
             if self._settings.results is not None:
                 results = Results.open(self._settings.results)

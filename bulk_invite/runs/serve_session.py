@@ -92,13 +92,13 @@ class Session:
         sources: Sequence[FollowedSource] = await run_sync(open_followed, self._names, settings, self._pipes)
         self._outcomes = await run_sync(open_outcomes, self._names, sources, settings)
         self._oversight.monitor.follow([source.name for source in sources])
-        waits = self._health.checkpoint.fails
+        waits = self._oversight.waits_for_checkpoint
         writer = await run_sync(open_writer, settings, self._is_draining, waits, self._recent_writes)
         with ExitStack() as stack:
             for target in self._outcomes:
                 stack.callback(target.writer.pause)
             stack.enter_context(writer)
-            self._health.checkpoint.answers()
+            self._oversight.has_checkpoint()
             async with connected(settings, self._stop) as partner_central:
                 if partner_central is None:
                     return

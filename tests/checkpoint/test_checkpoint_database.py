@@ -32,7 +32,7 @@ def _sessions(db: Database) -> list[int]:
     """Servers' processes of programs that hold a checkpoint."""
     found = db.run(
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
-        " AND application_name = 'bulk-invite checkpoint'"
+        " AND application_name LIKE 'bulk-invite checkpoint%'"
     )
     return [pid for (pid,) in found]
 

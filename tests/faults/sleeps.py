@@ -82,7 +82,7 @@ def _take_over(night: Night, service: Emulator, launchers: Sequence[Launcher], d
     night.sleeps += 1
     db.run(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND application_name = 'bulk-invite checkpoint'"
+        " WHERE datname = current_database() AND application_name LIKE 'bulk-invite checkpoint%'"
     )
     night.expect(second.run(night.program(service.url)), 0)
     time.sleep(_REMEMBERED)

@@ -613,7 +613,8 @@ def test_a_sender_that_holds_the_checkpoint_is_named_and_not_disturbed(look: Loo
         free = look(only=CHECKPOINT)
     assert results(held, "owner", "sender") == ["ok", "warning"]
     assert "version 2" in held["checkpoint"].found
-    assert f"Held by process {sender.pid} of {socket.gethostname()}" in held["sender"].found
+    who = f"Held by process {sender.pid} of {re.escape(socket.gethostname())}"
+    assert re.fullmatch(rf"{who} \(user \S+\), since \S+Z", held["sender"].found)
     assert "--wait-for-lock" in held["sender"].mend
     assert free["sender"].result == "ok"
 
@@ -788,7 +789,8 @@ def test_a_shared_checkpoint_is_checked(look: Look, db: Database, monkeypatch: p
     assert results(held, "checkpoint", "owner", "sender") == ["ok", "warning", "warning"]
     assert f"{name}: version 2, PostgreSQL" in held["checkpoint"].found
     assert re.fullmatch(
-        r"Held by process \d+ of the server from 127\.0\.0\.1 \(bulk-invite checkpoint\), since \S+Z",
+        rf"Held by process \d+ of {re.escape(socket.gethostname())} "
+        rf"\(database user {db.role}, from 127\.0\.0\.1\), since \S+Z",
         held["sender"].found,
     )
     assert results(well, "checkpoint", "sender") == ["ok", "ok"]

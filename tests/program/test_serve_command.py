@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import threading
 import time
 import urllib.error
@@ -21,6 +22,7 @@ import pytest
 from command import CREDENTIALS, Emulator, Running, emulator, free_port, run, running, start, wait_until
 from crm import READ, filled, insert, with_outcomes
 from database import Database, database, server
+from page_server import listens
 from rows import make_rows, messages, ndjson, write_rows
 
 from bulk_invite.rehearsal.emulator.credentials import Credential
@@ -65,6 +67,11 @@ def _ready(port: int) -> tuple[int, dict[str, str]]:
         return error.code, json.load(error)["reasons"]
     except OSError:
         return 0, {}
+
+
+def _status(port: int) -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status", timeout=5) as answer:
+        return dict(json.load(answer))
 
 
 def test_rows_are_sent_as_they_are_committed_in_any_order(
@@ -338,8 +345,18 @@ def test_a_standby_takes_over_from_a_killed_serve(db: Database, service: Emulato
     slow = (*command, "--rate", "40", "--wait-for-lock")
     with _serving(*slow, cwd=tmp_path, env=db.env) as first:
         _invited(service, 20)
-        with _serving(*slow, cwd=tmp_path, env=db.env) as second:
+        page = ("--listen", str(listen := free_port()))
+        with _serving(*slow, *page, cwd=tmp_path, env=db.env) as second:
             wait_until(lambda: db.senders() == 2)
+            wait_until(lambda: listens(listen) and _status(listen)["standby"] is not None)
+            status = _status(listen)
+            names = f"process {first.process.pid} of {socket.gethostname()}"
+            assert status["standby"]["sender"].startswith(f"{names} (database user {db.role}")
+            assert status["standby"]["since"] <= status["at"]
+            assert (status["state"], status["created"] >= 19) == ("waiting", True)
+            assert {
+                status[each] for each in ("rate", "speed", "attempts", "in_flight", "total", "percent")
+            } == {None}
             first.signal(signal.SIGKILL)
             killed = time.monotonic()
             _invited(service, 60)
@@ -349,7 +366,11 @@ def test_a_standby_takes_over_from_a_killed_serve(db: Database, service: Emulato
             with _serving(*slow, cwd=tmp_path, env=db.env) as third:
                 wait_until(lambda: db.senders() == 2)
                 assert _stopped(third).code == 0  # it has begun nothing
-            assert _stopped(second).code == 0
+            assert _status(listen)["standby"] is None
+            ran = _stopped(second)
+            assert ran.code == 0
+            stood_by = [each for each in ran.events if each["event"] == "checkpoint.standing_by"]
+            assert stood_by[0]["sender"].startswith(names)
     assert service.messages() == Counter(messages([*rows, *make_rows(10, start=500)]))
 
 

@@ -158,8 +158,8 @@ class Database:
 
     def senders(self) -> int:
         """How many programs have a checkpoint in it, or wait for one."""
-        name = "bulk-invite checkpoint"
-        many = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND application_name = %s"
+        name = "bulk-invite checkpoint, %"
+        many = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND application_name LIKE %s"
         return int(self.run(many, (self.name, name))[0][0])
 
     def connection(self) -> psycopg.Connection[Any]:

@@ -172,7 +172,7 @@ class ScriptedRun:
         return was
 
     def change_rate(self, rate: Rate) -> Rate:
-        if rate != "auto" and rate > self.status_now.max_rate:
+        if rate != "auto" and rate > (self.status_now.max_rate or 0.0):
             raise ValueError("The rate is at most 15 calls per second.")
         self.becomes({"rate_setting": rate})
         return "auto"

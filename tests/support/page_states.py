@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from bulk_invite.monitoring.status import RunState
+from bulk_invite.monitoring.status import RunState, StandbyStatus
 
 _NONE_OPEN: Final = {"rows": 50_000, "pending": 0, "in_flight": 0, "left_s": None}
 ALL_GOOD: Final[dict[str, Any]] = {**_NONE_OPEN, "failed": 0, "rejected": 0, "deferred": 0, "in_doubt": 0}
@@ -15,6 +15,32 @@ _PARKED: Final = {
     "sent_last_day": 100_000,
 }
 
+_FIGURES: Final = (
+    "total",
+    "attempts",
+    "throttled",
+    "in_flight",
+    "speed",
+    "rate",
+    "max_rate",
+    "estimated_quota",
+    "throttled_share_minute",
+    "throttled_share_hour",
+    "daily_quota",
+    "sent_last_day",
+    "day_remaining",
+    "left_s",
+)
+STANDBY: Final[dict[str, Any]] = {
+    **dict.fromkeys(_FIGURES),
+    "state": RunState.WAITING,
+    "waiting_for": "checkpoint: standing by for another sender",
+    "standby": StandbyStatus("another sender", None),
+    "already_created": 0,
+    "ready": False,
+    "reasons": {"checkpoint": "standing by for another sender"},
+}
+
 STATES: Final[list[tuple[dict[str, Any], str, str, str]]] = [
     ({"state": RunState.STARTING}, "Starting", "Nothing has been sent yet.", "60% Starting"),
     (
@@ -22,6 +48,15 @@ STATES: Final[list[tuple[dict[str, Any], str, str, str]]] = [
         "Waiting",
         "The checkpoint is held by another sender.",
         "60% Waiting",
+    ),
+    (
+        {**STANDBY, "standby": StandbyStatus("process 4711 of crm-1", "2025-01-02T03:04:05Z")},
+        "Standing by",
+        (
+            "Process 4711 of crm-1 has the checkpoint since 2 Jan 2025, 04:04:05. "
+            "This run takes over when that one ends."
+        ),
+        "Standing by",
     ),
     (
         {"state": RunState.SENDING, "in_flight": 1},

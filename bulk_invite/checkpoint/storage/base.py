@@ -14,7 +14,7 @@ from bulk_invite.checkpoint.storage.last_transaction import LastTransaction
 from bulk_invite.checkpoint.tables import twins
 from bulk_invite.checkpoint.tables.schema import VERSION, about, metadata
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.domain.records import Owner
+from bulk_invite.domain.records import Holder, Owner
 
 RESTORE: Final = "Restore it from a copy; starting over with an empty one would send every invitation again."
 
@@ -90,8 +90,8 @@ class Database(Protocol):
     def has_sender(self) -> bool | None:
         """Whether a sender holds it now; None if unknown."""
 
-    def holder(self) -> str:
-        """Describe that sender as far as possible."""
+    def holder(self) -> Holder | None:
+        """That sender, as far as it is known."""
 
     def check_writable(self) -> None:
         """Raise CheckpointError if a sender could not write to it. Changes nothing.

@@ -16,10 +16,12 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from bulk_invite.checkpoint.storage.file_identity import WatchedFiles, inode_of, log_of
+from bulk_invite.checkpoint.storage.holder import clear, sign, signed
 from bulk_invite.checkpoint.storage.inode_lock import InodeLock, is_locked, present_place
 from bulk_invite.checkpoint.storage.saved_copy import save
 from bulk_invite.checkpoint.storage.sqlite_checks import describe_holder
 from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError
+from bulk_invite.domain.records import Holder
 
 _PATIENCE: Final = 1.0
 """Seconds to wait for the lock: `status` takes it for an instant to see whether a sender is running."""
@@ -50,6 +52,7 @@ class SenderLock:
             raise CheckpointHeldError(self._name) from None
         except OSError as error:
             raise self._cannot_lock(error.strerror or type(error).__name__) from error
+        clear(self.lock_file)
         try:
             yield
         finally:
@@ -67,6 +70,7 @@ class SenderLock:
 
     def watch(self) -> None:
         """Require from now on that the files stay the same: SQLite has opened all of them."""
+        sign(self.lock_file)
         beside = (log_of(self._path), self._path.with_name(f"{self._path.name}-shm"))
         self._files = WatchedFiles((self._path, *beside, self.lock_file, self._named), growing=self._path)
 
@@ -102,8 +106,8 @@ class SenderLock:
         lock.release()
         return False
 
-    def holder(self) -> str:
-        return describe_holder(self.lock_file)
+    def holder(self) -> Holder:
+        return signed(self.lock_file) or Holder(describe_holder(self.lock_file))
 
     def _lock(self) -> FileLock:
         # thread_local False: acquired on one thread, released on another.

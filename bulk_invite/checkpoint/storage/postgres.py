@@ -22,6 +22,7 @@ from sqlalchemy.pool import QueuePool
 
 from bulk_invite import libpq
 from bulk_invite.checkpoint.storage.base import damaged
+from bulk_invite.checkpoint.storage.holder import SESSION, this_process
 from bulk_invite.checkpoint.storage.postgres_checks import advisory_holders, require_rights, require_usable
 from bulk_invite.checkpoint.storage.postgres_cluster import ClusterHistory, require_durable
 from bulk_invite.checkpoint.storage.sqlite import SqliteFile
@@ -29,13 +30,12 @@ from bulk_invite.checkpoint.storage.watchdog import Watchdog
 from bulk_invite.checkpoint.tables.batch_sql import PAGE
 from bulk_invite.checkpoint.tables.schema import about, metadata
 from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError
-from bulk_invite.domain.records import Owner
+from bulk_invite.domain.records import Holder, Owner
 
 _PATIENCE: Final = "1s"
 """How long to wait for the lock: a server needs a moment to notice that a sender was killed."""
 
 _CONNECTION: Final = {
-    "fallback_application_name": "bulk-invite checkpoint",
     "connect_timeout": "5",
     "keepalives_idle": "5",
     "keepalives_interval": "2",
@@ -163,10 +163,10 @@ class PostgresSchema:
         holders = self._holders()
         return None if holders is None else bool(holders)
 
-    def holder(self) -> str:
-        return ", ".join(self._holders() or ())
+    def holder(self) -> Holder | None:
+        return next(iter(self._holders() or ()), None)
 
-    def _holders(self) -> list[str] | None:
+    def _holders(self) -> list[Holder] | None:
         with self.translated(), self._connect() as connection:
             return advisory_holders(connection, _lock_key("checkpoint", self._schema))
 
@@ -201,7 +201,8 @@ class PostgresSchema:
 
     def _connect(self) -> psycopg.Connection[Any]:
         """A session that sees only the checkpoint's schema. Raises psycopg.Error."""
-        session = libpq.connect(self._url, _CONNECTION, client_encoding="utf8")
+        defaults = {**_CONNECTION, "fallback_application_name": f"{SESSION}, {this_process()}"}
+        session = libpq.connect(self._url, defaults, client_encoding="utf8")
         with ExitStack() as undo:
             undo.callback(session.close)
             for name, value in _SESSION.items():

@@ -6,11 +6,13 @@ from typing import Any, Final
 
 import psycopg
 
+from bulk_invite.checkpoint.storage.holder import SESSION
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.records import Holder
 
 _HOLDERS: Final = """
-SELECT pid, host(client_addr), application_name, extract(epoch FROM backend_start)::float8
+SELECT pid, host(client_addr), application_name, usename, extract(epoch FROM backend_start)::float8
 FROM pg_locks JOIN pg_database ON pg_locks.database = pg_database.oid LEFT JOIN pg_stat_activity USING (pid)
 WHERE locktype = 'advisory' AND granted AND pg_database.datname = current_database()
     AND classid = %s::bigint AND objid = %s::bigint AND objsubid = 1
@@ -30,20 +32,25 @@ SELECT
 """
 
 
-def advisory_holders(session: psycopg.Connection[Any], key: int) -> list[str] | None:
-    """Describe the holder of the advisory lock; None on a standby: locks exist only on the primary."""
+def advisory_holders(session: psycopg.Connection[Any], key: int) -> list[Holder] | None:
+    """The holder of the advisory lock; None on a standby: locks exist only on the primary."""
     if session.execute("SELECT pg_is_in_recovery()").fetchone() != (False,):
         return None
     key %= 2**64
     return [_told(*holder) for holder in session.execute(_HOLDERS, (key >> 32, key & 0xFFFFFFFF))]
 
 
-def _told(process: int, address: str | None, name: str | None, since: float | None) -> str:
+def _told(
+    process: int, address: str | None, name: str | None, user: str | None, since: float | None
+) -> Holder:
     # For sessions of other users, the server shows only the process.
-    source = f" from {address}" if address else ""
-    application = f" ({name})" if name else ""
-    begun = f", since {utc_text(since)}" if since is not None else ""
-    return f"process {process} of the server{source}{application}{begun}"
+    who, details = f"process {process} of the server", [name] if name else []
+    if name and name.startswith(f"{SESSION}, "):
+        who, details = name.removeprefix(f"{SESSION}, "), []
+    details += [f"database user {user}"] if user else []
+    details += [f"from {address}"] if address else []
+    more = f" ({', '.join(details)})" if details else ""
+    return Holder(f"{who}{more}", None if since is None else utc_text(since))
 
 
 def require_usable(session: psycopg.Connection[Any], name: str) -> None:

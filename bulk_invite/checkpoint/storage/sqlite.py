@@ -30,7 +30,7 @@ from bulk_invite.checkpoint.storage.sqlite_checks import (
     require_writable,
 )
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.domain.records import Owner
+from bulk_invite.domain.records import Holder, Owner
 
 _log = structlog.get_logger()
 
@@ -167,7 +167,7 @@ class SqliteFile:
     def has_sender(self) -> bool | None:
         return self._hold.is_taken()
 
-    def holder(self) -> str:
+    def holder(self) -> Holder:
         return self._hold.holder()
 
     def check_writable(self) -> None:

@@ -89,7 +89,7 @@ class CheckpointChecks:
                 return skipped("Whether a sender is using it cannot be seen from this machine")
             case _:
                 return warning(
-                    f"Held by {database.holder()}",
+                    f"Held by {database.holder() or 'a sender that ended meanwhile'}",
                     "Let it run, or stop it (SIGTERM). Another sender can wait for it (--wait-for-lock).",
                 )
 

@@ -43,7 +43,7 @@ class StatusCollector(Collector):
 def _rows(status: RunStatus) -> Iterator[Metric]:
     yield _labelled(
         "rows",
-        "Current rows by state: of this run for send, of the whole checkpoint for serve.",
+        "Current rows by state: of this run for send, of the checkpoint for serve and a standby.",
         "state",
         {state: getattr(status, state) for state in _ROW_STATES},
     )

@@ -13,6 +13,7 @@ import anyio
 
 from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.clock import utc_text
+from bulk_invite.domain.records import Holder
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.health import Health
 from bulk_invite.monitoring.speed_history import Calls, History
@@ -21,6 +22,7 @@ from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.runs.live_status.checkpoint_view import Look
 from bulk_invite.runs.live_status.controls import RunControls
 from bulk_invite.runs.live_status.status_fields import (
+    of_standby,
     with_all_rows,
     with_condition,
     with_pacing,
@@ -51,7 +53,10 @@ class Round:
 
 
 class Monitor:
-    """over: set once the run has ended and its final status is known. calls: of the whole process."""
+    """over: set once the run has ended and its final status is known. calls: of the whole process.
+
+    holder: the sender for whose end this one stands by.
+    """
 
     def __init__(
         self,
@@ -65,6 +70,7 @@ class Monitor:
     ) -> None:
         """sources: names that may be shown. controllable: whether there is a control token."""
         self.over = anyio.Event()
+        self.holder: Holder | None = None
         self.calls = Calls()
         self._command = command
         self._settings = settings
@@ -132,11 +138,13 @@ class Monitor:
     def view(self) -> RunStatus:
         """The current status from what is in memory."""
         status, seen = self._frame(), self._look.seen
-        if self._round is not None:
+        if self.holder is not None:
+            status = of_standby(status, self.holder)
+        elif self._round is not None:
             pacing = self._round.pacer.view()
             status = with_rows(status, self._round.counts, self._round.progress)
             status = with_pacing(status, pacing, limits_of(self._settings).daily.quota)
-        if self._command == "serve":
+        if self._command == "serve" or self.holder is not None:
             status = with_all_rows(status, seen)
         status = with_seen(status, seen)
         status = with_condition(status, self._health.view(), self._state(status.parked))
@@ -174,7 +182,7 @@ class Monitor:
         health = self._health.view()
         if self._controls.paused:
             return RunState.PAUSED
-        if self._round is None or not (health.ready or health.known):
+        if self._round is None or self.holder is not None or not (health.ready or health.known):
             return RunState.WAITING if health.known else RunState.STARTING
         if parked is not None:
             return RunState.PARKED

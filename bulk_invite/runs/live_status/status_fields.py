@@ -10,12 +10,12 @@ import anyio
 
 from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.clock import utc_text
-from bulk_invite.domain.records import Failure, Problem
+from bulk_invite.domain.records import Failure, Holder, Problem
 from bulk_invite.domain.remedies import remedy_of
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.figures import rounded
 from bulk_invite.monitoring.health import HealthView
-from bulk_invite.monitoring.status import FailureStatus, ProblemStatus, RunState, RunStatus
+from bulk_invite.monitoring.status import FailureStatus, ProblemStatus, RunState, RunStatus, StandbyStatus
 from bulk_invite.pacing.pacer import PacingView
 from bulk_invite.runs.live_status.checkpoint_view import Seen
 from bulk_invite.runs.output.progress import Progress, day_remaining
@@ -48,6 +48,21 @@ def with_rows(status: RunStatus, counts: Counts, progress: Progress) -> RunStatu
     )
 
 
+def of_standby(status: RunStatus, holder: Holder) -> RunStatus:
+    """The sender that has the checkpoint, and no figures: this one has sent nothing."""
+    return replace(
+        status,
+        standby=StandbyStatus(holder.who, holder.since),
+        attempts=None,
+        throttled=None,
+        in_flight=None,
+        speed=None,
+        rate=None,
+        max_rate=None,
+        sent_last_day=None,
+    )
+
+
 def with_all_rows(status: RunStatus, seen: Seen) -> RunStatus:
     """Rows of the whole checkpoint instead of those of this run."""
     states = seen.states
@@ -63,7 +78,7 @@ def with_all_rows(status: RunStatus, seen: Seen) -> RunStatus:
         rejected=states.get(State.REJECTED, 0),
         duplicate=states.get(State.DUPLICATE, 0),
         deferred=states.get(State.DEFERRED, 0),
-        in_doubt=max(0, states.get(State.IN_DOUBT, 0) - status.in_flight),
+        in_doubt=max(0, states.get(State.IN_DOUBT, 0) - (status.in_flight or 0)),
         pending=states.get(State.PENDING, 0),
     )
 

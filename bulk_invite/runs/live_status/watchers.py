@@ -15,6 +15,7 @@ from anyio.to_thread import run_sync
 from bulk_invite.delivery.tracking.observers import Observers
 from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.domain.observer import Observer
+from bulk_invite.domain.records import Holder
 from bulk_invite.monitoring.health import Health
 from bulk_invite.monitoring.health_file import HealthFile
 from bulk_invite.runs.live_status.control_token import control_token
@@ -94,6 +95,16 @@ class Oversight:
         if failures:
             raise failures[0]
         return code
+
+    def waits_for_checkpoint(self, reason: str, holder: Holder | None) -> None:
+        """The checkpoint cannot be opened yet. holder: the sender that has it, if that is why."""
+        self.monitor.holder = holder
+        self.health.checkpoint.fails(reason)
+
+    def has_checkpoint(self) -> None:
+        """The checkpoint is open, and ours."""
+        self.monitor.holder = None
+        self.health.checkpoint.answers()
 
     async def _finish(self, code: int) -> None:
         status = await self.monitor.finish(code)

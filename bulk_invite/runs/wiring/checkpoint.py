@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.errors import BulkInviteError, CheckpointError, CheckpointHeldError
+from bulk_invite.domain.records import Holder
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.sources.interruptible_wait import wait
 
@@ -65,13 +67,13 @@ def open_reader(settings: Settings) -> CheckpointReader:
 def open_writer(
     settings: Settings,
     stop: Callable[[], bool] = lambda: False,
-    waits: Callable[[str], None] = lambda _: None,
+    waits: Callable[[str, Holder | None], None] = lambda *_: None,
     recent_writes: RecentWrites | None = None,
 ) -> CheckpointWriter:
     """Open the checkpoint to write; with `wait_for_lock`, wait until no other sender holds it.
 
-    recent_writes: what this process has written before. waits: gets the reason for waiting. stop: polled
-    while waiting; true raises that reason. Raises CheckpointError.
+    recent_writes: what this process has written before. waits: gets the reason for waiting, and the other
+    sender if that is the reason. stop: polled while waiting; true raises that reason. Raises CheckpointError.
     """
     from bulk_invite.checkpoint.writer import CheckpointWriter  # noqa: PLC0415
 
@@ -86,16 +88,27 @@ def open_writer(
             # A standby survives transient failures of its database, too.
             if not (settings.wait_for_lock and error.retryable) or stop():
                 raise
-            if reported != str(error):
-                reported = str(error)
-                _report(error)
-                waits("standing by" if isinstance(error, CheckpointHeldError) else reported)
+            holder = _holder(settings) if isinstance(error, CheckpointHeldError) else None
+            reason = str(error) if holder is None else f"standing by for {holder}"
+            if reported != reason:
+                reported = reason
+                waits(reason, holder)
+                _report(error, holder)
         wait(_LOOK, stop)
 
 
-def _report(error: BulkInviteError) -> None:
-    if isinstance(error, CheckpointHeldError):
-        _log.info("checkpoint.standing_by", now="waiting for the other sender to end, then taking over")
+def _holder(settings: Settings) -> Holder:
+    """The sender that has the checkpoint now."""
+    with suppress(CheckpointError):
+        if (holder := database_of(settings).holder()) is not None:
+            return holder
+    return Holder("another sender")
+
+
+def _report(error: BulkInviteError, holder: Holder | None) -> None:
+    if holder is not None:
+        now = "waiting for the other sender to end, then taking over"
+        _log.info("checkpoint.standing_by", sender=holder.who, since=holder.since, now=now)
     else:
         _log.warning("checkpoint.unreachable", reason=str(error))
 

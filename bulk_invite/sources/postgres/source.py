@@ -128,15 +128,13 @@ class PostgresSource:
 
     def rows_after(self, key: str, seconds: float, stop: Callable[[], bool]) -> int | None:
         """The number of rows after a key; None if counting them takes longer, or fails."""
+        found, limit = self._found, f"{seconds * 1000:.0f}ms"
+        later = sql.SQL("SELECT count(*) - count(*) FILTER (WHERE {}) FROM {} AS selected WHERE {}")
+        counted = later.format(found.among([key]), found.origin, found.after(key))
         try:
             with connect(self._url) as connection, cancelled_by(stop, connection):
-                connection.execute(
-                    "SELECT set_config('statement_timeout', %s, false)", (f"{seconds * 1000:.0f}ms",)
-                )
-                self._found.session.pin(connection)
-                found = self._found
-                later = sql.SQL("SELECT count(*) - count(*) FILTER (WHERE {}) FROM {} AS selected WHERE {}")
-                counted = later.format(found.among([key]), found.origin, found.after(key))
+                connection.execute("SELECT set_config('statement_timeout', %s, false)", (limit,))
+                found.session.pin(connection)
                 return int((connection.execute(counted).fetchone() or (0,))[0])
         except psycopg.Error:
             return None  # reading the rows reports what is wrong

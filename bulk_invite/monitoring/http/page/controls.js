@@ -46,8 +46,9 @@ export function showControls(now, isConnected) {
     byId("controllable").hidden = !status.controllable;
     say("pause", isPaused() ? "Resume" : "Pause");
     const auto = status.rate_setting === "auto";
+    const limit = status.max_rate === null ? "" : `, at most ${perSecond(status.max_rate)}`;
     say("rate-note", auto
-      ? `Currently automatic, at most ${perSecond(status.max_rate)}.`
+      ? `Currently automatic${limit}.`
       : `Currently ${perSecond(status.rate_setting)}, never exceeded.`);
     say("flight-note", `Currently ${count(status.max_in_flight)}.`);
     follow("rate", auto ? "" : String(status.rate_setting));

@@ -7,18 +7,24 @@ const INVISIBLE = /[\p{Cc}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g
 
 const CODE = /(`[^`]+`|--[a-z][a-z-]*)/u;
 
-// Between the parts of `$.Lead.CountryCode` and `not_in_enum`.
-const BREAKS = /(?<=[._])|(?<=[a-z])(?=[A-Z])/u;
+// Between the parts of `$.Lead.CountryCode`, `not_in_enum` and `postgresql:crm/rows`.
+const BREAKS = /(?<=[._:/-])|(?<=[a-z])(?=[A-Z])/u;
+
+const LONGEST_PART = 16;
 
 export const plain = (text) =>
   String(text).replace(INVISIBLE, (character) => `\\u{${character.codePointAt(0).toString(16)}}`);
 
-/** A name or a path whose lines may break after a dot, after an underscore and between words. */
-export const breakable = (text) => plain(text).split(BREAKS).flatMap((part, at) => (at ? [make("wbr"), part] : [part]));
+const part = (text) => (text.length > LONGEST_PART ? make("span", { class: "long" }, text) : text);
+
+/** A name or a path whose lines may break between its parts; only a long part is broken itself. */
+export const breakable = (text) =>
+  plain(text).split(BREAKS).flatMap((each, at) => (at ? [make("wbr"), part(each)] : [part(each)]));
 
 /** A text in which `backticks` and --options are code. */
 export const prose = (text) =>
-  plain(text).split(CODE).map((part, at) => (at % 2 ? make("code", {}, part.replaceAll("`", "")) : part));
+  plain(text).split(CODE).flatMap((each, at) =>
+    at % 2 ? [make("code", {}, each.replaceAll("`", ""))] : each.split(/(\S{17,})/u).map(part));
 
 export const byId = (id) => document.getElementById(id);
 
@@ -47,7 +53,7 @@ export function define(id, pairs) {
     const [, text, note = ""] = pairs[index];
     if (value.dataset.said === `${text}\n${note}`) return;
     value.dataset.said = `${text}\n${note}`;
-    value.replaceChildren(text, ...(note ? [make("small", {}, note)] : []));
+    value.replaceChildren(...breakable(text), ...(note ? [make("small", {}, note)] : []));
   });
 }
 

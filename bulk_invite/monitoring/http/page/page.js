@@ -46,7 +46,7 @@ function show(now) {
   byId("news").dataset.of = read.headline;
   showAhead();
   showUnready();
-  showCatalog();
+  showWhich();
   showRows(status);
   showFigures();
   showProblems(status);
@@ -56,11 +56,12 @@ function show(now) {
 
 function showAhead() {
   const { percent, ended } = progress(status);
-  say("percent", percent === null ? count(ended) : `${percent}%`);
+  say("percent", status.standby ? "–" : percent === null ? count(ended) : `${percent}%`);
   say("left", timeLeft(percent));
 }
 
 function timeLeft(percent) {
+  if (status.standby) return "";
   if (status.state === "finished") return `took ${duration(status.elapsed_s)}`;
   if (percent === null) return "rows done";
   if (percent === 100) return "all rows done";
@@ -76,40 +77,46 @@ function onOrAt(ms) {
 
 function showUnready() {
   const reasons = Object.entries(status.reasons).map(([part, why]) => `${plain(part)}: ${plain(why)}`);
-  const silent = status.ready || status.state === "finished";
+  const silent = status.ready || status.standby || status.state === "finished";
   byId("unready").hidden = silent;
   say("unready", silent ? "" : `Not ready. ${reasons.join("; ")}`);
 }
 
-function showCatalog() {
+function showWhich() {
   const live = status.catalog === "AWS";
   const badge = byId("catalog");
   badge.hidden = false;
   badge.classList.toggle("live", live);
   say("catalog", live ? "LIVE catalog AWS" : `Catalog ${plain(status.catalog)}`);
+  say("campaign", status.campaign === "" ? "No campaign" : `Campaign ${plain(status.campaign)}`);
+  say("account", status.account === null ? "" : `Account ${plain(status.account)}`);
 }
 
 function showFigures() {
   const { rate_setting: setting, estimated_quota: quota } = status;
   const { throttled_share_minute: minute, throttled_share_hour: hour } = status;
-  const how = setting === "auto" ? `auto, at most ${perSecond(status.max_rate)}` : "fixed";
+  const limit = status.max_rate === null ? "" : `, at most ${perSecond(status.max_rate)}`;
+  const how = setting === "auto" ? `auto${limit}` : "fixed";
   const estimate = quota === null ? ["–", "not yet known"] : [`≈ ${perSecond(quota)}`, "calls/s"];
   define("figures", [
-    ["Speed", perSecond(status.speed), "rows/s"],
-    ["In flight", count(status.in_flight), `of ${count(status.max_in_flight)}`],
-    ["Allowed rate", perSecond(status.rate), `calls/s, ${how}`],
+    ["Speed", known(status.speed, perSecond), "rows/s"],
+    ["In flight", known(status.in_flight, count), `of ${count(status.max_in_flight)}`],
+    ["Allowed rate", known(status.rate, perSecond), `calls/s, ${how}`],
     ["Estimated quota", ...estimate],
     ["Throttled", share(minute), `last minute; hour ${share(hour)}`],
-    ["Calls", count(status.attempts), `${count(status.throttled)} throttled`],
+    ["Calls", known(status.attempts, count), status.throttled === null ? "" : `${count(status.throttled)} throttled`],
   ]);
   const { daily_quota: quotaOfDay, sent_last_day: used, learned_quota: learned } = status;
-  say("day", quotaOfDay === null ? count(used) : `${count(used)} of ${count(quotaOfDay)}`);
+  say("day", used === null ? "–" : quotaOfDay === null ? count(used) : `${count(used)} of ${count(quotaOfDay)}`);
   const cap = learned === null ? "" : ` The service seems to allow ${count(learned)}.`;
   const left = `${count(status.day_remaining ?? 0)} left.`;
-  say("day-left", (quotaOfDay === null ? "No daily quota set." : left) + cap);
+  say("day-left", used === null ? "" : (quotaOfDay === null ? "No daily quota set." : left) + cap);
   byId("gauge-used").style.width = `${quotaOfDay ? Math.min(100, (used / quotaOfDay) * 100) : 0}%`;
   byId("gauge").hidden = quotaOfDay === null;
 }
+
+/** A figure in words; a dash where it is unknown. */
+const known = (figure, words) => (figure === null ? "–" : words(figure));
 
 function showRun() {
   const lags = Object.entries(status.source_lag ?? {});
@@ -118,6 +125,7 @@ function showRun() {
     ["Catalog", plain(status.catalog)],
     ["Account", status.account === null ? "not yet known" : plain(status.account)],
     ["Campaign", status.campaign === "" ? "none" : plain(status.campaign)],
+    ["Machine", plain(status.host)],
     ["Endpoint", plain(status.endpoint)],
     ["Checkpoint", plain(status.checkpoint)],
     ["Sources", status.sources.map(plain).join(", ")],
@@ -138,7 +146,9 @@ function link(how, words, when = "") {
   const { percent } = progress(status);
   const state = meaning(status).headline.split(": ")[0];
   const title = [percent === null ? "" : `${Math.floor(percent)}%`, state].filter(Boolean).join(" ");
-  document.title = `${how === "lost" ? "No connection; last: " : ""}${title} - bulk_invite`;
+  const which = [status.catalog, status.campaign, status.account ?? ""].filter(Boolean).map(plain);
+  const last = how === "lost" ? "No connection; last: " : "";
+  document.title = [last + title, ...which, "bulk-invite"].join(" · ");
 }
 
 function lost(since) {

@@ -13,7 +13,7 @@ const STATES = [
   ["in_doubt", "in doubt", "outcome unknown"],
   ["rejected", "rejected", "invalid, never sent"],
   ["failed", "failed", "refused by the service"],
-  ["unread", "not read yet", "estimated"],
+  ["unread", "not\u00a0read\u00a0yet", "counted"],
 ];
 
 const parts = new Map();
@@ -21,12 +21,13 @@ const parts = new Map();
 function build() {
   for (const [state, name, note] of STATES) {
     const number = make("b", {}, "–");
-    const texts = [number, make("span", {}, name), make("small", {}, note)];
-    const item = make("li", { "data-state": state }, make("i", { class: state }), ...texts);
+    const small = make("small", {}, note);
+    const texts = [number, make("span", {}, name), small];
+    const item = make("li", { "data-state": state, hidden: "" }, make("i", { class: state }), ...texts);
     const segment = make("div", { class: state });
     byId("states").append(item);
     byId("stack").append(segment);
-    parts.set(state, { number, item, segment });
+    parts.set(state, { number, item, segment, note: small });
   }
 }
 
@@ -40,20 +41,24 @@ export function byState(status) {
 export function showRows(status) {
   if (!parts.size) build();
   const counts = byState(status);
-  const isService = status.command === "serve"; // it counts the whole checkpoint, not one run
+  const ofCheckpoint = status.command === "serve" || status.standby !== null; // not of one run
+  parts.get("unread").note.textContent = status.total_is_estimate ? "estimated" : "counted";
+  say("rows-title", status.standby ? "Rows of the checkpoint" : "Rows");
   for (const [state, { number, item, segment }] of parts) {
     const value = counts[state];
     const text = count(value);
     if (number.textContent !== text) number.textContent = text;
     item.classList.toggle("none", value === 0);
-    item.hidden = state === "unread" ? status.total === null : state === "already_created" && isService;
+    const isUnknown = status[state] === null || (state === "unread" && status.total === null);
+    item.hidden = isUnknown || (state === "already_created" && ofCheckpoint);
     segment.hidden = value === 0;
     segment.style.flexGrow = String(value);
   }
   const { ended, total, percent } = progress(status);
-  const sum = total === null
-    ? `${count(ended)} done of ${count(status.rows)} read so far`
-    : `${count(ended)} of ${count(total)} done`;
+  const about = status.total_is_estimate ? "about " : "";
+  const sum = status.standby ? ""
+    : total === null ? `${count(ended)} done of ${count(status.rows)} read so far`
+    : `${count(ended)} of ${about}${count(total)} done`;
   say("rows-sum", sum);
   const listed = STATES.filter(([state]) => counts[state])
     .map(([state, name]) => `${name} ${count(counts[state])}`);

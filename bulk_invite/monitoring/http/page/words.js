@@ -45,7 +45,7 @@ export function progress(status) {
   const known = status.created + status.already_created + status.failed + status.rejected + status.duplicate;
   const ended = known + status.deferred;
   const total = status.total === null ? null : Math.max(status.total, status.rows);
-  // Rounded down: 100% means all rows.
+  // Rounded down: 100% means all rows. As View.percent in progress_bar.py.
   const percent = total === null ? null : total === 0 ? 100 : Math.floor((ended / total) * 1000) / 10;
   return { ended, total, percent };
 }
@@ -75,12 +75,18 @@ const unknown = (status) => ({
   sentence: "This page is older than the run: reload it.",
 });
 
+const standby = ({ standby: { sender, since } }, now) => ({
+  tone: "wait", headline: "Standing by",
+  sentence: `${sentence(`${sender} has the checkpoint${since === null ? "" : ` since ${clock(since, now)}`}`)} ` +
+    "This run takes over when that one ends.",
+});
+
 const MEANINGS = {
   starting: (status) => ({
     tone: "wait", headline: "Starting",
     sentence: sentence(status.waiting_for || "Nothing has been sent yet"),
   }),
-  waiting: (status) => ({
+  waiting: (status, now) => status.standby ? standby(status, now) : ({
     tone: "wait", headline: "Waiting",
     sentence: sentence(status.waiting_for || "Nothing is being sent"),
   }),
@@ -141,7 +147,8 @@ function finished(status) {
     const took = isService ? "" : `, in ${duration(status.elapsed_s)}`;
     return { tone: "done", headline, sentence: `${made}${took}.` };
   }
-  const [tone, ending] = code ? (ENDS[code] ?? ["bad", "Stopped by an error"]) : ["done", "Stopped"];
+  const [ended, ending] = code ? (ENDS[code] ?? ["bad", "Stopped by an error"]) : ["done", "Stopped"];
+  const tone = code === 1 && !rows ? "hold" : ended;
   const attention = `${some(rows, "row needs", "rows need")} attention`;
   const unfinished = `${some(open, "row is", "rows are")} still open`;
   const headline = code === 1 ? `${ending}; ${rows ? attention : unfinished}` : ending;
@@ -153,6 +160,6 @@ function finished(status) {
     rows || status.deferred || status.in_doubt ? "Reasons and remedies are listed below." : "",
     code in ENDS || !code ? "" : "See the log for the cause.",
   ];
-  const icon = tone === "done" ? "finished" : "alarm";
+  const icon = { done: "finished", hold: "waiting" }[tone] ?? "alarm";
   return { tone, icon, headline, sentence: parts.filter(Boolean).join(" ") };
 }
