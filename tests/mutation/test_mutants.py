@@ -18,14 +18,16 @@ _MUTANTS = load()
 def test_every_bug_applies_at_one_place_and_leaves_valid_python(mutant: Mutant) -> None:
     text = (PROJECT / mutant.file).read_text()
     with_bug = mutant.applied(text)
-    assert ast.dump(ast.parse(with_bug)) != ast.dump(ast.parse(text)), "a comment or a space is no bug"
+    if mutant.file.endswith(".py"):  # the live page and the scripts of shells have bugs, too
+        assert ast.dump(ast.parse(with_bug)) != ast.dump(ast.parse(text)), "a comment or a space is no bug"
+    assert with_bug != text
     assert mutant.hurts.endswith(".")
     assert mutant.tests
     assert all((PROJECT / each).is_file() for each in mutant.tests)
 
 
 def test_no_bug_uses_an_undefined_name(tmp_path: Path) -> None:
-    for mutant in _MUTANTS:
+    for mutant in (each for each in _MUTANTS if each.file.endswith(".py")):
         with_bug = mutant.applied((PROJECT / mutant.file).read_text())
         (tmp_path / f"{mutant.name}.py").write_text(with_bug)
     options = ["--isolated", "--no-cache", "--select", "F821", "--quiet"]
