@@ -49,6 +49,7 @@ _LISTED: Final = 100
     "json_output",
     "log_format",
     "log_level",
+    common=("strict",),
 )
 def validate(
     sources: Sources,
