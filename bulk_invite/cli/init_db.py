@@ -11,6 +11,7 @@ from bulk_invite.cli.options.command_options import with_settings
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.runs.output import logs
 from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.options import LOG_SETTINGS
 from bulk_invite.runs.wiring.sources import SELECTION_SETTINGS, outcome_table, require_databases
 
 EXAMPLES: Final = """
@@ -31,8 +32,7 @@ The SQL, for a database administrator:
 @with_settings(
     "write_back",
     *SELECTION_SETTINGS,
-    "log_format",
-    "log_level",
+    *LOG_SETTINGS,
     common=("table", "query", "key", "write_back"),
 )
 def init_db(
@@ -52,7 +52,7 @@ def init_db(
     Exit codes: 0 the table exists and can be written to (with --print: printed); 2 usage or configuration
     error; 4 the table cannot be created or written to.
     """
-    logs.configure(settings.log_format, settings.log_level)
+    logs.configure_logs(settings, to_file=False)
     if settings.write_back is None:
         raise UsageError(
             "No table is named.", hint="Name the table to create with --write-back TABLE.", topic="postgresql"

@@ -19,6 +19,7 @@ from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output import logs
 from bulk_invite.runs.output.summary import show_reconciliation
 from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.settings.options import LOG_SETTINGS
 from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS, open_writer, require_checkpoint
 from bulk_invite.runs.wiring.sources import SOURCE_SETTINGS, open_sources
 
@@ -46,8 +47,7 @@ Examples:
     "call_timeout",
     "service_model",
     "json_output",
-    "log_format",
-    "log_level",
+    *LOG_SETTINGS,
 )
 def reconcile(
     sources: Annotated[
@@ -68,7 +68,7 @@ def reconcile(
     Exit codes: 0 no row is in doubt; 1 some rows are still in doubt; 2 usage or configuration error;
     4 cannot start or continue; 75 stopped by a signal; 130 second interrupt.
     """
-    logs.configure(settings.log_format, settings.log_level)
+    logs.configure_logs(settings, to_file=False)
     named = open_sources(sources or [], settings)
     for source in named:
         if source.size is None and not isinstance(source, KeyedSource):
@@ -92,6 +92,7 @@ def reconcile(
     error = _error(stop, left)
     show_reconciliation(states, left, time.monotonic() - began, as_json=settings.json_output, error=error)
     _log_next_step(states, left)
+    logs.log_counted_rows()
     if stop.reason is not None:
         raise stop.reason
     raise typer.Exit(error.exit_code if error is not None else 1 if left else 0)

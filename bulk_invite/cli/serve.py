@@ -23,7 +23,7 @@ from bulk_invite.domain.errors import (
 )
 from bulk_invite.monitoring.health import Health
 from bulk_invite.runs.output import standard_output
-from bulk_invite.runs.output.logs import configure_logs
+from bulk_invite.runs.output.logs import configure_logs, log_counted_rows
 from bulk_invite.runs.output.standard_output import ReaderGoneError
 from bulk_invite.runs.output.summary import Summary, show
 from bulk_invite.runs.settings.model import Settings
@@ -108,6 +108,7 @@ async def _body(supervisor: Supervisor, oversight: Oversight) -> int:
     summary = await run_sync(_summary, supervisor.settings) if supervisor.begun else None
     left = supervisor.begun if summary is None else summary.pending + summary.in_doubt > 0
     early = failure or _early_end(supervisor, left=left)
+    log_counted_rows()
     _show(summary, supervisor.settings, early)
     if failure is not None:
         raise failure

@@ -105,7 +105,7 @@ class Assembly:
             self.resources.pacer,
             limits_of(settings).daily.quota,
             settings.limit,
-            mode=settings.progress,
+            mode=settings.shown_progress,
             interval=settings.progress_interval,
             only_news=total.is_endless,
         )

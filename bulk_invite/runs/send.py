@@ -33,6 +33,7 @@ from bulk_invite.runs.assembly import assemble
 from bulk_invite.runs.begin_run import begin_run
 from bulk_invite.runs.live_status.controls import RunControls
 from bulk_invite.runs.live_status.watchers import Oversight
+from bulk_invite.runs.output.logs import log_counted_rows
 from bulk_invite.runs.output.results_folder import Results
 from bulk_invite.runs.output.row_total import RowTotal
 from bulk_invite.runs.output.summary import Summary
@@ -117,6 +118,7 @@ class Run:
             try:
                 await handling_signals(self._stop, partial(self._send, writer, tally))
             finally:
+                log_counted_rows(result_has_codes=True)
                 self._publish(results, rows=tally.counts.rows)
         except Exception as error:
             self._show(tally.counts, error)

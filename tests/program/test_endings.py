@@ -10,21 +10,17 @@ from pathlib import Path
 
 import pytest
 from command import (
-    CREATED,
     CREDENTIALS,
     FAST,
-    Reply,
-    ScriptedServer,
-    always,
     emulator,
     pipe_without_reader,
-    refusal,
     run,
+    run_on_terminal,
     running,
     together,
     wait_until,
 )
-from documents import ROOT, table, topic
+from documents import README, ROOT, blocks, table, topic
 from rows import make_row, make_rows, write_rows
 
 from bulk_invite.cli import app
@@ -50,7 +46,7 @@ def test_with_json_every_ending_is_one_object_with_the_error(tmp_path: Path) -> 
     source = write_rows(tmp_path / "rows.ndjson", make_rows(2))
     (tmp_path / "json.toml").write_text("json = true\ncatalogue = 1\n")
     (tmp_path / "file").write_text("")
-    nobody = ("--endpoint-url", "http://127.0.0.1:9")
+    nobody, none = ("--endpoint-url", "http://127.0.0.1:9"), ("--checkpoint", "none.db")
     cases: list[tuple[int, str, list[str | Path], dict[str, str]]] = [
         (2, "usage", ["send", "--json"], {}),
         (2, "usage", ["send", source, "--json", "--colour"], {}),
@@ -65,9 +61,9 @@ def test_with_json_every_ending_is_one_object_with_the_error(tmp_path: Path) -> 
         (2, "not_confirmed", ["send", source, "--json", "--catalog", "AWS"], {}),
         (4, "source", ["send", "gone.ndjson", "--json"], {}),
         (4, "source", ["validate", "gone.ndjson", "--json"], {}),
-        (4, "checkpoint", ["status", "--json"], {"BULK_INVITE_JSON": "0"}),
-        (4, "checkpoint", ["report"], {"BULK_INVITE_JSON": "yes"}),
-        (4, "checkpoint", ["reconcile", "--json"], {}),
+        (4, "checkpoint", ["status", "--json", *none], {"BULK_INVITE_JSON": "0"}),
+        (4, "checkpoint", ["report", *none], {"BULK_INVITE_JSON": "yes"}),
+        (4, "checkpoint", ["reconcile", "--json", *none], {}),
         (4, "results", ["send", source, *nobody, "--json", "--results", "file/out"], {}),
         (4, "credentials", ["send", source, *nobody, "--json", "--profile", "none"], {}),
         (4, "checks_failed", ["doctor", "gone.ndjson", *nobody, "--json"], {}),
@@ -132,13 +128,17 @@ def test_a_run_that_ends_early_says_what_was_not_read(tmp_path: Path) -> None:
 
 
 def test_open_rows_are_not_complete_and_settled_ones_are(tmp_path: Path) -> None:
-    source = write_rows(tmp_path / "rows.ndjson", [*make_rows(1), "{"])
-    with ScriptedServer(always(Reply(refusal("InternalServerException", status=500)), CREATED)) as server:
-        here = partial(run, "send", source, "--endpoint-url", server.url, *FAST, "--max-attempts", "1")
-        open_, settled = here(cwd=tmp_path), here(cwd=tmp_path)
-    assert (open_.code, open_.json["in_doubt"], open_.json["complete"]) == (1, 1, False)
+    full = make_rows(2, EngagementIdentifier="eng-0000000popular")
+    source = write_rows(tmp_path / "rows.ndjson", [*full, "{"])
+    settled_rows = write_rows(tmp_path / "settled.ndjson", [full[0], "{"])
+    with emulator(invitations_per_engagement=1) as service:
+        here = partial(run, "send", "--endpoint-url", service.url, *FAST, cwd=tmp_path)
+        left, settled = here(source), here(settled_rows, "--checkpoint", "settled.db")
+    assert (left.code, left.json["deferred"], left.json["complete"]) == (1, 1, False)
     assert (settled.code, settled.json["rejected"], settled.json["complete"]) == (1, 1, True)
     assert (settled.json["error"], settled.json["not_read"]) == (None, 0)
+    counted = run("status", "--json", cwd=tmp_path)
+    assert (counted.json["error"], counted.json["complete"]) == (None, False)
 
 
 def test_a_reader_that_has_gone_ends_a_command_with_0_and_a_full_disk_with_4(tmp_path: Path) -> None:
@@ -167,6 +167,73 @@ def test_a_reader_that_has_gone_ends_a_command_with_0_and_a_full_disk_with_4(tmp
             assert ran.code == code, (command, ran.stderr)
             assert ("No space left on device" in ran.said) == (code == 4), command
             assert code or not ran.said, command
+
+
+def on_terminal(*arguments: str | Path, cwd: Path) -> list[str]:
+    """The lines of a terminal that gets standard output and error, without colors and the moving bar."""
+    *_, screen = run_on_terminal(*arguments, cwd=cwd, stdout_too=True)
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen).split("\r\n")
+
+
+def test_the_example_of_the_readme_is_what_a_terminal_shows(tmp_path: Path) -> None:
+    rows = make_rows(39)
+    bad = make_row(39)
+    del bad["Invitation"]["Message"]
+    write_rows(tmp_path / "invitations.ndjson", [*rows, bad, rows[0]])
+    with emulator() as service:
+        here = partial(on_terminal, "send", "invitations.ndjson", "--endpoint-url", service.url, cwd=tmp_path)
+        tried = here("--limit", "20", "--rate", "300")
+        sent = here("--results", "out", "--rate", "300")
+    assert "Stopped at --limit 20. Run the same command to send up to 20 more" in "\n".join(tried)
+    [session] = [each for each in blocks(README, "console") if "--results out" in each]
+    example = session.partition("--results out")[2].partition("\n")[2].partition("\n$ ")[0].splitlines()
+    shown = sent[-len(example) - 1 : -1]
+    assert example[-1].split()[:-1] == shown[-1].split()[:-1] == ["run", "time,", "s"]
+    assert [line.rstrip() for line in shown[:-1]] == example[:-1]
+
+
+def test_a_terminal_gets_ten_rows_and_the_log_file_all(tmp_path: Path) -> None:
+    unknown = make_rows(8, start=20, EngagementIdentifier="eng-unknown0000000")
+    write_rows(tmp_path / "rows.ndjson", [*["{"] * 6, *["{}"] * 9, *unknown])
+    with emulator(unknown_engagements=("eng-unknown*",)) as service:
+        common = ("send", "rows.ndjson", "--endpoint-url", service.url, "--rate", "300", "--progress", "off")
+        here = partial(on_terminal, *common, cwd=tmp_path)
+        short = here("--checkpoint", "1.db", "--log-file", "all.log")
+        whole = here("--checkpoint", "2.db", "-v")
+        quiet = here("--checkpoint", "3.db", "-q", "--progress", "on")
+        as_json = here("--checkpoint", "4.db", "--json")
+    lines = {name: "\n".join(each) for name, each in locals().items() if name in {"short", "whole", "quiet"}}
+    of_rows = re.compile(r"row\.rejected|invitation\.failed")
+    assert len(of_rows.findall(lines["short"])) == 10
+    assert lines["short"].count("row.not_shown") == 1
+    assert len(of_rows.findall(lines["whole"])) == 23
+    assert len(of_rows.findall((tmp_path / "all.log").read_text())) == 23
+    assert quiet[0] == "0 of 23 invitations created; 23 need attention."
+    # What the sentences say is not said by events, too; where there are none, one line counts by code.
+    for name, text in lines.items():
+        assert "row.counts" not in text, name
+        assert "(invalid_json 6, missing 9)" in text or "(missing 9, invalid_json 6)" in text, name
+    [counts] = [line for line in as_json if "row.counts" in line]
+    assert "failed='ResourceNotFoundException 8'" in counts
+    assert "rejected='missing 5'" in counts
+
+
+def test_next_steps_are_events_for_readers_of_the_log_only(tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.ndjson", make_rows(3, EngagementIdentifier="eng-0000000popular"))
+    with emulator(invitations_per_engagement=2) as service:
+        here = ("send", "rows.ndjson", "--endpoint-url", service.url, "--rate", "300")
+        shown = "\n".join(on_terminal(*here, "--log-file", "all.log", cwd=tmp_path))
+        logged = run(*here, "--checkpoint", "2.db", cwd=tmp_path)
+    assert "1 row is deferred, because its engagement is full: run the same command later;" in shown
+    assert "run.deferred" not in shown
+    assert "run.deferred" in (tmp_path / "all.log").read_text()
+    assert [each["rows"] for each in logged.events if each["event"] == "run.deferred"] == [1]
+
+
+def test_quiet_and_verbose_exclude_each_other(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(1))
+    both = run("send", source, "-q", cwd=tmp_path, env={**CREDENTIALS, "BULK_INVITE_VERBOSE": "1"})
+    assert (both.code, "--quiet and --verbose contradict each other" in both.said) == (2, True)
 
 
 def test_only_the_module_of_standard_output_catches_a_reader_that_has_gone() -> None:

@@ -171,4 +171,4 @@ def test_each_kind_of_row_has_one_sentence_with_the_next_step(outcome: Outcome, 
 
 
 def test_codes_are_named_by_frequency() -> None:
-    assert counted({"a": 1, "c": 1000, "b": 1}) == "c 1,000, a 1, b 1"
+    assert counted({"a": 1, "c": 1000, "b": 1}) == ["c 1,000", "a 1", "b 1"]

@@ -34,9 +34,10 @@ def options_topic() -> str:
 
 def _row(option: Option) -> str:
     default = f"`{option.default}`" if option.default else ""
+    short = f" Short: `{option.short}`." if option.short else ""
     only = f" Only `{option.only}`." if option.only else ""
     meaning = option.help.replace("|", "\\|")
-    return f"| `{option.flag}` | {default} | {meaning}{only} |"
+    return f"| `{option.flag}` | {default} | {meaning}{short}{only} |"
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def doctor(
 
     Exit codes: 0 no check failed; 2 usage or configuration error; 4 a run would fail.
     """
-    logs.configure(settings.log_format, settings.log_level)
+    logs.configure_logs(settings, to_file=False)
     # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.
     from bulk_invite.cli.doctor.all_checks import run_checks  # noqa: PLC0415
     from bulk_invite.cli.doctor.output import is_ok, printer, show_json, silent, summary  # noqa: PLC0415

@@ -95,7 +95,8 @@ def _parameter(option: Option) -> inspect.Parameter:
         )
         return _keyword(option.name, Annotated[str | None, shown, option])
     switch = f"{option.flag}/--no-{option.flag.removeprefix('--')}"
-    shown = typer.Option(switch, help=_help(option), rich_help_panel=option.heading)
+    names = [switch, option.short] if option.short else [switch]
+    shown = typer.Option(*names, help=_help(option), rich_help_panel=option.heading)
     return _keyword(option.name, Annotated[bool | None, shown, option])
 
 

@@ -9,40 +9,74 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor
 
+from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.urls import origins_only
 from bulk_invite.runs.output.log_file import LogFile
+from bulk_invite.runs.output.row_lines import RowLines, terminal_filters
 from bulk_invite.runs.settings.model import Settings
 
 _BEYOND_ASCII: Final = re.compile(r"[^\0-~]")
 _SDK: Final = ("aiobotocore", "botocore")
 _open: list[LogFile] = []
+_rows: list[RowLines] = []
 
 
-def configure_logs(settings: Settings) -> None:
-    """Set up logging, or reconfigure it. Raises ControlError."""
+def configure_logs(settings: Settings, *, to_file: bool = True) -> None:
+    """Set up logging, or reconfigure it. Raises ControlError and UsageError.
+
+    to_file: write the log file, too, if there is one.
+    """
+    if settings.quiet and settings.verbose:
+        raise UsageError(
+            "--quiet and --verbose contradict each other.",
+            hint="Use one of them; --no-quiet and --no-verbose switch off what the environment or the "
+            "configuration file sets.",
+            topic="options",
+        )
     file = None
-    if settings.log_file is not None:
+    if to_file and settings.log_file is not None:
         file = LogFile(settings.log_file, settings.log_file_size, settings.log_files)
-    configure(settings.log_format, settings.log_level, file)
+    filters = terminal_filters(settings, is_console=_is_console(settings.log_format))
+    _rows[:] = [each for each in filters if isinstance(each, RowLines)]
+    configure(settings.log_format, settings.log_level, file, filters)
     for each in _open:
         each.close()
     _open[:] = [] if file is None else [file]
 
 
+def log_counted_rows(*, result_has_codes: bool = False) -> None:
+    """At the end of a run: log the rows that a terminal did not get in full, by code.
+
+    result_has_codes: the result of this command has them, too.
+    """
+    for each in _rows:
+        each.log_counts(result_has_codes=result_has_codes)
+
+
+def _is_console(log_format: Literal["auto", "console", "json"]) -> bool:
+    return log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+
+
 def configure(
-    log_format: Literal["auto", "console", "json"], level: str, file: LogFile | None = None
+    log_format: Literal["auto", "console", "json"],
+    level: str,
+    file: LogFile | None = None,
+    filters: Sequence[Processor] = (),
 ) -> None:
-    """Write events of `level` and above to standard error and to `file`."""
-    as_console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    """Write events of `level` and above to standard error and to `file`.
+
+    filters: processors of what goes to standard error only.
+    """
     renderer: Processor = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=24, sort_keys=False)
-        if as_console
+        if _is_console(log_format)
         else structlog.processors.JSONRenderer()
     )
     structlog.configure(
@@ -51,6 +85,7 @@ def configure(
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _escape_control_characters,
             *([] if file is None else [file]),
+            *filters,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),

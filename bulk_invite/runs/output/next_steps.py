@@ -77,14 +77,10 @@ def unread_clause(not_read: int | None) -> str:
     return f"about {_rows(_about(not_read))} {_were(not_read)} not read"
 
 
-def counted(codes: Mapping[str, int]) -> str:
-    """`not_json 50, wrong_catalog 10`, the most frequent codes first; a single one has no number."""
-    if len(codes) == 1:
-        return next(iter(codes))
+def counted(codes: Mapping[str, int]) -> list[str]:
+    """`not_json 50`, `wrong_catalog 10`: the most frequent codes first."""
     ranked = sorted(codes.items(), key=lambda each: (-each[1], each[0]))
-    named = [f"{code} {rows:,}" for code, rows in ranked[:_NAMED]]
-    more = len(ranked) - _NAMED
-    return ", ".join([*named, f"{more} more"] if more > 0 else named)
+    return [f"{code} {rows:,}" for code, rows in ranked]
 
 
 def _why_it_ended(outcome: Outcome) -> Iterator[str]:
@@ -152,12 +148,15 @@ def _of_warned(outcome: Outcome) -> Iterator[str]:
     if rows := outcome.warned:
         have = "has" if rows == 1 else "have"
         look = "bulk-invite validate lists them"
-        yield f"{_rows(rows)} {have} warnings ({counted(outcome.codes.get(WARNING, {}))}): {look}."
+        yield f"{_rows(rows)} {have} warnings{_by_code(outcome, WARNING)}: {look}."
 
 
-def _by_code(outcome: Outcome, state: State) -> str:
-    codes = outcome.codes.get(state, {})
-    return f" ({counted(codes)})" if codes else ""
+def _by_code(outcome: Outcome, kind: str) -> str:
+    """` (not_json 50, wrong_catalog 10, 2 more)`; a single code has no number."""
+    codes = outcome.codes.get(kind, {})
+    named = counted(codes) if len(codes) > 1 else list(codes)
+    more = [f"{len(named) - _NAMED} more"] if len(named) > _NAMED else []
+    return f" ({', '.join([*named[:_NAMED], *more])})" if named else ""
 
 
 def _file(folder: Path, state: State, outcome: Outcome) -> Path:

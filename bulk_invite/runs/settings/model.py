@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from bulk_invite.runs.settings.operating import Following, Monitoring, Output
 from bulk_invite.runs.settings.option_field import Section
@@ -25,6 +25,10 @@ class Settings(Target, Checkpoint, Database, Pacing, UnknownOutcomes, Output, Mo
     def is_watched(self) -> bool:
         """Whether others can see how a run is."""
         return self.listen is not None or self.health_file is not None
+
+    @property
+    def shown_progress(self) -> Literal["auto", "on", "off"]:
+        return "off" if self.quiet else self.progress
 
     @property
     def tokens_from_keys(self) -> bool:

@@ -28,6 +28,19 @@ class Output(Section, title="Output and logs"):
         common=True,
     )
     json_output: bool = option(False, "Print the result as one JSON object.", alias="json", common=True)
+    quiet: bool = option(
+        False,
+        "Show only errors and the result. The log file still gets everything.",
+        common=True,
+        short="-q",
+    )
+    verbose: bool = option(
+        False,
+        "Show every row that is rejected, fails or has a warning. A terminal otherwise shows ten of them and "
+        "counts the rest by code.",
+        common=True,
+        short="-v",
+    )
     progress: Literal["auto", "on", "off"] = option(
         "auto", "Show progress: a bar on a terminal, otherwise a line from time to time."
     )

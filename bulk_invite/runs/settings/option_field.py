@@ -22,12 +22,14 @@ def option(
     alias: str | None = None,
     only: Literal["send", "serve"] | None = None,
     common: bool = False,
+    short: str = "",
 ) -> Any:
     """Declare a setting.
 
     metavar: what its value is called in the help; a switch and a choice need none. alias: its name, where
     that differs from the field's. only: the one of `send` and `serve` that takes it. common: whether the
-    short help of a command has it, with the first sentence of its meaning.
+    short help of a command has it, with the first sentence of its meaning. short: a second name of one
+    letter, such as `-q`.
     """
-    shown: JsonDict = {"metavar": metavar, "only": only, "common": common}
+    shown: JsonDict = {"metavar": metavar, "only": only, "common": common, "short": short}
     return Field(default, alias=alias, description=help_text, json_schema_extra=shown)

@@ -18,7 +18,7 @@ class Option:
     """One setting. default: as it is written, or "" where the help text gives it. metavar: "" for a switch.
 
     choices: the words that it may be, besides other values where metavar has more. only: the one of `send`
-    and `serve` that takes it, or "". common: whether the short help has it.
+    and `serve` that takes it, or "". common: whether the short help has it. short: as `-q`, or "".
     """
 
     name: str
@@ -30,6 +30,7 @@ class Option:
     choices: tuple[str, ...]
     only: str
     common: bool
+    short: str
 
     @property
     def flag(self) -> str:
@@ -55,6 +56,7 @@ def _option(name: str, field: FieldInfo, heading: str) -> Option:
         choices=choices,
         only=str(shown["only"] or ""),
         common=bool(shown["common"]),
+        short=str(shown["short"]),
     )
 
 
@@ -81,6 +83,10 @@ OPTIONS: Final[Mapping[str, Option]] = {
     for name, field in section.model_fields.items()
 }
 """Every setting by the name of its field, in the order of the help."""
+
+
+LOG_SETTINGS: Final = ("quiet", "verbose", "log_format", "log_level")
+"""Settings of the log on standard error, for every command that has one."""
 
 
 def settings_given(settings: Settings, names: Iterable[str]) -> list[str]:
