@@ -90,7 +90,7 @@ def test_the_help_of_a_command_fits_two_screens(helps: dict[str, str], whole: di
 
 def test_the_short_help_has_the_common_options_in_one_sentence_each(helps: dict[str, str]) -> None:
     section = helps["send"].partition("\nCommon options:\n")[2].partition("\n\n")[0]
-    flags = re.findall(r"^  (--[a-z-]+)", section, re.MULTILINE)
+    flags = re.findall(r"^  (?:-[qv], )?(--[a-z-]+)", section, re.MULTILINE)
     assert flags == [*(OPTIONS[name].flag for name in SEND if OPTIONS[name].common), "--config"]
     assert {"--checkpoint", "--catalog", "--campaign", "--rate", "--results", "--dry-run"} <= set(flags)
     assert " --yes Skip the confirmation before sending to the live catalog. " in words(section)
@@ -156,7 +156,8 @@ def test_every_setting_is_under_its_heading(whole: dict[str, str]) -> None:
     text = whole["doctor"]
     for heading, options in itertools.groupby(OPTIONS.values(), lambda each: each.heading):
         section = text.split(f"\n{heading}:\n")[1].split("\n\n")[0]
-        assert re.findall(r"^  (--[a-z-]+)", section, re.MULTILINE) == [each.flag for each in options]
+        flags = re.findall(r"^  (?:-[qv], )?(--[a-z-]+)", section, re.MULTILINE)
+        assert flags == [each.flag for each in options]
 
 
 def test_the_options_of_a_command_are_under_headings(whole: dict[str, str]) -> None:
