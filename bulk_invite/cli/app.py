@@ -130,8 +130,8 @@ def _main(
         ),
     ] = False,
 ) -> None:
-    if context.invoked_subcommand not in {"send", "serve", "reconcile"}:
-        # Only these commands finish their work on a signal; every other command ends immediately.
+    if context.invoked_subcommand not in {"send", "serve", "reconcile", "validate"}:
+        # Only these commands say on a signal how far they came; every other command ends immediately.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any, Final
+from threading import Event
+from types import FrameType
+from typing import Annotated, Final
 
-import orjson
 import typer
 
 from bulk_invite.cli.options.command_options import Sources, with_settings
+from bulk_invite.cli.row_findings import Findings
 from bulk_invite.delivery.intake.source import Source
-from bulk_invite.domain.rows import Position, Rejection, Row, RowError
+from bulk_invite.delivery.tracking.tally import Counts
+from bulk_invite.domain.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_STOPPED,
+    BulkInviteError,
+    StoppedError,
+)
+from bulk_invite.domain.rows import Rejection, Row, RowError
 from bulk_invite.monitoring.figures import rounded
-from bulk_invite.runs.output import logs
+from bulk_invite.runs.output import logs, standard_output
+from bulk_invite.runs.output.next_steps import unread_clause
+from bulk_invite.runs.output.reading_progress import ReadingProgress
 from bulk_invite.runs.output.results_folder import Results
+from bulk_invite.runs.output.row_total import RowTotal
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.sources import SOURCE_SETTINGS, open_sources
 from bulk_invite.runs.wiring.validator import make_validator
+from bulk_invite.validation import RowValidator
 
 VALIDATE_EXAMPLES: Final = """
 Examples:
@@ -29,14 +42,28 @@ Examples:
   bulk-invite validate invitations.ndjson
   bulk-invite validate 'exports/*.ndjson.zst' --json
 
+Count the problems by kind:
+
+\b
+  bulk-invite validate invitations.ndjson --summary
+
 Write the rows to correct to out/rejected.ndjson:
 
 \b
   bulk-invite validate invitations.ndjson --results out
 """
 
-_LISTED: Final = 100
-"""Maximum number of rows listed one by one in the JSON object."""
+_LINES: Final = 20
+"""Problems that a terminal lists one by one before they are only counted."""
+
+_Summary = Annotated[
+    bool | None,
+    typer.Option(
+        "--summary/--no-summary",
+        help="Count the problems by kind, with the first rows of each, instead of listing all. Default: on a "
+        f"terminal after {_LINES} problems.",
+    ),
+]
 
 
 @with_settings(
@@ -54,6 +81,7 @@ _LISTED: Final = 100
 def validate(
     sources: Sources,
     *,
+    summary: _Summary = None,
     settings: Settings,
 ) -> None:
     """Check every row of the sources; send nothing.
@@ -61,94 +89,116 @@ def validate(
     Prints one line for each problem, with file, line and JSON path.
 
     Exit codes: 0 every row is valid; 1 some rows are rejected; 2 usage or configuration error; 4 a source
-    cannot be read.
+    cannot be read; 75 stopped by a signal; 130 second interrupt.
     """
     logs.configure(settings.log_format, settings.log_level)
     resolved = open_sources(sources, settings)
     validator = make_validator(settings)
-    findings = _Findings(quiet=settings.json_output)
+    report = _Report(resolved, settings, summary=summary)
     with ExitStack() as stack:
         results = None
         if settings.results is not None:
             results = Results.open(settings.results, only_rejected=True)
             stack.callback(results.abandon)
-        stack.callback(findings.show)
-        for row in _rows(resolved):
-            checked = validator.check(row)
-            findings.add(row, checked)
-            if results is not None and isinstance(checked, Rejection):
-                results.rejected(row, checked.errors)
-        if results is not None:
-            results.close()
-    raise typer.Exit(1 if findings.rejected else 0)
+        stopped = _stop_on_signals()
+        try:
+            _check(resolved, validator, report, results, stopped.is_set)
+        except BulkInviteError as error:
+            report.show(error)
+            raise
+    if stopped.is_set():
+        report.show(StoppedError("Run the same command again; it starts from the beginning."))
+        raise typer.Exit(EXIT_STOPPED)
+    report.show(None)
+    raise typer.Exit(1 if report.findings.rejected else 0)
 
 
-def _rows(sources: Sequence[Source]) -> Iterator[Row]:
+def _stop_on_signals() -> Event:
+    """Have the first signal set the event, and the second one end the command."""
+    stopped = Event()
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        if stopped.is_set():
+            raise typer.Exit(EXIT_INTERRUPTED)
+        stopped.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+    return stopped
+
+
+def _check(
+    sources: Sequence[Source],
+    validator: RowValidator,
+    report: _Report,
+    results: Results | None,
+    stop: Callable[[], bool],
+) -> None:
+    """Check the rows up to the end or until `stop`. Raises SourceError and ResultsError."""
     for source in sources:
-        for batch in source.batches():
-            yield from batch
+        for batch in source.batches(stop=stop):
+            for row in batch:
+                checked = validator.check(row)
+                report.add(row, checked)
+                if results is not None and isinstance(checked, Rejection):
+                    results.rejected(row, checked.errors)
+            report.show_progress()
+    if results is not None and not stop():
+        results.close()
 
 
-class _Findings:
-    """Counts rows and prints what is wrong with them as they come, unless `quiet`."""
+class _Report:
+    """Prints problems while rows are read, unless the result is JSON, and the result at the end."""
 
-    def __init__(self, *, quiet: bool) -> None:
-        self.rows = 0
-        self.rejected = 0
-        self._warned = 0
-        self._quiet = quiet
-        self._codes: Counter[str] = Counter()
-        self._listed: list[dict[str, Any]] = []
+    def __init__(self, sources: Sequence[Source], settings: Settings, *, summary: bool | None) -> None:
+        self.findings = Findings()
+        self._as_json = settings.json_output
         self._began = time.monotonic()
+        self._total = RowTotal(sources)
+        self._progress = ReadingProgress(self._total, self._began, wanted=settings.progress != "off")
+        self._with_kinds = bool(summary)
+        self._room: int | None = None
+        """Lines that may still be printed before problems are only counted; None for no limit."""
+        if summary or (summary is None and sys.stdout.isatty()):
+            self._room = 0 if summary else _LINES
 
     def add(self, row: Row, checked: Rejection | tuple[RowError, ...]) -> None:
         """Count a row and print its errors or warnings."""
-        self.rows += 1
-        if isinstance(checked, Rejection):
-            self.rejected += 1
-            self._codes.update(error.code for error in checked.errors)
-            self._print_or_list(row.position, checked.errors, rejected=True)
-        elif checked:
-            self._warned += 1
-            self._print_or_list(row.position, checked, rejected=False)
+        lines = self.findings.add(row, checked)
+        if lines and not self._as_json:
+            self._list(lines)
 
-    def show(self) -> None:
-        elapsed = time.monotonic() - self._began
-        counts = rounded(
-            {
-                "rows": self.rows,
-                "valid": self.rows - self.rejected,
-                "rejected": self.rejected,
-                "with_warnings": self._warned,
-                "elapsed_s": elapsed,
-            }
-        )
-        if self._quiet:
-            _print_json({**counts, "codes": dict(self._codes.most_common()), "first": self._listed})
+    def _list(self, lines: list[str]) -> None:
+        shown = lines
+        if self._room is not None:
+            shown = lines[: self._room]
+            self._room -= len(shown)
+            if len(shown) < len(lines) and not self._with_kinds:
+                self._with_kinds = True
+                shown.append("From here on, problems are counted by kind (--no-summary lists them all).")
+        if shown:
+            self._progress.clear()
+            sys.stdout.writelines(f"{line}\n" for line in shown)
+
+    def show_progress(self) -> None:
+        self._progress.show(Counts(rows=self.findings.rows), time.monotonic())
+
+    def show(self, error: BulkInviteError | None) -> None:
+        """Print the result. error: why it is not that of all rows."""
+        self._progress.clear()
+        counts, elapsed = self.findings.counts(), time.monotonic() - self._began
+        not_read = 0 if error is None else self._total.unread(self.findings.rows, 0) or None
+        if self._as_json:
+            members = {**counts, "not_read": not_read, **rounded({"elapsed_s": elapsed})}
+            members |= self.findings.details()
+            standard_output.write_object(members, error, complete=error is None)
             return
-        sys.stdout.write(
-            f"{self.rows:,} rows: {counts['valid']:,} valid, {self.rejected:,} rejected, "
-            f"{self._warned:,} valid with warnings, {elapsed:.1f} s\n"
+        lines = self.findings.kind_lines() if self._with_kinds else []
+        lines.append(
+            f"{counts['rows']:,} rows: {counts['valid']:,} valid, {counts['rejected']:,} rejected, "
+            f"{counts['with_warnings']:,} valid with warnings, {elapsed:.1f} s"
         )
-        sys.stdout.flush()
-
-    def _print_or_list(self, position: Position, errors: tuple[RowError, ...], *, rejected: bool) -> None:
-        if not self._quiet:
-            word = "" if rejected else "warning: "
-            for error in errors:
-                line = f"{position}: {word}{error.code} at {error.path}: {error.message}"
-                sys.stdout.write(logs.escaped(line) + "\n")
-        elif len(self._listed) < _LISTED:
-            self._listed.append(
-                {
-                    "position": position.members(),
-                    "rejected": rejected,
-                    "errors": [
-                        {"path": error.path, "code": error.code, "message": error.message} for error in errors
-                    ],
-                }
-            )
-
-
-def _print_json(value: object, option: int = 0) -> None:
-    sys.stdout.write(logs.escaped_json(orjson.dumps(value, option=option).decode()) + "\n")
+        if error is not None:
+            why = "Stopped before the end. " if isinstance(error, StoppedError) else ""
+            lines.append(f"{why}This is not the whole: {unread_clause(not_read)}.")
+        standard_output.write("\n".join([*lines, ""]))

@@ -74,8 +74,8 @@ class StoppedError(BulkInviteError):
     exit_code = EXIT_STOPPED
     topic = "results"
 
-    def __init__(self) -> None:
-        super().__init__("Stopped before the end.", hint="Run the same command to continue.")
+    def __init__(self, hint: str = "Run the same command to continue.") -> None:
+        super().__init__("Stopped before the end.", hint=hint)
 
 
 class InterruptedRunError(BulkInviteError):
