@@ -56,7 +56,8 @@ def _figures(proof: Proof) -> Iterator[str]:
         f"rows called more than once: {proof.repeats.rows:,}"
     )
     if proof.same_receiver:
-        yield f"Twins:      {proof.same_receiver:,} rows with the engagement and account of an earlier row"
+        twins = plural(proof.same_receiver, "row has", "rows have")
+        yield f"Twins:      {twins} the engagement and account of an earlier row"
 
 
 def _causes(title: str, causes: Sequence[Cause]) -> Iterator[str]:

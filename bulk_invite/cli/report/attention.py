@@ -19,10 +19,9 @@ def attention_section(proof: Proof) -> Markup:
     causes = needing_attention(proof)
     if not causes:
         return element("p", "Nothing: no row failed or was rejected.")
-    parts = [_list(causes)]
-    if sum(cause.rows for cause in causes) > proof.needing_attention:
-        parts.append(element("p", _LISTED_AGAIN, class_="more"))
-    return join(parts)
+    note = element("p", _LISTED_AGAIN, class_="more")
+    is_listed_again = sum(cause.rows for cause in causes) > proof.needing_attention
+    return join([*([note] if is_listed_again else []), _list(causes)])
 
 
 def open_section(proof: Proof) -> Markup:

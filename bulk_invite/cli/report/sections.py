@@ -33,6 +33,8 @@ _WHY_NO_CALLS: Final = (
 
 def _results(proof: Proof) -> Markup:
     rows = proof.figures.rows
+    if not rows:
+        return element("p", "No row was read.")
     found = [state for state in MEANINGS if proof.states.get(state)]
     states = [
         (state_name(state), proof.states[state], share(proof.states[state], rows), MEANINGS[state])
@@ -47,6 +49,9 @@ def _results(proof: Proof) -> Markup:
         table("Rows by state", ("state", "rows", "share", "meaning"), states),
         table("Rows by source", of_sources, sources, more=_omitted(len(sources), proof.sources_in_all)),
     ]
+    if proof.same_receiver:
+        twins = plural(proof.same_receiver, "row has", "rows have")
+        parts.append(element("p", f"{twins} the engagement and the account of an earlier row."))
     if any(each.name for each in proof.campaigns):
         campaigns = [(breakable(named(each.name)), each.rows) for each in proof.campaigns]
         more = _omitted(len(campaigns), proof.campaigns_in_all)

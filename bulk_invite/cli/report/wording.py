@@ -13,7 +13,7 @@ from bulk_invite.runs.output.headline import headline
 
 MEANINGS: Final = {
     State.CREATED: "invitation created; its Id is known",
-    State.DUPLICATE: "repeats another row; sent only once",
+    State.DUPLICATE: "repeats another row, or its engagement and account; not sent again",
     State.REJECTED: "invalid; never sent",
     State.FAILED: "refused by the service",
     State.DEFERRED: "open: the engagement is full; the next run retries it",
