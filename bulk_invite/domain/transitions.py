@@ -57,8 +57,11 @@ class Transition:
 
     @classmethod
     def deferred(cls) -> Transition:
-        """The transition of a row that is not sent because its engagement is full."""
-        return cls(State.DEFERRED, Outcome.SET_ASIDE, "EngagementFull")
+        """The transition of a row that is not sent because its engagement is full.
+
+        It has the code of the rows whose calls have shown that: one cause has one code.
+        """
+        return cls(State.DEFERRED, Outcome.SET_ASIDE, FULL)
 
     def unless_in_doubt(self, since: float | None) -> Transition:
         """This refusal, if the row was not in doubt; otherwise the row stays in doubt and is looked up."""

@@ -10,6 +10,7 @@ _DIGITS: Final = {
     "left_s": 1,
     "source_lag": 1,
     "speed": 2,
+    "percent": 1,
     "rate": 3,
     "max_rate": 3,
     "estimated_quota": 3,

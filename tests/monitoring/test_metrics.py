@@ -74,8 +74,7 @@ def test_rows_and_calls_are_counted_by_outcome() -> None:
     assert above_zero(series, "row_errors_total", "state", "code") == {
         ("failed", "ValidationException"): 1,
         ("failed", "ConflictException"): 1,
-        ("deferred", "ServiceQuotaExceededException"): 1,
-        ("deferred", "EngagementFull"): 1,
+        ("deferred", "ServiceQuotaExceededException"): 2,
         ("in_doubt", "ClientOSError"): 1,
     }
     assert above_zero(series, "calls_total", "outcome", "code") == {

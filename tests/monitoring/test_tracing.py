@@ -103,7 +103,7 @@ def test_rows_that_fail_or_stay_in_doubt_are_errors_and_each_row_is_a_trace() ->
         "a": ("failed", "ValidationException", "ValidationException"),
         "b": ("in_doubt", "ClientOSError", "ClientOSError"),
         "c": ("deferred", "ServiceQuotaExceededException", None),
-        "d": ("deferred", "EngagementFull", None),
+        "d": ("deferred", "ServiceQuotaExceededException", None),
     }
     assert [name for name, _, _ in spans["d"].events] == ["attempt", "settled"]
     assert "bulk_invite.seconds" not in spans["d"].events[1][2]

@@ -93,6 +93,7 @@ def moment(**members: Any) -> RunStatus:
         "checkpoint": "bulk-invite.db",
         "sources": ["rows.ndjson"],
         "speed": 9.5,
+        **dict.fromkeys(("attempts", "throttled", "in_flight", "sent_last_day"), 0),
         "rate": 9.8,
         "rate_setting": "auto",
         "max_rate": 15.0,

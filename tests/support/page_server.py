@@ -97,7 +97,13 @@ PROBLEMS: Final = (
         30,
         "Mend the row and send it: see failed.ndjson.",
     ),
-    ProblemStatus("deferred", "EngagementFull", "", 15, "Nothing: it is tried again at the end of the run."),
+    ProblemStatus(
+        "deferred",
+        "ServiceQuotaExceededException",
+        "",
+        15,
+        "Nothing: it is tried again at the end of the run.",
+    ),
     ProblemStatus(
         "rejected",
         "missing",
@@ -114,7 +120,7 @@ FAILURES: Final = (
     _failure("failed", "ValidationException", "$.Invitation.Message", iso(-3), line=31_998),
     _failure("in_doubt", "TimeoutError", "", iso(-40), line=31_907),
     _failure("rejected", "missing", "$.Invitation.Receiver", None, key="47110815"),
-    _failure("deferred", "EngagementFull", "", iso(-90_000), line=28_100),
+    _failure("deferred", "ServiceQuotaExceededException", "", iso(-90_000), line=28_100),
 )
 
 
