@@ -81,14 +81,19 @@ class FullEngagements:
         self.has_given_up = False
 
     @property
+    def refused_in_succession(self) -> int:
+        """Number of engagements refused since the last invitation that may show a full account."""
+        return len(self._refused_in_succession)
+
+    @property
     def is_account_suspected(self) -> bool:
-        return self._parked_before or len(self._refused_in_succession) >= _SUSPICIOUS
+        return self._parked_before or self.refused_in_succession >= _SUSPICIOUS
 
     @property
     def is_account_full(self) -> bool:
         """Whether calls must wait until a probe shows that there is room."""
         enough = _SUSPICIOUS if self._phase is _Phase.PROBING else self._patience
-        return len(self._refused_in_succession) >= enough
+        return self.refused_in_succession >= enough
 
     def is_full(self, engagement: str, *, was_full: bool = False) -> bool:
         """Whether no row of the engagement may be called now. was_full: an earlier run found it full."""
@@ -143,7 +148,7 @@ class FullEngagements:
         """
         if not was_full:
             self._suspect(engagement)
-        if len(self._refused_in_succession) >= self._patience:
+        if self.refused_in_succession >= self._patience:
             self._patience = _SUSPICIOUS
         if self._phase is _Phase.LAST_ROUND and self.is_account_suspected:
             self.give_up()

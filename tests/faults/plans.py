@@ -62,7 +62,7 @@ class Plan:
 
 def draw(seed: int) -> Plan:
     chance = Random(f"{seed}/plan")
-    waiting = Random(f"{seed}/waiting")
+    waiting, room = Random(f"{seed}/waiting"), Random(f"{seed}/room")
     lines = _lines(chance)
     list_delay = chance.choice([0.0, 0.0, 2.0, 10.0, 25.0])
     retention = chance.choice([_HOUR, 8 * _HOUR])
@@ -114,6 +114,7 @@ def draw(seed: int) -> Plan:
             troubles=tuple(_trouble(chance) for _ in range(chance.choice([0, 0, 0, 1, 2]))),
             reads_denied=chance.random() < 0.04,
             read_faults=chance.choice([0.0, 0.2, 1.0]),
+            full_until=room.choice([60.0, _HOUR, 5 * _HOUR]) if room.random() < 0.1 else 0.0,
         ),
     )
 

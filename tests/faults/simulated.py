@@ -180,7 +180,8 @@ def _history(world: _World, records: Records) -> Iterator[str]:
         yield f"{invitation.time - EPOCH:14.6f} ledger {invitation.id} {invitation.client_token}"
     yield from map(str, records.log)
     yield from map(str, records.findings)
-    yield from map(str, records.rows.values())
+    # The hash of a receiver has a random key.
+    yield from (str({**row, "receiver": ""}) for row in records.rows.values())
 
 
 def campaign(times: int, folder: Path, seed: int) -> list[Tried]:

@@ -52,13 +52,14 @@ class Manners:
 
     variant: what it answers other than the emulator: `""` nothing, `"replay"` a conflict to every remembered
     token, `"content"` a conflict to what was invited to before, `"full"` that an engagement is full, whatever
-    the token.
+    the token. full_until: until then, in seconds of the simulation, the account has no room for invitations.
     """
 
     variant: str
     troubles: tuple[Trouble, ...]
     reads_denied: bool
     read_faults: float
+    full_until: float = 0.0
 
 
 @dataclass(slots=True)
@@ -149,6 +150,8 @@ class VirtualService:
         """The answers of this service before the emulator is called."""
         if self.manners.variant == "content" and _content(request) in self._contents:
             return _CONFLICT
+        if not self.calm and anyio.current_time() < self.manners.full_until:
+            return emulated.refusal("ServiceQuotaExceededException", "The account is full.")
         if self.manners.variant == "full":
             invited = self.state.of_engagement("Sandbox", request["EngagementIdentifier"])
             if len(invited) >= (self.options.invitations_per_engagement or len(invited) + 1):

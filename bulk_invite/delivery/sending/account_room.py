@@ -9,12 +9,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from typing import Final
+
+import structlog
 
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.tracked_row import TrackedRow
 from bulk_invite.domain.full_engagements import FullEngagements
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import Why
+
+_log = structlog.get_logger()
+
+_ROWS_WAIT: Final = "ask AWS to raise the quota; all rows continue as soon as a call creates an invitation"
+_NOTHING_WAITS: Final = (
+    "every engagement of the run was refused; if they are full themselves, stop the run: no other row waits"
+)
 
 
 class AccountRoom:
@@ -51,7 +61,7 @@ class AccountRoom:
             await self._count_invitations(row.engagement)
         self._engagements.note_refused(row.engagement, was_full=row.to_send.deferred)
         if self._engagements.is_account_full:
-            self._pacer.close(Why.ACCOUNT_FULL)
+            self._park(_ROWS_WAIT)
 
     def probes(self, rows: deque[TrackedRow]) -> Iterator[deque[TrackedRow]]:
         """After the last row was read: if the account is full, probe until it has room.
@@ -61,7 +71,7 @@ class AccountRoom:
         if not self._engagements.begin_probing():
             self._pacer.reopen(Why.ACCOUNT_FULL)
             return
-        self._pacer.close(Why.ACCOUNT_FULL)
+        self._park(_NOTHING_WAITS)
         for row in [row for row in rows if self._engagements.is_evidence(row.engagement)]:
             if not self._engagements.is_account_full:
                 return
@@ -79,6 +89,11 @@ class AccountRoom:
             self._pacer.reopen(Why.ACCOUNT_FULL)
             yield deque([first.popleft()])
         yield first
+
+    def _park(self, advice: str) -> None:
+        if self._pacer.view().parked is not Why.ACCOUNT_FULL:
+            _log.warning("run.account_full", refused=self._engagements.refused_in_succession, next=advice)
+        self._pacer.close(Why.ACCOUNT_FULL)
 
     def _is_unclear(self, row: TrackedRow) -> bool:
         is_suspected = row.doubt_since is None and self._engagements.is_account_suspected

@@ -86,7 +86,8 @@ def makers(scenario: Scenario, limits: Limits, seed: int) -> Mapping[str, Callab
 
 def run(scenario: Scenario, limits: Limits, sender: str, seed: int) -> Trial:
     """One trial of one sender in virtual time."""
-    return simulate(scenario.options, makers(scenario, limits, seed)[sender], scenario.length, seed)
+    make = makers(scenario, limits, seed)[sender]
+    return simulate(scenario.options, make, scenario.length, seed, scenario.full_engagements)
 
 
 def figures_of(scenario: Scenario, trial: Trial) -> Figures:

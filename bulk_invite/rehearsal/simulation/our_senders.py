@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from bulk_invite.domain.full_engagements import FullEngagements
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor, Limits
-from bulk_invite.pacing.parking import Permit
+from bulk_invite.pacing.parking import Permit, Why
 from bulk_invite.pacing.rolling_window import RollingWindow
 
 _IN_FLIGHT: Final = 64
@@ -15,13 +16,18 @@ _IN_FLIGHT: Final = 64
 
 
 class GovernedSender:
-    """Sends like `send`: evenly, and when its governor allows it. probes: times of its probe calls."""
+    """Sends like `send`: evenly, and when its governor allows it. probes: times of its probe calls.
+
+    Each of its rows is for another engagement.
+    """
 
     def __init__(self, limits: Limits, began: float) -> None:
         self.governor = Governor(limits, RollingWindow(limits.daily.quota), None, began)
         self.probes: list[float] = []
         self._last = -math.inf
         self._in_flight = 0
+        self._engagements = FullEngagements()
+        self._ended = 0
 
     @property
     def rate(self) -> float:
@@ -41,16 +47,28 @@ class GovernedSender:
         return permit
 
     def answered(self, call: object, now: float, *, throttled: bool, retry_after: float | None) -> None:
+        signal = Signal.THROTTLED if throttled else Signal.SUCCESS
+        self._observe(call, signal, now, retry_after)
+        if not throttled:
+            self._engagements.note_created(self._next_engagement())
+
+    def refused(self, call: object, now: float) -> None:
+        self._observe(call, Signal.IGNORED, now)
+        self._engagements.note_refused(self._next_engagement(), was_full=False)
+        if self._engagements.is_account_full:
+            self.governor.close(Why.ACCOUNT_FULL, now)
+
+    def _observe(self, call: object, signal: Signal, now: float, retry_after: float | None = None) -> None:
         assert isinstance(call, Permit)  # noqa: S101 - returned by `send`
         self._in_flight -= 1
+        counted = signal is not Signal.THROTTLED
         self.governor.observe(
-            call,
-            Signal.THROTTLED if throttled else Signal.SUCCESS,
-            sent_at=call.at,
-            answered_at=now,
-            counted=not throttled,
-            retry_after=retry_after,
+            call, signal, sent_at=call.at, answered_at=now, counted=counted, retry_after=retry_after
         )
+
+    def _next_engagement(self) -> str:
+        self._ended += 1
+        return str(self._ended)
 
 
 class FixedSender:

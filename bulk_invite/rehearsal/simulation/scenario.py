@@ -5,6 +5,7 @@ length      duration of sending, such as "20m"
 warm_up     share of the length that is not counted; default: 0.1
 fixed_rate  calls per second of the fixed-rate sender; default: the average rate that the server allows
 live        duration over real HTTP, such as "60s"; without it, the scenario runs only in virtual time
+full_engagements  rows at the beginning whose engagements are full; default: 0 (not over HTTP)
 [server]    options of the emulator as on its command line: rate = 10, latency = "100ms"
 [sender]    settings of `send`: max_rate = 100, daily_quota = 10000
 [target]    the required results, see `Target`
@@ -74,6 +75,7 @@ class _File(BaseModel):
     fixed_rate: Annotated[float, Field(gt=0)] | None = None
     warm_up: _Share = 0.1
     live: _Length | None = None
+    full_engagements: Annotated[int, Field(ge=0)] = 0
     server: dict[str, str | int | float | bool]
     sender: dict[str, str | int | float] = {}
     target: Target = Target()
@@ -93,6 +95,7 @@ class Scenario:
     server: dict[str, Any]
     sender: dict[str, Any]
     target: Target
+    full_engagements: int = 0
 
 
 def names() -> list[str]:
@@ -144,6 +147,7 @@ def load(name: str) -> Scenario:
         read.server,
         read.sender,
         read.target,
+        read.full_engagements,
     )
 
 

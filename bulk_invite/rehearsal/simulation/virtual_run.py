@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from bulk_invite.rehearsal.emulator.options import Options
 from bulk_invite.rehearsal.emulator.quotas import quota_of
@@ -42,6 +42,15 @@ class Sender(Protocol):
     @property
     def rate(self) -> float | None:
         """The sender's own rate in calls per second; None if it has none."""
+        ...
+
+
+@runtime_checkable
+class AccountAware(Protocol):
+    """A sender that distinguishes a full engagement from a full account. To others it is any other answer."""
+
+    def refused(self, call: object, now: float) -> None:
+        """Take the answer that an engagement, or the account, is full."""
         ...
 
 
@@ -79,14 +88,20 @@ class Trial:
         return [each for each in self.calls if start <= each.time < end]
 
 
-def simulate(options: Options, make: Callable[[float], Sender], length: float, seed: int) -> Trial:
-    """Send for `length` seconds to a server with these options. make: creates a sender for its start time."""
+def simulate(
+    options: Options, make: Callable[[float], Sender], length: float, seed: int, full_engagements: int = 0
+) -> Trial:
+    """Send for `length` seconds to a server with these options. make: creates a sender for its start time.
+
+    full_engagements: each row is for another engagement, and so many of them, the first ones, are full.
+    """
     chance = random.Random(seed)  # noqa: S311 - the same seed, the same trial
     began = now = _EPOCH + chance.random()
     end = began + length
     quota, sender = quota_of(options), make(began)
     trial = Trial(length, sender=sender)
     order = count()
+    allowed = 0
     # (time, order, call, wait in seconds until it would be granted, or None before the decision)
     events: list[tuple[float, int, object, float | None]] = []
     while True:
@@ -105,6 +120,10 @@ def simulate(options: Options, make: Callable[[float], Sender], length: float, s
             trial.calls.append(SimulatedCall(now - began, wait > 0, sender.rate, quota.granted_to_others))
             heapq.heappush(events, (now + options.latency / 2, next(order), call, wait))
         else:
+            allowed += wait <= 0
+            if wait <= 0 and allowed <= full_engagements and isinstance(sender, AccountAware):
+                sender.refused(call, now)
+                continue
             retry_after = wait if wait > 0 and options.tell_retry_after else None
             sender.answered(call, now, throttled=wait > 0, retry_after=retry_after)
 
