@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 
 from bulk_invite.domain.errors import EXIT_STOPPED, StoppedError
@@ -17,7 +18,8 @@ def _stop_before_start(_number: int, _frame: FrameType | None) -> None:
         import json  # noqa: PLC0415 - the program may be stopped before it has imported anything else
 
         line = json.dumps({"error": StoppedError().members(), "complete": False})
-        os.write(1, f"{line}\n".encode())
+        with suppress(OSError):
+            os.write(1, f"{line}\n".encode())
     os._exit(EXIT_STOPPED)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,9 @@ from bulk_invite.runs.settings.loading import asks_for_json
 from bulk_invite.runs.settings.options import OPTIONS
 
 _JSON: Final = "--json"
+
+_URL: Final = re.compile(r"\w*://.*?([')]*\.?)$", re.DOTALL)
+"""A URL at the end of a message may hold a password, with whatever characters."""
 
 _WITHOUT_ERROR: Final[Mapping[int, type[StoppedError | InterruptedRunError]]] = {
     EXIT_STOPPED: StoppedError,
@@ -76,7 +80,7 @@ def _result(program: TyperGroup, arguments: Sequence[str]) -> int:
 def _usage_error(error: TyperException) -> UsageError:
     """An error of the command line in our words."""
     message = getattr(error, "message", "") if getattr(error, "possibilities", None) else ""
-    message = message or error.format_message()
+    message = _URL.sub(r"a URL\1", message or error.format_message())
     context: Any = getattr(error, "ctx", None)
     name = "" if context is None or context.parent is None else str(context.info_name)
     parameters = [] if context is None else context.command.params

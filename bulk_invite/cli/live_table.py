@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.runs.output import standard_output
 from bulk_invite.runs.output.logs import escaped
 from bulk_invite.runs.output.summary import headline_of, table_of, without_zeros
 from bulk_invite.sources.interruptible_wait import wait
@@ -35,6 +36,7 @@ def watch_status(
     if as_json or not console.is_terminal:
         show(values)
         while not _stopped_within(every, stopped):
+            standard_output.has_object.clear()  # an error of the next look has an object of its own
             show(look())
         return
     with Live(_picture(values, ""), console=console, auto_refresh=False) as live:

@@ -63,6 +63,8 @@ def show_ending(
         failed_before=counts.states[State.FAILED] - counts.failed_now,
         codes=counts.codes,
         warned=counts.with_warnings,
+        same_receiver=counts.same_receiver,
+        skips_them=settings.on_same_receiver == "skip",
         not_read=not_read,
         parked=parts.parked(),
         limit=settings.limit,

@@ -57,7 +57,8 @@ def test_with_json_every_ending_is_one_object_with_the_error(tmp_path: Path) -> 
         (2, "usage", ["send", source, "--rate", "0"], {"BULK_INVITE_JSON": "1"}),
         (2, "configuration", ["send", source, "--json"], {"BULK_INVITE_RATE": "0"}),
         (2, "configuration", ["send", source, "--json"], {"BULK_INVITE_RATTE": "1"}),
-        (2, "configuration", ["status", "--config=json.toml", "--json"], {}),
+        (2, "configuration", ["status", "--config=json.toml"], {}),
+        (2, "usage", ["status", "postgresql://me:secret@host/db", "--json"], {}),
         (2, "not_confirmed", ["send", source, "--json", "--catalog", "AWS"], {}),
         (4, "source", ["send", "gone.ndjson", "--json"], {}),
         (4, "source", ["validate", "gone.ndjson", "--json"], {}),
@@ -82,6 +83,7 @@ def test_with_json_every_ending_is_one_object_with_the_error(tmp_path: Path) -> 
         assert error["message"].endswith((".", "?")), where
         assert word == "checks_failed" or error["message"] in each.said, where
         assert error["topic"], where
+        assert "secret" not in each.stdout + each.stderr
         assert each.json["complete"] is (word == "checks_failed"), where
 
 

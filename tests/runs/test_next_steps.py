@@ -161,6 +161,26 @@ _SAME = "Run the same command to continue."
             ],
         ),
         (
+            Outcome(End.FINISHED, {State.CREATED: 2}, same_receiver=1),
+            [
+                "2 of 2 invitations created; nothing needs attention.",
+                (
+                    "1 row has the same engagement and account as another row: the log says which; "
+                    "--on-same-receiver skip does not send such rows."
+                ),
+            ],
+        ),
+        (
+            Outcome(End.FINISHED, {State.CREATED: 1, State.DUPLICATE: 2}, same_receiver=2, skips_them=True),
+            [
+                "1 of 1 invitations created; nothing needs attention.",
+                (
+                    "2 rows have the same engagement and account as another row and were not sent: "
+                    "--on-same-receiver send sends them, too."
+                ),
+            ],
+        ),
+        (
             Outcome(End.FINISHED, {State.DUPLICATE: 3}),
             ["Every row is a duplicate of another one; nothing needs attention."],
         ),

@@ -199,6 +199,7 @@ def test_a_signal_during_the_start_is_harmless(tmp_path: Path) -> None:
     with emulator() as service:
         ran = together(*(partial(interrupted, service, n, delay) for n, delay in enumerate(delays)))
         assert [each.code for each in ran] == [STOPPED] * len(delays), [each.stderr for each in ran]
+        assert [each.json["error"]["code"] for each in ran] == ["stopped"] * len(delays)
         assert not any("Traceback" in each.stderr for each in ran)
         assert max(service.messages().values(), default=1) == 1
         resumed(source, service, rows, tmp_path)

@@ -35,8 +35,9 @@ class Outcome:
 
     states: its rows by state. earlier: rows that earlier runs created. failed_before: the failed rows that it
     did not send. codes: rows by code, for rejected and failed rows and for warnings. warned: rows with
-    warnings. not_read: rows that it did not read, estimated; None where that is unknown. parked: until when
-    and why sending was parked at the end, or "". limit: --limit. results: the results folder, or None.
+    warnings. same_receiver: rows with the engagement and account of another row; skips_them: they are not
+    sent. not_read: rows that it did not read, estimated; None where that is unknown. parked: until when and
+    why sending was parked at the end, or "". limit: --limit. results: the results folder, or None.
     published: the results are there, not in `.partial` files. checkpoint: the option that names the
     checkpoint, or "" for the default one.
     """
@@ -47,6 +48,8 @@ class Outcome:
     failed_before: int = 0
     codes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     warned: int = 0
+    same_receiver: int = 0
+    skips_them: bool = False
     not_read: int | None = 0
     parked: str = ""
     limit: int | None = None
@@ -65,6 +68,7 @@ def sentences(outcome: Outcome) -> list[str]:
         *_of_failed(outcome),
         *_of_open(outcome),
         *_of_warned(outcome),
+        *_of_twins(outcome),
     ]
 
 
@@ -146,9 +150,17 @@ def _of_open(outcome: Outcome) -> Iterator[str]:
 
 def _of_warned(outcome: Outcome) -> Iterator[str]:
     if rows := outcome.warned:
-        have = "has" if rows == 1 else "have"
         look = "bulk-invite validate lists them"
-        yield f"{_rows(rows)} {have} warnings{_by_code(outcome, WARNING)}: {look}."
+        yield f"{_rows(rows)} {_have(rows)} warnings{_by_code(outcome, WARNING)}: {look}."
+
+
+def _of_twins(outcome: Outcome) -> Iterator[str]:
+    if rows := outcome.same_receiver:
+        said = f"{_rows(rows)} {_have(rows)} the same engagement and account as another row"
+        if outcome.skips_them:
+            yield f"{said} and {_were(rows)} not sent: --on-same-receiver send sends {_them(rows)}, too."
+        else:
+            yield f"{said}: the log says which; --on-same-receiver skip does not send such rows."
 
 
 def _by_code(outcome: Outcome, kind: str) -> str:
@@ -178,6 +190,10 @@ def _about(rows: int) -> int:
 
 def _were(rows: int) -> str:
     return "was" if rows == 1 else "were"
+
+
+def _have(rows: int) -> str:
+    return "has" if rows == 1 else "have"
 
 
 def _are(rows: int) -> str:

@@ -68,9 +68,9 @@ def asks_for_json(config: str | None, environment: Mapping[str, str] = os.enviro
     try:
         value: Any = environment.get(_JSON.variable)
         if value is None and file:
-            value = _read(Path(file)).get(_JSON.key)
+            value = tomllib.loads(Path(file).read_text(encoding="utf-8")).get(_JSON.key)
         return bool(TypeAdapter(bool | None).validate_python(value))
-    except (ConfigurationError, ValidationError):
+    except (OSError, ValueError):  # a file that cannot be read, and a value that is no bool
         return False
 
 
