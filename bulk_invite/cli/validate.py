@@ -13,7 +13,9 @@ from typing import Annotated, Final
 
 import typer
 
+from bulk_invite.checkpoint.seen_rows import SeenRows
 from bulk_invite.cli.options.command_options import Sources, with_settings
+from bulk_invite.cli.row_comparison import RowComparison
 from bulk_invite.cli.row_findings import Findings
 from bulk_invite.delivery.intake.source import Source
 from bulk_invite.delivery.tracking.tally import Counts
@@ -33,7 +35,6 @@ from bulk_invite.runs.output.row_total import RowTotal
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.sources import SOURCE_SETTINGS, open_sources
 from bulk_invite.runs.wiring.validator import make_validator
-from bulk_invite.validation import RowValidator
 
 VALIDATE_EXAMPLES: Final = """
 Examples:
@@ -70,6 +71,7 @@ _Summary = Annotated[
     "catalog",
     "campaign",
     "strict",
+    "on_same_receiver",
     *SOURCE_SETTINGS,
     "results",
     "service_model",
@@ -84,9 +86,10 @@ def validate(
     summary: _Summary = None,
     settings: Settings,
 ) -> None:
-    """Check every row of the sources; send nothing.
+    """Check every row of the sources, and compare them; send nothing.
 
-    Prints one line for each problem, with file, line and JSON path.
+    Rows that repeat another one, or have its engagement and account, get a warning; --on-same-receiver send
+    turns the comparison off. Prints one line for each problem, with file, line and JSON path.
 
     Exit codes: 0 every row is valid; 1 some rows are rejected; 2 usage or configuration error; 4 a source
     cannot be read; 75 stopped by a signal; 130 second interrupt.
@@ -94,15 +97,18 @@ def validate(
     logs.configure(settings.log_format, settings.log_level)
     resolved = open_sources(sources, settings)
     validator = make_validator(settings)
-    report = _Report(resolved, settings, summary=summary)
     with ExitStack() as stack:
-        results = None
+        seen = results = None
+        if settings.on_same_receiver != "send":
+            seen = stack.enter_context(SeenRows(settings.campaign))
+        comparison = RowComparison(validator, seen)
+        report = _Report(resolved, comparison, settings, summary=summary)
         if settings.results is not None:
             results = Results.open(settings.results, only_rejected=True)
             stack.callback(results.abandon)
         stopped = _stop_on_signals()
         try:
-            _check(resolved, validator, report, results, stopped.is_set)
+            _check(resolved, comparison, report, results, stopped.is_set)
         except BulkInviteError as error:
             report.show(error)
             raise
@@ -129,7 +135,7 @@ def _stop_on_signals() -> Event:
 
 def _check(
     sources: Sequence[Source],
-    validator: RowValidator,
+    comparison: RowComparison,
     report: _Report,
     results: Results | None,
     stop: Callable[[], bool],
@@ -137,8 +143,7 @@ def _check(
     """Check the rows up to the end or until `stop`. Raises SourceError and ResultsError."""
     for source in sources:
         for batch in source.batches(stop=stop):
-            for row in batch:
-                checked = validator.check(row)
+            for row, checked in zip(batch, comparison.check(batch), strict=True):
                 report.add(row, checked)
                 if results is not None and isinstance(checked, Rejection):
                     results.rejected(row, checked.errors)
@@ -150,8 +155,16 @@ def _check(
 class _Report:
     """Prints problems while rows are read, unless the result is JSON, and the result at the end."""
 
-    def __init__(self, sources: Sequence[Source], settings: Settings, *, summary: bool | None) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        comparison: RowComparison,
+        settings: Settings,
+        *,
+        summary: bool | None,
+    ) -> None:
         self.findings = Findings()
+        self._comparison = comparison
         self._as_json = settings.json_output
         self._began = time.monotonic()
         self._total = RowTotal(sources)
@@ -189,15 +202,20 @@ class _Report:
         counts, elapsed = self.findings.counts(), time.monotonic() - self._began
         not_read = 0 if error is None else self._total.unread(self.findings.rows, 0) or None
         if self._as_json:
+            counts |= self._comparison.counts()
             members = {**counts, "not_read": not_read, **rounded({"elapsed_s": elapsed})}
             members |= self.findings.details()
             standard_output.write_object(members, error, complete=error is None)
             return
         lines = self.findings.kind_lines() if self._with_kinds else []
-        lines.append(
-            f"{counts['rows']:,} rows: {counts['valid']:,} valid, {counts['rejected']:,} rejected, "
-            f"{counts['with_warnings']:,} valid with warnings, {elapsed:.1f} s"
-        )
+        clauses = [
+            f"{counts['rows']:,} rows: {counts['valid']:,} valid",
+            f"{counts['rejected']:,} rejected",
+            f"{counts['with_warnings']:,} valid with warnings",
+            *self._comparison.clauses(),
+            f"{elapsed:.1f} s",
+        ]
+        lines.append(", ".join(clauses))
         if error is not None:
             why = "Stopped before the end. " if isinstance(error, StoppedError) else ""
             lines.append(f"{why}This is not the whole: {unread_clause(not_read)}.")

@@ -44,6 +44,22 @@ class Twin:
         return _date(self.sent) if self.state is State.CREATED and self.sent is not None else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """The first row with the same engagement and account. has_same_token: a row before has the same token."""
+
+    position: Position
+    has_same_token: bool
+
+
+def repetition(earlier: Earlier, position: Position) -> RowError:
+    """The warning about a row at `position` that repeats an earlier one."""
+    place = _place(earlier.position, position)
+    if earlier.has_same_token:
+        return RowError("$", "duplicate", f"same row as {place}; it is sent once")
+    return RowError("$", SAME_RECEIVER, f"same engagement and account as {place}")
+
+
 def receiver_of(invitation: Invitation, campaign: str) -> bytes | None:
     """What two near-twins have in common, unambiguously; None if the row names no account. Sensitive."""
     if not invitation.account:

@@ -204,3 +204,26 @@ def test_progress_is_shown_on_a_terminal_when_it_takes_long(
     unknown = ReadingProgress(RowTotal(None), 0.0, wanted=True)
     unknown.show(Counts(rows=1234), 65.0)
     assert terminal.getvalue().endswith("left\r\x1b[K\r\x1b[K1,234 rows read 0:01:05 so far")
+
+
+def test_rows_that_repeat_another_one_are_named_and_counted(tmp_path: Path) -> None:
+    """An engagement and an account may also be in another source, and in a later batch."""
+    rows = [*make_rows(600), changed(0, Message="Would you join us on project 00000?"), make_row(1)]
+    write_rows(tmp_path / "one.ndjson", [*rows, changed(0, Message="Join us"), changed(0, Message="Join us")])
+    write_rows(tmp_path / "two.ndjson", [changed(5, Message="Join us")])
+    sources = ("one.ndjson", "two.ndjson")
+    plain, as_json, off = together(
+        partial(run, "validate", *sources, cwd=tmp_path),
+        partial(run, "validate", *sources, "--json", cwd=tmp_path),
+        partial(run, "validate", *sources, "--on-same-receiver", "send", cwd=tmp_path),
+    )
+    assert plain.stdout.splitlines()[:-1] == [
+        "one.ndjson:601: warning: duplicate at $: same row as line 1; it is sent once",
+        "one.ndjson:602: warning: duplicate at $: same row as line 2; it is sent once",
+        "one.ndjson:603: warning: same_receiver at $: same engagement and account as line 1",
+        "one.ndjson:604: warning: duplicate at $: same row as line 1; it is sent once",
+        "two.ndjson:1: warning: same_receiver at $: same engagement and account as one.ndjson:6",
+    ]
+    assert ", 3 duplicate, 2 with the engagement and account of another row, " in plain.stdout
+    assert (plain.code, as_json.json["duplicate"], as_json.json["same_receiver"]) == (0, 3, 2)
+    assert off.stdout.startswith("605 rows: 605 valid, 0 rejected, 0 valid with warnings, ")
