@@ -89,8 +89,10 @@ def _repeated_calls(proof: Proof) -> str:
             f"{plural(repeats.rows, 'row was', 'rows were')} called more than once, in {more}. Every "
             "repeated call carries the same client token: the checkpoint identifies a row by its token."
         )
-    unanswered = plural(figures.unanswered, "call has", "calls have")
-    return f"{calls} made for {rows}. {again} {unanswered} no answer in the log."
+    unanswered = "Every call has an answer in the log."
+    if figures.unanswered:
+        unanswered = f"{plural(figures.unanswered, 'call has', 'calls have')} no answer in the log."
+    return f"{calls} made for {rows}. {again} {unanswered}"
 
 
 def _look_ups(proof: Proof) -> Markup:
