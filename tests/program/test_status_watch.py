@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from command import FAST, emulator, run, run_on_terminal, running
+from rich.console import Console
 from rows import make_rows, write_rows
+
+from bulk_invite.runs.output.summary import table_of
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +42,15 @@ def test_on_a_terminal_the_status_is_redrawn_in_place(folder: Path) -> None:
     assert "created" in screen
     assert "Traceback" not in screen
     assert "\x1b[1A" in screen, "it moves the cursor back up"
+
+
+def test_a_narrow_terminal_cuts_no_value() -> None:
+    console = Console(width=40, file=StringIO(), record=True)
+    console.print(table_of({"checkpoint": "postgresql:crm/invitations_of_spring", "left_s": 754.0}))
+    text = console.export_text()
+    assert ("…" in text, "0:12:34" in text) == (False, True)
+    values = [line.split()[-1] for line in text.splitlines()]
+    assert values == ["postgresql:crm/invitations_o", "f_spring", "0:12:34"]
 
 
 @pytest.mark.parametrize(("every", "code"), [("soon", 2), ("2", 2), ("1s", 4)])

@@ -202,7 +202,8 @@ def table_of(values: Mapping[str, object]) -> Table:
     """A result as a table for people."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column()
-    table.add_column(justify="right")
+    # A value that is longer than its column goes on in the next line, and is not cut.
+    table.add_column(justify="right", overflow="fold")
     for name, value in values.items():
         table.add_row(_label(name), _shown(name, value))
     return table

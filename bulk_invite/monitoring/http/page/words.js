@@ -77,7 +77,7 @@ const unknown = (status) => ({
 
 const standby = ({ standby: { sender, since } }, now) => ({
   tone: "wait", headline: "Standing by",
-  sentence: `${sentence(`${sender} has the checkpoint${since === null ? "" : ` since ${clock(since, now)}`}`)} ` +
+  sentence: `${sentence(`${sender} ${since ? `has held the checkpoint since ${clock(since, now)}` : "holds the checkpoint"}`)} ` +
     "This run takes over when that one ends.",
 });
 
