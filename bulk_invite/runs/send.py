@@ -214,7 +214,8 @@ class Run:
             self._finished = finished and assembly.write_back.complete
 
     async def _open(self, resources: Resources) -> None:
-        await claim_checkpoint(resources, self._health)
+        await claim_checkpoint(resources, self._health, self._oversight.waits_for_account)
+        self._oversight.has_checkpoint()
         self._claimed = True
         await bind_tokens(resources, self._sources, lambda: self._stop.draining)
         await begin_run(resources)

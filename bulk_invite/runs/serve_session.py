@@ -106,7 +106,8 @@ class Session:
                 self._oversight.controls.configure(settings)
                 self._oversight.controls.govern(resources.pacer)
                 with self._stop.until_drain():
-                    await claim_checkpoint(resources, self._health)
+                    await claim_checkpoint(resources, self._health, self._oversight.waits_for_account)
+                    self._oversight.has_checkpoint()
                 if self.draining:
                     return  # perhaps before the checkpoint was known to be ours
                 await bind_tokens(resources, sources, self._is_draining)

@@ -366,6 +366,13 @@ def test_a_standby_takes_over_from_a_killed_serve(db: Database, service: Emulato
             with _serving(*slow, cwd=tmp_path, env=db.env) as third:
                 wait_until(lambda: db.senders() == 2)
                 assert _stopped(third).code == 0  # it has begun nothing
+            other = ("--checkpoint-schema", "other", "--listen", str(port := free_port()))
+            with _serving(*slow, *other, cwd=tmp_path, env=db.env) as fourth:
+                wait_until(lambda: listens(port) and _status(port)["standby"] is not None)
+                status = _status(port)
+                assert status["standby"]["sender"] == "the sender of another checkpoint in the same database"
+                assert (status["state"], status["rate"]) == ("waiting", None)
+                assert _stopped(fourth).code == 0
             assert _status(listen)["standby"] is None
             ran = _stopped(second)
             assert ran.code == 0

@@ -53,7 +53,7 @@ STATES: Final[list[tuple[dict[str, Any], str, str, str]]] = [
         {**STANDBY, "standby": StandbyStatus("process 4711 of crm-1", "2025-01-02T03:04:05Z")},
         "Standing by",
         (
-            "Process 4711 of crm-1 has held the checkpoint since 2 Jan 2025, 04:04:05. "
+            "Process 4711 of crm-1 has held the lock since 2 Jan 2025, 04:04:05. "
             "This run takes over when that one ends."
         ),
         "Standing by",

@@ -182,7 +182,9 @@ class Monitor:
         health = self._health.view()
         if self._controls.paused:
             return RunState.PAUSED
-        if self._round is None or self.holder is not None or not (health.ready or health.known):
+        if self.holder is not None:
+            return RunState.WAITING
+        if self._round is None or not (health.ready or health.known):
             return RunState.WAITING if health.known else RunState.STARTING
         if parked is not None:
             return RunState.PARKED

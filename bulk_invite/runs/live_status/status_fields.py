@@ -53,6 +53,7 @@ def of_standby(status: RunStatus, holder: Holder) -> RunStatus:
     return replace(
         status,
         standby=StandbyStatus(holder.who, holder.since),
+        waiting_for=f"standing by for {holder}",
         attempts=None,
         throttled=None,
         in_flight=None,
@@ -120,7 +121,7 @@ def with_condition(status: RunStatus, health: HealthView, state: RunState) -> Ru
     return replace(
         status,
         state=state,
-        waiting_for=reasons if waits else None,
+        waiting_for=reasons if waits else status.waiting_for,
         ready=health.ready,
         reasons=health.reasons,
     )

@@ -101,6 +101,10 @@ class Oversight:
         self.monitor.holder = holder
         self.health.checkpoint.fails(reason)
 
+    def waits_for_account(self) -> None:
+        """Another checkpoint in the same database is sending for the account."""
+        self.monitor.holder = Holder("the sender of another checkpoint in the same database")
+
     def has_checkpoint(self) -> None:
         """The checkpoint is open, and ours."""
         self.monitor.holder = None

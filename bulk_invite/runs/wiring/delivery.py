@@ -117,7 +117,7 @@ async def bind_tokens(
         await run_sync(bind, resources.writer, source, resources.settings, stop)
 
 
-async def claim_checkpoint(resources: Resources, health: Health) -> None:
+async def claim_checkpoint(resources: Resources, health: Health, stands_by: Callable[[], None]) -> None:
     """Bind the checkpoint to the account, waiting for an endpoint that is down. See `claim`."""
     settings = resources.settings
     await claim(
@@ -125,7 +125,7 @@ async def claim_checkpoint(resources: Resources, health: Health) -> None:
         resources.partner_central,
         endpoint_of(settings),
         health.endpoint.fails,
-        waits=settings.wait_for_lock,
+        stands_by=stands_by if settings.wait_for_lock else None,
     )
 
 

@@ -79,12 +79,13 @@ async def claim(
     endpoint: str,
     unreachable: Callable[[str], None] = lambda _: None,
     *,
-    waits: bool = False,
+    stands_by: Callable[[], None] | None = None,
 ) -> None:
     """Identify the account and bind the checkpoint to it, waiting for an endpoint that is down.
 
-    unreachable: gets the reason of each failed attempt. waits: wait for another sender of the account, too.
-    Raises SenderError for refused credentials, CheckpointError for a checkpoint of another account.
+    unreachable: gets the reason of each failed attempt. stands_by: called while another sender of the account
+    has another checkpoint in the same database; None: do not wait for it. Raises SenderError for refused
+    credentials, CheckpointError for a checkpoint of another account.
     """
     tries = 0
     while isinstance(owner := await partner_central.identify(), Unreachable):
@@ -97,7 +98,8 @@ async def claim(
         try:
             return await anyio.to_thread.run_sync(writer.claim, owner)
         except CheckpointHeldError as error:
-            if not waits:
+            if stands_by is None:
                 raise
+            stands_by()
             _log.info("checkpoint.standing_by", reason=str(error))
         await anyio.sleep(_LOOK)

@@ -75,11 +75,11 @@ const unknown = (status) => ({
   sentence: "This page is older than the run: reload it.",
 });
 
-const standby = ({ standby: { sender, since } }, now) => ({
-  tone: "wait", headline: "Standing by",
-  sentence: `${sentence(`${sender} ${since ? `has held the checkpoint since ${clock(since, now)}` : "holds the checkpoint"}`)} ` +
-    "This run takes over when that one ends.",
-});
+const standby = ({ standby: { sender, since } }, now) => {
+  const holds = since === null ? "holds the lock" : `has held the lock since ${clock(since, now)}`;
+  const why = sentence(`${sender} ${holds}`);
+  return { tone: "wait", headline: "Standing by", sentence: `${why} This run takes over when that one ends.` };
+};
 
 const MEANINGS = {
   starting: (status) => ({
