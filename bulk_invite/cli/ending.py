@@ -44,6 +44,8 @@ _WITHOUT_ERROR: Final[Mapping[int, type[StoppedError | InterruptedRunError]]] = 
 def run(program: TyperGroup, arguments: Sequence[str]) -> int:
     """Run the program; returns the exit code."""
     standard_output.check()
+    if _wants_json(program, arguments):
+        standard_output.wants_object.set()
     error: BulkInviteError | None = None
     try:
         code = _result(program, arguments)
@@ -59,8 +61,8 @@ def run(program: TyperGroup, arguments: Sequence[str]) -> int:
         code = error.exit_code
     elif code in _WITHOUT_ERROR:
         error = _WITHOUT_ERROR[code]()
-    if error is not None and not standard_output.has_object.is_set() and _wants_json(program, arguments):
-        _write_object(error)
+    if error is not None:
+        standard_output.end_with(error)
     return code
 
 
@@ -94,15 +96,6 @@ def _usage_error(error: TyperException) -> UsageError:
         hint=" ".join(hints),
         topic="options" if has_settings else str(context.obj),
     )
-
-
-def _write_object(error: BulkInviteError) -> None:
-    try:
-        standard_output.write_object({}, error, complete=False)
-    except ReaderGoneError:
-        pass
-    except BulkInviteError as unwritten:
-        _report(unwritten)
 
 
 def _wants_json(program: TyperGroup, arguments: Sequence[str]) -> bool:

@@ -102,7 +102,8 @@ async def _body(supervisor: Supervisor, oversight: Oversight) -> int:
     """Run until the supervisor ends; returns the exit code. Raises BulkInviteError."""
     failure: BulkInviteError | None = None
     try:
-        await handling_signals(supervisor, partial(supervisor.run, oversight), supervisor.reload)
+        run = partial(supervisor.run, oversight)
+        await handling_signals(supervisor, run, standard_output.end_interrupted, supervisor.reload)
     except BulkInviteError as error:
         failure = error
     summary = await run_sync(_summary, supervisor.settings) if supervisor.begun else None

@@ -20,6 +20,7 @@ from bulk_invite.domain.errors import BulkInviteError, SourceError
 from bulk_invite.domain.findings import DoubtfulRow, SettledRow, may_have_left_by
 from bulk_invite.domain.rows import Invitation, Position, Row
 from bulk_invite.domain.verdicts import State
+from bulk_invite.runs.output.standard_output import end_interrupted
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.pacing import make_clock
 from bulk_invite.runs.wiring.partner_central import claim, connected, endpoint_of, make_group_lookup
@@ -48,7 +49,8 @@ async def settle_doubt(
     """
     states = Counter[State]()
     try:
-        await handling_signals(stop, partial(_settle, settings, writer, named, stop, states))
+        settle = partial(_settle, settings, writer, named, stop, states)
+        await handling_signals(stop, settle, end_interrupted)
     except BulkInviteError as error:
         stop.drain(error)
     return states

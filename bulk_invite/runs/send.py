@@ -36,6 +36,7 @@ from bulk_invite.runs.live_status.watchers import Oversight
 from bulk_invite.runs.output.logs import log_counted_rows
 from bulk_invite.runs.output.results_folder import Results
 from bulk_invite.runs.output.row_total import RowTotal
+from bulk_invite.runs.output.standard_output import end_interrupted
 from bulk_invite.runs.output.summary import Summary
 from bulk_invite.runs.send_ending import Parts, log_next_steps, show_ending
 from bulk_invite.runs.settings.model import Settings
@@ -116,7 +117,7 @@ class Run:
         tally = Tally(results, self._oversight.observer)
         try:
             try:
-                await handling_signals(self._stop, partial(self._send, writer, tally))
+                await handling_signals(self._stop, partial(self._send, writer, tally), end_interrupted)
             finally:
                 log_counted_rows(result_has_codes=True)
                 self._publish(results, rows=tally.counts.rows)

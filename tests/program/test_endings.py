@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import ast
+import errno
+import json
 import re
 import signal
+import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 import pytest
+import typer
 from command import (
     CREDENTIALS,
     FAST,
@@ -20,11 +25,14 @@ from command import (
     together,
     wait_until,
 )
-from documents import README, ROOT, blocks, table, topic
+from documents import README, blocks, table, topic
 from rows import make_row, make_rows, write_rows
+from typer.core import TyperGroup
 
-from bulk_invite.cli import app
+from bulk_invite.cli import app, ending
+from bulk_invite.cli.options.grouped_help import GroupedProgram
 from bulk_invite.domain.errors import BulkInviteError
+from bulk_invite.runs.output import standard_output
 
 
 def _classes(root: type[BulkInviteError] = BulkInviteError) -> list[type[BulkInviteError]]:
@@ -238,12 +246,32 @@ def test_quiet_and_verbose_exclude_each_other(tmp_path: Path) -> None:
     assert (both.code, "--quiet and --verbose contradict each other" in both.said) == (2, True)
 
 
-def test_only_the_module_of_standard_output_catches_a_reader_that_has_gone() -> None:
-    """A command of its own that did would say how it ended in a way of its own."""
-    catching = {
-        file.stem
-        for file in (ROOT / "bulk_invite").rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Name | ast.Attribute) and "BrokenPipeError" in ast.unparse(node)
-    }
-    assert catching == {"standard_output"}
+def _broken() -> None:
+    raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+def _defect() -> None:
+    raise ExceptionGroup("unhandled", [ValueError("Jane Doe")])
+
+
+@pytest.mark.parametrize(("command", "kind"), [(_broken, "ConnectionError"), (_defect, "ValueError")])
+def test_a_defect_ends_with_4_and_an_object_without_values(
+    command: Callable[[], None],
+    kind: str,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program = typer.Typer(cls=GroupedProgram)
+    program.callback()(lambda: None)
+    program.command("break")(command)
+    for name in ("wants_object", "has_object"):
+        monkeypatch.setattr(standard_output, name, Event())
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # it is replaced
+    group = typer.main.get_command(program)
+    assert isinstance(group, TyperGroup)
+    standard_output.wants_object.set()
+    assert ending.run(group, ["break"]) == 4
+    said = capfd.readouterr()
+    assert json.loads(said.out)["error"]["code"] == "internal_error"
+    assert f"bulk-invite: Internal error: {kind}" in said.err
+    assert "Jane" not in said.out + said.err

@@ -268,7 +268,7 @@ def test_nothing_is_sent_if_one_source_is_foreign(tmp_path: Path) -> None:
     with emulator() as service:
         for name in ("b.json", "c.csv", "d.ndjson.zst"):
             ran = run("send", "a.ndjson", name, "--endpoint-url", service.url, "--json", cwd=tmp_path)
-            assert (ran.code, ran.stdout) == (4, "")
+            assert (ran.code, ran.json["error"]["code"]) == (4, "source")
             assert ran.said.startswith(f"bulk-invite: {name}: is ")
             assert ran.stderr.splitlines()[1:] == ["See: bulk-invite manual rows"]
         ran = run("validate", "c.csv", cwd=tmp_path)

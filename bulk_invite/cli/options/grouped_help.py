@@ -141,6 +141,14 @@ class GroupedCommand(TyperCommand):
 class GroupedProgram(TyperGroup):
     """A program that shows its commands by heading, each with its whole first sentence."""
 
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # Typer takes any for a reader of standard output that has gone, and ends with 1; that one is a
+            # ReaderGoneError here.
+            raise ConnectionError(error.strerror) from error
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         width, name = columns(), ctx.command_path
         commands: dict[str, list[tuple[str, str]]] = {}

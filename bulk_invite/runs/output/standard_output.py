@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from io import BufferedWriter, FileIO, TextIOWrapper
 from threading import Event
 from typing import Any, Final
 
 import orjson
 
-from bulk_invite.domain.errors import BulkInviteError, OutputError
+from bulk_invite.domain.errors import BulkInviteError, InterruptedRunError, OutputError
 from bulk_invite.runs.output.logs import escaped_json
+
+wants_object: Final = Event()
+"""Set if the command was asked for JSON."""
 
 has_object: Final = Event()
 """Set once an object has been written: the end of the program adds no second one."""
@@ -58,6 +62,23 @@ def check() -> None:
     )
 
 
+def end_with(error: BulkInviteError) -> None:
+    """Write the object of a command that ends without a result, if it is wanted and there is none yet.
+
+    At once, and from any thread: what is buffered is not waited for.
+    """
+    if not wants_object.is_set() or has_object.is_set():
+        return
+    has_object.set()
+    with suppress(OSError):
+        os.write(1, f"{_object({}, error, complete=False)}\n".encode())
+
+
+def end_interrupted() -> None:
+    """`end_with` of a command that does not end by itself after the second signal."""
+    end_with(InterruptedRunError())
+
+
 def write(text: str) -> None:
     """Write a whole result. Raises ReaderGoneError and OutputError."""
     sys.stdout.write(text)
@@ -72,6 +93,10 @@ def write_object(
     error: what ended it with an exit code other than 0 and 1. complete: nothing is left to do for the same
     command.
     """
-    ending = {"error": None if error is None else error.members(), "complete": complete}
     has_object.set()
-    write(f"{escaped_json(orjson.dumps({**members, **ending}).decode())}\n")
+    write(f"{_object(members, error, complete=complete)}\n")
+
+
+def _object(members: Mapping[str, object], error: BulkInviteError | None, *, complete: bool) -> str:
+    ending = {"error": None if error is None else error.members(), "complete": complete}
+    return escaped_json(orjson.dumps({**members, **ending}).decode())

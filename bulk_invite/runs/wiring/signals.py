@@ -34,15 +34,19 @@ class Stoppable(Protocol):
 
 
 async def handling_signals(
-    stop: Stoppable, body: Callable[[], Awaitable[None]], reload: Callable[[], None] | None = None
+    stop: Stoppable,
+    body: Callable[[], Awaitable[None]],
+    last_words: Callable[[], None],
+    reload: Callable[[], None] | None = None,
 ) -> None:
     """Run `body` while signals stop it. Raises BulkInviteError.
 
-    After that signals are ignored: a late one would lose the result. reload: called on SIGHUP.
+    After that signals are ignored: a late one would lose the result. last_words: called in another thread
+    where an aborted run does not end by itself. reload: called on SIGHUP.
     """
     failure: BulkInviteError | None = None
     async with anyio.create_task_group() as group:
-        group.start_soon(_watch, stop, reload)
+        group.start_soon(_watch, stop, reload, last_words)
         await anyio.lowlevel.checkpoint()  # now the signals are handled
         try:
             await body()
@@ -53,7 +57,7 @@ async def handling_signals(
         raise failure
 
 
-async def _watch(stop: Stoppable, reload: Callable[[], None] | None) -> None:
+async def _watch(stop: Stoppable, reload: Callable[[], None] | None, last_words: Callable[[], None]) -> None:
     watched = _STOP if reload is None else (*_STOP, signal.SIGHUP)
     try:
         with anyio.open_signal_receiver(*watched) as signals:
@@ -61,18 +65,18 @@ async def _watch(stop: Stoppable, reload: Callable[[], None] | None) -> None:
                 if number == signal.SIGHUP and reload is not None:
                     reload()
                 else:
-                    _stop(stop, number)
+                    _stop(stop, number, last_words)
     finally:
         # The receiver puts the default handlers back.
         for each in watched:
             signal.signal(each, signal.SIG_IGN)
 
 
-def _stop(stop: Stoppable, number: signal.Signals) -> None:
+def _stop(stop: Stoppable, number: signal.Signals, last_words: Callable[[], None]) -> None:
     if stop.draining:
         _log.warning("run.aborting", signal=number.name)
         stop.abort()
-        _exit_after_grace()
+        _exit_after_grace(last_words)
     else:
         _log.warning(
             "run.draining", signal=number.name, now="finishing calls in flight; signal again to abort"
@@ -80,11 +84,16 @@ def _stop(stop: Stoppable, number: signal.Signals) -> None:
         stop.drain()
 
 
-def _exit_after_grace() -> None:
+def _exit_after_grace(last_words: Callable[[], None]) -> None:
     """End the process even where a database or a disk does not respond.
 
     That is as safe as a kill at any other moment.
     """
-    end = threading.Timer(_GRACE, os._exit, (EXIT_INTERRUPTED,))
+
+    def end_at_once() -> None:
+        last_words()
+        os._exit(EXIT_INTERRUPTED)
+
+    end = threading.Timer(_GRACE, end_at_once)
     end.daemon = True
     end.start()
