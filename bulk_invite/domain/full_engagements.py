@@ -117,6 +117,17 @@ class FullEngagements:
         """Whether the checkpoint has not been asked yet for the invitations of the engagement."""
         return engagement not in self._counted
 
+    def is_unclear(self, engagement: str, *, was_full: bool) -> bool:
+        """Whether the invitations of the engagement must be counted before its row may be called or deferred.
+
+        Only a suspected account needs to know: of a fresh engagement, whether it is full itself; of one that
+        an earlier run found full, whether it counts as refused.
+        """
+        matters = self.is_account_suspected
+        if was_full:
+            matters = self._parked_before and not self.is_account_full
+        return matters and self.is_uncounted(engagement)
+
     def count_invitations(self, engagement: str, count: int) -> None:
         """Note how many invitations of the engagement the checkpoint has, of any campaign and source."""
         self._counted.remember(engagement)
@@ -159,6 +170,8 @@ class FullEngagements:
             self._suspect(engagement)
 
     def _suspect(self, engagement: str) -> None:
+        if self.refused_in_succession >= _MAX_REMEMBERED:
+            return
         if not self._invitations.get(engagement) and engagement not in self._full_themselves:
             self._refused_in_succession.add(engagement)
 

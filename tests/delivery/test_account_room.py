@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 import anyio
+import anyio.lowlevel
 import orjson
 import pytest
 from fakes import FULL, Call, Entry, MemoryJournal, Reply, ScriptedSender, TinyValidator, created, row
@@ -126,6 +127,15 @@ async def test_engagements_with_invitations_in_the_checkpoint_say_nothing_about_
     assert run.took < 2 * 210 + MINUTE, "refused calls do not raise the rate above one per second"
 
 
+async def test_a_suspected_account_is_not_asked_for_engagements_that_the_checkpoint_shows_full() -> None:
+    full, filled, journal = _names("full", 6), _names("filled", 30), MemoryJournal()
+    journal.elsewhere.update(dict.fromkeys(filled, 9))
+    rows = _rows([*full, *filled, "fresh"])
+    run = await _run(rows, Account({*full, *filled}), journal).go()
+    assert [call.token for call in run.sender.calls[:7]] == [*(f"{name}-0" for name in full), "fresh-0"]
+    assert (_created(run), run.finished) == (1, True)
+
+
 @pytest.mark.parametrize("seed", range(12))
 async def test_no_run_parks_while_a_fresh_engagement_with_room_is_known(seed: int) -> None:
     chance = Random(seed)
@@ -162,6 +172,31 @@ async def test_a_large_source_asks_a_full_account_a_limited_number_of_times() ->
     assert account.calls(0, HOUR) <= 200 + 64 + 5
     assert max(account.calls(hour * HOUR, (hour + 1) * HOUR) for hour in (1, 2, 3, 4)) <= 4
     assert run.took < 5.25 * HOUR + 5 * MINUTE
+
+
+async def test_an_invitation_of_a_call_that_was_in_flight_ends_the_park_too() -> None:
+    async def slowly() -> None:
+        await anyio.sleep(15.0)
+
+    account = Account(rooms=[(14.0, float("inf"))])
+    run = _run(["slow slow", *_rows(_names("eng", 260))], account)
+    run.governor_now = make_governor(20.0)
+    run.sender.on_the_way = lambda call: (
+        slowly if call.token == "slow" else anyio.lowlevel.checkpoint,
+        anyio.lowlevel.checkpoint,
+    )
+    await run.go()
+    assert account.calls(11.0, 14.0) == 0, "parked"
+    assert _created(run) == 261
+    assert run.took < MINUTE, "it did not wait for the first probe"
+
+
+async def test_an_engagement_is_the_same_by_its_arn() -> None:
+    arn = "arn:aws:partnercentral:us-east-1:111122223333:catalog/Sandbox/engagement/eng1"
+    account = Account({arn, "eng1"})
+    run = await _run(["t1 eng1", *(f"u{each} {arn}" for each in range(5))], account).go()
+    assert account.calls(0, HOUR) == 2, "one call, and one in the last round"
+    assert run.finished
 
 
 async def test_room_for_one_invitation_at_a_time_costs_few_calls() -> None:

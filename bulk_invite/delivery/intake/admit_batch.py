@@ -9,6 +9,7 @@ from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.admissions import AlreadySettled, SkippedRow, ToSend
 from bulk_invite.domain.full_engagements import FullEngagements
+from bulk_invite.domain.matching import engagement_id
 from bulk_invite.domain.records import SourceCursor
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
 from bulk_invite.domain.verdicts import State
@@ -54,7 +55,7 @@ class Admitter:
                 case ToSend():
                     to_send.append(admission)
                 case AlreadySettled(state=State.CREATED, invitation=invitation):
-                    self._engagements.note_invitation(invitation.engagement)
+                    self._engagements.note_invitation(engagement_id(invitation.engagement))
                 case _:
                     pass
         if to_send:
@@ -65,4 +66,4 @@ class Admitter:
         """Count rows that already have an invitation and are not read again."""
         for row in rows:
             self._tally.skipped(row)
-            self._engagements.note_invitation(row.engagement)
+            self._engagements.note_invitation(engagement_id(row.engagement))

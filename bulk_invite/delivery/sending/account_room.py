@@ -47,7 +47,7 @@ class AccountRoom:
     async def prepare(self, row: TrackedRow) -> None:
         """Prepare for the turn of a row. Raises CheckpointError."""
         if self._is_unclear(row):
-            await self._count_invitations(row.engagement)
+            await self._count_invitations(row)
             if row.to_send.deferred:
                 self._engagements.note_deferred(row.engagement)
         if row.doubt_since is None and self._engagements.may_show_room(
@@ -58,7 +58,7 @@ class AccountRoom:
     async def refused(self, row: TrackedRow) -> None:
         """Park the run if a row's refusal means that the account is full. Raises CheckpointError."""
         if self._engagements.is_uncounted(row.engagement):
-            await self._count_invitations(row.engagement)
+            await self._count_invitations(row)
         self._engagements.note_refused(row.engagement, was_full=row.to_send.deferred)
         if self._engagements.is_account_full:
             self._park(_ROWS_WAIT)
@@ -96,9 +96,10 @@ class AccountRoom:
         self._pacer.close(Why.ACCOUNT_FULL)
 
     def _is_unclear(self, row: TrackedRow) -> bool:
-        is_suspected = row.doubt_since is None and self._engagements.is_account_suspected
-        return is_suspected and self._engagements.is_uncounted(row.engagement)
+        was_full = row.to_send.deferred
+        return row.doubt_since is None and self._engagements.is_unclear(row.engagement, was_full=was_full)
 
-    async def _count_invitations(self, engagement: str) -> None:
-        _, created = await self._committer.rows_of([engagement])
-        self._engagements.count_invitations(engagement, len(created))
+    async def _count_invitations(self, row: TrackedRow) -> None:
+        names = {row.engagement, row.to_send.invitation.engagement}
+        _, created = await self._committer.rows_of(sorted(names))
+        self._engagements.count_invitations(row.engagement, len(created))

@@ -23,7 +23,7 @@ from bulk_invite.domain.verdicts import (
     Verdict,
 )
 from bulk_invite.pacing.pacer import Pacer
-from bulk_invite.pacing.parking import Permit
+from bulk_invite.pacing.parking import Permit, Why
 
 _log = structlog.get_logger()
 
@@ -86,5 +86,7 @@ class AnswerEffects:
     def _note_room(self, row: TrackedRow, verdict: Verdict) -> None:
         if isinstance(verdict, Created):
             self._engagements.note_created(row.engagement)
+            # The call may have left before the park, so that it is no probe.
+            self._pacer.reopen(Why.ACCOUNT_FULL)
         elif isinstance(verdict, EngagementFull):
             self._engagements.note_full(row.engagement)

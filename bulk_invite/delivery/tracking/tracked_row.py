@@ -14,6 +14,7 @@ from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.events import Answered, Sent
 from bulk_invite.domain.findings import MAY_BE_MISSING, DoubtfulRow, Finding, may_have_left_by
+from bulk_invite.domain.matching import engagement_id
 from bulk_invite.domain.next_step import RowFacts
 from bulk_invite.domain.outcomes import NOT_SENT, Outcome
 from bulk_invite.domain.transitions import Transition
@@ -73,7 +74,8 @@ class TrackedRow:
 
     @property
     def engagement(self) -> str:
-        return self.to_send.invitation.engagement
+        """The id of its engagement, even if the row has the Arn."""
+        return engagement_id(self.to_send.invitation.engagement)
 
     @property
     def denial(self) -> Transition | None:
