@@ -18,6 +18,9 @@ from command import COMMAND, PATIENCE, environment
 from faults.needs import need
 
 _PROMPT: Final = "ready> "
+_ECHOED: Final = "'rea''dy> '"
+"""The same in a command, whose echo is not mistaken for it."""
+
 _DISCARD: Final = "\x15"
 _ESCAPES: Final = re.compile(r"\x1b(?:\[[0-9;?>=]*[a-zA-Z]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[=>()][0-9A-Z]?)")
 
@@ -27,9 +30,9 @@ _STARTS: Final = {
     "fish": ["fish", "--private"],
 }
 _PROMPTS: Final = {
-    "bash": f"PS1='{_PROMPT}'; bind 'set enable-bracketed-paste off'; source {{script}}\n",
+    "bash": f"PS1={_ECHOED}; bind 'set enable-bracketed-paste off'; source {{script}}\n",
     "zsh": "",
-    "fish": f"set fish_autosuggestion_enabled 0; function fish_prompt; echo -n '{_PROMPT}'; end\n",
+    "fish": f"set fish_autosuggestion_enabled 0; function fish_prompt; echo -n {_ECHOED}; end\n",
 }
 
 

@@ -2,13 +2,14 @@
 # Completion of bulk-invite for zsh. The program lists what may stand in place of the last word, one line
 # each with a tab and a description; a line that begins with a tab asks for names of files.
 _bulk-invite() {
-  local line files
+  local line about files
   local -a described
   for line in "${(@f)$(_BULK_INVITE_COMPLETE=complete_zsh ${~words[1]} "${(@Q)words[2,CURRENT-1]}" "${(Q)PREFIX}" 2>/dev/null)}"; do
     if [[ $line == $'\t'* ]]; then
       files=1
     elif [[ -n $line ]]; then
-      described+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}")
+      about=${line#*$'\t'}
+      described+=("${line%%$'\t'*}${about:+:$about}")
     fi
   done
   (( $#described )) && _describe 'bulk-invite' described
