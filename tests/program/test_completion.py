@@ -86,7 +86,7 @@ def test_names_of_files_are_completed_where_a_file_is_expected(line: str, files:
 
 def test_an_option_is_described_in_one_sentence() -> None:
     found = candidates(program, ["send", "--y"])
-    assert found.words == [("--yes", "Skip the confirmation before sending to the live catalog")]
+    assert found.words == [("--yes", "Skip the confirmation for the live catalog")]
     assert candidates(program, ["manual", "pac"]).words == [("pacing", TOPICS["pacing"])]
 
 

@@ -93,7 +93,7 @@ def test_the_short_help_has_the_common_options_in_one_sentence_each(helps: dict[
     flags = re.findall(r"^  (?:-[qv], )?(--[a-z-]+)", section, re.MULTILINE)
     assert flags == [*(OPTIONS[name].flag for name in SEND if OPTIONS[name].common), "--config"]
     assert {"--checkpoint", "--catalog", "--campaign", "--rate", "--results", "--dry-run"} <= set(flags)
-    assert " --yes Skip the confirmation before sending to the live catalog. " in words(section)
+    assert " --yes Skip the confirmation for the live catalog. " in words(section)
     assert " --rate auto|N Calls per second, never exceeded. [default: auto] " in words(section)
     assert "BULK_INVITE_" not in section
     for flag in ("--table", "--key", "--write-back"):

@@ -61,7 +61,7 @@ class Target(Section, title="Target and scope"):
         "Service model (service-2.json) to validate and send with. Default: the shipped one.",
         metavar="FILE",
     )
-    yes: bool = option(False, "Skip the confirmation before sending to the live catalog.", common=True)
+    yes: bool = option(False, "Skip the confirmation for the live catalog.", common=True)
     dry_run: bool = option(
         False,
         "Send nothing and write nothing; validate every row and look it up in the checkpoint.",
@@ -100,7 +100,7 @@ class Checkpoint(Section, title="Checkpoint"):
 
     checkpoint: CheckpointLocation = option(
         "bulk-invite.db",
-        "Checkpoint that makes a run resumable: a SQLite file, or a postgresql:// URL that several "
+        "Checkpoint that makes a run resumable. A SQLite file, or a postgresql:// URL that several "
         "machines can share.",
         metavar="PATH|URL",
         common=True,
