@@ -27,12 +27,13 @@ from bulk_invite.runs.output import standard_output
 from bulk_invite.runs.output.logs import escaped
 from bulk_invite.runs.output.standard_output import ReaderGoneError
 from bulk_invite.runs.settings.loading import asks_for_json
-from bulk_invite.runs.settings.options import OPTIONS
 
 _JSON: Final = "--json"
 
 _URL: Final = re.compile(r"\w*://.*?([')]*\.?)$", re.DOTALL)
 """A URL at the end of a message may hold a password, with whatever characters."""
+
+_QUOTED_NAME: Final = re.compile(r"'(--?[a-z][a-z-]*|[A-Z][A-Z_]+)'")
 
 _WITHOUT_ERROR: Final[Mapping[int, type[StoppedError | InterruptedRunError]]] = {
     EXIT_STOPPED: StoppedError,
@@ -76,18 +77,19 @@ def _result(program: TyperGroup, arguments: Sequence[str]) -> int:
         if not arguments:  # the help
             _print(f"{error.format_message()}\n")
             return error.exit_code
-        raise _usage_error(error) from None
+        command = next((each for each in arguments if each in program.commands), "")
+        raise _usage_error(error, command) from None
 
 
-def _usage_error(error: TyperException) -> UsageError:
+def _usage_error(error: TyperException, command: str) -> UsageError:
     """An error of the command line in our words."""
     message = getattr(error, "message", "") if getattr(error, "possibilities", None) else ""
-    message = _URL.sub(r"a URL\1", message or error.format_message())
+    message = _in_our_words(_URL.sub(r"a URL\1", message or error.format_message()))
     context: Any = getattr(error, "ctx", None)
-    name = "" if context is None or context.parent is None else str(context.info_name)
+    name = command if context is None or context.parent is None else str(context.info_name)
     parameters = [] if context is None else context.command.params
     options = [each for one in parameters for each in one.opts]
-    has_settings = not name or any(each.name in OPTIONS for each in parameters)
+    has_settings = context is None or context.parent is None or "--config" in options
     near = get_close_matches(getattr(error, "option_name", ""), options, n=1)
     hints = [f"Did you mean {near[0]}?"] if near else []
     hints.append(f"See bulk-invite {name}{' ' if name else ''}--help.")
@@ -96,6 +98,12 @@ def _usage_error(error: TyperException) -> UsageError:
         hint=" ".join(hints),
         topic="options" if has_settings else str(context.obj),
     )
+
+
+def _in_our_words(message: str) -> str:
+    """Without the quotes around names of options and arguments."""
+    message = _QUOTED_NAME.sub(r"\1", message).removeprefix("Invalid value: ")
+    return message.replace(" requires an argument", " needs a value")
 
 
 def _wants_json(program: TyperGroup, arguments: Sequence[str]) -> bool:

@@ -10,6 +10,9 @@ HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 """In seconds."""
 
+_SHOWN: Final = 40
+"""Characters of a wrong text that a message repeats."""
+
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": MINUTE, "h": HOUR, "d": DAY}
 _WRITTEN: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")
 
@@ -22,7 +25,7 @@ def parse_duration(text: str) -> float:
     written = _WRITTEN.fullmatch(text.strip())
     if written is None:
         raise ValueError(
-            f"{text!r} is not a duration: write a number and a unit, such as 250ms, 2s, 15m or 8h."
+            f"{text[:_SHOWN]!r} is not a duration: write a number and a unit, such as 250ms, 2s, 15m or 8h."
         )
     number, unit = written.groups()
     # Division keeps 250ms exactly 0.25; multiplying by 0.001 would not.

@@ -14,10 +14,11 @@ from functools import cached_property
 from typing import Any, Final, Protocol, get_args, runtime_checkable
 
 import typer
+from pydantic import ValidationError
 from typer.core import TyperCommand, TyperGroup
 
 from bulk_invite.cli.options.help_layout import columns, definitions, prose, wrapped
-from bulk_invite.domain.validation_texts import plain
+from bulk_invite.domain.validation_texts import explained
 
 _MANY: Final = 12
 """Options that a help text can have without becoming too long to read."""
@@ -53,8 +54,8 @@ class GroupedCommand(TyperCommand):
         try:
             return super().make_context(*args, **extra)
         except typer.BadParameter as error:
-            if error.message:  # a missing parameter has none
-                error.message = f"{plain(error.message)}."
+            if isinstance(error.__cause__, ValidationError):
+                error.message = explained(error.__cause__.errors(include_url=False)[0])
             raise
 
     def get_short_help_str(self, limit: int = _WHOLE) -> str:

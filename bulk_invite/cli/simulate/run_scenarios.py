@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.domain.validation_texts import plain
+from bulk_invite.domain.validation_texts import explained
 from bulk_invite.pacing.governor import Limits
 from bulk_invite.rehearsal.simulation import comparison
 from bulk_invite.rehearsal.simulation.comparison import Outcome
@@ -42,7 +42,7 @@ def limits(scenario: Scenario) -> Limits:
         return limits_of(Settings.model_validate(scenario.sender))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        problem = f"{first['loc'][0]}: {plain(first['msg'])}"
+        problem = f"{first['loc'][0]}: {explained(first)}"
         raise UsageError(
             f"Invalid sender in scenario {scenario.name}: {problem}.", topic="rehearsal"
         ) from None

@@ -76,7 +76,7 @@ def _values(kind: type[Options | FaultOptions], given: Mapping[str, Any]) -> dic
             try:
                 values[name] = flag.read(given[name])
             except ValueError as error:
-                raise typer.BadParameter(f"{flag.name}: {error}") from error
+                raise typer.BadParameter(str(error), param_hint=flag.name) from error
     return values
 
 

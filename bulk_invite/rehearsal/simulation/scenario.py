@@ -26,7 +26,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from bulk_invite.domain.durations import parse_duration
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.domain.validation_texts import plain
+from bulk_invite.domain.validation_texts import explained
 from bulk_invite.rehearsal.emulator.command import options_of
 from bulk_invite.rehearsal.emulator.option_fields import flags
 from bulk_invite.rehearsal.emulator.options import Options
@@ -118,7 +118,7 @@ def load(name: str) -> Scenario:
         raise UsageError(f"The scenario {path} is not valid TOML: {error}.", topic="rehearsal") from error
     except ValidationError as error:
         wrong = "; ".join(
-            f"{'.'.join(map(str, each['loc']))}: {plain(each['msg'])}"
+            f"{'.'.join(map(str, each['loc']))}: {explained(each)}"
             for each in error.errors(include_url=False)
         )
         raise UsageError(f"The scenario {path} is invalid: {wrong}.", topic="rehearsal") from error

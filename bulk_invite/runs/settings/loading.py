@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from bulk_invite.domain.errors import ConfigurationError, UsageError
-from bulk_invite.domain.validation_texts import plain
+from bulk_invite.domain.validation_texts import explained
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.options import ENVIRONMENT_PREFIX, OPTIONS
 
@@ -119,11 +119,11 @@ def _suggestions(unknown: Iterable[str], known: Iterable[str]) -> str:
 
 def _sentences(error: ValidationError, origin: Mapping[str, str]) -> str:
     """One sentence for each problem, in the order of the options."""
-    problems = error.errors(include_url=False, include_context=False)
-    sentences = [
-        f"Invalid value for {option.flag} {origin.get(option.key, '')}: {plain(each['msg'])}."
+    problems = error.errors(include_url=False)
+    said = [
+        f"Invalid value for {option.flag} {origin.get(option.key, '')}: {explained(each)}"
         for option in OPTIONS.values()
         for each in problems
         if each["loc"][0] == option.key
     ]
-    return " ".join(dict.fromkeys(sentences))
+    return " ".join(each if each.endswith("?") else f"{each}." for each in dict.fromkeys(said))

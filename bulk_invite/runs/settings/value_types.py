@@ -21,6 +21,9 @@ _ADDRESS: Final = re.compile(
 _SIZE: Final = re.compile(r"(?P<number>[0-9]{1,12})(?P<unit>|kB|MB|GB)")
 _BYTES: Final = {"": 1, "kB": 1000, "MB": 1_000_000, "GB": 1_000_000_000}
 
+_MOST_DIGITS: Final = 12
+"""Of a count: more than any, and few enough to be read as a number at once."""
+
 _LONGEST_CAMPAIGN: Final = 255
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _SCHEMA_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -31,13 +34,13 @@ LEAST_RATE: Final = 0.0001
 
 
 def duration(value: object) -> object:
-    if isinstance(value, bool | int | float):
-        raise ValueError(f"{value} is not a duration: write a number and a unit, such as 2s, 15m or 8h")  # noqa: TRY004 - pydantic reports it
-    return parse_duration(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        raise ValueError("expected a number and a unit in quotes, such as 2s, 15m or 8h")  # noqa: TRY004 - pydantic reports it
+    return parse_duration(value)
 
 
 def rate(value: object) -> object:
-    if isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("expected calls per second, such as 5 or 0.5, or auto")  # noqa: TRY004 - likewise
     if isinstance(value, str) and value != "auto":
         try:
@@ -134,7 +137,7 @@ def failure_limit(value: object) -> object:
     percent = _PERCENT.fullmatch(text)
     if percent is not None and 0 < float(percent.group(1)) <= 100:  # noqa: PLR2004 - per cent
         return text
-    if text.isdecimal() and int(text) > 0:
+    if text.isdecimal() and len(text) <= _MOST_DIGITS and int(text) > 0:
         return text
     raise ValueError("expected a number of rows, such as 20, or a share, such as 5%")
 
@@ -144,7 +147,7 @@ def count_or_none(value: object) -> object:
     text = str(value).replace(",", "")
     if text == "none":
         return text
-    if isinstance(value, bool) or not text.isdecimal() or int(text) < 1:
+    if isinstance(value, bool) or not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
         raise ValueError("expected a number of calls, such as 10000, or none")
     return int(text)
 
