@@ -132,7 +132,7 @@ def test_the_figures_are_those_of_the_status(page: Page, server: PageServer) -> 
     says(page, "#left", re.compile(r"^32 min left, done (at|on .*) \d\d:\d\d$"))
     says(page, "#states li[data-state=unread] small", "counted")
     server.shows(total_is_estimate=True)
-    says(page, "#rows-sum", f"{ended:,} of about {status['total']:,} done")
+    says(page, "#rows-sum", f"{ended:,} of ~{status['total']:,} done")
     says(page, "#states li[data-state=unread] small", "estimated")
     figures = dict(zip(_texts(page, "#figures dt"), _texts(page, "#figures dd"), strict=True))
     assert figures == {
@@ -150,7 +150,7 @@ def test_the_figures_are_those_of_the_status(page: Page, server: PageServer) -> 
     assert (run["Account"], run["Endpoint"]) == ("123456789012", "http://127.0.0.1:8080")
     label = page.locator("#stack").get_attribute("aria-label")
     assert label is not None
-    assert label.startswith("60.8%: 30,433 of about 50,000 done; created 21,345, already created 9,000,")
+    assert label.startswith("60.8%: 30,433 of ~50,000 done; created 21,345, already created 9,000,")
 
 
 def test_unknown_figures_are_left_out(page: Page, server: PageServer) -> None:

@@ -55,7 +55,7 @@ export function showRows(status) {
     segment.style.flexGrow = String(value);
   }
   const { ended, total, percent } = progress(status);
-  const about = status.total_is_estimate ? "about " : "";
+  const about = status.total_is_estimate ? "~" : "";
   const sum = status.standby ? ""
     : total === null ? `${count(ended)} done of ${count(status.rows)} read so far`
     : `${count(ended)} of ${about}${count(total)} done`;
