@@ -79,6 +79,7 @@ class FullEngagements:
         self._has_created = False
         self._phase = _Phase.READING
         self.has_given_up = False
+        self._refused_again = 0
 
     @property
     def refused_in_succession(self) -> int:
@@ -144,6 +145,7 @@ class FullEngagements:
         for refused in self._refused_in_succession:
             self._full_themselves.remember(refused)
         self._refused_in_succession.clear()
+        self._refused_again = 0
         self._patience = min(_PATIENCE, 2 * self._patience)
         self._parked_before = False
         self._has_created = True
@@ -161,8 +163,10 @@ class FullEngagements:
             self._suspect(engagement)
         if self.refused_in_succession >= self._patience:
             self._patience = _SUSPICIOUS
-        if self._phase is _Phase.LAST_ROUND and self.is_account_suspected:
-            self.give_up()
+        if self._phase is _Phase.LAST_ROUND:
+            self._refused_again += 1
+            if self.is_account_suspected or self._refused_again >= self._patience:
+                self.give_up()
 
     def note_deferred(self, engagement: str) -> None:
         """Note a row that an earlier run deferred, once the engagement's invitations are counted."""
@@ -187,10 +191,16 @@ class FullEngagements:
         """
         is_full = self.is_account_full or (self.is_account_suspected and not self._has_created)
         self._begin(_Phase.PROBING)
-        return is_full and self.is_account_full
+        is_full = is_full and self.is_account_full
+        if is_full:
+            self._patience = _SUSPICIOUS
+        return is_full
 
     def begin_last_round(self) -> None:
-        """Ask once more for what was refused; if the account is suspected, a single refusal is enough."""
+        """Ask once more for what was refused, until too much of it is refused again.
+
+        If the account is suspected, a single refusal is enough, else as many as mean a full account.
+        """
         self._begin(_Phase.LAST_ROUND)
 
     def give_up(self) -> None:
@@ -200,6 +210,7 @@ class FullEngagements:
     def _begin(self, phase: _Phase) -> None:
         self._phase = phase
         self.has_given_up = False
+        self._refused_again = 0
         self._full.clear()
 
 

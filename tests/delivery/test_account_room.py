@@ -136,7 +136,7 @@ async def test_a_suspected_account_is_not_asked_for_engagements_that_the_checkpo
     assert (_created(run), run.finished) == (1, True)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 async def test_no_run_parks_while_a_fresh_engagement_with_room_is_known(seed: int) -> None:
     chance = Random(seed)
     names = _names("eng", chance.randint(1, 190))
@@ -205,6 +205,13 @@ async def test_room_for_one_invitation_at_a_time_costs_few_calls() -> None:
     run = await _run(_rows(_names("eng", 350)), account).go()
     assert _created(run) == 350
     assert account.calls(HOUR, 20 * HOUR) <= 19 * 4 + 8 * 25
+
+
+async def test_room_for_one_invitation_in_the_last_round_costs_few_calls() -> None:
+    account = Account(rooms=[(HOUR, 1.0)])
+    run = await _run(_rows(_names("eng", 40)), account).go()
+    assert (_created(run), run.finished) == (1, True)
+    assert account.calls(HOUR, 20 * HOUR) <= 1 + 10 + 5
 
 
 async def test_a_stop_while_the_run_waits_for_room_is_immediate() -> None:

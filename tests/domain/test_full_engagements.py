@@ -167,6 +167,20 @@ def test_the_last_round_asks_for_every_engagement_that_is_full_by_itself() -> No
         _refuse(engagements, [name])
 
 
+@pytest.mark.parametrize(("has_parked", "asked"), [(False, 200), (True, 10)])
+def test_the_last_round_ends_when_many_engagements_are_refused_again(*, has_parked: bool, asked: int) -> None:
+    engagements = _refused(300 if has_parked else 199)
+    engagements.note_created("other")
+    _refuse(engagements, _names(100, "more"), was_full=True)
+    engagements.begin_last_round()
+    names = _names(300)
+    assert next(n for n, name in enumerate(names, 1) if _gives_up_after(engagements, name)) == asked
+
+
+def _gives_up_after(engagements: FullEngagements, name: str) -> bool:
+    return _refuse(engagements, [name], was_full=True).is_full("never seen")
+
+
 @given(
     events=st.lists(st.tuples(st.sampled_from(["refused", "was full", "created", "earlier"]), _NAMES)),
     parked=st.booleans(),
