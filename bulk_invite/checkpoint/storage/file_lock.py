@@ -38,6 +38,7 @@ class SenderLock:
         self._files = WatchedFiles(())
         self._itself: InodeLock | None = None
         self._lost: CheckpointError | None = None
+        self._is_signed = False
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -52,10 +53,11 @@ class SenderLock:
             raise CheckpointHeldError(self._name) from None
         except OSError as error:
             raise self._cannot_lock(error.strerror or type(error).__name__) from error
-        clear(self.lock_file)
         try:
             yield
         finally:
+            if self._is_signed:
+                clear(self.lock_file)
             lock.release()
 
     def expect(self) -> None:
@@ -71,6 +73,7 @@ class SenderLock:
     def watch(self) -> None:
         """Require from now on that the files stay the same: SQLite has opened all of them."""
         sign(self.lock_file)
+        self._is_signed = True
         beside = (log_of(self._path), self._path.with_name(f"{self._path.name}-shm"))
         self._files = WatchedFiles((self._path, *beside, self.lock_file, self._named), growing=self._path)
 
@@ -92,8 +95,14 @@ class SenderLock:
     def is_taken(self) -> bool | None:
         """Whether a sender holds the lock now; None if unknown."""
         inode = inode_of(self._path)
-        if inode and is_locked(inode):
-            return True
+        return True if inode and is_locked(inode) else self._is_lock_file_taken()
+
+    def holder(self) -> Holder:
+        # A sender that was killed has left its signature.
+        named = signed(self.lock_file) if self._is_lock_file_taken() else None
+        return named or Holder(describe_holder(self.lock_file))
+
+    def _is_lock_file_taken(self) -> bool | None:
         if inode_of(self.lock_file) is None:
             return False
         lock = self._lock()
@@ -105,9 +114,6 @@ class SenderLock:
             return None
         lock.release()
         return False
-
-    def holder(self) -> Holder:
-        return signed(self.lock_file) or Holder(describe_holder(self.lock_file))
 
     def _lock(self) -> FileLock:
         # thread_local False: acquired on one thread, released on another.

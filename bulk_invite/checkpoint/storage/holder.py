@@ -34,7 +34,7 @@ def sign(lock_file: Path) -> None:
 
 
 def clear(lock_file: Path) -> None:
-    """Remove what an earlier holder has written."""
+    """Remove what `sign` has written."""
     _write(lock_file, "")
 
 
