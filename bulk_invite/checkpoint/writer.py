@@ -32,6 +32,7 @@ from bulk_invite.checkpoint.tables import (
 from bulk_invite.checkpoint.tables.decide_row import Terms
 from bulk_invite.checkpoint.tables.gaps import Gap, UncertainPeriod
 from bulk_invite.checkpoint.tables.schema import runs, unsent_rows
+from bulk_invite.checkpoint.tables.token_basis import TokenBasis
 from bulk_invite.domain.admissions import Admission, SkippedRow, ToSend
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import Event
@@ -39,7 +40,6 @@ from bulk_invite.domain.findings import DoubtfulRow, SettledRow
 from bulk_invite.domain.records import Change, Owner, PacingState, Record, SourceCursor
 from bulk_invite.domain.rows import Invitation, Position, Rejection
 from bulk_invite.domain.same_receiver import OnSameReceiver
-from bulk_invite.domain.text_settings import TextSettings
 
 
 class CheckpointWriter:
@@ -136,20 +136,20 @@ class CheckpointWriter:
                 self._database.reserve(connection, first, self._catalog)
                 owner_row.note(connection, known, first)
 
-    def require_tokens(
-        self, source: str, campaign: str, token_from: str, text_settings: TextSettings
-    ) -> None:
-        """See `token_basis.require_tokens`."""
+    def require_tokens(self, basis: TokenBasis) -> None:
+        """See `token_basis.require`."""
         with self._transaction() as connection:
-            known = read_about(self._database, connection)
-        token_basis.require_tokens(known, source, campaign, token_from, text_settings)
+            token_basis.require(read_about(self._database, connection), basis)
 
-    def bind_tokens(self, source: str, campaign: str, token_from: str, text_settings: TextSettings) -> None:
-        """Record what a source's tokens are derived from; raise UsageError if that has changed."""
+    def bind_tokens(self, basis: TokenBasis) -> None:
+        """See `token_basis.bind`."""
         with self._transaction() as connection:
-            known = read_about(self._database, connection)
-            token_basis.require_tokens(known, source, campaign, token_from, text_settings)
-            token_basis.note_tokens(connection, known, source, campaign, token_from, text_settings)
+            token_basis.bind(connection, read_about(self._database, connection), basis)
+
+    def bind_tokens_of_files(self, campaign: str, token_from: str) -> None:
+        """See `token_basis.bind_files`."""
+        with self._transaction() as connection:
+            token_basis.bind_files(connection, read_about(self._database, connection), campaign, token_from)
 
     def known_keys(self, source: str, campaign: str, limit: int) -> list[str]:
         """See `read_position.known_keys`."""

@@ -46,8 +46,8 @@ def init_db(
 ) -> None:
     """Create the table for --write-back in a database.
 
-    The key of the table has the same type as the key of the source. An existing table is checked and left
-    unchanged.
+    The key of the table has the same type as the key of the source. An existing table is checked, and gets
+    the column for labels if it lacks one.
 
     Exit codes: 0 the table exists and can be written to (with --print: printed); 2 usage or configuration
     error; 4 the table cannot be created or written to.
@@ -65,4 +65,7 @@ def init_db(
     created = table.create()
     table.check()
     verb = "created" if created else "already exists"
-    sys.stdout.write(logs.escaped(f"Table {settings.write_back} {verb}; it is writable.") + "\n")
+    text = f"Table {settings.write_back} {verb}; it is writable."
+    if not table.add_label():
+        text += " It has no column for labels: its owner can add one with this command."
+    sys.stdout.write(logs.escaped(text) + "\n")

@@ -63,8 +63,8 @@ def send(
     configure_logs(settings)
     if settings.write_back is not None:
         require_databases(sources)
-    resolved = open_sources(sources, settings)
     validator = make_validator(settings)
+    resolved = open_sources(sources, settings)
     if settings.dry_run:
         # The dry run must delete its temporary directory. A handler that raises could be swallowed inside
         # a callback.

@@ -95,8 +95,8 @@ def validate(
     cannot be read; 75 stopped by a signal; 130 second interrupt.
     """
     logs.configure(settings.log_format, settings.log_level)
-    resolved = open_sources(sources, settings)
     validator = make_validator(settings)
+    resolved = open_sources(sources, settings)
     with ExitStack() as stack:
         seen = results = None
         if settings.on_same_receiver != "send":
@@ -146,7 +146,7 @@ def _check(
             for row, checked in zip(batch, comparison.check(batch), strict=True):
                 report.add(row, checked)
                 if results is not None and isinstance(checked, Rejection):
-                    results.rejected(row, checked.errors)
+                    results.rejected(row, checked.errors, checked.label)
             report.show_progress()
     if results is not None and not stop():
         results.close()

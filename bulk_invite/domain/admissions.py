@@ -52,6 +52,7 @@ class SkippedRow:
     engagement: str
     invitation_id: str
     arn: str
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)

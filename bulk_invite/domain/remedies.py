@@ -79,6 +79,11 @@ _REJECTED: Final = {
     "target_company": "Use AWS, or send without --strict: the service replaces the name.",
     "unusual_currency": "Use USD or EUR, or send without --strict to try the currency.",
     "unusual_client_token": "Use at most 64 printable ASCII characters without spaces, or no token.",
+    "missing_key": "Give the row a key, `_bulk_invite.key` or what --key names, or a ClientToken of its own.",
+    "invalid_key": "As the key, use text or a whole number of at most 256 characters, without spaces around.",
+    "key_reused": "Give each row its own key, or remove one of the two; the earlier one is sent.",
+    "sensitive_label": "Use a label that repeats no sensitive value of the row, or add --label-sensitive.",
+    "invalid_label": "Use text or a whole number as the label.",
     "changed_since_sent": (
         "The partner was invited with the row as it was before the edit; to send the new version, give it "
         "another key."
@@ -87,7 +92,8 @@ _REJECTED: Final = {
         "The row was refused before the edit, so no invitation exists: give it another key."
     ),
     "key_of_another_source": (
-        "Another table of the campaign has a row with this key: use a separate --campaign for this table."
+        "Another table of the campaign, or a file, has a row with this key: use a separate --campaign for "
+        "this table."
     ),
 }
 

@@ -25,16 +25,23 @@ class Position:
         return {"source": self.source, **({"line": self.line} if self.line else {"key": self.key})}
 
 
+def row_fields(position: Position, label: str) -> dict[str, str]:
+    """The fields of a log event that say which row it concerns."""
+    return {"position": str(position), **({"label": label} if label else {})}
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of a source, without its line ending.
 
     `data` is sensitive and excluded from `repr`. A line over the limit is `oversized` and carries no data.
+    label: as a column of a database has it; rows of files have theirs in `data`.
     """
 
     position: Position
     data: bytes = field(repr=False)
     oversized: bool = False
+    label: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +60,14 @@ class RowError:
 class Rejection:
     """A row that is never sent, with all its errors.
 
-    sent_as: the client token under which it was sent before it was changed, or "".
+    sent_as: the client token under which it was sent before it was changed, or "". label: the user's name for
+    the row, or "".
     """
 
     row: Row
     errors: tuple[RowError, ...]
     sent_as: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,8 @@ class Invitation:
     body: canonical JSON of the whole request (Catalog and ClientToken filled in). body_hash: hex SHA-256 of
     `body`, stored in the checkpoint instead of the sensitive body. has_key_token: the token is derived from
     the row's key, so it stays the same when the row is edited. account: the receiver's, sensitive; "" if the
-    service model knows none.
+    service model knows none. label: the user's name for the row, or "", on one line and without sensitive
+    values; not a part of body or token.
     """
 
     row: Row
@@ -80,6 +90,7 @@ class Invitation:
     warnings: tuple[RowError, ...] = ()
     has_key_token: bool = False
     account: str = field(default="", repr=False)
+    label: str = ""
 
     @property
     def position(self) -> Position:

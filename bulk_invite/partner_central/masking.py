@@ -23,6 +23,7 @@ from urllib.parse import unquote
 
 from bulk_invite.domain.classify import KNOWN_CODES, ODD_ID
 from bulk_invite.domain.rows import RowError
+from bulk_invite.domain.texts import folded as _folded
 from bulk_invite.domain.verdicts import Answer, HttpAnswer, NoAnswer
 from bulk_invite.validation.service_model import ServiceModel, sensitive_members
 
@@ -50,8 +51,6 @@ _FEW_WORDS: Final = 5
 _ESCAPED: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\"\\/])|[bfnrt])")
 _ESCAPES: Final = frozenset("\\&%")
 _WORD: Final = re.compile(r"[^\W_]+")
-_NO_WORD: Final = re.compile(r"[\W_]+")
-_NO_WORD_IN_ASCII: Final = dict.fromkeys(code for code in range(128) if not chr(code).isalnum())
 _CODES: Final = ("ErrorCode", "Reason")
 """Names of the enums of codes in the model."""
 
@@ -197,13 +196,6 @@ def _sensitive(value: Any, sensitive: frozenset[str], under: str, found: list[tu
     elif isinstance(value, list):
         for item in value:
             _sensitive(item, sensitive, under, found)
-
-
-def _folded(text: str) -> str:
-    """A text without anything that a repetition may change."""
-    if text.isascii():
-        return text.translate(_NO_WORD_IN_ASCII).lower()
-    return _NO_WORD.sub("", unicodedata.normalize("NFKD", text).casefold())
 
 
 _folded_alone: Final = lru_cache(maxsize=4096)(_folded)

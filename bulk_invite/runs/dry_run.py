@@ -41,8 +41,8 @@ def dry_run(
                 look_up_first=False,  # the copy of a checkpoint would look stale
                 on_same_receiver=OnSameReceiver(settings.on_same_receiver),
             )
+            bind(writer, sources, settings, stop)
             for source in sources:
-                bind(writer, source, settings, stop)
                 for batch in source.batches(stop=stop):
                     rows = [validator.validate(row) for row in batch]
                     admitted = writer.admit(

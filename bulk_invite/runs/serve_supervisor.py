@@ -46,6 +46,7 @@ _FIXED: Final = (
     "profile",
     "campaign",
     "token_from",
+    "key",
     "checkpoint",
     "checkpoint_schema",
     "listen",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import NotRequired, TypeAlias, TypedDict, cast
+from typing import NamedTuple, cast
 
 import orjson
 
 from bulk_invite.domain.errors import ServiceModelError
 from bulk_invite.domain.rows import METADATA, Invitation, Rejection, Row, RowError
 from bulk_invite.domain.tokens import body_hash, canonical_json, derive_key_token, derive_token
+from bulk_invite.validation.accepted_request import AcceptedRequest, account_of
 from bulk_invite.validation.compiled import QuickCheck
 from bulk_invite.validation.json_text import (
     NotReadableError,
@@ -20,61 +21,39 @@ from bulk_invite.validation.json_text import (
     nothing_dropped,
     read,
 )
+from bulk_invite.validation.member_path import LABEL, MemberPath
+from bulk_invite.validation.own_members import Labels, key_of
 from bulk_invite.validation.row_rules import (
-    Project,
     date_errors,
     project_warnings,
     token_errors,
     token_warnings,
 )
-from bulk_invite.validation.service_model import REQUEST, ServiceModel
+from bulk_invite.validation.service_model import REQUEST, ServiceModel, sensitive_members
 from bulk_invite.validation.shape_validator import ShapeValidator, bounded
-from bulk_invite.validation.shapes import MAY_BE_ABSENT, Record, Shape
+from bulk_invite.validation.shapes import MAY_BE_ABSENT, Record, Shape, member_names
 from bulk_invite.validation.suspicious import Suspicions
 
 _OVERSIZED = RowError("$", "line_too_long", "line is longer than 1 MiB")
 _NOT_AN_OBJECT = RowError("$", "not_an_object", "must be one JSON object on the line")
 
 
-class _Payload(TypedDict, total=False):
-    OpportunityInvitation: _Opportunity
+class _Known(NamedTuple):
+    """A valid request, its canonical JSON, and its warnings. key: see `_key`. label: of the row, or ""."""
 
-
-class _Opportunity(TypedDict, total=False):
-    Project: Project
-
-
-class _Account(TypedDict, total=False):
-    AwsAccountId: str
-
-
-class _Receiver(TypedDict, total=False):
-    Account: _Account
-
-
-class _Invitation(TypedDict):
-    Payload: _Payload
-    Receiver: NotRequired[_Receiver]
-
-
-class _Request(TypedDict):
-    """The members read here, of a request that the service model has accepted."""
-
-    Catalog: NotRequired[str]
-    ClientToken: NotRequired[str]
-    EngagementIdentifier: str
-    Invitation: _Invitation
-
-
-_Known: TypeAlias = tuple[_Request, bytes, tuple[RowError, ...]]
-"""A valid request, its canonical JSON, and its warnings."""
+    request: AcceptedRequest
+    written: bytes
+    warnings: tuple[RowError, ...]
+    key: str
+    label: str
 
 
 class RowValidator:
     """Turns the rows of one run into invitations.
 
-    `today` only decides whether a completion date deserves a warning. tokens_from_keys: the token of a row
-    with a key is derived from that, not from its content. strict: warnings are errors. Raises
+    `today` only decides whether a completion date deserves a warning. key: where rows of files have the key
+    from which tokens are derived; None: they are derived from the content. label: where rows have their
+    label. sensitive_labels: whether it may repeat sensitive values. strict: warnings are errors. Raises
     ServiceModelError for a model whose valid requests may lack what an invitation consists of.
     """
 
@@ -85,7 +64,9 @@ class RowValidator:
         catalog: str,
         campaign: str,
         today: dt.date,
-        tokens_from_keys: bool = False,
+        key: MemberPath | None = None,
+        label: MemberPath = LABEL,
+        sensitive_labels: bool = False,
         strict: bool = False,
     ) -> None:
         self._shape = ShapeValidator(model, REQUEST, optional=MAY_BE_ABSENT)
@@ -99,16 +80,19 @@ class RowValidator:
         # them.
         self._head = canonical_json({"Catalog": catalog})[:-1] if self._token_is_second() else None
         self._campaign = campaign
-        self._tokens_from_keys = tokens_from_keys
+        self._key_path = key
+        self._labels = Labels(
+            label, None if sensitive_labels else sensitive_members(model), member_names(self._shape.shape)
+        )
         self._today = today
 
     def validate(self, row: Row) -> Invitation | Rejection:
         if row.oversized:
-            return Rejection(row, (_OVERSIZED,))
+            return self._unread(row, _OVERSIZED)
         try:
             value = read(row.data)
         except NotReadableError as error:
-            return Rejection(row, (error.error,))
+            return self._unread(row, error.error)
         return self._recognised(row, value) or self._judged(row, value)
 
     def check(self, row: Row) -> Rejection | tuple[RowError, ...]:
@@ -117,50 +101,69 @@ class RowValidator:
             try:
                 value = read(row.data)
             except NotReadableError as error:
-                return Rejection(row, (error.error,))
+                return self._unread(row, error.error)
             known = self._known(row, value)
             if known is not None:
-                return known[2]
+                return known.warnings
         judged = self.validate(row)
         return judged if isinstance(judged, Rejection) else judged.warnings
 
+    def _unread(self, row: Row, error: RowError) -> Rejection:
+        return Rejection(row, (error,), label=self._labels.of(row, None)[0])
+
     def _known(self, row: Row, value: object) -> _Known | None:
         """The fast path, for nearly all valid rows; None if a closer look is needed."""
-        request = cast("_Request | None", self._quick.known_members(value))
+        request = cast("AcceptedRequest | None", self._quick.known_members(value))
         if request is None:
             return None
         written = orjson.dumps(request)  # canonical: its members are sorted
-        if not nothing_dropped(row.data, written) or request.get("Catalog", self._catalog) != self._catalog:
+        metadata = value.get(METADATA) if isinstance(value, dict) else None
+        if not nothing_dropped(row.data, written, metadata):
             return None
+        key = self._key(row, request, value)
+        if isinstance(key, RowError) or request.get("Catalog", self._catalog) != self._catalog:
+            return None
+        label, warnings = self._labels.of(row, value)
         try:
-            warnings = self._warnings(request, written)
+            warnings += self._warnings(request, written)
         except ValueError:
             return None
-        return None if warnings and self._strict else (request, written, warnings)
+        return None if warnings and self._strict else _Known(request, written, warnings, key, label)
 
     def _recognised(self, row: Row, value: object) -> Invitation | None:
         known = self._known(row, value)
         if known is None:
             return None
-        request, written, warnings = known
-        if "Catalog" not in request:
-            request["Catalog"] = self._catalog
-            written = canonical_json(request)
-        return self._invitation(row, request, written, warnings)
+        if "Catalog" not in known.request:
+            known.request["Catalog"] = self._catalog
+            known = known._replace(written=canonical_json(known.request))
+        return self._invitation(row, known)
 
     def _judged(self, row: Row, value: object) -> Invitation | Rejection:
         """The slow path: all errors of a row; or none, if only the proof failed."""
         without_ours = self._request_of(value)
         twice, whole = _given_again(row.data, value, self._shape.shape)
-        errors = bounded(chain(twice, self._errors(without_ours, whole)))
-        if errors:
-            return Rejection(row, errors)
-        request = cast("_Request", without_ours)
+        key = self._key(row, without_ours, value)
+        wrong_key = (key,) if isinstance(key, RowError) else ()
+        errors = bounded(chain(twice, wrong_key, self._errors(without_ours, whole)))
+        label, warnings = self._labels.of(row, value)
+        if errors or isinstance(key, RowError):
+            return Rejection(row, errors, label=label)
+        request = cast("AcceptedRequest", without_ours)
         written = canonical_json(request)
-        warnings = self._warnings(request, written)
+        warnings += self._warnings(request, written)
         if warnings and self._strict:
-            return Rejection(row, bounded(iter(warnings)))
-        return self._invitation(row, request, written, warnings)
+            return Rejection(row, bounded(iter(warnings)), label=label)
+        return self._invitation(row, _Known(request, written, warnings, key, label))
+
+    def _key(self, row: Row, request: object, value: object) -> str | RowError:
+        """The key from which the row's token is derived, or its error; "" if it is derived from the content.
+
+        value: the parsed row, with our metadata.
+        """
+        if self._key_path is None or not isinstance(request, dict) or "ClientToken" in request:
+            return ""
+        return row.position.key or key_of(value, self._key_path)
 
     def _request_of(self, value: object) -> object:
         """Remove our metadata from a row, and add the catalog of the run."""
@@ -181,7 +184,7 @@ class RowValidator:
         rules = (*date_errors(value), *token_errors(value))
         yield from (error for error in rules if error.path not in paths)
 
-    def _warnings(self, request: _Request, written: bytes) -> tuple[RowError, ...]:
+    def _warnings(self, request: AcceptedRequest, written: bytes) -> tuple[RowError, ...]:
         """Raises ValueError for a completion date that does not exist, or a token with U+0000."""
         payload = request["Invitation"]["Payload"]
         found = token_warnings(request["ClientToken"]) if "ClientToken" in request else ()
@@ -192,17 +195,12 @@ class RowValidator:
             found += tuple(each for each in self._suspicions.warnings(request) if each.path not in others)
         return found
 
-    def _invitation(
-        self, row: Row, request: _Request, written: bytes, warnings: tuple[RowError, ...]
-    ) -> Invitation:
-        """Freeze a valid request with Catalog; `written` is its canonical JSON."""
+    def _invitation(self, row: Row, known: _Known) -> Invitation:
+        """Freeze a valid request, which has its Catalog by now."""
+        request, written, warnings, key, label = known
         token = request.get("ClientToken")
-        has_key_token = token is None and self._tokens_from_keys and bool(row.position.key)
         if token is None:
-            if has_key_token:
-                token = derive_key_token(self._campaign, row.position.key)
-            else:
-                token = derive_token(self._campaign, written)
+            token = derive_key_token(self._campaign, key) if key else derive_token(self._campaign, written)
             written = self._with_token(request, written, token)
         return Invitation(
             row=row,
@@ -212,11 +210,12 @@ class RowValidator:
             engagement=request["EngagementIdentifier"],
             payload_type=next(iter(request["Invitation"]["Payload"])),
             warnings=warnings,
-            has_key_token=has_key_token,
-            account=_account(request["Invitation"]),
+            has_key_token=bool(key),
+            account=account_of(request),
+            label=label,
         )
 
-    def _with_token(self, request: _Request, written: bytes, token: str) -> bytes:
+    def _with_token(self, request: AcceptedRequest, written: bytes, token: str) -> bytes:
         """Canonical JSON with the token spliced in: writing it all again would cost a row 3 % more."""
         if self._head is None:
             return canonical_json({**request, "ClientToken": token})
@@ -234,11 +233,6 @@ def _given_again(text: bytes, value: object, shape: Shape) -> tuple[Sequence[Row
     except NotReadableError as error:
         return (error.error,), value
     return duplicate_keys(whole, shape), whole
-
-
-def _account(invitation: _Invitation) -> str:
-    """The account of the receiver; "" where a service model knows none."""
-    return invitation.get("Receiver", {}).get("Account", {}).get("AwsAccountId", "")
 
 
 def _require(shape: Shape, *path: str) -> None:

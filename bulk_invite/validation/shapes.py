@@ -83,6 +83,17 @@ def resolve(model: ServiceModel, name: str, *, optional: frozenset[str] = frozen
     return shape
 
 
+def member_names(shape: Shape) -> frozenset[str]:
+    """The names of all members, at any depth."""
+    match shape:
+        case Listing(item=item):
+            return member_names(item)
+        case Record(members=members):
+            return frozenset(members).union(*map(member_names, members.values()))
+        case _:
+            return frozenset()
+
+
 def _resolve(model: ServiceModel, name: str, parents: tuple[str, ...]) -> Shape:
     if name in parents:
         raise ServiceModelError(f"{model.path}: the shape {name} contains itself, which is not supported.")

@@ -34,7 +34,7 @@ _NO_CODE = {"HTTPClientError"}
 
 def _row_errors() -> Iterator[str]:
     """Codes that are written out where an error of a row is made, or are in the validator's table."""
-    files = [*(_PACKAGE / "validation").glob("*.py"), _PACKAGE / "checkpoint" / "tables" / "admit_rows.py"]
+    files = [*(_PACKAGE / "validation").glob("*.py"), _PACKAGE / "checkpoint" / "tables" / "edited_rows.py"]
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):
             match node:

@@ -147,8 +147,10 @@ class Outlet:
         self._seen = seen
         self._reported: set[str] = set()
 
-    def created(self, position: Position, client_token: str, invitation_id: str, arn: str) -> None:
-        del position, arn
+    def created(
+        self, position: Position, client_token: str, invitation_id: str, arn: str, label: str
+    ) -> None:
+        del position, arn, label
         last = self._seen.last[client_token]
         if not isinstance(last, Answered) or (last.state, last.invitation_id) != (
             State.CREATED,
@@ -159,9 +161,9 @@ class Outlet:
             self._seen.broken.append(f"{client_token} was reported twice in one run")
         self._reported.add(client_token)
 
-    def failed(self, row: Row, errors: tuple[RowError, ...]) -> None: ...
+    def failed(self, row: Row, errors: tuple[RowError, ...], label: str) -> None: ...
 
-    def rejected(self, row: Row, errors: tuple[RowError, ...]) -> None: ...
+    def rejected(self, row: Row, errors: tuple[RowError, ...], label: str) -> None: ...
 
 
 class WitnessedLine(Line):

@@ -262,15 +262,17 @@ def test_a_file_of_settings_may_serve_databases_and_files(tmp_path: Path) -> Non
 
 
 def test_options_of_a_database_hold_for_the_one_among_files() -> None:
-    require_effect(["rows.ndjson", "postgresql://db/x"], ["table", "key"])
-    require_effect([], ["table"])
+    require_effect(["rows.ndjson", "postgresql://db/x"], {"table": "invitations", "key": "id"})
+    require_effect([], {"table": "invitations"})
 
 
 def test_impossible_sources_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="given twice"):
         open_sources(["-", "-"], settings())
-    with pytest.raises(UsageError, match="rows of files have no keys"):
-        open_sources([str(tmp_path / "rows.ndjson")], settings(token_from="key"))
+    with pytest.raises(
+        UsageError, match=r"--key \$\._bulk_invite\.key has no effect without --token-from key"
+    ):
+        open_sources([str(tmp_path / "rows.ndjson")], settings(key="$._bulk_invite.key"))
     with pytest.raises(UsageError, match="cannot be parsed") as raised:
         open_sources(["postgresql://me:se%zzcret@db/x"], settings(table="t", key="id"))
     assert "cret" not in str(raised.value)

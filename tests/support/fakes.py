@@ -438,19 +438,23 @@ class MemoryOutlet:
         self._journal = journal
         self._fails = fails
 
-    def created(self, position: Position, client_token: str, invitation_id: str, arn: str) -> None:
-        del position, arn
+    def created(
+        self, position: Position, client_token: str, invitation_id: str, arn: str, label: str
+    ) -> None:
+        del position, arn, label
         assert self._journal.rows[client_token].state is State.CREATED
         if self._fails is not None:
             raise self._fails
         self.created_rows[client_token] = invitation_id
 
-    def failed(self, row: Row, errors: tuple[RowError, ...]) -> None:
+    def failed(self, row: Row, errors: tuple[RowError, ...], label: str) -> None:
+        del label
         token = row.data.decode().split()[0]
         assert self._journal.rows[token].state is State.FAILED
         self.failed_rows[token] = errors
 
-    def rejected(self, row: Row, errors: tuple[RowError, ...]) -> None:
+    def rejected(self, row: Row, errors: tuple[RowError, ...], label: str) -> None:
+        del label
         assert errors
         self.rejected_lines.append(row.position.line)
 

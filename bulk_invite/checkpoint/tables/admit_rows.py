@@ -10,11 +10,12 @@ from sqlalchemy import Connection, bindparam, select
 
 from bulk_invite.checkpoint.tables import returned_rows, twins
 from bulk_invite.checkpoint.tables.decide_row import Terms, Twins, decide
+from bulk_invite.checkpoint.tables.edited_rows import may_change, refusal
 from bulk_invite.checkpoint.tables.encoding import encode_errors
 from bulk_invite.checkpoint.tables.schema import invitations, unsent_rows
 from bulk_invite.checkpoint.tables.stored_rows import Known, note_invitations, note_unsent, row_of
 from bulk_invite.domain.admissions import Admission, Duplicate, SeenAgain
-from bulk_invite.domain.rows import Invitation, Position, Rejection, RowError
+from bulk_invite.domain.rows import Invitation, Position, Rejection
 from bulk_invite.domain.same_receiver import OnSameReceiver
 from bulk_invite.domain.verdicts import State
 
@@ -33,6 +34,7 @@ _KNOWN: Final = select(
     invitations.c.line,
     invitations.c.row_key,
     invitations.c.receiver,
+    invitations.c.label,
 ).where(invitations.c.client_token.in_(bindparam("tokens", expanding=True)))
 
 
@@ -66,15 +68,20 @@ def admit(
             continue
         entry = known.get(row.client_token)
         if entry is None:
-            entry = known[row.client_token] = Known(run, row.position, row.body_hash, State.PENDING)
+            entry = known[row.client_token] = Known(
+                run, row.position, row.body_hash, State.PENDING, label=row.label
+            )
             new.append((row, entry))
             admissions.append(decide(row, entry, of_batch, terms, is_new=True))
             if entry.state is not State.PENDING:
                 again.append((row, entry))
-        elif entry.body_hash != row.body_hash and not _may_change(row, entry, run):
-            admissions.append(_changed(row, entry) if row.has_key_token else _token_reused(row))
+        elif entry.body_hash != row.body_hash and not may_change(row, entry, run):
+            admissions.append(refusal(row, entry, run=run, follows=follows))
         elif entry.run == run:
             again_there = follows and entry.position == row.position
+            if again_there and entry.label != row.label:
+                entry.label = row.label
+                again.append((row, entry))
             admissions.append(SeenAgain(row.row) if again_there else Duplicate(row))
         else:
             entry.run, entry.body_hash = run, row.body_hash
@@ -112,6 +119,7 @@ def _look_up(connection: Connection, tokens: Sequence[str]) -> dict[str, Known]:
             row.doubt_since,
             row.last_sent,
             row.receiver,
+            row.label,
         )
         for row in connection.execute(_KNOWN, {"tokens": tokens})
     }
@@ -134,43 +142,3 @@ def _stored_rejections(
         for row in connection.execute(wanted) if positions else ():
             stored.add((Position(source, row.line, row.row_key), row.errors))
     return stored
-
-
-def _may_change(row: Invitation, entry: Known, run: int) -> bool:
-    """Whether the row may differ from the stored one: its token comes from its key, and it was never sent."""
-    is_same = row.has_key_token and entry.position.source == row.position.source
-    return is_same and entry.run < run and entry.last_sent is None
-
-
-def _token_reused(row: Invitation) -> Rejection:
-    error = RowError(
-        "$.ClientToken",
-        "token_reused",
-        "This ClientToken already belongs to another request; a changed request needs a new token.",
-    )
-    return Rejection(row.row, (error,))
-
-
-def _changed(row: Invitation, entry: Known) -> Rejection:
-    if entry.position.source != row.position.source:
-        error = RowError(
-            "$",
-            "key_of_another_source",
-            f"A row of {entry.position.source} with this key already has the token; another source needs "
-            "its own --campaign.",
-        )
-        return Rejection(row.row, (error,))
-    if entry.state is State.FAILED:
-        error = RowError(
-            "$",
-            "changed_since_refused",
-            "The service refused the row with this key before it was changed, so no invitation was created; "
-            "the new version needs another key.",
-        )
-    else:
-        error = RowError(
-            "$",
-            "changed_since_sent",
-            "The row with this key was accepted before it was changed; it is not sent again.",
-        )
-    return Rejection(row.row, (error,), row.client_token)

@@ -99,6 +99,6 @@ def _unsent() -> Select[Any]:
 
 
 def _common(table: Table) -> dict[str, ColumnElement[Any]]:
-    names = ("changed", "row_key", "client_token", "line", "state", "errors")
+    names = ("changed", "row_key", "client_token", "line", "state", "errors", "label")
     code = invitations.c.code if table is invitations else literal("")
     return {**{name: table.c[name] for name in names}, "code": code.label("code")}

@@ -110,6 +110,7 @@ def created_rows(
             invitations.c.engagement,
             invitations.c.invitation_id,
             invitations.c.arn,
+            invitations.c.label,
         )
         .where(
             _of(invitations, source, after),
@@ -119,10 +120,7 @@ def created_rows(
         .order_by(invitations.c.row_key)
         .limit(limit)
     )
-    return [
-        SkippedRow(Position(source, key=key), token, engagement, invitation_id, arn)
-        for key, token, engagement, invitation_id, arn in connection.execute(wanted)
-    ]
+    return [SkippedRow(Position(source, key=key), *values) for key, *values in connection.execute(wanted)]
 
 
 def _open_keys(source: str, campaign: str, after: str) -> CompoundSelect[str]:

@@ -17,7 +17,7 @@ from bulk_invite.domain.admissions import Admission, Duplicate, SeenAgain
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
 from bulk_invite.domain.verdicts import State
 
-_OF_THE_ROW: Final = ("source", "line", "row_key", "body_hash", "engagement", "payload_type")
+_OF_THE_ROW: Final = ("source", "line", "row_key", "body_hash", "engagement", "label", "payload_type")
 _NEW: Final = insert_each(
     invitations, "client_token", "run", "campaign", "state", "receiver", *_OF_THE_ROW, changed=CHANGE
 )
@@ -25,7 +25,8 @@ _NEW: Final = insert_each(
 _MAY_CHANGE: Final = ("run", "state", "code", "errors", "doubt_since", "last_sent", *_OF_THE_ROW)
 _AGAIN: Final = {name: field_for(invitations.c[name]) for name in _MAY_CHANGE}
 # Most rows that are read again are unchanged; do not mark those as changed.
-_IS_OTHER: Final = or_(*(invitations.c[name] != _AGAIN[name] for name in ("state", "source", "row_key")))
+_SHOWN: Final = ("state", "source", "row_key", "label")
+_IS_OTHER: Final = or_(*(invitations.c[name] != _AGAIN[name] for name in _SHOWN))
 _SEEN_AGAIN: Final = (
     update(invitations)
     .where(invitations.c.client_token == field_for(invitations.c.client_token))
@@ -33,7 +34,7 @@ _SEEN_AGAIN: Final = (
 )
 _UNSENT: Final = insert_each(
     unsent_rows,
-    *("source", "line", "row_key", "run", "state", "campaign", "client_token", "errors"),
+    *("source", "line", "row_key", "run", "state", "campaign", "client_token", "label", "errors"),
     changed=CHANGE,
 )
 
@@ -53,6 +54,7 @@ class Known:
     doubt_since: float | None = None
     last_sent: float | None = None
     receiver: str = ""
+    label: str = ""
 
 
 def note_invitations(
@@ -115,6 +117,7 @@ def values_of(row: Invitation, receiver: str) -> dict[str, object]:
         "body_hash": row.body_hash,
         "engagement": row.engagement,
         "receiver": receiver,
+        "label": row.label,
         "payload_type": row.payload_type,
     }
 
@@ -186,11 +189,12 @@ def _unsent_values(admission: Admission, first: Mapping[Position, Position]) -> 
         "row_key": position.key,
     }
     match admission:
-        case Rejection(errors=errors, sent_as=token):
+        case Rejection(errors=errors, sent_as=token, label=label):
             return {
                 **values,
                 "state": State.REJECTED.value,
                 "client_token": token,
+                "label": label,
                 "errors": encode_errors(errors),
             }
         case Duplicate(invitation=invitation):
@@ -198,6 +202,7 @@ def _unsent_values(admission: Admission, first: Mapping[Position, Position]) -> 
                 **values,
                 "state": State.DUPLICATE.value,
                 "client_token": invitation.client_token,
+                "label": invitation.label,
                 "errors": "[]",
             }
         case _:

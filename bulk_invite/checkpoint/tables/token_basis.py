@@ -1,21 +1,34 @@
-"""What a source's tokens are derived from: any change would send all its rows again."""
+"""What the tokens of a source are derived from: any change would send all its rows again."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, and_, delete, insert, select
 
-from bulk_invite.checkpoint.tables.schema import about
+from bulk_invite.checkpoint.tables.schema import about, invitations
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.text_settings import TextSettings
 
+_CONTENT: Final = "content"
 
-def require_tokens(
-    known: Mapping[str, str], source: str, campaign: str, token_from: str, settings: TextSettings
-) -> None:
+
+@dataclass(frozen=True, slots=True)
+class TokenBasis:
+    """What the tokens of a database's rows are derived from. token_from: `content` or `key`."""
+
+    source: str
+    campaign: str
+    token_from: str
+    text_settings: TextSettings
+
+
+def require(known: Mapping[str, str], basis: TokenBasis) -> None:
     """Raise UsageError if tokens were derived differently before. known: the `about` table."""
-    before, session = (known.get(key) for key in _keys(source, campaign))
+    source, token_from, settings = basis.source, basis.token_from, basis.text_settings
+    before, session = (known.get(key) for key in _keys(basis))
     if before not in {None, token_from}:
         raise UsageError(
             f"The tokens of the rows of {source} were derived from their {before}: --token-from "
@@ -30,22 +43,45 @@ def require_tokens(
         raise _changed(source, str(session))
 
 
-def note_tokens(
-    connection: Connection,
-    known: Mapping[str, str],
-    source: str,
-    campaign: str,
-    token_from: str,
-    settings: TextSettings,
-) -> None:
-    """Record the basis on first use; existing values stay."""
-    for key, value in zip(_keys(source, campaign), (token_from, settings.session), strict=True):
+def bind(connection: Connection, known: Mapping[str, str], basis: TokenBasis) -> None:
+    """Record the basis on first use. Raises UsageError if it has changed."""
+    require(known, basis)
+    for key, value in zip(_keys(basis), (basis.token_from, basis.text_settings.session), strict=True):
         if key not in known:
             connection.execute(insert(about).values(key=key, value=value))
 
 
-def _keys(source: str, campaign: str) -> tuple[str, str]:
-    place = f"of {source} in campaign {campaign}"
+def bind_files(connection: Connection, known: Mapping[str, str], campaign: str, token_from: str) -> None:
+    """Record what the tokens of rows of files are derived from. known: the `about` table.
+
+    token_from: `content` (not recorded), or `key` and the path of the key. All files of a campaign count as
+    one source: the same rows may come in a file of another name. Raises UsageError if tokens of the campaign
+    were derived from something else.
+    """
+    name = f"token_from of files in campaign {campaign}"
+    before = known.get(name, _CONTENT)
+    if before == token_from:
+        return
+    of_files = and_(invitations.c.campaign == campaign, invitations.c.row_key == "")
+    if connection.execute(select(invitations.c.line).where(of_files).limit(1)).first() is not None:
+        raise UsageError(
+            f"Rows of files have tokens that were derived with {_option(before)}: {_option(token_from)} "
+            "would send all of them again.",
+            hint=f"Keep {_option(before)}, or use a new --campaign to send them again on purpose.",
+            topic="rows",
+        )
+    connection.execute(delete(about).where(about.c.key == name))
+    if token_from != _CONTENT:
+        connection.execute(insert(about).values(key=name, value=token_from))
+
+
+def _option(token_from: str) -> str:
+    basis, _, path = token_from.partition(" ")
+    return f"--token-from {basis}" + (f" --key '{path}'" if path else "")
+
+
+def _keys(basis: TokenBasis) -> tuple[str, str]:
+    place = f"of {basis.source} in campaign {basis.campaign}"
     return f"token_from {place}", f"session {place}"
 
 

@@ -50,7 +50,7 @@ def with_settings(
         @wraps(command)
         def run(*args: Any, config: Path | None = None, **arguments: Any) -> None:
             flags = {name: arguments.pop(name) for name in names}
-            given = [name for name, value in flags.items() if value is not None]
+            given = {name: value for name, value in flags.items() if value is not None}
             require_effect(arguments.get("sources") or [], given)
             read = partial(_read, flags, config, refused)
             if "reload" in own.parameters:

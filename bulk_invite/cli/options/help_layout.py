@@ -66,7 +66,7 @@ def definitions(records: Sequence[tuple[str, str]], width: int) -> Iterator[str]
         lines = wrapped(meaning, width, margin=" " * column)
         head = f"{_MARGIN}{name}"
         if len(head) + len(_MARGIN) > column or not lines:
-            yield head
+            yield from wrapped(name, width, margin=_MARGIN)
         else:
             lines[0] = head + lines[0][len(head) :]
         yield from lines

@@ -10,6 +10,7 @@ from bulk_invite.domain.classify import signal
 from bulk_invite.domain.denials import PermissionGuard
 from bulk_invite.domain.full_engagements import FullEngagements
 from bulk_invite.domain.outcomes import NOT_COUNTED
+from bulk_invite.domain.rows import row_fields
 from bulk_invite.domain.unfamiliar import UnfamiliarGuard
 from bulk_invite.domain.verdicts import (
     Answer,
@@ -78,7 +79,7 @@ class AnswerEffects:
         )
         _log.warning(
             "response.unrecognized",
-            position=str(row.to_send.invitation.position),
+            **row_fields(row.to_send.invitation.position, row.to_send.invitation.label),
             code=verdict.code,
             **{name: value for name, value in came.items() if value not in {None, ""}},
         )

@@ -20,7 +20,7 @@ from bulk_invite.domain.admissions import (
 from bulk_invite.domain.events import Answered
 from bulk_invite.domain.observer import Observer
 from bulk_invite.domain.outcomes import Outcome
-from bulk_invite.domain.rows import Invitation, Position, Rejection, Row, RowError
+from bulk_invite.domain.rows import Invitation, Position, Rejection, Row, RowError, row_fields
 from bulk_invite.domain.same_receiver import SAME_RECEIVER, Twin, described
 from bulk_invite.domain.verdicts import State
 
@@ -33,11 +33,13 @@ WARNING: Final = "warning"
 class Outlet(Protocol):
     """Destination of result rows."""
 
-    def created(self, position: Position, client_token: str, invitation_id: str, arn: str) -> None: ...
+    def created(
+        self, position: Position, client_token: str, invitation_id: str, arn: str, label: str
+    ) -> None: ...
 
-    def failed(self, row: Row, errors: tuple[RowError, ...]) -> None: ...
+    def failed(self, row: Row, errors: tuple[RowError, ...], label: str) -> None: ...
 
-    def rejected(self, row: Row, errors: tuple[RowError, ...]) -> None: ...
+    def rejected(self, row: Row, errors: tuple[RowError, ...], label: str) -> None: ...
 
 
 @dataclass(slots=True)
@@ -98,16 +100,16 @@ class Tally:
         self.counts.rows += 1
         self.counts.already_created += 1
         if self._outlet is not None:
-            self._outlet.created(row.position, row.client_token, row.invitation_id, row.arn)
+            self._outlet.created(row.position, row.client_token, row.invitation_id, row.arn, row.label)
 
     def _rejected(self, rejection: Rejection) -> None:
         self.counts.states[State.REJECTED] += 1
         self.counts.codes[State.REJECTED][rejection.errors[0].code] += 1
         if self._outlet is not None:
-            self._outlet.rejected(rejection.row, rejection.errors)
+            self._outlet.rejected(rejection.row, rejection.errors, rejection.label)
         _log.warning(
             "row.rejected",
-            position=str(rejection.row.position),
+            **row_fields(rejection.row.position, rejection.label),
             errors=[f"{error.code} at {error.path}" for error in rejection.errors],
         )
 
@@ -115,23 +117,23 @@ class Tally:
         self.counts.states[State.DUPLICATE] += 1
         _log.debug(
             "row.duplicate",
-            position=str(duplicate.invitation.position),
+            **row_fields(duplicate.invitation.position, duplicate.invitation.label),
             client_token=duplicate.invitation.client_token,
         )
 
     def _already_settled(self, settled: AlreadySettled) -> None:
-        row = settled.invitation.row
+        row, label = settled.invitation.row, settled.invitation.label
         if settled.state is State.CREATED:
             self.counts.already_created += 1
             if self._outlet is not None:
                 token = settled.invitation.client_token
-                self._outlet.created(row.position, token, settled.invitation_id, settled.arn)
+                self._outlet.created(row.position, token, settled.invitation_id, settled.arn, label)
             return
         self.counts.states[State.FAILED] += 1
         if settled.twin is not None:
             self._warn_of(settled.twin, settled.invitation, now="not retried")
         if self._outlet is not None:
-            self._outlet.failed(row, _with_messages(settled.code, settled.errors))
+            self._outlet.failed(row, _with_messages(settled.code, settled.errors), label)
 
     def _admitted(self, to_send: ToSend) -> None:
         self.counts.states[_state_before(to_send)] += 1
@@ -140,7 +142,7 @@ class Tally:
         for warning in to_send.invitation.warnings:
             _log.warning(
                 "row.warning",
-                position=str(to_send.invitation.position),
+                **row_fields(to_send.invitation.position, to_send.invitation.label),
                 code=warning.code,
                 path=warning.path,
                 message=warning.message,
@@ -152,7 +154,7 @@ class Tally:
         """Count and report a row whose engagement and account another row has. now: what happens to it."""
         self.counts.same_receiver += 1
         fields = {
-            "position": str(invitation.position),
+            **row_fields(invitation.position, invitation.label),
             "code": SAME_RECEIVER,
             "message": described(twin, invitation.position),
             "twin": str(twin.position),
@@ -184,12 +186,13 @@ class Tally:
             self.counts.attempts -= 1
         if self._outlet is None:
             return
+        row, label = to_send.invitation.row, to_send.invitation.label
         if answered.state is State.CREATED:
             self._outlet.created(
-                to_send.invitation.position, answered.client_token, answered.invitation_id, answered.arn
+                row.position, answered.client_token, answered.invitation_id, answered.arn, label
             )
         elif answered.state is State.FAILED:
-            self._outlet.failed(to_send.invitation.row, _with_messages(answered.code, answered.errors))
+            self._outlet.failed(row, _with_messages(answered.code, answered.errors), label)
 
     def ended(self, to_send: ToSend, answered: Answered, *, attempts: int) -> None:
         """Write the one log line of an invitation that this run has finished with."""
@@ -201,7 +204,7 @@ class Tally:
         # A few engagements may defer thousands of rows; the summary of the run counts them.
         log = _log.debug if answered.state in {State.CREATED, State.DEFERRED} else _log.warning
         fields = {
-            "position": str(to_send.invitation.position),
+            **row_fields(to_send.invitation.position, to_send.invitation.label),
             "code": answered.code,
             "engagement": to_send.invitation.engagement,
             "errors": [f"{error.code} at {error.path}" for error in answered.errors],

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, TextIO, cast
 import structlog
 from structlog.typing import EventDict, Processor
 
+from bulk_invite.domain import texts
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.urls import origins_only
 from bulk_invite.runs.output.log_file import LogFile
@@ -140,9 +141,7 @@ def _escape_control_characters(_logger: object, _method: str, event: EventDict) 
 
 def escaped(value: Any) -> Any:
     """A text with its unprintable characters escaped; any other value unchanged."""
-    if not isinstance(value, str) or value.isprintable():
-        return value
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+    return texts.escaped(value) if isinstance(value, str) else value
 
 
 def escaped_json(text: str) -> str:

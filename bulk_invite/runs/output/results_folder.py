@@ -8,33 +8,31 @@ its sources to the end calls `abandon` instead: it must not replace rows that it
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from bulk_invite.domain.errors import ResultsError
-from bulk_invite.domain.rows import METADATA, Position, Row, RowError
+from bulk_invite.domain.rows import Position, Row, RowError
+from bulk_invite.runs.output.result_line import json_line, line_for
 
 _CREATED: Final = "created.ndjson"
 _FAILED: Final = "failed.ndjson"
 _REJECTED: Final = "rejected.ndjson"
 _NAMES: Final = (_CREATED, _FAILED, _REJECTED)
 _BUFFER_BYTES: Final = 64 * 1024
-_TERMINAL_CONTROLS: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Control and bidirectional characters that affect terminals but need no escape in JSON."""
-_LINE_ENDS_TO_SPACES: Final = {ord("\n"): " ", ord("\r"): " "}
 
 
 class Results:
     """Writes created.ndjson, failed.ndjson and rejected.ndjson (0600) of one run; for one thread at a time.
 
-    created: `{"token", "position": {"source", "line"}, "Id", "Arn"}`, with "key" where rows have keys.
+    created: `{"token", "position": {"source", "line"}, "Id", "Arn"}`, with "key" where rows have keys; and
+    "label", if the row has one.
     failed, rejected: the row as it was, and in place of an earlier one
-    `"_bulk_invite": {"position", "errors": [{"path", "code", "message"}]}`.
+    `"_bulk_invite": {"key", "label", "position", "errors": [{"path", "code", "message"}]}`: key and label as
+    they were, or from the database, if there are any.
     A row that is not a strict JSON object is text in `_bulk_invite.raw`; an oversized row has only position
     and errors.
 
@@ -68,20 +66,23 @@ class Results:
             undo.pop_all()
         return results
 
-    def created(self, position: Position, client_token: str, invitation_id: str, arn: str) -> None:
+    def created(
+        self, position: Position, client_token: str, invitation_id: str, arn: str, label: str = ""
+    ) -> None:
         line = {
             "token": client_token,
-            "position": _position(position),
+            "position": position.members(),
             "Id": invitation_id,
             "Arn": arn,
+            **({"label": label} if label else {}),
         }
-        self._write(_CREATED, _json(line))
+        self._write(_CREATED, json_line(line))
 
-    def failed(self, row: Row, errors: Iterable[RowError]) -> None:
-        self._write(_FAILED, _line_for(row, errors))
+    def failed(self, row: Row, errors: Iterable[RowError], label: str = "") -> None:
+        self._write(_FAILED, line_for(row, errors, label))
 
-    def rejected(self, row: Row, errors: Iterable[RowError]) -> None:
-        self._write(_REJECTED, _line_for(row, errors))
+    def rejected(self, row: Row, errors: Iterable[RowError], label: str = "") -> None:
+        self._write(_REJECTED, line_for(row, errors, label))
 
     def close(self, *, keep_previous: bool = False) -> None:
         """Sync the files and rename them over those of an earlier run. Later calls do nothing.
@@ -149,79 +150,3 @@ def _translated_errors(directory: Path) -> Iterator[None]:
     except OSError as exc:
         message = f"Results cannot be written to {directory}: {exc.strerror or exc}."
         raise ResultsError(message, hint="Check the path, its permissions and the free space.") from exc
-
-
-def _position(position: Position) -> dict[str, object]:
-    return position.members()
-
-
-def _json(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return _TERMINAL_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def _line_for(row: Row, errors: Iterable[RowError]) -> str:
-    """The output line for a row: its own text unchanged, with metadata appended."""
-    metadata: dict[str, object] = {
-        "position": _position(row.position),
-        "errors": [{"path": error.path, "code": error.code, "message": error.message} for error in errors],
-    }
-    members, earlier = ([], None) if row.oversized else _members(row.data)
-    match earlier:
-        case {"raw": str(text)} if not members:
-            metadata["raw"] = text  # not corrected yet, and kept nowhere else
-        case _ if members is None:
-            metadata["raw"] = row.data.decode(errors="backslashreplace")
-    return "{" + ",".join([*(members or []), f'"{METADATA}":{_json(metadata)}']) + "}"
-
-
-def _unique_keys(members: list[tuple[str, object]]) -> dict[str, object]:
-    value = dict(members)
-    if len(value) < len(members):
-        raise ValueError("a key is given twice")
-    return value
-
-
-def _refused(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
-# Numbers are skipped, not converted: conversion is slow, and Python refuses very long ones.
-_DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_unique_keys, parse_int=len, parse_float=len, parse_constant=_refused
-)
-
-
-def _members(text: bytes) -> tuple[list[str] | None, object]:
-    """Members as written, and the metadata; (None, None) where the text is not a strict JSON object."""
-    try:
-        row = text.decode("utf-8-sig")
-        if isinstance(_DECODER.decode(row), dict):
-            return _split(row)
-    except (ValueError, RecursionError):
-        pass
-    return None, None
-
-
-def _split(text: str) -> tuple[list[str], object]:
-    members: list[str] = []
-    metadata: object = None
-    at = _past_space(text, text.index("{") + 1)
-    while text[at] != "}":
-        key, colon = _DECODER.raw_decode(text, at)
-        value, end = _DECODER.raw_decode(text, _past_space(text, _past_space(text, colon) + 1))
-        if key == METADATA:
-            metadata = value
-        else:
-            # Between tokens, a space replaces a line end; within strings, there are no line ends.
-            members.append(text[at:end].translate(_LINE_ENDS_TO_SPACES))
-        at = _past_space(text, end)
-        if text[at] == ",":
-            at = _past_space(text, at + 1)
-    return members, metadata
-
-
-def _past_space(text: str, at: int) -> int:
-    while text[at] in " \t\n\r":
-        at += 1
-    return at

@@ -9,16 +9,26 @@ from typing import Final, Literal
 
 from bulk_invite.runs.settings.operating import Following, Monitoring, Output
 from bulk_invite.runs.settings.option_field import Section
-from bulk_invite.runs.settings.sending import Checkpoint, Database, Pacing, Target, UnknownOutcomes
+from bulk_invite.runs.settings.sending import (
+    Checkpoint,
+    Database,
+    Identity,
+    Pacing,
+    Target,
+    UnknownOutcomes,
+)
+from bulk_invite.validation.member_path import KEY, LABEL, MemberPath, is_path
 
 SECTIONS: Final[tuple[type[Section], ...]] = (
-    *(Target, Checkpoint, Database, Pacing, UnknownOutcomes),
+    *(Target, Checkpoint, Identity, Database, Pacing, UnknownOutcomes),
     *(Output, Monitoring, Following),
 )
 """In the order of the help."""
 
 
-class Settings(Target, Checkpoint, Database, Pacing, UnknownOutcomes, Output, Monitoring, Following):
+class Settings(
+    Target, Checkpoint, Identity, Database, Pacing, UnknownOutcomes, Output, Monitoring, Following
+):
     """The settings of a run. Only the program layer sees them."""
 
     @property
@@ -33,3 +43,23 @@ class Settings(Target, Checkpoint, Database, Pacing, UnknownOutcomes, Output, Mo
     @property
     def tokens_from_keys(self) -> bool:
         return self.token_from == "key"  # noqa: S105 - no password
+
+    @property
+    def key_column(self) -> str:
+        """The column of a database with the keys, or ""."""
+        return self.key if self.key and not is_path(self.key) else ""
+
+    @property
+    def key_path(self) -> MemberPath:
+        """Where rows of files have their keys."""
+        return MemberPath.parse(self.key) if self.key and is_path(self.key) else KEY
+
+    @property
+    def label_column(self) -> str:
+        """The column of a database with the labels, or ""."""
+        return self.label if self.label and not is_path(self.label) else ""
+
+    @property
+    def label_path(self) -> MemberPath:
+        """Where rows have their labels, unless a column has them."""
+        return MemberPath.parse(self.label) if self.label and is_path(self.label) else LABEL

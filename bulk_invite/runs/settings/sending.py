@@ -16,6 +16,7 @@ from bulk_invite.runs.settings.value_types import (
     CallsPerDay,
     CampaignName,
     CheckpointLocation,
+    ColumnOrPath,
     Columns,
     Constants,
     Duration,
@@ -117,6 +118,33 @@ class Checkpoint(Section, title="Checkpoint"):
     )
 
 
+class Identity(Section, title="Keys and labels"):
+    """How a row is recognized, by this program and by its user."""
+
+    key: ColumnOrPath | None = option(
+        None,
+        "What identifies a row. Of a database: a unique column, which also sets the reading order. Of files: "
+        "a path such as $.EngagementIdentifier, for --token-from key. Default for files: $._bulk_invite.key.",
+        metavar="COLUMN|$.PATH",
+    )
+    token_from: Literal["content", "key"] = option(
+        "content",
+        "What the client token of a row is derived from. With key, a row that changes keeps its token; if it "
+        "has been sent, the change is reported and not sent.",
+    )
+    label: ColumnOrPath | None = option(
+        None,
+        "Column or path of a label by which you find a row again: in log, results, export, report and "
+        "write-back. Default: $._bulk_invite.label.",
+        metavar="COLUMN|$.PATH",
+    )
+    label_sensitive: bool = option(
+        False,
+        "Allow labels with sensitive values of their row, such as names; they then appear in the log and the "
+        "checkpoint. Default: such a label is left out, with a warning.",
+    )
+
+
 class Database(Section, title="Database source"):
     """Rows of a database."""
 
@@ -127,11 +155,6 @@ class Database(Section, title="Database source"):
     )
     query: Text | None = option(
         None, "SELECT statement to read rows from, instead of a table.", metavar="SELECT"
-    )
-    key: Text | None = option(
-        None,
-        "Unique column that identifies each database row and sets the reading order.",
-        metavar="COLUMN",
     )
     request_column: Text = option(
         "request", "Column that holds the request of a database row (json, jsonb or text).", metavar="COLUMN"
@@ -153,11 +176,6 @@ class Database(Section, title="Database source"):
         '\'{"TimeZone": "Europe/Berlin"}\'. Written like columns. Needed only to '
         "continue where an earlier version began.",
         metavar="JSON",
-    )
-    token_from: Literal["content", "key"] = option(
-        "content",
-        "What the client token of a database row is derived from. With key, a row that changes keeps its "
-        "token; if it has been sent, the change is reported and not sent.",
     )
     write_back: Text | None = option(
         None,

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PositiveInt
 
 from bulk_invite.domain.durations import format_duration, parse_duration
+from bulk_invite.validation.member_path import MemberPath, is_path
 
 _PERCENT: Final = re.compile(r"(\d+(?:\.\d+)?)%")
 _ADDRESS: Final = re.compile(
@@ -189,7 +190,13 @@ def channel_name(value: str) -> str:
     return value
 
 
+def column_or_path(value: str) -> str:
+    """The name of a column, or a path to a member of the row, in its only form."""
+    return str(MemberPath.parse(value)) if is_path(value) else value
+
+
 Text = Annotated[str, Field(min_length=1)]
+ColumnOrPath = Annotated[Text, AfterValidator(column_or_path)]
 CampaignName = Annotated[str, AfterValidator(campaign)]
 SchemaName = Annotated[str, AfterValidator(schema_name)]
 ChannelName = Annotated[str, AfterValidator(channel_name)]

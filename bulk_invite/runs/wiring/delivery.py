@@ -113,8 +113,7 @@ async def bind_tokens(
     resources: Resources, sources: Sequence[Source | FollowedSource], stop: Callable[[], bool]
 ) -> None:
     """See `token_check.bind`. stop: polled while a database is away."""
-    for source in sources:
-        await run_sync(bind, resources.writer, source, resources.settings, stop)
+    await run_sync(bind, resources.writer, sources, resources.settings, stop)
 
 
 async def claim_checkpoint(resources: Resources, health: Health, stands_by: Callable[[], None]) -> None:

@@ -6,8 +6,8 @@ import glob
 import os
 import random
 import stat
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from bulk_invite.delivery.intake.source import FollowedSource, Source
 from bulk_invite.delivery.write_back import Target
@@ -20,6 +20,7 @@ from bulk_invite.sources.directory import FollowedDirectory
 from bulk_invite.sources.file_errors import printable
 from bulk_invite.sources.ndjson import STDIN, NdjsonSource, resolve
 from bulk_invite.sources.pipe import Pipe
+from bulk_invite.validation.member_path import is_path
 
 if TYPE_CHECKING:
     from bulk_invite.sources.postgres.checks import Examined
@@ -38,8 +39,8 @@ SELECTION_SETTINGS: Final = (
 )
 """Settings that select what is read from a database, and how."""
 
-SOURCE_SETTINGS: Final = (*SELECTION_SETTINGS, "token_from")
-"""Those, and what the client tokens are derived from."""
+SOURCE_SETTINGS: Final = (*SELECTION_SETTINGS, "token_from", "label", "label_sensitive")
+"""Those, what the client tokens are derived from, and how rows are labeled."""
 
 
 def shown(name: str) -> str:
@@ -111,11 +112,11 @@ def _check(names: Sequence[str], settings: Settings) -> None:
                 hint="Write postgresql://USER@HOST/DATABASE; put the password into PGPASSWORD or ~/.pgpass.",
                 topic="postgresql",
             )
-    if settings.tokens_from_keys and not all(map(is_database, names)):
+    if settings.key and is_path(settings.key) and not settings.tokens_from_keys:
         raise UsageError(
-            "--token-from key needs database sources: rows of files have no keys.",
-            hint="Remove --token-from key, or add a ClientToken to each row of the files.",
-            topic="postgresql",
+            f"--key {settings.key} has no effect without --token-from key.",
+            hint="Add --token-from key, so that an edited row stays the same invitation, or remove --key.",
+            topic="rows",
         )
     if sum(name == STDIN for name in names) > 1:
         raise UsageError(
@@ -123,17 +124,23 @@ def _check(names: Sequence[str], settings: Settings) -> None:
         )
 
 
-def require_effect(names: Sequence[str], options: Collection[str]) -> None:
+def require_effect(names: Sequence[str], options: Mapping[str, Any]) -> None:
     """Raise UsageError for options of database sources where no source is a database.
 
-    options: settings given on the command line. Environment and configuration file may serve other commands.
+    options: settings given on the command line, by name, as they are written. Environment and configuration
+    file may serve other commands.
     """
-    given = [OPTIONS[name].flag for name in SELECTION_SETTINGS if name in options]
+    given = [
+        OPTIONS[name].flag
+        for name in (*SELECTION_SETTINGS, "label")
+        if name in options and not is_path(str(options[name]))
+    ]
     if names and given and not any(map(is_database, names)):
         have = "has" if len(given) == 1 else "have"
+        paths = " For files, write a path: $.EngagementIdentifier." if {"--key", "--label"} & {*given} else ""
         raise UsageError(
             f"{', '.join(given)} {have} no effect: no source is a database.",
-            hint="Remove it, or name a database: postgresql://USER@HOST/DATABASE.",
+            hint=f"Remove it, or name a database: postgresql://USER@HOST/DATABASE.{paths}",
             topic="postgresql",
         )
 
@@ -203,9 +210,10 @@ def _selection(settings: Settings) -> Selection:
     return Selection(
         settings.table,
         settings.query,
-        settings.key or "",
+        settings.key_column,
         settings.request_column,
         settings.columns,
         settings.constants,
         SessionSettings.of(settings.session_settings),
+        settings.label_column,
     )

@@ -30,6 +30,7 @@ _COLUMNS: Final = {
     "first_sent": (_TIME, "when the first call left; null if none has"),
     "last_sent": (_TIME, "when the last call left"),
     "updated": (_TIME, "when this row last changed"),
+    "label": ("text", "the label of the row; null if none"),
 }
 """Type of each column ("": that of the source's key), and its comment in the table."""
 
@@ -40,14 +41,21 @@ _IDENTITY: Final = ("key", "campaign")
 _VALUES: Final = tuple(name for name in _COLUMNS if name not in (*_IDENTITY, "updated"))
 """Columns that change; `updated` says when they did."""
 
+LABEL: Final = "label"
+"""A column that tables of earlier versions lack."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An outcomes table, existing or not: the parts of its name, its key's type, and its source."""
+    """An outcomes table, existing or not: the parts of its name, its key's type, and its source.
+
+    has_label: whether it has our column for labels; a column of that name may be the user's own.
+    """
 
     parts: tuple[str, ...]
     key_type: str
     source: str
+    has_label: bool = True
 
     @property
     def name(self) -> sql.Identifier:
@@ -71,6 +79,13 @@ class Place:
         comment = sql.SQL("COMMENT ON TABLE {} IS {}").format(self.name, sql.Literal(about))
         return [create, comment, *(self._comment(name, meaning) for name, (_, meaning) in _COLUMNS.items())]
 
+    def labeling(self) -> list[sql.Composed]:
+        """The statements that add the column for labels to a table of an earlier version."""
+        add = sql.SQL("ALTER TABLE {} ADD COLUMN {} {}").format(
+            self.name, sql.Identifier(LABEL), self._type(LABEL)
+        )
+        return [add, self._comment(LABEL, _COLUMNS[LABEL][1])]
+
     def grants(self, user: str) -> list[sql.Composed]:
         """The privileges that a writer needs."""
         to = sql.Identifier(user)
@@ -87,7 +102,7 @@ class Place:
 
     def wrong(self, types: Mapping[str, str]) -> str:
         """What is wrong with columns of these types, or ""."""
-        for name in _COLUMNS:
+        for name in (each for each in _COLUMNS if each != LABEL):
             wanted = self._type(name).as_string()
             if name not in types:
                 return f"has no column {name}"
@@ -101,11 +116,12 @@ class Place:
         Of two records with one key, the later one wins.
         """
         key = sql.SQL("given.key::{}").format(self._type("key"))
+        changing = [name for name in _VALUES if name != LABEL or self.has_label]
         kept, excluded = (
-            sql.SQL(", ").join(sql.Identifier(table, name) for name in _VALUES)
+            sql.SQL(", ").join(sql.Identifier(table, name) for name in changing)
             for table in ("kept", "excluded")
         )
-        names = sql.SQL(", ").join(map(sql.Identifier, ["key", "campaign", *_VALUES, "updated"]))
+        names = sql.SQL(", ").join(map(sql.Identifier, ["key", "campaign", *changing, "updated"]))
         return sql.SQL(
             "INSERT INTO {table} AS kept ({names})"
             " SELECT DISTINCT ON ({key}) {key}, {campaign}, {values}, now()"
@@ -120,10 +136,10 @@ class Place:
             names=names,
             key=key,
             campaign=sql.Literal(campaign),
-            values=sql.SQL(", ").join(map(_value, _VALUES)),
+            values=sql.SQL(", ").join(map(_value, changing)),
             records=sql.Literal(_document(records)),
-            given=sql.SQL(", ").join(map(_given, _VALUES)),
-            changing=sql.SQL(", ").join(map(sql.Identifier, _VALUES)),
+            given=sql.SQL(", ").join(map(_given, changing)),
+            changing=sql.SQL(", ").join(map(sql.Identifier, changing)),
             kept=kept,
             excluded=excluded,
         )
@@ -168,6 +184,7 @@ def _members(number: int, record: Record) -> dict[str, object]:
         "attempts": record.attempts,
         "first_sent": record.first_sent,
         "last_sent": record.last_sent,
+        "label": _text(record.label),
     }
 
 
@@ -222,3 +239,8 @@ _COMPARE: Final = "Compare it with the output of bulk-invite init-db --print, or
 
 def misshapen(table: str, wrong: str) -> SourceError:
     return DatabaseSourceError(f"{table} {wrong}.", hint=_COMPARE)
+
+
+def is_our_label(comment: str | None) -> bool:
+    """Whether a column has the comment of our column for labels."""
+    return comment == _COLUMNS[LABEL][1]

@@ -7,12 +7,14 @@ in part; correct rows are not touched.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import psycopg
-from psycopg import sql
+import structlog
+from psycopg import errors, sql
 
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.errors import DatabaseSourceError, UsageError
@@ -21,7 +23,9 @@ from bulk_invite.libpq import check_address
 from bulk_invite.sources.postgres.columns import of_table
 from bulk_invite.sources.postgres.connection import cancelled_by, connect, connect_to_write, refusal
 from bulk_invite.sources.postgres.outcomes_sql import (
+    LABEL,
     Place,
+    is_our_label,
     is_transient_for_writer,
     made_by,
     misshapen,
@@ -29,6 +33,8 @@ from bulk_invite.sources.postgres.outcomes_sql import (
 )
 from bulk_invite.sources.postgres.reconnecting import Reconnecting
 from bulk_invite.sources.postgres.selection import Selection
+
+_log = structlog.get_logger()
 
 
 class OutcomeTable:
@@ -55,6 +61,7 @@ class OutcomeTable:
         self._campaign = campaign
         self._connection: psycopg.Connection[Any] | None = None
         self._place: Place | None = None
+        self._warned = False
         self._reconnecting = Reconnecting(
             "write_back.unreachable",
             {"table": table},
@@ -74,6 +81,16 @@ class OutcomeTable:
                 connection.execute(statement)
         return True
 
+    def add_label(self) -> bool:
+        """Add the column for labels to a table of an earlier version; return whether it has one now."""
+        with self._told(), connect_to_write(self._url) as connection:
+            place = self._placed(connection)
+            if LABEL not in _types(connection, place):
+                with suppress(errors.InsufficientPrivilege), connection.transaction():
+                    for statement in place.labeling():
+                        connection.execute(statement)
+            return _has_label(connection, self._oid(connection))
+
     def statements(self) -> str:
         """The SQL that creates the table and grants the user access, for an administrator."""
         with self._told(), connect(self._url) as connection:
@@ -88,6 +105,13 @@ class OutcomeTable:
     def write(self, records: Sequence[Record], stop: Callable[[], bool]) -> bool:
         """Write records, renewing broken connections; False if `stop()` came first."""
         self._place = self._place or self._checked()
+        if not self._place.has_label and not self._warned and any(record.label for record in records):
+            self._warned = True
+            _log.warning(
+                "write_back.no_labels",
+                table=self.name,
+                next="bulk-invite init-db adds the column label, unless one of your own has that name",
+            )
         statement = self._place.upsert(self._campaign, records)
         return self._reconnecting.retry(partial(self._run, statement, stop), stop) or False
 
@@ -123,6 +147,7 @@ class OutcomeTable:
                 )
             if wrong := place.wrong(_types(connection, place)):
                 raise misshapen(self.name, wrong)
+            place = replace(place, has_label=_has_label(connection, oid))
             # The server's own message is the most precise.
             with connection.transaction(force_rollback=True):
                 connection.execute(place.upsert(self._campaign, []))
@@ -165,6 +190,15 @@ def _oid(connection: psycopg.Connection[Any], table: str) -> int | None:
 def _comment(connection: psycopg.Connection[Any], table: int) -> str:
     (comment,) = connection.execute("SELECT obj_description(%s, 'pg_class')", (table,)).fetchone() or ("",)
     return comment or ""
+
+
+def _has_label(connection: psycopg.Connection[Any], table: int | None) -> bool:
+    comment = connection.execute(
+        "SELECT col_description(attrelid, attnum) FROM pg_attribute"
+        " WHERE attrelid = %s AND attname = %s AND NOT attisdropped",
+        (table, LABEL),
+    ).fetchone()
+    return comment is not None and is_our_label(comment[0])
 
 
 def _types(connection: psycopg.Connection[Any], place: Place) -> dict[str, str]:

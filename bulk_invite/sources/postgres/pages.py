@@ -104,25 +104,33 @@ class Reading:
         size, last = 0, self._after
         while len(page) < _PAGE_ROWS and size < _PAGE_BYTES:
             chunk = cursor.fetchmany(_CHUNK_ROWS)
-            for key, request, too_long in chunk:
+            for key, request, too_long, label in chunk:
                 if key == again:
                     again = None
                     continue
                 if key == last:
                     raise not_unique(self._found.name, self._found.key)
                 again, last = None, key
-                page.append(row_of(self._found.name, key, request, too_long))
+                page.append(row_of(self._found.name, key, request, too_long, label))
                 size += len(page[-1].data)
             if len(chunk) < _CHUNK_ROWS:
                 return page, True
         return page, False
 
 
-def row_of(name: str, key: str, request: bytes | None, too_long: bool | None) -> Row:  # noqa: FBT001 - as it is selected
+def row_of(
+    name: str,
+    key: str,
+    request: bytes | None,
+    too_long: bool | None,  # noqa: FBT001 - as it is selected
+    label: bytes | None,
+) -> Row:
     if not key:
         raise no_key(name)
     # NULL is read as the JSON null: not a request.
-    return Row(Position(name, key=key), request or b"null" if not too_long else b"", oversized=bool(too_long))
+    data = request or b"null" if not too_long else b""
+    text = label.decode(errors="backslashreplace") if label else ""
+    return Row(Position(name, key=key), data, oversized=bool(too_long), label=text)
 
 
 def _in_batches(page: Sequence[Row], max_rows: int, max_bytes: int) -> Iterator[list[Row]]:

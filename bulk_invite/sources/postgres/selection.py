@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -19,7 +20,9 @@ from bulk_invite.domain.errors import DatabaseSourceError, SourceError, UsageErr
 from bulk_invite.sources.lines import MAX_LINE_BYTES
 from bulk_invite.sources.postgres import columns as columns_of
 from bulk_invite.sources.postgres.columns import Kind
+from bulk_invite.sources.postgres.member_tree import json_object, tree_of
 from bulk_invite.sources.postgres.session_settings import SessionSettings
+from bulk_invite.validation.own_members import LABEL_READ
 
 _AS_THEY_ARE: Final = ("json", "jsonb")
 _TEXTS: Final = ("text", "character varying", "bpchar")
@@ -32,7 +35,7 @@ class Selection:
     key: the column that identifies and orders the rows. request: the column with a row's request (json, jsonb
     or text), if `columns` is empty. columns: source column of each member, by dotted path (such as
     `Invitation.Message`); constants: members with the same value in every row. session: the settings with
-    which it is read.
+    which it is read. label: the column with the labels, or "".
     """
 
     table: str | None
@@ -42,6 +45,7 @@ class Selection:
     columns: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)
     session: SessionSettings = field(default_factory=SessionSettings)
+    label: str = ""
 
     def __post_init__(self) -> None:
         if (self.table is None) == (self.query is None):
@@ -62,7 +66,7 @@ class Selection:
                 hint="Name the columns of the other fields, or remove the constants.",
                 topic="postgresql",
             )
-        _tree(dict.fromkeys([*self.columns, *self.constants], ""))
+        tree_of(dict.fromkeys([*self.columns, *self.constants], ""))
 
     def resolve(self, connection: psycopg.Connection[Any]) -> ResolvedSelection:
         """Resolve it in this database, with the session settings pinned for the transaction.
@@ -77,7 +81,7 @@ class Selection:
             else columns_of.of_table(connection, relation)
         )
         read = (*(self.columns.values() or (self.request,)),)
-        for column in (self.key, *read):
+        for column in (self.key, *read, *filter(None, [self.label])):
             if column not in types:
                 raise _no_column(column, label, types)
         if types[self.key].name in _AS_THEY_ARE:
@@ -92,12 +96,14 @@ class Selection:
         )
         # Keys of another column are other keys, so the column is part of the source's name.
         name = f"postgresql:{connection.info.dbname}/{label}/{self.key}"
+        as_bytes = partial(sql.SQL("convert_to({text}, {encoding})").format, encoding=encoding)
         return ResolvedSelection(
             name,
             rows,
             self.key,
             types[self.key],
-            sql.SQL("convert_to({}, {})").format(document, encoding),
+            as_bytes(text=document),
+            as_bytes(text=self._label()),
             self.session,
             relation,
             key_is_fixed=stored and types[self.key].fixed,
@@ -127,6 +133,12 @@ class Selection:
             )
         return sql.SQL(named[0]), named[1], named[0], named[2]
 
+    def _label(self) -> sql.Composable:
+        if not self.label:
+            return sql.SQL("''")
+        label = sql.Identifier("selected", self.label)
+        return sql.SQL("left({}::text, {})").format(label, sql.Literal(LABEL_READ))
+
     def _whole(self, types: Mapping[str, Kind], label: str) -> sql.Composable:
         kind = types[self.request].name
         if kind not in (*_AS_THEY_ARE, *_TEXTS):
@@ -150,16 +162,16 @@ class Selection:
         for path, value in self.constants.items():
             members[path] = sql.SQL("{}::jsonb").format(sql.Literal(orjson.dumps(value).decode()))
         # A null column means that the member is absent.
-        return sql.SQL("jsonb_strip_nulls({})::text").format(_object(_tree(members)))
+        return sql.SQL("jsonb_strip_nulls({})::text").format(json_object(tree_of(members)))
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedSelection:
     """A selection resolved in a database.
 
-    name: of the source, without URL and password. document: the request as bytes. relation: quoted name of
-    the table, None for a query. key_is_fixed, request_is_fixed: whether they have the same text in every
-    session.
+    name: of the source, without URL and password. document: the request as bytes. label: likewise, empty
+    without one. relation: quoted name of the table, None for a query. key_is_fixed, request_is_fixed: whether
+    they have the same text in every session.
     """
 
     name: str
@@ -167,23 +179,25 @@ class ResolvedSelection:
     key: str
     key_type: Kind
     document: sql.Composable
+    label: sql.Composable
     session: SessionSettings
     relation: str | None = None
     key_is_fixed: bool = False
     request_is_fixed: bool = False
 
     def rows(self, where: sql.Composable) -> sql.Composed:
-        """Rows (key, request or NULL, whether it is too long) in key order."""
+        """Rows (key, request or NULL, whether it is too long, label or NULL) in key order."""
         # OFFSET 0 keeps the request from being built once for each reference to it.
         return sql.SQL(
             "SELECT rows.key::text, CASE WHEN octet_length(request) <= {limit} THEN request END,"
-            " octet_length(request) > {limit}"
-            " FROM (SELECT {key} AS key, {document} AS request"
+            " octet_length(request) > {limit}, label"
+            " FROM (SELECT {key} AS key, {document} AS request, {label} AS label"
             " FROM {origin} AS selected WHERE {where} ORDER BY {key} OFFSET 0) AS rows ORDER BY rows.key"
         ).format(
             limit=sql.Literal(MAX_LINE_BYTES),
             key=self.column,
             document=self.document,
+            label=self.label,
             origin=self.origin,
             where=where,
         )
@@ -268,30 +282,3 @@ def _no_column(column: str, label: str, types: Mapping[str, Kind]) -> SourceErro
         f"{label} has no column {column}.",
         hint=f"It has {', '.join(types)}; see --key, --request-column and the columns in the configuration.",
     )
-
-
-def _tree(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted paths as a tree. Raises UsageError if one path leads through another's value."""
-    tree: dict[str, Any] = {}
-    for path, value in members.items():
-        *names, last = path.split(".")
-        place: Any = tree
-        for name in names:
-            place = place.setdefault(name, {})
-            if not isinstance(place, dict):
-                break
-        if not isinstance(place, dict) or last in place or not all((*names, last)):
-            raise UsageError(
-                f"The columns in the configuration conflict: {path!r} has no place.",
-                hint="Give each path once, such as Invitation.Message, and none below it.",
-                topic="postgresql",
-            )
-        place[last] = value
-    return tree
-
-
-def _object(tree: Mapping[str, Any]) -> sql.Composable:
-    members = []
-    for name, value in tree.items():
-        members += [sql.Literal(name), _object(value) if isinstance(value, dict) else value]
-    return sql.SQL("jsonb_build_object({})").format(sql.SQL(", ").join(members))

@@ -1,0 +1,24 @@
+"""Texts of rows compared as people would, and shown on one line."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+_NO_WORD: Final = re.compile(r"[\W_]+")
+_NO_WORD_IN_ASCII: Final = dict.fromkeys(code for code in range(128) if not chr(code).isalnum())
+
+
+def folded(text: str) -> str:
+    """A text without anything that a repetition may change: case, accents, spaces and punctuation."""
+    if text.isascii():
+        return text.translate(_NO_WORD_IN_ASCII).lower()
+    return _NO_WORD.sub("", unicodedata.normalize("NFKD", text).casefold())
+
+
+def escaped(text: str) -> str:
+    """A text with its unprintable characters escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
