@@ -25,7 +25,7 @@ from collections import OrderedDict
 from enum import Enum
 from typing import Final
 
-MAX_INVITATIONS: Final = 9
+_MAX_INVITATIONS: Final = 9
 """Invitations that the service documents as the maximum of one engagement."""
 
 _MAX_REMEMBERED: Final = 10_000
@@ -102,7 +102,7 @@ class FullEngagements:
             return True
         if self._phase is not _Phase.READING or not self.is_account_suspected:
             return False
-        return was_full or self._invitations.get(engagement, 0) >= MAX_INVITATIONS
+        return was_full or self._invitations.get(engagement, 0) >= _MAX_INVITATIONS
 
     def may_show_room(self, engagement: str, *, was_full: bool) -> bool:
         """Whether the account may be asked for this engagement at once, even if the run is parked."""
