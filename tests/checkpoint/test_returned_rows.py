@@ -13,6 +13,7 @@ from fakes import TinyValidator, row
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row, RowError
 from bulk_invite.domain.verdicts import State
+from bulk_invite.runs.output.result_line import line_for
 
 MISSING, LONG = RowError("$.a", "missing", ""), RowError("$.b", "too_long", "")
 
@@ -80,6 +81,16 @@ def test_a_rejected_row_that_is_sent_again_counts_once_and_not_at_all_when_it_is
     with writing(place) as writer:  # the first file still has them
         read(writer, Rejection(row(5, "x"), (MISSING, LONG)), Rejection(row(6, "x"), (MISSING,)))
     assert [line for _, line, _ in lines(place)] == [5, 6]
+
+
+def test_a_row_that_every_run_rejects_keeps_its_first_position(place: Place) -> None:
+    rejected = Rejection(row(5, "x"), (MISSING, LONG))
+    for line in (1, 2, 3):  # of the results file that the run before has written
+        text = line_for(rejected.row, rejected.errors, "")
+        rejected = Rejection(Row(Position("out/rejected.ndjson", line), text.encode()), (MISSING, LONG))
+        with writing(place) as writer:
+            read(writer, rejected)
+        assert lines(place) == [("rows", 5, ["missing", "too_long"]), ("rows", 6, ["missing"])]
 
 
 @pytest.mark.parametrize(

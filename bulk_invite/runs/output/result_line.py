@@ -22,7 +22,10 @@ def json_line(value: object) -> str:
 
 
 def line_for(row: Row, errors: Iterable[RowError], label: str) -> str:
-    """The output line for a row: its own text unchanged, with metadata appended."""
+    """The output line for a row: its own text unchanged, with metadata appended.
+
+    A row that comes from a results file keeps its first position as `origin`: it counts as the same row.
+    """
     given = {"key": row.position.key, "label": label}
     kept = {name: json_line(text) for name, text in given.items() if text}
     metadata: dict[str, object] = {
@@ -37,6 +40,9 @@ def line_for(row: Row, errors: Iterable[RowError], label: str) -> str:
         if member.name == METADATA and member.value.startswith("{"):
             earlier = {each.name: each.value for each in _split(member.value)}
             kept |= {name: _escaped(earlier[name]) for name in _KEPT if name in earlier}
+            first = earlier.get("origin", earlier.get("position", ""))
+            if first.startswith("{") and first != json_line(metadata["position"]):
+                kept["origin"] = _escaped(first)
             if not written and earlier.get("raw", "").startswith('"'):
                 metadata["raw"] = json.loads(earlier["raw"])  # not corrected yet, and kept nowhere else
     own = [f'"{name}":{value}' for name, value in kept.items()]

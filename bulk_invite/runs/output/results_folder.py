@@ -31,8 +31,9 @@ class Results:
     created: `{"token", "position": {"source", "line"}, "Id", "Arn"}`, with "key" where rows have keys; and
     "label", if the row has one.
     failed, rejected: the row as it was, and in place of an earlier one
-    `"_bulk_invite": {"key", "label", "position", "errors": [{"path", "code", "message"}]}`: key and label as
-    they were, or from the database, if there are any.
+    `"_bulk_invite": {"key", "label", "origin", "position", "errors": [{"path", "code", "message"}]}`: key and
+    label as they were, or from the database, if there are any. origin: for a row of a results file, its
+    position in the first source.
     A row that is not a strict JSON object is text in `_bulk_invite.raw`; an oversized row has only position
     and errors.
 
