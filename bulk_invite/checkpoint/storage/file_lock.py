@@ -95,7 +95,9 @@ class SenderLock:
     def is_taken(self) -> bool | None:
         """Whether a sender holds the lock now; None if unknown."""
         inode = inode_of(self._path)
-        return True if inode and is_locked(inode) else self._is_lock_file_taken()
+        if inode and is_locked(inode):
+            return True
+        return self._is_lock_file_taken()
 
     def holder(self) -> Holder:
         # A sender that was killed has left its signature.
