@@ -26,7 +26,10 @@ class RowComparison:
         """Return what is wrong with each row of a batch; a row that repeats another one has a warning."""
         if self._seen is None:
             return [self._validator.check(row) for row in batch]
-        validated = [self._validator.validate(row) for row in batch]
+        validated = [
+            each.as_new() if isinstance(each, Invitation) else each
+            for each in map(self._validator.validate, batch)
+        ]
         earlier = iter(self._seen.add([each for each in validated if isinstance(each, Invitation)]))
         return [
             each if isinstance(each, Rejection) else self._compared(each, next(earlier)) for each in validated

@@ -78,7 +78,8 @@ class Invitation:
     `body`, stored in the checkpoint instead of the sensitive body. has_key_token: the token is derived from
     the row's key, so it stays the same when the row is edited. account: the receiver's, sensitive; "" if the
     service model knows none. label: the user's name for the row, or "", on one line and without sensitive
-    values; not a part of body or token.
+    values; not a part of body or token. is_strict: its warnings are errors if no earlier run has accepted
+    the row.
     """
 
     row: Row
@@ -91,7 +92,16 @@ class Invitation:
     has_key_token: bool = False
     account: str = field(default="", repr=False)
     label: str = ""
+    is_strict: bool = False
 
     @property
     def position(self) -> Position:
         return self.row.position
+
+    def as_new(self) -> Invitation | Rejection:
+        """The row for a run that is the first to read it.
+
+        Otherwise the row keeps its state: it may have been sent, and is not sent once more when it is edited.
+        """
+        is_rejected = self.is_strict and self.warnings
+        return Rejection(self.row, self.warnings, label=self.label) if is_rejected else self

@@ -103,7 +103,7 @@ def _bodies(
     wanted = {row.client_token: row.body_hash for row, _, _ in rows}
     found: dict[str, bytes] = {}
     validators = [
-        make_validator(settings.model_copy(update={"campaign": campaign, "strict": False}))
+        make_validator(settings.model_copy(update={"campaign": campaign}))
         for campaign in sorted({campaign for _, _, campaign in rows})
     ]
     for source, lines in _sources(rows, named):

@@ -743,6 +743,18 @@ def test_a_row_of_a_followed_source_that_is_read_again_is_no_duplicate(place: Pl
     }
 
 
+def test_a_strict_row_with_warnings_is_rejected_unless_an_earlier_run_has_accepted_it(place: Place) -> None:
+    lenient = replace(_keyed("a", "1"), warnings=(RowError("$.x", "odd", ""),))
+    strict = replace(lenient, is_strict=True)
+    kinds: list[type[object]] = []
+    for each in (strict, strict, lenient, strict):
+        with writing(place) as writer:
+            for _ in range(2):
+                admitted = writer.admit([each], campaign="", retry_failed=False, follows=True)
+                kinds += map(type, admitted)
+    assert kinds == [Rejection, SeenAgain, SeenAgain, SeenAgain, ToSend, SeenAgain, ToSend, SeenAgain]
+
+
 def test_a_file_that_is_read_again_keeps_the_rejections_between_known_rows(place: Place) -> None:
     rows: list[Invitation | Rejection] = [
         invitation("a", line=1),

@@ -15,8 +15,18 @@ from typing import Any
 
 import pytest
 import typer
-from command import pipe_without_reader, run, run_on_terminal, running, together, wait_until
-from rows import make_row, make_rows, ndjson, write_rows
+from command import (
+    CREDENTIALS,
+    FAST,
+    emulator,
+    pipe_without_reader,
+    run,
+    run_on_terminal,
+    running,
+    together,
+    wait_until,
+)
+from rows import make_row, make_rows, ndjson, read_rows, write_rows
 
 from bulk_invite.cli.validate import _stop_on_signals
 from bulk_invite.delivery.tracking.tally import Counts
@@ -96,6 +106,22 @@ def test_a_dry_run_counts_warnings_and_strict_rejects_them(tmp_path: Path) -> No
     assert (warning["code"], warning["path"]) == ("padded_text", "$.Invitation.Message")
     (rejected,) = [each for each in strict.events if each["event"] == "row.rejected"]
     assert rejected["errors"] == ["padded_text at $.Invitation.Message"]
+
+
+def test_strict_rejects_new_rows_only(tmp_path: Path) -> None:
+    """A row that was sent is not rejected: its edited version would be sent, too."""
+    padded = [changed(number, Message=f" padded {number} ") for number in range(2)]
+    source = write_rows(tmp_path / "rows.ndjson", padded[:1])
+    with emulator() as service:
+        command = ("send", source, "--endpoint-url", service.url, "--results", tmp_path / "out", *FAST)
+        assert run(*command, cwd=tmp_path).json["created"] == 1
+        write_rows(source, padded)
+        again = run(*command, cwd=tmp_path, env={**CREDENTIALS, "BULK_INVITE_STRICT": "true"})
+        assert (again.code, again.json["already_created"], again.json["rejected"]) == (1, 1, 1)
+        assert len(service.invitations()) == 1
+    (rejected,) = read_rows(tmp_path / "out" / "rejected.ndjson")
+    assert rejected["Invitation"]["Message"] == " padded 1 "
+    assert [each["code"] for each in rejected["_bulk_invite"]["errors"]] == ["padded_text"]
 
 
 def test_a_terminal_lists_the_first_problems_and_counts_the_rest(tmp_path: Path) -> None:

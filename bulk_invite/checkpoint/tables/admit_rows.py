@@ -55,8 +55,12 @@ def admit(
     receivers: hashes by token. follows: the source is read repeatedly, so the same row may come again within
     a run.
     """
-    stored = _stored_rejections(connection, batch) if follows else set()
     known = _look_up(connection, [row.client_token for row in batch if isinstance(row, Invitation)])
+    batch = [
+        row.as_new() if isinstance(row, Invitation) and row.client_token not in known else row
+        for row in batch
+    ]
+    stored = _stored_rejections(connection, batch) if follows else set()
     of_batch = _find_twins(connection, receivers, known, terms, run)
     admissions: list[Admission] = []
     new: list[tuple[Invitation, Known]] = []
