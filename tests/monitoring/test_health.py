@@ -285,6 +285,7 @@ def test_the_command_distinguishes_ready_and_not_ready(tmp_path: Path) -> None:
         assert ask(path, "--live").exit_code == 0
         shown = json.loads(ask(path, "--json").stdout)
         assert shown.pop("age_s") < 2
+        assert (shown.pop("complete"), shown.pop("error")) == (True, None)
         assert shown == {"live": True, "ready": False, "reasons": {"endpoint": "ConnectTimeout"}, "why": None}
     assert ask(path).exit_code == 1
 
