@@ -14,7 +14,13 @@ import typer
 from bulk_invite.cli.options.command_options import with_settings
 from bulk_invite.delivery.intake.source import KeyedSource
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
-from bulk_invite.domain.errors import BulkInviteError, InterruptedRunError, StoppedError, UsageError
+from bulk_invite.domain.errors import (
+    EXIT_ATTENTION,
+    BulkInviteError,
+    InterruptedRunError,
+    StoppedError,
+    UsageError,
+)
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output import logs
 from bulk_invite.runs.output.summary import show_reconciliation
@@ -47,6 +53,7 @@ Examples:
     "call_timeout",
     "service_model",
     "json_output",
+    "exit_zero_on_rejected",
     *LOG_SETTINGS,
 )
 def reconcile(
@@ -95,7 +102,8 @@ def reconcile(
     logs.log_counted_rows()
     if stop.reason is not None:
         raise stop.reason
-    raise typer.Exit(error.exit_code if error is not None else 1 if left else 0)
+    code = EXIT_ATTENTION if left else 0
+    raise typer.Exit(settings.exit_code(code) if error is None else error.exit_code)
 
 
 def _error(stop: StopSwitch, left: int) -> BulkInviteError | None:

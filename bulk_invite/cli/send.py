@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.prompt import Confirm
 
 from bulk_invite.cli.options.command_options import Sources, with_settings
-from bulk_invite.domain.errors import EXIT_STOPPED, NotConfirmedError
+from bulk_invite.domain.errors import EXIT_ATTENTION, EXIT_STOPPED, NotConfirmedError
 from bulk_invite.domain.urls import origin
 from bulk_invite.runs.output import logs
 from bulk_invite.runs.output.logs import configure_logs
@@ -78,7 +78,7 @@ def send(
         if stopped.is_set():
             raise typer.Exit(EXIT_STOPPED)
         show_rehearsal(summary, forecast, as_json=settings.json_output, now=time.time())
-        raise typer.Exit(1 if summary.rejected or summary.failed else 0)
+        raise typer.Exit(settings.exit_code(EXIT_ATTENTION if summary.rejected or summary.failed else 0))
     limits_of(settings)  # reports impossible limits before asking for confirmation
     raise_file_limit(settings)
     outcomes = open_outcomes(sources, resolved, settings)
@@ -86,7 +86,7 @@ def send(
     # Importing the SDK takes most of a second: --help and usage errors should not wait for it.
     from bulk_invite.runs.send import Run  # noqa: PLC0415
 
-    raise typer.Exit(Run(settings, resolved, validator, outcomes).run())
+    raise typer.Exit(settings.exit_code(Run(settings, resolved, validator, outcomes).run()))
 
 
 class _Confirmation(Confirm):

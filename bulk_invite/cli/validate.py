@@ -20,6 +20,7 @@ from bulk_invite.cli.row_findings import Findings
 from bulk_invite.delivery.intake.source import Source
 from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.errors import (
+    EXIT_ATTENTION,
     EXIT_INTERRUPTED,
     EXIT_STOPPED,
     BulkInviteError,
@@ -76,6 +77,7 @@ _Summary = Annotated[
     "results",
     "service_model",
     "json_output",
+    "exit_zero_on_rejected",
     "log_format",
     "log_level",
     common=("strict",),
@@ -116,7 +118,7 @@ def validate(
         report.show(StoppedError("Run the same command again; it starts from the beginning."))
         raise typer.Exit(EXIT_STOPPED)
     report.show(None)
-    raise typer.Exit(1 if report.findings.rejected else 0)
+    raise typer.Exit(settings.exit_code(EXIT_ATTENTION) if report.findings.rejected else 0)
 
 
 def _stop_on_signals() -> Event:

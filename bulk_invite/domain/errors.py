@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+EXIT_ATTENTION: Final = 1
+"""Finished, but some rows need attention or are open."""
+
 EXIT_STOPPED: Final = 75
 """Stopped by a signal before completion; the same command continues (EX_TEMPFAIL of sysexits.h)."""
 

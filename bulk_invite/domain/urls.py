@@ -1,8 +1,9 @@
-"""Reduce URLs to what is safe to show: user, path and query may be secret."""
+"""What a URL names, and what of it is safe to show: user, path and query may be secret."""
 
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -21,3 +22,11 @@ def origin(url: str) -> str:
 def origins_only(text: str) -> str:
     """Reduce every URL in a library's message to its origin."""
     return _PATH.sub("...", _URL.sub(r"\g<scheme>\g<place>", text))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.rstrip(".").lower() == "localhost"

@@ -36,7 +36,7 @@ from bulk_invite.partner_central.preflight import (
     require,
     require_authorities,
 )
-from bulk_invite.partner_central.sdk_errors import NONE_FOUND, fault_of
+from bulk_invite.partner_central.sdk_errors import fault_of, none_found
 from bulk_invite.partner_central.session import Session
 from bulk_invite.partner_central.slow_waits import reported
 from bulk_invite.partner_central.transport import PartnerCentralSession
@@ -145,7 +145,7 @@ async def _opened(
     connection: Connection, inner: Session, session: aioboto3.Session, stack: AsyncExitStack
 ) -> PartnerCentral:
     setup = _setup(connection, inner)
-    credentials = await _found(inner, setup)
+    credentials = await _found(inner, setup, connection.endpoint_url)
     client = await stack.enter_async_context(
         session.client(SERVICE, endpoint_url=connection.endpoint_url, config=_config(connection))
     )
@@ -172,7 +172,7 @@ async def _opened(
     )
 
 
-async def _found(session: Session, setup: AwsSettings) -> Any:
+async def _found(session: Session, setup: AwsSettings, endpoint_url: str | None) -> Any:
     """Find credentials, without resolving their keys yet."""
     place = "env"
 
@@ -185,7 +185,7 @@ async def _found(session: Session, setup: AwsSettings) -> Any:
     with reported(lambda: f"credentials from {PROVIDER_NAMES.get(place, place)}"):
         credentials = await session.get_credentials()
     if credentials is None:
-        require(fault_of_files(setup) or NONE_FOUND)
+        require(fault_of_files(setup) or none_found(endpoint_url))
     return credentials
 
 

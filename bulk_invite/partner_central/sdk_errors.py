@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from traceback import walk_tb
 from typing import Final
+from urllib.parse import urlsplit
 
 from botocore import exceptions as sdk
 from botocore.credentials import CredentialProvider, Credentials
 
 from bulk_invite.domain.classify import CREDENTIALS_NOT_RENEWED, CREDENTIALS_REFUSED, classify
 from bulk_invite.domain.sender_fault import Fault, Recovery
+from bulk_invite.domain.urls import is_loopback, origin
 from bulk_invite.domain.verdicts import Denied, Doubtful, NoAnswer, Throttled, Unreachable
 from bulk_invite.partner_central.aws_settings import CONFIGURATION, AwsSettings, setting_in
 from bulk_invite.partner_central.credential_sources import (
@@ -30,12 +32,6 @@ from bulk_invite.partner_central.credential_sources import (
     of_web_identity,
 )
 from bulk_invite.partner_central.responses import plain, refusal, silence
-
-NONE_FOUND: Final = Fault(
-    "There are no AWS credentials.",
-    "Set AWS_PROFILE or --profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with an attached "
-    "role.",
-)
 
 _OF_PLACE: Final[Mapping[str, Callable[[BaseException, AwsSettings], Fault | None]]] = {
     "env": of_environment,
@@ -57,6 +53,21 @@ _SETTINGS: Final[Mapping[type[Exception], str]] = {
     sdk.NoRegionError: "--region",
     sdk.UnknownRegionError: "--region",
 }
+
+
+def none_found(endpoint_url: str | None) -> Fault:
+    """The fault of a search for credentials that has found none."""
+    if endpoint_url and is_loopback(urlsplit(endpoint_url).hostname or ""):
+        remedy = (
+            f"A local Partner Central such as the one at {origin(endpoint_url)} accepts any: "
+            "export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"
+        )
+    else:
+        remedy = (
+            "Set AWS_PROFILE or --profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with an "
+            "attached role."
+        )
+    return Fault("There are no AWS credentials.", remedy)
 
 
 def _place_of(error: BaseException) -> str:

@@ -20,6 +20,7 @@ from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.tracking.tally import Counts, Tally
 from bulk_invite.delivery.write_back import Target
 from bulk_invite.domain.errors import (
+    EXIT_ATTENTION,
     EXIT_STOPPED,
     BulkInviteError,
     CheckpointError,
@@ -130,7 +131,7 @@ class Run:
         log_next_steps(tally.counts, finished=self._finished, limit=limit)
         if early is not None:
             return early.exit_code
-        return 0 if Summary.of_run(tally.counts, 0.0).needs_nothing else 1
+        return 0 if Summary.of_run(tally.counts, 0.0).needs_nothing else EXIT_ATTENTION
 
     def _early_end(self) -> BulkInviteError | None:
         if self._finished:

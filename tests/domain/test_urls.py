@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bulk_invite.domain.urls import origin, origins_only
+from bulk_invite.domain.urls import is_loopback, origin, origins_only
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.partner_central import endpoint_of
 
@@ -34,3 +34,14 @@ def test_the_endpoint_is_shown_by_its_origin() -> None:
     url = "https://gateway.example.com:8443/s3cret?token=s3cret"
     assert endpoint_of(Settings.model_validate({"endpoint_url": url})) == "https://gateway.example.com:8443"
     assert endpoint_of(Settings.model_validate({"region": "us-east-1"})) == "Partner Central, us-east-1"
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        *[(each, True) for each in ("127.0.0.1", "127.9.9.9", "::1", "localhost", "LocalHost.")],
+        *[(each, False) for each in ("", "10.0.0.1", "127.0.0.1.example.com", "localhost.example.com")],
+    ],
+)
+def test_only_names_of_this_machine_are_loopback(host: str, *, own: bool) -> None:
+    assert is_loopback(host) is own

@@ -292,7 +292,7 @@ def test_without_opentelemetry_the_error_names_the_extra(
     for module in ("spans", "otlp_exporter"):
         monkeypatch.delitem(sys.modules, f"bulk_invite.monitoring.tracing.{module}")
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(UsageError, match=r"pip install 'bulk-invite\[tracing\]'"):
+    with pytest.raises(UsageError, match=r"pip install '\.\[tracing\]'"):
         open_tracing("0.1.0")
 
 

@@ -70,6 +70,7 @@ def test_the_same_row_in_two_campaigns_stays_in_doubt(tmp_path: Path) -> None:
                 sender.process.wait()
         both = reconcile(service, tmp_path)
         assert (both.code, both.json["in_doubt"], both.json["created"]) == (1, 2, 0)
+        assert reconcile(service, tmp_path, "--exit-zero-on-rejected").code == 0
         codes = {each["code"] for each in rows_by_message(tmp_path, "in_doubt")}
         assert codes == {"SeveralInvitationsMatch"}
         assert {event["why"] for event in both.events if event["event"] == "row.unclear"} == codes

@@ -39,6 +39,8 @@ from bulk_invite.runs.settings.options import OPTIONS, SERVE_ONLY
 EXAMPLE = (ROOT / "config" / "bulk-invite.example.toml").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
+_BETWEEN = {"|", ">", "&", "&&", "<", "||", ";;"}
+
 INSTALL_AND_DEMO, INSTALL_AND_TEST = (
     line for line in README.splitlines() if line.startswith("python3 -m venv .venv")
 )
@@ -155,10 +157,10 @@ def _words(span: str) -> list[str]:
 
 def _ours(words: list[str]) -> list[list[str]]:
     """The arguments of each call of the program in a line, be it in a container or after another command."""
-    ends = [at for at, word in enumerate(words) if word in {"|", ">", "&", "&&", "<"}]
+    ends = [at for at, word in enumerate(words) if word in _BETWEEN]
     found = []
     for at, word in enumerate(words):
-        is_call = at == 0 or words[at - 1] in {"|", "&&"} or words[0] == "docker"
+        is_call = at == 0 or words[at - 1] in {"|", "&&", "||"} or words[0] == "docker"
         if is_call and Path(word).name == "bulk-invite":
             arguments = words[at + 1 : next((end for end in ends if end > at), None)]
             if arguments and arguments != ["."] and "COMMAND" not in arguments:

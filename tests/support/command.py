@@ -124,7 +124,7 @@ def start(
 
 
 @cache
-def _fork_server(**more: str) -> ForkServer:
+def fork_server(**more: str) -> ForkServer:
     return ForkServer(environment(**more))
 
 
@@ -138,14 +138,14 @@ def fork_with(**more: str) -> None:
 
 
 def _server_for(env: Mapping[str, str]) -> ForkServer | None:
-    servers = (_fork_server(**more) for more in _started_with)
+    servers = (fork_server(**more) for more in _started_with)
     return next((server for server in servers if server.can_start(env)), None)
 
 
 def under_watch(*arguments: str | Path, cwd: Path, watcher: int) -> subprocess.Popen[bytes]:
     """A command whose file-changing calls wait for the holder of the other end of a socket (Linux only)."""
     return Forked(
-        _fork_server(),
+        fork_server(),
         [COMMAND, *map(str, arguments)],
         watcher=watcher,
         cwd=cwd,
@@ -159,7 +159,7 @@ def under_watch(*arguments: str | Path, cwd: Path, watcher: int) -> subprocess.P
 def forked(module: str, *, cwd: Path) -> subprocess.Popen[bytes]:
     """The `main` of a module of the tests as a program, which has no imports to wait for (Linux only)."""
     return Forked(
-        _fork_server(),
+        fork_server(),
         [module],
         module=module,
         cwd=cwd,

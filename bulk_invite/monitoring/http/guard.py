@@ -10,10 +10,11 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Mapping
-from ipaddress import ip_address
 from math import inf
 from typing import Final
 from urllib.parse import urlsplit
+
+from bulk_invite.domain.urls import is_loopback
 
 _OURS: Final = {"same-origin", "none"}
 """Allowed values of `Sec-Fetch-Site` (W3C Fetch Metadata): our own page, or a URL entered by the user."""
@@ -49,10 +50,10 @@ def check_host(host: str | None, listening_on: str) -> None:
 
     host: the header, which browsers always send.
     """
-    if host is None or not _is_loopback(listening_on):
+    if host is None or not is_loopback(listening_on):
         return
     name = _name_of(f"//{host}")
-    if not (name and _is_loopback(name)):
+    if not (name and is_loopback(name)):
         raise Refusal(421, "This server is local: use 127.0.0.1 or localhost.")
 
 
@@ -94,10 +95,3 @@ def _name_of(url: str) -> str | None:
         return urlsplit(url).hostname
     except ValueError:
         return None
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return name.rstrip(".").lower() == "localhost"

@@ -37,7 +37,7 @@ def open_tracing(version: str) -> Tracing:
             raise
         raise UsageError(
             "Traces need OpenTelemetry.",
-            hint="Install it: pip install 'bulk-invite[tracing]'.",
+            hint="Install it from the checkout: pip install '.[tracing]'.",
             topic="monitoring",
         ) from None
     try:

@@ -83,7 +83,7 @@ def draw(path: Path, title: str, panels: Sequence[Panel]) -> None:
         from matplotlib.figure import Figure  # noqa: PLC0415 - likewise; without pyplot, no window opens
     except ImportError:
         raise UsageError(
-            "Plots need matplotlib.", hint="Install it: pip install 'bulk-invite[plot]'."
+            "Plots need matplotlib.", hint="Install it from the checkout: pip install '.[plot]'."
         ) from None
     length = max(panel.trial.length for panel in panels)
     unit, seconds = ("hours", HOUR) if length >= _LONG else ("minutes", MINUTE)

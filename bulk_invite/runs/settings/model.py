@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from bulk_invite.domain.errors import EXIT_ATTENTION
 from bulk_invite.runs.settings.operating import Following, Monitoring, Output
 from bulk_invite.runs.settings.option_field import Section
 from bulk_invite.runs.settings.sending import (
@@ -39,6 +40,10 @@ class Settings(
     @property
     def shown_progress(self) -> Literal["auto", "on", "off"]:
         return "off" if self.quiet else self.progress
+
+    def exit_code(self, code: int) -> int:
+        """The exit code of the process for that of a command that finished."""
+        return 0 if code == EXIT_ATTENTION and self.exit_zero_on_rejected else code
 
     @property
     def tokens_from_keys(self) -> bool:

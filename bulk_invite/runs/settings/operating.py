@@ -28,6 +28,12 @@ class Output(Section, title="Output and logs"):
         common=True,
     )
     json_output: bool = option(False, "Print the result as one JSON object.", alias="json", common=True)
+    exit_zero_on_rejected: bool = option(
+        False,
+        "Exit with 0 instead of 1 if the command finished although rows are rejected, failed, deferred or in "
+        "doubt. All other exit codes, and the result, stay the same.",
+        only="send",
+    )
     quiet: bool = option(
         False,
         "Show only errors and the result. The log file still gets everything.",
@@ -93,7 +99,7 @@ class Monitoring(Section, title="Monitoring"):
     tracing: bool = option(
         False,
         "Trace every row with OpenTelemetry and export to OTEL_EXPORTER_OTLP_ENDPOINT. Requires "
-        "bulk-invite[tracing].",
+        "the extra tracing: pip install '.[tracing]' in the checkout.",
     )
 
 
