@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, Final
 
 from bulk_invite.domain.rows import METADATA
 from bulk_invite.validation.descriptions import description
@@ -31,8 +31,18 @@ def row_json_schema(model: ServiceModel) -> dict[str, Any]:
     _schema(row, definitions, sensitive_members(model))
     top: dict[str, Any] = definitions.pop(REQUEST)
     top["title"] = "Invitation row"
-    top["properties"][METADATA] = {"title": "Metadata", "description": "Ignored and never sent."}
+    top["properties"][METADATA] = _METADATA
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "$defs": definitions}
+
+
+_METADATA: Final = {
+    "title": "Metadata",
+    "description": "Never sent. Unknown fields of it are ignored.",
+    "properties": {
+        "key": {"title": "Key", "description": "With --token-from key: what identifies the row."},
+        "label": {"title": "Label", "description": "Your own name for the row, to find it again."},
+    },
+}
 
 
 def _schema(shape: Shape, definitions: dict[str, Any], sensitive: AbstractSet[str]) -> dict[str, Any]:

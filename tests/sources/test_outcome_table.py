@@ -221,6 +221,24 @@ def test_a_table_is_created_once_with_a_comment(db: Database) -> None:
     )
 
 
+def test_a_table_without_our_column_for_labels_is_written_to_and_a_column_of_the_user_is_left_alone(
+    db: Database,
+) -> None:
+    rows(db)
+    made(db)
+    for own, added in (("", True), (", ADD label text DEFAULT 'mine'", False)):
+        db.run(f"ALTER TABLE outcomes DROP COLUMN label{own}")
+        writer = table(db.reader)
+        writer.check()
+        with capture_logs() as logged:
+            written(writer, record("1", label="North"), record("2", label="South"))
+            written(writer, record("1", state=State.FAILED, label="North"))
+        assert [each["event"] for each in logged] == ["write_back.no_labels"]
+        assert not writer.add_label()  # the role does not own the table
+        assert table(db.url).add_label() == added
+    assert db.run("SELECT DISTINCT label FROM outcomes") == [("mine",)]
+
+
 def test_the_printed_sql_creates_the_same_table_and_grants_writing(db: Database) -> None:
     rows(db)
     shown = table(db.reader).statements()

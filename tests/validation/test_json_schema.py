@@ -82,7 +82,10 @@ def test_catalog_token_and_metadata_are_optional() -> None:
     del row["Catalog"], row["ClientToken"]
     assert fits(SCHEMA, row)
     assert SCHEMA["required"] == ["EngagementIdentifier", "Invitation"]
-    assert "_bulk_invite" in SCHEMA["properties"]
+    assert set(SCHEMA["properties"]["_bulk_invite"]["properties"]) == {"key", "label"}
+    metadata: list[object] = [None, 7, [], {"key": 7, "label": "North", "position": {}}]
+    for each in metadata:
+        assert fits(SCHEMA, row | {"_bulk_invite": each})
 
 
 def test_an_editor_has_titles_and_values_to_show() -> None:

@@ -33,7 +33,7 @@ def refusal(row: Invitation, entry: Known, *, run: int, follows: bool) -> Reject
             f"A row of {place.source} with this key already has the token; another source needs its own "
             "--campaign.",
         )
-    elif entry.run == run and not follows:
+    elif entry.run == run and not follows and place != row.position:
         error = RowError(
             "$",
             "key_reused",
