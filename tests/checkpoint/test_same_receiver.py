@@ -51,6 +51,8 @@ def _ended(writer: CheckpointWriter, token: str, ending: str) -> None:
     writer.record([Sent(token, NOW)])
     if ending == "created":
         writer.record([created(token)])
+    elif ending == "throttled":
+        writer.record([answered(token, State.PENDING, "throttled")])
     elif ending == "failed":
         writer.record([answered(token, State.FAILED, "refused", code="ValidationException")])
 
@@ -147,6 +149,20 @@ def test_an_uncalled_row_that_left_the_source_keeps_no_other_from_being_sent(pla
         "correct": State.CREATED,
         "typo": State.DUPLICATE,
     }
+
+
+def test_a_row_that_was_called_is_never_skipped_afterwards(place: Place) -> None:
+    with writing(place) as writer:
+        _begin(writer, WARN)
+        rows = [_row("a", 1), _row("b", 2), _row("c", 3)]
+        _admit(writer, *rows)
+        _ended(writer, "a", "created")
+        _ended(writer, "b", "throttled")
+        _begin(writer, SKIP)
+        first, second, third = _admit(writer, *rows)
+    assert isinstance(first, AlreadySettled)
+    assert isinstance(second, ToSend)
+    assert isinstance(third, SameReceiver)
 
 
 def test_a_skipped_row_is_sent_once_its_twin_was_refused_or_the_operator_says_so(place: Place) -> None:
@@ -264,7 +280,7 @@ _RECEIVER = {"a": "1", "b": "1", "c": "1", "d": "2", "e": "2", "f": ""}
 _BATCHES = st.lists(
     st.lists(st.sampled_from(sorted(_RECEIVER)), min_size=1, max_size=6), min_size=1, max_size=3
 )
-_ENDS = st.sampled_from(["created", "failed", "doubtful", "uncalled", "uncalled"])
+_ENDS = st.sampled_from(["created", "failed", "doubtful", "throttled", "uncalled", "uncalled"])
 
 
 @dataclass

@@ -237,7 +237,8 @@ def test_rows_that_repeat_another_one_are_named_and_counted(tmp_path: Path) -> N
     rows = [*make_rows(600), changed(0, Message="Would you join us on project 00000?"), make_row(1)]
     write_rows(tmp_path / "one.ndjson", [*rows, changed(0, Message="Join us"), changed(0, Message="Join us")])
     write_rows(tmp_path / "two.ndjson", [changed(5, Message="Join us")])
-    sources = ("one.ndjson", "two.ndjson")
+    write_rows(tmp_path / "three.ndjson", [make_row(700), make_row(700)])
+    sources = ("one.ndjson", "two.ndjson", "three.ndjson")
     plain, as_json, off = together(
         partial(run, "validate", *sources, cwd=tmp_path),
         partial(run, "validate", *sources, "--json", cwd=tmp_path),
@@ -249,7 +250,8 @@ def test_rows_that_repeat_another_one_are_named_and_counted(tmp_path: Path) -> N
         "one.ndjson:603: warning: same_receiver at $: same engagement and account as line 1",
         "one.ndjson:604: warning: duplicate at $: same row as line 1; it is sent once",
         "two.ndjson:1: warning: same_receiver at $: same engagement and account as one.ndjson:6",
+        "three.ndjson:2: warning: duplicate at $: same row as line 1; it is sent once",
     ]
-    assert ", 3 duplicate, 2 with the engagement and account of another row, " in plain.stdout
-    assert (plain.code, as_json.json["duplicate"], as_json.json["same_receiver"]) == (0, 3, 2)
-    assert off.stdout.startswith("605 rows: 605 valid, 0 rejected, 0 valid with warnings, ")
+    assert ", 4 duplicate, 2 with the engagement and account of another row, " in plain.stdout
+    assert (plain.code, as_json.json["duplicate"], as_json.json["same_receiver"]) == (0, 4, 2)
+    assert off.stdout.startswith("607 rows: 607 valid, 0 rejected, 0 valid with warnings, ")
