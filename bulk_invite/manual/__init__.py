@@ -19,6 +19,7 @@ TOPICS: Final[dict[str, str]] = {
     "pacing": "how fast it sends, daily quota, parking",
     "unknown-outcomes": "rows in doubt, look-ups, restored checkpoints",
     "operations": "a backfill from rehearsal to report, credentials, `doctor`",
+    "deploy": "a server: systemd, cron, upgrades",
     "monitoring": "live page and API, probes, webhook, metrics, traces, alerts",
     "troubleshooting": "error messages, row errors, log events: what to do",
     "rehearsal": "the local Partner Central, faults, simulation of the pacing",

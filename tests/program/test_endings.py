@@ -25,7 +25,7 @@ from command import (
     together,
     wait_until,
 )
-from documents import README, blocks, table, topic
+from documents import table, topic
 from rows import make_row, make_rows, write_rows
 from typer.core import TyperGroup
 
@@ -183,23 +183,6 @@ def on_terminal(*arguments: str | Path, cwd: Path) -> list[str]:
     """The lines of a terminal that gets standard output and error, without colors and the moving bar."""
     *_, screen = run_on_terminal(*arguments, cwd=cwd, stdout_too=True)
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen).split("\r\n")
-
-
-def test_the_example_of_the_readme_is_what_a_terminal_shows(tmp_path: Path) -> None:
-    rows = make_rows(39)
-    bad = make_row(39)
-    del bad["Invitation"]["Message"]
-    write_rows(tmp_path / "invitations.ndjson", [*rows, bad, rows[0]])
-    with emulator() as service:
-        here = partial(on_terminal, "send", "invitations.ndjson", "--endpoint-url", service.url, cwd=tmp_path)
-        tried = here("--limit", "20", "--rate", "300")
-        sent = here("--results", "out", "--rate", "300")
-    assert "Stopped at --limit 20. Run the same command to send up to 20 more" in "\n".join(tried)
-    [session] = [each for each in blocks(README, "console") if "--results out" in each]
-    example = session.partition("--results out")[2].partition("\n")[2].partition("\n$ ")[0].splitlines()
-    shown = sent[-len(example) - 1 : -1]
-    assert example[-1].split()[:-1] == shown[-1].split()[:-1] == ["run", "time,", "s"]
-    assert [line.rstrip() for line in shown[:-1]] == example[:-1]
 
 
 def test_a_terminal_gets_ten_rows_and_the_log_file_all(tmp_path: Path) -> None:

@@ -141,9 +141,10 @@ def test_links_have_targets(document: Path) -> None:
 
 
 def test_commands_in_the_documents_are_valid(document: Path) -> None:
-    """Every command of the program, in blocks and within sentences, is one that its command line takes."""
+    """Every command of the program, in blocks, units and sentences, is one that its command line takes."""
     text = document.read_text()
-    for words in [*shell_lines(text), *map(_words, spans(text))]:
+    units = [shlex.split(line) for line in re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)]
+    for words in [*shell_lines(text), *units, *map(_words, spans(text))]:
         for arguments in _ours(words):
             _parse(arguments)
 

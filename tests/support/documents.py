@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,8 @@ DOCUMENTS: Final = (
     *sorted(MANUAL.glob("*.md")),
 )
 
-_FENCED: Final = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_FENCED: Final = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_TYPED: Final = re.compile(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 
 
 def topic(name: str) -> str:
@@ -30,7 +32,12 @@ def topic(name: str) -> str:
 
 def blocks(text: str, *languages: str) -> Iterator[str]:
     """The content of fenced blocks of these languages."""
-    yield from (body for language, body in _FENCED.findall(text) if language in languages)
+    yield from (body for _, language, body in _FENCED.findall(text) if language in languages)
+
+
+def languages(text: str) -> set[str]:
+    """Of the fenced blocks; "" for one without."""
+    return {language for _, language, _ in _FENCED.findall(text)}
 
 
 def prose(text: str) -> str:
@@ -38,14 +45,34 @@ def prose(text: str) -> str:
     return _FENCED.sub("", text)
 
 
+@dataclass(frozen=True)
+class Copy:
+    """What a reader copies at once: a line of a console block, or a whole block of another language.
+
+    shown: the lines of output below it.
+    """
+
+    language: str
+    text: str
+    shown: tuple[str, ...] = ()
+
+
+def copies(text: str) -> Iterator[Copy]:
+    """What can be copied of a document into a shell or a database, in its order."""
+    for margin, language, body in _FENCED.findall(text):
+        block = re.sub(f"^{margin}", "", body, flags=re.MULTILINE)
+        if language == "console":
+            for typed, below in _TYPED.findall(block):
+                yield Copy(language, f"{typed}\n", tuple(below.splitlines()))
+        elif language in {"sh", "sql"}:
+            yield Copy(language, block)
+
+
 def shell_lines(text: str) -> Iterator[list[str]]:
     """The words of each command of a document; of a console block only the typed lines."""
-    for body in blocks(text, "sh"):
-        yield from _words(body)
-    for body in blocks(text, "console"):
-        joined = body.replace("\\\n", "")
-        typed = re.findall(r"^ *\$ (.*)$", joined, re.MULTILINE)
-        yield from _words("\n".join(typed))
+    for each in copies(text):
+        if each.language != "sql":
+            yield from _words(each.text)
 
 
 def _words(script: str) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""A shell as a user has it: scripts run in bash, with `bulk-invite` on the path.
+"""A shell as a new user has it: bash on a terminal, in an empty home, with `bulk-invite` on the path.
 
 The command there passes its arguments, directory, environment and streams to a thread of the tests, which
 starts it by the fork server: without a wait for imports, a script of many commands takes moments. Signals and
@@ -7,13 +7,18 @@ exit codes pass through.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import tempfile
+import termios
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -41,13 +46,12 @@ _LARGEST: Final = 1 << 17
 _OFFLINE: Final = {**CERTIFICATES, "AWS_EC2_METADATA_DISABLED": "true"}
 """What a machine without a network needs, so that nothing waits for one."""
 
+_SIZE: Final = struct.pack("HHHH", 50, 160, 0, 0)
+
 
 @contextmanager
 def command_on_path(folder: Path) -> Iterator[Mapping[str, str]]:
-    """The environment of a new user, with the folder as home.
-
-    Commands that still run at the end of the block are killed.
-    """
+    """The environment of a new user, with the folder as home."""
     (programs := folder / ".programs").mkdir()
     address = str(programs / "tests")
     (command := programs / COMMAND.name).write_text(
@@ -57,19 +61,25 @@ def command_on_path(folder: Path) -> Iterator[Mapping[str, str]]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(address)
         listener.listen()
-        Thread(target=_accept, args=[listener], daemon=True).start()
+        thread = Thread(target=_accept, args=[listener])
+        thread.start()
         try:
             yield {"PATH": f"{programs}:{os.defpath}", "HOME": str(folder), "TERM": "dumb", **_OFFLINE}
         finally:
             # Closing alone would not wake the thread.
             listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def _accept(listener: socket.socket) -> None:
+    runs = []
     with suppress(OSError):  # the end of the block
         while True:
             caller, _ = listener.accept()
-            Thread(target=_run, args=[caller], daemon=True).start()
+            runs.append(Thread(target=_run, args=[caller]))
+            runs[-1].start()
+    for each in runs:
+        each.join()
 
 
 def _run(caller: socket.socket) -> None:
@@ -96,19 +106,36 @@ def _run(caller: socket.socket) -> None:
 def run_script(script: str, *, env: Mapping[str, str], within: float = PATIENCE) -> Ran:
     """Run a script in bash, in the home of the environment, to its end; what it left running is killed."""
     began = time.monotonic()
-    with subprocess.Popen(
-        ["bash", "--noprofile", "--norc", "-c", script],
-        cwd=env["HOME"],
-        env=dict(env),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as shell:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, _SIZE)
+    shown: list[bytes] = []
+    reader = Thread(target=_read, args=[ours, shown])
+    reader.start()
+    with tempfile.TemporaryFile() as stderr:
+        shell = subprocess.Popen(
+            ["bash", "--noprofile", "--norc", "-c", script],
+            cwd=env["HOME"],
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=stderr,
+            start_new_session=True,
+        )
+        os.close(theirs)
         try:
-            stdout, stderr = shell.communicate(timeout=within)
+            code = shell.wait(within)
         finally:
             with suppress(ProcessLookupError):  # nothing is left
                 os.killpg(shell.pid, signal.SIGKILL)
-    return Ran(shell.returncode, stdout, stderr, time.monotonic() - began)
+            shell.wait()
+            reader.join()
+        stderr.seek(0)
+        errors = stderr.read().decode()
+    return Ran(code, b"".join(shown).decode().replace("\r\n", "\n"), errors, time.monotonic() - began)
+
+
+def _read(terminal: int, shown: list[bytes]) -> None:
+    with suppress(OSError):  # how Linux reports that the last writer has gone
+        while received := os.read(terminal, 65536):
+            shown.append(received)
+    os.close(terminal)
