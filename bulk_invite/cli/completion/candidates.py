@@ -10,8 +10,8 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
-_NAMES_FILES: Final = re.compile(r"\b(?:FILE|DIR|PATH)\b|SOURCE\.\.\.|SCENARIO")
-"""What an option or an argument calls its value if that can be a file."""
+_NAMES_FILES: Final = re.compile(r"\b(?:FILE|DIR|(?<!\$\.)PATH)\b|SOURCE\.\.\.|SCENARIO")
+"""What an option or an argument calls its value if that can be a file; `$.PATH` is a member of a row."""
 
 
 @dataclass(frozen=True, slots=True)
