@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
 import shlex
@@ -19,17 +20,20 @@ from documents import (
     MANUAL,
     README,
     ROOT,
+    blocks,
     headings,
     links,
     shell_lines,
     spans,
     table,
+    topic,
 )
 from options_topic import FILE, options_topic
 from typer.core import TyperGroup
 
+from bulk_invite.checkpoint.tables.schema import VERSION
 from bulk_invite.cli.app import app, command
-from bulk_invite.domain.errors import TooManyFailuresError
+from bulk_invite.domain.errors import StoppedError, TooManyFailuresError, UsageError
 from bulk_invite.domain.verdicts import State
 from bulk_invite.manual import OVERVIEW, TOPICS, text_of
 from bulk_invite.runs.settings.loading import load
@@ -39,6 +43,7 @@ from bulk_invite.runs.settings.options import OPTIONS, SERVE_ONLY
 EXAMPLE = (ROOT / "config" / "bulk-invite.example.toml").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
+_BEFORE = re.compile(r"\||&&|\|\||[A-Z_]+=.*")
 _BETWEEN = {"|", ">", "&", "&&", "<", "||", ";;"}
 
 INSTALL_AND_DEMO, INSTALL_AND_TEST = (
@@ -161,7 +166,7 @@ def _ours(words: list[str]) -> list[list[str]]:
     ends = [at for at, word in enumerate(words) if word in _BETWEEN]
     found = []
     for at, word in enumerate(words):
-        is_call = at == 0 or words[at - 1] in {"|", "&&", "||"} or words[0] == "docker"
+        is_call = at == 0 or words[0] == "docker" or bool(_BEFORE.fullmatch(words[at - 1]))
         if is_call and Path(word).name == "bulk-invite":
             arguments = words[at + 1 : next((end for end in ends if end > at), None)]
             if arguments and arguments != ["."] and "COMMAND" not in arguments:
@@ -186,6 +191,20 @@ def _parse(arguments: list[str]) -> None:
         assert given["topic"] in TOPICS
     if name != "emulator":  # its options are its own, also where they have the name of a setting
         load({each: given[each] for each in Settings.model_fields if given.get(each) is not None}, None, {})
+
+
+def test_the_unit_fits_how_the_program_ends() -> None:
+    text = topic("deploy")
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign] # as the library's manual has it
+    unit.read_string(next(blocks(text, "ini")))
+    service = unit["Service"]
+    assert (service["Type"], service["KillMode"], service["KillSignal"]) == ("exec", "mixed", "SIGTERM")
+    assert int(service["TimeoutStopSec"]) > Settings().call_timeout
+    assert int(service["SuccessExitStatus"]) == StoppedError.exit_code
+    assert int(service["RestartPreventExitStatus"]) == UsageError.exit_code
+    assert f"(today {VERSION})" in text
+    assert f"version {VERSION}, journal" in topic("operations")
 
 
 def test_tasks_and_scripts_exist(document: Path) -> None:
