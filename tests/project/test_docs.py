@@ -77,8 +77,8 @@ def test_readme_has_every_topic_with_its_subject() -> None:
 
 def test_every_topic_has_its_file_and_the_overview_is_the_readme() -> None:
     assert {file.stem for file in MANUAL.glob("*.md")} | {OVERVIEW} == set(TOPICS)
-    for topic in TOPICS:
-        assert text_of(topic).startswith("# ")
+    for name in TOPICS:
+        assert text_of(name).startswith("# ")
     assert text_of(OVERVIEW).splitlines()[0] == README.splitlines()[0]
     assert PROJECT["project"]["readme"] == "README.md"
 
@@ -148,7 +148,8 @@ def test_links_have_targets(document: Path) -> None:
 def test_commands_in_the_documents_are_valid(document: Path) -> None:
     """Every command of the program, in blocks, units and sentences, is one that its command line takes."""
     text = document.read_text()
-    units = [shlex.split(line) for line in re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)]
+    joined = text.replace("\\\n", "")
+    units = [shlex.split(line) for line in re.findall(r"^ExecStart=(.*)$", joined, re.MULTILINE)]
     for words in [*shell_lines(text), *units, *map(_words, spans(text))]:
         for arguments in _ours(words):
             _parse(arguments)
