@@ -18,7 +18,7 @@ from botocore.credentials import CredentialProvider, Credentials
 
 from bulk_invite.domain.classify import CREDENTIALS_NOT_RENEWED, CREDENTIALS_REFUSED, classify
 from bulk_invite.domain.sender_fault import Fault, Recovery
-from bulk_invite.domain.urls import is_loopback, origin
+from bulk_invite.domain.urls import is_loopback
 from bulk_invite.domain.verdicts import Denied, Doubtful, NoAnswer, Throttled, Unreachable
 from bulk_invite.partner_central.aws_settings import CONFIGURATION, AwsSettings, setting_in
 from bulk_invite.partner_central.credential_sources import (
@@ -57,16 +57,12 @@ _SETTINGS: Final[Mapping[type[Exception], str]] = {
 
 def none_found(endpoint_url: str | None) -> Fault:
     """The fault of a search for credentials that has found none."""
+    remedy = (
+        "Set AWS_PROFILE or --profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with an attached "
+        "role."
+    )
     if endpoint_url and is_loopback(urlsplit(endpoint_url).hostname or ""):
-        remedy = (
-            f"A local Partner Central such as the one at {origin(endpoint_url)} accepts any: "
-            "export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"
-        )
-    else:
-        remedy = (
-            "Set AWS_PROFILE or --profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with an "
-            "attached role."
-        )
+        remedy += " An emulator accepts any: `export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local`."
     return Fault("There are no AWS credentials.", remedy)
 
 

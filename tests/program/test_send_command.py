@@ -352,7 +352,7 @@ def test_sender_faults_fail_no_row(tmp_path: Path) -> None:
         ScriptedServer(always(refusal("ExpiredTokenException", status=403))) as late,
     ):
         cases = {
-            "accepts any: export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local": partial(
+            "accepts any: `export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local`": partial(
                 send, service.url, tmp_path, source, "--checkpoint", "0.db", env={}
             ),
             "not accepted: ExpiredToken": partial(
