@@ -58,8 +58,8 @@ _SETTINGS: Final[Mapping[type[Exception], str]] = {
 def none_found(endpoint_url: str | None) -> Fault:
     """The fault of a search for credentials that has found none."""
     remedy = (
-        "Set AWS_PROFILE or --profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with an attached "
-        "role."
+        "Set AWS_PROFILE or --profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with an "
+        "attached role."
     )
     if endpoint_url and is_loopback(urlsplit(endpoint_url).hostname or ""):
         remedy += " An emulator accepts any: `export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local`."
