@@ -38,6 +38,7 @@ SHELLS = get_args(Shell)
         ("send --daily-quota ", ["none"]),
         ("simulate st", [name for name in names() if name.startswith("st")]),
         ("manual ", list(TOPICS)),
+        ("manual re", ["results", "rehearsal"]),
         ("export --state ", list(State)),
         ("export --state failed --state dup", ["duplicate"]),
         ("export --format ", ["ndjson", "csv"]),

@@ -109,14 +109,6 @@ def test_a_picture_is_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "Picture (config/steps.svg in the repository): Rates" in _on_terminal("rehearsal", tmp_path, 100)
 
 
-def test_topics_are_completed_by_the_shell(tmp_path: Path) -> None:
-    completed = {"_BULK_INVITE_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
-    ran = run(
-        cwd=tmp_path, env={**completed, "_TYPER_COMPLETE_ARGS": "bulk-invite manual re"}, installed=True
-    )
-    assert [line.split("\t")[0] for line in ran.stdout.splitlines()] == ["results", "rehearsal"]
-
-
 def test_an_error_names_the_topic_that_explains_it(tmp_path: Path) -> None:
     for arguments, name in [
         (("send", "missing.ndjson"), "rows"),
