@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any, Final
@@ -33,13 +33,13 @@ _JSON: Final = "--json"
 _URL: Final = re.compile(r"\w*://.*?([')]*\.?)$", re.DOTALL)
 """A URL at the end of a message may hold a password, with whatever characters."""
 
-_QUOTED_NAME: Final = re.compile(r"'(--?[a-z][a-z-]*|[A-Z][A-Z_]+)'")
+_QUOTED_NAME: Final = re.compile(r"'(--?[a-z][a-z-]*|\[?[A-Z][A-Z_]+(?:\.\.\.)?\]?)'")
 
-_WITHOUT_ERROR: Final[Mapping[int, type[StoppedError | InterruptedRunError]]] = {
+_WITHOUT_ERROR: Final[Mapping[int, Callable[[], BulkInviteError]]] = {
     EXIT_STOPPED: StoppedError,
-    EXIT_INTERRUPTED: InterruptedRunError,
+    EXIT_INTERRUPTED: lambda: InterruptedRunError("Run the same command again."),
 }
-"""Endings that a command says by its exit code only."""
+"""Endings that a command says by its exit code only; one that can be continued says so itself."""
 
 
 def run(program: TyperGroup, arguments: Sequence[str]) -> int:

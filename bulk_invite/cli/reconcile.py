@@ -23,10 +23,16 @@ from bulk_invite.domain.errors import (
 )
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output import logs
+from bulk_invite.runs.output.next_steps import export_command
 from bulk_invite.runs.output.summary import show_reconciliation
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.options import LOG_SETTINGS
-from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS, open_writer, require_checkpoint
+from bulk_invite.runs.wiring.checkpoint import (
+    CHECKPOINT_SETTINGS,
+    checkpoint_option,
+    open_writer,
+    require_checkpoint,
+)
 from bulk_invite.runs.wiring.sources import SOURCE_SETTINGS, open_sources
 
 _log = structlog.get_logger()
@@ -97,8 +103,10 @@ def reconcile(
             states = anyio.run(settle_doubt, settings, writer, named, stop, backend_options=options)
         left = writer.count_in_doubt()
     error = _error(stop, left)
-    show_reconciliation(states, left, time.monotonic() - began, as_json=settings.json_output, error=error)
-    _log_next_step(states, left)
+    checkpoint = checkpoint_option(settings.checkpoint)
+    seconds, as_json = time.monotonic() - began, settings.json_output
+    show_reconciliation(states, left, seconds, as_json=as_json, checkpoint=checkpoint, error=error)
+    _log_next_step(states, left, checkpoint)
     logs.log_counted_rows()
     if stop.reason is not None:
         raise stop.reason
@@ -113,11 +121,10 @@ def _error(stop: StopSwitch, left: int) -> BulkInviteError | None:
     return InterruptedRunError() if stop.aborted else StoppedError()
 
 
-def _log_next_step(states: Mapping[State, int], left: int) -> None:
+def _log_next_step(states: Mapping[State, int], left: int, checkpoint: str) -> None:
     if left:
-        _log.warning(
-            "reconcile.unresolved", in_doubt=left, next="to see why: bulk-invite export --state in_doubt"
-        )
+        why = f"to see why: {export_command(State.IN_DOUBT, checkpoint)}"
+        _log.warning("reconcile.unresolved", in_doubt=left, next=why)
     if pending := states.get(State.PENDING, 0):
         _log.info(
             "reconcile.pending",

@@ -88,8 +88,8 @@ class InterruptedRunError(BulkInviteError):
     exit_code = EXIT_INTERRUPTED
     topic = "results"
 
-    def __init__(self) -> None:
-        super().__init__("Interrupted.", hint="Run the same command to continue.")
+    def __init__(self, hint: str = "Run the same command to continue.") -> None:
+        super().__init__("Interrupted.", hint=hint)
 
 
 class InternalError(BulkInviteError):

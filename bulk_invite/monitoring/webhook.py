@@ -14,6 +14,7 @@ import orjson
 import structlog
 
 from bulk_invite.domain.backoff import Backoff
+from bulk_invite.domain.texts import escaped
 from bulk_invite.monitoring.status import RunState, RunStatus
 
 _log = structlog.get_logger()
@@ -126,7 +127,7 @@ def _sentence(occasion: Occasion, status: RunStatus) -> str:
             head = "done"
         case "aborted":
             head = f"ended early, exit code {status.exit_code}"
-    return f"bulk-invite {status.command}, {_which(status)}: {head}; {rows}"
+    return escaped(f"bulk-invite {status.command}, {_which(status)}: {head}; {rows}")
 
 
 def _which(status: RunStatus) -> str:

@@ -41,7 +41,7 @@ from bulk_invite.runs.output.standard_output import end_interrupted
 from bulk_invite.runs.output.summary import Summary
 from bulk_invite.runs.send_ending import Parts, log_next_steps, show_ending
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.wiring.checkpoint import open_writer
+from bulk_invite.runs.wiring.checkpoint import checkpoint_option, open_writer
 from bulk_invite.runs.wiring.delivery import (
     Resources,
     bind_tokens,
@@ -128,7 +128,8 @@ class Run:
         early = self._early_end()
         self._show(tally.counts, early)
         limit = self._settings.limit if self._limited else None
-        log_next_steps(tally.counts, finished=self._finished, limit=limit)
+        checkpoint = checkpoint_option(self._settings.checkpoint)
+        log_next_steps(tally.counts, finished=self._finished, limit=limit, checkpoint=checkpoint)
         if early is not None:
             return early.exit_code
         return 0 if Summary.of_run(tally.counts, 0.0).needs_nothing else EXIT_ATTENTION

@@ -11,7 +11,7 @@ from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.errors import BulkInviteError, InternalError, InterruptedRunError, StoppedError
 from bulk_invite.domain.verdicts import State
 from bulk_invite.pacing.pacer import Pacer
-from bulk_invite.runs.output.next_steps import End, Outcome, sentences
+from bulk_invite.runs.output.next_steps import End, Outcome, export_command, sentences
 from bulk_invite.runs.output.progress_bar import parked_text
 from bulk_invite.runs.output.row_total import RowTotal
 from bulk_invite.runs.output.summary import Summary, show
@@ -70,7 +70,7 @@ def show_ending(
         limit=settings.limit,
         results=settings.results,
         published=published,
-        checkpoint=checkpoint_option(settings),
+        checkpoint=checkpoint_option(settings.checkpoint),
     )
     show(
         summary,
@@ -94,8 +94,8 @@ def _end(error: BulkInviteError | None, *, limited: bool) -> End:
             return End.ERROR
 
 
-def log_next_steps(counts: Counts, *, finished: bool, limit: int | None) -> None:
-    """limit: --limit, if it has ended the run."""
+def log_next_steps(counts: Counts, *, finished: bool, limit: int | None, checkpoint: str) -> None:
+    """limit: --limit, if it has ended the run. checkpoint: the option that names it, or ""."""
     if not finished:
         _log.warning(
             "run.stopped",
@@ -110,14 +110,14 @@ def log_next_steps(counts: Counts, *, finished: bool, limit: int | None) -> None
             "run.deferred",
             rows=deferred,
             why="their engagements have reached their limit of invitations",
-            next="run the same command later; to list them: bulk-invite export --state deferred",
+            next=f"run the same command later; to list them: {export_command(State.DEFERRED, checkpoint)}",
         )
     if finished and (in_doubt := counts.states[State.IN_DOUBT]):
         _log.warning(
             "run.in_doubt",
             rows=in_doubt,
-            next="run the same command later, or bulk-invite reconcile; to see why: "
-            "bulk-invite export --state in_doubt",
+            next=f"run the same command later, or bulk-invite reconcile{checkpoint}; to see why: "
+            f"{export_command(State.IN_DOUBT, checkpoint)}",
         )
     if earlier := counts.states[State.FAILED] - counts.failed_now:
         _log.warning(

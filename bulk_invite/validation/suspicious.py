@@ -25,14 +25,28 @@ _DIGITS_LEFT: Final = 9
 
 _SPACE: Final = " \t\n\r\u00a0\u2002\u2003\u2009\u200b\u202f\u3000\ufeff"
 _PLACEHOLDERS: Final = frozenset(
-    {"NULL", "null", "(null)", "N/A", "n/a", "NaN", "nan", "None", "undefined", "-", "--"}
+    {
+        *("NULL", "null", "(null)", "<null>", "N/A", "n/a", "N/a", "n.a.", "N.A.", "<NA>", "NaN", "nan"),
+        *("NaT", "None", "undefined", "(blank)", "TBD", "tbd", "-", "--", "?"),
+    }
 )
 """Whole texts, in the case in which programs write them: Null is a name, and NA is Namibia."""
 
+_OBJECT: Final = re.escape("[object Object]")
+_NOT_FILLED_IN: Final = re.compile(rf"\{{\{{[^{{}}]+\}}\}}|{_OBJECT}")
+"""A field of a template that got no value, or an object where a text was meant: anywhere in a text."""
+
 _SHEET_ERRORS: Final = tuple(
-    map(re.escape, ("#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "###"))
+    re.escape(f"#{name}")
+    for name in (
+        *("N/A", "REF!", "VALUE!", "NAME?", "DIV/0!", "NULL!", "NUM!", "SPILL!", "##"),
+        *("N/D", "WERT!", "BEZUG!", "ZAHL!", "VALEUR!", "NOM?", "VALOR!", "VALORE!", "NOME?"),
+        *("¡VALOR!", "¡REF!", "¿NOMBRE?"),
+    )
 )
-_SHEET_ERROR: Final = re.compile("|".join(_SHEET_ERRORS))
+"""In English, German, French, Spanish, Italian and Portuguese."""
+
+_SHEET_ERROR: Final = re.compile(f"{'|'.join(_SHEET_ERRORS)}|^#NV$")
 _FORMULA: Final = re.compile(r"=\s*[-+]?[A-Za-z0-9$('\"@{]")
 
 _EMAIL: Final = re.compile(r"([^\s@]+)@([^\s@]+)")
@@ -67,7 +81,8 @@ def _search(*alternatives: str) -> Callable[[bytes], bool]:
 
 
 _marks_of_texts: Final = _search(
-    '" ', ' "', '"=', *(re.escape(f'"{each}"') for each in sorted(_PLACEHOLDERS))
+    *('" ', ' "', '"=', '"#NV"', r"\{\{", _OBJECT),
+    *(re.escape(f'"{each}"') for each in sorted(_PLACEHOLDERS)),
 )
 _other_marks: Final = _search(
     *_SHEET_ERRORS, r'"\\', r'\\[tnr]"', rf'"{_ACCOUNT}":"[0-9]{{0,{_DIGITS - 1}}}[^0-9]'
@@ -109,7 +124,7 @@ class Suspicions:
             yield RowError(path, "padded_text", "begins or ends with white space")
         if path.endswith(f".{_ACCOUNT}"):
             yield from _of_account(path, text)
-        if text in _PLACEHOLDERS:
+        if text in _PLACEHOLDERS or _NOT_FILLED_IN.search(text):
             yield RowError(path, "placeholder_text", "looks like a placeholder for a missing value")
         if _FORMULA.match(text):
             yield RowError(path, "spreadsheet_formula", "looks like a spreadsheet formula, not its result")

@@ -114,6 +114,14 @@ async def test_a_run_without_account_and_campaign_says_so() -> None:
     assert which in receiver.got[0]["text"]
 
 
+async def test_a_name_with_control_characters_is_escaped_for_people() -> None:
+    receiver = Receiver()
+    async with notifying(receiver) as notifications:
+        await notifications.finish(replace(DONE, sources=["a\x1b[2J\n.ndjson"]))
+    assert "source a\\x1b[2J\\n.ndjson, checkpoint" in receiver.got[0]["text"]
+    assert receiver.got[0]["status"]["sources"] == ["a\x1b[2J\n.ndjson"]
+
+
 @pytest.mark.parametrize("answers", [[500], [503, 429, 302, 404, 500]])
 async def test_a_notification_is_retried_until_it_arrives(answers: list[int]) -> None:
     receiver = Receiver(answers)

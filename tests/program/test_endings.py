@@ -140,7 +140,7 @@ def test_a_run_that_ends_early_says_what_was_not_read(tmp_path: Path) -> None:
 def test_open_rows_are_not_complete_and_settled_ones_are(tmp_path: Path) -> None:
     full = make_rows(2, EngagementIdentifier="eng-0000000popular")
     source = write_rows(tmp_path / "rows.ndjson", [*full, "{"])
-    settled_rows = write_rows(tmp_path / "settled.ndjson", [full[0], "{"])
+    settled_rows = write_rows(tmp_path / "settled.ndjson", [make_row(9), "{"])
     with emulator(invitations_per_engagement=1) as service:
         here = partial(run, "send", "--endpoint-url", service.url, *FAST, cwd=tmp_path)
         left, settled = here(source), here(settled_rows, "--checkpoint", "settled.db")
@@ -237,13 +237,17 @@ def _defect() -> None:
     raise ExceptionGroup("unhandled", [ValueError("Jane Doe")])
 
 
-@pytest.mark.parametrize(("command", "kind"), [(_broken, "ConnectionError"), (_defect, "ValueError")])
-def test_a_defect_ends_with_4_and_an_object_without_values(
-    command: Callable[[], None],
-    kind: str,
-    capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def _interrupted() -> None:
+    raise typer.Exit(130)
+
+
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], int]:
+    """Runs a command with --json in this process; returns its exit code."""
+    return partial(_ended, monkeypatch)
+
+
+def _ended(monkeypatch: pytest.MonkeyPatch, command: Callable[[], None]) -> int:
     program = typer.Typer(cls=GroupedProgram)
     program.callback()(lambda: None)
     program.command("break")(command)
@@ -253,8 +257,26 @@ def test_a_defect_ends_with_4_and_an_object_without_values(
     group = typer.main.get_command(program)
     assert isinstance(group, TyperGroup)
     standard_output.wants_object.set()
-    assert ending.run(group, ["break"]) == 4
+    return ending.run(group, ["break"])
+
+
+@pytest.mark.parametrize(("command", "kind"), [(_broken, "ConnectionError"), (_defect, "ValueError")])
+def test_a_defect_ends_with_4_and_an_object_without_values(
+    command: Callable[[], None],
+    kind: str,
+    capfd: pytest.CaptureFixture[str],
+    ended: Callable[[Callable[[], None]], int],
+) -> None:
+    assert ended(command) == 4
     said = capfd.readouterr()
     assert json.loads(said.out)["error"]["code"] == "internal_error"
     assert f"bulk-invite: Internal error: {kind}" in said.err
     assert "Jane" not in said.out + said.err
+
+
+def test_a_command_that_keeps_nothing_cannot_be_continued(
+    capfd: pytest.CaptureFixture[str], ended: Callable[[Callable[[], None]], int]
+) -> None:
+    assert ended(_interrupted) == 130
+    error = json.loads(capfd.readouterr().out)["error"]
+    assert (error["code"], error["hint"]) == ("interrupted", "Run the same command again.")

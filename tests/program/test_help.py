@@ -201,7 +201,7 @@ def test_no_command_prints_help_and_a_wrong_one_an_error(tmp_path: Path) -> None
     assert "Prepare:" in nothing.stdout + nothing.stderr
     assert (wrong.code, "sned" in wrong.stderr) == (2, True)
     missing = run("send", cwd=tmp_path)
-    sentence = "bulk-invite: Missing argument 'SOURCE...'. See bulk-invite send --help."
+    sentence = "bulk-invite: Missing argument SOURCE.... See bulk-invite send --help."
     assert (missing.code, missing.stderr) == (2, f"{sentence}\nSee: bulk-invite manual options\n")
 
 

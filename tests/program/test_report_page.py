@@ -239,6 +239,10 @@ def test_the_rows_of_a_cause_are_listed_by_position_with_their_labels(place: Pla
     assert "    b.ndjson, lines 1, 2, 3 (Example Ltd), 4-19\n    and 43 more: bulk-invite export" in summary(
         proof
     )
+    command = "bulk-invite export --state rejected --checkpoint 'my live.db'"
+    named = replace(proof, checkpoint="my live.db")
+    assert f"43 more: {command}\n" in summary(named)
+    assert f"13 more: {command} lists them all." in Reader().tree(page(named)).text
     (said, _) = members(proof)["problems"]
     assert (said["rows"], len(said["first_rows"])) == (63, MOST_LISTED)
     assert said["first_rows"][0] == {"position": {"source": "a.ndjson", "line": 7}, "label": "Example Ltd"}

@@ -73,7 +73,9 @@ def test_it_says_that_a_source_was_not_read_to_its_end(states: dict[State, int],
 def test_reconcile_says_how_many_rows_it_has_resolved(
     states: dict[State, int], left: int, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show_reconciliation(states, left, 1.0, as_json=False)
-    assert capsys.readouterr().out.splitlines()[0] == sentence
+    show_reconciliation(states, left, 1.0, as_json=False, checkpoint=" --checkpoint a.db")
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first == sentence
+    assert ("bulk-invite export --state in_doubt --checkpoint a.db" in second) == bool(left)
     show_reconciliation(states, left, 1.0, as_json=True)
     assert capsys.readouterr().out.startswith("{")

@@ -31,6 +31,13 @@ _SAME = "Run the same command to continue."
             ],
         ),
         (
+            Outcome(End.FINISHED, {State.REJECTED: 2}, results=Path("my out")),
+            [
+                "0 of 2 invitations created; 2 need attention.",
+                "2 rows were rejected: 'my out/rejected.ndjson' (fix and send them).",
+            ],
+        ),
+        (
             Outcome(
                 End.FINISHED,
                 {State.REJECTED: 60, State.FAILED: 3},

@@ -57,7 +57,9 @@ def read_as(encoding: str, text: str) -> str:
             (MESSAGE, text, "placeholder_text")
             for text in ("NULL", "null", "n/a", "NaN", "None", "undefined")
         ),
-        (MESSAGE, "-", "placeholder_text"),
+        *((MESSAGE, text, "placeholder_text") for text in ("-", "?", "<NA>", "(blank)", "N/a", "TBD")),
+        *((MESSAGE, text, "placeholder_text") for text in ("Dear {{ first_name }}!", "To [object Object]")),
+        *((MESSAGE, text, "") for text in ("{name}", "{{}}", "Really?", "n.a. Group")),
         (MESSAGE, "NULL ", "padded_text placeholder_text"),
         *((MESSAGE, text, "") for text in ("Null", "Nan", "NA", "none", "n/a for us", "x-")),
         *(
@@ -66,7 +68,8 @@ def read_as(encoding: str, text: str) -> str:
         ),
         *((MESSAGE, text, "") for text in ("=", "=> see below", "a=b", "= = =")),
         *((MESSAGE, text, "spreadsheet_error") for text in ("#N/A", "#REF!", "Dear #VALUE!, hello", "#####")),
-        *((MESSAGE, text, "") for text in ("#1 of all", "##", "C# and F#", "#NAME")),
+        *((MESSAGE, text, "spreadsheet_error") for text in ("#NV", "#WERT!", "Dear #VALEUR!", "#¡VALOR!")),
+        *((MESSAGE, text, "") for text in ("#1 of all", "##", "C# and F#", "#NAME", "#NVIDIA", "our #NV")),
         ("ClientToken", "#N/A", "spreadsheet_error"),
         ("ClientToken", "abc ", "unusual_client_token"),
     ],
@@ -150,7 +153,7 @@ _PIECES = st.sampled_from(
     [
         *' \t\n\r\f\u00a0\u2002\u200b\u3000\ufeff\ufffd=#-@./:"\\',
         *"ÂÃÅâ€\u2122¼Ð\x9fð",
-        *("NULL", "null", "N/A", "nan", "None", "undefined", "REF!", "SUM("),
+        *("NULL", "null", "N/A", "nan", "None", "undefined", "REF!", "SUM(", "{{a}}", "NV", "?"),
         *("test", "localhost", "example", "com", "invalid", "a", "É", "Müller"),
     ]
 )

@@ -12,6 +12,8 @@ from bulk_invite.cli.report.wording import MEANINGS, moment, plural, share, verd
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output.headline import state_name
 from bulk_invite.runs.output.logs import escaped
+from bulk_invite.runs.output.next_steps import export_command
+from bulk_invite.runs.wiring.checkpoint import checkpoint_option
 
 _MOST_CAUSES: Final = 10
 _MOST_ROWS: Final = 20
@@ -25,8 +27,8 @@ def summary(proof: Proof) -> str:
 def _lines(proof: Proof) -> Iterator[str]:
     yield verdict(proof)
     yield from proof.notes
-    yield from _causes("Needs attention", needing_attention(proof))
-    yield from _causes("Still open", still_open(proof))
+    yield from _causes("Needs attention", needing_attention(proof), proof.checkpoint)
+    yield from _causes("Still open", still_open(proof), proof.checkpoint)
     yield ""
     yield from _figures(proof)
     yield ""
@@ -60,7 +62,7 @@ def _figures(proof: Proof) -> Iterator[str]:
         yield f"Twins:      {twins} the engagement and account of an earlier row"
 
 
-def _causes(title: str, causes: Sequence[Cause]) -> Iterator[str]:
+def _causes(title: str, causes: Sequence[Cause], checkpoint: str) -> Iterator[str]:
     """The causes with the most rows, what to do about each, and where the rows are."""
     if not causes:
         return
@@ -72,7 +74,7 @@ def _causes(title: str, causes: Sequence[Cause]) -> Iterator[str]:
         yield f"  {cause.rows:,} {state_name(cause.state)}{why}: {cause.remedy}"
         yield from (f"    {listed}" for listed in row_lists(cause.first[:_MOST_ROWS]))
         if cause.first and (left := cause.rows - len(cause.first[:_MOST_ROWS])):
-            yield f"    and {left:,} more: bulk-invite export --state {cause.state}"
+            yield f"    and {left:,} more: {export_command(cause.state, checkpoint_option(checkpoint))}"
     if (left := len(causes) - _MOST_CAUSES) > 0:
         yield f"  {left:,} more causes: see --html or --json."
 

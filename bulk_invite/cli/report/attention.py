@@ -11,6 +11,8 @@ from bulk_invite.cli.report.html import Markup, breakable, element, join, prose
 from bulk_invite.cli.report.row_lists import RowList, row_lists
 from bulk_invite.cli.report.wording import plural
 from bulk_invite.runs.output.headline import state_name
+from bulk_invite.runs.output.next_steps import export_command
+from bulk_invite.runs.wiring.checkpoint import checkpoint_option
 
 _LISTED_AGAIN: Final = "A row with several errors is listed under each of them."
 
@@ -21,23 +23,25 @@ def attention_section(proof: Proof) -> Markup:
         return element("p", "Nothing: no row failed or was rejected.")
     note = element("p", _LISTED_AGAIN, class_="more")
     is_listed_again = sum(cause.rows for cause in causes) > proof.needing_attention
-    return join([*([note] if is_listed_again else []), _list(causes)])
+    return join([*([note] if is_listed_again else []), _list(proof, causes)])
 
 
 def open_section(proof: Proof) -> Markup:
     causes = still_open(proof)
-    return _list(causes) if causes else element("p", "Nothing: no row is open.")
+    return _list(proof, causes) if causes else element("p", "Nothing: no row is open.")
 
 
-def _list(causes: Sequence[Cause]) -> Markup:
-    return element("ul", [element("li", _cause(cause)) for cause in causes], class_="causes", role="list")
+def _list(proof: Proof, causes: Sequence[Cause]) -> Markup:
+    items = [element("li", _cause(cause, proof.checkpoint)) for cause in causes]
+    return element("ul", items, class_="causes", role="list")
 
 
-def _cause(cause: Cause) -> Markup:
+def _cause(cause: Cause, checkpoint: str) -> Markup:
     parts = [element("h3", _title(cause)), element("p", prose(cause.remedy), class_="remedy")]
     parts += [element("p", _rows(each), class_="rows") for each in row_lists(cause.first)]
     if cause.first and cause.unlisted:
-        more = f"and {cause.unlisted:,} more: `bulk-invite export --state {cause.state}` lists them all."
+        command = export_command(cause.state, checkpoint_option(checkpoint))
+        more = f"and {cause.unlisted:,} more: `{command}` lists them all."
         parts.append(element("p", prose(more), class_="more"))
     return join(parts)
 

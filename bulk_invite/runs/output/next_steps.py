@@ -5,6 +5,7 @@ Pure: counts and settings in, sentences out. The log has the same as events (`ru
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -171,12 +172,18 @@ def _by_code(outcome: Outcome, kind: str) -> str:
     return f" ({', '.join([*named[:_NAMED], *more])})" if named else ""
 
 
-def _file(folder: Path, state: State, outcome: Outcome) -> Path:
-    return folder / f"{state}.ndjson{'' if outcome.published else '.partial'}"
+def _file(folder: Path, state: State, outcome: Outcome) -> str:
+    """As a shell takes it."""
+    return shlex.quote(str(folder / f"{state}.ndjson{'' if outcome.published else '.partial'}"))
 
 
 def _export(outcome: Outcome, state: State) -> str:
-    return f"bulk-invite export --state {state}{outcome.checkpoint}"
+    return export_command(state, outcome.checkpoint)
+
+
+def export_command(state: State, checkpoint: str) -> str:
+    """checkpoint: the option that names it, or ""."""
+    return f"bulk-invite export --state {state}{checkpoint}"
 
 
 def _rows(rows: int) -> str:

@@ -21,6 +21,7 @@ from bulk_invite.pacing.forecast import Forecast
 from bulk_invite.runs.output import standard_output
 from bulk_invite.runs.output.headline import headline
 from bulk_invite.runs.output.logs import escaped
+from bulk_invite.runs.output.next_steps import export_command
 from bulk_invite.runs.output.progress_bar import clock_text
 from bulk_invite.runs.output.standard_output import ReaderGoneError
 
@@ -134,9 +135,13 @@ def show_reconciliation(
     elapsed: float,
     *,
     as_json: bool,
+    checkpoint: str = "",
     error: BulkInviteError | None = None,
 ) -> None:
-    """Print the states found by look-ups. in_doubt: rows still in doubt in the checkpoint."""
+    """Print the states found by look-ups.
+
+    in_doubt: rows still in doubt in the checkpoint. checkpoint: the option that names it, or "".
+    """
     names = (State.CREATED, State.PENDING, State.DEFERRED, State.FAILED)
     counts: dict[str, object] = {state.value: states.get(state, 0) for state in names}
     values = rounded({**counts, "in_doubt": in_doubt, "elapsed_s": elapsed})
@@ -146,7 +151,7 @@ def show_reconciliation(
     resolved = sum(states.get(state, 0) for state in names)
     said = [f"{resolved:,} {'row' if resolved == 1 else 'rows'} resolved; {in_doubt:,} still in doubt."]
     if in_doubt:
-        said.append("To see why rows are in doubt: bulk-invite export --state in_doubt.")
+        said.append(f"To see why rows are in doubt: {export_command(State.IN_DOUBT, checkpoint)}")
     if pending := states.get(State.PENDING, 0):
         verb = "row has" if pending == 1 else "rows have"
         said.append(f"{pending:,} {verb} no invitation yet: send them with bulk-invite send.")

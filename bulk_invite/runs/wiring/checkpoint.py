@@ -48,13 +48,12 @@ def database_of(settings: Settings) -> Database:
     return database_at(settings.checkpoint, settings.checkpoint_schema)
 
 
-def checkpoint_option(settings: Settings) -> str:
-    """The option that names the checkpoint, for a command to copy; "" for the default one."""
-    default = Settings.model_fields["checkpoint"].default
-    if settings.checkpoint == default:
+def checkpoint_option(checkpoint: str) -> str:
+    """The option that names a checkpoint, for a command to copy; "" for the default one."""
+    if checkpoint == Settings.model_fields["checkpoint"].default:
         return ""
-    is_url = "://" in settings.checkpoint  # it may contain a password
-    return f" --checkpoint {'URL' if is_url else shlex.quote(settings.checkpoint)}"
+    is_url = "://" in checkpoint  # it may contain a password
+    return f" --checkpoint {'URL' if is_url else shlex.quote(checkpoint)}"
 
 
 def open_reader(settings: Settings) -> CheckpointReader:
@@ -136,6 +135,6 @@ def require_checkpoint(settings: Settings) -> None:
     database = database_of(settings)
     if not database.exists():
         raise CheckpointError(
-            f"There is no checkpoint {database.name}.",
+            f"There is no checkpoint at {database.name}.",
             hint="Name it with --checkpoint, or send something first.",
         )
