@@ -11,7 +11,7 @@ OVERVIEW: Final = "overview"
 
 TOPICS: Final[dict[str, str]] = {
     OVERVIEW: "what it is, promises, states of a row, exit codes",
-    "rows": "row format, tokens and campaigns, files as sources",
+    "rows": "row format, warnings, tokens, keys and labels, files as sources",
     "results": "results folder, `status`, `export`, `report`, JSON output",
     "postgresql": "a table as the source, write-back, a shared checkpoint",
     "serve": "send new rows as they arrive",

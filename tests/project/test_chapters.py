@@ -20,6 +20,7 @@ from chapters import outputs, script
 from command import ScriptedServer, always, emulator, free_port, http
 from database import Database
 from documents import MANUAL, ROOT, Copy, copies, languages
+from faults.needs import need
 from rows import make_rows, write_rows
 from terminal import command_on_path, run_script
 
@@ -59,6 +60,9 @@ ILLUSTRATED: Final = {
     "bulk-invite status": "likewise, under way",
     "bulk-invite reconcile": "rows in doubt, which an emulator without faults has not",
 }
+
+PROGRAMS: Final = ("curl", "flock", "openssl")
+"""Of other packages, which the documents use."""
 
 NO_COMMANDS: Final = {"text", "json", "toml", "ini"}
 """Languages of blocks that are not copied into a shell."""
@@ -127,6 +131,8 @@ def _run(name: str, chapter: list[Copy], home: Path, database: str) -> tuple[dic
 @pytest.mark.parametrize("name", [name for name, chapter in CHAPTERS.items() if chapter])
 def test_a_chapter_works_as_it_is_copied(name: str, home: Path, request: pytest.FixtureRequest) -> None:
     chapter = [each if _is_run(each) else replace(each, text=":\n", shown=()) for each in CHAPTERS[name]]
+    for program in PROGRAMS:
+        need(program, there=program not in str(chapter) or shutil.which(program) is not None)
     database = ""
     if "db.example.com" in str(chapter):
         db: Database = request.getfixturevalue("db")

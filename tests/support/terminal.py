@@ -28,6 +28,7 @@ from typing import Final
 
 from certificates import CERTIFICATES
 from command import COMMAND, PATIENCE, Ran, fork_server
+from faults.needs import need
 
 _COMMAND: Final = """\
 #!{python} -ISE
@@ -52,6 +53,7 @@ _SIZE: Final = struct.pack("HHHH", 50, 160, 0, 0)
 @contextmanager
 def command_on_path(folder: Path) -> Iterator[Mapping[str, str]]:
     """The environment of a new user, with the folder as home."""
+    need("Linux", there=sys.platform == "linux")
     (programs := folder / ".programs").mkdir()
     address = str(programs / "tests")
     (command := programs / COMMAND.name).write_text(
