@@ -15,13 +15,24 @@ from bulk_invite.checkpoint.audit import collect
 from bulk_invite.checkpoint.audit.result import Proof
 from bulk_invite.checkpoint.open import database_at
 from bulk_invite.checkpoint.storage.base import read_about
-from bulk_invite.checkpoint.tables import all_rows, generation, pacing_state, problems, read_position, twins
+from bulk_invite.checkpoint.tables import (
+    all_rows,
+    earlier_rows,
+    generation,
+    indexes,
+    pacing_state,
+    problems,
+    read_position,
+    twins,
+)
 from bulk_invite.checkpoint.tables.gaps import Gap
 from bulk_invite.checkpoint.tables.schema import invitations, log, runs, unsent_rows
 from bulk_invite.domain.durations import HOUR, MINUTE
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.outcomes import Outcome
 from bulk_invite.domain.records import Failure, Overview, Owner, Problem, Record
+from bulk_invite.domain.rows import Invitation
+from bulk_invite.domain.same_receiver import Recorded
 from bulk_invite.domain.verdicts import State
 
 
@@ -123,6 +134,24 @@ class CheckpointReader:
         """See `read_position.known_rows`."""
         with self._database.translated(), self._engine.begin() as connection:
             return read_position.known_rows(connection, source, campaign)
+
+    @property
+    def compares_fast(self) -> bool:
+        """Whether `recorded` uses an index: a run creates it when it compares rows."""
+        with self._database.translated(), self._engine.begin() as connection:
+            return indexes.exists(connection, twins.INDEX)
+
+    def copy_to_compare(self, path: Path) -> None:
+        """Copy the whole checkpoint into a new file, in which `recorded` is fast."""
+        self.copy_to(path)
+        with self._database.translated():
+            indexes.add_to_file(path, twins.INDEX)
+
+    def recorded(self, batch: Sequence[Invitation], campaign: str) -> dict[str, Recorded]:
+        """See `earlier_rows.look_up`. Each batch is a short transaction: a long one would hold up senders."""
+        with self._database.translated(), self._engine.begin() as connection:
+            hashed = twins.ReceiverHash(bytes.fromhex(self._about[twins.KEY]))
+            return earlier_rows.look_up(connection, batch, hashed, campaign)
 
     def problems(self) -> list[Problem]:
         """See `problems.problems`."""

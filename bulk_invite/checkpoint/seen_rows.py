@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import closing
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from bulk_invite.domain.rows import Invitation, Position
 from bulk_invite.domain.same_receiver import Earlier, receiver_of
@@ -21,11 +21,12 @@ _CACHE_KIB: Final = 16 * 1024
 _OPTIONS: Final = ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE_KIB}")
 _TABLES: Final = (
     "CREATE TABLE first_rows (receiver INTEGER PRIMARY KEY, source INT, line INT, key TEXT, token INT)",
-    "CREATE TABLE later_rows (token INTEGER PRIMARY KEY)",
+    "CREATE TABLE later_rows (token INTEGER PRIMARY KEY, source INT, line INT, key TEXT)",
 )
 _ADD: Final = "INSERT OR IGNORE INTO first_rows VALUES (?, ?, ?, ?, ?)"
 _FIND: Final = "SELECT * FROM first_rows WHERE receiver IN (SELECT value FROM json_each(?))"
-_ADD_LATER: Final = "INSERT OR IGNORE INTO later_rows VALUES (?)"
+_ADD_LATER: Final = "INSERT OR IGNORE INTO later_rows VALUES (?, ?, ?, ?)"
+_FIND_LATER: Final = "SELECT source, line, key FROM later_rows WHERE token = ?"
 
 _Stored = tuple[int, int, int, str, int]
 
@@ -51,9 +52,12 @@ class SeenRows:
     ) -> None:
         self._database.close()
 
-    def add(self, rows: Sequence[Invitation]) -> list[Earlier | None]:
-        """Note rows, and return for each the earlier row that it repeats."""
-        stored = [self._stored(row) for row in rows]
+    def add(self, rows: Sequence[Invitation], refused: Container[str] = ()) -> list[Earlier | None]:
+        """Note rows, and return for each the earlier row that it repeats.
+
+        refused: tokens of rows that the service has refused: only the same row repeats them.
+        """
+        stored = [self._stored(row, apart=row.client_token in refused) for row in rows]
         first: dict[int, _Stored] = {}
         for each in stored:
             if each is not None:
@@ -66,10 +70,12 @@ class SeenRows:
         known: dict[int, _Stored] = {each[0]: each for each in found}
         return [None if each is None else self._earlier(each, known[each[0]]) for each in stored]
 
-    def _stored(self, row: Invitation) -> _Stored | None:
+    def _stored(self, row: Invitation, *, apart: bool) -> _Stored | None:
         receiver = receiver_of(row, self._campaign)
         if receiver is None:
             return None
+        if apart:
+            receiver += f"\0{row.client_token}".encode("utf-8", "surrogatepass")
         position = row.position
         source = self._sources.setdefault(position.source, len(self._sources))
         return hash(receiver), source, position.line, position.key, hash(row.client_token)
@@ -77,9 +83,15 @@ class SeenRows:
     def _earlier(self, row: _Stored, first: _Stored) -> Earlier | None:
         if row == first:
             return None
-        _, source, line, key, token = first
-        position = Position(list(self._sources)[source], line, key)
+        _, *first_at, token = first
         if row[-1] == token:
-            return Earlier(position, has_same_token=True)
-        is_new = self._database.execute(_ADD_LATER, (row[-1],)).rowcount
-        return Earlier(position, has_same_token=not is_new)
+            return Earlier(self._position(first_at), has_same_token=True)
+        _, *at, token = row
+        if self._database.execute(_ADD_LATER, (token, *at)).rowcount:
+            return Earlier(self._position(first_at), has_same_token=False)
+        (later_at,) = self._database.execute(_FIND_LATER, (token,))
+        return Earlier(self._position(later_at), has_same_token=True)
+
+    def _position(self, at: Sequence[Any]) -> Position:
+        source, line, key = at
+        return Position(list(self._sources)[source], line, key)

@@ -34,6 +34,8 @@ from bulk_invite.runs.output.reading_progress import ReadingProgress
 from bulk_invite.runs.output.results_folder import Results
 from bulk_invite.runs.output.row_total import RowTotal
 from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS
+from bulk_invite.runs.wiring.earlier_rows import EarlierRows
 from bulk_invite.runs.wiring.sources import SOURCE_SETTINGS, open_sources
 from bulk_invite.runs.wiring.validator import make_validator
 
@@ -53,6 +55,11 @@ Write the rows to correct to out/rejected.ndjson:
 
 \b
   bulk-invite validate invitations.ndjson --results out
+
+Compare the rows with those that earlier runs have sent:
+
+\b
+  bulk-invite validate april.ndjson --checkpoint spring.db
 """
 
 _LINES: Final = 20
@@ -73,6 +80,7 @@ _Summary = Annotated[
     "campaign",
     "strict",
     "on_same_receiver",
+    *CHECKPOINT_SETTINGS,
     *SOURCE_SETTINGS,
     "results",
     "service_model",
@@ -83,6 +91,7 @@ _Summary = Annotated[
     common=("strict",),
 )
 def validate(
+    context: typer.Context,
     sources: Sources,
     *,
     summary: _Summary = None,
@@ -91,24 +100,27 @@ def validate(
     """Check every row of the sources, and compare them; send nothing.
 
     Rows that repeat another one, or have its engagement and account, get a warning; --on-same-receiver send
-    turns the comparison off. Prints one line for each problem, with file, line and JSON path.
+    turns the comparison off. Rows of earlier runs count, if the checkpoint exists. Prints one line for each
+    problem, with file, line and JSON path.
 
-    Exit codes: 0 every row is valid; 1 some rows are rejected; 2 usage or configuration error; 4 a source
-    cannot be read; 75 stopped by a signal; 130 second interrupt.
+    Exit codes: 0 every row is valid; 1 some rows are rejected; 2 usage or configuration error; 4 a source, or
+    the checkpoint that the command line names, cannot be read; 75 stopped by a signal; 130 second interrupt.
     """
     logs.configure(settings.log_format, settings.log_level)
     validator = make_validator(settings)
     resolved = open_sources(sources, settings)
+    stopped = _stop_on_signals()
     with ExitStack() as stack:
         seen = results = None
+        earlier = EarlierRows(settings, is_required=context.params["checkpoint"] is not None)
         if settings.on_same_receiver != "send":
             seen = stack.enter_context(SeenRows(settings.campaign))
-        comparison = RowComparison(validator, seen)
+            stack.enter_context(earlier)
+        comparison = RowComparison(validator, seen, earlier)
         report = _Report(resolved, comparison, settings, summary=summary)
         if settings.results is not None:
             results = Results.open(settings.results, only_rejected=True)
             stack.callback(results.abandon)
-        stopped = _stop_on_signals()
         try:
             _check(resolved, comparison, report, results, stopped.is_set)
         except BulkInviteError as error:
@@ -206,7 +218,7 @@ class _Report:
         if self._as_json:
             counts |= self._comparison.counts()
             members = {**counts, "not_read": not_read, **rounded({"elapsed_s": elapsed})}
-            members |= self.findings.details()
+            members |= self._comparison.members() | self.findings.details()
             standard_output.write_object(members, error, complete=error is None)
             return
         lines = self.findings.kind_lines() if self._with_kinds else []
@@ -217,7 +229,7 @@ class _Report:
             *self._comparison.clauses(),
             f"{elapsed:.1f} s",
         ]
-        lines.append(", ".join(clauses))
+        lines += [", ".join(clauses), *self._comparison.sentences()]
         if error is not None:
             why = "Stopped before the end. " if isinstance(error, StoppedError) else ""
             lines.append(f"{why}This is not the whole: {unread_clause(not_read)}.")

@@ -45,6 +45,19 @@ class Twin:
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a checkpoint knows of a row before a run reads it.
+
+    state: None if no run has read it. is_compared: whether the run would compare it with other rows; it does
+    not if the row may have been called. twin: the row of an earlier run that it would find.
+    """
+
+    state: State | None
+    is_compared: bool
+    twin: Twin | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Earlier:
     """The first row with the same engagement and account. has_same_token: a row before has the same token."""
 

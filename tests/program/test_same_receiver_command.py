@@ -67,6 +67,7 @@ def test_a_corrected_export_is_warned_of_with_the_date_of_the_first_invitation(t
     with emulator() as service:
         options = ("--endpoint-url", service.url, *_OPTIONS, "--rate", "100")
         run("send", "march.ndjson", *options, cwd=tmp_path)
+        validated = run("validate", "march.ndjson", "april.ndjson", "--json", cwd=tmp_path)
         rehearsed = run("send", "april.ndjson", *options, "--dry-run", cwd=tmp_path)
         skipped = run("send", "april.ndjson", *options, "--on-same-receiver", "skip", cwd=tmp_path)
         assert set(_invited(service).values()) == {1}
@@ -78,5 +79,12 @@ def test_a_corrected_export_is_warned_of_with_the_date_of_the_first_invitation(t
             assert event["message"] == f"same engagement and account as march.ndjson:2, invited on {today}"
             assert (event["position"], ran.json["same_receiver"]) == ("april.ndjson:2", 1)
             assert account not in ran.stdout + ran.stderr
+        # Once, although the row before it is in the sources, too.
+        found = [(each["position"]["source"], each["errors"]) for each in validated.json["first"]]
+        _, (position, (error,)) = found
+        assert (position, error["message"]) == ("april.ndjson", event["message"])
+        assert (validated.json["already_created"], validated.json["duplicate"]) == (2, 1)
+        assert validated.json["compared_with"] == "bulk-invite.db"
+        assert account not in validated.stdout + validated.stderr
     for file in tmp_path.glob("bulk-invite.db*"):
         assert account.encode() not in file.read_bytes()

@@ -248,7 +248,7 @@ def test_rows_that_repeat_another_one_are_named_and_counted(tmp_path: Path) -> N
         "one.ndjson:601: warning: duplicate at $: same row as line 1; it is sent once",
         "one.ndjson:602: warning: duplicate at $: same row as line 2; it is sent once",
         "one.ndjson:603: warning: same_receiver at $: same engagement and account as line 1",
-        "one.ndjson:604: warning: duplicate at $: same row as line 1; it is sent once",
+        "one.ndjson:604: warning: duplicate at $: same row as line 603; it is sent once",
         "two.ndjson:1: warning: same_receiver at $: same engagement and account as one.ndjson:6",
         "three.ndjson:2: warning: duplicate at $: same row as line 1; it is sent once",
     ]

@@ -55,7 +55,7 @@ def admit(
     receivers: hashes by token. follows: the source is read repeatedly, so the same row may come again within
     a run.
     """
-    known = _look_up(connection, [row.client_token for row in batch if isinstance(row, Invitation)])
+    known = look_up(connection, [row.client_token for row in batch if isinstance(row, Invitation)])
     batch = [
         row.as_new() if isinstance(row, Invitation) and row.client_token not in known else row
         for row in batch
@@ -107,7 +107,8 @@ def _find_twins(
     return Twins(receivers, twins.look_up(connection, asked, run=run, uncalled_too=uncalled_too))
 
 
-def _look_up(connection: Connection, tokens: Sequence[str]) -> dict[str, Known]:
+def look_up(connection: Connection, tokens: Sequence[str]) -> dict[str, Known]:
+    """Return what is stored of the tokens that are known."""
     if not tokens:
         return {}
     return {

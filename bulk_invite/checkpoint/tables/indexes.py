@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, inspect
@@ -27,7 +30,22 @@ def require(connection: Connection, *names: str) -> None:
     for name in names:
         if name in known:
             continue
-        table, columns = _INDEXES[name]
-        if not inspect(connection).has_index(table, name):
-            connection.exec_driver_sql(f"CREATE INDEX {name} ON {table} {columns}")
+        if not exists(connection, name):
+            connection.exec_driver_sql(_statement(name))
         known.add(name)
+
+
+def exists(connection: Connection, name: str) -> bool:
+    """Whether the index exists, for readers: they cannot create it."""
+    return inspect(connection).has_index(_INDEXES[name][0], name)
+
+
+def add_to_file(path: Path, name: str) -> None:
+    """Create the index in a file that no other program uses. Raises sqlite3.Error."""
+    with closing(sqlite3.connect(path)) as file:
+        file.execute(_statement(name))
+
+
+def _statement(name: str) -> str:
+    table, columns = _INDEXES[name]
+    return f"CREATE INDEX {name} ON {table} {columns}"

@@ -38,6 +38,9 @@ from bulk_invite.domain.verdicts import State
 KEY: Final = "receiver_key"
 """Name in the `about` table of the random key, as hex."""
 
+INDEX: Final = "invitations_by_receiver"
+"""The index of `look_up`."""
+
 _HASH_LENGTH: Final = 32
 """Hex digits kept of a hash; 128 bits never collide by chance."""
 
@@ -142,7 +145,7 @@ def look_up(
     """
     if not receivers:
         return {}
-    indexes.require(connection, "invitations_by_receiver")
+    indexes.require(connection, INDEX)
     distinct = ({"receiver": receiver} for receiver in set(receivers.values()))
     shared = set(connection.execute(_SHARED, parameters(distinct)).scalars())
     pairs = [

@@ -134,7 +134,10 @@ def require_checkpoint(settings: Settings) -> None:
     """Raise CheckpointError where there is none yet."""
     database = database_of(settings)
     if not database.exists():
-        raise CheckpointError(
-            f"There is no checkpoint at {database.name}.",
-            hint="Name it with --checkpoint, or send something first.",
-        )
+        raise no_checkpoint(database.name)
+
+
+def no_checkpoint(name: str) -> CheckpointError:
+    return CheckpointError(
+        f"There is no checkpoint at {name}.", hint="Name it with --checkpoint, or send something first."
+    )
