@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 import anyio
@@ -12,7 +12,7 @@ import structlog
 import typer
 
 from bulk_invite.cli.options.command_options import with_settings
-from bulk_invite.delivery.intake.source import KeyedSource
+from bulk_invite.delivery.intake.source import KeyedSource, Source
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.errors import (
     EXIT_ATTENTION,
@@ -82,14 +82,7 @@ def reconcile(
     4 cannot start or continue; 75 stopped by a signal; 130 second interrupt.
     """
     logs.configure_logs(settings, to_file=False)
-    named = open_sources(sources or [], settings)
-    for source in named:
-        if source.size is None and not isinstance(source, KeyedSource):
-            raise UsageError(
-                f"{source.name} can be read only once, but reconcile may have to read it again.",
-                hint="Write the rows to a file and name that file.",
-                topic="unknown-outcomes",
-            )
+    named = _readable_again(open_sources(sources or [], settings))
     stop = StopSwitch()
     require_checkpoint(settings)
     # Importing the SDK takes most of a second: --help and usage errors should not wait for it.
@@ -112,6 +105,18 @@ def reconcile(
         raise stop.reason
     code = EXIT_ATTENTION if left else 0
     raise typer.Exit(settings.exit_code(code) if error is None else error.exit_code)
+
+
+def _readable_again(sources: Sequence[Source]) -> Sequence[Source]:
+    """Raises UsageError for one that is not."""
+    for source in sources:
+        if source.size is None and not isinstance(source, KeyedSource):
+            raise UsageError(
+                f"{source.name} can be read only once, but reconcile may have to read it again.",
+                hint="Write the rows to a file and name that file.",
+                topic="unknown-outcomes",
+            )
+    return sources
 
 
 def _error(stop: StopSwitch, left: int) -> BulkInviteError | None:

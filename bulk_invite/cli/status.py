@@ -158,7 +158,7 @@ def export(
 ) -> None:
     """Write the rows of a checkpoint to standard output.
 
-    The output has states, positions and Ids, but no sensitive member of a row.
+    The output has states, positions and Ids, but no sensitive field of a row.
 
     Exit codes: 0 written; 2 usage or configuration error; 4 the checkpoint is missing or cannot be read.
     """

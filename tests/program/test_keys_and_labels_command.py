@@ -138,14 +138,14 @@ def test_a_corrected_file_in_a_followed_directory_is_reported(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"key": "$.Invitation.Message", "token_from": "key"}, "leads to a sensitive member"),
-        ({"key": "$.Invitation.Receiver.Account.Alias", "token_from": "key"}, "leads to a sensitive member"),
+        ({"key": "$.Invitation.Message", "token_from": "key"}, "leads to a sensitive field"),
+        ({"key": "$.Invitation.Receiver.Account.Alias", "token_from": "key"}, "leads to a sensitive field"),
         ({"key": "$.Invitation", "token_from": "key"}, "a row has no text there"),
-        ({"key": "$._bulk_invite.position", "token_from": "key"}, "_bulk_invite has no such member"),
+        ({"key": "$._bulk_invite.position", "token_from": "key"}, "_bulk_invite has no such field"),
         ({"key": "$.EngagementIdentifier"}, "has no effect without --token-from key"),
         ({"key": "id", "token_from": "key"}, "--key has no effect: no source is a database"),
         ({"key": "$..x", "token_from": "key"}, "expected a path such as"),
-        ({"label": "$.Invitation.Message"}, "leads to a sensitive member"),
+        ({"label": "$.Invitation.Message"}, "leads to a sensitive field"),
         ({"label": "name"}, "--label has no effect: no source is a database"),
     ],
 )
@@ -184,7 +184,7 @@ def test_a_column_of_a_sensitive_member_is_no_label(tmp_path: Path) -> None:
     for command in ("validate", "send"):
         ran = run(command, *at, cwd=tmp_path)
         assert ran.code == 2
-        assert "--label text: its column has a sensitive member" in ran.said
+        assert "--label text: its column has a sensitive field" in ran.said
 
 
 def test_no_label_reveals_data_of_its_row_unless_that_is_allowed(tmp_path: Path) -> None:

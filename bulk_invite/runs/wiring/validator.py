@@ -16,7 +16,7 @@ from bulk_invite.validation.service_model import REQUEST, ServiceModel, sensitiv
 from bulk_invite.validation.shapes import Choice, Scalar, Text, resolve
 
 _SENSITIVE_KEY: Final = (
-    "Name another member: tokens are derived from keys, and the values could be guessed from them."
+    "Name another field: tokens are derived from keys, and the values could be guessed from them."
 )
 _SENSITIVE_LABEL: Final = (
     "Name another one, or add --label-sensitive: the values then appear in log, checkpoint and report."
@@ -58,7 +58,7 @@ def _require_member(flag: str, path: MemberPath, model: ServiceModel, if_sensiti
         return
     if path.steps[0] == METADATA:
         raise UsageError(
-            f"{flag} {path}: {METADATA} has no such member.",
+            f"{flag} {path}: {METADATA} has no such field.",
             hint=f"Name {' or '.join(map(str, OWN))}: results keep only these.",
             topic="rows",
         )
@@ -75,4 +75,4 @@ def _require_member(flag: str, path: MemberPath, model: ServiceModel, if_sensiti
 def _require_plain(what: str, steps: Sequence[str | int], model: ServiceModel, if_sensitive: str) -> None:
     """Raise UsageError if the path leads to a sensitive member, or one within."""
     if not sensitive_members(model).isdisjoint(steps):
-        raise UsageError(f"{what} a sensitive member.", hint=if_sensitive, topic="rows")
+        raise UsageError(f"{what} a sensitive field.", hint=if_sensitive, topic="rows")
