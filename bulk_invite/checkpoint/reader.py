@@ -20,6 +20,7 @@ from bulk_invite.checkpoint.tables import (
     earlier_rows,
     generation,
     indexes,
+    owner_row,
     pacing_state,
     problems,
     read_position,
@@ -87,6 +88,10 @@ class CheckpointReader:
             return None
         return Owner(self._about["account"], self._about["key_hash"])
 
+    def require_owner(self, owner: Owner) -> None:
+        """Raise CheckpointError for any other owner than the one it is bound to."""
+        owner_row.merged(self._about, owner, self.name)
+
     def describe(self) -> str:
         """Describe the database for the operator."""
         with self._database.translated(), self._engine.begin() as connection:
@@ -129,6 +134,11 @@ class CheckpointReader:
         """Count rows by state."""
         with self._database.translated(), self._engine.begin() as connection:
             return _states(connection)
+
+    def engagements_to_send(self) -> int:
+        """See `all_rows.engagements_to_send`."""
+        with self._database.translated(), self._engine.begin() as connection:
+            return all_rows.engagements_to_send(connection)
 
     def known_rows(self, source: str, campaign: str) -> int:
         """See `read_position.known_rows`."""

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 import time
 from collections.abc import Sequence
-from threading import Event
 from typing import Final
 
 import typer
-from rich.console import Console
-from rich.prompt import Confirm
 
+from bulk_invite.cli.confirmation import confirm
 from bulk_invite.cli.options.command_options import Sources, with_settings
-from bulk_invite.domain.errors import EXIT_ATTENTION, EXIT_STOPPED, NotConfirmedError
-from bulk_invite.domain.urls import origin
+from bulk_invite.delivery.intake.source import Source
+from bulk_invite.domain.errors import EXIT_ATTENTION, EXIT_STOPPED, BulkInviteError, StoppedError
 from bulk_invite.runs.output import logs
+from bulk_invite.runs.output.dry_run_result import show_dry_run, show_part
 from bulk_invite.runs.output.logs import configure_logs
+from bulk_invite.runs.output.summary import Summary
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.options import SEND
-from bulk_invite.runs.wiring.checkpoint import database_of
 from bulk_invite.runs.wiring.open_files import raise_file_limit
 from bulk_invite.runs.wiring.pacing import limits_of
-from bulk_invite.runs.wiring.sources import (
-    open_outcomes,
-    open_sources,
-    require_databases,
-    shown,
-)
+from bulk_invite.runs.wiring.sources import open_outcomes, open_sources, require_databases
 from bulk_invite.runs.wiring.validator import make_validator
-from bulk_invite.sources.ndjson import STDIN
+from bulk_invite.validation import RowValidator
 
 EXAMPLES: Final = """
 Examples:
@@ -66,63 +58,39 @@ def send(
     validator = make_validator(settings)
     resolved = open_sources(sources, settings)
     if settings.dry_run:
-        # The dry run must delete its temporary directory. A handler that raises could be swallowed inside
-        # a callback.
-        stopped = Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stopped.set())
-        from bulk_invite.runs.dry_run import dry_run  # noqa: PLC0415
-        from bulk_invite.runs.output.summary import show_rehearsal  # noqa: PLC0415
-
-        summary, forecast = dry_run(resolved, validator, settings, stopped.is_set)
-        if stopped.is_set():
-            raise typer.Exit(EXIT_STOPPED)
-        show_rehearsal(summary, forecast, as_json=settings.json_output, now=time.time())
-        raise typer.Exit(settings.exit_code(EXIT_ATTENTION if summary.rejected or summary.failed else 0))
+        raise typer.Exit(settings.exit_code(_dry_run(resolved, validator, settings)))
     limits_of(settings)  # reports impossible limits before asking for confirmation
     raise_file_limit(settings)
     outcomes = open_outcomes(sources, resolved, settings)
-    confirm(settings, sources)
+    confirmed = confirm(settings, sources, resolved, validator)
     # Importing the SDK takes most of a second: --help and usage errors should not wait for it.
     from bulk_invite.runs.send import Run  # noqa: PLC0415
 
-    raise typer.Exit(settings.exit_code(Run(settings, resolved, validator, outcomes).run()))
+    raise typer.Exit(settings.exit_code(Run(settings, resolved, validator, outcomes, confirmed).run()))
 
 
-class _Confirmation(Confirm):
-    """Understands `yes` and `no` as well as `y` and `n`, in any case."""
+def _dry_run(sources: Sequence[Source], validator: RowValidator, settings: Settings) -> int:
+    """Show what a run would do; return the exit code. Raises BulkInviteError after what was read so far."""
+    # SQLAlchemy takes a tenth of a second to import.
+    from bulk_invite.runs.dry_run import DryRun  # noqa: PLC0415
+    from bulk_invite.runs.read_ahead import read_ahead  # noqa: PLC0415
 
-    validate_error_message = "[prompt.invalid]Please answer yes or no"
-
-    def process_response(self, value: str) -> bool:
-        return super().process_response({"yes": "y", "no": "n"}.get(value.strip().lower(), value))
-
-
-def confirm(settings: Settings, sources: Sequence[str]) -> None:
-    """Ask before sending to the live catalog: an invitation cannot be taken back.
-
-    Raises NotConfirmedError where the answer is no, or where there is no terminal to ask on.
-    """
-    if settings.catalog != "AWS" or settings.yes:
-        return
-    if STDIN in sources or not sys.stdin.isatty():
-        raise NotConfirmedError(
-            "Sending to the live catalog AWS needs confirmation, and there is no terminal to ask on.",
-            hint="Add --yes if you are sure: an invitation cannot be taken back.",
-            topic="operations",
-        )
-    named = logs.escaped(", ".join(map(shown, sources)))
-    catalog_at = origin(settings.endpoint_url) if settings.endpoint_url else "Partner Central"
-    checkpoint = logs.escaped(database_of(settings).name)
-    console = Console(stderr=True, highlight=False)
-    console.print(
-        f"About to send real invitations: sources {named}; catalog AWS at {catalog_at}; "
-        f"checkpoint {checkpoint}; campaign {settings.campaign or 'none'}; "
-        f"{f'at most {settings.limit} invitations' if settings.limit else 'every row'}.",
-        markup=False,
-    )
-    question = "Send to the live catalog AWS? An invitation cannot be taken back."
-    if not _Confirmation.ask(question, default=False, console=console):
-        raise NotConfirmedError(
-            "Nothing was sent: sending to the live catalog was not confirmed.", topic="operations"
-        )
+    began, reading = time.monotonic(), DryRun(sources, validator, settings)
+    error: BulkInviteError | None = None
+    try:
+        if read_ahead(reading, settings) is not None:
+            error = StoppedError("Run the same command again; it starts from the beginning.")
+    except BulkInviteError as raised:
+        error = raised
+    counts, as_json = reading.counts, settings.json_output
+    logs.log_counted_rows()
+    summary = Summary.of_run(counts, time.monotonic() - began)
+    if reading.forecast is not None:
+        show_dry_run(summary, reading.forecast, as_json=as_json, now=time.time())
+        return EXIT_ATTENTION if summary.rejected or summary.failed else 0
+    assert error is not None  # noqa: S101 - for the type checker
+    if counts.rows or isinstance(error, StoppedError):
+        show_part(summary, reading.total.unread(counts.rows, 0), error, as_json=as_json)
+    if isinstance(error, StoppedError):
+        return EXIT_STOPPED
+    raise error

@@ -13,8 +13,8 @@ import structlog
 import typer
 from anyio.to_thread import run_sync
 
+from bulk_invite.cli.confirmation import confirm
 from bulk_invite.cli.options.command_options import with_settings
-from bulk_invite.cli.send import confirm
 from bulk_invite.domain.errors import (
     BulkInviteError,
     CheckpointError,
@@ -80,7 +80,7 @@ def serve(
     configure_logs(settings)
     limits_of(settings)  # reports impossible limits before asking for confirmation
     raise_file_limit(settings)
-    confirm(settings, sources)
+    confirm(settings, sources, [], None)
     # Importing the SDK takes most of a second: --help and usage errors should not wait for it.
     from bulk_invite.runs.live_status.controls import RunControls  # noqa: PLC0415
     from bulk_invite.runs.live_status.watchers import Oversight  # noqa: PLC0415

@@ -15,7 +15,8 @@ class ToSend:
 
     doubt_since: epoch seconds of the earliest attempt whose outcome is unknown. last_sent: epoch seconds of
     the latest attempt. code, errors: the answer to that attempt. deferred: an earlier run found the row's
-    engagement full. twin: another row that invites the same account to the same engagement.
+    engagement full. refused: the service refused it in an earlier run, and it is retried. twin: another row
+    that invites the same account to the same engagement.
     """
 
     invitation: Invitation
@@ -24,6 +25,7 @@ class ToSend:
     code: str = ""
     errors: tuple[RowError, ...] = ()
     deferred: bool = False
+    refused: bool = False
     twin: Twin | None = None
 
 

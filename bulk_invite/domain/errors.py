@@ -71,7 +71,7 @@ class NotConfirmedError(UsageError):
 
 
 class StoppedError(BulkInviteError):
-    """A signal stopped the command before its end. It is not raised: the result has it."""
+    """A signal stopped the command before its end. Raised only where there is no result, which has it."""
 
     code = "stopped"
     exit_code = EXIT_STOPPED

@@ -13,13 +13,14 @@ from bulk_invite.pacing.rolling_window import RollingWindow
 class Forecast:
     """calls at `rate` per second and `daily_quota` in 24 hours (None: no limit) take `seconds`.
 
-    days: number of quota days, the last one in part.
+    counted: calls of the last 24 hours. days: number of quota days, the last one in part.
     """
 
     calls: int
     rate: float
     daily_quota: int | None
     seconds: float
+    counted: int
 
     @property
     def days(self) -> int:
@@ -28,7 +29,8 @@ class Forecast:
 
 def forecast(calls: int, rate: float, daily_quota: int | None, window: RollingWindow, now: float) -> Forecast:
     """When the last of `calls` leaves: at `rate`, and never more than `daily_quota` in any 24 hours."""
-    return Forecast(calls, rate, daily_quota, _seconds(calls, rate, daily_quota, window, now))
+    seconds = _seconds(calls, rate, daily_quota, window, now)
+    return Forecast(calls, rate, daily_quota, seconds, window.count(now))
 
 
 def _seconds(calls: int, rate: float, quota: int | None, window: RollingWindow, now: float) -> float:

@@ -1,66 +1,141 @@
-"""`send --dry-run`: everything except the calls, on a copy of the checkpoint."""
+"""Everything except the calls, on a copy of the checkpoint: `send --dry-run`, and what a prompt shows."""
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
+from threading import Event
+from typing import Final
 
+from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.storage.base import require_catalog
 from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.delivery.intake.admit_batch import BATCH_BYTES, BATCH_ROWS
 from bulk_invite.delivery.intake.source import Source
-from bulk_invite.delivery.tracking.tally import Tally
+from bulk_invite.delivery.tracking.tally import Counts, Tally
+from bulk_invite.domain.admissions import Admission, SameReceiver, ToSend
+from bulk_invite.domain.rows import Row
 from bulk_invite.domain.same_receiver import OnSameReceiver
 from bulk_invite.domain.verdicts import State
 from bulk_invite.pacing.forecast import Forecast
-from bulk_invite.runs.output.summary import Summary
+from bulk_invite.runs.output.row_total import RowTotal
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.checkpoint import database_of, open_reader, warn_if_stale
 from bulk_invite.runs.wiring.pacing import make_forecast
 from bulk_invite.runs.wiring.token_check import bind
 from bulk_invite.validation import RowValidator
 
+TO_SEND: Final = "to_send"
+DEFERRED: Final = "deferred"
+REFUSED: Final = "refused"
+SKIPPED: Final = "skipped"
 
-def dry_run(
-    sources: Sequence[Source], validator: RowValidator, settings: Settings, stop: Callable[[], bool]
-) -> tuple[Summary, Forecast]:
-    """Read, validate and look up every row; the pending ones would be sent.
 
-    The forecast says how long that would take. stop: polled; true ends the dry run early. The copy of the
-    checkpoint is deleted, so a later run sees nothing of it.
+class DryRun:
+    """Reads, validates and looks up every row; the pending ones would be sent. `run` it once, in a thread.
+
+    limit: read only up to this number of rows to send. counts, kinds: as far as it has come; kinds has the
+    rows to send, those of them that were deferred or refused in an earlier run, and the rows that are skipped
+    because of their engagement and account. forecast, engagements: how long the rows to send would take, and
+    how many engagements they have; at the end of `run`.
     """
-    began = time.monotonic()
-    tally = Tally(None)
-    with tempfile.TemporaryDirectory(prefix="bulk-invite-") as folder:
-        copy = Path(folder) / "rehearsal.db"
-        _copy_checkpoint(settings, copy)
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        validator: RowValidator,
+        settings: Settings,
+        *,
+        limit: int | None = None,
+    ) -> None:
+        self.total = RowTotal(sources)
+        self.kinds = Counter[str]()
+        self.forecast: Forecast | None = None
+        self.engagements = 0
+        self._sources = sources
+        self._validator = validator
+        self._settings = settings
+        self._limit = limit
+        self._tally = Tally(None)
+        self._stopped = Event()
+
+    @property
+    def counts(self) -> Counts:
+        return self._tally.counts
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has come to its end."""
+        return self.forecast is not None
+
+    @property
+    def limit_reached(self) -> bool:
+        return self.kinds[TO_SEND] == self._limit
+
+    def stop(self) -> None:
+        """End `run` soon, also from another thread."""
+        self._stopped.set()
+
+    def run(self, folder: Path) -> None:
+        """Read the rows. folder: for the copy of the checkpoint. Raises BulkInviteError."""
+        copy, settings = folder / "rehearsal.db", self._settings
+        self._copy_checkpoint(copy)
         with CheckpointWriter.open(copy, catalog=settings.catalog) as writer:
             writer.begin_run(
                 time.time(),
                 look_up_first=False,  # the copy of a checkpoint would look stale
                 on_same_receiver=OnSameReceiver(settings.on_same_receiver),
             )
-            bind(writer, sources, settings, stop)
-            for source in sources:
-                for batch in source.batches(stop=stop):
-                    rows = [validator.validate(row) for row in batch]
-                    admitted = writer.admit(
-                        rows, campaign=settings.campaign, retry_failed=settings.retry_failed
-                    )
-                    for admission in admitted:
-                        tally.took_in(admission)
-            open_rows = tally.counts.states[State.PENDING] + tally.counts.states[State.IN_DOUBT]
+            bind(writer, self._sources, settings, self._stopped.is_set)
+            for source in self._sources:
+                self._read(source, writer)
+            if self._stopped.is_set():
+                return
+            states = self.counts.states
+            open_rows = states[State.PENDING] + states[State.IN_DOUBT]
             calls = open_rows if settings.limit is None else min(open_rows, settings.limit)
             forecast = make_forecast(settings, writer, calls, time.time())
-    return Summary.of_run(tally.counts, time.monotonic() - began), forecast
+        with CheckpointReader(copy) as reader:
+            self.engagements = reader.engagements_to_send()
+        self.forecast, self.counts.all_read = forecast, True
 
+    def _copy_checkpoint(self, copy: Path) -> None:
+        """Copy the checkpoint, if there is one."""
+        database = database_of(self._settings)
+        if database.exists():
+            with open_reader(self._settings) as reader:
+                require_catalog(database, reader.catalog, self._settings.catalog)
+                warn_if_stale(reader)
+                reader.copy_to(copy)
 
-def _copy_checkpoint(settings: Settings, copy: Path) -> None:
-    """Copy the checkpoint, if there is one. Raises CheckpointError."""
-    database = database_of(settings)
-    if database.exists():
-        with open_reader(settings) as reader:
-            require_catalog(database, reader.catalog, settings.catalog)
-            warn_if_stale(reader)
-            reader.copy_to(copy)
+    def _read(self, source: Source, writer: CheckpointWriter) -> None:
+        with closing(source.batches(BATCH_ROWS, BATCH_BYTES, self._stopped.is_set)) as batches:
+            while not self._is_over and (batch := next(batches, None)):
+                self._admit(batch, writer)
+
+    def _admit(self, batch: Sequence[Row], writer: CheckpointWriter) -> None:
+        """Admit a batch; with a limit, in portions like a run."""
+        while batch and not self._is_over:
+            room = None if self._limit is None else self._limit - self.kinds[TO_SEND]
+            portion, batch = batch[:room], batch[len(batch) if room is None else room :]
+            rows = [self._validator.validate(row) for row in portion]
+            campaign, retry_failed = self._settings.campaign, self._settings.retry_failed
+            for admission in writer.admit(rows, campaign=campaign, retry_failed=retry_failed):
+                self._tally.took_in(admission)
+                self._count(admission)
+
+    def _count(self, admission: Admission) -> None:
+        match admission:
+            case ToSend(deferred=deferred, refused=refused):
+                self.kinds.update({TO_SEND: 1, DEFERRED: deferred, REFUSED: refused})
+            case SameReceiver():
+                self.kinds[SKIPPED] += 1
+            case _:
+                pass
+
+    @property
+    def _is_over(self) -> bool:
+        return self._stopped.is_set() or self.limit_reached

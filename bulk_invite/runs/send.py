@@ -72,12 +72,14 @@ class Run:
         sources: Sequence[Source],
         validator: RowValidator,
         outcomes: Sequence[Target] = (),
+        confirmed: int | None = None,
     ) -> None:
-        """outcomes: the tables that receive the outcomes of the rows."""
+        """outcomes: the tables that receive the outcomes of the rows. confirmed: see `OnePassIntake`."""
         self._settings = settings
         self._sources = sources
         self._validator = validator
         self._outcomes = outcomes
+        self._confirmed = confirmed
         self._stop = StopSwitch()
         self._limited = self._claimed = self._finished = self._published = False
         self._intake: OnePassIntake | None = None
@@ -128,8 +130,13 @@ class Run:
         early = self._early_end()
         self._show(tally.counts, early)
         limit = self._settings.limit if self._limited else None
-        checkpoint = checkpoint_option(self._settings.checkpoint)
-        log_next_steps(tally.counts, finished=self._finished, limit=limit, checkpoint=checkpoint)
+        log_next_steps(
+            tally.counts,
+            finished=self._finished,
+            limit=limit,
+            unconfirmed=0 if self._intake is None else self._intake.unconfirmed,
+            checkpoint=checkpoint_option(self._settings.checkpoint),
+        )
         if early is not None:
             return early.exit_code
         return 0 if Summary.of_run(tally.counts, 0.0).needs_nothing else EXIT_ATTENTION
@@ -203,7 +210,12 @@ class Run:
             self._pacer = resources.pacer
             assembly = await assemble(resources, oversight, tally, stop, self._validator, self._outcomes)
             intake = self._intake = OnePassIntake(
-                self._sources, assembly.admitter, assembly.committer, stop, limit=settings.limit
+                self._sources,
+                assembly.admitter,
+                assembly.committer,
+                stop,
+                limit=settings.limit,
+                confirmed=self._confirmed,
             )
             finished = await assembly.run(
                 [intake],

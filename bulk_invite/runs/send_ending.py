@@ -57,7 +57,7 @@ def show_ending(
         error = InternalError(type(error).__name__)
     summary, not_read = Summary.of_run(counts, seconds), parts.not_read(counts)
     outcome = Outcome(
-        end=_end(error, limited=parts.intake is not None and parts.intake.limit_reached),
+        end=_end(error, parts.intake),
         states=counts.states,
         earlier=counts.already_created,
         failed_before=counts.states[State.FAILED] - counts.failed_now,
@@ -82,10 +82,12 @@ def show_ending(
     )
 
 
-def _end(error: BulkInviteError | None, *, limited: bool) -> End:
+def _end(error: BulkInviteError | None, intake: OnePassIntake | None) -> End:
     match error:
+        case None if intake is not None and intake.unconfirmed:
+            return End.CONFIRMED
         case None:
-            return End.LIMIT if limited else End.FINISHED
+            return End.LIMIT if intake is not None and intake.limit_reached else End.FINISHED
         case StoppedError():
             return End.STOPPED
         case InterruptedRunError():
@@ -94,14 +96,23 @@ def _end(error: BulkInviteError | None, *, limited: bool) -> End:
             return End.ERROR
 
 
-def log_next_steps(counts: Counts, *, finished: bool, limit: int | None, checkpoint: str) -> None:
-    """limit: --limit, if it has ended the run. checkpoint: the option that names it, or ""."""
+def log_next_steps(
+    counts: Counts, *, finished: bool, limit: int | None, unconfirmed: int, checkpoint: str
+) -> None:
+    """limit: --limit, if it has ended the run. unconfirmed: rows to send beyond those that were confirmed.
+
+    checkpoint: the option that names it, or "".
+    """
     if not finished:
         _log.warning(
             "run.stopped",
             pending=counts.states[State.PENDING],
             in_doubt=counts.states[State.IN_DOUBT],
             next="run the same command to continue",
+        )
+    elif unconfirmed:
+        _log.warning(
+            "run.more_than_confirmed", rows=unconfirmed, next="run the same command to send them, too"
         )
     elif limit is not None:
         _log.warning("run.limit_reached", limit=limit, next="run the same command to send that many more")

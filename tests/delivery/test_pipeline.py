@@ -678,6 +678,16 @@ async def test_a_limit_sends_that_many_rows_and_leaves_the_others_unread() -> No
     assert run.finished
 
 
+async def test_no_more_rows_are_sent_than_were_confirmed() -> None:
+    run = await Run(["bad", *_rows(3), "t1", *_rows(6)[3:]], confirmed=4).go()
+    assert [call.token for call in run.sender.calls] == _rows(4)
+    assert (_state(run, "t5"), _state(run, "t6"), run.finished) == (State.PENDING, State.PENDING, True)
+    assert not run.journal.ended_sources
+    as_many = await Run(["bad", *_rows(3), "t1", "bad"], confirmed=3).go()
+    assert [call.token for call in as_many.sender.calls] == _rows(3)
+    assert (as_many.tally.counts.rows, len(as_many.journal.ended_sources)) == (6, 1)
+
+
 # Failures
 
 

@@ -620,14 +620,31 @@ def test_a_file_that_is_no_service_model_is_refused(tmp_path: Path) -> None:
     assert "without the metadata" in ran.said
 
 
-def test_a_stopped_dry_run_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_stopped_dry_run_says_so_and_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "temporary").mkdir()
     env = {**CREDENTIALS, "TMPDIR": str(tmp_path / "temporary")}
-    with running("send", "-", "--dry-run", cwd=tmp_path, env=env, stdin=subprocess.PIPE) as rehearsal:
-        wait_until(lambda: list((tmp_path / "temporary").rglob("rehearsal.db")))
-        rehearsal.signal(signal.SIGTERM)
-        assert rehearsal.ended().code == 75
-    assert list((tmp_path / "temporary").iterdir()) == []
+    ended = []
+    for number, *more in ((signal.SIGTERM, "--json"), (signal.SIGINT,), (signal.SIGHUP,)):
+        command = ("send", "-", "--dry-run", *more)
+        with running(*command, cwd=tmp_path, env=env, stdin=subprocess.PIPE) as rehearsal:
+            wait_until(lambda: list((tmp_path / "temporary").rglob("rehearsal.db")))
+            rehearsal.signal(number)
+            ended.append(rehearsal.ended())
+        assert list((tmp_path / "temporary").iterdir()) == []
+    assert [ran.code for ran in ended] == [75, 75, 75]
+    result = ended[0].json
+    assert (result["complete"], result["error"]["code"]) == (False, "stopped")
+    assert (result["not_read"], result["forecast"], counts(result)) == (None, None, {})
+    for ran in ended[1:]:
+        assert "0 rows were read. This is not the whole. Nothing was sent." in ran.stdout
+
+
+def test_a_dry_run_that_cannot_read_on_shows_what_it_has_read(tmp_path: Path) -> None:
+    packed = gzip.compress("".join(f"{json.dumps(row)}\n" for row in make_rows(3)).encode())
+    (tmp_path / "rows.ndjson.gz").write_bytes(packed[:-8])
+    ran = run("send", "rows.ndjson.gz", "--dry-run", "--json", cwd=tmp_path)
+    assert (ran.code, ran.json["complete"], ran.json["error"]["code"]) == (4, False, "source")
+    assert counts(ran.json) == {"pending": 3}
 
 
 def test_a_shortened_source_keeps_no_old_rejections(tmp_path: Path) -> None:

@@ -148,17 +148,3 @@ def test_control_characters_reach_a_terminal_only_escaped(tmp_path: Path) -> Non
     for _, _, screen in screens:
         assert ESCAPE not in screen
         assert "[2J" in screen
-
-
-def test_a_terminal_asks_for_confirmation_of_the_live_catalog(tmp_path: Path) -> None:
-    source = write_rows(tmp_path / "rows.ndjson", make_rows(1))
-    with emulator() as service:
-        command = ("send", source, "--endpoint-url", service.url, *FAST, "--catalog", "AWS")
-        refused, _, screen = run_on_terminal(*command, cwd=tmp_path, typed="n\n")
-        assert (refused, "cannot be taken back" in screen) == (2, True)
-        refused, _, screen = run_on_terminal(*command, cwd=tmp_path, typed="perhaps\nno\n")
-        assert (refused, screen.count("Please answer yes or no")) == (2, 1)
-        assert service.audit()["operations"] == {}
-        sent, stdout, _ = run_on_terminal(*command, cwd=tmp_path, typed="Yes\n")
-        assert (sent, '"created":1' in stdout) == (0, True)
-        assert [entry["catalog"] for entry in service.invitations()] == ["AWS"]

@@ -513,10 +513,12 @@ def run_on_terminal(
     columns: int = 160,
     stdout_too: bool = False,
     until: bytes = b"",
+    asked: Callable[[subprocess.Popen[bytes]], str] | None = None,
 ) -> tuple[int, str, str]:
     """Run with standard input and error on a terminal: exit code, standard output, what the terminal got.
 
-    until: once the terminal has got this three times, the command gets a SIGINT.
+    until: once the terminal has got this three times, the command gets a SIGINT. asked: called when the
+    command asks a yes-or-no question; returns what is typed then.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
@@ -539,6 +541,9 @@ def run_on_terminal(
             if until and screen.count(until) >= 3:
                 process.send_signal(signal.SIGINT)
                 until = b""
+            if asked is not None and b"[y/n]" in screen:
+                os.write(ours, asked(process).encode())
+                asked = None
     except OSError:  # how Linux reports that the other end is closed
         pass
     finally:

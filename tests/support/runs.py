@@ -66,6 +66,7 @@ class Run:
     governor: Governor | None = None
     in_flight: int = 8
     limit: int | None = None
+    confirmed: int | None = None
     failures: FailureLimit = field(default_factory=FailureLimit)
     tries: int = 4
     settling_time: float = 60.0
@@ -117,6 +118,7 @@ class Run:
             committer,
             self.stop,
             limit=self.limit,
+            confirmed=self.confirmed,
         )
         intake.resumed = self.is_resumed
         bounds = Bounds(InFlight(self.in_flight), self.failures)

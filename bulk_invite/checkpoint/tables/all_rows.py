@@ -9,11 +9,11 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, lite
 
 from bulk_invite.checkpoint.tables.batch_sql import PAGE
 from bulk_invite.checkpoint.tables.encoding import decode_errors
-from bulk_invite.checkpoint.tables.schema import findings, invitations, unsent_rows
+from bulk_invite.checkpoint.tables.schema import findings, invitations, runs, unsent_rows
 from bulk_invite.checkpoint.tables.twins import first_row_of_skipped
 from bulk_invite.domain.records import Record
 from bulk_invite.domain.rows import Position
-from bulk_invite.domain.verdicts import State
+from bulk_invite.domain.verdicts import OPEN, State
 
 _OF_BOTH: Final = ("client_token", "state", "source", "line", "row_key", "errors", "campaign", "label")
 _TEXTS: Final = ("engagement", "payload_type", "invitation_id", "arn", "code")
@@ -36,6 +36,17 @@ def records(connection: Connection, states: Sequence[State]) -> Iterator[Record]
                 "errors": decode_errors(row.errors),
             }
             yield Record(**{**values, **known})
+
+
+def engagements_to_send(connection: Connection) -> int:
+    """Count the engagements, by id or Arn, of the rows that the last run has read and not settled."""
+    given = invitations.c.engagement
+    before_id = func.rtrim(given, func.replace(given, "/", ""))  # up to the last slash
+    last_run = select(func.max(runs.c.run)).scalar_subquery()
+    counted = select(func.count(func.substr(given, func.length(before_id) + 1).distinct())).where(
+        invitations.c.run == last_run, invitations.c.state.in_([state.value for state in OPEN])
+    )
+    return int(connection.execute(counted).scalar_one())
 
 
 def _sent(states: Sequence[str]) -> Select[Any]:

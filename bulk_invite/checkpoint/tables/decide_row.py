@@ -72,9 +72,8 @@ def decide(
             return _settled(row, entry, twin)
         entry.state, entry.code, entry.errors = State.DUPLICATE, SAME_RECEIVER, encode_errors((IS_SKIPPED,))
         return SameReceiver(row, twin)
-    if entry.state is State.FAILED and terms.retry_failed:
-        _reset(entry)
-    if entry.state is State.DUPLICATE:
+    refused = entry.state is State.FAILED and terms.retry_failed
+    if refused or entry.state is State.DUPLICATE:
         _reset(entry)
     _put_in_doubt(entry, terms.uncertain_period)
     if entry.state in {State.CREATED, State.FAILED}:
@@ -87,6 +86,7 @@ def decide(
         entry.code,
         decode_errors(entry.errors),
         deferred=entry.state is State.DEFERRED,
+        refused=refused,
         twin=twin,
     )
 

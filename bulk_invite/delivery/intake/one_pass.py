@@ -16,17 +16,19 @@ from bulk_invite.delivery.intake.admit_batch import BATCH_BYTES, BATCH_ROWS, Adm
 from bulk_invite.delivery.intake.source import KeyedSource, Source
 from bulk_invite.delivery.tracking.committer import Committer, RunInThread
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
-from bulk_invite.domain.admissions import SkippedRow
+from bulk_invite.domain.admissions import SkippedRow, ToSend
 from bulk_invite.domain.rows import Row
 
 
 class OnePassIntake:
     """Admits every row of the sources once. Every method raises BulkInviteError.
 
-    limit: maximum number of rows to send, or None. in_thread: runs blocking calls.
+    limit: maximum number of rows to send, or None. confirmed: the number of rows to send that the operator
+    has confirmed, or None: if the sources have grown since, rows beyond it stay pending. in_thread: runs
+    blocking calls.
 
-    left_over: rows that were read and not admitted. read_to_end: whether no source has further rows, as far
-    as can be known without waiting for some.
+    left_over: rows that were read and not admitted. unconfirmed: rows that stay pending. read_to_end: whether
+    no source has further rows, as far as can be known without waiting for some.
     """
 
     def __init__(
@@ -37,16 +39,18 @@ class OnePassIntake:
         stop: StopSwitch,
         *,
         limit: int | None = None,
+        confirmed: int | None = None,
         in_thread: RunInThread = to_thread.run_sync,
     ) -> None:
         self.all_read = self.read_to_end = False
-        self.left_over = 0
+        self.left_over = self.unconfirmed = 0
         self._sources = sources
         self._admitter = admitter
         self._committer = committer
         self._ask = committer.ask
         self._stop = stop
         self._remaining = limit
+        self._confirmed = confirmed
         self._in_thread = in_thread
 
     @property
@@ -59,7 +63,9 @@ class OnePassIntake:
         return self._remaining == 0
 
     async def run(self, hand_over: HandOver) -> None:
-        """Read until the sources end, the limit is reached or the run drains."""
+        """Read until the sources end, a limit is reached or the run drains."""
+        if self._confirmed is not None:
+            hand_over = partial(self._hand_over_confirmed, hand_over)
         at_end = [await self._take_in(source, hand_over) for source in self._sources]
         self.all_read = not self._stop.draining
         self.read_to_end = self.all_read and all(at_end)
@@ -70,15 +76,15 @@ class OnePassIntake:
         if isinstance(source, KeyedSource):
             begin = partial(source.batches, after=await self._resume(source, hand_over))
         with closing(begin(BATCH_ROWS, BATCH_BYTES, self._drains)) as batches:
-            while self._remaining != 0 and (batch := await self._in_thread(next, batches, None)):
+            while not self._is_over and (batch := await self._in_thread(next, batches, None)):
                 await self._take_in_batch(batch, hand_over, marks=has_keys)
-            ended = self._remaining != 0
+            ended = not self._is_over
             if not ended and source.size is not None and not self._stop.draining:
                 # Only a file: another source might have to be waited for.
                 following: list[Row] | None = await self._in_thread(next, batches, None)
                 self.left_over += len(following or ())
                 ended = not self.left_over
-        if self._remaining is None and not self._stop.draining:
+        if ended and self._remaining is None and not self._stop.draining:
             await self._ask(lambda journal: journal.end_source(source.name, self._committer.campaign))
         return ended
 
@@ -93,7 +99,7 @@ class OnePassIntake:
             last = created[-1].position.key
         last = ""
         while keys := await self._open_keys(source.name, last):
-            if self._remaining == 0 or self._stop.draining:
+            if self._is_over or self._stop.draining:
                 break
             rows = await self._in_thread(source.rows, keys, self._drains)
             await self._take_in_batch(rows, hand_over, marks=False)
@@ -114,13 +120,26 @@ class OnePassIntake:
         marks: record the position reached, so that a later run can resume from it.
         """
         # Reading cannot be cancelled; rows that arrive after a stop are not admitted.
-        while batch and self._remaining != 0 and not self._stop.draining:
+        while batch and not self._is_over and not self._stop.draining:
             portion, batch = batch[: self._remaining], batch[self._remaining or len(batch) :]
             reached = portion[-1].position if marks else None
             to_send = await self._admitter.admit(portion, hand_over, reached)
             if self._remaining is not None:
                 self._remaining -= to_send
         self.left_over += len(batch)
+
+    async def _hand_over_confirmed(self, hand_over: HandOver, rows: list[ToSend]) -> None:
+        """An invitation cannot be taken back: hand over no more rows than were confirmed."""
+        assert self._confirmed is not None  # noqa: S101 - for the type checker
+        confirmed = rows[: self._confirmed]
+        self._confirmed -= len(confirmed)
+        self.unconfirmed = len(rows) - len(confirmed)
+        if confirmed:
+            await hand_over(confirmed)
+
+    @property
+    def _is_over(self) -> bool:
+        return self._remaining == 0 or bool(self.unconfirmed)
 
     def _drains(self) -> bool:
         return self._stop.draining

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Literal, TextIO, cast
 
 import structlog
@@ -59,6 +59,23 @@ def log_counted_rows(*, result_has_codes: bool = False) -> None:
     """
     for each in _rows:
         each.log_counts(result_has_codes=result_has_codes)
+
+
+@contextmanager
+def without_rows() -> Iterator[None]:
+    """Drop events about rows within the block: rows that are read twice are logged once."""
+    processors = structlog.get_config()["processors"]
+    structlog.configure(processors=[_without_rows, *processors])
+    try:
+        yield
+    finally:
+        structlog.configure(processors=processors)
+
+
+def _without_rows(_logger: object, _method: str, event: EventDict) -> EventDict:
+    if str(event["event"]).startswith("row."):
+        raise structlog.DropEvent
+    return event
 
 
 def _is_console(log_format: Literal["auto", "console", "json"]) -> bool:

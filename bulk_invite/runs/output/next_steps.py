@@ -21,10 +21,11 @@ _NAMED: Final = 3
 
 
 class End(Enum):
-    """How a run ended. ERROR: with an error, which is printed by itself."""
+    """How a run ended. CONFIRMED: more rows came than were confirmed. ERROR: it is printed by itself."""
 
     FINISHED = auto()
     LIMIT = auto()
+    CONFIRMED = auto()
     STOPPED = auto()
     ABORTED = auto()
     ERROR = auto()
@@ -79,7 +80,7 @@ def unread_clause(not_read: int | None) -> str:
         return "the rest of the source was not read"
     if not_read == 0:
         return ""
-    return f"about {_rows(_about(not_read))} {_were(not_read)} not read"
+    return f"about {_rows(rounded_rows(not_read))} {_were(not_read)} not read"
 
 
 def counted(codes: Mapping[str, int]) -> list[str]:
@@ -99,6 +100,11 @@ def _why_it_ended(outcome: Outcome) -> Iterator[str]:
             yield (
                 f"Stopped at --limit {outcome.limit}. Run the same command to send up to {outcome.limit:,} "
                 "more, or without --limit to send the rest."
+            )
+        case End.CONFIRMED:
+            yield (
+                "Stopped at the number of invitations that was confirmed: the sources have more rows to send "
+                "now. Run the same command to send them, too."
             )
         case _:
             pass
@@ -134,7 +140,7 @@ def _of_failed(outcome: Outcome) -> Iterator[str]:
 
 
 def _of_open(outcome: Outcome) -> Iterator[str]:
-    is_over = outcome.end in {End.FINISHED, End.LIMIT}
+    is_over = outcome.end in {End.FINISHED, End.LIMIT, End.CONFIRMED}
     if rows := outcome.states.get(State.DEFERRED, 0):
         why = "its engagement is full" if rows == 1 else "their engagements are full"
         later = f"run the same command later; {_export(outcome, State.DEFERRED)} lists {_them(rows)}"
@@ -190,7 +196,7 @@ def _rows(rows: int) -> str:
     return "1 row" if rows == 1 else f"{rows:,} rows"
 
 
-def _about(rows: int) -> int:
+def rounded_rows(rows: int) -> int:
     """Two digits of an estimate: more would look exact."""
     return round(rows, min(0, 2 - len(str(rows))))
 

@@ -32,6 +32,7 @@ _IN_THE_RESULT: Final = frozenset(
         "run.deferred",
         "run.in_doubt",
         "run.limit_reached",
+        "run.more_than_confirmed",
         "run.previously_failed",
         "run.stopped",
     }

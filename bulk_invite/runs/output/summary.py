@@ -12,12 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bulk_invite.delivery.tracking.tally import Counts
-from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.domain.records import Overview
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.figures import rounded
-from bulk_invite.pacing.forecast import Forecast
 from bulk_invite.runs.output import standard_output
 from bulk_invite.runs.output.headline import headline
 from bulk_invite.runs.output.logs import escaped
@@ -108,25 +106,6 @@ class Summary:
     def is_open(self) -> bool:
         """Whether a run may still bring some rows to an end."""
         return bool(self.deferred or self.in_doubt or self.pending)
-
-
-def show_rehearsal(summary: Summary, forecast: Forecast, *, as_json: bool, now: float) -> None:
-    """Print the result of a dry run and how long the real run would take. now: epoch seconds."""
-    if as_json:
-        seconds, ends = round(forecast.seconds, 1), utc_text(now + forecast.seconds)
-        more = {**asdict(forecast), "seconds": seconds, "days": forecast.days, "ends": ends}
-        show(summary, as_json=True, complete=True, more={"forecast": more})
-        return
-    show(summary, as_json=False, complete=True)
-    if forecast.calls == 0:
-        sys.stdout.write("Forecast: nothing left to send.\n")
-        return
-    day = "" if forecast.daily_quota is None else f" and {forecast.daily_quota:,} in any 24 hours"
-    days = f"{forecast.days} days; " if forecast.days > 1 else ""
-    last = f"{days}the last of {forecast.calls:,} calls starts in {clock_text(forecast.seconds)}"
-    starts = utc_text(now + forecast.seconds)
-    limits = f"at up to {forecast.rate:.3g} calls/s{day}, if the service allows it"
-    sys.stdout.write(f"Forecast: {last} ({starts}), {limits}.\n")
 
 
 def show_reconciliation(

@@ -19,6 +19,7 @@ from bulk_invite.delivery.worker_pool import MAX_IN_FLIGHT
 from bulk_invite.domain.backoff import UNREACHABLE, Backoff
 from bulk_invite.domain.clock import Clock
 from bulk_invite.domain.errors import CheckpointHeldError
+from bulk_invite.domain.records import Owner
 from bulk_invite.domain.urls import origin
 from bulk_invite.domain.verdicts import Unreachable
 from bulk_invite.partner_central import Connection, PartnerCentral, connect
@@ -64,6 +65,12 @@ async def connected(settings: Settings, stop: StopSwitch) -> AsyncIterator[Partn
         with stop.until_drain():
             line = await stack.enter_async_context(connect(connection_of(settings)))
         yield line
+
+
+async def identify(settings: Settings) -> Owner | Unreachable:
+    """The owner of the credentials, over a connection of its own. Raises SenderError and SettingError."""
+    async with connect(connection_of(settings)) as partner_central:
+        return await partner_central.identify()
 
 
 def make_group_lookup(

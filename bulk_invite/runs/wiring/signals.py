@@ -97,3 +97,41 @@ def _exit_after_grace(last_words: Callable[[], None]) -> None:
     end = threading.Timer(_GRACE, end_at_once)
     end.daemon = True
     end.start()
+
+
+async def until_signal(
+    body: Callable[[], Awaitable[None]], stop: Callable[[], None], grace: float
+) -> signal.Signals | None:
+    """Run `body` to its end or until a signal, which is returned; also that of a terminal that closes.
+
+    stop: called on the signal; after `grace` seconds `body` is cancelled. After that signals are ignored, as
+    above. Raises BulkInviteError of `body`, unless there was a signal.
+    """
+    caught: signal.Signals | None = None
+    failure: BulkInviteError | None = None
+    watched = [*_STOP, *([] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP])]
+
+    async def watch() -> None:
+        nonlocal caught
+        try:
+            with anyio.open_signal_receiver(*watched) as signals:
+                async for number in signals:
+                    caught = number
+                    stop()
+                    scope.deadline = min(scope.deadline, anyio.current_time() + grace)
+        finally:
+            for each in watched:
+                signal.signal(each, signal.SIG_IGN)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch)
+        await anyio.lowlevel.checkpoint()  # now the signals are handled
+        with anyio.CancelScope() as scope:
+            try:
+                await body()
+            except BulkInviteError as error:
+                failure = error
+        group.cancel_scope.cancel()
+    if failure is not None and caught is None:
+        raise failure
+    return caught

@@ -26,7 +26,7 @@ _TIMEOUTS: Final = {
 # PGCLIENTENCODING, the role or the database may name an encoding that lacks some characters of a row.
 _ENCODING: Final = "utf8"
 
-_STOP_CHECK: Final = 0.1
+_STOP_CHECK: Final = 0.05
 
 
 def connect(url: str) -> psycopg.Connection[Any]:
@@ -64,7 +64,8 @@ def cancelled_by(stop: Callable[[], bool], connection: psycopg.Connection[Any]) 
                 with suppress(psycopg.Error):  # a broken connection has nothing to cancel
                     connection.cancel_safe(timeout=2.0)
 
-    thread = threading.Thread(target=watch, name="postgres-stop")
+    # Daemon: a command that does not wait for a database that hangs must be able to end.
+    thread = threading.Thread(target=watch, name="postgres-stop", daemon=True)
     thread.start()
     try:
         yield
