@@ -101,7 +101,7 @@ def test_a_checkpoint_that_cannot_be_used_is_refused_before_the_question(tmp_pat
         if whose == "of another account":
             writer.claim(Owner("999988887777", ""))
             writer.__exit__(None, None, None)
-        code, _, screen = _ask(service, tmp_path)
+        code, _, screen = _ask(service, tmp_path, typed="n\n")
     assert (code, "About to send" in screen) == (4, False)
     assert ("belongs to account 999988887777" if "account" in whose else "Another sender") in screen
 
