@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -63,7 +64,7 @@ def run(program: TyperGroup, arguments: Sequence[str]) -> int:
     elif code in _WITHOUT_ERROR:
         error = _WITHOUT_ERROR[code]()
     if error is not None:
-        standard_output.end_with(error)
+        standard_output.end_with(error, _counts_of_nothing(program, arguments))
     return code
 
 
@@ -77,8 +78,7 @@ def _result(program: TyperGroup, arguments: Sequence[str]) -> int:
         if not arguments:  # the help
             _print(f"{error.format_message()}\n")
             return error.exit_code
-        command = next((each for each in arguments if each in program.commands), "")
-        raise _usage_error(error, command) from None
+        raise _usage_error(error, _command(program, arguments)) from None
 
 
 def _usage_error(error: TyperException, command: str) -> UsageError:
@@ -106,12 +106,28 @@ def _in_our_words(message: str) -> str:
     return message.replace(" requires an argument", " needs a value")
 
 
+def _counts_of_nothing(program: TyperGroup, arguments: Sequence[str]) -> dict[str, object]:
+    """The members that the result of `send` always has; a run that could not start did nothing."""
+    if _command(program, arguments) != "send":
+        return {}
+    # Most commands need no summary, and completion has to be quick.
+    from bulk_invite.delivery.tracking.tally import Counts  # noqa: PLC0415
+    from bulk_invite.runs.output.summary import Summary  # noqa: PLC0415
+
+    return {**asdict(Summary.of_run(Counts(), 0.0)), "not_read": None}
+
+
+def _command(program: TyperGroup, arguments: Sequence[str]) -> str:
+    """The command that the arguments name, or ""."""
+    return next((each for each in arguments if each in program.commands), "")
+
+
 def _wants_json(program: TyperGroup, arguments: Sequence[str]) -> bool:
     """Whether the command line asks for JSON, else the environment or the file of a command that has it."""
     if asked := [each for each in arguments if each in {_JSON, f"--no-{_JSON[2:]}"}]:
         return asked[-1] == _JSON
-    name = next((each for each in arguments if each in program.commands), None)
-    if name is None or not any(_JSON in each.opts for each in program.commands[name].params):
+    name = _command(program, arguments)
+    if not name or not any(_JSON in each.opts for each in program.commands[name].params):
         return False
     return asks_for_json(_value_of("--config", arguments))
 

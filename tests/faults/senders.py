@@ -83,7 +83,7 @@ class Contest:
 
     def _check_loser(self, ended: list[Ended]) -> None:
         for each in ended:
-            if each.code == REFUSED and (_SENTENCE not in each.said or each.stdout):
+            if each.code == REFUSED and (_SENTENCE not in each.said or each.json["created"]):
                 self.broken.append(f"contest {self.number}: the loser says: {each.said}")
 
 

@@ -93,6 +93,8 @@ def test_with_json_every_ending_is_one_object_with_the_error(tmp_path: Path) -> 
         assert error["topic"], where
         assert "secret" not in each.stdout + each.stderr
         assert each.json["complete"] is (word == "checks_failed"), where
+        if arguments[0] == "send":  # as a run that began
+            assert (each.json["rows"], each.json["created"], each.json["not_read"]) == (0, 0, None), where
 
 
 def test_without_json_an_error_is_on_standard_error_only(tmp_path: Path) -> None:

@@ -62,16 +62,16 @@ def check() -> None:
     )
 
 
-def end_with(error: BulkInviteError) -> None:
+def end_with(error: BulkInviteError, members: Mapping[str, object] | None = None) -> None:
     """Write the object of a command that ends without a result, if it is wanted and there is none yet.
 
-    At once, and from any thread: what is buffered is not waited for.
+    At once, and from any thread: what is buffered is not waited for. members: what its result would have.
     """
     if not wants_object.is_set() or has_object.is_set():
         return
     has_object.set()
     with suppress(OSError):
-        os.write(1, f"{_object({}, error, complete=False)}\n".encode())
+        os.write(1, f"{_object(members or {}, error, complete=False)}\n".encode())
 
 
 def end_interrupted() -> None:
