@@ -200,8 +200,8 @@ BROKEN: dict[str, tuple[str, set[str]]] = {
         "UPDATE invitations SET invitation_id = 'engi-x' WHERE client_token = 'refused'",
         {"ids_created"},
     ),
-    "skipped_after_a_call": (
-        "UPDATE invitations SET state = 'duplicate' WHERE client_token = 'refused'",
+    "skipped_in_doubt": (
+        "UPDATE invitations SET state = 'duplicate' WHERE client_token = 'open'",
         {"skipped"},
     ),
     "no_such_state": ("UPDATE invitations SET state = 'lost' WHERE client_token = 'refused'", {"states"}),
@@ -271,7 +271,7 @@ def test_a_broken_database_fails_the_audit_too(db: Database) -> None:
     broken = set[str]()
     for how in (
         "an_id_of_two_rows",
-        "skipped_after_a_call",
+        "skipped_in_doubt",
         "no_such_state",
         "no_finding",
         "no_intent",

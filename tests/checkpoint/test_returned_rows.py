@@ -104,8 +104,22 @@ def test_a_row_that_every_run_rejects_keeps_its_first_position(place: Place) -> 
         returned(1, -6, MISSING),
         Row(Position("out/rejected.ndjson", 1), b'{"_bulk_invite": {"position": 1, "errors": [1]}}'),
         Row(Position("out/rejected.ndjson", 1), b'{"_bulk_invite": ['),
+        Row(
+            Position("out/rejected.ndjson", 1),
+            b'{"_bulk_invite": {"position": {"source": "rows", "line": true}, "errors": []}}',
+        ),
     ],
-    ids=["other errors", "other line", "other file", "nul", "huge", "negative", "other types", "no JSON"],
+    ids=[
+        "other errors",
+        "other line",
+        "other file",
+        "nul",
+        "huge",
+        "negative",
+        "other types",
+        "no JSON",
+        "no line",
+    ],
 )
 def test_a_row_hides_no_other_row(place: Place, again: Row) -> None:
     with writing(place) as writer:

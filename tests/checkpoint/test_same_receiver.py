@@ -27,6 +27,9 @@ from bulk_invite.domain.verdicts import State
 WARN, SKIP, SEND = OnSameReceiver.WARN, OnSameReceiver.SKIP, OnSameReceiver.SEND
 ACCOUNT = "998877665544"
 
+_NOT_INVITED = {"throttled": State.PENDING, "engagement_full": State.DEFERRED}
+"""Ends of calls that certainly created nothing, while the row still waits."""
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
@@ -51,8 +54,8 @@ def _ended(writer: CheckpointWriter, token: str, ending: str) -> None:
     writer.record([Sent(token, NOW)])
     if ending == "created":
         writer.record([created(token)])
-    elif ending == "throttled":
-        writer.record([answered(token, State.PENDING, "throttled")])
+    elif ending in _NOT_INVITED:
+        writer.record([answered(token, _NOT_INVITED[ending], ending)])
     elif ending == "failed":
         writer.record([answered(token, State.FAILED, "refused", code="ValidationException")])
 
@@ -151,18 +154,34 @@ def test_an_uncalled_row_that_left_the_source_keeps_no_other_from_being_sent(pla
     }
 
 
-def test_a_row_that_was_called_is_never_skipped_afterwards(place: Place) -> None:
+def test_a_row_that_may_have_its_invitation_is_never_skipped(place: Place) -> None:
     with writing(place) as writer:
         _begin(writer, WARN)
         rows = [_row("a", 1), _row("b", 2), _row("c", 3)]
         _admit(writer, *rows)
         _ended(writer, "a", "created")
-        _ended(writer, "b", "throttled")
+        _ended(writer, "b", "doubtful")
         _begin(writer, SKIP)
         first, second, third = _admit(writer, *rows)
     assert isinstance(first, AlreadySettled)
     assert isinstance(second, ToSend)
     assert isinstance(third, SameReceiver)
+
+
+@pytest.mark.parametrize("ending", sorted(_NOT_INVITED))
+def test_a_row_corrected_after_a_call_that_created_nothing_is_sent(place: Place, ending: str) -> None:
+    with writing(place) as writer:
+        _begin(writer, SKIP)
+        _admit(writer, _row("typo", 1))
+        _ended(writer, "typo", ending)
+        _begin(writer, SKIP)
+        assert _admit(writer, _row("correct", 1)) == [ToSend(_row("correct", 1))]
+        (late,) = _admit(writer, _row("typo", 9))  # it was only moved
+        assert isinstance(late, SameReceiver)
+        _begin(writer, SKIP)
+        again = _admit(writer, _row("typo", 1), _row("correct", 9))
+        assert isinstance(again[0], ToSend)
+        assert isinstance(again[1], SameReceiver)
 
 
 def test_a_skipped_row_is_sent_once_its_twin_was_refused_or_the_operator_says_so(place: Place) -> None:
@@ -280,12 +299,12 @@ _RECEIVER = {"a": "1", "b": "1", "c": "1", "d": "2", "e": "2", "f": ""}
 _BATCHES = st.lists(
     st.lists(st.sampled_from(sorted(_RECEIVER)), min_size=1, max_size=6), min_size=1, max_size=3
 )
-_ENDS = st.sampled_from(["created", "failed", "doubtful", "throttled", "uncalled", "uncalled"])
+_ENDS = st.sampled_from(["created", "failed", "doubtful", "uncalled", "uncalled", *_NOT_INVITED])
 
 
 @dataclass
 class _Seen:
-    """called, refused, skipped: tokens. read: those that this run has read."""
+    """called: tokens that have or may have an invitation, or were refused. read: those this run has read."""
 
     called: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
@@ -349,6 +368,9 @@ def _end(writer: CheckpointWriter, seen: _Seen, token: str, ending: str) -> None
     if ending == "uncalled":
         return
     _ended(writer, token, ending)
+    if ending in _NOT_INVITED:
+        seen.called.discard(token)
+        return
     seen.called.add(token)
     seen.open.discard(token)
     (seen.refused.add if ending == "failed" else seen.refused.discard)(token)

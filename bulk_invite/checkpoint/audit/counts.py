@@ -94,7 +94,7 @@ def _of_table(connection: Connection) -> dict[str, int]:
         func.count(func.nullif(row.invitation_id, "").distinct()).label("ids"),
         _count(row.first_sent.is_not(None)).label("called"),
         _count(is_skipped).label("skipped"),
-        _count(and_(is_skipped, row.first_sent.is_(None))).label("skipped_uncalled"),
+        _count(and_(is_skipped, row.doubt_since.is_(None), ~has_id)).label("skipped_uninvited"),
         func.coalesce(func.sum(row.attempts), 0).label("attempts"),
     ).select_from(invitations)
     return _integers(connection, counts)

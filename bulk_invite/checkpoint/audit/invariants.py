@@ -32,7 +32,7 @@ class Figures:
     called: int = 0
     called_in_log: int = 0
     skipped: int = 0
-    skipped_uncalled: int = 0
+    skipped_uninvited: int = 0
     rows_in_log: int = 0
     known_rows_in_log: int = 0
     calls: int = 0
@@ -126,11 +126,11 @@ def _of_calls(f: Figures) -> tuple[Line, ...]:
         ),
         Line(
             "skipped",
-            "No row was skipped after it was called.",
+            "No row was skipped while it might have had an invitation.",
             "rows skipped for another row",
             f.skipped,
-            "of them never called",
-            f.skipped_uncalled,
+            "of them certainly without one",
+            f.skipped_uninvited,
         ),
         Line(
             "logged",

@@ -103,8 +103,8 @@ def _find_twins(
     if terms.on_same_receiver is OnSameReceiver.SEND:
         return Twins({}, {})
     asked = {token: each for token, each in receivers.items() if terms.compares(known.get(token))}
-    uncalled_too = terms.uncertain_period is not None
-    return Twins(receivers, twins.look_up(connection, asked, run=run, uncalled_too=uncalled_too))
+    open_too = terms.uncertain_period is not None
+    return Twins(receivers, twins.look_up(connection, asked, run=run, open_too=open_too))
 
 
 def look_up(connection: Connection, tokens: Sequence[str]) -> dict[str, Known]:

@@ -28,14 +28,14 @@ class Terms:
     uncertain_period: UncertainPeriod | None
 
     def compares(self, entry: Known | None) -> bool:
-        """Whether a row is compared with others: no call of it may have left, or the service refused it."""
+        """Whether a row is compared with others: it certainly has no invitation, and may be sent."""
         match None if entry is None else entry.state:
             case None | State.DUPLICATE:
                 return True
             case State.FAILED:
                 return self.retry_failed
             case State.PENDING | State.DEFERRED:
-                return entry is not None and entry.last_sent is None and self.uncertain_period is None
+                return self.uncertain_period is None
             case _:
                 return False
 

@@ -49,7 +49,6 @@ def first_positions(
         _PLACE.in_(sorted(places)),
         _OF_FILES,
         unsent_rows.c.state == State.REJECTED.value,
-        unsent_rows.c.client_token == "",
     )
     stored = {Position(row.source, row.line): row.errors for row in connection.execute(wanted)}
     found: dict[Position, Position] = {}
@@ -71,7 +70,7 @@ def _claims(batch: Sequence[Invitation | Rejection]) -> Iterator[tuple[Position,
     own = {each.row.position.source for each in batch}
     for each in batch:
         row = each.row
-        if _MARK not in row.data or row.position.key or (isinstance(each, Rejection) and each.sent_as):
+        if _MARK not in row.data or row.position.key:
             continue
         first, errors = _said(row)
         if first is not None and first.source not in own:
@@ -95,8 +94,8 @@ def _said(row: Row) -> tuple[Position | None, str]:
 
 def _position(value: Any) -> Position | None:
     match value:
-        case {"source": str(source), "line": int(line)} if 0 < line < _MOST_LINES and "\0" not in source:
-            return Position(source, line)
+        case {"source": str(source), "line": int(line)} if not isinstance(line, bool):
+            return Position(source, line) if 0 < line < _MOST_LINES and "\0" not in source else None
         case _:
             return None
 

@@ -52,10 +52,11 @@ _NEAREST: Final = 100
 
 _other: Final = invitations.alias("other")
 _COUNTS: Final = or_(
-    # An uncalled row of an earlier run may be gone from its source. It counts once this run has read it.
+    # A row of an earlier run may be gone from its source. It counts once this run has read it, or if an
+    # invitation of it may exist.
     _other.c.run == bindparam("run", type_=Integer()),
-    _other.c.last_sent.is_not(None),
-    bindparam("uncalled_too", type_=Boolean()),
+    _other.c.state.in_([State.CREATED.value, State.IN_DOUBT.value]),
+    bindparam("open_too", type_=Boolean()),
 )
 
 
@@ -137,11 +138,12 @@ _NOTE: Final = (
 
 
 def look_up(
-    connection: Connection, receivers: Mapping[str, str], *, run: int, uncalled_too: bool
+    connection: Connection, receivers: Mapping[str, str], *, run: int, open_too: bool
 ) -> dict[str, Twin]:
     """Return the first other row of each receiver that counts, by the token of the row in question.
 
-    receivers: hashes by token. uncalled_too: rows count even if no call of them is recorded.
+    receivers: hashes by token. open_too: rows of earlier runs count even if no invitation of them
+    is recorded as possible.
     """
     if not receivers:
         return {}
@@ -155,7 +157,7 @@ def look_up(
     ]
     if not pairs:
         return {}
-    found = connection.execute(_TWINS, parameters(pairs, run=run, uncalled_too=uncalled_too))
+    found = connection.execute(_TWINS, parameters(pairs, run=run, open_too=open_too))
     return {
         row.of_token: Twin(Position(row.source, row.line, row.row_key), State(row.state), row.last_sent)
         for row in found
