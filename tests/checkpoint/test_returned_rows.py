@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
-from checkpoints import Place, admit, overview_of, records_of, writing
+from checkpoints import NOW, Place, admit, created, overview_of, records_of, writing
 from fakes import TinyValidator, row
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.domain.events import Sent
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row, RowError
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output.result_line import line_for
@@ -153,3 +155,18 @@ def test_a_followed_results_file_takes_its_rows_over(place: Place) -> None:
         ("out/rejected.ndjson", 1, ["missing"]),
         ("rows", 5, ["missing", "too_long"]),
     ]
+
+
+def test_a_row_that_was_edited_after_it_was_sent_keeps_its_first_position(place: Place) -> None:
+    sent = replace(corrected(row(1, "t"), "t"), has_key_token=True)
+    changed = RowError("$", "changed_since_sent", "")
+    with writing(place) as writer:
+        admit(writer, sent)
+        writer.record([Sent("t", NOW)])
+        writer.record([created("t")])
+    for again in (row(7, "t"), *(returned(1, 7, changed, said=said) for said in ("position", "origin"))):
+        with writing(place) as writer:
+            admit(writer, replace(sent, row=again, body_hash="edited"))
+        assert [each for each in lines(place) if each[2] == ["changed_since_sent"]] == [
+            ("rows", 7, ["changed_since_sent"])
+        ]
