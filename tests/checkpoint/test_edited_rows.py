@@ -30,7 +30,7 @@ NOW = 1_800_000_000.0
 
 rows = st.tuples(st.sampled_from("abc"), st.integers(0, 2))
 """A key, and the version of its row."""
-ends = st.sampled_from(["created", "refused", "doubt", "unsent"])
+ends = st.sampled_from(["created", "refused", "doubt", "throttled", "unsent"])
 runs = st.tuples(
     st.lists(rows, max_size=5), st.sampled_from(["one.ndjson", "two.ndjson", "-"]), st.lists(ends, min_size=5)
 )
@@ -74,6 +74,9 @@ class Service:
             writer.record([created(token)])
         elif end == "refused":
             writer.record([answered(token, State.FAILED, "refused", code="ValidationException")])
+        elif end in {"throttled", "engagement_full"}:
+            state = State.PENDING if end == "throttled" else State.DEFERRED
+            writer.record([answered(token, state, end)])
 
 
 @settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.generate])
@@ -107,6 +110,8 @@ def test_a_key_is_sent_in_one_version_and_invited_once_whatever_is_edited_and_re
         ("created", "changed_since_sent"),
         ("doubt", "changed_since_sent"),
         ("refused", "changed_since_refused"),
+        ("throttled", "changed_since_called"),
+        ("engagement_full", "changed_since_called"),
         ("unsent", None),
     ],
 )
@@ -127,7 +132,7 @@ def test_an_edited_row_is_sent_only_if_its_first_version_never_was(
         assert (admission.sent_as, admission.label) == (before.client_token, "new label")
         assert code == "changed_since_refused" or "(rows.ndjson:1)" in admission.errors[0].message
         (unchanged,) = admit(writer, made("a", 0, 8, source))
-        assert unchanged.__class__ is (ToSend if end == "doubt" else AlreadySettled)
+        assert unchanged.__class__ is (AlreadySettled if end in {"created", "refused"} else ToSend)
 
 
 def test_the_same_key_twice_in_a_run_is_a_duplicate_or_names_the_first_row(place: Place) -> None:

@@ -80,7 +80,8 @@ def admit(
             if entry.state is not State.PENDING:
                 again.append((row, entry))
         elif entry.body_hash != row.body_hash and not may_change(row, entry, run):
-            admissions.append(refusal(row, entry, run=run, follows=follows))
+            lacking = terms.uncertain_period is not None
+            admissions.append(refusal(row, entry, run=run, follows=follows, may_lack_calls=lacking))
         elif entry.run == run:
             again_there = follows and entry.position == row.position
             if again_there and entry.label != row.label:

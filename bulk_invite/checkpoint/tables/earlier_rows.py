@@ -15,7 +15,7 @@ from bulk_invite.domain.same_receiver import OnSameReceiver, Recorded
 _TERMS: Final = Terms(retry_failed=False, on_same_receiver=OnSameReceiver.WARN, uncertain_period=None)
 
 _NO_RUN: Final = 0
-"""No row was read by it: runs count from 1. A row that was never called does not count, as in a new run."""
+"""No row was read by it: runs count from 1. A row without an invitation does not count, as in a new run."""
 
 
 def look_up(
@@ -25,7 +25,7 @@ def look_up(
     known = admit_rows.look_up(connection, [row.client_token for row in batch])
     compared = [row for row in batch if _TERMS.compares(known.get(row.client_token))]
     receivers = hashed.of_each(compared, campaign)
-    found = twins.look_up(connection, receivers, run=_NO_RUN, uncalled_too=False)
+    found = twins.look_up(connection, receivers, run=_NO_RUN, open_too=False)
     recorded = {token: Recorded(entry.state, _TERMS.compares(entry)) for token, entry in known.items()}
     for token, twin in found.items():
         state = known[token].state if token in known else None

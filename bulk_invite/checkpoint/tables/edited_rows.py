@@ -6,9 +6,14 @@ call of it can have left; otherwise it is rejected, and the stored one remains.
 
 from __future__ import annotations
 
+from typing import Final
+
 from bulk_invite.checkpoint.tables.stored_rows import Known
 from bulk_invite.domain.rows import Invitation, Position, Rejection, RowError
 from bulk_invite.domain.verdicts import State
+
+_WITHOUT_INVITATION: Final = (State.PENDING, State.DEFERRED, State.DUPLICATE)
+"""States of a row that certainly has no invitation, and may still get one."""
 
 
 def may_change(row: Invitation, entry: Known, run: int) -> bool:
@@ -17,45 +22,60 @@ def may_change(row: Invitation, entry: Known, run: int) -> bool:
     return is_same and entry.run < run and entry.last_sent is None
 
 
-def refusal(row: Invitation, entry: Known, *, run: int, follows: bool) -> Rejection:
-    """Why the row is not sent. follows: the source is read repeatedly, so it may be edited within a run."""
-    place, sent_as = entry.position, ""
+def refusal(
+    row: Invitation, entry: Known, *, run: int, follows: bool, may_lack_calls: bool = False
+) -> Rejection:
+    """Why the row is not sent. follows: the source is read repeatedly, so it may be edited within a run.
+
+    may_lack_calls: the stored row may have been called without a record.
+    """
     if not row.has_key_token:
         error = RowError(
             "$.ClientToken",
             "token_reused",
             "This ClientToken already belongs to another request; a changed request needs a new token.",
         )
-    elif not _is_one_source(row.position, place):
+    elif not _is_one_source(row.position, entry.position):
         error = RowError(
             "$",
             "key_of_another_source",
-            f"A row of {place.source} with this key already has the token; another source needs its own "
-            "--campaign.",
+            f"A row of {entry.position.source} with this key already has the token; another source needs its "
+            "own --campaign.",
         )
-    elif entry.run == run and not follows and place != row.position:
+    elif entry.run == run and not follows and entry.position != row.position:
         error = RowError(
             "$",
             "key_reused",
-            f"The row {place} has the same key and another request, and comes first; give each row its own "
-            "key, or remove one of the two.",
+            f"The row {entry.position} has the same key and another request, and comes first; give each row "
+            "its own key, or remove one of the two.",
         )
-    elif entry.state is State.FAILED:
-        sent_as = row.client_token
-        error = RowError(
+    else:
+        is_open = entry.run < run and entry.state in _WITHOUT_INVITATION and not may_lack_calls
+        return Rejection(row.row, (_changed(entry, is_open=is_open),), row.client_token, row.label)
+    return Rejection(row.row, (error,), label=row.label)
+
+
+def _changed(entry: Known, *, is_open: bool) -> RowError:
+    """The error of a row of which the version before the change was called. is_open: to no avail so far."""
+    if entry.state is State.FAILED:
+        return RowError(
             "$",
             "changed_since_refused",
             "The service refused the row with this key before it was changed, so no invitation was created; "
             "the new version needs another key.",
         )
-    else:
-        sent_as = row.client_token
-        error = RowError(
+    if is_open:
+        return RowError(
             "$",
-            "changed_since_sent",
-            f"The row with this key ({place}) was accepted before it was changed; it is not sent again.",
+            "changed_since_called",
+            f"The row with this key ({entry.position}) was called before it was changed, and has no "
+            "invitation yet: undo the change, or give the new version another key.",
         )
-    return Rejection(row.row, (error,), sent_as, row.label)
+    return RowError(
+        "$",
+        "changed_since_sent",
+        f"The row with this key ({entry.position}) was accepted before it was changed; it is not sent again.",
+    )
 
 
 def _is_one_source(one: Position, other: Position) -> bool:
