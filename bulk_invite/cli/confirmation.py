@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from rich.console import Console
 from rich.prompt import Confirm
 
-from bulk_invite.delivery.intake.source import KeyedSource, Source
+from bulk_invite.delivery.intake.source import Source, can_be_read_again
 from bulk_invite.domain.errors import NotConfirmedError, StoppedError
 from bulk_invite.domain.urls import origin
 from bulk_invite.runs.output import logs
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _WIDTH: Final = 80
 """Columns at most: long lines are hard to read."""
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _IRREVOCABLE: Final = "An invitation cannot be taken back."
 
@@ -54,10 +56,10 @@ def confirm(
     from bulk_invite.runs.preview import Preview  # noqa: PLC0415
 
     reading = None
-    if validator is not None and all(map(_can_be_read_twice, sources)):
+    if validator is not None and all(map(can_be_read_again, sources)):
         reading = DryRun(sources, validator, settings, limit=settings.limit)
     preview = Preview(settings, reading)
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {each: signal.getsignal(each) for each in _SIGNALS}
     with logs.without_rows():  # the run logs them
         stopped_by = preview.look()
     if stopped_by is not None:
@@ -67,10 +69,6 @@ def confirm(
     for number, handler in before.items():
         signal.signal(number, handler)
     return confirmed
-
-
-def _can_be_read_twice(source: Source) -> bool:
-    return source.size is not None or isinstance(source, KeyedSource)
 
 
 def _place(settings: Settings, names: Sequence[str], account: str) -> Place:
@@ -101,16 +99,14 @@ def _ask(place: Place, reading: DryRun | None, settings: Settings) -> int | None
     try:
         answer = _Confirmation.ask(f"{what} to the live catalog AWS?", default=False, console=console)
     except EOFError:
-        raise _not_confirmed("the input ended before the question was answered", console) from None
+        console.print()  # the cursor is still behind the question
+        raise _nothing_sent("the input ended before the question was answered") from None
     if not answer:
-        raise NotConfirmedError(
-            "Nothing was sent: sending to the live catalog was not confirmed.", topic="operations"
-        )
+        raise _nothing_sent("sending to the live catalog was not confirmed")
     return confirmed
 
 
-def _not_confirmed(why: str, console: Console) -> NotConfirmedError:
-    console.print()  # the cursor is still behind the question
+def _nothing_sent(why: str) -> NotConfirmedError:
     return NotConfirmedError(f"Nothing was sent: {why}.", topic="operations")
 
 
@@ -138,18 +134,26 @@ def _raising_signals() -> Iterator[None]:
     """Let a signal end the question: reading from a terminal goes on after a handler that returns."""
 
     def end(number: int, _frame: object) -> NoReturn:
+        ignore()  # a second one would end the program in the middle of its last words
         Console(stderr=True).print()
         _stop(signal.Signals(number))
 
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    def ignore() -> None:
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+
+    for each in _SIGNALS:
         signal.signal(each, end)
-    yield
+    try:
+        yield
+    finally:
+        ignore()
 
 
 def _stop(number: signal.Signals) -> NoReturn:
     """Ctrl-C is an answer, like no; another signal is an order to stop, as at any other time."""
     if number == signal.SIGINT:
-        raise NotConfirmedError("Nothing was sent: interrupted before the confirmation.", topic="operations")
+        raise _nothing_sent("interrupted before the confirmation")
     raise StoppedError("Nothing was sent. Run the same command again.")
 
 

@@ -12,7 +12,7 @@ import structlog
 import typer
 
 from bulk_invite.cli.options.command_options import with_settings
-from bulk_invite.delivery.intake.source import KeyedSource, Source
+from bulk_invite.delivery.intake.source import Source, can_be_read_again
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.errors import (
     EXIT_ATTENTION,
@@ -110,7 +110,7 @@ def reconcile(
 def _readable_again(sources: Sequence[Source]) -> Sequence[Source]:
     """Raises UsageError for one that is not."""
     for source in sources:
-        if source.size is None and not isinstance(source, KeyedSource):
+        if not can_be_read_again(source):
             raise UsageError(
                 f"{source.name} can be read only once, but reconcile may have to read it again.",
                 hint="Write the rows to a file and name that file.",

@@ -160,14 +160,15 @@ class CheckpointMachine(RuleBasedStateMachine):
             self._model.unsent[line] = _Unsent(self._run, State.DUPLICATE, each.client_token)
             return Duplicate(each)
         known.run, known.line = self._run, line
-        if known.state is State.FAILED and retry_failed:
+        refused = known.state is State.FAILED and retry_failed
+        if refused:
             known.state = State.PENDING
             known.code, known.errors = "", ()
         if known.state in {State.CREATED, State.FAILED}:
             arn = f"arn:{each.client_token}" if known.state is State.CREATED else ""
             return AlreadySettled(each, known.state, known.invitation_id, arn, known.code, known.errors)
-        deferred = known.state is State.DEFERRED
-        return ToSend(each, known.doubt_since, known.last_sent, known.code, known.errors, deferred=deferred)
+        deferred, answer = known.state is State.DEFERRED, (known.code, known.errors)
+        return ToSend(each, known.doubt_since, known.last_sent, *answer, deferred=deferred, refused=refused)
 
     def _to_send(self) -> list[str]:
         return sorted(
@@ -392,6 +393,19 @@ def test_a_look_up_of_a_row_in_doubt_has_the_refusal_of_its_last_attempt(place: 
         assert [(row.code, row.errors) for row, *_ in writer.in_doubt("", 5)] == [("", ())]
 
 
+def test_engagements_to_send_are_those_of_the_open_rows_of_this_run_by_id_or_arn(place: Place) -> None:
+    arn = "arn:aws:partnercentral:us-east-1:111122223333:catalog/Sandbox/engagement/eng-1"
+    with writing(place) as writer:
+        admit(writer, invitation("gone", engagement="eng-7"))
+    with writing(place) as writer:
+        engagements = {"a": "eng-1", "b": arn, "c": "eng-2", "d": "eng-3"}
+        admit(writer, *(invitation(token, engagement=each) for token, each in engagements.items()))
+        writer.record([Sent("d", NOW)])
+        writer.record([created("d")])
+    with place.reader() as reader:
+        assert reader.engagements_to_send() == 2
+
+
 def test_a_failed_row_that_is_sent_again_loses_its_refusal(place: Place) -> None:
     with writing(place) as writer:
         admit(writer, invitation("a"))
@@ -400,7 +414,7 @@ def test_a_failed_row_that_is_sent_again_loses_its_refusal(place: Place) -> None
     for retry_failed in (True, False):  # a run that dies before it sends the row, and the next one
         with writing(place) as writer:
             [admission] = writer.admit([invitation("a")], campaign="", retry_failed=retry_failed)
-        assert admission == ToSend(invitation("a"), None, NOW)
+        assert admission == ToSend(invitation("a"), None, NOW, refused=retry_failed)
     assert overview_of(place).states == {State.PENDING: 1}
 
 

@@ -53,7 +53,7 @@ def _more(calls: str) -> str:
             [
                 f"About to send 1,300 real invitations in 40 engagements {_FROM}.",
                 _WHERE,
-                "1 of them was refused by an earlier run.",
+                "1 of them failed in an earlier run (--retry-failed).",
                 "2 of them are deferred: their engagements were full.",
                 "1 of them is in doubt and is looked up first.",
                 "1 of them has the same engagement and account as another row (--dry-run names them).",
@@ -79,7 +79,7 @@ def _more(calls: str) -> str:
             [
                 f"About to send 2 real invitations in 2 engagements {_FROM}.",
                 _WHERE,
-                "2 of them were refused by an earlier run.",
+                "2 of them failed in an earlier run (--retry-failed).",
                 "1 of them is deferred: its engagement was full.",
                 "2 of them are in doubt and are looked up first.",
                 "2 of them have the same engagement and account as another row (--dry-run names them).",

@@ -119,6 +119,17 @@ _SAME = "Run the same command to continue."
             ["20 of 20 invitations created; nothing needs attention."],
         ),
         (
+            Outcome(End.CONFIRMED, {State.CREATED: 20, State.PENDING: 1}, not_read=0),
+            [
+                "20 of 21 invitations created; 1 still open.",
+                (
+                    "Stopped at the number of invitations that was confirmed: the sources have more rows to "
+                    "send now. Run the same command to send them, too."
+                ),
+                "1 row was read and not sent.",
+            ],
+        ),
+        (
             Outcome(End.STOPPED, {}, not_read=None),
             ["No row was read.", f"Stopped before the end. {_SAME}"],
         ),

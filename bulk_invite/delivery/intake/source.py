@@ -58,6 +58,11 @@ class KeyedSource(Source, Protocol):
         ...
 
 
+def can_be_read_again(source: Source) -> bool:
+    """Whether it has the same rows for a second reader, as a pipe does not."""
+    return source.size is not None or isinstance(source, KeyedSource)
+
+
 @runtime_checkable
 class CountedSource(Source, Protocol):
     """A source that counts its rows. all_rows: their number when it was opened."""

@@ -17,6 +17,8 @@ from bulk_invite.pacing.forecast import Forecast
 _WHOLE: Final = 0.0005
 """The least share that is shown as a number."""
 
+_RETRIED: Final = "failed in an earlier run (--retry-failed)"
+
 _NAMED: Final = " (--dry-run names them)"
 
 _TWIN: Final = f" the same engagement and account as another row{_NAMED}"
@@ -37,10 +39,10 @@ class Place:
 class Rows:
     """The rows of the sources as of now.
 
-    forecast: of those to send. engagements: theirs. refused, deferred: those of them that an earlier run
-    sent in vain. states: all rows by state. earlier: rows that have an invitation. skipped: rows that are not
-    sent because of their engagement and account. same_receiver: rows that are sent nevertheless. warned: rows
-    to send with warnings. at_limit: rows beyond --limit were not read.
+    forecast: of those to send. engagements: theirs. refused, deferred: those of them that failed or were
+    deferred in an earlier run. states: all rows by state. earlier: rows that have an invitation. skipped:
+    rows that are not sent because of their engagement and account. same_receiver: rows that are sent
+    nevertheless. warned: rows to send with warnings. at_limit: rows beyond --limit were not read.
     """
 
     forecast: Forecast
@@ -101,7 +103,7 @@ def _where(place: Place) -> str:
 def _of_them(rows: Rows) -> Iterator[str]:
     doubt = rows.states.get(State.IN_DOUBT, 0)
     for count, one, more in (
-        (rows.refused, "was refused by an earlier run", "were refused by an earlier run"),
+        (rows.refused, _RETRIED, _RETRIED),
         (rows.deferred, "is deferred: its engagement was full", "are deferred: their engagements were full"),
         (doubt, "is in doubt and is looked up first", "are in doubt and are looked up first"),
         (rows.same_receiver, f"has{_TWIN}", f"have{_TWIN}"),
