@@ -72,14 +72,17 @@ _CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\t\n\f\r"))
 
 
 def unpack(
-    blocks: Iterator[bytes], suffix: str, trailing: Callable[[], None] = lambda: None
+    blocks: Iterator[bytes],
+    suffix: str,
+    trailing: Callable[[], None] = lambda: None,
+    taken: Callable[[int], None] = lambda _bytes: None,
 ) -> Iterator[bytes]:
     """Return the plain bytes of a stream, at most `BLOCK_BYTES` at a time.
 
     An input block without output yields an empty block, so that the reader can stop. The first bytes
     determine the compression; if they are damaged, the suffix (`.gz`, `.zst`) does; text counts as
     uncompressed under any name. trailing: called if other bytes follow the gzip data; like gzip, we ignore
-    them.
+    them. taken: called with the number of input bytes of which each block is made, before it is returned.
     """
     named = _BY_SUFFIX.get(suffix.lower())
     head = b""
@@ -89,7 +92,12 @@ def unpack(
             yield b""
     codec = _codec_of(head, named)
     blocks = chain([head], blocks)
-    yield from blocks if codec is None else _unpack_members(blocks, codec, trailing)
+    if codec is not None:
+        yield from _unpack_members(blocks, codec, trailing, taken)
+        return
+    for block in blocks:
+        taken(len(block))
+        yield block
 
 
 def packed_as(head: bytes) -> str | None:
@@ -118,15 +126,23 @@ def _is_plain(head: bytes) -> bool:
     return by_magic(head) is not None or (bool(text.strip()) and text.translate(None, _CONTROLS) == text)
 
 
-def _unpack_members(blocks: Iterable[bytes], codec: _Codec, trailing: Callable[[], None]) -> Iterator[bytes]:
+def _unpack_members(
+    blocks: Iterable[bytes], codec: _Codec, trailing: Callable[[], None], taken: Callable[[int], None]
+) -> Iterator[bytes]:
     """Decompress one member (gzip) or frame (zstd) after another; the input must end where one ends."""
     members = _Members(codec)
     for block in blocks:
         silent = True
         for piece in _sliced([block], codec.slice_bytes):
+            left = len(piece)
             for plain in members.feed(piece):
-                silent = False
-                yield from _sliced([plain], BLOCK_BYTES)
+                silent, to_come = False, len(plain)
+                for part in _sliced([plain], BLOCK_BYTES):
+                    share = left * len(part) // to_come
+                    left, to_come = left - share, to_come - len(part)
+                    taken(share)
+                    yield part
+            taken(left)
         if silent:
             yield b""
     if members.finish():

@@ -58,9 +58,9 @@ class NdjsonSource:
     """One file, pipe or standard input.
 
     name: as given by the operator, and used in `Position.source`; bytes that are not UTF-8 are escaped. size:
-    bytes on disk, None for standard input, pipes and devices. consumed: bytes read so far, as on disk
-    (compressed, if it is). lines: number of lines read so far. poll: seconds between two empty lists while it
-    is followed. answering: whether the followed FIFO exists.
+    bytes on disk, None for standard input, pipes and devices. consumed: bytes of which the lines read so far
+    are made, as on disk (compressed, if it is). lines: number of lines read so far. poll: seconds between two
+    empty lists while it is followed. answering: whether the followed FIFO exists.
     """
 
     poll: float = 5.0
@@ -216,7 +216,11 @@ class NdjsonSource:
 
     def _plain(self, fd: int) -> Iterator[bytes]:
         suffix = os.path.splitext(self._path)[1]  # noqa: PTH122 - Path("-") and odd names stay as they are
-        return only_rows(unpack(self._blocks(fd), suffix, self._tell_trailing), goes_on=self._goes_on)
+        blocks = unpack(self._blocks(fd), suffix, self._tell_trailing, self._take)
+        return only_rows(blocks, goes_on=self._goes_on)
+
+    def _take(self, consumed: int) -> None:
+        self.consumed += consumed
 
     def _tell_trailing(self) -> None:
         now = "ignored, as gzip does; everything before them is read"
@@ -235,9 +239,7 @@ class NdjsonSource:
     def _blocks(self, fd: int) -> Iterator[bytes]:
         """Read blocks as they arrive; an empty block if none is ready, to pass rows on or to stop."""
         if stat.S_ISREG(os.fstat(fd).st_mode):
-            for block in unchanged_blocks(fd):
-                self.consumed += len(block)
-                yield block
+            yield from unchanged_blocks(fd)
             return
         poll = select.poll()
         poll.register(fd, select.POLLIN)
@@ -252,7 +254,6 @@ class NdjsonSource:
                 continue
             if not block:
                 return
-            self.consumed += len(block)
             yield block
 
     @contextmanager
