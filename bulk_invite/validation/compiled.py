@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Generic, Literal, TypeVar
 
 from pydantic_core import CoreConfig, CoreSchema, SchemaError, SchemaValidator, ValidationError, core_schema
 
@@ -30,60 +29,45 @@ def compile_shape(
         ) from error
 
 
-# Stands for an absent, valid union: one member.
-_ABSENT: dict[str, Any] = {"": ""}
+Known = TypeVar("Known")
 
 
-class QuickCheck:
+class QuickCheck(Generic[Known]):
     """Recognizes valid values at a fraction of the cost of finding errors; not for all shapes.
 
-    Unknown members are dropped instead of refused, which saves a third: the caller must prove that nothing
-    was dropped, and proves in the same step that no key occurs twice (see `json_text`).
+    Known: what its caller knows of a valid value, such as a TypedDict.
+
+    Unknown members are dropped instead of refused, which saves a third; so are further members of a union.
+    The caller must prove that nothing was dropped, and proves in the same step that no key occurs twice (see
+    `json_text`).
     """
 
     def __init__(self, shape: Shape) -> None:
         self._applies = isinstance(shape, Record) and _is_simple(shape)
         self._validator = compile_shape(shape, unknown="ignore", list_bounds=True)
-        self._unions = tuple(_unions(shape, ()))
 
-    def known_members(self, value: object) -> dict[str, Any] | None:
+    def known_members(self, value: object) -> Known | None:
         """The known members of `value`: texts, members sorted. None if it is not certainly valid."""
         if not self._applies:
             return None
         try:
-            known: dict[str, Any] = self._validator.validate_python(value)
+            known: Known = self._validator.validate_python(value)
         except ValidationError:
             return None
-        for path in self._unions:
-            union = known
-            for name in path:
-                union = union.get(name, _ABSENT)
-            if len(union) != 1:
-                return None
         return known
 
 
-def _is_simple(shape: Shape, *, in_list: bool = False) -> bool:
-    """Texts only, so that the length of orjson's output is a proof; no unions within lists."""
+def _is_simple(shape: Shape) -> bool:
+    """Texts only, so that the length of orjson's output is a proof."""
     match shape:
         case Text() | Choice():
             return True
         case Scalar():
             return False
         case Listing(item=item):
-            return _is_simple(item, in_list=True)
-        case Record(members=members, union=union):
-            return not (union and in_list) and all(
-                _is_simple(inner, in_list=in_list) for inner in members.values()
-            )
-
-
-def _unions(shape: Shape, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    if isinstance(shape, Record):
-        if shape.union and len(shape.members) > 1:
-            yield path
-        for name, member in shape.members.items():
-            yield from _unions(member, (*path, name))
+            return _is_simple(item)
+        case Record(members=members):
+            return all(map(_is_simple, members.values()))
 
 
 def _schema(shape: Shape, unknown: Literal["forbid", "ignore"], *, list_bounds: bool) -> CoreSchema:
@@ -107,16 +91,26 @@ def _schema(shape: Shape, unknown: Literal["forbid", "ignore"], *, list_bounds: 
                 max_length=shape.max_items if list_bounds else None,
                 strict=True,
             )
-        case Record(members=members, required=required):
-            # Requiring the only member of a union is cheaper than counting members afterwards.
-            only = unknown == "ignore" and shape.union and len(members) == 1
-            fields = {
-                name: core_schema.typed_dict_field(
-                    _schema(member, unknown, list_bounds=list_bounds), required=only or name in required
-                )
-                for name, member in sorted(members.items())
-            }
-            return core_schema.typed_dict_schema(fields, extra_behavior=unknown, strict=True)
+        case Record():
+            return _record_schema(shape, unknown, list_bounds=list_bounds)
+
+
+def _record_schema(record: Record, unknown: Literal["forbid", "ignore"], *, list_bounds: bool) -> CoreSchema:
+    members = {
+        name: _schema(member, unknown, list_bounds=list_bounds)
+        for name, member in sorted(record.members.items())
+    }
+    if unknown == "ignore" and record.union:
+        choices = ({name: core_schema.typed_dict_field(member)} for name, member in members.items())
+        return core_schema.union_schema(
+            [core_schema.typed_dict_schema(each, extra_behavior=unknown, strict=True) for each in choices],
+            mode="left_to_right",
+        )
+    fields = {
+        name: core_schema.typed_dict_field(member, required=name in record.required)
+        for name, member in members.items()
+    }
+    return core_schema.typed_dict_schema(fields, extra_behavior=unknown, strict=True)
 
 
 def _scalar_schema(scalar: Scalar) -> CoreSchema:

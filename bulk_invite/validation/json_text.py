@@ -23,7 +23,7 @@ from itertools import islice
 
 import orjson
 
-from bulk_invite.domain.rows import RowError
+from bulk_invite.domain.rows import METADATA, RowError
 from bulk_invite.validation.places import step
 from bulk_invite.validation.shapes import Shape
 
@@ -66,24 +66,27 @@ def _without_bom(text: bytes) -> object:
         raise _not_json(text, error.pos) from None
 
 
-def nothing_dropped(text: bytes, written: bytes, metadata: object = None) -> bool:
+def nothing_dropped(text: bytes, written: bytes, row: object = None) -> bool:
     """Prove that a value, all texts, has every member of `text`. False: it needs a closer look.
 
-    written: orjson's output for the value, which was parsed from `text`; its members in any order. metadata:
-    the only member of `text` that the value was parsed without, if any.
+    written: orjson's output for the value, which was parsed from `text`; its members in any order. row: all
+    of `text`, if the value may lack our metadata.
     """
     if len(text) == len(written):
         return True
     if b"\\" in text and (b"\\u003a" in text or b"\\u003A" in text):
         return False
-    return text.count(b":") == written.count(b":") + (0 if metadata is None else _colons(metadata))
+    return text.count(b":") == written.count(b":") + _colons_of_metadata(row)
 
 
-def _colons(metadata: object) -> int:
-    """Colons of a member; it may have numbers, so its length proves nothing."""
+def _colons_of_metadata(row: object) -> int:
+    """They may have numbers, so their length proves nothing."""
+    metadata = row.get(METADATA) if isinstance(row, dict) else None
+    if metadata is None:
+        return 0
     try:
         return 1 + orjson.dumps(metadata).count(b":")
-    except orjson.JSONEncodeError:  # it is deeper than orjson writes: a sum that no text has
+    except orjson.JSONEncodeError:  # they are deeper than orjson writes: a sum that no text has
         return -1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from bulk_invite.domain.rows import METADATA, Row, RowError
 from bulk_invite.domain.texts import escaped, folded
@@ -40,6 +40,43 @@ def key_of(row: object, path: MemberPath) -> str | RowError:
     return RowError(str(path), "invalid_key", why)
 
 
+class Own(NamedTuple):
+    """What a row has for this program.
+
+    key: the one from which its token is derived; "" if there is none, or it is derived from the content.
+    label: the user's name for the row, or "". errors: of the key. warnings: about the label.
+    """
+
+    key: str = ""
+    label: str = ""
+    errors: tuple[RowError, ...] = ()
+    warnings: tuple[RowError, ...] = ()
+
+
+_NOTHING: Final = Own()
+
+
+class OwnMembers:
+    """Reads what rows have for this program. key: where rows of files have theirs, if they need one."""
+
+    def __init__(self, key: MemberPath | None, labels: Labels) -> None:
+        self._key = key
+        self._labels = labels
+        self._are_metadata = key is None and labels.are_metadata
+
+    def of(self, row: Row, value: object) -> Own:
+        """value: the row's parsed JSON; None if that cannot be read."""
+        if self._are_metadata and not row.label and isinstance(value, dict) and METADATA not in value:
+            return _NOTHING  # the usual case
+        label, warnings = self._labels.of(row, value)
+        if self._key is None or not isinstance(value, dict) or "ClientToken" in value:
+            return Own(label=label, warnings=warnings)
+        key = row.position.key or key_of(value, self._key)
+        if isinstance(key, RowError):
+            return Own(label=label, errors=(key,), warnings=warnings)
+        return Own(key, label, (), warnings)
+
+
 class Labels:
     """Reads the labels of rows.
 
@@ -52,18 +89,18 @@ class Labels:
         self._allows_all = sensitive is None
         self._sensitive = sensitive or frozenset()
         self._known = known
-        self._is_metadata = path.steps[0] == METADATA
+
+    @property
+    def are_metadata(self) -> bool:
+        """Whether rows without our metadata have no label, unless a column has it."""
+        return self._path.steps[0] == METADATA
 
     def of(self, row: Row, value: object) -> tuple[str, tuple[RowError, ...]]:
         """The label of a row ("" without one), and a warning if it cannot be used.
 
         value: its parsed JSON; None if that cannot be read.
         """
-        found: object = row.label
-        if not found:
-            if self._is_metadata and isinstance(value, dict) and METADATA not in value:
-                return "", ()  # the usual case
-            found = self._path.value_in(value)
+        found: object = row.label or self._path.value_in(value)
         match found:
             case None | "":
                 return "", ()

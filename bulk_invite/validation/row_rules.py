@@ -62,17 +62,18 @@ def project_warnings(project: Project, today: dt.date) -> tuple[RowError, ...]:
     Raises ValueError for a date that does not exist.
     """
     date = project.get("TargetCompletionDate")
-    found = [] if date is None or dt.date.fromisoformat(date) >= today else [_PAST_WARNING]
+    is_past = date is not None and dt.date.fromisoformat(date) < today
+    found: tuple[RowError, ...] = (_PAST_WARNING,) if is_past else ()
     for index, spend in enumerate(project.get("ExpectedCustomerSpend", ())):
         if spend.get("TargetCompany", "AWS") != "AWS":
             path = f"{_SPEND_PATH}[{index}].TargetCompany"
-            found.append(RowError(path, "target_company", "should be AWS; the service replaces it with that"))
+            found += (RowError(path, "target_company", "should be AWS; the service replaces it with that"),)
         if spend.get("CurrencyCode", "USD") not in _USUAL_CURRENCIES:
             path = f"{_SPEND_PATH}[{index}].CurrencyCode"
-            found.append(
-                RowError(path, "unusual_currency", "should be USD or EUR; the service may refuse others")
+            found += (
+                RowError(path, "unusual_currency", "should be USD or EUR; the service may refuse others"),
             )
-    return tuple(found)
+    return found
 
 
 def token_errors(request: dict[str, object]) -> tuple[RowError, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple, cast
+from typing import TypeAlias, cast
 
 import orjson
 
@@ -22,7 +22,7 @@ from bulk_invite.validation.json_text import (
     read,
 )
 from bulk_invite.validation.member_path import LABEL, MemberPath
-from bulk_invite.validation.own_members import Labels, key_of
+from bulk_invite.validation.own_members import Labels, Own, OwnMembers
 from bulk_invite.validation.row_rules import (
     date_errors,
     project_warnings,
@@ -38,14 +38,8 @@ _OVERSIZED = RowError("$", "line_too_long", "line is longer than 1 MiB")
 _NOT_AN_OBJECT = RowError("$", "not_an_object", "must be one JSON object on the line")
 
 
-class _Known(NamedTuple):
-    """A valid request, its canonical JSON, and its warnings. key: see `_key`. label: of the row, or ""."""
-
-    request: AcceptedRequest
-    written: bytes
-    warnings: tuple[RowError, ...]
-    key: str
-    label: str
+_Known: TypeAlias = tuple[AcceptedRequest, bytes, tuple[RowError, ...], Own]
+"""A valid request, its canonical JSON, all warnings about the row, and what it has for this program."""
 
 
 class RowValidator:
@@ -72,7 +66,7 @@ class RowValidator:
         self._shape = ShapeValidator(model, REQUEST, optional=MAY_BE_ABSENT)
         _require(self._shape.shape, "EngagementIdentifier")
         _require(self._shape.shape, "Invitation", "Payload")
-        self._quick = QuickCheck(self._shape.shape)
+        self._quick: QuickCheck[AcceptedRequest] = QuickCheck(self._shape.shape)
         self._suspicions = Suspicions(self._shape.shape, is_live=catalog == "AWS")
         self._strict = strict
         self._catalog = catalog
@@ -80,10 +74,8 @@ class RowValidator:
         # them.
         self._head = canonical_json({"Catalog": catalog})[:-1] if self._token_is_second() else None
         self._campaign = campaign
-        self._key_path = key
-        self._labels = Labels(
-            label, None if sensitive_labels else sensitive_members(model), member_names(self._shape.shape)
-        )
+        sensitive = None if sensitive_labels else sensitive_members(model)
+        self._own = OwnMembers(key, Labels(label, sensitive, member_names(self._shape.shape)))
         self._today = today
 
     def validate(self, row: Row) -> Invitation | Rejection:
@@ -103,66 +95,54 @@ class RowValidator:
             except NotReadableError as error:
                 return self._unread(row, error.error)
             known = self._known(row, value)
-            if known is not None and not (self._strict and known.warnings):
-                return known.warnings
+            if known is not None:
+                _, _, warnings, _ = known
+                if not (self._strict and warnings):
+                    return warnings
         judged = self.validate(row)
         new = judged.as_new() if isinstance(judged, Invitation) else judged
         return new if isinstance(new, Rejection) else new.warnings
 
     def _unread(self, row: Row, error: RowError) -> Rejection:
-        return Rejection(row, (error,), label=self._labels.of(row, None)[0])
+        return Rejection(row, (error,), label=self._own.of(row, None).label)
 
     def _known(self, row: Row, value: object) -> _Known | None:
         """The fast path, for nearly all valid rows; None if a closer look is needed."""
-        request = cast("AcceptedRequest | None", self._quick.known_members(value))
+        request = self._quick.known_members(value)
         if request is None:
             return None
         written = orjson.dumps(request)  # canonical: its members are sorted
-        metadata = value.get(METADATA) if isinstance(value, dict) else None
-        if not nothing_dropped(row.data, written, metadata):
+        if not nothing_dropped(row.data, written, value):
             return None
-        key = self._key(row, request, value)
-        if isinstance(key, RowError) or request.get("Catalog", self._catalog) != self._catalog:
+        own = self._own.of(row, value)
+        if own.errors or request.get("Catalog", self._catalog) != self._catalog:
             return None
-        label, warnings = self._labels.of(row, value)
         try:
-            warnings += self._warnings(request, written)
+            return request, written, own.warnings + self._warnings(request, written), own
         except ValueError:
             return None
-        return _Known(request, written, warnings, key, label)
 
     def _recognised(self, row: Row, value: object) -> Invitation | None:
         known = self._known(row, value)
         if known is None:
             return None
-        if "Catalog" not in known.request:
-            known.request["Catalog"] = self._catalog
-            known = known._replace(written=canonical_json(known.request))
-        return self._invitation(row, known)
+        request, written, warnings, own = known
+        if "Catalog" not in request:
+            request["Catalog"] = self._catalog
+            written = canonical_json(request)
+        return self._invitation(row, request, written, warnings, own)
 
     def _judged(self, row: Row, value: object) -> Invitation | Rejection:
         """The slow path: all errors of a row; or none, if only the proof failed."""
         without_ours = self._request_of(value)
         twice, whole = _given_again(row.data, value, self._shape.shape)
-        key = self._key(row, without_ours, value)
-        wrong_key = (key,) if isinstance(key, RowError) else ()
-        errors = bounded(chain(twice, wrong_key, self._errors(without_ours, whole)))
-        label, warnings = self._labels.of(row, value)
-        if errors or isinstance(key, RowError):
-            return Rejection(row, errors, label=label)
+        own = self._own.of(row, value)
+        errors = bounded(chain(twice, own.errors, self._errors(without_ours, whole)))
+        if errors:
+            return Rejection(row, errors, label=own.label)
         request = cast("AcceptedRequest", without_ours)
         written = canonical_json(request)
-        warnings += self._warnings(request, written)
-        return self._invitation(row, _Known(request, written, warnings, key, label))
-
-    def _key(self, row: Row, request: object, value: object) -> str | RowError:
-        """The key from which the row's token is derived, or its error; "" if it is derived from the content.
-
-        value: the parsed row, with our metadata.
-        """
-        if self._key_path is None or not isinstance(request, dict) or "ClientToken" in request:
-            return ""
-        return row.position.key or key_of(value, self._key_path)
+        return self._invitation(row, request, written, own.warnings + self._warnings(request, written), own)
 
     def _request_of(self, value: object) -> object:
         """Remove our metadata from a row, and add the catalog of the run."""
@@ -194,11 +174,13 @@ class RowValidator:
             found += tuple(each for each in self._suspicions.warnings(request) if each.path not in others)
         return found
 
-    def _invitation(self, row: Row, known: _Known) -> Invitation:
-        """Freeze a valid request, which has its Catalog by now."""
-        request, written, warnings, key, label = known
+    def _invitation(
+        self, row: Row, request: AcceptedRequest, written: bytes, warnings: tuple[RowError, ...], own: Own
+    ) -> Invitation:
+        """Freeze a valid request with Catalog; `written` is its canonical JSON."""
         token = request.get("ClientToken")
         if token is None:
+            key = own.key
             token = derive_key_token(self._campaign, key) if key else derive_token(self._campaign, written)
             written = self._with_token(request, written, token)
         return Invitation(
@@ -209,10 +191,10 @@ class RowValidator:
             engagement=request["EngagementIdentifier"],
             payload_type=next(iter(request["Invitation"]["Payload"])),
             warnings=warnings,
-            has_key_token=bool(key),
+            has_key_token=bool(own.key),
             is_strict=self._strict,
             account=account_of(request),
-            label=label,
+            label=own.label,
         )
 
     def _with_token(self, request: AcceptedRequest, written: bytes, token: str) -> bytes:
