@@ -80,19 +80,22 @@ def _search(*alternatives: str) -> Callable[[bytes], bool]:
     ).isinstance_python
 
 
-_ON_TEXTS: Final = (
-    *('" ', ' "', '"=', '"#NV"', r"\{\{", _OBJECT),
+# Three bytes or more each: the engine would take shorter ones for the `",` and `":` that are everywhere.
+_AT_ENDS: Final = (
+    *(f'{before}"{first}' for first in (" ", "=") for before in (":", ",", r"\[")),
+    *(f' "{after}' for after in (",", "}", r"\]")),
+    *(r'"\\[tnr]', r'\\[tnr]"'),
     *(re.escape(f'"{each}"') for each in sorted(_PLACEHOLDERS)),
 )
-_IN_TEXTS: Final = (*_SHEET_ERRORS, r'"\\', r'\\[tnr]"')
+_WITHIN: Final = (*_SHEET_ERRORS, '"#NV"', r"\{\{", _OBJECT)
 _ON_ACCOUNTS: Final = rf'"{_ACCOUNT}":"[0-9]{{0,{_DIGITS - 1}}}[^0-9]'
 _ON_TESTS: Final = r'(?i:example\.|\.example|\.test|\.invalid|localhost|"test@)'
 _ON_SHORT_HOSTS: Final = '@[^."]*"'
 
-_MARKS: Final = (_search(*_ON_TEXTS), _search(*_IN_TEXTS, _ON_ACCOUNTS))
+_MARKS: Final = (_search(*_AT_ENDS), _search(*_WITHIN, _ON_ACCOUNTS))
 _LIVE_MARKS: Final = (
-    _search(*_ON_TEXTS),
-    _search(*_IN_TEXTS),
+    _search(*_AT_ENDS),
+    _search(*_WITHIN),
     _search(_ON_ACCOUNTS, _ON_TESTS),
     _search(_ON_SHORT_HOSTS),
 )
