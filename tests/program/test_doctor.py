@@ -510,6 +510,9 @@ def others_folder() -> Iterator[Path]:
     """A folder that we cannot write to, also as root."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        for file, mode in (("anyone.log", 0o666), ("others.log", 0o444)):
+            (folder / file).touch()
+            (folder / file).chmod(mode)
         folder.chmod(0o555)
         root = os.geteuid() == 0
         if root:
@@ -858,6 +861,23 @@ def test_the_channels_of_monitoring_are_checked(look: Look, tmp_path: Path) -> N
     found = look(only=only, **wrong)
     assert results(found, *checks) == ["failed", "failed"]
     assert "16 characters" in found["control token"].mend
+    (tmp_path / "token").chmod(0o644)
+    readable = look(only=only, listen="127.0.0.1:0", control_token_file=tmp_path / "token")["control token"]
+    assert (readable.result, "chmod 600" in readable.mend.lower()) == ("warning", True)
+
+
+def test_a_log_file_that_exists_is_appended(look: Look, tmp_path: Path) -> None:
+    written = tmp_path / "written.log"
+    written.touch()
+    found = look(log_file=written, only="log")["log file"]
+    assert (found.result, "is appended" in found.found) == ("ok", True)
+    for path, expected in ((tmp_path, "failed"), (Path("/dev/null"), "ok")):
+        assert look(log_file=path, only="log")["log file"].result == expected
+
+
+def test_a_log_file_in_a_read_only_folder_is_checked(look: Look, others_folder: Path) -> None:
+    for name, expected in (("new.log", "failed"), ("others.log", "failed"), ("anyone.log", "warning")):
+        assert look(log_file=others_folder / name, only="log")["log file"].result == expected
 
 
 def test_a_checkpoint_that_may_be_older_than_the_last_call_is_reported(look: Look, tmp_path: Path) -> None:

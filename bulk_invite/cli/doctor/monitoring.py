@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from bulk_invite.cli.doctor.check import Found, failed, ok, warning
 from bulk_invite.cli.doctor.filesystem import is_writable
 from bulk_invite.monitoring.health_file import is_live, read
 from bulk_invite.monitoring.http.port_check import Use, examine
-from bulk_invite.runs.live_status.control_token import control_token
+from bulk_invite.runs.live_status.control_token import examine_token
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.value_types import host_and_port
 
@@ -28,18 +29,32 @@ def check_port(address: str) -> Found:
 
 
 def check_token(settings: Settings) -> Found:
-    if control_token(settings) is None:
+    token, mend = examine_token(settings)
+    if token is None:
         return ok("None: the run cannot be changed over HTTP")
+    if mend:
+        file = settings.control_token_file
+        return warning(f"Set, but all users of this machine can read {file}", f"{mend[0].upper()}{mend[1:]}.")
     return ok("Set: clients with this token may change the run over HTTP")
 
 
 def check_log_file(path: Path) -> Found:
-    if not is_writable(path if path.exists() else path.absolute().parent):
-        return failed(
-            f"{path} is not writable, or its directory does not exist",
-            "Choose a file in an existing, writable directory with --log-file.",
+    may_rename = is_writable(path.absolute().parent)
+    if not path.exists():
+        found = ok(f"{path} will be created") if may_rename else None
+    elif path.is_dir() or not os.access(path, os.W_OK, effective_ids=True):
+        found = None
+    elif may_rename or not path.is_file():
+        found = ok(f"{path} exists; the log is appended")
+    else:
+        found = warning(
+            f"{path} is writable, but its directory is not: the file cannot be rotated",
+            "Make the directory writable, or choose another file with --log-file.",
         )
-    return ok(f"{path} exists; the log is appended" if path.exists() else f"{path} will be created")
+    return found or failed(
+        f"{path} is not writable, or its directory does not exist",
+        "Choose a file in an existing, writable directory with --log-file.",
+    )
 
 
 def check_health_file(path: Path) -> Found:
