@@ -194,7 +194,6 @@ class CheckpointWriter:
         reached: how far the source is read with this batch, if reading can resume there. follows: see
         `admit_rows.admit`.
         """
-        receivers = self._receiver_hash.of_each(batch, campaign)
         terms = Terms(retry_failed, self._on_same_receiver, self._lineage.uncertain_period)
         with self._generation() as connection:
             if reached is not None:
@@ -202,15 +201,15 @@ class CheckpointWriter:
             admitted = admit_rows.admit(
                 connection,
                 batch,
-                receivers,
+                self._receiver_hash,
                 terms,
                 run=self._run,
                 change=self._next_change(),
                 campaign=campaign,
                 follows=follows,
             )
-        to_send = (each.invitation for each in admitted if isinstance(each, ToSend))
-        self._lineage.admitted(to_send, receivers, campaign)
+        to_send = [each.invitation for each in admitted if isinstance(each, ToSend)]
+        self._lineage.admitted(to_send, self._receiver_hash.of_each(to_send, campaign), campaign)
         return admitted
 
     def end_source(self, source: str, campaign: str) -> None:

@@ -20,7 +20,7 @@ from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.domain.admissions import Admission, AlreadySettled, Duplicate, SameReceiver, ToSend
 from bulk_invite.domain.events import Sent
 from bulk_invite.domain.records import BEFORE_ALL_CHANGES
-from bulk_invite.domain.rows import Invitation, Position, RowError
+from bulk_invite.domain.rows import Invitation, Position, Rejection, RowError
 from bulk_invite.domain.same_receiver import OnSameReceiver, Twin, described
 from bulk_invite.domain.verdicts import State
 
@@ -119,6 +119,25 @@ def test_a_row_with_the_same_token_is_no_twin_of_itself(place: Place) -> None:
         # The stored receiver is that of the edited row.
         assert _twin(_admit(writer, _row("b", 2))[0]) is None
         assert _twin(_admit(writer, _row("c", 3, account="111122223333"))[0]) is not None
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["sent one first", "other one first"])
+def test_the_receiver_is_that_of_the_version_that_is_sent(place: Place, order: tuple[int, int]) -> None:
+    sent, other = _row("a", 1), _row("a", 2, account="111122223333", body="other")
+    with writing(place) as writer:
+        _begin(writer, SKIP)
+        assert isinstance(_admit(writer, sent, other)[1], Rejection)
+        for free in ("b", "c"):  # in the same run and in the next one, after both were read again
+            (admission,) = _admit(writer, _row(free, 3, account="111122223333"))
+            assert isinstance(admission, ToSend), free
+            _ended(writer, free, "failed")
+            _begin(writer, SKIP)
+            versions = [
+                replace((sent, other)[each], row=_row("a", line).row) for line, each in enumerate(order, 1)
+            ]
+            assert [type(each) for each in _admit(writer, *versions)].count(Rejection) == 1
+        (twin,) = _admit(writer, _row("d", 4))
+        assert isinstance(twin, SameReceiver)
 
 
 def test_a_refused_row_does_not_count_until_it_is_sent_again(place: Place) -> None:
@@ -361,7 +380,9 @@ def _check(
     elif token not in seen.called or is_retried or isinstance(admission, ToSend):
         assert isinstance(admission, ToSend)
         seen.open.add(token)
-        seen.refused.discard(token)  # it is sent once more, so the refusal no longer counts
+        if is_retried:  # it is sent once more, so the refused call no longer counts
+            seen.refused.discard(token)
+            seen.called.discard(token)
 
 
 def _end(writer: CheckpointWriter, seen: _Seen, token: str, ending: str) -> None:

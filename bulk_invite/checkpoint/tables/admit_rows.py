@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from bulk_invite.checkpoint.tables import returned_rows, twins
 from bulk_invite.checkpoint.tables.decide_row import Terms, Twins, decide
-from bulk_invite.checkpoint.tables.edited_rows import may_change, refusal
+from bulk_invite.checkpoint.tables.edited_rows import is_refused, refusal
 from bulk_invite.checkpoint.tables.encoding import encode_errors
 from bulk_invite.checkpoint.tables.schema import invitations, unsent_rows
 from bulk_invite.checkpoint.tables.stored_rows import Known, note_invitations, note_unsent, row_of
@@ -41,7 +41,7 @@ _KNOWN: Final = select(
 def admit(
     connection: Connection,
     batch: Sequence[Invitation | Rejection],
-    receivers: Mapping[str, str],
+    hashed: twins.ReceiverHash,
     terms: Terms,
     *,
     run: int,
@@ -52,8 +52,7 @@ def admit(
     """Classify every row of a batch, in order, and store the results within the caller's transaction.
 
     A token that this run has read before is a duplicate; one from an earlier run is the same row again.
-    receivers: hashes by token. follows: the source is read repeatedly, so the same row may come again within
-    a run.
+    follows: the source is read repeatedly, so the same row may come again within a run.
     """
     known = look_up(connection, [row.client_token for row in batch if isinstance(row, Invitation)])
     batch = [
@@ -61,6 +60,7 @@ def admit(
         for row in batch
     ]
     stored = _stored_rejections(connection, batch) if follows else set()
+    receivers = hashed.of_each(_versions(batch, known, run), campaign)
     of_batch = _find_twins(connection, receivers, known, terms, run)
     admissions: list[Admission] = []
     new: list[tuple[Invitation, Known]] = []
@@ -79,7 +79,7 @@ def admit(
             admissions.append(decide(row, entry, of_batch, terms, is_new=True))
             if entry.state is not State.PENDING:
                 again.append((row, entry))
-        elif entry.body_hash != row.body_hash and not may_change(row, entry, run):
+        elif is_refused(row, entry, run):
             lacking = terms.uncertain_period is not None
             admissions.append(refusal(row, entry, run=run, follows=follows, may_lack_calls=lacking))
         elif entry.run == run:
@@ -96,6 +96,19 @@ def admit(
     first = returned_rows.first_positions(connection, batch)
     note_unsent(connection, admissions, first, run=run, change=change, campaign=campaign, follows=follows)
     return admissions
+
+
+def _versions(
+    batch: Sequence[Invitation | Rejection], known: Mapping[str, Known], run: int
+) -> Iterable[Invitation]:
+    """The rows of a batch without other versions of them, which are refused: one for each token."""
+    versions: dict[str, Invitation] = {}
+    for row in batch:
+        if isinstance(row, Invitation):
+            entry = known.get(row.client_token)
+            if entry is None or not is_refused(row, entry, run):
+                versions.setdefault(row.client_token, row)
+    return versions.values()
 
 
 def _find_twins(

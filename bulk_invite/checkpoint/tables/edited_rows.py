@@ -16,7 +16,12 @@ _WITHOUT_INVITATION: Final = (State.PENDING, State.DEFERRED, State.DUPLICATE)
 """States of a row that certainly has no invitation, and may still get one."""
 
 
-def may_change(row: Invitation, entry: Known, run: int) -> bool:
+def is_refused(row: Invitation, entry: Known, run: int) -> bool:
+    """Whether the row is another version of the stored one, which it may not replace."""
+    return entry.body_hash != row.body_hash and not _may_change(row, entry, run)
+
+
+def _may_change(row: Invitation, entry: Known, run: int) -> bool:
     """Whether the row may replace the stored one: both have the key, and no run has sent it."""
     is_same = row.has_key_token and _is_one_source(row.position, entry.position)
     return is_same and entry.run < run and entry.last_sent is None

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from bulk_invite.checkpoint.tables import indexes
 from bulk_invite.checkpoint.tables.batch_sql import EACH, field_for, parameters
 from bulk_invite.checkpoint.tables.schema import invitations
-from bulk_invite.domain.rows import Invitation, Position, Rejection
+from bulk_invite.domain.rows import Invitation, Position
 from bulk_invite.domain.same_receiver import Twin, receiver_of
 from bulk_invite.domain.verdicts import State
 
@@ -66,11 +66,11 @@ class ReceiverHash:
     def __init__(self, key: bytes) -> None:
         self._keyed = hmac.new(key, digestmod="sha256")
 
-    def of_each(self, batch: Iterable[Invitation | Rejection], campaign: str) -> dict[str, str]:
-        """Return the hashes by client token; rows without an account are missing."""
+    def of_each(self, rows: Iterable[Invitation], campaign: str) -> dict[str, str]:
+        """Return the hashes by client token, one row for each; rows without an account are missing."""
         hashes = {}
-        for row in batch:
-            if isinstance(row, Invitation) and (receiver := receiver_of(row, campaign)) is not None:
+        for row in rows:
+            if (receiver := receiver_of(row, campaign)) is not None:
                 keyed = self._keyed.copy()
                 keyed.update(receiver)
                 hashes[row.client_token] = keyed.hexdigest()[:_HASH_LENGTH]
