@@ -6,7 +6,10 @@ scripts tell it from others. A bad row is not an error: it becomes a `Rejection`
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
+
+if TYPE_CHECKING:
+    from bulk_invite.domain.records import Holder
 
 EXIT_ATTENTION: Final = 1
 """Finished, but some rows need attention or are open."""
@@ -143,13 +146,19 @@ class CheckpointError(BulkInviteError):
 
 
 class CheckpointHeldError(CheckpointError):
-    """Another sender holds the checkpoint; `--wait-for-lock` waits for it."""
+    """Another sender holds the checkpoint; `--wait-for-lock` waits for it. holder: None if unknown."""
 
     code = "checkpoint_locked"
 
-    def __init__(self, checkpoint: str, what: str = "Another sender is working on the checkpoint") -> None:
+    def __init__(
+        self,
+        checkpoint: str,
+        holder: Holder | None = None,
+        what: str = "Another sender is working on the checkpoint",
+    ) -> None:
+        self.holder = holder
         super().__init__(
-            f"{what} {checkpoint}.",
+            f"{what} {checkpoint}{'' if holder is None else f': {holder}'}.",
             hint="Wait for it (--wait-for-lock) or stop it (SIGTERM), then run the same command again.",
             retryable=True,
         )

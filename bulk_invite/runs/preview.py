@@ -49,7 +49,7 @@ class Preview:
     def _require_free(self) -> None:
         database = database_of(self._settings)
         if not self._settings.wait_for_lock and database.has_sender():
-            raise CheckpointHeldError(database.name)
+            raise CheckpointHeldError(database.name, database.holder())
 
     def _require_ours(self, owner: Owner) -> None:
         if database_of(self._settings).exists():

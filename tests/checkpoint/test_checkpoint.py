@@ -513,7 +513,8 @@ _HOLD = """
 def test_a_second_writer_is_refused_until_the_first_ends_even_by_sigkill(place: Place) -> None:
     with python(_HOLD, place.name, place.schema) as process:
         assert first_line(process) == "open\n"
-        with pytest.raises(CheckpointError, match="Another sender is working"):
+        named = rf"Another sender is working on the checkpoint .*: process {process.pid} of .*, since 2"
+        with pytest.raises(CheckpointError, match=named):
             place.writer("Sandbox")
         assert overview_of(place).active
         process.send_signal(signal.SIGKILL)

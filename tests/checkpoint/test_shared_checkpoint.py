@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from collections import Counter
@@ -80,6 +81,7 @@ def test_a_second_sender_is_refused_and_a_standby_takes_over_from_a_killed_one(
         wait_until(partial(_has_calls, service, 40))
         refused = run(*command, cwd=tmp_path, env=db.env)
         assert (refused.code, "Another sender is working" in refused.said) == (4, True)
+        assert re.search(r"/bulk_invite: process \d+ of .*, since 2", refused.said)
         with running(*command, "--wait-for-lock", cwd=tmp_path, env=db.env) as second:
             wait_until(lambda: db.senders() == 2)
             calls = len(service.calls())

@@ -50,7 +50,7 @@ class SenderLock:
             # Also raised if the file cannot be created, as in /proc.
             if inode_of(self.lock_file) is None:
                 raise self._cannot_lock("no file can be created in that directory") from None
-            raise CheckpointHeldError(self._name) from None
+            raise CheckpointHeldError(self._name, self.holder()) from None
         except OSError as error:
             raise self._cannot_lock(error.strerror or type(error).__name__) from error
         try:

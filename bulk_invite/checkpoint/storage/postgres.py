@@ -8,11 +8,10 @@ A lost session is therefore never replaced.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import psycopg
 from psycopg import errors, sql
@@ -23,7 +22,13 @@ from sqlalchemy.pool import QueuePool
 from bulk_invite import libpq
 from bulk_invite.checkpoint.storage.base import damaged
 from bulk_invite.checkpoint.storage.holder import SESSION, this_process
-from bulk_invite.checkpoint.storage.postgres_checks import advisory_holders, require_rights, require_usable
+from bulk_invite.checkpoint.storage.postgres_checks import (
+    advisory_holders,
+    first_holder,
+    lock_key,
+    require_rights,
+    require_usable,
+)
 from bulk_invite.checkpoint.storage.postgres_cluster import ClusterHistory, require_durable
 from bulk_invite.checkpoint.storage.sqlite import SqliteFile
 from bulk_invite.checkpoint.storage.watchdog import Watchdog
@@ -151,11 +156,13 @@ class PostgresSchema:
         # One checkpoint may know the account and the other only the key; an unknown owner may be any owner.
         names = [name for name in (owner.account, owner.key_hash) if name] or [""]
         for name in names:
-            key = _lock_key("sender", name, catalog)
+            key = lock_key("sender", name, catalog)
             taken = connection.exec_driver_sql("SELECT pg_catalog.pg_try_advisory_lock(%s)", (key,))
             if not taken.scalar_one():
+                session = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
                 raise CheckpointHeldError(
                     f"of the same database, for {owner} and catalog {catalog}",
+                    first_holder(session, key),
                     "Another sender is working on another checkpoint",
                 )
 
@@ -168,7 +175,7 @@ class PostgresSchema:
 
     def _holders(self) -> list[Holder] | None:
         with self.translated(), self._connect() as connection:
-            return advisory_holders(connection, _lock_key("checkpoint", self._schema))
+            return advisory_holders(connection, lock_key("checkpoint", self._schema))
 
     def check_writable(self) -> None:
         engine = self.reading()
@@ -240,12 +247,13 @@ class PostgresSchema:
         )
 
     def _lock(self, session: psycopg.Connection[Any]) -> None:
-        key = _lock_key("checkpoint", self._schema)
+        key = lock_key("checkpoint", self._schema)
         session.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}'")
         try:
             session.execute("SELECT pg_catalog.pg_advisory_lock(%s)", (key,))
         except errors.LockNotAvailable:
-            raise CheckpointHeldError(self.name) from None
+            session.rollback()
+            raise CheckpointHeldError(self.name, first_holder(session, key)) from None
         session.commit()
 
     def _make_schema(self, session: psycopg.Connection[Any]) -> None:
@@ -290,9 +298,3 @@ _TABLES: Final = sql.SQL(
     " FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON relnamespace = pg_namespace.oid"
     " WHERE nspname = %s"
 ).format(sql.Literal(about.name))
-
-
-def _lock_key(*of: str) -> int:
-    """Key of the advisory lock; such keys are shared by all users of a database."""
-    digest = hashlib.sha256("\0".join(("bulk-invite", *of)).encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Final
 
 import psycopg
@@ -32,12 +33,23 @@ SELECT
 """
 
 
+def lock_key(*of: str) -> int:
+    """Key of an advisory lock; such keys are shared by all users of a database."""
+    digest = hashlib.sha256("\0".join(("bulk-invite", *of)).encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
 def advisory_holders(session: psycopg.Connection[Any], key: int) -> list[Holder] | None:
     """The holder of the advisory lock; None on a standby: locks exist only on the primary."""
     if session.execute("SELECT pg_is_in_recovery()").fetchone() != (False,):
         return None
     key %= 2**64
     return [_told(*holder) for holder in session.execute(_HOLDERS, (key >> 32, key & 0xFFFFFFFF))]
+
+
+def first_holder(session: psycopg.Connection[Any], key: int) -> Holder | None:
+    """The holder of the advisory lock; None if it has ended, or cannot be seen."""
+    return next(iter(advisory_holders(session, key) or ()), None)
 
 
 def _told(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -87,21 +86,15 @@ def open_writer(
             # A standby survives transient failures of its database, too.
             if not (settings.wait_for_lock and error.retryable) or stop():
                 raise
-            holder = _holder(settings) if isinstance(error, CheckpointHeldError) else None
+            holder = None
+            if isinstance(error, CheckpointHeldError):
+                holder = error.holder or Holder("another sender")
             reason = str(error) if holder is None else f"standing by for {holder}"
             if reported != reason:
                 reported = reason
                 waits(reason, holder)
                 _report(error, holder)
         wait(_LOOK, stop)
-
-
-def _holder(settings: Settings) -> Holder:
-    """The sender that has the checkpoint now."""
-    with suppress(CheckpointError):
-        if (holder := database_of(settings).holder()) is not None:
-            return holder
-    return Holder("another sender")
 
 
 def _report(error: BulkInviteError, holder: Holder | None) -> None:
