@@ -6,13 +6,13 @@ two bodies; there is one writer at a time. After a failed commit, the writer mus
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select
+from sqlalchemy import Engine, delete, func, insert, select
 
 from bulk_invite.checkpoint.latest_check import Lineage
 from bulk_invite.checkpoint.open import database_at
@@ -33,6 +33,7 @@ from bulk_invite.checkpoint.tables.decide_row import Terms
 from bulk_invite.checkpoint.tables.gaps import Gap, UncertainPeriod
 from bulk_invite.checkpoint.tables.schema import runs, unsent_rows
 from bulk_invite.checkpoint.tables.token_basis import TokenBasis
+from bulk_invite.checkpoint.transactions import Transactions
 from bulk_invite.domain.admissions import Admission, SkippedRow, ToSend
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import Event
@@ -49,10 +50,8 @@ class CheckpointWriter:
         self._database = database
         self._engine = engine
         self._lineage = lineage
+        self._transactions = Transactions(database, engine, lineage)
         self._undo = ExitStack()
-        self._run = 0
-        self._gone: CheckpointError | None = None
-        self._changes = 0
         self._catalog = ""
         self._on_same_receiver = OnSameReceiver.WARN
         self._receiver_hash = twins.ReceiverHash(b"")
@@ -97,40 +96,12 @@ class CheckpointWriter:
         """The period in which rows may have been called without a record, as of this run."""
         return self._lineage.uncertain_period
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        if self._gone is not None:  # the saved copy must remain the newest one
-            raise self._gone
-        with self._database.translated(), self._database.timing():
-            with self._engine.begin() as connection:
-                yield connection
-            # Data on disk is useless unless the checkpoint's name still leads to it.
-            try:
-                self._database.require_in_place(self._engine)
-            except CheckpointError as error:
-                self._gone = error
-                raise
-
-    @contextmanager
-    def _generation(self, events: Sequence[Event] = ()) -> Iterator[Connection]:
-        """A transaction that advances the checkpoint's generation."""
-        with self._transaction() as connection:
-            self._lineage.enter(connection, self._next_change())
-            yield connection
-            self._lineage.advance(connection, events)
-        self._lineage.keep(self._run, events)
-
-    def _next_change(self) -> int:
-        """Number of this transaction; increases with every transaction and across runs."""
-        self._changes += 1
-        return (self._run << 32) + self._changes
-
     def claim(self, owner: Owner) -> None:
         """Bind the checkpoint to its first sender; raise CheckpointError for any other one.
 
         An unknown owner does not bind it, and may not use a bound one.
         """
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             known = read_about(self._database, connection)
             if (first := owner_row.merged(known, owner, self.name)) is not None:
                 self._database.reserve(connection, first, self._catalog)
@@ -138,22 +109,22 @@ class CheckpointWriter:
 
     def require_tokens(self, basis: TokenBasis) -> None:
         """See `token_basis.require`."""
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             token_basis.require(read_about(self._database, connection), basis)
 
     def bind_tokens(self, basis: TokenBasis) -> None:
         """See `token_basis.bind`."""
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             token_basis.bind(connection, read_about(self._database, connection), basis)
 
     def bind_tokens_of_files(self, campaign: str, token_from: str) -> None:
         """See `token_basis.bind_files`."""
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             token_basis.bind_files(connection, read_about(self._database, connection), campaign, token_from)
 
     def known_keys(self, source: str, campaign: str, limit: int) -> list[str]:
         """See `read_position.known_keys`."""
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             return read_position.known_keys(connection, source, campaign, limit)
 
     def begin_run(
@@ -169,15 +140,15 @@ class CheckpointWriter:
         called: True: all, False: none, None: those that a gap may concern.
         """
         self._on_same_receiver = on_same_receiver
-        with self._generation() as connection:
+        with self._transactions.begin_generation() as connection:
             # Not from a sequence of the database: that may itself be older than the last run.
-            self._run = 1 + (connection.execute(select(func.max(runs.c.run))).scalar_one() or 0)
-            connection.execute(insert(runs).values(run=self._run, started=now, last_event=now))
+            self._transactions.run = 1 + (connection.execute(select(func.max(runs.c.run))).scalar_one() or 0)
+            connection.execute(insert(runs).values(run=self._transactions.run, started=now, last_event=now))
             return self._lineage.begin_run(connection, now, look_up_first=look_up_first)
 
     def has_created(self) -> bool:
         """Whether this checkpoint has ever created an invitation."""
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             return doubtful_rows.has_created(connection)
 
     def admit(
@@ -195,7 +166,7 @@ class CheckpointWriter:
         `admit_rows.admit`.
         """
         terms = Terms(retry_failed, self._on_same_receiver, self._lineage.uncertain_period)
-        with self._generation() as connection:
+        with self._transactions.begin_generation() as connection:
             if reached is not None:
                 read_position.note(connection, reached, campaign)
             admitted = admit_rows.admit(
@@ -203,8 +174,8 @@ class CheckpointWriter:
                 batch,
                 self._receiver_hash,
                 terms,
-                run=self._run,
-                change=self._next_change(),
+                run=self._transactions.run,
+                change=self._transactions.next_change(),
                 campaign=campaign,
                 follows=follows,
             )
@@ -214,51 +185,53 @@ class CheckpointWriter:
 
     def end_source(self, source: str, campaign: str) -> None:
         """Delete rejected rows and duplicates that a fully read source no longer contains."""
-        stale = delete(unsent_rows).where(unsent_rows.c.source == source, unsent_rows.c.run < self._run)
-        with self._transaction() as connection:
+        stale = delete(unsent_rows).where(
+            unsent_rows.c.source == source, unsent_rows.c.run < self._transactions.run
+        )
+        with self._transactions.begin() as connection:
             read_position.forget(connection, source, campaign)
             connection.execute(stale)
 
     def watermark(self, source: str, campaign: str) -> str | None:
         """See `read_position.watermark`."""
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             return read_position.watermark(connection, source, campaign)
 
     def source_cursor(self, source: str, campaign: str) -> str | None:
         """See `read_position.source_cursor`."""
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             return read_position.source_cursor(connection, source, campaign)
 
     def open_keys(
         self, source: str, campaign: str, after: str, limit: int, *, to_send: bool = False
     ) -> list[str]:
         """See `read_position.open_keys`."""
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             return read_position.open_keys(connection, source, campaign, after, limit, to_send=to_send)
 
     def created_rows(self, source: str, campaign: str, after: str, limit: int) -> list[SkippedRow]:
         """See `read_position.created_rows`."""
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             return read_position.created_rows(connection, source, campaign, after, limit)
 
     def changes(self, source: str, campaign: str, after: Change, limit: int) -> tuple[Change, list[Record]]:
         """See `changed_rows.changes`."""
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             return changed_rows.changes(connection, source, campaign, after, limit)
 
     def save_pacing(self, memory: PacingState) -> None:
         """Save the pacing state for the next run and for `status`."""
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             pacing_state.save(connection, memory)
 
     def load_pacing(self) -> PacingState | None:
         """Load the pacing state that an earlier run saved."""
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             return pacing_state.load(connection)
 
     def count_calls(self, now: float, *, grace: float, into: Callable[[float], None]) -> None:
         """Pass on the times of the last day's calls, oldest first (see `pacing_state.calls_of_day`)."""
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             for time in pacing_state.calls_of_day(connection, now, grace=grace):
                 into(time)
         for _ in range(self._lineage.lost):
@@ -266,17 +239,17 @@ class CheckpointWriter:
 
     def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
         """Return the rows in doubt, and those with an invitation, of some engagements."""
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             return doubtful_rows.rows_of(connection, engagements)
 
     def in_doubt(self, after: str, limit: int) -> list[tuple[DoubtfulRow, Position, str]]:
         """Rows in doubt with their positions and campaigns (see `doubtful_rows.in_doubt`)."""
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             return doubtful_rows.in_doubt(connection, after, limit)
 
     def count_in_doubt(self) -> int:
         """Count the rows in doubt."""
-        with self._transaction() as connection:
+        with self._transactions.begin() as connection:
             return doubtful_rows.count_in_doubt(connection)
 
     def record(self, events: Sequence[Event]) -> frozenset[str]:
@@ -284,8 +257,10 @@ class CheckpointWriter:
 
         Returns the tokens of rows whose Id belongs to another row; for them, `instead` is written.
         """
-        with self._generation(events) as connection:
-            of_others = record_events.record(connection, events, run=self._run, change=self._next_change())
+        with self._transactions.begin_generation(events) as connection:
+            of_others = record_events.record(
+                connection, events, run=self._transactions.run, change=self._transactions.next_change()
+            )
             if of_others is None:
                 raise CheckpointError(
                     f"The checkpoint {self.name} was changed by another program: rows of this run are "
@@ -296,8 +271,7 @@ class CheckpointWriter:
 
     def prove(self) -> None:
         """Raise CheckpointError if the lock or the storage is lost; takes some system calls or one query."""
-        with self._database.translated(), self._database.timing():
-            self._database.prove(self._engine)
+        self._transactions.prove()
 
     def _prepare(self, catalog: str) -> None:
         self._catalog = catalog

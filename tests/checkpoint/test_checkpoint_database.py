@@ -111,7 +111,7 @@ def test_the_session_keeps_its_lock_and_its_commits_durable_whatever_the_role_sa
         time.sleep(0.5)
         admit(writer, invitation("a"))
         assert _sessions(db) == [pid]
-        with writer._transaction() as connection:
+        with writer._transactions.begin() as connection:
             assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == "on"
 
 

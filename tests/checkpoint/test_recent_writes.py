@@ -282,7 +282,7 @@ def test_the_risk_of_a_failover_is_reported_without_synchronous_commits() -> Non
 )
 def test_commits_wait_for_standbys_whatever_the_role_says(db: Database, role: str, ours: str) -> None:
     db.run(f"ALTER ROLE postgres IN DATABASE {db.name} SET synchronous_commit = {role}")
-    with writing(Place(db.url, "checkpoint")) as writer, writer._transaction() as connection:
+    with writing(Place(db.url, "checkpoint")) as writer, writer._transactions.begin() as connection:
         assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == ours
 
 
