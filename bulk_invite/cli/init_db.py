@@ -32,6 +32,7 @@ The SQL, for a database administrator:
 @with_settings(
     "write_back",
     *SELECTION_SETTINGS,
+    "label",
     *LOG_SETTINGS,
     common=("table", "query", "key", "write_back"),
 )

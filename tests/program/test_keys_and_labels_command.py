@@ -108,7 +108,7 @@ def test_a_database_and_a_file_are_read_by_their_own_keys(db: Database, tmp_path
         # A table of an earlier version works, and init-db adds the column.
         old = run("send", db.reader, *to, *more, *outcomes, cwd=tmp_path, env=db.env)
         assert (old.code, "write_back.no_labels" in old.stderr) == (0, True), old.stderr
-        at = ("init-db", db.url, "--table", "invitations", "--key", "id", *outcomes)
+        at = ("init-db", db.url, *to[:6], *outcomes)
         assert run(*at, cwd=tmp_path, env=db.env).stdout == "Table outcomes already exists; it is writable.\n"
         assert run("send", db.reader, *to, *more, *outcomes, cwd=tmp_path, env=db.env).code == 0
         assert db.run("SELECT key, label FROM outcomes ORDER BY key") == [(1, "Partner 1"), (2, "Partner 2")]

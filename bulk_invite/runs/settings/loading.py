@@ -91,7 +91,7 @@ def _read(path: Path) -> dict[str, Any]:
     if unknown := sorted(set(values) - known):
         raise ConfigurationError(
             f"The configuration file {path} has unknown keys: {', '.join(map(repr, unknown))}.",
-            hint=f"{_suggestions(unknown, known)} Known keys: {', '.join(sorted(known))}.".lstrip(),
+            hint=f"{_suggestions(unknown, known)} All keys: bulk-invite manual options.".lstrip(),
             topic="options",
         )
     return values
