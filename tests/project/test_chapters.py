@@ -57,6 +57,8 @@ WITHOUT_CREDENTIALS: Final = {"rehearsal"}
 ILLUSTRATED: Final = {
     "bulk-invite doctor": "a machine in production, with findings of every kind",
     "bulk-invite send invitations.ndjson --dry-run": "a backfill of five days",
+    "bulk-invite send backfill.ndjson --catalog AWS": "the question of a terminal, about a real backfill",
+    "bulk-invite validate april.ndjson": "a longer file, and a checkpoint with rows of earlier runs",
     "bulk-invite status": "likewise, under way",
     "bulk-invite reconcile": "rows in doubt, which an emulator without faults has not",
 }
