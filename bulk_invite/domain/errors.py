@@ -6,10 +6,9 @@ scripts tell it from others. A bad row is not an error: it becomes a `Rejection`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final
 
-if TYPE_CHECKING:
-    from bulk_invite.domain.records import Holder
+from bulk_invite.domain.holder import Holder
 
 EXIT_ATTENTION: Final = 1
 """Finished, but some rows need attention or are open."""

@@ -35,17 +35,6 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
-    """The sender that holds a checkpoint, as far as it is known. since: UTC; None if unknown."""
-
-    who: str
-    since: str | None = None
-
-    def __str__(self) -> str:
-        return self.who if self.since is None else f"{self.who}, since {self.since}"
-
-
-@dataclass(frozen=True, slots=True)
 class PacingState:
     """The pacing state that a run saved last. Times are epoch seconds, rates are calls per second.
 

@@ -14,7 +14,8 @@ from bulk_invite.checkpoint.storage.last_transaction import LastTransaction
 from bulk_invite.checkpoint.tables import twins
 from bulk_invite.checkpoint.tables.schema import VERSION, about, metadata
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.domain.records import Holder, Owner
+from bulk_invite.domain.holder import Holder
+from bulk_invite.domain.records import Owner
 
 RESTORE: Final = "Restore it from a copy; starting over with an empty one would send every invitation again."
 

@@ -21,7 +21,7 @@ from bulk_invite.checkpoint.storage.inode_lock import InodeLock, is_locked, pres
 from bulk_invite.checkpoint.storage.saved_copy import save
 from bulk_invite.checkpoint.storage.sqlite_checks import describe_holder
 from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError
-from bulk_invite.domain.records import Holder
+from bulk_invite.domain.holder import Holder
 
 _PATIENCE: Final = 1.0
 """Seconds to wait for the lock: `status` takes it for an instant to see whether a sender is running."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bulk_invite.domain.clock import utc_text
-from bulk_invite.domain.records import Holder
+from bulk_invite.domain.holder import Holder
 
 SESSION: Final = "bulk-invite checkpoint"
 """How the name of a session begins; it goes on with the process."""

@@ -35,7 +35,8 @@ from bulk_invite.checkpoint.storage.watchdog import Watchdog
 from bulk_invite.checkpoint.tables.batch_sql import PAGE
 from bulk_invite.checkpoint.tables.schema import about, metadata
 from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError
-from bulk_invite.domain.records import Holder, Owner
+from bulk_invite.domain.holder import Holder
+from bulk_invite.domain.records import Owner
 
 _PATIENCE: Final = "1s"
 """How long to wait for the lock: a server needs a moment to notice that a sender was killed."""

@@ -10,7 +10,7 @@ import psycopg
 from bulk_invite.checkpoint.storage.holder import SESSION
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.domain.records import Holder
+from bulk_invite.domain.holder import Holder
 
 _HOLDERS: Final = """
 SELECT pid, host(client_addr), application_name, usename, extract(epoch FROM backend_start)::float8

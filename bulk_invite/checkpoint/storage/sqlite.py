@@ -30,7 +30,8 @@ from bulk_invite.checkpoint.storage.sqlite_checks import (
     require_writable,
 )
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.domain.records import Holder, Owner
+from bulk_invite.domain.holder import Holder
+from bulk_invite.domain.records import Owner
 
 _log = structlog.get_logger()
 

@@ -13,7 +13,7 @@ import anyio
 
 from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.clock import utc_text
-from bulk_invite.domain.records import Holder
+from bulk_invite.domain.holder import Holder
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.health import Health
 from bulk_invite.monitoring.speed_history import Calls, History

@@ -10,7 +10,8 @@ import anyio
 
 from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.clock import utc_text
-from bulk_invite.domain.records import Failure, Holder, Problem
+from bulk_invite.domain.holder import Holder
+from bulk_invite.domain.records import Failure, Problem
 from bulk_invite.domain.remedies import remedy_of
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.figures import rounded

@@ -14,8 +14,8 @@ from anyio.to_thread import run_sync
 
 from bulk_invite.delivery.tracking.observers import Observers
 from bulk_invite.domain.errors import BulkInviteError
+from bulk_invite.domain.holder import Holder
 from bulk_invite.domain.observer import Observer
-from bulk_invite.domain.records import Holder
 from bulk_invite.monitoring.health import Health
 from bulk_invite.monitoring.health_file import HealthFile
 from bulk_invite.runs.live_status.control_token import control_token

@@ -14,7 +14,7 @@ import structlog
 
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.errors import BulkInviteError, CheckpointError, CheckpointHeldError
-from bulk_invite.domain.records import Holder
+from bulk_invite.domain.holder import Holder
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.sources.interruptible_wait import wait
 
