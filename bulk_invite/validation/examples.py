@@ -13,6 +13,11 @@ from bulk_invite.validation.shapes import Choice, Listing, Record, Scalar, Shape
 
 _CAMPAIGN = "example"
 
+
+def _engagement(number: int) -> str:
+    return f"eng-{0x0123456789ABCD + number:014x}"
+
+
 # By member name. A value that the model does not accept is skipped.
 _VALUES: Mapping[str, str] = {
     "Alias": "Example Partner Delivery",
@@ -27,7 +32,7 @@ _VALUES: Mapping[str, str] = {
     "CountryCode": "GB",
     "CurrencyCode": "USD",
     "Email": "maria.lindgren@example.com",
-    "EngagementIdentifier": "eng-0123456789abcd",
+    "EngagementIdentifier": _engagement(0),
     "EstimationUrl": "https://calculator.aws/#/estimate?id=0123456789abcdef0123456789abcdef",
     "FirstName": "Maria",
     "Frequency": "Monthly",
@@ -55,7 +60,15 @@ def examples(model: ServiceModel) -> list[dict[str, Any]]:
     Raises ServiceModelError if the model requires a member that none of the values fit.
     """
     requests = _Examples(model).of(resolve(model, REQUEST), REQUEST)
-    return [_with_token(request) for request in requests if isinstance(request, dict)]
+    rows = [request for request in requests if isinstance(request, dict)]
+    return [_with_token(_with_own_engagement(row, number)) for number, row in enumerate(rows)]
+
+
+def _with_own_engagement(request: dict[str, Any], number: int) -> dict[str, Any]:
+    """Rows with one engagement and one account would be two invitations of the same partner."""
+    if request.get("EngagementIdentifier") != _engagement(0):
+        return request
+    return {**request, "EngagementIdentifier": _engagement(number)}
 
 
 def _with_token(request: dict[str, Any]) -> dict[str, Any]:

@@ -267,6 +267,7 @@ def test_readme_demo_loses_and_repeats_no_row(tmp_path: Path) -> None:
     ran = start(*shlex.split(demo), cwd=tmp_path, installed=True).ended(within=110)
     assert ran.code == 0, ran.stdout + ran.stderr
     assert "Result: nothing lost, nothing sent twice." in ran.stdout
+    assert ran.stderr == ""
     titles = re.findall(r"^│ (\S.*?)\s+│", README, re.MULTILINE)
     assert titles
     for title in titles:

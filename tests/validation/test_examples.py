@@ -26,7 +26,9 @@ def test_each_payload_type_has_one_valid_example_without_a_warning() -> None:
         MODEL.shapes["Payload"]["members"]
     )
     assert all(isinstance(result, Invitation) and not result.warnings for result in results)
-    assert len({result.client_token for result in results if isinstance(result, Invitation)}) == len(results)
+    valid = [result for result in results if isinstance(result, Invitation)]
+    assert len({result.client_token for result in valid}) == len(results)
+    assert len({result.engagement for result in valid}) == len(results)
 
 
 def test_every_member_that_a_request_can_have_is_shown() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -144,9 +143,8 @@ class _Sender:
         return status
 
     def _started(self) -> AbstractContextManager[subprocess.Popen[bytes]]:
-        level = "info" if not sys.stderr.isatty() else "error"
         options = ["--checkpoint", str(self.checkpoint), "--endpoint-url", self.url, "--rate", str(_RATE)]
-        options += ["--json", "--log-level", level, "--progress-interval", "2s"]
+        options += ["--json", "--log-level", "error"]
         return started_sender([str(self.source)], *options)
 
 

@@ -68,6 +68,7 @@ def _row(templates: list[dict[str, Any]], number: int, engagement: str) -> dict[
     row.pop("ClientToken", None)
     row.pop("Catalog", None)
     row["EngagementIdentifier"] = engagement
+    row["Invitation"]["Receiver"]["Account"]["AwsAccountId"] = f"{200_000_000_000 + number}"
     row["Invitation"]["Message"] = f"Would you join us on project {number:04}?"
     return row
 
