@@ -13,7 +13,6 @@ from typing import Final
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.storage.base import require_catalog
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.delivery.intake.admit_batch import BATCH_BYTES, BATCH_ROWS
 from bulk_invite.delivery.intake.source import Source
 from bulk_invite.delivery.tracking.tally import Counts, Tally
 from bulk_invite.domain.admissions import Admission, SameReceiver, ToSend
@@ -27,6 +26,10 @@ from bulk_invite.runs.wiring.checkpoint import database_of, open_reader, warn_if
 from bulk_invite.runs.wiring.pacing import make_forecast
 from bulk_invite.runs.wiring.token_check import bind
 from bulk_invite.validation import RowValidator
+
+_BATCH_ROWS: Final = 2000
+_BATCH_BYTES: Final = 4 << 20
+"""More than a run admits at once: no call waits for a batch, and fewer transactions cost less."""
 
 TO_SEND: Final = "to_send"
 DEFERRED: Final = "deferred"
@@ -112,7 +115,7 @@ class DryRun:
                 reader.copy_to(copy)
 
     def _read(self, source: Source, writer: CheckpointWriter) -> None:
-        with closing(source.batches(BATCH_ROWS, BATCH_BYTES, self._stopped.is_set)) as batches:
+        with closing(source.batches(_BATCH_ROWS, _BATCH_BYTES, self._stopped.is_set)) as batches:
             while not self._is_over and (batch := next(batches, None)):
                 self._admit(batch, writer)
 
@@ -130,7 +133,9 @@ class DryRun:
     def _count(self, admission: Admission) -> None:
         match admission:
             case ToSend(deferred=deferred, refused=refused):
-                self.kinds.update({TO_SEND: 1, DEFERRED: deferred, REFUSED: refused})
+                self.kinds[TO_SEND] += 1
+                self.kinds[DEFERRED] += deferred
+                self.kinds[REFUSED] += refused
             case SameReceiver():
                 self.kinds[SKIPPED] += 1
             case _:
