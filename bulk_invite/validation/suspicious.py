@@ -87,7 +87,7 @@ _AT_ENDS: Final = (
     *(r'"\\[tnr]', r'\\[tnr]"'),
     *(re.escape(f'"{each}"') for each in sorted(_PLACEHOLDERS)),
 )
-_WITHIN: Final = (*_SHEET_ERRORS, '"#NV"', r"\{\{", _OBJECT)
+_WITHIN: Final = ('"#NV"', *_SHEET_ERRORS, r"\{\{", _OBJECT)
 _ON_ACCOUNTS: Final = rf'"{_ACCOUNT}":"[0-9]{{0,{_DIGITS - 1}}}[^0-9]'
 _ON_TESTS: Final = r'(?i:example\.|\.example|\.test|\.invalid|localhost|"test@)'
 _ON_SHORT_HOSTS: Final = '@[^."]*"'

@@ -11,6 +11,7 @@ a mark. So the first row of a receiver is found at once, however many rows were 
 from __future__ import annotations
 
 import hmac
+from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -41,8 +42,8 @@ KEY: Final = "receiver_key"
 INDEX: Final = "invitations_by_receiver"
 """The index of `look_up`."""
 
-_HASH_LENGTH: Final = 32
-"""Hex digits kept of a hash; 128 bits never collide by chance."""
+_HASH_BYTES: Final = 16
+"""Bytes kept of a hash, which never collide by chance. As base64: the index has a third fewer pages."""
 
 _SKIPPED: Final = "="
 """Mark before the hash of a row that is skipped because of another row."""
@@ -73,7 +74,8 @@ class ReceiverHash:
             if (receiver := receiver_of(row, campaign)) is not None:
                 keyed = self._keyed.copy()
                 keyed.update(receiver)
-                hashes[row.client_token] = keyed.hexdigest()[:_HASH_LENGTH]
+                kept = urlsafe_b64encode(keyed.digest()[:_HASH_BYTES])
+                hashes[row.client_token] = kept.rstrip(b"=").decode()
         return hashes
 
 
