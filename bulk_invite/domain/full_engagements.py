@@ -13,7 +13,9 @@ While the account is suspected (`_SUSPICIOUS`), only fresh engagements are calle
 for the last round of the run. So a refused engagement costs one call, and one more in the last round.
 
 A full account costs at most `_PATIENCE` calls and those in flight; then one call per probe interval, 4 an
-hour by default, the first one after a fifteenth of it. The rounds of a service add one call each.
+hour by default, the first one after a fifteenth of it. The rounds of a service add one call each at most.
+
+A service asks the engagements that were refused again as `EngagementRetries` says, and no more than that.
 
 Invariant: while rows are read, a fresh engagement waits for a probe only after `_PATIENCE` others were
 refused in succession, or after fewer if the account was full a moment ago.
@@ -24,6 +26,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from enum import Enum
 from typing import Final
+
+from bulk_invite.domain.engagement_retries import EngagementRetries
 
 _MAX_INVITATIONS: Final = 9
 """Invitations that the service documents as the maximum of one engagement."""
@@ -66,9 +70,11 @@ class FullEngagements:
 
     parked: an earlier run had found the account full. Then the engagements that it found full count as
     refused, so that restarts do not add up to more calls than one run may make.
+    retries: of a service, which reads the rows again and again.
     """
 
-    def __init__(self, *, parked: bool = False) -> None:
+    def __init__(self, *, parked: bool = False, retries: EngagementRetries | None = None) -> None:
+        self.retries = retries
         self._full = _Engagements()
         self._full_themselves = _Engagements()
         self._invitations = _Engagements()
@@ -100,9 +106,17 @@ class FullEngagements:
         """Whether no row of the engagement may be called now. was_full: an earlier run found it full."""
         if self.has_given_up or engagement in self._full:
             return True
+        if self.retries is not None and self.retries.waits(engagement):
+            return True
         if self._phase is not _Phase.READING or not self.is_account_suspected:
             return False
         return was_full or self._invitations.get(engagement, 0) >= _MAX_INVITATIONS
+
+    def may_be_asked_again(self, engagement: str) -> bool:
+        """Whether a row of the full engagement is worth keeping for the last round."""
+        if self.retries is None or not self.retries.waits(engagement):
+            return True
+        return self.retries.is_due_soon(engagement) or self.is_evidence(engagement)
 
     def may_show_room(self, engagement: str, *, was_full: bool) -> bool:
         """Whether the account may be asked for this engagement at once, even if the run is parked."""
@@ -144,6 +158,9 @@ class FullEngagements:
         self.note_invitation(engagement)
         for refused in self._refused_in_succession:
             self._full_themselves.remember(refused)
+        if self.retries is not None:
+            self.retries.ask_soon(self._refused_in_succession - {engagement})
+            self.retries.note_created(engagement)
         self._refused_in_succession.clear()
         self._refused_again = 0
         self._patience = min(_PATIENCE, 2 * self._patience)
@@ -153,6 +170,13 @@ class FullEngagements:
     def note_full(self, engagement: str) -> None:
         """Note a refused call: the other rows of the engagement are not called."""
         self._full.remember(engagement)
+        if self.retries is not None:
+            self.retries.note_refused(engagement)
+
+    def note_full_before(self, engagement: str) -> None:
+        """Note the turn of a row that an earlier run, or round, has deferred."""
+        if self.retries is not None and self._phase is _Phase.READING:
+            self.retries.note_full_before(engagement)
 
     def note_refused(self, engagement: str, *, was_full: bool) -> None:
         """Learn about the account from a refused call, once the engagement's invitations are counted.
@@ -182,6 +206,8 @@ class FullEngagements:
     def begin_round(self) -> None:
         """Begin to read rows, again: there may be room in engagements that were full."""
         self._begin(_Phase.READING)
+        if self.retries is not None:
+            self.retries.begin_round()
 
     def begin_probing(self) -> bool:
         """Every row has been read: no fresh engagement is left. Return whether the account counts as full.
@@ -190,6 +216,7 @@ class FullEngagements:
         probe after the other asks engagements that were refused, until there is room.
         """
         is_full = self.is_account_full or (self.is_account_suspected and not self._has_created)
+        self.retries = None  # this is the last chance of the rows, as in a run
         self._begin(_Phase.PROBING)
         is_full = is_full and self.is_account_full
         if is_full:

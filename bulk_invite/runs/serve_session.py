@@ -22,6 +22,7 @@ from bulk_invite.domain.durations import HOUR
 from bulk_invite.domain.verdicts import OPEN, State
 from bulk_invite.runs.assembly import assemble
 from bulk_invite.runs.begin_run import begin_run
+from bulk_invite.runs.deferred_news import DeferredNews
 from bulk_invite.runs.live_status.watchers import Oversight
 from bulk_invite.runs.output.row_total import RowTotal
 from bulk_invite.runs.settings.model import Settings
@@ -102,7 +103,14 @@ class Session:
             async with connected(settings, self._stop) as partner_central:
                 if partner_central is None:
                     return
-                resources = await make_resources(settings, writer, partner_central, make_clock())
+                resources = await make_resources(
+                    settings,
+                    writer,
+                    partner_central,
+                    make_clock(),
+                    retry_interval=settings.retry_interval,
+                )
+                news = DeferredNews(settings.retry_interval, resources.clock)
                 self._oversight.controls.configure(settings)
                 self._oversight.controls.govern(resources.pacer)
                 with self._stop.until_drain():
@@ -112,16 +120,21 @@ class Session:
                     return  # perhaps before the checkpoint was known to be ours
                 await bind_tokens(resources, sources, self._is_draining)
                 while sources and not self.draining:
-                    sources = await self._round(resources, sources, validator)
+                    sources = await self._round(resources, sources, validator, news)
 
     async def _round(
-        self, resources: Resources, sources: Sequence[FollowedSource], validator: RowValidator
+        self,
+        resources: Resources,
+        sources: Sequence[FollowedSource],
+        validator: RowValidator,
+        news: DeferredNews,
     ) -> Sequence[FollowedSource]:
         """Send what comes until open rows are due for another try; the sources that have not ended."""
         stop = self._stop = StopSwitch()
         tally = Tally(None, self._oversight.observer)
         assembly = await assemble(resources, self._oversight, tally, stop, validator, self._outcomes)
         followings: list[FollowingIntake] = []
+        retries = resources.engagements.retries
         is_over = _due(followings, assembly.deliverer, tally.counts, self._settings.retry_interval)
         followings += [
             FollowingIntake(
@@ -130,7 +143,7 @@ class Session:
                 assembly.committer,
                 stop,
                 is_over,
-                quiet=partial(self._quiet, source, tally.counts),
+                quiet=partial(self._quiet, source, tally.counts, partial(news.report, tally.counts, retries)),
             )
             for source in sources
         ]
@@ -160,9 +173,10 @@ class Session:
         self._trusted = self._trusted or bool(counts.states[State.CREATED])
         return self._trusted
 
-    def _quiet(self, source: FollowedSource, counts: Counts) -> None:
+    def _quiet(self, source: FollowedSource, counts: Counts, report_deferred: Callable[[], None]) -> None:
         """A source has nothing new: a pipe forgets the rows it handed out once all are settled."""
         self._oversight.monitor.read_to_end(source.name)
+        report_deferred()
         if isinstance(source, Pipe) and not any(counts.states[state] for state in OPEN):
             source.forget()
 
@@ -183,7 +197,9 @@ def _due(
         if age < retry_interval or not all(each.caught_up or each.ended for each in followings):
             return over.is_set()
         in_doubt = counts.states[State.IN_DOUBT] > counts.in_flight
-        if in_doubt or counts.states[State.DEFERRED] or deliverer.denied or age >= _LONGEST:
+        retries = deliverer.engagements.retries
+        is_full_due = counts.states[State.DEFERRED] and (retries is None or retries.is_due())
+        if in_doubt or is_full_due or deliverer.denied or age >= _LONGEST:
             over.set()
         return over.is_set()
 

@@ -16,6 +16,7 @@ from pacers import make_governor
 from runs import HOUR, Run
 from virtual_time import VIRTUAL_TIME
 
+from bulk_invite.domain.engagement_retries import EngagementRetries
 from bulk_invite.domain.full_engagements import FullEngagements
 from bulk_invite.domain.rows import Invitation
 from bulk_invite.domain.verdicts import State
@@ -279,29 +280,78 @@ async def test_restarts_of_a_parked_run_do_not_add_up_to_more_calls() -> None:
     assert len(account.times) <= 5, "one each quarter of an hour"
 
 
-async def test_rounds_of_a_service_ask_a_suspected_account_once_and_fresh_rows_at_once() -> None:
-    """As `serve` does: each round reads the deferred rows again, and then what is new."""
-    journal, engagements, governor = MemoryJournal(), FullEngagements(), _governor()
-    account = Account(rooms=[])
-    rows = _rows(_names("eng", 40))
+@dataclass
+class Service:
+    """Rounds as of `serve`: each reads the deferred rows again, and then what is new."""
 
-    async def round_of(texts: list[str]) -> Run:
-        journal.next_run()
-        engagements.begin_round()
-        sender = ScriptedSender(otherwise=account, seconds=0.2)
-        run = Run(texts, sender, journal, governor=governor, in_flight=64)
-        run.engagements, run.is_resumed = engagements, True
+    account: Account
+    daily_quota: int | None = None
+    journal: MemoryJournal = field(default_factory=MemoryJournal)
+    rows: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._governor = make_governor(15.0, start=1.0, daily_quota=self.daily_quota)
+        retries = EngagementRetries(5 * MINUTE, anyio.current_time, lambda: self.daily_quota)
+        self._engagements = FullEngagements(retries=retries)
+
+    async def round(self, *new: str) -> Run:
+        self.rows += new
+        self.journal.next_run()
+        self._engagements.begin_round()
+        sender = ScriptedSender(otherwise=self.account, seconds=0.2)
+        run = Run(self.rows, sender, self.journal, governor=self._governor, in_flight=64)
+        run.engagements, run.is_resumed = self._engagements, True
         await run.go()
-        assert run.took < MINUTE, "a round must not keep new rows waiting"
         return run
 
-    await round_of(rows)
-    assert len(account.times) == 40 + 1
-    for number in range(5):
-        await anyio.sleep(5 * MINUTE)
-        await round_of(rows)
-        assert len(account.times) == 40 + 2 + number
-    account.rooms = [(0.0, float("inf"))]
-    run = await round_of([*rows, "fresh eng-fresh"])
+    async def rounds(self, seconds: float) -> None:
+        """The rounds of some time, each after the retry interval."""
+        until = anyio.current_time() + seconds
+        while anyio.current_time() < until:
+            await anyio.sleep(5 * MINUTE)
+            run = await self.round()
+            assert run.took < 2 * MINUTE, "a round must not keep new rows waiting"
+
+
+async def test_a_service_asks_a_full_account_again_rarely_and_fresh_rows_at_once() -> None:
+    service = Service(Account(rooms=[]))
+    await service.round(*_rows(_names("eng", 40)))
+    assert len(service.account.times) == 40
+    await service.rounds(HOUR)
+    assert len(service.account.times) <= 40 + 13, "one call per round at most"
+    service.account.rooms = [(0.0, float("inf"))]
+    run = await service.round("fresh eng-fresh")
     assert _created(run) == 41
     assert run.sender.calls[0].token == "fresh"
+
+
+async def test_a_service_asks_a_full_engagement_again_once_per_retry_and_less_and_less_often() -> None:
+    service = Service(Account({"full"}))
+    await service.round(*_rows(["full"], each=4), "other other")
+    assert service.account.asked["full"] <= 2, "one, and one in flight"
+    await service.rounds(8 * HOUR)
+    assert 6 <= service.account.asked["full"] <= 8, "after 5, 10, 20, 40, 80, 160, 240 minutes"
+    service.account.full.clear()
+    await service.rounds(4.2 * HOUR)
+    assert service.account.asked["full"] <= 8 + 4
+    assert set(service.journal.states().values()) == {State.CREATED}
+
+
+async def test_the_full_engagements_of_a_service_use_a_small_share_of_the_day() -> None:
+    full = _names("full", 20)
+    service = Service(Account(set(full)), daily_quota=200)
+    await service.round(*_rows(full, each=2), "first other")
+    await service.rounds(12 * HOUR)
+    fresh = _rows(_names("fresh", 100))
+    run = await service.round(*fresh)
+    assert _created(run) == len(fresh), "the day is not used up"
+    assert run.sender.calls[0].token == "fresh0-0"
+    assert sum(service.account.asked[name] for name in full) - len(full) <= 25
+
+
+async def test_room_in_a_full_engagement_of_a_service_serves_all_of_its_rows() -> None:
+    service = Service(Account({"full"}))
+    await service.round(*_rows(["full"], each=20), "other other")
+    service.account.full.clear()
+    await service.rounds(5 * MINUTE)
+    assert set(service.journal.states().values()) == {State.CREATED}

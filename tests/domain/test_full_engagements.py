@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bulk_invite.domain.engagement_retries import EngagementRetries
 from bulk_invite.domain.full_engagements import FullEngagements
 
 _SUSPICIOUS, _PATIENCE = 5, 200
@@ -214,4 +215,29 @@ def test_no_fresh_engagement_waits_before_the_account_counts_as_full(
 def test_only_the_latest_engagements_are_remembered_up_to_a_limit() -> None:
     engagements = _refuse(FullEngagements(), _names(20_000), was_full=True)
     assert engagements.is_full("eng-19999")
+    assert not engagements.is_full("eng-0")
+
+
+def test_an_invitation_that_was_in_flight_does_not_end_the_wait_of_an_engagement() -> None:
+    now = 0.0
+    engagements = FullEngagements(retries=EngagementRetries(300.0, lambda: now))
+    retries = engagements.retries
+    assert retries is not None
+    _refuse(engagements, ["eng-0"])
+    engagements.note_created("eng-0")
+    assert (engagements.is_full("eng-0"), retries.next_due()) == (True, 300.0)
+    now = 300.0
+    assert retries.take(["eng-0"], 1) == ["eng-0"]
+    engagements.begin_last_round()
+    assert not engagements.is_full("eng-0")
+    engagements.note_created("eng-0")
+    assert retries.next_due() is None
+
+
+def test_a_run_after_the_rounds_of_a_service_is_as_any_run() -> None:
+    """When every source of a service has ended, its rows get their last chance without a wait."""
+    engagements = FullEngagements(retries=EngagementRetries(300.0, lambda: 0.0))
+    _refuse(engagements, ["eng-0"])
+    engagements.begin_probing()
+    engagements.begin_last_round()
     assert not engagements.is_full("eng-0")

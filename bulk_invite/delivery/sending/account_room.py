@@ -46,6 +46,8 @@ class AccountRoom:
 
     async def prepare(self, row: TrackedRow) -> None:
         """Prepare for the turn of a row. Raises CheckpointError."""
+        if row.to_send.deferred:
+            self._engagements.note_full_before(row.engagement)
         if self._is_unclear(row):
             await self._count_invitations(row)
             if row.to_send.deferred:
@@ -89,6 +91,25 @@ class AccountRoom:
             self._pacer.reopen(Why.ACCOUNT_FULL)
             yield deque([first.popleft()])
         yield first
+
+    def retries(self, rows: Iterable[TrackedRow]) -> Iterator[deque[TrackedRow]]:
+        """The last round of a service: some rows at a time, of the engagements that are asked again now.
+
+        rows: one of each engagement. A suspected account is asked for one, and no other until it has room.
+        """
+        retries, of = self._engagements.retries, {row.engagement: row for row in rows}
+        if retries is None:
+            return
+        self._engagements.begin_last_round()
+        while not self._engagements.has_given_up:
+            is_suspected = self._engagements.is_account_suspected
+            names = retries.take(of, limit=1 if is_suspected else len(of))
+            if not names:
+                break
+            if is_suspected:
+                self._pacer.reopen(Why.ACCOUNT_FULL)
+            yield deque(of.pop(name) for name in names)
+        yield deque(of.values())  # they end deferred, without a call
 
     def _park(self, advice: str) -> None:
         if self._pacer.view().parked is not Why.ACCOUNT_FULL:

@@ -161,7 +161,10 @@ class Deliverer:
             yield from self._room.probes(first)
         self._is_last_round = True
         first.extend(self._on_hold.take(OnHold.ENGAGEMENT_FULL))
-        yield from self._room.last_round(first)
+        if self.engagements.retries is None:
+            yield from self._room.last_round(first)
+        else:
+            yield from self._room.retries(first)
         yield others
         yield self._on_hold.take(OnHold.LOOK_UP)
 
@@ -221,7 +224,8 @@ class Deliverer:
             is_last_round=self._is_last_round,
             is_full=self.engagements.is_full(row.engagement, was_full=row.to_send.deferred),
             is_down=self._breaker.is_open,
-            has_room=self._on_hold.has_room(row),
+            has_room=self._on_hold.has_room(row)
+            and (row.doubt_since is not None or self.engagements.may_be_asked_again(row.engagement)),
         )
         facts = row.facts(
             is_too_old=self._may_call.is_too_old(row),

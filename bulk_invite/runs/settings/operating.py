@@ -121,7 +121,8 @@ class Following(Section, title="Following a source"):
     )
     retry_interval: Duration = option(
         300.0,
-        "Time until open rows are tried again: rows in doubt and rows whose engagement was full.",
+        "Time until open rows are tried again: rows in doubt, and rows whose engagement was full. The latter "
+        "wait twice as long after each further refusal, up to four hours.",
         metavar="DURATION",
         only="serve",
     )

@@ -23,6 +23,7 @@ from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.delivery.worker_pool import InFlight
 from bulk_invite.domain.clock import Clock
 from bulk_invite.domain.denials import PermissionGuard
+from bulk_invite.domain.engagement_retries import EngagementRetries
 from bulk_invite.domain.full_engagements import FullEngagements
 from bulk_invite.domain.observer import Observer
 from bulk_invite.monitoring.health import Health
@@ -52,12 +53,21 @@ class Resources:
 
 
 async def make_resources(
-    settings: Settings, writer: CheckpointWriter, partner_central: PartnerCentral, clock: Clock
+    settings: Settings,
+    writer: CheckpointWriter,
+    partner_central: PartnerCentral,
+    clock: Clock,
+    *,
+    retry_interval: float | None = None,
 ) -> Resources:
+    """retry_interval: of a service, seconds until a full engagement is asked again for the first time."""
     # Counting the calls of a whole day takes a while.
     governor = await run_sync(make_governor, settings, writer, clock.steady())
     pacer = Pacer(governor, burst=settings.burst, clock=clock)
-    engagements = FullEngagements(parked=pacer.view().parked is Why.ACCOUNT_FULL)
+    retries = None
+    if retry_interval is not None:
+        retries = EngagementRetries(retry_interval, clock.steady, lambda: pacer.view().day)
+    engagements = FullEngagements(parked=pacer.view().parked is Why.ACCOUNT_FULL, retries=retries)
     return Resources(settings, writer, partner_central, clock, governor, pacer, engagements)
 
 
