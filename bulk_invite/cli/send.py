@@ -6,12 +6,19 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+import structlog
 import typer
 
 from bulk_invite.cli.confirmation import confirm
 from bulk_invite.cli.options.command_options import Sources, with_settings
 from bulk_invite.delivery.intake.source import Source
-from bulk_invite.domain.errors import EXIT_ATTENTION, EXIT_STOPPED, BulkInviteError, StoppedError
+from bulk_invite.domain.errors import (
+    EXIT_ATTENTION,
+    EXIT_STOPPED,
+    BulkInviteError,
+    SourceError,
+    StoppedError,
+)
 from bulk_invite.runs.output import logs
 from bulk_invite.runs.output.dry_run_result import show_dry_run, show_part
 from bulk_invite.runs.output.logs import configure_logs
@@ -23,6 +30,8 @@ from bulk_invite.runs.wiring.pacing import limits_of
 from bulk_invite.runs.wiring.sources import open_outcomes, open_sources, require_databases
 from bulk_invite.runs.wiring.validator import make_validator
 from bulk_invite.validation import RowValidator
+
+_log = structlog.get_logger()
 
 EXAMPLES: Final = """
 Examples:
@@ -58,6 +67,7 @@ def send(
     validator = make_validator(settings)
     resolved = open_sources(sources, settings)
     if settings.dry_run:
+        _warn_of_outcomes(sources, resolved, settings)
         raise typer.Exit(settings.exit_code(_dry_run(resolved, validator, settings)))
     limits_of(settings)  # reports impossible limits before asking for confirmation
     raise_file_limit(settings)
@@ -67,6 +77,14 @@ def send(
     from bulk_invite.runs.send import Run  # noqa: PLC0415
 
     raise typer.Exit(settings.exit_code(Run(settings, resolved, validator, outcomes, confirmed).run()))
+
+
+def _warn_of_outcomes(names: Sequence[str], sources: Sequence[Source], settings: Settings) -> None:
+    """Warn if the run could not start because of the table of --write-back. Raises UsageError."""
+    try:
+        open_outcomes(names, sources, settings)
+    except SourceError as error:
+        _log.warning("write_back.not_ready", table=settings.write_back, reason=str(error))
 
 
 def _dry_run(sources: Sequence[Source], validator: RowValidator, settings: Settings) -> int:

@@ -70,6 +70,7 @@ def show_ending(
         limit=settings.limit,
         results=settings.results,
         published=published,
+        in_databases=parts.total.in_databases,
         checkpoint=checkpoint_option(settings.checkpoint),
     )
     show(

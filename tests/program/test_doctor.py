@@ -866,6 +866,21 @@ def test_the_channels_of_monitoring_are_checked(look: Look, tmp_path: Path) -> N
     assert (readable.result, "chmod 600" in readable.mend.lower()) == ("warning", True)
 
 
+def test_the_webhook_is_connected_to_and_not_called(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ScriptedServer(always(b"")) as hook:
+        url = f"{hook.url}/services/secret"
+        up = look(notify_url=url, only="webhook")["webhook"]
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+        proxied = look(notify_url=url.replace("127.0.0.1", "hooks.example.com"), only="webhook")["webhook"]
+        monkeypatch.delenv("http_proxy")
+        assert sum(hook.heard) == 0
+    down = look(notify_url=url, only="webhook")["webhook"]
+    assert [each.result for each in (up, proxied, down)] == ["ok", "warning", "warning"]
+    assert "cannot be reached (connection refused)" in down.found
+    assert proxied.found.startswith("The proxy http://127.0.0.1:")
+    assert all("secret" not in each.found for each in (up, proxied, down))
+
+
 def test_a_log_file_that_exists_is_appended(look: Look, tmp_path: Path) -> None:
     written = tmp_path / "written.log"
     written.touch()

@@ -118,6 +118,7 @@ def test_an_unwritable_table_ends_the_run_before_anything_is_sent(db: Database, 
     assert (itself.code, "from which the rows are read" in itself.said) == (2, True)
     assert (unnamed.code, "--write-back TABLE" in unnamed.said) == (2, True)
     assert (rehearsed.code, rehearsed.json["pending"]) == (0, 1)
+    assert "write_back.not_ready" in rehearsed.stderr
 
 
 def test_a_table_dropped_during_a_run_ends_it_with_an_error(db: Database, tmp_path: Path) -> None:

@@ -31,6 +31,16 @@ _SAME = "Run the same command to continue."
             ],
         ),
         (
+            Outcome(End.FINISHED, {State.REJECTED: 1}, in_databases=True),
+            [
+                "0 of 1 invitations created; 1 needs attention.",
+                (
+                    "1 row was rejected: fix it in the database and run the same command; bulk-invite export "
+                    "--state rejected lists it."
+                ),
+            ],
+        ),
+        (
             Outcome(End.FINISHED, {State.REJECTED: 2}, results=Path("my out")),
             [
                 "0 of 2 invitations created; 2 need attention.",

@@ -17,6 +17,7 @@ from bulk_invite.cli.doctor.monitoring import (
     check_log_file,
     check_port,
     check_token,
+    check_webhook,
 )
 from bulk_invite.cli.doctor.partner_central import ServiceChecks
 from bulk_invite.cli.doctor.sources import check_source, check_write_back, shown_name
@@ -54,7 +55,7 @@ def checks_of(
         *_of_service(service, settings),
         *_of_place(place, service, settings),
         *_of_sources(settings, sources, step_timeout),
-        *_of_control(settings),
+        *_of_control(settings, step_timeout),
     ]
 
 
@@ -112,7 +113,7 @@ def _of_sources(settings: Settings, sources: Sequence[str], seconds: float) -> l
     return checks
 
 
-def _of_control(settings: Settings) -> list[Check]:
+def _of_control(settings: Settings, seconds: float) -> list[Check]:
     checks = []
     if settings.listen is not None:
         checks.append(blocking("control port", partial(check_port, settings.listen), topic="monitoring"))
@@ -120,6 +121,10 @@ def _of_control(settings: Settings) -> list[Check]:
     if settings.health_file is not None:
         look = partial(check_health_file, settings.health_file)
         checks.append(blocking("health file", look, topic="monitoring"))
+    if settings.notify_url is not None:
+        checks.append(
+            Check("webhook", partial(check_webhook, settings.notify_url, seconds), topic="monitoring")
+        )
     if settings.log_file is not None:
         checks.append(blocking("log file", partial(check_log_file, settings.log_file), topic="monitoring"))
     return checks

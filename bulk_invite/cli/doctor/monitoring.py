@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import ssl
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import anyio
 
 from bulk_invite.cli.doctor.check import Found, failed, ok, warning
 from bulk_invite.cli.doctor.filesystem import is_writable
+from bulk_invite.domain.urls import origin
 from bulk_invite.monitoring.health_file import is_live, read
 from bulk_invite.monitoring.http.port_check import Use, examine
 from bulk_invite.runs.live_status.control_token import examine_token
@@ -26,6 +33,33 @@ def check_port(address: str) -> Found:
             )
         case Use.OTHER:
             return failed(f"{address} is in use by another program", "Choose a free port with --listen.")
+
+
+async def check_webhook(url: str, seconds: float) -> Found:
+    """Whether its server, or the proxy in front of it, accepts connections; nothing is posted.
+
+    seconds: for the connection.
+    """
+    place = urlsplit(url)
+    name = proxy = origin(url)
+    if not proxy_bypass(place.hostname or ""):
+        proxy = getproxies().get(place.scheme, name)
+    target = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    text = name if proxy == name else f"The proxy {origin(target.geturl())} in front of {name}"
+    context = ssl.create_default_context() if target.scheme == "https" else None
+    port = target.port or (443 if context else 80)
+    try:
+        with anyio.fail_after(seconds):
+            _, writer = await asyncio.open_connection(target.hostname, port, ssl=context)
+            writer.transport.abort()
+    except (OSError, TimeoutError) as error:
+        refused = isinstance(error, ConnectionRefusedError)
+        reason = "connection refused" if refused else error.strerror or "no answer"
+        return warning(
+            f"{text} cannot be reached ({reason}): notifications would be dropped",
+            "Check --notify-url and the network in between.",
+        )
+    return ok(f"{text} accepts connections; nothing was posted")
 
 
 def check_token(settings: Settings) -> Found:

@@ -40,8 +40,8 @@ class Outcome:
     warnings. same_receiver: rows with the engagement and account of another row; skips_them: they are not
     sent. not_read: rows that it did not read, estimated; None where that is unknown. parked: until when and
     why sending was parked at the end, or "". limit: --limit. results: the results folder, or None.
-    published: the results are there, not in `.partial` files. checkpoint: the option that names the
-    checkpoint, or "" for the default one.
+    published: the results are there, not in `.partial` files. in_databases: the rows are those of databases.
+    checkpoint: the option that names the checkpoint, or "" for the default one.
     """
 
     end: End
@@ -57,6 +57,7 @@ class Outcome:
     limit: int | None = None
     results: Path | None = None
     published: bool = True
+    in_databases: bool = False
     checkpoint: str = ""
 
 
@@ -114,8 +115,14 @@ def _of_rejected(outcome: Outcome) -> Iterator[str]:
     if not (rows := outcome.states.get(State.REJECTED, 0)):
         return
     said = f"{_rows(rows)} {_were(rows)} rejected{_by_code(outcome, State.REJECTED)}"
+    where = _export(outcome, State.REJECTED)
     if outcome.results is not None:
-        yield f"{said}: {_file(outcome.results, State.REJECTED, outcome)} (fix and send {_them(rows)})."
+        where = _file(outcome.results, State.REJECTED, outcome)
+    if outcome.in_databases:
+        them = _them(rows)
+        yield f"{said}: fix {them} in the database and run the same command; {where} lists {them}."
+    elif outcome.results is not None:
+        yield f"{said}: {where} (fix and send {_them(rows)})."
     else:
         yield (
             f"{said}: add --results DIR to the same command to get {_them(rows)} in a file, to fix and send."

@@ -67,6 +67,11 @@ class RowTotal:
         return self._sources is None
 
     @property
+    def in_databases(self) -> bool:
+        """Whether every source is a database."""
+        return bool(self._readings) and not self._files
+
+    @property
     def is_unknown(self) -> bool:
         """Whether it stays unknown until the sources are read to their end."""
         return self._sources is None or any(each.size is None for each in self._files)
