@@ -6,9 +6,12 @@ scripts tell it from others. A bad row is not an error: it becomes a `Rejection`
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Final
 
 from bulk_invite.domain.holder import Holder
+
+_RUN_AGAIN: Final = re.compile(r"[;,]?(?: then| and)? run the same command(?: again)?(?=[.;,])")
 
 EXIT_ATTENTION: Final = 1
 """Finished, but some rows need attention or are open."""
@@ -42,6 +45,10 @@ class BulkInviteError(Exception):
     def __str__(self) -> str:
         message = super().__str__()
         return f"{message} {self.hint}" if self.hint else message
+
+    def while_waiting(self) -> str:
+        """The text for a service, which retries by itself: without the advice to run the command again."""
+        return _RUN_AGAIN.sub("", str(self))
 
     def members(self) -> dict[str, str | None]:
         """The error in JSON: code, message, hint, topic; None where there is no hint or topic."""

@@ -160,10 +160,9 @@ class Supervisor:
 
     async def _wait(self, error: BulkInviteError, failures: int) -> None:
         delay = UNREACHABLE.delay(failures, random.random)
-        self._part_of(error).fails(str(error))
-        _log.warning(
-            "serve.retrying", reason=str(error), next_try=utc_text(time.time() + delay), tries=failures
-        )
+        reason = error.while_waiting()
+        self._part_of(error).fails(reason)
+        _log.warning("serve.retrying", reason=reason, next_try=utc_text(time.time() + delay), tries=failures)
         stop = self._current = StopSwitch()
         with stop.until_drain():
             await anyio.sleep(delay)

@@ -233,7 +233,7 @@ class PostgresSchema:
             if not left:
                 raise CheckpointError(
                     f"The connection to the checkpoint {self.name} was lost, and its lock with it.",
-                    hint="Run the same command again; settled rows stay settled.",
+                    hint="Settled rows stay settled; run the same command again.",
                     retryable=True,
                 )
             return left.pop()
