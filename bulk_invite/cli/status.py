@@ -125,7 +125,7 @@ def _pacing(memory: PacingState, counted: int, now: float) -> dict[str, Any]:
         "estimated_quota": memory.estimate,
         "daily_quota": memory.daily_quota,
         "learned_quota": memory.learned_quota,
-        "day_remaining": day_remaining(memory.daily_quota, counted),
+        "day_remaining": day_remaining(memory.daily_quota, memory.learned_quota, counted),
         "parked": memory.parked or None,
         "parked_until": None if memory.parked_until is None else utc_text(memory.parked_until),
         "next_call": None if memory.next_call is None else utc_text(memory.next_call),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from io import StringIO
@@ -10,15 +11,23 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from command import FAST, emulator, run, run_on_terminal, together
+from pacers import make_governor, make_pacer
 from rich.console import Console
 from rows import make_row, make_rows, write_rows
+from structlog.testing import capture_logs
+from virtual_time import VIRTUAL_TIME
 
+from bulk_invite.delivery.tracking.tally import Counts
+from bulk_invite.domain.verdicts import State
 from bulk_invite.pacing.pacer import PacingView
 from bulk_invite.pacing.parking import Why
 from bulk_invite.rehearsal.emulator.options import FaultOptions
+from bulk_invite.runs.output.progress import Progress, day_remaining
 from bulk_invite.runs.output.progress_bar import ProgressLine, View, time_text
+from bulk_invite.runs.output.row_total import RowTotal
 
 ESCAPE = "\x1b[2J"
 """Clears the screen, where it gets through."""
@@ -148,3 +157,36 @@ def test_control_characters_reach_a_terminal_only_escaped(tmp_path: Path) -> Non
     for _, _, screen in screens:
         assert ESCAPE not in screen
         assert "[2J" in screen
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", [VIRTUAL_TIME])
+async def test_a_full_account_has_no_time_left_and_few_lines(anyio_backend: object) -> None:  # noqa: ARG001
+    counts = Counts(rows=120, ended_now=0, all_read=True, states=Counter({State.DEFERRED: 120}))
+    pacer = make_pacer(make_governor(10.0), anyio.current_time)
+    progress = Progress(counts, RowTotal([]), pacer, 10_000, None, mode="auto", interval=10.0)
+    pacer.close(Why.ACCOUNT_FULL)
+    with capture_logs() as lines, anyio.move_on_after(3600.0):
+        await progress.watch()
+    assert 6 <= len(lines) <= 7, "one now, and one each ten minutes"
+    assert {(line["parked"], line["left"], line["deferred"]) for line in lines} == {
+        ("account_full", "?", 120)
+    }
+    pacer.reopen(Why.ACCOUNT_FULL)
+    assert progress.view(anyio.current_time()).left == 0.0
+
+
+@pytest.mark.parametrize(
+    ("quota", "learned", "counted", "left"),
+    [
+        (10_000, None, 40, 9_960),
+        (10_000, 40, 40, 0),
+        (30, 40, 10, 20),
+        (None, 40, 10, None),
+        (30, None, 40, 0),
+    ],
+)
+def test_the_lower_quota_says_what_is_left_of_the_day(
+    quota: int | None, learned: int | None, counted: int, left: int | None
+) -> None:
+    assert day_remaining(quota, learned, counted) == left

@@ -97,7 +97,7 @@ def with_pacing(status: RunStatus, pacing: PacingView, daily_quota: int | None) 
         daily_quota=daily_quota,
         learned_quota=pacing.learned,
         sent_last_day=pacing.counted,
-        day_remaining=day_remaining(daily_quota, pacing.counted),
+        day_remaining=day_remaining(daily_quota, pacing.learned, pacing.counted),
         parked=pacing.parked,
         parked_until=_utc(pacing.parked_until),
         next_call=_utc(pacing.next_call),

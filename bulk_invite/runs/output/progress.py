@@ -33,6 +33,9 @@ _ENOUGH_READ: Final = 200
 _LEFT_EVERY: Final = 1.0
 """Seconds between two forecasts: each one walks through the calls of a day."""
 
+_PARKED_EVERY: Final = 600.0
+"""Seconds between two lines of a parked run in which nothing has changed."""
+
 _LOOK_BACK: Final = 30.0
 """Seconds over which the speed is averaged."""
 
@@ -130,6 +133,8 @@ class Progress:
 
     def _left(self, now: float, rate: float, pacing: PacingView) -> float | None:
         """Seconds left, from the recent speed and the daily quota; None where there is no speed yet."""
+        if pacing.parked is Why.ACCOUNT_FULL and (self._to_send() or self._counts.states[State.DEFERRED]):
+            return None  # it is unknown when there will be room
         if self._counts.all_read and self._to_send() == 0:
             return 0.0
         if now - self._left_at >= _LEFT_EVERY:
@@ -155,15 +160,18 @@ class Progress:
 
     async def _log_lines(self) -> None:
         logged: tuple[int, int, Why | None] = (0, 0, None)
+        logged_at = -math.inf
         while True:
             with anyio.move_on_after(self._interval):
                 while True:
                     self.view(anyio.current_time())
                     await anyio.sleep(1.0)
             view = self.view(anyio.current_time())
-            if self._only_news and (view.rows, view.ended, view.pacing.parked) == logged:
-                continue
-            logged = (view.rows, view.ended, view.pacing.parked)
+            if (view.rows, view.ended, view.pacing.parked) == logged:
+                is_due = view.pacing.parked and anyio.current_time() - logged_at >= _PARKED_EVERY
+                if (self._only_news or view.pacing.parked) and not is_due:
+                    continue
+            logged, logged_at = (view.rows, view.ended, view.pacing.parked), anyio.current_time()
             _log.info("run.progress", **rounded(self._logged(view)))
 
     def _logged(self, view: View) -> dict[str, Any]:
@@ -175,18 +183,21 @@ class Progress:
             "speed": view.rate,
             "throttled": view.throttled,
             "in_doubt": view.in_doubt,
+            "deferred": self._counts.states[State.DEFERRED],
             "left": clock_text(view.left),
             "rate": pacing.rate,
             "estimated_quota": pacing.estimate,
             "throttled_share_minute": pacing.throttled_minute,
             "throttled_share_hour": pacing.throttled_hour,
-            "day_remaining": day_remaining(self._daily_quota, pacing.counted),
+            "day_remaining": day_remaining(self._daily_quota, pacing.learned, pacing.counted),
             "parked": pacing.parked,
             "parked_until": None if pacing.parked_until is None else utc_text(pacing.parked_until),
             "next_call": None if pacing.next_call is None else utc_text(pacing.next_call),
         }
 
 
-def day_remaining(daily_quota: int | None, counted: int) -> int | None:
-    """Calls left of the daily quota; None where there is no quota."""
-    return None if daily_quota is None else max(0, daily_quota - counted)
+def day_remaining(daily_quota: int | None, learned: int | None, counted: int) -> int | None:
+    """Calls left of the daily quota, or of the learned one if that is lower; None where there is no quota."""
+    if daily_quota is None:
+        return None
+    return max(0, min(daily_quota, learned or daily_quota) - counted)
