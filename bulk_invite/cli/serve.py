@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
+_COUNTED: Final = ("rows", "created", "failed", "rejected", "duplicate", "deferred", "in_doubt", "pending")
+
 SERVE_EXAMPLES: Final = """
 Examples:
 
@@ -111,6 +113,7 @@ async def _body(supervisor: Supervisor, oversight: Oversight) -> int:
     early = failure or _early_end(supervisor, left=left)
     log_counted_rows()
     _show(summary, supervisor.settings, early)
+    _log_end(summary, 0 if early is None else early.exit_code)
     if failure is not None:
         raise failure
     return 0 if early is None else early.exit_code
@@ -131,6 +134,12 @@ def _early_end(supervisor: Supervisor, *, left: bool) -> BulkInviteError | None:
     if supervisor.aborted:
         return InterruptedRunError()
     return StoppedError() if left else None
+
+
+def _log_end(summary: Summary | None, exit_code: int) -> None:
+    """The last line of a log says how the service ended, and which rows it leaves."""
+    counts = {} if summary is None else {name: getattr(summary, name) for name in _COUNTED}
+    _log.info("serve.ended", exit_code=exit_code, **counts)
 
 
 def _show(summary: Summary | None, settings: Settings, error: BulkInviteError | None) -> None:

@@ -14,6 +14,7 @@ import orjson
 import structlog
 
 from bulk_invite.domain.backoff import Backoff
+from bulk_invite.domain.errors import StoppedError
 from bulk_invite.domain.texts import escaped
 from bulk_invite.monitoring.status import RunState, RunStatus
 
@@ -124,10 +125,23 @@ def _sentence(occasion: Occasion, status: RunStatus) -> str:
             until = "an unknown time" if status.parked_until is None else status.parked_until
             head = f"parked ({str(status.parked).replace('_', ' ')}) until {until}"
         case "done":
-            head = "done"
+            head = _done(status)
+        case "aborted" if status.exit_code == StoppedError.exit_code:
+            head = "stopped with rows still open; run the same command to continue"
         case "aborted":
             head = f"ended early, exit code {status.exit_code}"
     return escaped(f"bulk-invite {status.command}, {_which(status)}: {head}; {rows}")
+
+
+def _done(status: RunStatus) -> str:
+    """A service has ended because it was stopped, perhaps with rows that it had not read."""
+    open_rows = status.in_doubt + status.deferred + status.pending
+    head = "stopped" if status.command == "serve" else "done"
+    if status.parked is not None:
+        head += f" while parked ({status.parked.replace('_', ' ')}): there may be rows that were not read"
+    if open_rows:
+        head += f", but {open_rows:,} {'row is' if open_rows == 1 else 'rows are'} still open"
+    return head
 
 
 def _which(status: RunStatus) -> str:

@@ -83,7 +83,12 @@ async def notifying(
         (DONE, "done", "done; 1,234 created, 5 already created, 2 failed"),
         (replace(DONE, exit_code=0), "done", "done; 1,234 created"),
         (replace(DONE, exit_code=3), "aborted", "ended early, exit code 3; 1,234 created"),
-        (replace(DONE, exit_code=75), "aborted", "ended early, exit code 75; 1,234 created"),
+        (
+            replace(DONE, exit_code=75),
+            "aborted",
+            "stopped with rows still open; run the same command to continue; 1,234 created",
+        ),
+        (replace(DONE, deferred=80), "done", "done, but 80 rows are still open; 1,234 created"),
     ],
 )
 async def test_the_end_of_a_run_is_posted(status: RunStatus, event: str, words: str) -> None:
@@ -104,6 +109,25 @@ async def test_the_end_of_a_run_is_posted(status: RunStatus, event: str, words: 
         "sources": ["postgresql:crm/public.invitations/id"],
         "host": "crm-1",
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "stopped; 1,234 created"),
+        ({"deferred": 1}, "stopped, but 1 row is still open; 1,234 created"),
+        (
+            {"parked": "daily_quota"},
+            "stopped while parked (daily quota): there may be rows that were not read; ",
+        ),
+    ],
+)
+async def test_the_end_of_a_service_is_a_stop(changes: dict[str, Any], words: str) -> None:
+    receiver = Receiver()
+    async with notifying(receiver) as notifications:
+        await notifications.finish(replace(DONE, command="serve", exit_code=0, **changes))
+    (got,) = receiver.got
+    assert (got["event"], f": {words}" in got["text"]) == ("done", True), got["text"]
 
 
 async def test_a_run_without_account_and_campaign_says_so() -> None:

@@ -310,8 +310,13 @@ def test_open_rows_are_retried_later(db: Database, tmp_path: Path) -> None:
     db.run(f"GRANT SELECT ON invitations TO {db.role}")
     insert(db, rows, key=1)
     port, ledger = free_port(), tmp_path / "ledger.ndjson"
-    command = (db.reader, *READ, "--endpoint-url", f"http://127.0.0.1:{port}", *FOLLOW)
+    page = ("--listen", str(listen := free_port()))
+    command = (db.reader, *READ, "--endpoint-url", f"http://127.0.0.1:{port}", *FOLLOW, *page)
     with _serving(*command, "--retry-interval", "2s", cwd=tmp_path, env=db.env) as serving:
+        wait_until(lambda: listens(listen) and _status(listen)["state"] == "waiting")
+        status = _status(listen)
+        assert {status[each] for each in ("rate", "max_rate", "attempts", "sent_last_day")} == {None}
+        assert status["sources"] == [f"postgresql:{db.name}/public.invitations/id"]
         with emulator(port=port, ledger=ledger) as service:
             _invited(service, 9)
             time.sleep(3)
@@ -335,6 +340,8 @@ def test_a_parked_serve_is_ready_and_ends_at_once(db: Database, service: Emulato
         ran = _stopped(serving)
         assert time.monotonic() - began < 3
     assert (ran.code, ran.json["pending"]) == (75, 3)
+    last = ran.events[-1]
+    assert (last["event"], last["exit_code"], last["created"], last["pending"]) == ("serve.ended", 75, 5, 3)
     assert len(service.invitations()) == 5
 
 
@@ -374,6 +381,7 @@ def test_a_standby_takes_over_from_a_killed_serve(db: Database, service: Emulato
                 assert (status["state"], status["rate"]) == ("waiting", None)
                 assert _stopped(fourth).code == 0
             assert _status(listen)["standby"] is None
+            assert _status(listen)["checkpoint"] == f"postgresql:{db.name}/bulk_invite"
             ran = _stopped(second)
             assert ran.code == 0
             stood_by = [each for each in ran.events if each["event"] == "checkpoint.standing_by"]

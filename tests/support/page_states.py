@@ -65,9 +65,15 @@ STATES: Final[list[tuple[dict[str, Any], str, str, str]]] = [
         "60% Sending",
     ),
     (
-        {"state": RunState.IDLE, "command": "serve", "total": None},
+        {"state": RunState.IDLE, "command": "serve", "total": None, "deferred": 0},
         "Idle",
         "All rows are done. New rows are sent as they arrive.",
+        "Idle",
+    ),
+    (
+        {"state": RunState.IDLE, "command": "serve", "total": None},
+        "Idle",
+        "15 rows wait for room in full engagements. New rows are sent as they arrive.",
         "Idle",
     ),
     (

@@ -29,6 +29,7 @@ from bulk_invite.runs.live_status.status_fields import (
     with_rounded_figures,
     with_rows,
     with_seen,
+    without_figures,
 )
 from bulk_invite.runs.output.progress import Progress
 from bulk_invite.runs.settings.model import Settings
@@ -87,13 +88,15 @@ class Monitor:
         self._version, self._checkpoint = version("bulk-invite"), database_of(settings).name
         self._read_to_end: dict[str, float] = {}
 
-    def watch(self, settings: Settings, now: Round) -> None:
-        """Show this round from now on, with its settings."""
+    def watch(self, settings: Settings, now: Round, checkpoint: str) -> None:
+        """Show this round from now on, with its settings. checkpoint: its name, now that it is open."""
         self._settings = settings
+        self._checkpoint = checkpoint
         self._round = now
 
     def follow(self, sources: Sequence[str]) -> None:
         """These sources are followed; each lags behind until it is read to its end."""
+        self._sources = sources or self._sources
         self._read_to_end = {each: self._read_to_end.get(each, self._began) for each in sources}
 
     def read_to_end(self, source: str) -> None:
@@ -144,6 +147,8 @@ class Monitor:
             pacing = self._round.pacer.view()
             status = with_rows(status, self._round.counts, self._round.progress)
             status = with_pacing(status, pacing, limits_of(self._settings).daily.quota)
+        else:
+            status = without_figures(status)
         if self._command == "serve" or self.holder is not None:
             status = with_all_rows(status, seen)
         status = with_seen(status, seen)

@@ -52,9 +52,16 @@ def with_rows(status: RunStatus, counts: Counts, progress: Progress) -> RunStatu
 def of_standby(status: RunStatus, holder: Holder) -> RunStatus:
     """The sender that has the checkpoint, and no figures: this one has sent nothing."""
     return replace(
-        status,
+        without_figures(status),
         standby=StandbyStatus(holder.who, holder.since),
         waiting_for=f"standing by for {holder}",
+    )
+
+
+def without_figures(status: RunStatus) -> RunStatus:
+    """Before the first round, nothing is known of the pacing."""
+    return replace(
+        status,
         attempts=None,
         throttled=None,
         in_flight=None,

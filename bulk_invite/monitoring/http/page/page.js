@@ -119,7 +119,8 @@ function showFigures() {
 const known = (figure, words) => (figure === null ? "–" : words(figure));
 
 function showRun() {
-  const lags = Object.entries(status.source_lag ?? {});
+  // Without figures, no source has been read yet.
+  const lags = status.attempts === null ? [] : Object.entries(status.source_lag ?? {});
   define("run", [
     ["Command", `bulk-invite ${status.command}`, `version ${status.version}`],
     ["Catalog", plain(status.catalog)],

@@ -42,10 +42,10 @@ export function duration(total) {
 
 /** Rows with a final outcome, all rows, and the share in percent; null where unknown. */
 export function progress(status) {
-  const known = status.created + status.already_created + status.failed + status.rejected + status.duplicate;
-  const ended = known + status.deferred;
+  // A deferred row will be asked again.
+  const ended = status.created + status.already_created + status.failed + status.rejected + status.duplicate;
   const total = status.total === null ? null : Math.max(status.total, status.rows);
-  // Rounded down: 100% means all rows. As View.percent in progress_bar.py.
+  // Rounded down: 100% means all rows.
   const percent = total === null ? null : total === 0 ? 100 : Math.floor((ended / total) * 1000) / 10;
   return { ended, total, percent };
 }
@@ -64,7 +64,7 @@ export function meaning(status, now = Date.now()) {
   return { icon: status.state, ...words(status, now) };
 }
 
-const inFlight = (status) => some(status.in_flight, "call in flight", "calls in flight");
+const inFlight = (status) => some(status.in_flight ?? 0, "call in flight", "calls in flight");
 const sentence = (text) => {
   const shown = plain(text).trim();
   return shown && shown[0].toUpperCase() + shown.slice(1) + (/[.!?…]$/.test(shown) ? "" : ".");
@@ -94,9 +94,11 @@ const MEANINGS = {
     tone: "active", headline: "Sending",
     sentence: `Completing ${perSecond(status.speed)} rows per second; ${inFlight(status)}.`,
   }),
-  idle: () => ({
+  idle: (status) => ({
     tone: "calm", headline: "Idle",
-    sentence: "All rows are done. New rows are sent as they arrive.",
+    sentence: (status.deferred
+      ? `${some(status.deferred, "row waits", "rows wait")} for room in full engagements. `
+      : "All rows are done. ") + "New rows are sent as they arrive.",
   }),
   paused: (status) => ({
     tone: "hold", headline: "Paused by an operator: no new calls",
