@@ -124,6 +124,7 @@ def _rows(reading: DryRun, settings: Settings) -> Rows:
         earlier=counts.already_created,
         skipped=kinds[SKIPPED],
         same_receiver=0 if settings.on_same_receiver == "skip" else counts.same_receiver,
+        twins=counts.twins,
         warned=counts.with_warnings,
         at_limit=reading.limit_reached,
     )

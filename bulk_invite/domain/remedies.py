@@ -85,8 +85,8 @@ _REJECTED: Final = {
     "sensitive_label": "Use a label that repeats no sensitive value of the row, or add --label-sensitive.",
     "invalid_label": "Use text or a whole number as the label.",
     "changed_since_sent": (
-        "The partner was invited, or may have been, with the row as it was before the edit; to send the new "
-        "version, too, give it another key."
+        "Nothing to fix: the partner was invited, or may have been, with the row as it was before the edit. "
+        "That invitation stays as it was; another key would send a second one."
     ),
     "changed_since_called": (
         "No invitation exists yet, and a token never goes with two requests: undo the edit, or give the new "

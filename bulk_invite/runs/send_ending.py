@@ -64,10 +64,12 @@ def show_ending(
         codes=counts.codes,
         warned=counts.with_warnings,
         same_receiver=counts.same_receiver,
+        twins=counts.twins,
         skips_them=settings.on_same_receiver == "skip",
         not_read=not_read,
         parked=parts.parked(),
         limit=settings.limit,
+        has_keys=settings.token_from == "key",  # noqa: S105 - the name of a mode
         results=settings.results,
         published=published,
         in_databases=parts.total.in_databases,

@@ -7,12 +7,15 @@ import json
 import re
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Event
 
 import pytest
+import structlog
 import typer
 from command import (
     CREDENTIALS,
@@ -33,6 +36,7 @@ from bulk_invite.cli import app, ending
 from bulk_invite.cli.options.grouped_help import GroupedProgram
 from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.runs.output import standard_output
+from bulk_invite.runs.output.row_lines import RowLines
 
 
 def _classes(root: type[BulkInviteError] = BulkInviteError) -> list[type[BulkInviteError]]:
@@ -177,6 +181,14 @@ def on_terminal(*arguments: str | Path, cwd: Path) -> list[str]:
     """The lines of a terminal that gets standard output and error, without colors and the moving bar."""
     *_, screen = run_on_terminal(*arguments, cwd=cwd, stdout_too=True)
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen).split("\r\n")
+
+
+def test_other_rows_do_not_hide_those_that_send_a_second_invitation() -> None:
+    shown, lines = Counter[str](), RowLines(is_result_beside=True)
+    for event in ["row.rejected"] * 30 + ["row.same_receiver"] * 12 + ["row.warning"] * 5:
+        with suppress(structlog.DropEvent):
+            shown[str(lines(None, "", {"event": event, "timestamp": "", "code": "c"})["event"])] += 1
+    assert shown == {"row.rejected": 10, "row.same_receiver": 10, "row.not_shown": 2}
 
 
 def test_a_terminal_gets_ten_rows_and_the_log_file_all(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_the_question_says_what_a_yes_does_and_a_yes_does_it(tmp_path: Path) -> 
     text = " ".join(screen.split())
     for sentence in (
         "About to send 4 real invitations in 3 engagements from account 111122223333.",
-        "1 of them has the same engagement and account as another row (--dry-run names them).",
+        "1 of them has the same engagement and account as another row and is sent as well (rows.ndjson:",
         "Not sent: 1 already invited, 1 rejected, 1 duplicate.",
         "An invitation cannot be taken back.",
         "Send 4 invitations to the live catalog AWS?",

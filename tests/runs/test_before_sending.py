@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from bulk_invite.domain.durations import DAY, HOUR
+from bulk_invite.domain.rows import Position
 from bulk_invite.domain.verdicts import State
 from bulk_invite.pacing.forecast import Forecast
 from bulk_invite.runs.output.confirmation import Place, Rows, before_sending, before_unknown
@@ -48,6 +49,7 @@ def _more(calls: str) -> str:
                 states={State.PENDING: 1299, State.IN_DOUBT: 1, State.REJECTED: 2, State.DUPLICATE: 3},
                 earlier=1000,
                 same_receiver=1,
+                twins=[Position("may.ndjson", 3)],
                 warned=5,
             ),
             [
@@ -56,7 +58,10 @@ def _more(calls: str) -> str:
                 "1 of them failed in an earlier run (--retry-failed).",
                 "2 of them are deferred: their engagements were full.",
                 "1 of them is in doubt and is looked up first.",
-                "1 of them has the same engagement and account as another row (--dry-run names them).",
+                (
+                    "1 of them has the same engagement and account as another row and is sent as well "
+                    "(may.ndjson:3; --dry-run -v names all)."
+                ),
                 "5 of them have warnings (--dry-run names them).",
                 "Not sent: 1,000 already invited, 2 rejected, 3 duplicates.",
                 "That is 13.0% of the 10,000 calls of a day; 120 were used in the last 24 hours.",
@@ -71,7 +76,8 @@ def _more(calls: str) -> str:
                 refused=2,
                 deferred=1,
                 states={State.IN_DOUBT: 2, State.DUPLICATE: 3, State.FAILED: 1},
-                same_receiver=2,
+                same_receiver=9,
+                twins=[Position("may.ndjson", 3), Position("may.ndjson", 7)],
                 skipped=2,
                 warned=1,
                 at_limit=True,
@@ -82,7 +88,10 @@ def _more(calls: str) -> str:
                 "2 of them failed in an earlier run (--retry-failed).",
                 "1 of them is deferred: its engagement was full.",
                 "2 of them are in doubt and are looked up first.",
-                "2 of them have the same engagement and account as another row (--dry-run names them).",
+                (
+                    "9 of them have the same engagement and account as another row and are sent as well "
+                    "(may.ndjson:3, :7 and 7 more; --dry-run -v names all)."
+                ),
                 "1 of them has warnings (--dry-run names them).",
                 f"Not sent: {_OTHERS}.",
                 "That is less than 0.1% of the 10,000 calls of a day; 1 was used in the last 24 hours.",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bulk_invite.domain.rows import Position
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output.next_steps import End, Outcome, counted, sentences
 
@@ -189,22 +190,70 @@ _SAME = "Run the same command to continue."
             ],
         ),
         (
-            Outcome(End.FINISHED, {State.CREATED: 2}, same_receiver=1),
+            Outcome(
+                End.FINISHED,
+                {State.CREATED: 9},
+                same_receiver=7,
+                twins=[Position("may.ndjson", 3), Position("may.ndjson", 7), Position("leads", key="a")],
+            ),
             [
-                "2 of 2 invitations created; nothing needs attention.",
+                "9 of 9 invitations created; nothing needs attention.",
                 (
-                    "1 row has the same engagement and account as another row: the log says which; "
-                    "--on-same-receiver skip does not send such rows."
+                    "7 rows have the same engagement and account as another row (may.ndjson:3, :7, leads:a "
+                    "and 4 more): --on-same-receiver skip leaves such rows out; -v logs all of them, and "
+                    "bulk-invite report lists those that were sent."
                 ),
             ],
         ),
         (
-            Outcome(End.FINISHED, {State.CREATED: 1, State.DUPLICATE: 2}, same_receiver=2, skips_them=True),
+            Outcome(
+                End.FINISHED,
+                {State.CREATED: 1, State.DUPLICATE: 1},
+                same_receiver=1,
+                twins=[Position("may.ndjson", 3)],
+                skips_them=True,
+            ),
             [
                 "1 of 1 invitations created; nothing needs attention.",
                 (
-                    "2 rows have the same engagement and account as another row and were not sent: "
-                    "--on-same-receiver send sends them, too."
+                    "1 row has the same engagement and account as another row and was not sent "
+                    "(may.ndjson:3): --on-same-receiver send sends it, too."
+                ),
+            ],
+        ),
+        (
+            Outcome(
+                End.FINISHED,
+                {State.REJECTED: 7, State.FAILED: 1},
+                codes={
+                    State.REJECTED: {
+                        "changed_since_sent": 3,
+                        "changed_since_called": 2,
+                        "changed_since_refused": 1,
+                        "missing": 1,
+                    },
+                },
+                has_keys=True,
+                results=_RESULTS,
+            ),
+            [
+                "0 of 8 invitations created; 8 need attention.",
+                (
+                    "3 rows were changed after their invitations were sent; the invitations stay as they "
+                    "were: the change is not sent."
+                ),
+                (
+                    "2 rows were changed after calls that created no invitations, and are not sent: undo the "
+                    "change, or give the changed row another key."
+                ),
+                (
+                    "1 row was changed after the service had refused it, and is not sent: give the changed "
+                    "row another key."
+                ),
+                "1 row was rejected (missing): out/rejected.ndjson (fix and send it).",
+                (
+                    "1 row failed: out/failed.ndjson (fix, change the key, and send it); --retry-failed "
+                    "sends it unchanged."
                 ),
             ],
         ),

@@ -29,6 +29,9 @@ _log = structlog.get_logger()
 WARNING: Final = "warning"
 """The codes of warnings in `Counts.codes`; those of rejected and failed rows are under their state."""
 
+_MOST_TWINS: Final = 5
+"""Positions kept of rows with the engagement and account of another row."""
+
 
 class Outlet(Protocol):
     """Destination of result rows."""
@@ -48,8 +51,9 @@ class Counts:
 
     ended_now: rows that ended in this run; failed_now: those of them that failed. in_flight: rows with a call
     in progress; they also count as in doubt. with_warnings: rows to send that have warnings. same_receiver:
-    rows whose engagement and account another row has, sent or not. all_read: no more rows will come. codes:
-    why rows were rejected (by their first error), failed in this run, or have warnings.
+    rows whose engagement and account another row has, sent or not; twins: the first of them. all_read: no
+    more rows will come. codes: why rows were rejected (by their first error), failed in this run, or have
+    warnings.
     """
 
     rows: int = 0
@@ -61,6 +65,7 @@ class Counts:
     in_flight: int = 0
     with_warnings: int = 0
     same_receiver: int = 0
+    twins: list[Position] = field(default_factory=list)
     all_read: bool = False
     states: Counter[State] = field(default_factory=Counter)
     codes: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -148,11 +153,15 @@ class Tally:
                 message=warning.message,
             )
         if to_send.twin is not None:
-            self._warn_of(to_send.twin, to_send.invitation, now="will be sent")
+            self._warn_of(
+                to_send.twin, to_send.invitation, now="sent as well; --on-same-receiver skip leaves it out"
+            )
 
     def _warn_of(self, twin: Twin, invitation: Invitation, *, now: str) -> None:
         """Count and report a row whose engagement and account another row has. now: what happens to it."""
         self.counts.same_receiver += 1
+        if len(self.counts.twins) < _MOST_TWINS:
+            self.counts.twins.append(invitation.position)
         fields = {
             **row_fields(invitation.position, invitation.label),
             "code": SAME_RECEIVER,

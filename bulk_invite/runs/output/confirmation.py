@@ -5,14 +5,16 @@ Pure: figures in, sentences out; what there is none of is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from bulk_invite.domain.durations import DAY, MINUTE
+from bulk_invite.domain.rows import Position
 from bulk_invite.domain.verdicts import State
 from bulk_invite.pacing.forecast import Forecast
+from bulk_invite.runs.output.next_steps import named_places
 
 _WHOLE: Final = 0.0005
 """The least share that is shown as a number."""
@@ -21,7 +23,7 @@ _RETRIED: Final = "failed in an earlier run (--retry-failed)"
 
 _NAMED: Final = " (--dry-run names them)"
 
-_TWIN: Final = f" the same engagement and account as another row{_NAMED}"
+_TWIN: Final = " the same engagement and account as another row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,8 @@ class Rows:
     forecast: of those to send. engagements: theirs. refused, deferred: those of them that failed or were
     deferred in an earlier run. states: all rows by state. earlier: rows that have an invitation. skipped:
     rows that are not sent because of their engagement and account. same_receiver: rows that are sent
-    nevertheless. warned: rows to send with warnings. at_limit: rows beyond --limit were not read.
+    nevertheless; twins: the first of them. warned: rows to send with warnings. at_limit: rows beyond --limit
+    were not read.
     """
 
     forecast: Forecast
@@ -53,6 +56,7 @@ class Rows:
     earlier: int = 0
     skipped: int = 0
     same_receiver: int = 0
+    twins: Sequence[Position] = ()
     warned: int = 0
     at_limit: bool = False
 
@@ -101,12 +105,13 @@ def _where(place: Place) -> str:
 
 
 def _of_them(rows: Rows) -> Iterator[str]:
+    which = f"sent as well ({named_places(rows.twins, rows.same_receiver)}; --dry-run -v names all)"
     doubt = rows.states.get(State.IN_DOUBT, 0)
     for count, one, more in (
         (rows.refused, _RETRIED, _RETRIED),
         (rows.deferred, "is deferred: its engagement was full", "are deferred: their engagements were full"),
         (doubt, "is in doubt and is looked up first", "are in doubt and are looked up first"),
-        (rows.same_receiver, f"has{_TWIN}", f"have{_TWIN}"),
+        (rows.same_receiver, f"has{_TWIN} and is {which}", f"have{_TWIN} and are {which}"),
         (rows.warned, f"has warnings{_NAMED}", f"have warnings{_NAMED}"),
     ):
         if count:

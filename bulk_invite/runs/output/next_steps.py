@@ -6,18 +6,38 @@ Pure: counts and settings in, sentences out. The log has the same as events (`ru
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
 from typing import Final
 
 from bulk_invite.delivery.tracking.tally import WARNING
+from bulk_invite.domain.rows import Position
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output.headline import headline
 
 _NAMED: Final = 3
 """Codes that a sentence names; `status`, `export` and the log have all of them."""
+
+_EDITED: Final = {
+    "changed_since_sent": (
+        "was changed after its invitation was sent; the invitation stays as it was",
+        "were changed after their invitations were sent; the invitations stay as they were",
+        "the change is not sent",
+    ),
+    "changed_since_called": (
+        "was changed after a call that created no invitation, and is not sent",
+        "were changed after calls that created no invitations, and are not sent",
+        "undo the change, or give the changed row another key",
+    ),
+    "changed_since_refused": (
+        "was changed after the service had refused it, and is not sent",
+        "were changed after the service had refused them, and are not sent",
+        "give the changed row another key",
+    ),
+}
+"""By code, for rejected rows that must not be fixed: about one and about several rows, and what follows."""
 
 
 class End(Enum):
@@ -37,11 +57,12 @@ class Outcome:
 
     states: its rows by state. earlier: rows that earlier runs created. failed_before: the failed rows that it
     did not send. codes: rows by code, for rejected and failed rows and for warnings. warned: rows with
-    warnings. same_receiver: rows with the engagement and account of another row; skips_them: they are not
-    sent. not_read: rows that it did not read, estimated; None where that is unknown. parked: until when and
-    why sending was parked at the end, or "". limit: --limit. results: the results folder, or None.
-    published: the results are there, not in `.partial` files. in_databases: the rows are those of databases.
-    checkpoint: the option that names the checkpoint, or "" for the default one.
+    warnings. same_receiver: rows with the engagement and account of another row, twins: the first of them;
+    skips_them: they are not sent. not_read: rows that it did not read, estimated; None where that is unknown.
+    parked: until when and why sending was parked at the end, or "". limit: --limit. has_keys: a row's key is
+    its identity. results: the results folder, or None. published: the results are there, not in `.partial`
+    files. in_databases: the rows are those of databases. checkpoint: the option that names the checkpoint, or
+    "" for the default one.
     """
 
     end: End
@@ -51,10 +72,12 @@ class Outcome:
     codes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     warned: int = 0
     same_receiver: int = 0
+    twins: Sequence[Position] = ()
     skips_them: bool = False
     not_read: int | None = 0
     parked: str = ""
     limit: int | None = None
+    has_keys: bool = False
     results: Path | None = None
     published: bool = True
     in_databases: bool = False
@@ -112,9 +135,15 @@ def _why_it_ended(outcome: Outcome) -> Iterator[str]:
 
 
 def _of_rejected(outcome: Outcome) -> Iterator[str]:
-    if not (rows := outcome.states.get(State.REJECTED, 0)):
+    codes = outcome.codes.get(State.REJECTED, {})
+    edited = {code: codes[code] for code in _EDITED if codes.get(code)}
+    for code, rows in edited.items():
+        one, more, so = _EDITED[code]
+        yield f"{_rows(rows)} {one if rows == 1 else more}: {so}."
+    if not (rows := outcome.states.get(State.REJECTED, 0) - sum(edited.values())):
         return
-    said = f"{_rows(rows)} {_were(rows)} rejected{_by_code(outcome, State.REJECTED)}"
+    named = _by_code({code: rows for code, rows in codes.items() if code not in edited})
+    said = f"{_rows(rows)} {_were(rows)} rejected{named}"
     where = _export(outcome, State.REJECTED)
     if outcome.results is not None:
         where = _file(outcome.results, State.REJECTED, outcome)
@@ -134,16 +163,21 @@ def _of_failed(outcome: Outcome) -> Iterator[str]:
     both = outcome.states.get(State.FAILED, 0)
     where = f"{_export(outcome, State.FAILED)} lists {_them(both)}"
     if outcome.results is not None:
-        where = f"{_file(outcome.results, State.FAILED, outcome)} (fix and send {_them(both)})"
+        where = f"{_file(outcome.results, State.FAILED, outcome)} ({_fix(outcome)} and send {_them(both)})"
     if rows := both - before:
         again = f"--retry-failed sends {_them(both)} unchanged"
-        yield f"{_rows(rows)} failed{_by_code(outcome, State.FAILED)}: {where}; {again}."
+        yield f"{_rows(rows)} failed{_by_code(outcome.codes.get(State.FAILED, {}))}: {where}; {again}."
     if before:
         place = "" if rows else f"; {where}"
         yield (
             f"{_rows(before)} failed in an earlier run and {_were(before)} not sent again: --retry-failed "
             f"retries {_them(before)}{place}."
         )
+
+
+def _fix(outcome: Outcome) -> str:
+    """A failed row keeps its token if it keeps its key, and a token never goes with two requests."""
+    return "fix, change the key," if outcome.has_keys else "fix"
 
 
 def _of_open(outcome: Outcome) -> Iterator[str]:
@@ -165,21 +199,35 @@ def _of_open(outcome: Outcome) -> Iterator[str]:
 def _of_warned(outcome: Outcome) -> Iterator[str]:
     if rows := outcome.warned:
         look = "bulk-invite validate lists them"
-        yield f"{_rows(rows)} {_have(rows)} warnings{_by_code(outcome, WARNING)}: {look}."
+        yield f"{_rows(rows)} {_have(rows)} warnings{_by_code(outcome.codes.get(WARNING, {}))}: {look}."
 
 
 def _of_twins(outcome: Outcome) -> Iterator[str]:
     if rows := outcome.same_receiver:
         said = f"{_rows(rows)} {_have(rows)} the same engagement and account as another row"
+        which = f"({named_places(outcome.twins, rows)})"
         if outcome.skips_them:
-            yield f"{said} and {_were(rows)} not sent: --on-same-receiver send sends {_them(rows)}, too."
+            sends = f"--on-same-receiver send sends {_them(rows)}, too"
+            yield f"{said} and {_were(rows)} not sent {which}: {sends}."
         else:
-            yield f"{said}: the log says which; --on-same-receiver skip does not send such rows."
+            yield (
+                f"{said} {which}: --on-same-receiver skip leaves such rows out; -v logs all of them, and "
+                f"bulk-invite report{outcome.checkpoint} lists those that were sent."
+            )
 
 
-def _by_code(outcome: Outcome, kind: str) -> str:
+def named_places(first: Sequence[Position], rows: int) -> str:
+    """`may.ndjson:3, :7, june.ndjson:1 and 5 more`: the first of some rows, and how many others there are."""
+    names = []
+    for before, place in zip([None, *first], first, strict=False):
+        is_same = before is not None and before.source == place.source
+        names.append(str(place).removeprefix(place.source) if is_same else str(place))
+    more = f" and {rows - len(first):,} more" if rows > len(first) else ""
+    return f"{', '.join(names)}{more}"
+
+
+def _by_code(codes: Mapping[str, int]) -> str:
     """` (not_json 50, wrong_catalog 10, 2 more)`; a single code has no number."""
-    codes = outcome.codes.get(kind, {})
     named = counted(codes) if len(codes) > 1 else list(codes)
     more = [f"{len(named) - _NAMED} more"] if len(named) > _NAMED else []
     return f" ({', '.join([*named[:_NAMED], *more])})" if named else ""

@@ -19,7 +19,10 @@ from bulk_invite.runs.settings.model import Settings
 _log = structlog.get_logger()
 
 _MOST: Final = 10
-"""Rows shown in full."""
+"""Rows shown in full; as many again of those with the engagement and account of another row."""
+
+_TWINS: Final = "row.same_receiver"
+"""They have a limit of their own: a second invitation cannot be taken back, so no other rows hide them."""
 
 _OF_ROWS: Final = ("row.", "invitation.")
 
@@ -48,24 +51,26 @@ class RowLines:
 
     def __init__(self, *, is_result_beside: bool) -> None:
         self._is_result_beside = is_result_beside
-        self._shown = 0
+        self._shown: Counter[bool] = Counter()
         self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     def __call__(self, _logger: object, _method: str, event: EventDict) -> EventDict:
         name = str(event["event"])
         if not name.startswith(_OF_ROWS) or name == _COUNTS:
             return event
-        self._shown += 1
-        if self._shown <= _MOST:
+        is_twin = name == _TWINS
+        self._shown[is_twin] += 1
+        if self._shown[is_twin] <= _MOST:
             return event
         self._counts[name.partition(".")[2]][_code_of(event)] += 1
-        if self._shown > _MOST + 1:
+        if self._shown[is_twin] > _MOST + 1:
             raise structlog.DropEvent
+        shown = f"{_MOST} rows with the engagement and account of another row" if is_twin else f"{_MOST} rows"
         return {
             "level": "info",
             "timestamp": event["timestamp"],
             "event": "row.not_shown",
-            "now": f"{_MOST} rows are shown; further ones are counted (-v shows all)",
+            "now": f"{shown} are shown; further ones are counted (-v shows all)",
         }
 
     def log_counts(self, *, result_has_codes: bool) -> None:
