@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import structlog
@@ -29,7 +28,7 @@ class DeferredNews:
         self._interval = interval
         self._clock = clock
         self._logged: tuple[int, int] = (0, 0)
-        self._logged_at = -math.inf
+        self._logged_at = clock.steady()
 
     def report(self, counts: Counts, retries: EngagementRetries | None) -> None:
         """Log a line if there is something new. counts: of the round, whose source is quiet at the moment."""
@@ -37,9 +36,9 @@ class DeferredNews:
         rows, now = counts.states[State.DEFERRED], self._clock.steady()
         if retries is None or due is None or not rows:
             return
-        wait = (
-            self._interval if self._logged != (rows, retries.engagements) else max(_REMINDER, self._interval)
-        )
+        # While rows are being read, only some of those that will be deferred are counted.
+        is_news = self._logged != (rows, retries.engagements) and not counts.states[State.PENDING]
+        wait = self._interval if is_news else max(_REMINDER, self._interval)
         if now - self._logged_at < wait:
             return
         self._logged, self._logged_at = (rows, retries.engagements), now
