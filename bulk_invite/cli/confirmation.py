@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.prompt import Confirm
 
 from bulk_invite.delivery.intake.source import Source, can_be_read_again
+from bulk_invite.domain.confirmed import Confirmed
 from bulk_invite.domain.errors import NotConfirmedError, StoppedError
 from bulk_invite.domain.urls import origin
 from bulk_invite.runs.output import logs
@@ -36,15 +37,15 @@ _IRREVOCABLE: Final = "An invitation cannot be taken back."
 
 def confirm(
     settings: Settings, names: Sequence[str], sources: Sequence[Source], validator: RowValidator | None
-) -> int | None:
-    """Ask before sending to the live catalog; return how many invitations may be sent, None for no limit.
+) -> Confirmed:
+    """Ask before sending to the live catalog; return what may be sent.
 
     names, sources: as the operator named them, and opened; none if they have no end. Raises
     NotConfirmedError where the answer is not yes, or where there is no terminal to ask on; StoppedError for
     SIGTERM; and BulkInviteError for what prevents the run anyway.
     """
     if settings.catalog != "AWS" or settings.yes:
-        return None
+        return Confirmed()
     if STDIN in names or not sys.stdin.isatty():
         raise NotConfirmedError(
             "Sending to the live catalog AWS needs confirmation, and there is no terminal to ask on.",
@@ -65,10 +66,11 @@ def confirm(
     if stopped_by is not None:
         _stop(stopped_by)
     with _raising_signals():
-        confirmed = _ask(_place(settings, names, preview.account), reading, settings)
+        account = "" if preview.owner is None else preview.owner.account
+        invitations = _ask(_place(settings, names, account), reading, settings)
     for number, handler in before.items():
         signal.signal(number, handler)
-    return confirmed
+    return Confirmed(preview.owner, invitations)
 
 
 def _place(settings: Settings, names: Sequence[str], account: str) -> Place:
@@ -82,7 +84,10 @@ def _place(settings: Settings, names: Sequence[str], account: str) -> Place:
 
 
 def _ask(place: Place, reading: DryRun | None, settings: Settings) -> int | None:
-    """Show what will happen, and ask. Raises NotConfirmedError."""
+    """Show what will happen, and ask; return how many invitations may be sent, None for no limit.
+
+    Raises NotConfirmedError.
+    """
     console = Console(stderr=True, highlight=False)
     confirmed, what = None, "Send"
     if reading is None or reading.forecast is None:

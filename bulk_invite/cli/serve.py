@@ -82,7 +82,7 @@ def serve(
     configure_logs(settings)
     limits_of(settings)  # reports impossible limits before asking for confirmation
     raise_file_limit(settings)
-    confirm(settings, sources, [], None)
+    confirmed = confirm(settings, sources, [], None)
     # Importing the SDK takes most of a second: --help and usage errors should not wait for it.
     from bulk_invite.runs.live_status.controls import RunControls  # noqa: PLC0415
     from bulk_invite.runs.live_status.watchers import Oversight  # noqa: PLC0415
@@ -91,7 +91,7 @@ def serve(
 
     tune_garbage_collector()
     health = Health(time.time)
-    supervisor = Supervisor(sources, settings, reload, health)
+    supervisor = Supervisor(sources, settings, reload, health, confirmed.owner)
     controls = RunControls(settings, supervisor.drain, lambda: supervisor.draining)
     oversight = Oversight("serve", settings, list(map(shown, sources)), health, controls)
     body = partial(_body, supervisor, oversight)

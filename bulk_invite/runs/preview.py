@@ -20,11 +20,11 @@ from bulk_invite.runs.wiring.signals import until_signal
 
 
 class Preview:
-    """`look` once. account: of the credentials, "" if it could not be named."""
+    """`look` once. owner: of the credentials, None if the endpoint is down."""
 
     def __init__(self, settings: Settings, reading: DryRun | None) -> None:
         """reading: of the sources; None if they cannot be read ahead."""
-        self.account = ""
+        self.owner: Owner | None = None
         self._settings = settings
         self._reading = reading
 
@@ -43,7 +43,7 @@ class Preview:
         await asyncio.wrap_future(in_daemon_thread(self._require_free))
         owner = await identify(self._settings)
         if isinstance(owner, Owner):  # else the endpoint is down, which the run waits for
-            self.account = owner.account
+            self.owner = owner
             await asyncio.wrap_future(in_daemon_thread(partial(self._require_ours, owner)))
 
     def _require_free(self) -> None:

@@ -19,6 +19,7 @@ from bulk_invite.delivery.intake.source import Source
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.tracking.tally import Counts, Tally
 from bulk_invite.delivery.write_back import Target
+from bulk_invite.domain.confirmed import Confirmed
 from bulk_invite.domain.errors import (
     EXIT_ATTENTION,
     EXIT_STOPPED,
@@ -72,14 +73,14 @@ class Run:
         sources: Sequence[Source],
         validator: RowValidator,
         outcomes: Sequence[Target] = (),
-        confirmed: int | None = None,
+        confirmed: Confirmed | None = None,
     ) -> None:
-        """outcomes: the tables that receive the outcomes of the rows. confirmed: see `OnePassIntake`."""
+        """outcomes: the tables that receive the outcomes of the rows."""
         self._settings = settings
         self._sources = sources
         self._validator = validator
         self._outcomes = outcomes
-        self._confirmed = confirmed
+        self._confirmed = confirmed or Confirmed()
         self._stop = StopSwitch()
         self._limited = self._claimed = self._finished = self._published = False
         self._intake: OnePassIntake | None = None
@@ -134,12 +135,17 @@ class Run:
             tally.counts,
             finished=self._finished,
             limit=limit,
-            unconfirmed=0 if self._intake is None else self._intake.unconfirmed,
+            unconfirmed=self._unconfirmed,
             checkpoint=checkpoint_option(self._settings.checkpoint),
         )
         if early is not None:
             return early.exit_code
         return 0 if Summary.of_run(tally.counts, 0.0).needs_nothing else EXIT_ATTENTION
+
+    @property
+    def _unconfirmed(self) -> int:
+        """Rows to send beyond those that were confirmed: only their source has them."""
+        return 0 if self._intake is None else self._intake.unconfirmed
 
     def _early_end(self) -> BulkInviteError | None:
         if self._finished:
@@ -187,14 +193,14 @@ class Run:
         )
         if not reads_results:
             results.close()
-        elif self._finished and self._settings.limit is None:
+        elif self._finished and self._settings.limit is None and not self._unconfirmed:
             # A corrected file of an earlier run, whose other results this run does not have.
             results.close(keep_previous=True)
         else:
             _log.warning(
                 "results.not_published",
                 folder=str(folder),
-                why="not every row of a source in that folder was read",
+                why="not every row of a source in that folder was read, or confirmed",
             )
             return
         self._published = True
@@ -215,7 +221,7 @@ class Run:
                 assembly.committer,
                 stop,
                 limit=settings.limit,
-                confirmed=self._confirmed,
+                confirmed=self._confirmed.invitations,
             )
             finished = await assembly.run(
                 [intake],
@@ -229,7 +235,8 @@ class Run:
             self._finished = finished and assembly.write_back.complete
 
     async def _open(self, resources: Resources) -> None:
-        await claim_checkpoint(resources, self._health, self._oversight.waits_for_account)
+        stands_by = self._oversight.waits_for_account
+        await claim_checkpoint(resources, self._health, stands_by, self._confirmed.owner)
         self._oversight.has_checkpoint()
         self._claimed = True
         await bind_tokens(resources, self._sources, lambda: self._stop.draining)

@@ -19,6 +19,7 @@ from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.tracking.tally import Counts, Tally
 from bulk_invite.delivery.write_back import Target, WriteBack
 from bulk_invite.domain.durations import HOUR
+from bulk_invite.domain.records import Owner
 from bulk_invite.domain.verdicts import OPEN, State
 from bulk_invite.runs.assembly import assemble
 from bulk_invite.runs.begin_run import begin_run
@@ -60,10 +61,12 @@ class Session:
         recent_writes: RecentWrites,
         *,
         trusted: bool,
+        confirmed: Owner | None = None,
     ) -> None:
         """pipes, recent_writes: they stay open from one session to the next.
 
-        trusted: the endpoint did not refuse the sender in the last session.
+        trusted: the endpoint did not refuse the sender in the last session. confirmed: see
+        `require_confirmed`.
         """
         self.begun = self.draining = False
         self._names = names
@@ -73,6 +76,7 @@ class Session:
         self._pipes = pipes
         self._recent_writes = recent_writes
         self._trusted = trusted
+        self._confirmed = confirmed
         self._stop = StopSwitch()
         self._outcomes: Sequence[Target] = ()
 
@@ -114,7 +118,8 @@ class Session:
                 self._oversight.controls.configure(settings)
                 self._oversight.controls.govern(resources.pacer)
                 with self._stop.until_drain():
-                    await claim_checkpoint(resources, self._health, self._oversight.waits_for_account)
+                    stands_by = self._oversight.waits_for_account
+                    await claim_checkpoint(resources, self._health, stands_by, self._confirmed)
                     self._oversight.has_checkpoint()
                 if self.draining:
                     return  # perhaps before the checkpoint was known to be ours

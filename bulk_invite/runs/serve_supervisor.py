@@ -22,6 +22,7 @@ from bulk_invite.domain.errors import (
     SourceError,
     UsageError,
 )
+from bulk_invite.domain.records import Owner
 from bulk_invite.monitoring.health import Health, Part
 from bulk_invite.runs.live_status.watchers import Oversight
 from bulk_invite.runs.output.logs import configure_logs
@@ -61,11 +62,16 @@ _FIXED: Final = (
 class Supervisor:
     """Runs one session after the other until it is drained; `begun` once one of them has begun to send.
 
-    load: reads the configuration again; may raise UsageError.
+    load: reads the configuration again; may raise UsageError. confirmed: see `require_confirmed`.
     """
 
     def __init__(
-        self, names: Sequence[str], settings: Settings, load: Callable[[], Settings], health: Health
+        self,
+        names: Sequence[str],
+        settings: Settings,
+        load: Callable[[], Settings],
+        health: Health,
+        confirmed: Owner | None = None,
     ) -> None:
         self.draining = self.aborted = False
         self.begun = False
@@ -73,6 +79,7 @@ class Supervisor:
         self._names = names
         self._load = load
         self._health = health
+        self._confirmed = confirmed
         self._current: Stoppable = StopSwitch()
         self._reloading = False
         self._pipes: dict[str, Pipe] = {}
@@ -113,6 +120,7 @@ class Supervisor:
             self._pipes,
             self._recent_writes,
             trusted=trusted,
+            confirmed=None if self.begun else self._confirmed,  # then the checkpoint has its owner
         )
         self._current = session
         return session

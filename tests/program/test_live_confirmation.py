@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import FAST, Emulator, emulator, run_on_terminal
+from command import CREDENTIALS, FAST, Emulator, emulator, run_on_terminal
 from rows import make_row, make_rows, write_rows
 
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.domain.records import Owner
+from bulk_invite.rehearsal.emulator.credentials import Credential
 
 _IDENTIFY = "GetCallerIdentity"
 _NOTHING = "Nothing was sent"
@@ -92,6 +93,51 @@ def test_the_question_says_what_a_yes_does_and_a_yes_does_it(tmp_path: Path) -> 
     assert (code, _result((code, stdout, screen))["pending"]) == (1, 1)
     assert "run.more_than_confirmed" in screen
     assert text.count("row.rejected") == 1  # by the run, not by the look before it
+
+
+def test_a_source_in_the_results_folder_keeps_the_rows_that_were_not_confirmed(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    source = write_rows(tmp_path / "out" / "failed.ndjson", [make_row(1, Catalog="AWS")])
+    (tmp_path / "rows.ndjson").symlink_to(source)
+    more = write_rows(tmp_path / "more", [make_row(2, Catalog="AWS")])
+
+    def grow(_: subprocess.Popen[bytes]) -> str:
+        with source.open("a", encoding="utf-8") as file:
+            file.write(more.read_text(encoding="utf-8"))
+        return "y\n"
+
+    with emulator() as service:
+        ran = _ask(service, tmp_path, "--results", "out", asked=grow)
+        assert (ran[0], _result(ran)["created"], _result(ran)["pending"]) == (1, 1, 1)
+        again = _ask(service, tmp_path, "--results", "out", typed="y\n")
+        assert (again[0], _result(again)["created"], service.audit()["created"]) == (0, 1, 2)
+
+
+def test_another_account_than_the_confirmed_one_sends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_rows(tmp_path / "rows.ndjson", [make_row(1, Catalog="AWS")])
+    keys = tmp_path / "credentials"
+
+    def use(name: str) -> None:
+        keys.write_text(f"[default]\naws_access_key_id = {name}\naws_secret_access_key = example\n")
+
+    def switch(_: subprocess.Popen[bytes]) -> str:
+        use("AKIDOTHER")
+        return "y\n"
+
+    for name in list(CREDENTIALS):
+        monkeypatch.delitem(CREDENTIALS, name)
+    monkeypatch.setitem(CREDENTIALS, "AWS_SHARED_CREDENTIALS_FILE", str(keys))
+    accounts = (Credential.parse("AKIDMINE:example"), Credential.parse("AKIDOTHER:example:999988887777"))
+    with emulator(credentials=accounts) as service:
+        use("AKIDMINE")
+        code, stdout, screen = _ask(service, tmp_path, asked=switch)
+        assert (code, json.loads(stdout)["error"]["code"]) == (2, "not_confirmed")
+        assert "confirmed for account 111122223333" in " ".join(screen.split())
+        use("AKIDOTHER")  # the checkpoint is still free for it
+        assert _ask(service, tmp_path, typed="y\n")[0] == 0
+        assert [entry["account"] for entry in service.invitations()] == ["999988887777"]
 
 
 @pytest.mark.parametrize("whose", ["of another sender", "of another account"])

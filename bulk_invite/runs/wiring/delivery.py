@@ -26,6 +26,7 @@ from bulk_invite.domain.denials import PermissionGuard
 from bulk_invite.domain.engagement_retries import EngagementRetries
 from bulk_invite.domain.full_engagements import FullEngagements
 from bulk_invite.domain.observer import Observer
+from bulk_invite.domain.records import Owner
 from bulk_invite.monitoring.health import Health
 from bulk_invite.pacing.governor import Governor
 from bulk_invite.pacing.pacer import Pacer
@@ -126,7 +127,9 @@ async def bind_tokens(
     await run_sync(bind, resources.writer, sources, resources.settings, stop)
 
 
-async def claim_checkpoint(resources: Resources, health: Health, stands_by: Callable[[], None]) -> None:
+async def claim_checkpoint(
+    resources: Resources, health: Health, stands_by: Callable[[], None], confirmed: Owner | None
+) -> None:
     """Bind the checkpoint to the account, waiting for an endpoint that is down. See `claim`."""
     settings = resources.settings
     await claim(
@@ -134,6 +137,7 @@ async def claim_checkpoint(resources: Resources, health: Health, stands_by: Call
         resources.partner_central,
         endpoint_of(settings),
         health.endpoint.fails,
+        confirmed=confirmed,
         stands_by=stands_by if settings.wait_for_lock else None,
     )
 

@@ -18,6 +18,7 @@ from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.delivery.worker_pool import MAX_IN_FLIGHT
 from bulk_invite.domain.backoff import UNREACHABLE, Backoff
 from bulk_invite.domain.clock import Clock
+from bulk_invite.domain.confirmed import require_confirmed
 from bulk_invite.domain.errors import CheckpointHeldError
 from bulk_invite.domain.records import Owner
 from bulk_invite.domain.urls import origin
@@ -86,13 +87,15 @@ async def claim(
     endpoint: str,
     unreachable: Callable[[str], None] = lambda _: None,
     *,
+    confirmed: Owner | None = None,
     stands_by: Callable[[], None] | None = None,
 ) -> None:
     """Identify the account and bind the checkpoint to it, waiting for an endpoint that is down.
 
-    unreachable: gets the reason of each failed attempt. stands_by: called while another sender of the account
-    has another checkpoint in the same database; None: do not wait for it. Raises SenderError for refused
-    credentials, CheckpointError for a checkpoint of another account.
+    unreachable: gets the reason of each failed attempt. confirmed: see `require_confirmed`. stands_by: called
+    while another sender of the account has another checkpoint in the same database; None: do not wait for it.
+    Raises SenderError for refused credentials, NotConfirmedError, CheckpointError for a checkpoint of another
+    account.
     """
     tries = 0
     while isinstance(owner := await partner_central.identify(), Unreachable):
@@ -101,6 +104,7 @@ async def claim(
         delay = WAITS.unreachable.delay(tries, random.random)
         _log.warning("endpoint.unreachable", endpoint=endpoint, reason=owner.code, next_try_s=round(delay, 1))
         await anyio.sleep(delay)
+    require_confirmed(confirmed, owner)
     while True:
         try:
             return await anyio.to_thread.run_sync(writer.claim, owner)
