@@ -17,6 +17,9 @@ from hypothesis import strategies as st
 
 from bulk_invite.checkpoint.recent_writes import RecentWrites
 from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.cli.report.as_json import members
+from bulk_invite.cli.report.as_text import summary
+from bulk_invite.cli.report.page import page
 from bulk_invite.domain.admissions import Admission, AlreadySettled, Duplicate, SameReceiver, ToSend
 from bulk_invite.domain.events import Sent
 from bulk_invite.domain.records import BEFORE_ALL_CHANGES
@@ -94,8 +97,40 @@ def test_a_later_run_finds_the_row_that_was_invited(
         assert (skipped.client_token, skipped.code) == ("b", "same_receiver")
         assert skipped.errors == (RowError("$", "same_receiver", ""),)
         assert skipped.duplicate_of == Position("rows", 1)
+    else:
+        with writing(place) as writer:
+            _ended(writer, "b", "created")
     with place.reader() as reader:
         assert reader.overview(NOW).same_receiver == 1
+        proof = reader.proof(NOW)
+    assert (proof.adds_up, proof.invited_again) == (True, mode is not SKIP)
+    named = {f"{each.row.position} {each.state}" for one in proof.shared for each in one.first}
+    assert named == (set() if mode is SKIP else {"rows:1 created", "more:7 created"})
+
+
+def test_a_report_names_the_partners_of_several_rows(place: Place) -> None:
+    with writing(place) as writer:
+        for line, account in enumerate(["1", "2", "3", "1", "2", "4", "2"] + ["3"] * 6, start=1):
+            _admit(writer, _row(f"{line:02}", line, account=account * 12))
+        for token, ending in {"01": "created", "02": "created", "05": "failed", "07": "created"}.items():
+            _ended(writer, token, ending)
+        _ended(writer, "04", "engagement_full")
+    with place.reader() as reader:
+        proof = reader.proof(NOW)
+    lines = summary(proof).partition("Same engagement and account:\n")[2].splitlines()
+    assert [line.partition(" engagement")[0] for line in lines[:2]] == [
+        "  1 partner has more than one invitation to the same",
+        "  2 partners have several rows for the same",
+    ]
+    pending = ", ".join(f"rows:{line} (pending)" for line in (3, 8, 9, 10, 11))
+    assert lines[2:6] == [
+        "    rows:2, rows:7",
+        "    rows:1, rows:4 (deferred)",
+        f"    {pending} and 2 more",
+        "",
+    ]
+    assert "<li>rows:2, rows:7</li>" in page(proof).replace("<wbr>", "")
+    assert members(proof)["shared_receivers"][0]["invited"] == members(proof)["invited_again"] + 1 == 2
 
 
 def test_rows_of_another_campaign_and_rows_without_an_account_are_not_compared(place: Place) -> None:

@@ -201,7 +201,8 @@ def test_a_row_needs_attention_or_is_open_and_is_listed_there_only(place: Place)
         ]
         for each in Reader().tree(page(proof)).all("section")
     }
-    assert list(sections) == ["attention", "open", "results", "time", "background", "runs", "audit"]
+    rest = ["receivers", "results", "time", "background", "runs", "audit"]
+    assert list(sections) == ["attention", "open", *rest]
     wrong, conflict, later = (
         remedy_of(state, code)
         for state, code in (

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, case, func, literal, select, union_all
 from bulk_invite.checkpoint.audit import counts, timeline
 from bulk_invite.checkpoint.audit.invariants import Figures
 from bulk_invite.checkpoint.audit.result import MOST_LISTED, Group, LookUps, Open, Proof
+from bulk_invite.checkpoint.audit.same_receiver import shared_receivers
 from bulk_invite.checkpoint.tables import gaps, pacing_state, problems, twins
 from bulk_invite.checkpoint.tables.batch_sql import PAGE
 from bulk_invite.checkpoint.tables.problems import OTHER
@@ -40,6 +41,7 @@ def proof(
     look_ups, of_look_ups = _look_ups(connection)
     sources, sources_in_all = _by_source(connection)
     campaigns, campaigns_in_all = _by_campaign(connection)
+    shared, shared_in_all, invited_again = shared_receivers(connection)
     older, doubts = gaps.count(connection)
     throttled = select(func.count()).select_from(log).where(log.c.outcome == Outcome.THROTTLED)
     return Proof(
@@ -56,6 +58,9 @@ def proof(
         campaigns_in_all=campaigns_in_all,
         figures=Figures(**counts.figures(connection), **of_look_ups, older=older + is_older),
         same_receiver=twins.count(connection),
+        shared=shared,
+        shared_in_all=shared_in_all,
+        invited_again=invited_again,
         throttled=int(connection.execute(throttled).scalar_one()),
         repeats=counts.repeats(connection),
         look_ups=look_ups,

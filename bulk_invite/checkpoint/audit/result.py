@@ -119,11 +119,33 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True)
+class TwinRow:
+    """A row with the engagement and account of another one."""
+
+    row: NamedRow
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class SharedReceiver:
+    """An account that several rows invite to the same engagement.
+
+    first: its first rows, by their first call. invited: how many of its rows are created.
+    """
+
+    first: tuple[TwinRow, ...]
+    rows: int
+    invited: int
+
+
+@dataclass(frozen=True, slots=True)
 class Proof:
     """Everything that a checkpoint says at one moment (`at`), from one transaction.
 
     sources, campaigns: the largest ones. open: by reason, most rows first. first_rows: at most `MOST_LISTED`
-    of each problem and of each reason of `open`, by position. notes: what is unknown, and why.
+    of each problem and of each reason of `open`, by position. shared: receivers of several
+    rows that are or may be sent, the first of `shared_in_all`; invited_again: those with several invitations.
+    notes: what is unknown, and why.
     """
 
     at: float
@@ -139,6 +161,9 @@ class Proof:
     campaigns_in_all: int
     figures: Figures
     same_receiver: int
+    shared: tuple[SharedReceiver, ...]
+    shared_in_all: int
+    invited_again: int
     throttled: int
     repeats: Repeats
     look_ups: tuple[LookUps, ...]

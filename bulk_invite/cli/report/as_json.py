@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bulk_invite.checkpoint.audit.invariants import Line
-from bulk_invite.checkpoint.audit.result import Bucket, Course, Group, Open, Proof
+from bulk_invite.checkpoint.audit.result import Bucket, Course, Group, Open, Proof, SharedReceiver
 from bulk_invite.cli.report.wording import standing, verdict
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.records import Failure, PacingState, Problem, Reason
@@ -52,6 +52,9 @@ def members(proof: Proof) -> dict[str, Any]:
             {**_problem(each), **_first(proof, (each.state, each.code, each.path))} for each in proof.problems
         ],
         "last_failures": [_failure(each) for each in proof.failures],
+        "invited_again": proof.invited_again,
+        "shared_receivers": [_shared(each) for each in proof.shared],
+        "shared_receivers_in_all": proof.shared_in_all,
         "sources": [_group("source", each) for each in proof.sources],
         "sources_in_all": proof.sources_in_all,
         "campaigns": [_group("campaign", each) for each in proof.campaigns],
@@ -107,6 +110,14 @@ def _first(proof: Proof, reason: Reason) -> dict[str, Any]:
 def _failure(each: Failure) -> dict[str, Any]:
     what = {"position": each.position.members(), "state": each.state, "code": each.code, "path": each.path}
     return {**what, "at": _time(each.at), "label": each.label or None}
+
+
+def _shared(each: SharedReceiver) -> dict[str, Any]:
+    first = [
+        {"position": twin.row.position.members(), "label": twin.row.label or None, "state": twin.state}
+        for twin in each.first
+    ]
+    return {"rows": each.rows, "invited": each.invited, "first_rows": first}
 
 
 def _group(kind: str, group: Group) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Final
 from bulk_invite.checkpoint.audit.result import Proof
 from bulk_invite.cli.report.causes import Cause, needing_attention, still_open
 from bulk_invite.cli.report.row_lists import row_lists
+from bulk_invite.cli.report.shared_receivers import TITLE, facts_of, left_out, rows_of
 from bulk_invite.cli.report.wording import MEANINGS, moment, plural, share, verdict
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output.headline import state_name
@@ -29,6 +30,7 @@ def _lines(proof: Proof) -> Iterator[str]:
     yield from proof.notes
     yield from _causes("Needs attention", needing_attention(proof), proof.checkpoint)
     yield from _causes("Still open", still_open(proof), proof.checkpoint)
+    yield from _shared(proof)
     yield ""
     yield from _figures(proof)
     yield ""
@@ -77,6 +79,18 @@ def _causes(title: str, causes: Sequence[Cause], checkpoint: str) -> Iterator[st
             yield f"    and {left:,} more: {export_command(cause.state, checkpoint_option(checkpoint))}"
     if (left := len(causes) - _MOST_CAUSES) > 0:
         yield f"  {left:,} more causes: see --html or --json."
+
+
+def _shared(proof: Proof) -> Iterator[str]:
+    """The partners that several rows invite to the same engagement."""
+    if not proof.shared:
+        return
+    yield ""
+    yield f"{TITLE}:"
+    yield from (f"  {fact}" for fact in facts_of(proof))
+    yield from (f"    {rows_of(each)}" for each in proof.shared)
+    if left := left_out(proof, len(proof.shared)):
+        yield f"    {left}"
 
 
 def _topics(proof: Proof) -> Iterator[str]:

@@ -9,6 +9,7 @@ from bulk_invite.checkpoint.audit.result import Proof
 from bulk_invite.cli.report.attention import attention_section, open_section
 from bulk_invite.cli.report.charts import calls_chart, created_chart, throttled_chart
 from bulk_invite.cli.report.html import Markup, breakable, element, join
+from bulk_invite.cli.report.shared_receivers import TITLE, shared_section
 from bulk_invite.cli.report.tables import Cell, facts, table
 from bulk_invite.cli.report.wording import (
     FINDINGS,
@@ -213,6 +214,7 @@ def _omitted(shown: int, total: int, which: str = "largest") -> str:
 SECTIONS: Final[tuple[tuple[str, str, Callable[[Proof], Markup]], ...]] = (
     ("attention", "Needs attention", attention_section),
     ("open", "Still open", open_section),
+    ("receivers", TITLE, shared_section),
     ("results", "Results", _results),
     ("time", "Over time", _over_time),
     ("background", "Checkpoint and period", _background),
