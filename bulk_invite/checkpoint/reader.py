@@ -29,7 +29,7 @@ from bulk_invite.checkpoint.tables import (
 from bulk_invite.checkpoint.tables.gaps import Gap
 from bulk_invite.checkpoint.tables.schema import invitations, log, runs, unsent_rows
 from bulk_invite.domain.durations import HOUR, MINUTE
-from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.errors import EmptyCheckpointError
 from bulk_invite.domain.outcomes import Outcome
 from bulk_invite.domain.records import Failure, Overview, Owner, Problem, Record
 from bulk_invite.domain.rows import Invitation
@@ -51,7 +51,7 @@ class CheckpointReader:
                 if self._about:
                     self._database.warn_if_incomplete(connection)
             if not self._about:
-                raise CheckpointError(
+                raise EmptyCheckpointError(
                     f"The checkpoint {self._database.name} is empty.",
                     hint=(
                         "Check --checkpoint (and --checkpoint-schema for a database), or run bulk-invite "

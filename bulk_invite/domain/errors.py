@@ -151,6 +151,10 @@ class CheckpointError(BulkInviteError):
     topic = "troubleshooting"
 
 
+class EmptyCheckpointError(CheckpointError):
+    """Nothing has been written to the checkpoint: its creation was interrupted."""
+
+
 class CheckpointHeldError(CheckpointError):
     """Another sender holds the checkpoint; `--wait-for-lock` waits for it. holder: None if unknown."""
 

@@ -22,7 +22,7 @@ from bulk_invite.domain.verdicts import State
 from bulk_invite.pacing.forecast import Forecast
 from bulk_invite.runs.output.row_total import RowTotal
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.wiring.checkpoint import database_of, open_reader, warn_if_stale
+from bulk_invite.runs.wiring.checkpoint import database_of, open_reader_of_any, warn_if_stale
 from bulk_invite.runs.wiring.pacing import make_forecast
 from bulk_invite.runs.wiring.token_check import bind
 from bulk_invite.validation import RowValidator
@@ -108,8 +108,8 @@ class DryRun:
     def _copy_checkpoint(self, copy: Path) -> None:
         """Copy the checkpoint, if there is one."""
         database = database_of(self._settings)
-        if database.exists():
-            with open_reader(self._settings) as reader:
+        if (reader := open_reader_of_any(self._settings)) is not None:
+            with reader:
                 require_catalog(database, reader.catalog, self._settings.catalog)
                 warn_if_stale(reader)
                 reader.copy_to(copy)

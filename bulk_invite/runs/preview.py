@@ -13,7 +13,7 @@ from bulk_invite.domain.records import Owner
 from bulk_invite.runs.dry_run import DryRun
 from bulk_invite.runs.read_ahead import GRACE, read_ahead
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.wiring.checkpoint import database_of, open_reader
+from bulk_invite.runs.wiring.checkpoint import database_of, open_reader_of_any
 from bulk_invite.runs.wiring.daemon_threads import in_daemon_thread
 from bulk_invite.runs.wiring.partner_central import identify
 from bulk_invite.runs.wiring.signals import until_signal
@@ -52,6 +52,6 @@ class Preview:
             raise CheckpointHeldError(database.name, database.holder())
 
     def _require_ours(self, owner: Owner) -> None:
-        if database_of(self._settings).exists():
-            with open_reader(self._settings) as reader:
+        if (reader := open_reader_of_any(self._settings)) is not None:
+            with reader:
                 reader.require_owner(owner)

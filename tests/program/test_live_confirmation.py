@@ -6,7 +6,9 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -138,6 +140,15 @@ def test_another_account_than_the_confirmed_one_sends_nothing(
         use("AKIDOTHER")  # the checkpoint is still free for it
         assert _ask(service, tmp_path, typed="y\n")[0] == 0
         assert [entry["account"] for entry in service.invitations()] == ["999988887777"]
+
+
+def test_a_checkpoint_whose_creation_was_interrupted_is_none_yet(tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.ndjson", [make_row(1, Catalog="AWS")])
+    with closing(sqlite3.connect(tmp_path / "bulk-invite.db")) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")  # a killed run had come as far
+    with emulator() as service:
+        assert _result(_ask(service, tmp_path, "--dry-run"))["pending"] == 1
+        assert _result(_ask(service, tmp_path, typed="y\n"))["created"] == 1
 
 
 @pytest.mark.parametrize("whose", ["of another sender", "of another account"])

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from bulk_invite.domain.clock import utc_text
-from bulk_invite.domain.errors import BulkInviteError, CheckpointError, CheckpointHeldError
+from bulk_invite.domain.errors import (
+    BulkInviteError,
+    CheckpointError,
+    CheckpointHeldError,
+    EmptyCheckpointError,
+)
 from bulk_invite.domain.holder import Holder
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.sources.interruptible_wait import wait
@@ -60,6 +65,16 @@ def open_reader(settings: Settings) -> CheckpointReader:
     from bulk_invite.checkpoint.reader import CheckpointReader  # noqa: PLC0415
 
     return CheckpointReader(settings.checkpoint, settings.checkpoint_schema)
+
+
+def open_reader_of_any(settings: Settings) -> CheckpointReader | None:
+    """None where there is no checkpoint yet, or one whose creation was interrupted: a run completes it."""
+    if not database_of(settings).exists():
+        return None
+    try:
+        return open_reader(settings)
+    except EmptyCheckpointError:
+        return None
 
 
 def open_writer(
