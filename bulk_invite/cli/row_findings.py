@@ -25,19 +25,21 @@ _INDEX: Final = re.compile(r"\[[0-9]+\]")
 
 @dataclass(slots=True)
 class _Kind:
-    """The rows with one code at one place. message: that of the first of them."""
+    """The rows with one code at one place. message: that of the first row; differs: others have another."""
 
     code: str
     path: str
     rejected: bool
     message: str
     count: int = 0
+    differs: bool = False
     first: list[Position] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
         rows = "1 row" if self.count == 1 else f"{self.count:,} rows"
         word = "" if self.rejected else "warning: "
-        yield f"{rows}: {word}{self.code} at {self.path}: {self.message}"
+        first = "; the first: " if self.differs else ": "
+        yield f"{rows}: {word}{self.code} at {self.path}{first}{self.message}"
         more = self.count - len(self.first)
         yield f"  {', '.join(map(str, self.first))}{f' and {more:,} more' if more else ''}"
 
@@ -87,6 +89,7 @@ class Findings:
                 continue
             kind = self._kinds.setdefault(key, _Kind(*key, message))
             kind.count += 1
+            kind.differs = kind.differs or message != kind.message
             if len(kind.first) < _POSITIONS:
                 kind.first.append(position)
 

@@ -31,7 +31,8 @@ _FALL_BACK: Final = {
     State.DUPLICATE: "Nothing: the source contains the same row elsewhere, and that one is sent.",
     State.PENDING: "Run the same command: it sends the row.",
     State.DEFERRED: (
-        "Its engagement has reached its limit of invitations: the same command retries the row later."
+        "Its engagement has reached its limit of invitations: run the same command when it has room again, "
+        "or invite to another engagement."
     ),
     State.IN_DOUBT: "Run the same command: it repeats the call with the same token, or looks the row up.",
     State.CREATED: "Nothing: the invitation exists.",

@@ -107,11 +107,20 @@ class Labels:
             case str() | int() if not isinstance(found, bool):
                 return self._checked(str(found)[:LABEL_READ], value)
             case _:
-                return "", (RowError(str(self._path), "invalid_label", f"{_NO_TEXT}; the label is left out"),)
+                return "", (
+                    RowError(
+                        str(self._path),
+                        "invalid_label",
+                        f"{_NO_TEXT}; it is left out, or with --strict the row is rejected",
+                    ),
+                )
 
     def _checked(self, label: str, value: object) -> tuple[str, tuple[RowError, ...]]:
         if self._repeats_sensitive_value(label, value):
-            why = "must not repeat a sensitive value of its row; the label is left out"
+            why = (
+                "must not repeat a sensitive value of its row: it is left out, or with --strict the row is "
+                "rejected; --label-sensitive allows it"
+            )
             return "", (RowError(str(self._path), "sensitive_label", why),)
         return escaped(label.strip())[:MAX_LABEL], ()
 

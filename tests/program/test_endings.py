@@ -223,7 +223,7 @@ def test_next_steps_are_events_for_readers_of_the_log_only(tmp_path: Path) -> No
         here = ("send", "rows.ndjson", "--endpoint-url", service.url, "--rate", "300")
         shown = "\n".join(on_terminal(*here, "--log-file", "all.log", cwd=tmp_path))
         logged = run(*here, "--checkpoint", "2.db", cwd=tmp_path)
-    assert "1 row is deferred, because its engagement is full: run the same command later;" in shown
+    assert "1 row is deferred, because its engagement is full: run the same command when" in shown
     assert "run.deferred" not in shown
     assert "run.deferred" in (tmp_path / "all.log").read_text()
     assert [each["rows"] for each in logged.events if each["event"] == "run.deferred"] == [1]

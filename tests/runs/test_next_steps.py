@@ -96,8 +96,9 @@ _SAME = "Run the same command to continue."
             [
                 "1 of 4 invitations created; 3 still open.",
                 (
-                    "2 rows are deferred, because their engagements are full: run the same command "
-                    "later; bulk-invite export --state deferred lists them."
+                    "2 rows are deferred, because their engagements are full: run the same command when they "
+                    "have room again, or invite to other engagements; bulk-invite export --state deferred "
+                    "lists them."
                 ),
                 (
                     "1 row is in doubt (it is unknown whether it was invited): run the same command "

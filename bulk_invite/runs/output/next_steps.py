@@ -184,7 +184,9 @@ def _of_open(outcome: Outcome) -> Iterator[str]:
     is_over = outcome.end in {End.FINISHED, End.LIMIT, End.CONFIRMED}
     if rows := outcome.states.get(State.DEFERRED, 0):
         why = "its engagement is full" if rows == 1 else "their engagements are full"
-        later = f"run the same command later; {_export(outcome, State.DEFERRED)} lists {_them(rows)}"
+        room, other = ("it has", "another engagement") if rows == 1 else ("they have", "other engagements")
+        listed = f"{_export(outcome, State.DEFERRED)} lists {_them(rows)}"
+        later = f"run the same command when {room} room again, or invite to {other}; {listed}"
         yield f"{_rows(rows)} {_are(rows)} deferred, because {why}{f': {later}' if is_over else ''}."
     if rows := outcome.states.get(State.IN_DOUBT, 0):
         later = "run the same command later, or bulk-invite reconcile" + outcome.checkpoint
