@@ -88,7 +88,6 @@ _Summary = Annotated[
     "exit_zero_on_rejected",
     "log_format",
     "log_level",
-    common=("strict",),
 )
 def validate(
     context: typer.Context,

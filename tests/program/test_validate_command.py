@@ -28,8 +28,10 @@ from command import (
 )
 from rows import make_row, make_rows, ndjson, read_rows, write_rows
 
+from bulk_invite.cli.row_findings import Findings
 from bulk_invite.cli.validate import _stop_on_signals
 from bulk_invite.delivery.tracking.tally import Counts
+from bulk_invite.domain.rows import Position, Row, RowError
 from bulk_invite.runs.output.reading_progress import ReadingProgress
 from bulk_invite.runs.output.row_total import RowTotal
 from bulk_invite.sources.ndjson import NdjsonSource
@@ -255,3 +257,7 @@ def test_rows_that_repeat_another_one_are_named_and_counted(tmp_path: Path) -> N
     assert ", 4 duplicate, 2 with the engagement and account of another row, " in plain.stdout
     assert (plain.code, as_json.json["duplicate"], as_json.json["same_receiver"]) == (0, 4, 2)
     assert off.stdout.startswith("607 rows: 607 valid, 0 rejected, 0 valid with warnings, ")
+    findings = Findings()
+    for line in (1, 2):
+        findings.add(Row(Position("a", line), b""), (RowError("$", "duplicate", f"same row as line {line}"),))
+    assert findings.kind_lines()[0] == "2 rows: warning: duplicate at $; the first: same row as line 1"

@@ -37,7 +37,6 @@ class Output(Section, title="Output and logs"):
     quiet: bool = option(
         False,
         "Show only errors and the result. The log file still gets everything.",
-        common=True,
         short="-q",
     )
     verbose: bool = option(
@@ -80,7 +79,6 @@ class Monitoring(Section, title="Monitoring"):
         "Host and port of the live page, metrics and health probes. Examples: 8081 (this machine only), "
         "0.0.0.0:8081, [::1]:0 (any free port). Default: off.",
         metavar="HOST:PORT",
-        common=True,
     )
     control_token_file: Path | None = option(
         None,

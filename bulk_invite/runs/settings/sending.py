@@ -33,7 +33,7 @@ class Target(Section, title="Target and scope"):
 
     campaign: CampaignName = option(
         "",
-        "Campaign name, part of every derived client token: a new name invites the same rows a second time.",
+        "A new name invites the same rows again. It is part of every derived client token.",
         metavar="NAME",
         common=True,
     )
@@ -71,12 +71,13 @@ class Target(Section, title="Target and scope"):
     )
     strict: bool = option(
         False,
-        "Reject rows with warnings (a suspicious value, such as #N/A or a date in the past) instead of "
-        "sending them.",
+        "Reject rows with warnings: send none of them. A warning is about a suspicious value, such as "
+        "#N/A or a date in the past.",
+        common=True,
     )
     limit: PositiveInt | None = option(
         None,
-        "Maximum invitations to send, such as for a first try. Default: no limit.",
+        "Maximum invitations to send. Useful for a first try. Default: no limit.",
         metavar="N",
         only="send",
         common=True,
@@ -88,11 +89,12 @@ class Target(Section, title="Target and scope"):
         metavar="N|N%",
         only="send",
     )
-    retry_failed: bool = option(False, "Retry rows that failed in an earlier run.", only="send")
+    retry_failed: bool = option(False, "Retry rows that failed in an earlier run.", only="send", common=True)
     on_same_receiver: Literal["warn", "skip", "send"] = option(
         "warn",
-        "What to do about a row whose engagement and account another row of the campaign has: send it with a "
-        "warning, skip it as a duplicate, or send it without checking.",
+        "Whether to send a row with the engagement and account of another row. Of rows of one campaign, the "
+        "later one is sent with a warning, skipped as a duplicate, or sent without checking.",
+        common=True,
     )
 
 
@@ -202,7 +204,6 @@ class Pacing(Section, title="Pacing"):
         "Calls in any 24 hours, across all runs with this checkpoint, never exceeded. When they are used "
         "up, the run parks until the next one is free. none: no known limit.",
         metavar="N|none",
-        common=True,
     )
     pace: Literal["sprint", "spread"] = option(
         "sprint", "sprint uses up the daily quota, then waits; spread sends evenly over 24 hours."
