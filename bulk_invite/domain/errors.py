@@ -154,6 +154,8 @@ class CheckpointError(BulkInviteError):
 class EmptyCheckpointError(CheckpointError):
     """Nothing has been written to the checkpoint: its creation was interrupted."""
 
+    code = "checkpoint_empty"
+
 
 class CheckpointHeldError(CheckpointError):
     """Another sender holds the checkpoint; `--wait-for-lock` waits for it. holder: None if unknown."""
