@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import anyio
+import anyio.lowlevel
 import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
@@ -183,6 +184,20 @@ async def test_no_client_delays_the_shutdown(health: Health) -> None:
         await stream.aclose()
     with pytest.raises(OSError, match=r"(?i)failed|refused"):
         await anyio.connect_tcp(*at)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("passes", range(4))
+async def test_a_connection_at_the_moment_of_the_shutdown_is_closed(health: Health, passes: int) -> None:
+    """passes: of the event loop, from the connection to the shutdown."""
+    async with serving(health) as (host, port):
+        client = socket.create_connection((host, port))
+        for _ in range(passes):
+            await anyio.lowlevel.checkpoint()
+    with client:
+        client.settimeout(1)
+        with suppress(ConnectionResetError):
+            assert client.recv(1) == b""
 
 
 @pytest.mark.anyio

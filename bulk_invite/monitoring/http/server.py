@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 from collections.abc import Iterable
@@ -47,7 +48,24 @@ async def serve(host: str, port: int, routes: Iterable[web.RouteDef]) -> None:
         await anyio.sleep_forever()
     finally:
         with anyio.CancelScope(shield=True):
+            await _stop_accepting(runner)
             await runner.cleanup()
+
+
+async def _stop_accepting(runner: web.AppRunner) -> None:
+    """Accept no more, and let the accepted connections begin.
+
+    A server that closes before they do loses them: the client waits for an answer that never comes (CPython
+    issue 109564).
+    """
+    loop = asyncio.get_running_loop()
+    for site in runner.sites:
+        server = site._server  # noqa: SLF001 - there is no public access
+        if isinstance(server, asyncio.Server):  # not that of uvloop, which does not lose them
+            for listening in server.sockets:
+                loop.remove_reader(listening)
+    for _ in range(2):  # its task makes the transport; then the transport tells the connection
+        await asyncio.sleep(0)
 
 
 class _Runner(web.AppRunner):
