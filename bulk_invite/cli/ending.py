@@ -57,7 +57,9 @@ def run(program: TyperGroup, arguments: Sequence[str]) -> int:
     except BulkInviteError as raised:
         error = raised
         _report(error)
-    except Exception as raised:  # noqa: BLE001 - an internal error: the program only ends cleanly
+    except KeyboardInterrupt:  # while the last of the output is written
+        code = EXIT_INTERRUPTED
+    except BaseException as raised:  # noqa: BLE001 - a panic of a library in Rust is no Exception
         error = _internal_error(raised)
     if error is not None:
         code = error.exit_code

@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import Final
 
 import pytest
 import structlog
@@ -235,16 +236,42 @@ def test_quiet_and_verbose_exclude_each_other(tmp_path: Path) -> None:
     assert (both.code, "--quiet and --verbose contradict each other" in both.said) == (2, True)
 
 
+_VALUE: Final = "Jane Doe"
+
+
 def _broken() -> None:
     raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
 
 def _defect() -> None:
-    raise ExceptionGroup("unhandled", [ValueError("Jane Doe")])
+    raise ExceptionGroup("unhandled", [ValueError(_VALUE)])
+
+
+class PanicException(BaseException):
+    """As that of pydantic and orjson."""
+
+
+def _panic() -> None:
+    raise PanicException(_VALUE)
+
+
+def _panic_of_a_task() -> None:
+    raise BaseExceptionGroup("unhandled", [PanicException(_VALUE)])
+
+
+def _exit() -> None:
+    raise SystemExit(1)  # which would say that the command finished
 
 
 def _interrupted() -> None:
     raise typer.Exit(130)
+
+
+def _interrupted_at_its_end() -> None:
+    def flush() -> None:
+        raise KeyboardInterrupt
+
+    sys.stdout.flush = flush  # type: ignore[method-assign] # that of this command only
 
 
 @pytest.fixture
@@ -266,7 +293,16 @@ def _ended(monkeypatch: pytest.MonkeyPatch, command: Callable[[], None]) -> int:
     return ending.run(group, ["break"])
 
 
-@pytest.mark.parametrize(("command", "kind"), [(_broken, "ConnectionError"), (_defect, "ValueError")])
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        (_broken, "ConnectionError"),
+        (_defect, "ValueError"),
+        (_panic, "PanicException"),
+        (_panic_of_a_task, "PanicException"),
+        (_exit, "SystemExit"),
+    ],
+)
 def test_a_defect_ends_with_4_and_an_object_without_values(
     command: Callable[[], None],
     kind: str,
@@ -280,9 +316,12 @@ def test_a_defect_ends_with_4_and_an_object_without_values(
     assert "Jane" not in said.out + said.err
 
 
+@pytest.mark.parametrize("command", [_interrupted, _interrupted_at_its_end])
 def test_a_command_that_keeps_nothing_cannot_be_continued(
-    capfd: pytest.CaptureFixture[str], ended: Callable[[Callable[[], None]], int]
+    command: Callable[[], None],
+    capfd: pytest.CaptureFixture[str],
+    ended: Callable[[Callable[[], None]], int],
 ) -> None:
-    assert ended(_interrupted) == 130
+    assert ended(command) == 130
     error = json.loads(capfd.readouterr().out)["error"]
     assert (error["code"], error["hint"]) == ("interrupted", "Run the same command again.")
