@@ -881,6 +881,15 @@ def test_the_webhook_is_connected_to_and_not_called(look: Look, monkeypatch: pyt
     assert all("secret" not in each.found for each in (up, proxied, down))
 
 
+def test_a_webhook_that_can_have_no_address_is_a_warning(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    nameless = look(notify_url=f"http://{'a' * 64}.example.com/hook", only="webhook")["webhook"]
+    monkeypatch.setenv("http_proxy", "http://me:secret@127.0.0.1:99999")
+    proxied = look(notify_url="http://hooks.example.com/hook", only="webhook")["webhook"]
+    for each in (nameless, proxied):
+        assert (each.result, "cannot be reached (no valid address)" in each.found) == ("warning", True)
+        assert "secret" not in each.found
+
+
 def test_a_log_file_that_exists_is_appended(look: Look, tmp_path: Path) -> None:
     written = tmp_path / "written.log"
     written.touch()

@@ -47,19 +47,27 @@ async def check_webhook(url: str, seconds: float) -> Found:
     target = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     text = name if proxy == name else f"The proxy {origin(target.geturl())} in front of {name}"
     context = ssl.create_default_context() if target.scheme == "https" else None
-    port = target.port or (443 if context else 80)
     try:
+        port = target.port or (443 if context else 80)
         with anyio.fail_after(seconds):
             _, writer = await asyncio.open_connection(target.hostname, port, ssl=context)
             writer.transport.abort()
-    except (OSError, TimeoutError) as error:
-        refused = isinstance(error, ConnectionRefusedError)
-        reason = "connection refused" if refused else error.strerror or "no answer"
+    except (OSError, ValueError) as error:
         return warning(
-            f"{text} cannot be reached ({reason}): notifications would be dropped",
+            f"{text} cannot be reached ({_reason(error)}): notifications would be dropped",
             "Check --notify-url and the network in between.",
         )
     return ok(f"{text} accepts connections; nothing was posted")
+
+
+def _reason(error: OSError | ValueError) -> str:
+    match error:
+        case ConnectionRefusedError():
+            return "connection refused"
+        case OSError():
+            return error.strerror or "no answer"
+        case _:  # a host or a port that there cannot be
+            return "no valid address"
 
 
 def check_token(settings: Settings) -> Found:
