@@ -69,7 +69,7 @@ def show_ending(
         not_read=not_read,
         parked=parts.parked(),
         limit=settings.limit,
-        has_keys=settings.token_from == "key",  # noqa: S105 - the name of a mode
+        has_keys=settings.tokens_from_keys,
         results=settings.results,
         published=published,
         in_databases=parts.total.in_databases,
