@@ -20,15 +20,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from bulk_invite import libpq
+from bulk_invite.checkpoint.storage.advisory_lock import AdvisoryLock
 from bulk_invite.checkpoint.storage.base import damaged
 from bulk_invite.checkpoint.storage.holder import SESSION, this_process
-from bulk_invite.checkpoint.storage.postgres_checks import (
-    advisory_holders,
-    first_holder,
-    lock_key,
-    require_rights,
-    require_usable,
-)
+from bulk_invite.checkpoint.storage.postgres_checks import require_rights, require_usable
 from bulk_invite.checkpoint.storage.postgres_cluster import ClusterHistory, require_durable
 from bulk_invite.checkpoint.storage.sqlite import SqliteFile
 from bulk_invite.checkpoint.storage.watchdog import Watchdog
@@ -37,9 +32,6 @@ from bulk_invite.checkpoint.tables.schema import about, metadata
 from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError
 from bulk_invite.domain.holder import Holder
 from bulk_invite.domain.records import Owner
-
-_PATIENCE: Final = "1s"
-"""How long to wait for the lock: a server needs a moment to notice that a sender was killed."""
 
 _CONNECTION: Final = {
     "connect_timeout": "5",
@@ -76,6 +68,7 @@ class PostgresSchema:
         libpq.check_address(url)
         self._url = url
         self._schema = schema
+        self._lock = AdvisoryLock("checkpoint", schema)
         self.name = f"in schema {schema} of a database"
         self.timing: Callable[[], AbstractContextManager[None]] = nullcontext
 
@@ -100,7 +93,8 @@ class PostgresSchema:
             with self.translated():
                 session = self._connect()
                 undo.callback(session.close)
-                self._lock(session)
+                if not self._lock.take(session):
+                    raise CheckpointHeldError(self.name, self._lock.holder(session))
                 require_usable(session, self.name)
                 self._make_schema(session)
                 require_durable(session)
@@ -156,27 +150,24 @@ class PostgresSchema:
     def reserve(self, connection: Connection, owner: Owner, catalog: str) -> None:
         # One checkpoint may know the account and the other only the key; an unknown owner may be any owner.
         names = [name for name in (owner.account, owner.key_hash) if name] or [""]
+        session = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
         for name in names:
-            key = lock_key("sender", name, catalog)
-            taken = connection.exec_driver_sql("SELECT pg_catalog.pg_try_advisory_lock(%s)", (key,))
-            if not taken.scalar_one():
-                session = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+            lock = AdvisoryLock("sender", name, catalog)
+            if not lock.take_at_once(session):
                 raise CheckpointHeldError(
                     f"of the same database, for {owner} and catalog {catalog}",
-                    first_holder(session, key),
+                    lock.holder(session),
                     "Another sender is working on another checkpoint",
                 )
 
     def has_sender(self) -> bool | None:
-        holders = self._holders()
+        with self.translated(), self._connect() as session:
+            holders = self._lock.holders(session)
         return None if holders is None else bool(holders)
 
     def holder(self) -> Holder | None:
-        return next(iter(self._holders() or ()), None)
-
-    def _holders(self) -> list[Holder] | None:
-        with self.translated(), self._connect() as connection:
-            return advisory_holders(connection, lock_key("checkpoint", self._schema))
+        with self.translated(), self._connect() as session:
+            return self._lock.holder(session)
 
     def check_writable(self) -> None:
         engine = self.reading()
@@ -246,16 +237,6 @@ class PostgresSchema:
             max_overflow=0,
             hide_parameters=True,
         )
-
-    def _lock(self, session: psycopg.Connection[Any]) -> None:
-        key = lock_key("checkpoint", self._schema)
-        session.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}'")
-        try:
-            session.execute("SELECT pg_catalog.pg_advisory_lock(%s)", (key,))
-        except errors.LockNotAvailable:
-            session.rollback()
-            raise CheckpointHeldError(self.name, first_holder(session, key)) from None
-        session.commit()
 
     def _make_schema(self, session: psycopg.Connection[Any]) -> None:
         # IF NOT EXISTS requires the privilege to create one even if it exists.

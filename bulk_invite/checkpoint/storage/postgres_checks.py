@@ -1,23 +1,12 @@
-"""External checks of a checkpoint in a database: who holds it, and whether a sender could use it."""
+"""Whether a sender could use a checkpoint in a database."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Final
 
 import psycopg
 
-from bulk_invite.checkpoint.storage.holder import SESSION
-from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.errors import CheckpointError
-from bulk_invite.domain.holder import Holder
-
-_HOLDERS: Final = """
-SELECT pid, host(client_addr), application_name, usename, extract(epoch FROM backend_start)::float8
-FROM pg_locks JOIN pg_database ON pg_locks.database = pg_database.oid LEFT JOIN pg_stat_activity USING (pid)
-WHERE locktype = 'advisory' AND granted AND pg_database.datname = current_database()
-    AND classid = %s::bigint AND objid = %s::bigint AND objsubid = 1
-"""
 
 _RIGHTS: Final = """
 SELECT
@@ -31,38 +20,6 @@ SELECT
          has_table_privilege(pg_class.oid, 'SELECT') AND has_table_privilege(pg_class.oid, 'INSERT')
          AND has_table_privilege(pg_class.oid, 'UPDATE') AND has_table_privilege(pg_class.oid, 'DELETE')))
 """
-
-
-def lock_key(*of: str) -> int:
-    """Key of an advisory lock; such keys are shared by all users of a database."""
-    digest = hashlib.sha256("\0".join(("bulk-invite", *of)).encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
-
-
-def advisory_holders(session: psycopg.Connection[Any], key: int) -> list[Holder] | None:
-    """The holder of the advisory lock; None on a standby: locks exist only on the primary."""
-    if session.execute("SELECT pg_is_in_recovery()").fetchone() != (False,):
-        return None
-    key %= 2**64
-    return [_told(*holder) for holder in session.execute(_HOLDERS, (key >> 32, key & 0xFFFFFFFF))]
-
-
-def first_holder(session: psycopg.Connection[Any], key: int) -> Holder | None:
-    """The holder of the advisory lock; None if it has ended, or cannot be seen."""
-    return next(iter(advisory_holders(session, key) or ()), None)
-
-
-def _told(
-    process: int, address: str | None, name: str | None, user: str | None, since: float | None
-) -> Holder:
-    # For sessions of other users, the server shows only the process.
-    who, details = f"process {process} of the server", [name] if name else []
-    if name and name.startswith(f"{SESSION}, "):
-        who, details = name.removeprefix(f"{SESSION}, "), []
-    details += [f"database user {user}"] if user else []
-    details += [f"from {address}"] if address else []
-    more = f" ({', '.join(details)})" if details else ""
-    return Holder(f"{who}{more}", None if since is None else utc_text(since))
 
 
 def require_usable(session: psycopg.Connection[Any], name: str) -> None:
