@@ -18,7 +18,7 @@ from checkpoints import Place
 from command import Emulator, emulator
 from database import database, server
 
-from bulk_invite.rehearsal.emulator.options import FaultOptions
+from bulk_invite.rehearsal.emulator.fault_options import FaultOptions
 from faults.launched import Launcher, Stand
 from faults.points import POINTS
 from faults.tried import Tried

@@ -21,7 +21,7 @@ from command import Emulator, emulator, wait_until
 from database import Database, database, server
 from rows import make_rows, messages, write_rows
 
-from bulk_invite.rehearsal.emulator.options import FaultOptions
+from bulk_invite.rehearsal.emulator.fault_options import FaultOptions
 from faults.launched import Ended, Launcher, Program, Stand
 from faults.tried import Tried
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 from command import CREATED, Emulator, ScriptedServer, always, emulator, free_port, running, wait_until
 from rows import make_rows, messages, write_rows
 
-from bulk_invite.rehearsal.emulator.options import FaultOptions
+from bulk_invite.rehearsal.emulator.fault_options import FaultOptions
 from faults.launched import Batch, Launcher, Program, Stand
 from faults.tried import Tried
 from faults.victims import explains_nothing

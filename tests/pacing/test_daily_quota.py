@@ -28,7 +28,7 @@ from command import (
 from rows import make_row, make_rows, write_rows
 
 from bulk_invite.domain.durations import DAY
-from bulk_invite.rehearsal.emulator.options import FaultOptions
+from bulk_invite.rehearsal.emulator.fault_options import FaultOptions
 
 
 def _set_back(checkpoint: Path, seconds: float) -> None:

@@ -36,7 +36,7 @@ from bulk_invite.domain.verdicts import (
     Verdict,
 )
 from bulk_invite.partner_central import PartnerCentral, connect
-from bulk_invite.rehearsal.emulator.options import FaultOptions
+from bulk_invite.rehearsal.emulator.fault_options import FaultOptions
 
 pytestmark = pytest.mark.anyio
 

@@ -23,7 +23,7 @@ from bulk_invite.cli.report.as_text import summary
 from bulk_invite.cli.report.html_file import check, write
 from bulk_invite.cli.report.page import page
 from bulk_invite.domain.errors import ReportError, UsageError
-from bulk_invite.rehearsal.emulator.options import FaultOptions
+from bulk_invite.rehearsal.emulator.fault_options import FaultOptions
 from bulk_invite.runs.output.summary import Summary
 
 ROWS = 120

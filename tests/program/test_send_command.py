@@ -43,7 +43,7 @@ from bulk_invite.delivery.intake.admit_batch import BATCH_ROWS
 from bulk_invite.domain.records import Record
 from bulk_invite.domain.verdicts import State
 from bulk_invite.rehearsal.emulator.credentials import Credential
-from bulk_invite.rehearsal.emulator.options import FaultOptions
+from bulk_invite.rehearsal.emulator.fault_options import FaultOptions
 
 STATES = ("created", "already_created", "failed", "rejected", "duplicate", "in_doubt", "deferred", "pending")
 KEYS = {"rows", *STATES, "attempts", "throttled", "elapsed_s"}

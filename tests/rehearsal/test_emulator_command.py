@@ -19,8 +19,9 @@ from emulator_process import emulator_process, start_emulator
 from typer.testing import CliRunner
 
 from bulk_invite.rehearsal.emulator.__main__ import app
+from bulk_invite.rehearsal.emulator.fault_options import FaultOptions
 from bulk_invite.rehearsal.emulator.option_fields import flags
-from bulk_invite.rehearsal.emulator.options import FaultOptions, Options
+from bulk_invite.rehearsal.emulator.options import Options
 
 COMMAND = [sys.executable, "-m", "bulk_invite.rehearsal.emulator"]
 

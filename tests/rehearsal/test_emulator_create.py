@@ -12,7 +12,8 @@ import pytest
 from emulator_client import LEAD, aws_client, code, create_request, post, refused
 
 from bulk_invite.domain.tokens import body_hash, canonical_json
-from bulk_invite.rehearsal.emulator.options import FaultOptions, Options
+from bulk_invite.rehearsal.emulator.fault_options import FaultOptions
+from bulk_invite.rehearsal.emulator.options import Options
 from bulk_invite.rehearsal.emulator.server import Server, serve
 from bulk_invite.validation import ShapeValidator
 from bulk_invite.validation.service_model import load

@@ -13,7 +13,8 @@ import pytest
 from emulator_client import aws_client, create_request, eventually, post
 
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.rehearsal.emulator.options import FaultOptions, Options
+from bulk_invite.rehearsal.emulator.fault_options import FaultOptions
+from bulk_invite.rehearsal.emulator.options import Options
 from bulk_invite.rehearsal.emulator.server import Server, serve
 
 pytestmark = pytest.mark.anyio

@@ -15,8 +15,9 @@ import pytest
 from emulator_client import create_request, post
 from emulator_process import emulator_process, start_emulator
 
+from bulk_invite.rehearsal.emulator.fault_options import FaultOptions
 from bulk_invite.rehearsal.emulator.ledger import Ledger, LedgerError
-from bulk_invite.rehearsal.emulator.options import FaultOptions, Options
+from bulk_invite.rehearsal.emulator.options import Options
 from bulk_invite.rehearsal.emulator.server import serve
 from bulk_invite.rehearsal.emulator.state import ServiceState
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulk_invite.rehearsal.emulator.buckets import RollingWindow, TokenBucket
+from bulk_invite.rehearsal.emulator.fault_options import FaultOptions
 from bulk_invite.rehearsal.emulator.faults import Fault, Faults
 from bulk_invite.rehearsal.emulator.ids import invitation_id
-from bulk_invite.rehearsal.emulator.options import FaultOptions, Options
+from bulk_invite.rehearsal.emulator.options import Options
 from bulk_invite.rehearsal.emulator.quotas import Quota
 from bulk_invite.rehearsal.emulator.token_memory import Remembered, TokenMemory
 from bulk_invite.validation import ShapeValidator

@@ -14,8 +14,9 @@ import orjson
 import typer
 
 from bulk_invite.domain.errors import UsageError
+from bulk_invite.rehearsal.emulator.fault_options import FaultOptions
 from bulk_invite.rehearsal.emulator.option_fields import Form, flags
-from bulk_invite.rehearsal.emulator.options import FaultOptions, Options
+from bulk_invite.rehearsal.emulator.options import Options
 
 EPILOG: Final = """\
 Rehearse a backfill at one call per second with a few broken connections:

@@ -2,71 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from bulk_invite.domain.durations import DAY, HOUR
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.rehearsal.emulator.credentials import Credential
+from bulk_invite.rehearsal.emulator.fault_options import FAULTS, FaultOptions
 from bulk_invite.rehearsal.emulator.option_fields import Form, check_all, option
 from bulk_invite.rehearsal.emulator.rate_trace import RateTrace
 
 _LAST_PORT: Final = 65535
 
 
-def _fault(name: str, help_text: str, *, common: bool = False) -> float:
-    probability: float = option(0.0, name, Form.PROBABILITY, "Faults", help_text, common=common)
-    return probability
-
-
-@dataclass(frozen=True, slots=True)
-class FaultOptions:
-    """Probability of each fault per call. They exclude each other, so that their sum is at most 1."""
-
-    error_500: float = _fault(
-        "--fault-500", "Probability of InternalServerException, with or without a commit."
-    )
-    error_503: float = _fault(
-        "--fault-503", "Probability of a 503 HTML page, as from a load balancer, with or without a commit."
-    )
-    reset_before: float = _fault(
-        "--fault-reset-before", "Probability of a connection reset (RST) before the commit."
-    )
-    reset_after: float = _fault(
-        "--fault-reset-after", "Probability of a connection reset (RST) after the commit.", common=True
-    )
-    close: float = _fault(
-        "--fault-close", "Probability of a connection closed without a response, with or without a commit."
-    )
-    truncate: float = _fault(
-        "--fault-truncate", "Probability of a truncated response, with or without a commit."
-    )
-    empty: float = _fault(
-        "--fault-empty", "Probability of a 200 with {} and no Id, with or without a commit."
-    )
-    html: float = _fault(
-        "--fault-html", "Probability of a 200 HTML page, as from a proxy, with or without a commit."
-    )
-    slow: float = _fault(
-        "--fault-slow", "Probability of a response that is late by --slow-for, with or without a commit."
-    )
-    throttle: float = _fault(
-        "--fault-throttle", "Probability of ThrottlingException with x-amz-retry-after.", common=True
-    )
-
-    def __post_init__(self) -> None:
-        check_all(self)
-        # A sum such as 0.7 + 0.2 + 0.1 may exceed 1 by a rounding error.
-        if math.fsum(self.probabilities().values()) > 1 + 1e-9:
-            raise UsageError("The probabilities of the faults add up to more than 1.")
-
-    def probabilities(self) -> dict[str, float]:
-        return {kind.name: getattr(self, kind.name) for kind in fields(self)}
-
-
-_PLACE, _WHO, _QUOTA, _WORLD, _FAULTS = "Server", "Credentials", "Quotas", "Engagements and lists", "Faults"
+_PLACE, _WHO, _QUOTA, _WORLD = "Server", "Credentials", "Quotas", "Engagements and lists"
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,15 +197,15 @@ class Options:
         0.5,
         "--fault-committed",
         Form.PROBABILITY,
-        _FAULTS,
+        FAULTS,
         'Probability of a commit in a fault "with or without a commit".',
     )
     faults_on_reads: bool = option(
-        False, "--fault-reads", Form.SWITCH, _FAULTS, "Apply faults to List and Get, too."
+        False, "--fault-reads", Form.SWITCH, FAULTS, "Apply faults to List and Get, too."
     )
-    slow_for: float = option(5.0, "--slow-for", Form.DURATION, _FAULTS, "Delay of --fault-slow.")
+    slow_for: float = option(5.0, "--slow-for", Form.DURATION, FAULTS, "Delay of --fault-slow.")
     retry_after: float = option(
-        0.5, "--retry-after", Form.DURATION, _FAULTS, "x-amz-retry-after of --fault-throttle."
+        0.5, "--retry-after", Form.DURATION, FAULTS, "x-amz-retry-after of --fault-throttle."
     )
 
     def __post_init__(self) -> None:
