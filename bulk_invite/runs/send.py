@@ -125,7 +125,7 @@ class Run:
             finally:
                 log_counted_rows(result_has_codes=True)
                 self._publish(results, rows=tally.counts.rows)
-        except Exception as error:
+        except BaseException as error:  # also where a defect of a task beside the run cancels it
             self._show(tally.counts, error)
             raise
         early = self._early_end()
@@ -162,7 +162,7 @@ class Run:
         _log.warning("run.draining", now="finishing calls in flight")
         self._stop.drain()
 
-    def _show(self, counts: Counts, error: Exception | None) -> None:
+    def _show(self, counts: Counts, error: BaseException | None) -> None:
         """Show the result of a run that has ended, with `error` if it ended early."""
         # A run that could not start shows only the reason, not a table of zeros.
         if self._settings.json_output or counts.rows or not self._could_not_start():

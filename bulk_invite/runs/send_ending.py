@@ -44,7 +44,7 @@ def show_ending(
     settings: Settings,
     counts: Counts,
     parts: Parts,
-    error: Exception | None,
+    error: BaseException | None,
     *,
     published: bool,
     seconds: float,

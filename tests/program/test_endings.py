@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import signal
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -142,6 +144,46 @@ def test_a_run_that_ends_early_says_what_was_not_read(tmp_path: Path) -> None:
             stdin=exact.read_bytes().replace(b"3000", b"9000"),
         )
         assert (piped.json["not_read"], piped.json["complete"]) == (None, False)
+
+
+_WITH_A_DEFECT: Final = """
+import sys
+
+import anyio
+
+from bulk_invite.cli import app, ending
+from bulk_invite.runs.live_status.monitor import Monitor
+
+
+async def defect(monitor):
+    while monitor.calls.sent_calls < 10:
+        await anyio.sleep(0.01)
+    raise ValueError("Jane Doe")
+
+
+Monitor.keep_history = defect
+sys.exit(ending.run(app.command, sys.argv[1:]))
+"""
+
+
+def test_a_defect_beside_a_run_does_not_hide_what_was_sent(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "rows.ndjson", make_rows(200))
+    with emulator() as service:
+        options = ("--endpoint-url", service.url, "--json", "--rate", "50", "--listen", "127.0.0.1:0")
+        ended = subprocess.run(
+            [sys.executable, "-c", _WITH_A_DEFECT, "send", source, *options],
+            cwd=tmp_path,
+            env={**os.environ, **CREDENTIALS},
+            capture_output=True,
+            check=False,
+        )
+        created = len(service.invitations())
+    result = json.loads(ended.stdout)
+    assert (ended.returncode, result["error"]["code"]) == (4, "internal_error")
+    assert 0 < created < 200
+    assert result["created"] + result["in_doubt"] >= created
+    assert result["rows"] >= created
+    assert b"Jane" not in ended.stdout + ended.stderr
 
 
 def test_open_rows_are_not_complete_and_settled_ones_are(tmp_path: Path) -> None:
