@@ -32,10 +32,14 @@ _MAX_REMEMBERED: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """times: refusals so far, as far as this process knows. due: when to ask again, by the clock."""
+    """times: refusals so far, as far as this process knows. due: when to ask again, by the clock.
+
+    round: the last one in which it had a row.
+    """
 
     times: int
     due: float
+    round: int
 
 
 class EngagementRetries:
@@ -53,6 +57,7 @@ class EngagementRetries:
         self._quota = quota
         self._refused: OrderedDict[str, _Refused] = OrderedDict()
         self._asked: set[str] = set()
+        self._round = 0
         self._filled_at = clock()
         self._allowance = self._burst()
 
@@ -80,8 +85,11 @@ class EngagementRetries:
 
     def note_full_before(self, engagement: str) -> None:
         """Note an engagement that an earlier run found full."""
-        if engagement not in self._refused and engagement not in self._asked:
-            self._remember(engagement, _Refused(0, self._clock() + self._interval))
+        known = self._refused.get(engagement)
+        if known is None:
+            self._remember(engagement, 0, self._clock() + self._interval)
+        elif known.round != self._round:
+            self._remember(engagement, known.times, known.due)
 
     def note_refused(self, engagement: str) -> None:
         """Note a refusal. Further calls that were in flight at the same time add nothing to the wait."""
@@ -95,7 +103,7 @@ class EngagementRetries:
             self._allowance -= 1
         self._asked.discard(engagement)
         wait = min(self._interval * 2 ** min(times - 1, 32), max(_LONGEST, self._interval))
-        self._remember(engagement, _Refused(times, self._clock() + wait))
+        self._remember(engagement, times, self._clock() + wait)
 
     def note_created(self, engagement: str) -> None:
         """Note room in an engagement that was asked again; other calls left before its refusal."""
@@ -107,7 +115,7 @@ class EngagementRetries:
         """These may have been refused because the account was full, and it has room now."""
         for engagement in engagements:
             if engagement in self._refused:
-                self._remember(engagement, _Refused(0, self._clock()))
+                self._remember(engagement, 0, self._clock())
 
     def take(self, engagements: Iterable[str], limit: int) -> list[str]:
         """Return at most `limit` of the engagements, the first due ones first; the caller asks each now."""
@@ -120,11 +128,17 @@ class EngagementRetries:
         return taken
 
     def begin_round(self) -> None:
-        """What was taken and not asked, because of a stop, waits again."""
-        self._asked.clear()
+        """What was taken and not asked waits again; what had no row in the round before is forgotten.
 
-    def _remember(self, engagement: str, refused: _Refused) -> None:
-        self._refused[engagement] = refused
+        Every row that waits is read in every round, so the rows are gone from their source.
+        """
+        self._asked.clear()
+        for gone in [name for name, each in self._refused.items() if each.round < self._round]:
+            del self._refused[gone]
+        self._round += 1
+
+    def _remember(self, engagement: str, times: int, due: float) -> None:
+        self._refused[engagement] = _Refused(times, due, self._round)
         self._refused.move_to_end(engagement)
         if len(self._refused) > _MAX_REMEMBERED:
             self._refused.popitem(last=False)

@@ -234,6 +234,25 @@ def test_an_invitation_that_was_in_flight_does_not_end_the_wait_of_an_engagement
     assert retries.next_due() is None
 
 
+def test_an_engagement_whose_rows_are_gone_from_the_source_is_forgotten() -> None:
+    """Else a service would begin a round for it at every interval, and log it as waiting."""
+    now = 0.0
+    engagements = FullEngagements(retries=EngagementRetries(300.0, lambda: now))
+    retries = engagements.retries
+    assert retries is not None
+    engagements.begin_round()
+    _refuse(engagements, ["full", "gone"])
+    engagements.begin_round()
+    assert retries.engagements == 2, "the rows are still to be read again"
+    engagements.note_full_before("full")
+    now = 300.0
+    assert retries.take(["full"], 1) == ["full"]
+    engagements.begin_last_round()
+    _refuse(engagements, ["full"])
+    engagements.begin_round()
+    assert (retries.engagements, retries.next_due()) == (1, 900.0)
+
+
 def test_a_run_after_the_rounds_of_a_service_is_as_any_run() -> None:
     """When every source of a service has ended, its rows get their last chance without a wait."""
     engagements = FullEngagements(retries=EngagementRetries(300.0, lambda: 0.0))
