@@ -14,6 +14,7 @@ from contextlib import closing
 from types import TracebackType
 from typing import Any, Final, Self
 
+from bulk_invite.domain.errors import TemporaryFilesError
 from bulk_invite.domain.rows import Invitation, Position
 from bulk_invite.domain.same_receiver import Earlier, receiver_of
 
@@ -55,8 +56,15 @@ class SeenRows:
     def add(self, rows: Sequence[Invitation], refused: Container[str] = ()) -> list[Earlier | None]:
         """Note rows, and return for each the earlier row that it repeats.
 
-        refused: tokens of rows that the service has refused: only the same row repeats them.
+        refused: tokens of rows that the service has refused: only the same row repeats them. Raises
+        TemporaryFilesError.
         """
+        try:
+            return self._added(rows, refused)
+        except sqlite3.Error as error:
+            raise TemporaryFilesError(str(error)) from error
+
+    def _added(self, rows: Sequence[Invitation], refused: Container[str]) -> list[Earlier | None]:
         stored = [self._stored(row, apart=row.client_token in refused) for row in rows]
         first: dict[int, _Stored] = {}
         for each in stored:

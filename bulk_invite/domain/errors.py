@@ -123,6 +123,19 @@ class OutputError(BulkInviteError):
     topic = "results"
 
 
+class TemporaryFilesError(BulkInviteError):
+    """Temporary files cannot be written."""
+
+    code = "temporary_files"
+    topic = "troubleshooting"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"Temporary files cannot be written: {why}.",
+            hint="Free space for them, or name another directory in TMPDIR, and run the same command again.",
+        )
+
+
 class SourceError(BulkInviteError):
     """A source cannot be opened or read to its end."""
 

@@ -194,6 +194,19 @@ def test_a_checkpoint_that_fails_in_between_is_named(tmp_path: Path) -> None:
         assert comparison.members()["compared_with"] is None
 
 
+def test_no_room_for_the_copy_of_a_checkpoint_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "checkpoint.db"
+    with writing(Place(str(path))) as writer:  # it compares nothing, so it creates no index
+        writer.begin_run(NOW, on_same_receiver=OnSameReceiver.SEND)
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+        with _comparison(path, is_required=False) as comparison:
+            assert _messages(comparison, _rows("april", make_rows(1))) == [""]
+            (sentence,) = comparison.sentences()
+    assert sentence.startswith("Rows were not compared with those of earlier runs. Temporary files cannot")
+
+
 def test_only_the_command_line_requires_a_checkpoint(tmp_path: Path) -> None:
     """The environment and the file of a sender may name one that this machine cannot reach."""
     source = write_rows(tmp_path / "rows.ndjson", [make_row(0)])

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from bulk_invite.domain.errors import BulkInviteError
+from bulk_invite.domain.errors import BulkInviteError, TemporaryFilesError
 from bulk_invite.domain.rows import Invitation
 from bulk_invite.domain.same_receiver import Recorded
 from bulk_invite.runs.settings.model import Settings
@@ -87,8 +87,14 @@ class EarlierRows:
         warn_if_stale(reader)
         indexed = reader
         if not reader.compares_fast:
-            copy = Path(self._stack.enter_context(TemporaryDirectory(prefix="bulk-invite-"))) / "copy.db"
+            copy = self._folder() / "copy.db"
             reader.copy_to_compare(copy)
             indexed = self._stack.enter_context(CheckpointReader(copy))
         self.name = reader.name
         return indexed
+
+    def _folder(self) -> Path:
+        try:
+            return Path(self._stack.enter_context(TemporaryDirectory(prefix="bulk-invite-")))
+        except OSError as error:
+            raise TemporaryFilesError(error.strerror or type(error).__name__) from error
