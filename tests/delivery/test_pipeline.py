@@ -678,6 +678,14 @@ async def test_a_limit_sends_that_many_rows_and_leaves_the_others_unread() -> No
     assert run.finished
 
 
+async def test_a_run_with_a_limit_does_not_fail_for_what_comes_after_it() -> None:
+    source = ListSource(_rows(50), fails_after=40)
+    source.size = 1000
+    run = await Run(source=source, limit=5).go()
+    assert [call.token for call in run.sender.calls] == _rows(5)
+    assert run.finished
+
+
 async def test_no_more_rows_are_sent_than_were_confirmed() -> None:
     run = await Run(["bad", *_rows(3), "t1", *_rows(6)[3:]], confirmed=4).go()
     assert [call.token for call in run.sender.calls] == _rows(4)

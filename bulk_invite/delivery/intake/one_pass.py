@@ -6,7 +6,7 @@ are read again by key, and reading continues after the last key reached.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from functools import partial
 
@@ -17,6 +17,7 @@ from bulk_invite.delivery.intake.source import KeyedSource, Source
 from bulk_invite.delivery.tracking.committer import Committer, RunInThread
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.admissions import SkippedRow, ToSend
+from bulk_invite.domain.errors import SourceError
 from bulk_invite.domain.rows import Row
 
 
@@ -81,12 +82,19 @@ class OnePassIntake:
             ended = not self._is_over
             if not ended and source.size is not None and not self._stop.draining:
                 # Only a file: another source might have to be waited for.
-                following: list[Row] | None = await self._in_thread(next, batches, None)
-                self.left_over += len(following or ())
-                ended = not self.left_over
+                ended = await self._is_at_end(batches)
         if ended and self._remaining is None and not self._stop.draining:
             await self._ask(lambda journal: journal.end_source(source.name, self._committer.campaign))
         return ended
+
+    async def _is_at_end(self, batches: Generator[list[Row]]) -> bool:
+        """Whether nothing was left over, and nothing follows."""
+        try:
+            following: list[Row] | None = await self._in_thread(next, batches, None)
+        except SourceError:
+            return False  # a run that reads no further does not fail for it
+        self.left_over += len(following or ())
+        return not self.left_over
 
     async def _resume(self, source: KeyedSource, hand_over: HandOver) -> str | None:
         """Admit what an interrupted run left open; return the key after which to continue, or None."""
