@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bulk_invite.domain.rows import Position, Rejection, Row, RowError
+from bulk_invite.domain.texts import plural
 from bulk_invite.runs.output.logs import escaped
 
 _LISTED: Final = 100
@@ -36,7 +37,7 @@ class _Kind:
     first: list[Position] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
-        rows = "1 row" if self.count == 1 else f"{self.count:,} rows"
+        rows = plural(self.count, "row", "rows")
         word = "" if self.rejected else "warning: "
         first = "; the first: " if self.differs else ": "
         yield f"{rows}: {word}{self.code} at {self.path}{first}{self.message}"

@@ -1,4 +1,4 @@
-"""Texts of rows compared as people would, and shown on one line."""
+"""Texts of rows compared as people would and shown on one line, and numbers with their nouns."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ def folded(text: str) -> str:
     if text.isascii():
         return text.translate(_NO_WORD_IN_ASCII).lower()
     return _NO_WORD.sub("", unicodedata.normalize("NFKD", text).casefold())
+
+
+def plural(count: int, one: str, several: str) -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{count:,} {one if count == 1 else several}"
 
 
 def escaped(text: str) -> str:

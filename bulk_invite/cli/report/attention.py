@@ -9,7 +9,7 @@ from bulk_invite.checkpoint.audit.result import Proof
 from bulk_invite.cli.report.causes import Cause, needing_attention, still_open
 from bulk_invite.cli.report.html import Markup, breakable, element, join, prose
 from bulk_invite.cli.report.row_lists import RowList, row_lists
-from bulk_invite.cli.report.wording import plural
+from bulk_invite.domain.texts import plural
 from bulk_invite.runs.output.headline import state_name
 from bulk_invite.runs.output.next_steps import export_command
 from bulk_invite.runs.wiring.checkpoint import checkpoint_option

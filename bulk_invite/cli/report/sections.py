@@ -18,10 +18,10 @@ from bulk_invite.cli.report.wording import (
     day,
     moment,
     named,
-    plural,
     share,
     width,
 )
+from bulk_invite.domain.texts import plural
 from bulk_invite.domain.verdicts import OPEN, State
 from bulk_invite.runs.output.headline import state_name
 from bulk_invite.runs.output.progress_bar import clock_text

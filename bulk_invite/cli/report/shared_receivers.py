@@ -7,7 +7,7 @@ from typing import Final
 
 from bulk_invite.checkpoint.audit.result import Proof, SharedReceiver, TwinRow
 from bulk_invite.cli.report.html import Markup, breakable, element, join
-from bulk_invite.cli.report.wording import plural
+from bulk_invite.domain.texts import plural
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output.headline import state_name
 

@@ -67,11 +67,6 @@ def width(seconds: float) -> str:
     return f"{seconds:g} seconds"
 
 
-def plural(count: int, one: str, several: str) -> str:
-    """`1 row`, `2 rows`."""
-    return f"{count:,} {one if count == 1 else several}"
-
-
 def named(what: str) -> str:
     """A campaign or a code; `(none)` for an empty one."""
     return what or "(none)"

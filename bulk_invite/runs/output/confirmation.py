@@ -12,6 +12,7 @@ from typing import Final
 
 from bulk_invite.domain.durations import DAY, MINUTE
 from bulk_invite.domain.rows import Position
+from bulk_invite.domain.texts import plural
 from bulk_invite.domain.verdicts import State
 from bulk_invite.pacing.forecast import Forecast
 from bulk_invite.runs.output.next_steps import named_places
@@ -66,9 +67,8 @@ def before_sending(place: Place, rows: Rows, now: datetime) -> list[str]:
     calls = rows.forecast.calls
     if not calls:
         return [f"There is nothing to send{_from(place)}.", _where(place), *_not_sent(rows)]
-    one = calls == 1
-    real = f"{calls:,} real {'invitation' if one else 'invitations'}"
-    engagements = f"{rows.engagements:,} {'engagement' if rows.engagements == 1 else 'engagements'}"
+    real = plural(calls, "real invitation", "real invitations")
+    engagements = plural(rows.engagements, "engagement", "engagements")
     sentences = [
         f"About to send {real} in {engagements}{_from(place)}.",
         _where(place),

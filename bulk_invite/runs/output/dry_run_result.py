@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.errors import BulkInviteError
+from bulk_invite.domain.texts import plural
 from bulk_invite.pacing.forecast import Forecast
 from bulk_invite.runs.output.next_steps import rounded_rows
 from bulk_invite.runs.output.progress_bar import clock_text
@@ -32,7 +33,7 @@ def show_part(summary: Summary, not_read: int | None, error: BulkInviteError, *,
 
     error: what has ended it.
     """
-    read = f"{summary.rows:,} row{'' if summary.rows == 1 else 's'}"
+    read = plural(summary.rows, "row", "rows")
     if not_read is not None:
         read = f"{summary.rows:,} of about {rounded_rows(summary.rows + not_read):,} rows"
     were = "was" if summary.rows == 1 else "were"

@@ -14,6 +14,7 @@ from typing import Final
 
 from bulk_invite.delivery.tracking.tally import WARNING
 from bulk_invite.domain.rows import Position
+from bulk_invite.domain.texts import plural
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output.headline import headline
 
@@ -250,7 +251,7 @@ def export_command(state: State, checkpoint: str) -> str:
 
 
 def _rows(rows: int) -> str:
-    return "1 row" if rows == 1 else f"{rows:,} rows"
+    return plural(rows, "row", "rows")
 
 
 def rounded_rows(rows: int) -> int:

@@ -14,6 +14,7 @@ from rich.table import Table
 from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.domain.records import Overview
+from bulk_invite.domain.texts import plural
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.figures import rounded
 from bulk_invite.runs.output import standard_output
@@ -128,12 +129,12 @@ def show_reconciliation(
         standard_output.write_object(values, error, complete=not in_doubt)
         return
     resolved = sum(states.get(state, 0) for state in names)
-    said = [f"{resolved:,} {'row' if resolved == 1 else 'rows'} resolved; {in_doubt:,} still in doubt."]
+    said = [f"{plural(resolved, 'row', 'rows')} resolved; {in_doubt:,} still in doubt."]
     if in_doubt:
         said.append(f"To see why rows are in doubt: {export_command(State.IN_DOUBT, checkpoint)}")
     if pending := states.get(State.PENDING, 0):
-        verb = "row has" if pending == 1 else "rows have"
-        said.append(f"{pending:,} {verb} no invitation yet: send them with bulk-invite send.")
+        have = plural(pending, "row has", "rows have")
+        said.append(f"{have} no invitation yet: send them with bulk-invite send.")
     show_text(said, values)
 
 
