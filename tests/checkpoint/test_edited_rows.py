@@ -19,6 +19,7 @@ from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.domain.admissions import AlreadySettled, Duplicate, SeenAgain, ToSend
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.events import Sent
+from bulk_invite.domain.findings import MAY_BE_MISSING
 from bulk_invite.domain.records import BEFORE_ALL_CHANGES
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
 from bulk_invite.domain.verdicts import State
@@ -133,6 +134,19 @@ def test_an_edited_row_is_sent_only_if_its_first_version_never_was(
         assert code == "changed_since_refused" or "(rows.ndjson:1)" in admission.errors[0].message
         (unchanged,) = admit(writer, made("a", 0, 8, source))
         assert unchanged.__class__ is (AlreadySettled if end in {"created", "refused"} else ToSend)
+
+
+def test_an_edited_row_is_not_sent_if_calls_of_its_first_version_may_be_missing(place: Place) -> None:
+    """A look-up of the new version would not find the invitation of the first one."""
+    before, edited = made("a", 0), made("a", 1)
+    with writing(place) as writer:
+        admit(writer, before)
+    with writing(place) as writer:
+        writer.begin_run(NOW, look_up_first=True)
+        assert code_of(admit(writer, edited)[0]) == "changed_since_sent"
+        (unchanged,) = admit(writer, before)
+        assert isinstance(unchanged, ToSend)
+        assert unchanged.code == MAY_BE_MISSING
 
 
 def test_the_same_key_twice_in_a_run_is_a_duplicate_or_names_the_first_row(place: Place) -> None:

@@ -60,7 +60,9 @@ def admit(
         for row in batch
     ]
     stored = _stored_rejections(connection, batch) if follows else set()
-    receivers = hashed.of_each(_versions(batch, known, run), campaign)
+    may_lack_calls = terms.uncertain_period is not None
+    versions = _versions(batch, known, run, may_lack_calls=may_lack_calls)
+    receivers = hashed.of_each(versions, campaign)
     of_batch = _find_twins(connection, receivers, known, terms, run)
     admissions: list[Admission] = []
     new: list[tuple[Invitation, Known]] = []
@@ -79,9 +81,8 @@ def admit(
             admissions.append(decide(row, entry, of_batch, terms, is_new=True))
             if entry.state is not State.PENDING:
                 again.append((row, entry))
-        elif is_refused(row, entry, run):
-            lacking = terms.uncertain_period is not None
-            admissions.append(refusal(row, entry, run=run, follows=follows, may_lack_calls=lacking))
+        elif is_refused(row, entry, run, may_lack_calls=may_lack_calls):
+            admissions.append(refusal(row, entry, run=run, follows=follows, may_lack_calls=may_lack_calls))
         elif entry.run == run:
             again_there = follows and entry.position == row.position
             if again_there and entry.label != row.label:
@@ -99,14 +100,14 @@ def admit(
 
 
 def _versions(
-    batch: Sequence[Invitation | Rejection], known: Mapping[str, Known], run: int
+    batch: Sequence[Invitation | Rejection], known: Mapping[str, Known], run: int, *, may_lack_calls: bool
 ) -> Iterable[Invitation]:
     """The rows of a batch without other versions of them, which are refused: one for each token."""
     versions: dict[str, Invitation] = {}
     for row in batch:
         if isinstance(row, Invitation):
             entry = known.get(row.client_token)
-            if entry is None or not is_refused(row, entry, run):
+            if entry is None or not is_refused(row, entry, run, may_lack_calls=may_lack_calls):
                 versions.setdefault(row.client_token, row)
     return versions.values()
 

@@ -1,7 +1,8 @@
 """Rows whose token is known with another body: edited before they were sent, or refused.
 
 A token never has two bodies at the service. So the new version replaces the stored one only as long as no
-call of it can have left; otherwise it is rejected, and the stored one remains.
+call of it can have left; otherwise it is rejected, and the stored one remains. That includes calls without a
+record: a look-up of the new version would not find the invitation of the old one.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ _WITHOUT_INVITATION: Final = (State.PENDING, State.DEFERRED, State.DUPLICATE)
 """States of a row that certainly has no invitation, and may still get one."""
 
 
-def is_refused(row: Invitation, entry: Known, run: int) -> bool:
-    """Whether the row is another version of the stored one, which it may not replace."""
-    return entry.body_hash != row.body_hash and not _may_change(row, entry, run)
+def is_refused(row: Invitation, entry: Known, run: int, *, may_lack_calls: bool) -> bool:
+    """Whether the row is another version of the stored one, which it may not replace.
+
+    may_lack_calls: the stored row may have been called without a record.
+    """
+    return entry.body_hash != row.body_hash and (may_lack_calls or not _may_change(row, entry, run))
 
 
 def _may_change(row: Invitation, entry: Known, run: int) -> bool:
@@ -27,12 +31,10 @@ def _may_change(row: Invitation, entry: Known, run: int) -> bool:
     return is_same and entry.run < run and entry.last_sent is None
 
 
-def refusal(
-    row: Invitation, entry: Known, *, run: int, follows: bool, may_lack_calls: bool = False
-) -> Rejection:
+def refusal(row: Invitation, entry: Known, *, run: int, follows: bool, may_lack_calls: bool) -> Rejection:
     """Why the row is not sent. follows: the source is read repeatedly, so it may be edited within a run.
 
-    may_lack_calls: the stored row may have been called without a record.
+    may_lack_calls: see `is_refused`.
     """
     if not row.has_key_token:
         error = RowError(
