@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from signal import Signals
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import anyio
@@ -18,6 +17,7 @@ from bulk_invite.runs.output.reading_progress import watch_reading
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.daemon_threads import in_daemon_thread
 from bulk_invite.runs.wiring.signals import until_signal
+from bulk_invite.runs.wiring.temporary_folder import temporary_folder
 
 GRACE: Final = 0.12
 """Seconds in which a dry run can cancel a statement and close its files; after that, nothing waits for it."""
@@ -34,12 +34,11 @@ def read_ahead(
 
     first: runs before it. The copy of the checkpoint is deleted in any case.
     """
-    # A thread that hangs may still have a file in it; it does not outlive the process.
-    with TemporaryDirectory(prefix="bulk-invite-", ignore_cleanup_errors=True) as folder:
+    with temporary_folder() as folder:
 
         async def body() -> None:
             await first()
-            await _read(reading, Path(folder), settings)
+            await _read(reading, folder, settings)
 
         run = partial(until_signal, body, reading.stop, GRACE)
         return anyio.run(run, backend_options={"use_uvloop": True})

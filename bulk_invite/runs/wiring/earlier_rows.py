@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from bulk_invite.domain.errors import BulkInviteError, TemporaryFilesError
+from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.domain.rows import Invitation
 from bulk_invite.domain.same_receiver import Recorded
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.checkpoint import database_of, no_checkpoint, open_reader, warn_if_stale
+from bulk_invite.runs.wiring.temporary_folder import temporary_folder
 
 if TYPE_CHECKING:
     from bulk_invite.checkpoint.reader import CheckpointReader
@@ -87,14 +86,8 @@ class EarlierRows:
         warn_if_stale(reader)
         indexed = reader
         if not reader.compares_fast:
-            copy = self._folder() / "copy.db"
+            copy = self._stack.enter_context(temporary_folder()) / "copy.db"
             reader.copy_to_compare(copy)
             indexed = self._stack.enter_context(CheckpointReader(copy))
         self.name = reader.name
         return indexed
-
-    def _folder(self) -> Path:
-        try:
-            return Path(self._stack.enter_context(TemporaryDirectory(prefix="bulk-invite-")))
-        except OSError as error:
-            raise TemporaryFilesError(error.strerror or type(error).__name__) from error
