@@ -1,161 +1,175 @@
-"""The cost of validation, checkpoint and pacing: `send` beside a bare asyncio loop over aioboto3.
+"""The cost of a call: `send`, a bare loop over aioboto3, and what the SDK could do at its best.
 
-    python tests/bench/bench_send.py [--rows N] [--rounds N] [--json]
+    python tests/bench/bench_send.py [--rows N] [--rounds N] [--only WAY...] [--base CHECKOUT] [--json]
     python tests/bench/bench_send.py --memory 1000 200000
 
-Both send the same rows to the same emulator, which answers at once, in turn; the ratio of each pair counts,
-since these figures swing with the machine. The bare loop validates nothing, keeps nothing and paces nothing.
-Memory is the peak resident size of the sender's process.
+All ways send the same rows, in turn, to a server that answers at once and counts. CPU is user and system time
+of the whole process, its start included, in microseconds per call. The figures swing with the machine: what
+counts is the ratio of each round to the bare loop of the same round. `sdk_ways.py` describes the ways without
+`send`. With --base, `send` and the client of another checkout with its own .venv take part as well.
+Memory is the peak resident size of the process of `send`.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bulk_invite.validation import examples, service_model
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
-_IN_FLIGHT: Final = 64
+from command import COMMAND, CREDENTIALS, environment
+from instant_server import InstantServer, instant_server
+from measured import MIB, Measured, measured
+from rows import make_rows, write_rows
+from sdk_ways import IN_FLIGHT
+
+TITLES: Final = {
+    "floor": "SigV4 + one aiohttp session",
+    "bytes": "aioboto3, lean, bytes as they are",
+    "lean": "aioboto3, lean",
+    "bare": "bare loop over aioboto3",
+    "own": "our client alone",
+    "send": "send",
+    "base-own": "base: our client alone",
+    "base-send": "base: send",
+}
+"""The ways in the order of the table."""
+
+Command = Callable[[str, Path, str], Sequence[str | Path]]
+"""The command of a way, for the URL of the server, the rows and a name that is new."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One run of a way. cpu: microseconds per call, the start included; rate: calls per second without it."""
+
+    cpu: float
+    rate: float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=5000)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, default=6000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=list(TITLES), metavar="WAY", help=", ".join(TITLES))
+    parser.add_argument("--base", type=Path, metavar="CHECKOUT", help="measure its `send`, too")
     parser.add_argument("--memory", type=int, nargs="+", metavar="ROWS")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--bare", nargs=2, metavar=("URL", "FILE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.bare:
-        print(json.dumps(asyncio.run(_bare(*options.bare))))
-        return
-    with tempfile.TemporaryDirectory() as folder, _emulator() as url:
-        result = (
-            _memory(url, Path(folder), options.memory)
-            if options.memory
-            else _compare(url, Path(folder), options.rows, options.rounds)
-        )
-    print(
-        json.dumps(result)
-        if options.json
-        else "\n".join(f"{name}: {value}" for name, value in result.items())
-    )
+    ways = {name: way for name, way in all_ways(options.base).items() if name in (options.only or TITLES)}
+    with tempfile.TemporaryDirectory() as folder, instant_server() as server:
+        if options.memory:
+            print(json.dumps(memory(server, Path(folder), options.memory), indent=1))
+            return
+        rounds = measure(server, Path(folder), ways, rows=options.rows, rounds=options.rounds)
+    table = summary(rounds)
+    print(json.dumps(table) if options.json else "\n".join(_lines(table)))
 
 
-def _compare(url: str, folder: Path, rows: int, rounds: int) -> dict[str, Any]:
-    source = _write_rows(folder, rows)
-    pairs = []
+def all_ways(base: Path | None) -> dict[str, Command]:
+    """The commands of all ways, in the order in which they take turns."""
+    ways = {name: _sdk(name, Path(sys.executable)) for name in ("floor", "bytes", "lean", "own")}
+    if base is not None:
+        scripts = base.resolve() / ".venv" / "bin"
+        ways |= {"base-own": _sdk("own", scripts / "python"), "base-send": _send(scripts / COMMAND.name)}
+    return {**ways, "send": _send(COMMAND), "bare": _sdk("bare", Path(sys.executable))}
+
+
+def _sdk(way: str, python: Path) -> Command:
+    program = Path(__file__).with_name("sdk_ways.py")
+    return lambda url, source, _: (python, program, way, url, source)
+
+
+def _send(program: Path) -> Command:
+    pace = ("--rate", "100000", "--daily-quota", "none", "--max-in-flight", str(IN_FLIGHT))
+    quiet = ("--json", "--progress", "off", "--log-level", "warning")
+
+    def command(url: str, source: Path, name: str) -> Sequence[str | Path]:
+        files = ("--checkpoint", f"{name}.db", "--campaign", name, "--endpoint-url", url)
+        return (program, "send", source, *files, *pace, *quiet)
+
+    return command
+
+
+def measure(
+    server: InstantServer, folder: Path, ways: Mapping[str, Command], *, rows: int, rounds: int
+) -> list[dict[str, Figures]]:
+    """The figures of each way, by round; every other round goes through the ways backwards."""
+    source = write_rows(folder / "rows.ndjson", make_rows(rows))
+    result = []
     for number in range(rounds):
-        bare = _run([sys.executable, __file__, "--bare", url, str(source)])["calls_per_s"]
-        summary, _ = _send(url, folder, source, f"round-{number}")
-        assert summary["created"] == rows, summary
-        pairs.append((rows / summary["elapsed_s"], bare))
-    return {
-        "send, calls per second": round(statistics.median(sent for sent, _ in pairs)),
-        "bare loop, calls per second": round(statistics.median(bare for _, bare in pairs)),
-        "ratio, median": round(statistics.median(sent / bare for sent, bare in pairs), 3),
-        "ratio, each pair": [round(sent / bare, 3) for sent, bare in pairs],
-    }
+        order = list(ways)[:: 1 if number % 2 else -1]
+        ran = {name: _run(server, folder, ways[name], source, rows, f"{name}-{number}") for name in order}
+        result.append(
+            {name: Figures(run.cpu / rows * 1e6, rows / run.json["elapsed_s"]) for name, run in ran.items()}
+        )
+    return result
 
 
-def _memory(url: str, folder: Path, sizes: list[int]) -> dict[str, Any]:
-    result = {}
+def _run(
+    server: InstantServer, folder: Path, command: Command, source: Path, rows: int, name: str
+) -> Measured:
+    """One run of a way. Ends the program unless the server got every row once."""
+    server.counts()
+    program, *arguments = command(server.url, source, name)
+    ran = measured(Path(program), *arguments, cwd=folder, env=environment(**CREDENTIALS))
+    counts = server.counts()
+    if (ran.code, counts.creates, counts.tokens) != (0, rows, rows):
+        raise SystemExit(f"{name}: exit code {ran.code}, {counts} for {rows} rows\n{ran.stderr[-2000:]}")
+    return ran
+
+
+def memory(server: InstantServer, folder: Path, sizes: Sequence[int]) -> dict[str, float]:
+    """The peak of `send` in MiB, by the number of rows."""
+    peaks = {}
     for rows in sizes:
-        _, peak = _send(url, folder, _write_rows(folder, rows), f"memory-{rows}")
-        result[f"peak resident MiB, {rows} rows"] = round(peak, 1)
-    return result
+        source = write_rows(folder / f"{rows}.ndjson", make_rows(rows))
+        peaks[f"{rows} rows, MiB"] = _run(server, folder, _send(COMMAND), source, rows, f"rows-{rows}").peak
+    return {name: round(peak / MIB, 1) for name, peak in peaks.items()}
 
 
-def _send(url: str, folder: Path, source: Path, campaign: str) -> tuple[dict[str, Any], float]:
-    """Send every row from an empty checkpoint; return the summary and the peak resident size in MiB."""
-    command = [sys.executable, "-m", "bulk_invite", "send", str(source), "--json", "--progress", "off"]
-    command += ["--checkpoint", str(folder / f"{campaign}.db"), "--campaign", campaign, "--endpoint-url", url]
-    command += ["--rate", "100000", "--daily-quota", "none", "--max-in-flight", str(_IN_FLIGHT)]
-    command += ["--log-level", "warning"]
-    with subprocess.Popen(command, env=_environment(), stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        output = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    summary: dict[str, Any] = json.loads(output)
-    return summary, usage.ru_maxrss / 1024
+def summary(rounds: Sequence[Mapping[str, Figures]]) -> dict[str, dict[str, Any]]:
+    """The medians of each way, in the order of the table; ratios to the bare loop of the same round."""
+    return {name: _medians(rounds, name) for name in TITLES if name in rounds[0]}
 
 
-async def _bare(url: str, source: str) -> dict[str, float]:
-    import aioboto3  # noqa: PLC0415 - only the measured process needs it
-    from aiobotocore.config import AioConfig  # noqa: PLC0415
-
-    rows = iter([json.loads(line) for line in Path(source).read_text().splitlines()])  # noqa: ASYNC240 - before traffic
-    count = 0
-    began = time.monotonic()
-    session = aioboto3.Session(region_name="us-east-1")
-    session._session.get_component("data_loader").search_paths.insert(0, str(service_model.FOLDER))
-    retries = {"total_max_attempts": 1, "mode": "standard"}
-    config = AioConfig(max_pool_connections=_IN_FLIGHT, retries=retries)
-    async with session.client("partnercentral-selling", endpoint_url=url, config=config) as client:
-
-        async def work() -> None:
-            nonlocal count
-            for row in rows:
-                await client.create_engagement_invitation(
-                    **{**row, "Catalog": "Sandbox", "ClientToken": str(uuid.uuid4())}
-                )
-                count += 1
-
-        await asyncio.gather(*(work() for _ in range(_IN_FLIGHT)))
-    return {"calls_per_s": count / (time.monotonic() - began)}
-
-
-def _write_rows(folder: Path, count: int) -> Path:
-    path = folder / f"{count}.ndjson"
-    templates = examples(service_model.load())
-    with path.open("w") as file:
-        for number in range(count):
-            row = json.loads(json.dumps(templates[number % len(templates)]))
-            del row["ClientToken"]
-            row["EngagementIdentifier"] = f"eng-{number:014}"
-            file.write(json.dumps(row) + "\n")
-    return path
-
-
-@contextmanager
-def _emulator() -> Iterator[str]:
-    command = [sys.executable, "-m", "bulk_invite", "emulator", "--port", "0", "--json"]
-    command += ["--invitations-per-engagement", "none"]
-    with subprocess.Popen(command, env=_environment(), stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        try:
-            yield json.loads(process.stdout.readline())["url"]
-        finally:
-            process.terminate()
-
-
-def _run(command: list[str]) -> dict[str, float]:
-    result: dict[str, float] = json.loads(subprocess.check_output(command, env=_environment()))
-    return result
-
-
-def _environment() -> dict[str, str]:
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BULK_INVITE_"))
+def _medians(rounds: Sequence[Mapping[str, Figures]], name: str) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "cpu_us": round(statistics.median(each[name].cpu for each in rounds)),
+        "calls_per_s": round(statistics.median(each[name].rate for each in rounds)),
     }
-    return kept | {
-        "AWS_ACCESS_KEY_ID": "AKIABENCH",
-        "AWS_SECRET_ACCESS_KEY": "bench",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
+    if "bare" in rounds[0]:
+        cpu = [round(each[name].cpu / each["bare"].cpu, 3) for each in rounds]
+        rate = [round(each[name].rate / each["bare"].rate, 3) for each in rounds]
+        row |= {
+            "cpu_ratio": round(statistics.median(cpu), 3),
+            "rate_ratio": round(statistics.median(rate), 3),
+        }
+        row |= {"cpu_ratios": cpu, "rate_ratios": rate}
+    if "bytes" in rounds[0]:
+        own = [each[name].cpu - each["bytes"].cpu for each in rounds]
+        row["over_sdk_us"] = round(statistics.median(own))
+    return row
+
+
+def _lines(table: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    heads = ("CPU, us", "of bare", "over SDK", "calls/s", "of bare")
+    keys = ("cpu_us", "cpu_ratio", "over_sdk_us", "calls_per_s", "rate_ratio")
+    lines = [" " * 34 + "".join(f"{head:>9}" for head in heads) + "  CPU of bare, by round"]
+    for name, row in table.items():
+        figures = "".join(f"{row.get(key, '-'):>9}" for key in keys)
+        rounds = " ".join(f"{ratio:.2f}" for ratio in row.get("cpu_ratios", ()))
+        lines.append(f"{TITLES[name]:34}{figures}  {rounds}")
+    return lines
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -34,13 +35,18 @@ class Measured:
 
 
 def measured(
-    command: Path, *arguments: str | Path, cwd: Path, stdin: int | IO[bytes] = subprocess.DEVNULL
+    command: Path,
+    *arguments: str | Path,
+    cwd: Path,
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
+    env: Mapping[str, str] | None = None,
 ) -> Measured:
-    """Run `command` to its end."""
+    """Run `command` to its end. env: None for that of the caller."""
     ran = subprocess.run(
         [sys.executable, "-I", "-S", __file__, command, *arguments],
         check=False,
         cwd=cwd,
+        env=env,
         stdin=stdin,
         capture_output=True,
         timeout=300,
