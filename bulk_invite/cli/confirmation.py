@@ -15,6 +15,7 @@ from rich.prompt import Confirm
 from bulk_invite.delivery.intake.source import Source, can_be_read_again
 from bulk_invite.domain.confirmed import Confirmed
 from bulk_invite.domain.errors import NotConfirmedError, StoppedError
+from bulk_invite.domain.texts import escaped
 from bulk_invite.domain.urls import origin
 from bulk_invite.runs.output import logs
 from bulk_invite.runs.output.confirmation import Place, Rows, before_sending, before_unknown
@@ -98,7 +99,7 @@ def _ask(place: Place, reading: DryRun | None, settings: Settings) -> int | None
         what = f"Send {confirmed:,} {'invitation' if confirmed == 1 else 'invitations'}"
     width = min(_WIDTH, console.width)
     for sentence in sentences if confirmed == 0 else [*sentences, _IRREVOCABLE]:
-        console.print(logs.escaped(sentence), markup=False, width=width)
+        console.print(escaped(sentence), markup=False, width=width)
     if confirmed == 0:
         return 0  # the run can only record what is rejected
     try:

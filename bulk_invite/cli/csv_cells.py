@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from bulk_invite.runs.output.logs import escaped
+from bulk_invite.domain.texts import escaped
 
 _FORMULA: Final = re.compile(r"(?:^|(?<=;))(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 """Includes the full-width forms, which some spreadsheets treat alike."""
@@ -18,4 +18,4 @@ _FORMULA: Final = re.compile(r"(?:^|(?<=;))(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20]
 
 def cell(value: object) -> object:
     """A value for a cell; line ends, tabs and other unprintable characters are escaped."""
-    return _FORMULA.sub("'", str(escaped(value))) if isinstance(value, str) else value
+    return _FORMULA.sub("'", escaped(value)) if isinstance(value, str) else value

@@ -24,10 +24,9 @@ from bulk_invite.domain.errors import (
     StoppedError,
     UsageError,
 )
+from bulk_invite.domain.texts import escaped
 from bulk_invite.runs.output import standard_output
-from bulk_invite.runs.output.logs import escaped
 from bulk_invite.runs.output.standard_output import ReaderGoneError
-from bulk_invite.runs.settings.loading import asks_for_json
 
 _JSON: Final = "--json"
 
@@ -131,6 +130,9 @@ def _wants_json(program: TyperGroup, arguments: Sequence[str]) -> bool:
     name = _command(program, arguments)
     if not name or not any(_JSON in each.opts for each in program.commands[name].params):
         return False
+    # Only for a command that has settings: --help and --version need none.
+    from bulk_invite.runs.settings.loading import asks_for_json  # noqa: PLC0415
+
     return asks_for_json(_value_of("--config", arguments))
 
 

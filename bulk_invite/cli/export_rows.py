@@ -11,7 +11,7 @@ import orjson
 from bulk_invite.cli.csv_cells import cell
 from bulk_invite.domain.clock import exact_utc_text
 from bulk_invite.domain.records import Record
-from bulk_invite.runs.output.logs import escaped_json
+from bulk_invite.domain.texts import escaped_json
 
 COLUMNS: Final = (
     *("token", "state", "EngagementIdentifier", "payload_type", "Id", "Arn", "code", "attempts"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from typing import Annotated, Any, Final
 
 import typer
 
+from bulk_invite.cli.commands import Commands
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.manual import TOPICS
 
@@ -21,12 +22,10 @@ Examples:
 
 
 def _matching(context: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
-    for name, each in _commands(context.find_root()).items():
-        if name.startswith(incomplete):
-            yield name, each.get_short_help_str()
+    yield from _commands(context.find_root()).purposes(incomplete)
 
 
-def help_(
+def help(  # noqa: A001 - the name of the command
     context: typer.Context,
     command: Annotated[
         str | None,
@@ -53,8 +52,8 @@ def help_(
         raise UsageError(f"There is no command {command!r}.", hint=_hint(command, commands))
 
 
-def _commands(program: Any) -> Mapping[str, Any]:
-    commands: Mapping[str, Any] = program.command.commands
+def _commands(program: Any) -> Commands:
+    commands: Commands = program.command.commands
     return commands
 
 

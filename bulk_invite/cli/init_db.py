@@ -9,12 +9,13 @@ import typer
 
 from bulk_invite.cli.options.command_options import with_settings
 from bulk_invite.domain.errors import UsageError
+from bulk_invite.domain.texts import escaped
 from bulk_invite.runs.output import logs
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.options import LOG_SETTINGS
 from bulk_invite.runs.wiring.sources import SELECTION_SETTINGS, outcome_table, require_databases
 
-EXAMPLES: Final = """
+INIT_DB_EXAMPLES: Final = """
 Examples:
 
 \b
@@ -69,4 +70,4 @@ def init_db(
     text = f"Table {settings.write_back} {verb}; it is writable."
     if not table.add_label():
         text += " It has no column for labels: its owner can add one with this command."
-    sys.stdout.write(logs.escaped(text) + "\n")
+    sys.stdout.write(escaped(text) + "\n")

@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.text import Text
 
 from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.domain.texts import escaped
 from bulk_invite.runs.output import standard_output
-from bulk_invite.runs.output.logs import escaped
 from bulk_invite.runs.output.summary import headline_of, table_of, without_zeros
 from bulk_invite.sources.interruptible_wait import wait
 

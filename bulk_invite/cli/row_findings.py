@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bulk_invite.domain.rows import Position, Rejection, Row, RowError
-from bulk_invite.domain.texts import plural
-from bulk_invite.runs.output.logs import escaped
+from bulk_invite.domain.texts import escaped, plural
 
 _LISTED: Final = 100
 """Maximum number of rows listed one by one in the JSON object."""

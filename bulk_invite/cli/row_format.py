@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from bulk_invite.cli.options.command_options import with_settings
-from bulk_invite.runs.output import logs
+from bulk_invite.domain.texts import escaped_json
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.validation import examples, row_json_schema, service_model
 
@@ -76,4 +76,4 @@ def example(
 
 
 def _print_json(value: object, option: int = 0) -> None:
-    sys.stdout.write(logs.escaped_json(orjson.dumps(value, option=option).decode()) + "\n")
+    sys.stdout.write(escaped_json(orjson.dumps(value, option=option).decode()) + "\n")

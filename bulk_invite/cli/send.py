@@ -33,7 +33,7 @@ from bulk_invite.validation import RowValidator
 
 _log = structlog.get_logger()
 
-EXAMPLES: Final = """
+SEND_EXAMPLES: Final = """
 Examples:
 
 \b

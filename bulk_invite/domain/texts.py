@@ -6,6 +6,7 @@ import re
 import unicodedata
 from typing import Final
 
+_BEYOND_ASCII: Final = re.compile(r"[^\0-~]")
 _NO_WORD: Final = re.compile(r"[\W_]+")
 _NO_WORD_IN_ASCII: Final = dict.fromkeys(code for code in range(128) if not chr(code).isalnum())
 
@@ -27,3 +28,18 @@ def escaped(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def escaped_json(text: str) -> str:
+    """Equivalent JSON in which all unprintable characters are escaped.
+
+    JSON requires escapes only up to U+001F, but terminals also act on some characters beyond.
+    """
+    return text if text.isprintable() else _BEYOND_ASCII.sub(_json_escape, text)
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    character = found[0]
+    if character.isprintable():
+        return character
+    return "".join(f"\\u{unit}" for unit in character.encode("utf-16-be").hex(" ", 2).split())

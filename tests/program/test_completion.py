@@ -9,8 +9,8 @@ import pytest
 from command import run
 from shells import shell
 
-from bulk_invite.cli.app import COMMANDS
 from bulk_invite.cli.app import command as program
+from bulk_invite.cli.commands import COMMANDS
 from bulk_invite.cli.completion.candidates import candidates
 from bulk_invite.cli.completion.command import VARIABLE, Shell, answer
 from bulk_invite.domain.verdicts import State

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import itertools
 import re
@@ -14,8 +13,8 @@ from pathlib import Path
 import pytest
 from command import run, together
 
-from bulk_invite.cli.app import COMMANDS
 from bulk_invite.cli.app import command as program
+from bulk_invite.cli.commands import COMMANDS
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.manual import TOPICS
 from bulk_invite.runs.settings.model import Settings
@@ -26,11 +25,7 @@ SENDING = ("send", "serve", "reconcile", "validate", "doctor", "emulator")
 
 NAMES = [name for commands in COMMANDS.values() for name in commands]
 
-PURPOSES = {
-    name: inspect.cleandoc(command.__doc__ or "").partition("Exit codes:")[0]
-    for commands in COMMANDS.values()
-    for name, (command, *_) in commands.items()
-}
+PURPOSES = {name: (program.commands[name].help or "").partition("Exit codes:")[0] for name in NAMES}
 """What each command is for, in its own words."""
 
 

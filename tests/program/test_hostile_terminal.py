@@ -29,7 +29,7 @@ from rows import make_row, write_rows
 from sensitive import sensitive_values
 
 from bulk_invite.cli.csv_cells import cell
-from bulk_invite.runs.output.logs import escaped_json
+from bulk_invite.domain.texts import escaped_json
 from bulk_invite.validation.service_model import load
 
 EVIL = "\x1b]0;owned\x07\x1b[6n\x9b2J\x7f\x08\r\n\x85\N{RIGHT-TO-LEFT OVERRIDE}\N{LINE SEPARATOR}\x1bc"

@@ -76,7 +76,8 @@ def prepare() -> None:
     for name in IMPORTED:
         importlib.import_module(name)
     group: Any = importlib.import_module("bulk_invite.cli.app").command
-    for command in (group, *(group.commands[name] for name in _OFTEN)):
+    commands = dict(group.commands)  # imports them all
+    for command in (group, *(commands[name] for name in _OFTEN)):
         for parameter in command.params:
             parameter.get_runtime_param()
     _read_models()

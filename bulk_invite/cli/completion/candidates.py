@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import typer
-from typer.core import TyperGroup
+
+from bulk_invite.cli.options.grouped_help import GroupedProgram
 
 _NAMES_FILES: Final = re.compile(r"\b(?:FILE|DIR|(?<!\$\.)PATH)\b|SOURCE\.\.\.|SCENARIO")
 """What an option or an argument calls its value if that can be a file; `$.PATH` is a member of a row."""
@@ -48,14 +49,8 @@ def candidates(program: Any, words: Sequence[str]) -> Candidates:
             return Candidates(list(_options(line, last)))
         found = _option(line, name)
         return Candidates() if found is None else _values(line, found, value, prefix=f"{name}=")
-    if isinstance(line.command, TyperGroup):
-        return Candidates(
-            [
-                (name, each.get_short_help_str())
-                for name, each in line.command.commands.items()
-                if name.startswith(last)
-            ]
-        )
+    if isinstance(line.command, GroupedProgram):
+        return Candidates(list(line.command.commands.purposes(last)))
     argument = _argument(line)
     return Candidates() if argument is None else _values(line, argument, last)
 
@@ -69,7 +64,7 @@ def _follow(line: _Line, word: str) -> bool:
     elif word.startswith("-") and word != "-" and not line.options_ended:
         option = None if "=" in word else _option(line, word)
         line.awaits = None if option is None or option.is_flag else option
-    elif isinstance(line.command, TyperGroup):
+    elif isinstance(line.command, GroupedProgram):
         command: Any = line.command.commands.get(word)
         if command is None:
             return False

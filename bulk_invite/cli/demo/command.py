@@ -36,7 +36,7 @@ from bulk_invite.rehearsal.simulation.subprocesses import (
     started_sender,
 )
 
-EXAMPLES: Final = """
+DEMO_EXAMPLES: Final = """
 Examples:
 
 \b

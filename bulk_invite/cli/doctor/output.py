@@ -14,8 +14,8 @@ from rich.text import Text
 
 from bulk_invite.cli.doctor.check import Finding, Result
 from bulk_invite.domain.errors import ChecksFailedError
+from bulk_invite.domain.texts import escaped
 from bulk_invite.runs.output import standard_output
-from bulk_invite.runs.output.logs import escaped
 
 _STYLES: Final = {
     Result.OK: "green",

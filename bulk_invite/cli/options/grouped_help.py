@@ -14,7 +14,6 @@ from functools import cached_property
 from typing import Any, Final, Protocol, get_args, runtime_checkable
 
 import typer
-from pydantic import ValidationError
 from typer.core import TyperCommand, TyperGroup
 
 from bulk_invite.cli.options.help_layout import columns, definitions, prose, wrapped
@@ -54,6 +53,9 @@ class GroupedCommand(TyperCommand):
         try:
             return super().make_context(*args, **extra)
         except typer.BadParameter as error:
+            # typer imports it to read the value of an option, which the help does not need.
+            from pydantic import ValidationError  # noqa: PLC0415
+
             if isinstance(error.__cause__, ValidationError):
                 error.message = explained(error.__cause__.errors(include_url=False)[0])
             raise
@@ -140,7 +142,12 @@ class GroupedCommand(TyperCommand):
 
 
 class GroupedProgram(TyperGroup):
-    """A program that shows its commands by heading, each with its whole first sentence."""
+    """A program that shows its commands by heading, each with its whole first sentence.
+
+    commands: `Commands`, as a subclass sets them.
+    """
+
+    commands: Any
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -152,16 +159,16 @@ class GroupedProgram(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         width, name = columns(), ctx.command_path
-        commands: dict[str, list[tuple[str, str]]] = {}
         widest = max(map(len, self.commands))
-        for each in self.commands.values():
-            record = (str(each.name).ljust(widest), each.get_short_help_str())
-            commands.setdefault(getattr(each, "rich_help_panel", None) or "Commands", []).append(record)
+        commands = [
+            (heading, [(command.ljust(widest), each.purpose) for command, each in listed.items()])
+            for heading, listed in self.commands.headings.items()
+        ]
         options = [_record(each, ctx) for each in self.get_params(ctx)]
         parts = [
             _usage(ctx, self),
             prose(self.help or "", width),
-            *_sections([(_OWN, options), *commands.items()], width),
+            *_sections([(_OWN, options), *commands], width),
             f"More: {name} help COMMAND\nManual: {name} manual",
         ]
         formatter.write("\n\n".join(parts))

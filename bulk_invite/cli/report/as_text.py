@@ -10,10 +10,9 @@ from bulk_invite.cli.report.causes import Cause, needing_attention, still_open
 from bulk_invite.cli.report.row_lists import row_lists
 from bulk_invite.cli.report.shared_receivers import TITLE, facts_of, left_out, rows_of
 from bulk_invite.cli.report.wording import MEANINGS, moment, share, verdict
-from bulk_invite.domain.texts import plural
+from bulk_invite.domain.texts import escaped, plural
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output.headline import state_name
-from bulk_invite.runs.output.logs import escaped
 from bulk_invite.runs.output.next_steps import export_command
 from bulk_invite.runs.wiring.checkpoint import checkpoint_option
 

@@ -16,8 +16,8 @@ from bulk_invite.cli.report.as_text import summary
 from bulk_invite.cli.report.page import page
 from bulk_invite.cli.report.wording import verdict
 from bulk_invite.domain.errors import UsageError
+from bulk_invite.domain.texts import escaped
 from bulk_invite.runs.output import standard_output
-from bulk_invite.runs.output.logs import escaped
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS, open_reader
 

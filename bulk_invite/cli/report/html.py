@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Final
 
-from bulk_invite.runs.output.logs import escaped
+from bulk_invite.domain.texts import escaped
 
 _EMPTY: Final = frozenset({"meta", "path", "rect", "line", "br", "wbr"})
 """Elements without content or end tag."""
@@ -67,4 +67,4 @@ def _inner(part: str | Iterable[str]) -> str:
 
 def _plain(value: str | float) -> str:
     """The value of an attribute; coordinates keep one decimal."""
-    return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(escaped(str(value)))
+    return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else escaped(str(value))

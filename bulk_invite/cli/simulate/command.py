@@ -9,7 +9,7 @@ import typer
 
 from bulk_invite.domain.errors import UsageError
 
-EXAMPLES: Final = """
+SIMULATE_EXAMPLES: Final = """
 Examples:
 
 \b

@@ -7,10 +7,10 @@ import sys
 import typer
 
 from bulk_invite.domain.errors import BulkInviteError
-from bulk_invite.rehearsal.emulator.command import EPILOG, emulator
+from bulk_invite.rehearsal.emulator.command import EMULATOR_EXAMPLES, emulator
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
-app.command(epilog=EPILOG)(emulator)
+app.command(epilog=EMULATOR_EXAMPLES)(emulator)
 
 if __name__ == "__main__":
     try:

@@ -18,7 +18,7 @@ from bulk_invite.rehearsal.emulator.fault_options import FaultOptions
 from bulk_invite.rehearsal.emulator.option_fields import Form, flags
 from bulk_invite.rehearsal.emulator.options import Options
 
-EPILOG: Final = """\
+EMULATOR_EXAMPLES: Final = """\
 Rehearse a backfill at one call per second with a few broken connections:
 
 \b

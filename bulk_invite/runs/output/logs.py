@@ -7,23 +7,21 @@ paths. Values that come from a row (a client token, a file name) are escaped.
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final, Literal, TextIO, cast
+from typing import Final, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor
 
-from bulk_invite.domain import texts
 from bulk_invite.domain.errors import UsageError
+from bulk_invite.domain.texts import escaped
 from bulk_invite.domain.urls import origins_only
 from bulk_invite.runs.output.log_file import LogFile
 from bulk_invite.runs.output.row_lines import RowLines, terminal_filters
 from bulk_invite.runs.settings.model import Settings
 
-_BEYOND_ASCII: Final = re.compile(r"[^\0-~]")
 _SDK: Final = ("aiobotocore", "botocore")
 _open: list[LogFile] = []
 _rows: list[RowLines] = []
@@ -153,24 +151,4 @@ class _StandardError:
 
 
 def _escape_control_characters(_logger: object, _method: str, event: EventDict) -> EventDict:
-    return {name: escaped(value) for name, value in event.items()}
-
-
-def escaped(value: Any) -> Any:
-    """A text with its unprintable characters escaped; any other value unchanged."""
-    return texts.escaped(value) if isinstance(value, str) else value
-
-
-def escaped_json(text: str) -> str:
-    """Equivalent JSON in which all unprintable characters are escaped.
-
-    JSON requires escapes only up to U+001F, but terminals also act on some characters beyond.
-    """
-    return text if text.isprintable() else _BEYOND_ASCII.sub(_json_escape, text)
-
-
-def _json_escape(found: re.Match[str]) -> str:
-    character = found[0]
-    if character.isprintable():
-        return character
-    return "".join(f"\\u{unit}" for unit in character.encode("utf-16-be").hex(" ", 2).split())
+    return {name: escaped(value) if isinstance(value, str) else value for name, value in event.items()}

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from bulk_invite.domain.errors import BulkInviteError, InterruptedRunError, OutputError
-from bulk_invite.runs.output.logs import escaped_json
+from bulk_invite.domain.texts import escaped_json
 
 wants_object: Final = Event()
 """Set if the command was asked for JSON."""

@@ -14,12 +14,11 @@ from rich.table import Table
 from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.domain.records import Overview
-from bulk_invite.domain.texts import plural
+from bulk_invite.domain.texts import escaped, plural
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.figures import rounded
 from bulk_invite.runs.output import standard_output
 from bulk_invite.runs.output.headline import headline
-from bulk_invite.runs.output.logs import escaped
 from bulk_invite.runs.output.next_steps import export_command
 from bulk_invite.runs.output.progress_bar import clock_text
 from bulk_invite.runs.output.standard_output import ReaderGoneError
@@ -213,4 +212,4 @@ def _shown(name: str, value: object) -> str:  # noqa: PLR0911 - one line for eac
         case float():
             return f"{value:,.1f}"
         case _:
-            return str(escaped(str(value)))
+            return escaped(str(value))
