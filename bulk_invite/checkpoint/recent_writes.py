@@ -15,6 +15,7 @@ from sqlalchemy import Connection, exists, func, insert, select
 from bulk_invite.checkpoint.tables import record_events, stored_rows
 from bulk_invite.checkpoint.tables.generation import Generation
 from bulk_invite.checkpoint.tables.schema import invitations, log, runs
+from bulk_invite.checkpoint.tables.stored_rows import StoredRow
 from bulk_invite.domain.events import Event, Sent
 from bulk_invite.domain.rows import Invitation
 
@@ -34,7 +35,7 @@ class RecentWrites:
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
         self.last: Generation | None = None
-        self._rows: OrderedDict[str, dict[str, object]] = OrderedDict()
+        self._rows: OrderedDict[str, StoredRow] = OrderedDict()
         self._batches: deque[Batch] = deque()
         self._events = 0
 
@@ -44,8 +45,8 @@ class RecentWrites:
         receivers: hashes by token.
         """
         for row in rows:
-            values = stored_rows.values_of(row, receivers.get(row.client_token, ""))
-            self._rows[row.client_token] = {**values, "campaign": campaign}
+            values = stored_rows.values_of(row, receivers.get(row.client_token, ""), campaign)
+            self._rows[row.client_token] = values
             self._rows.move_to_end(row.client_token)
             if len(self._rows) > self._most:
                 self._rows.popitem(last=False)
@@ -85,9 +86,9 @@ class RecentWrites:
         _require_run(connection, run, batches[0][1][0].at)
         there = select(invitations.c.client_token).where(invitations.c.client_token.in_(tokens))
         known = set(connection.execute(there).scalars())
-        new = [self._rows[token] for token in sorted(tokens - known) if token in self._rows]
-        stored_rows.note_rows(connection, new, run=run, change=change)
-        return known | {str(row["client_token"]) for row in new}
+        new = [token for token in sorted(tokens - known) if token in self._rows]
+        stored_rows.note_rows(connection, [self._rows[token] for token in new], run=run, change=change)
+        return known.union(new)
 
 
 def calls_of(events: Iterable[Event]) -> int:

@@ -89,9 +89,9 @@ def test_the_query_for_a_known_id_uses_an_index(tmp_path: Path) -> None:
     with writing(place) as writer:
         sent(writer, "a")
         writer.record([yes("a")])
-    query = str(_OWNERS.compile(dialect=sqlite.dialect()))
+    query = str(_OWNERS.statement.compile(dialect=sqlite.dialect()))
     with closing(sqlite3.connect(place.name)) as file:
-        plan = str(file.execute(f"EXPLAIN QUERY PLAN {query}", ['{"0": {"invitation_id": "x"}}']).fetchall())
+        plan = str(file.execute(f"EXPLAIN QUERY PLAN {query}", ['{"0": ["x"]}']).fetchall())
     assert "INDEX invitations_by_id (invitation_id=?)" in plan
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, select
 
 from bulk_invite.checkpoint.tables import returned_rows, twins
+from bulk_invite.checkpoint.tables.batch_sql import Members, Prepared, parameters
 from bulk_invite.checkpoint.tables.decide_row import Terms, Twins, decide
 from bulk_invite.checkpoint.tables.edited_rows import is_refused, refusal
 from bulk_invite.checkpoint.tables.encoding import encode_errors
@@ -19,23 +20,25 @@ from bulk_invite.domain.rows import Invitation, Position, Rejection
 from bulk_invite.domain.same_receiver import OnSameReceiver
 from bulk_invite.domain.verdicts import State
 
-_KNOWN: Final = select(
-    invitations.c.client_token,
-    invitations.c.run,
-    invitations.c.body_hash,
-    invitations.c.state,
-    invitations.c.invitation_id,
-    invitations.c.arn,
-    invitations.c.code,
-    invitations.c.errors,
-    invitations.c.doubt_since,
-    invitations.c.last_sent,
-    invitations.c.source,
-    invitations.c.line,
-    invitations.c.row_key,
-    invitations.c.receiver,
-    invitations.c.label,
-).where(invitations.c.client_token.in_(bindparam("tokens", expanding=True)))
+_KNOWN: Final = Prepared(
+    select(
+        invitations.c.client_token,
+        invitations.c.run,
+        invitations.c.source,
+        invitations.c.line,
+        invitations.c.row_key,
+        invitations.c.body_hash,
+        invitations.c.state,
+        invitations.c.invitation_id,
+        invitations.c.arn,
+        invitations.c.code,
+        invitations.c.errors,
+        invitations.c.doubt_since,
+        invitations.c.last_sent,
+        invitations.c.receiver,
+        invitations.c.label,
+    ).where(invitations.c.client_token == Members("client_token").of(invitations.c.client_token))
+)
 
 
 def admit(
@@ -126,22 +129,10 @@ def look_up(connection: Connection, tokens: Sequence[str]) -> dict[str, Known]:
     """Return what is stored of the tokens that are known."""
     if not tokens:
         return {}
+    rows = _KNOWN.run(connection, parameters((token,) for token in set(tokens)))
     return {
-        row.client_token: Known(
-            row.run,
-            Position(row.source, row.line, row.row_key),
-            row.body_hash,
-            State(row.state),
-            row.invitation_id,
-            row.arn,
-            row.code,
-            row.errors,
-            row.doubt_since,
-            row.last_sent,
-            row.receiver,
-            row.label,
-        )
-        for row in connection.execute(_KNOWN, {"tokens": tokens})
+        token: Known(run, Position(source, line, key), body_hash, State(state), *others)
+        for token, run, source, line, key, body_hash, state, *others in rows
     }
 
 

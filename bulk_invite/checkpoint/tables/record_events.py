@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from bulk_invite.checkpoint.tables import gaps, indexes, twins
-from bulk_invite.checkpoint.tables.batch_sql import CHANGE, field, field_for, insert_each, parameters
+from bulk_invite.checkpoint.tables.batch_sql import CHANGE, Members, Prepared, parameters
 from bulk_invite.checkpoint.tables.encoding import encode_errors, encode_evidence
 from bulk_invite.checkpoint.tables.schema import findings, invitations, log, runs
 from bulk_invite.domain.events import Answered, Event, Sent
@@ -30,12 +30,12 @@ from bulk_invite.domain.verdicts import State
 RECOVERED: Final = "recovered"
 """Log outcome of an intent that was missing from an outdated checkpoint and was restored."""
 
-_OF_THE_ROW: Final = invitations.c.client_token == field_for(invitations.c.client_token)
-_AT: Final = field("at", Float)
+_LOGGED: Final = Members("client_token", "at", "event", "outcome", "request_id")
+_AT: Final = _LOGGED.field("at", Float)
 
-_MARK_SENT: Final = (
+_MARK_SENT: Final = Prepared(
     update(invitations)
-    .where(_OF_THE_ROW)
+    .where(invitations.c.client_token == _LOGGED.of(invitations.c.client_token))
     .values(
         state=State.IN_DOUBT.value,
         code="",
@@ -47,16 +47,18 @@ _MARK_SENT: Final = (
         changed=CHANGE,
     )
 )
-_ANSWERED: Final = ("state", "invitation_id", "arn", "code", "errors", "doubt_since")
-_MARK_ANSWERED: Final = (
+_CHANGED: Final = ("state", "invitation_id", "arn", "code", "errors", "doubt_since")
+_ANSWERED: Final = Members("client_token", "uncounted", *_CHANGED)
+_DOUBT_SINCE: Final = _ANSWERED.of(invitations.c.doubt_since)
+_MARK_ANSWERED: Final = Prepared(
     update(invitations)
-    .where(_OF_THE_ROW)
+    .where(invitations.c.client_token == _ANSWERED.of(invitations.c.client_token))
     .values(
-        **{name: field_for(invitations.c[name]) for name in _ANSWERED},
-        attempts=invitations.c.attempts - field("uncounted", Integer),
+        **{name: _ANSWERED.of(invitations.c[name]) for name in _CHANGED},
+        attempts=invitations.c.attempts - _ANSWERED.field("uncounted", Integer),
         # A row that was never called has no time of sending.
         last_sent=case(
-            (and_(invitations.c.first_sent.is_(None), field("doubt_since", Float).is_(None)), null()),
+            (and_(invitations.c.first_sent.is_(None), _DOUBT_SINCE.is_(None)), null()),
             else_=invitations.c.last_sent,
         ),
         changed=CHANGE,
@@ -66,12 +68,17 @@ _TURNED_UP: Final = select(invitations.c.client_token).where(
     invitations.c.client_token.in_(bindparam("tokens", expanding=True)),
     invitations.c.first_sent.is_(None),
 )
-_OWNERS: Final = select(invitations.c.invitation_id, invitations.c.client_token).where(
-    invitations.c.invitation_id == field_for(invitations.c.invitation_id),
-    invitations.c.invitation_id != literal_column("''"),  # otherwise the index is not used
+_OWNERS: Final = Prepared(
+    select(invitations.c.invitation_id, invitations.c.client_token).where(
+        invitations.c.invitation_id == Members("invitation_id").of(invitations.c.invitation_id),
+        invitations.c.invitation_id != literal_column("''"),  # otherwise the index is not used
+    )
 )
-_LOG: Final = insert_each(log, "client_token", "event", "at", "outcome", "request_id")
-_FINDINGS: Final = insert_each(findings, "client_token", "at", "evidence")
+_LOG: Final = Prepared(_LOGGED.insert_into(log))
+_FINDINGS: Final = Prepared(Members("client_token", "at", "evidence").insert_into(findings))
+_LAST_EVENT: Final = Prepared(
+    update(runs).where(runs.c.run == bindparam("of_run")).values(last_event=bindparam("at"))
+)
 
 
 def record(
@@ -86,20 +93,19 @@ def record(
     answered = [event for event in events if isinstance(event, Answered)]
     changed = 0
     if sent:
-        changed += connection.execute(_MARK_SENT, parameters(map(_log_entry, sent), change=change)).rowcount
+        changed += _MARK_SENT.run(connection, parameters(map(_log_entry, sent), change=change)).rowcount
     if answered:
         _add_missing_intents(connection, answered, change)
-        changed += connection.execute(
-            _MARK_ANSWERED, parameters(map(_answered, answered), change=change)
+        changed += _MARK_ANSWERED.run(
+            connection, parameters(map(_answered, answered), change=change)
         ).rowcount
     if changed != len(events):
         return None
     twins.note(connection, [(event.client_token, "") for event in answered if event.state is State.FAILED])
-    connection.execute(_LOG, parameters(map(_log_entry, events)))
+    _LOG.run(connection, parameters(map(_log_entry, events)))
     if evidence := [_evidence(event) for event in answered if event.finding is not None]:
-        connection.execute(_FINDINGS, parameters(evidence))
-    last = max(event.at for event in events)
-    connection.execute(update(runs).where(runs.c.run == run).values(last_event=last))
+        _FINDINGS.run(connection, parameters(evidence))
+    _LAST_EVENT.run(connection, {"of_run": run, "at": max(event.at for event in events)})
     return of_others
 
 
@@ -111,8 +117,7 @@ def _resolve_shared_ids(
     if not new:
         return events, frozenset()
     indexes.require(connection, "invitations_by_id")
-    wanted = parameters({"invitation_id": event.invitation_id} for event in new)
-    owners = {row.invitation_id: row.client_token for row in connection.execute(_OWNERS, wanted)}
+    owners = dict(_OWNERS.run(connection, parameters((event.invitation_id,) for event in new)))
     of_others = {
         event.client_token: event.instead
         for event in new
@@ -136,49 +141,33 @@ def _add_missing_intents(connection: Connection, answered: Sequence[Answered], c
     tokens = connection.execute(_TURNED_UP, {"tokens": list(arrived)}).scalars().all()
     if not tokens:
         return
-    sent = [{**_log_entry(Sent(token, arrived[token])), "outcome": RECOVERED} for token in tokens]
-    connection.execute(_MARK_SENT, parameters(sent, change=change))
-    connection.execute(_LOG, parameters(sent))
+    sent = [(token, arrived[token], "sent", RECOVERED, "") for token in tokens]
+    _MARK_SENT.run(connection, parameters(sent, change=change))
+    _LOG.run(connection, parameters(sent))
     gaps.found(connection, len(tokens))
 
 
-def _answered(event: Answered) -> dict[str, object]:
-    return {
-        "client_token": event.client_token,
-        "state": event.state.value,
-        "invitation_id": event.invitation_id,
-        "arn": event.arn,
-        "code": event.code,
-        "errors": encode_errors(event.errors),
-        "uncounted": 0 if event.counted else 1,
-        "doubt_since": event.doubt_since,
-    }
+def _answered(event: Answered) -> tuple[object, ...]:
+    """The members of `_ANSWERED`."""
+    return (
+        event.client_token,
+        0 if event.counted else 1,
+        event.state.value,
+        event.invitation_id,
+        event.arn,
+        event.code,
+        encode_errors(event.errors),
+        event.doubt_since,
+    )
 
 
-def _evidence(event: Answered) -> dict[str, object]:
+def _evidence(event: Answered) -> tuple[object, ...]:
     assert event.finding is not None  # noqa: S101 - guaranteed by the caller
-    return {
-        "client_token": event.client_token,
-        "at": event.at,
-        "evidence": encode_evidence(event.finding),
-    }
+    return event.client_token, event.at, encode_evidence(event.finding)
 
 
-def _log_entry(event: Event) -> dict[str, object]:
-    match event:
-        case Sent():
-            return {
-                "client_token": event.client_token,
-                "event": "sent",
-                "at": event.at,
-                "outcome": "",
-                "request_id": "",
-            }
-        case Answered():
-            return {
-                "client_token": event.client_token,
-                "event": "answered",
-                "at": event.at,
-                "outcome": event.outcome,
-                "request_id": event.request_id,
-            }
+def _log_entry(event: Event) -> tuple[object, ...]:
+    """The members of `_LOGGED`."""
+    if isinstance(event, Sent):
+        return event.client_token, event.at, "sent", "", ""
+    return event.client_token, event.at, "answered", event.outcome, event.request_id

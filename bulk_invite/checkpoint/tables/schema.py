@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, MetaData, Table
 from sqlalchemy import Text as AnyText
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 Text: Final = AnyText().with_variant(AnyText(collation="C"), "postgresql")
 """Text with the same sort order in every database."""
@@ -48,18 +48,20 @@ invitations = Table(
     Column("label", Text, nullable=False, server_default="", comment="the user's name for the row"),
     Column("payload_type", Text, nullable=False),
     Column("state", Text, nullable=False),
-    Column("invitation_id", Text, nullable=False, default=""),
-    Column("arn", Text, nullable=False, default=""),
-    Column("code", Text, nullable=False, default="", comment="of the last answer; empty if there is none"),
-    Column("errors", Text, nullable=False, default="[]", comment="JSON: [[path, code], ...]"),
-    Column("attempts", Integer, nullable=False, default=0),
+    Column("invitation_id", Text, nullable=False, server_default=""),
+    Column("arn", Text, nullable=False, server_default=""),
+    Column(
+        "code", Text, nullable=False, server_default="", comment="of the last answer; empty if there is none"
+    ),
+    Column("errors", Text, nullable=False, server_default="[]", comment="JSON: [[path, code], ...]"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
     Column("first_sent", Float),
     Column("last_sent", Float),
     Column("doubt_since", Float, comment="earliest attempt whose outcome is unknown"),
     Column("changed", BigInteger, nullable=False, server_default="0", comment="see `changes`"),
-    # No rowid: every access is by token, and one less B-tree is written.
-    sqlite_with_rowid=False,
 )
+"""Accessed by token. But SQLite keeps the rowid: rows are sent in the order in which they were stored, so the
+events of a commit lie on a few pages. Sorted by token, each event would write a page of its own."""
 
 unsent_rows = Table(
     "unsent_rows",
@@ -70,9 +72,9 @@ unsent_rows = Table(
     Column("run", Integer, ForeignKey("runs.run"), nullable=False),
     Column("state", Text, nullable=False, comment="rejected or duplicate"),
     Column("campaign", Text, nullable=False, server_default=""),
-    Column("client_token", Text, nullable=False, default="", comment="the earlier row has it, too"),
+    Column("client_token", Text, nullable=False, server_default="", comment="the earlier row has it, too"),
     Column("label", Text, nullable=False, server_default="", comment="the user's name for the row"),
-    Column("errors", Text, nullable=False, default="[]", comment="JSON: [[path, code], ...]"),
+    Column("errors", Text, nullable=False, server_default="[]", comment="JSON: [[path, code], ...]"),
     Column("changed", BigInteger, nullable=False, server_default="0", comment="see `changes`"),
     sqlite_with_rowid=False,
 )
@@ -104,8 +106,8 @@ log = Table(
     Column("client_token", Text, nullable=False),
     Column("event", Text, nullable=False, comment="sent or answered"),
     Column("at", Float, nullable=False, comment="epoch seconds"),
-    Column("outcome", Text, nullable=False, default=""),
-    Column("request_id", Text, nullable=False, default=""),
+    Column("outcome", Text, nullable=False, server_default=""),
+    Column("request_id", Text, nullable=False, server_default=""),
 )
 """Append-only, one entry per event; the rolling window of calls is counted from it, too."""
 

@@ -7,10 +7,21 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    delete,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from bulk_invite.checkpoint.tables import returned_rows, twins
-from bulk_invite.checkpoint.tables.batch_sql import CHANGE, field_for, insert_each, parameters
+from bulk_invite.checkpoint.tables.batch_sql import CHANGE, Members, Prepared, parameters
 from bulk_invite.checkpoint.tables.encoding import encode_errors
 from bulk_invite.checkpoint.tables.schema import invitations, unsent_rows
 from bulk_invite.domain.admissions import Admission, Duplicate, SeenAgain
@@ -18,25 +29,44 @@ from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
 from bulk_invite.domain.verdicts import State
 
 _OF_THE_ROW: Final = ("source", "line", "row_key", "body_hash", "engagement", "label", "payload_type")
-_NEW: Final = insert_each(
-    invitations, "client_token", "run", "campaign", "state", "receiver", *_OF_THE_ROW, changed=CHANGE
+_STORED: Final = Members("client_token", *_OF_THE_ROW, "receiver", "campaign")
+_NEW: Final = Prepared(
+    _STORED.insert_into(
+        invitations, run=bindparam("of_run"), state=literal(State.PENDING.value), changed=CHANGE
+    )
 )
 # A row that was never sent may have been edited since.
-_MAY_CHANGE: Final = ("run", "state", "code", "errors", "doubt_since", "last_sent", *_OF_THE_ROW)
-_AGAIN: Final = {name: field_for(invitations.c[name]) for name in _MAY_CHANGE}
+_CHANGED: Final = ("state", "code", "errors", "doubt_since", "last_sent")
+_READ_AGAIN: Final = Members(*_STORED.names, *_CHANGED)
+_AGAIN: Final = {name: _READ_AGAIN.of(invitations.c[name]) for name in (*_CHANGED, *_OF_THE_ROW)}
 # Most rows that are read again are unchanged; do not mark those as changed.
 _SHOWN: Final = ("state", "source", "row_key", "label")
 _IS_OTHER: Final = or_(*(invitations.c[name] != _AGAIN[name] for name in _SHOWN))
-_SEEN_AGAIN: Final = (
+_SEEN_AGAIN: Final = Prepared(
     update(invitations)
-    .where(invitations.c.client_token == field_for(invitations.c.client_token))
-    .values({**_AGAIN, "changed": case((_IS_OTHER, CHANGE), else_=invitations.c.changed)})
+    .where(invitations.c.client_token == _READ_AGAIN.of(invitations.c.client_token))
+    .values(
+        {
+            **_AGAIN,
+            "run": bindparam("of_run"),
+            "changed": case((_IS_OTHER, CHANGE), else_=invitations.c.changed),
+        }
+    )
 )
-_UNSENT: Final = insert_each(
-    unsent_rows,
-    *("source", "line", "row_key", "run", "state", "campaign", "client_token", "label", "errors"),
-    changed=CHANGE,
+_UNSENT: Final = Prepared(
+    Members("source", "line", "row_key", "state", "client_token", "label", "errors").insert_into(
+        unsent_rows, run=bindparam("of_run"), campaign=bindparam("campaign"), changed=CHANGE
+    )
 )
+_FORGET_BETWEEN: Final = Prepared(
+    delete(unsent_rows).where(
+        unsent_rows.c.source == bindparam("source"),
+        unsent_rows.c.line.between(bindparam("first"), bindparam("last")),
+    )
+)
+
+StoredRow = tuple[object, ...]
+"""The columns of a row that do not depend on calls, in the order of `_STORED`."""
 
 
 @dataclass(slots=True)
@@ -68,25 +98,25 @@ def note_invitations(
     campaign: str,
 ) -> None:
     """Store new rows, and what has changed of rows that were read again. receivers: hashes by token."""
-    for row, entry in new:
-        entry.receiver = _receiver(row, entry, receivers)
     if new:
-        rows_of_new = ({**values_of(row, entry.receiver), "campaign": campaign} for row, entry in new)
+        rows_of_new = []
+        for row, entry in new:
+            entry.receiver = _receiver(row, entry, receivers)
+            rows_of_new.append(values_of(row, entry.receiver, campaign))
         note_rows(connection, rows_of_new, run=run, change=change)
     if again:
         rows = (
-            {
-                **values_of(row, entry.receiver),
-                "run": run,
-                "state": entry.state.value,
-                "code": entry.code,
-                "errors": entry.errors,
-                "doubt_since": entry.doubt_since,
-                "last_sent": entry.last_sent,
-            }
+            (
+                *values_of(row, entry.receiver, campaign),
+                entry.state.value,
+                entry.code,
+                entry.errors,
+                entry.doubt_since,
+                entry.last_sent,
+            )
             for row, entry in again
         )
-        connection.execute(_SEEN_AGAIN, parameters(rows, change=change))
+        _SEEN_AGAIN.run(connection, parameters(rows, change=change, of_run=run))
         twins.note(
             connection,
             [
@@ -101,25 +131,26 @@ def _receiver(row: Invitation, entry: Known, receivers: Mapping[str, str]) -> st
     return twins.stored_receiver(receivers.get(row.client_token, ""), entry.state)
 
 
-def note_rows(connection: Connection, rows: Iterable[Mapping[str, object]], *, run: int, change: int) -> None:
-    """Store new rows, given as `values_of` plus the campaign."""
-    once = {"run": run, "state": State.PENDING.value}
-    connection.execute(_NEW, parameters(({**row, **once} for row in rows), change=change))
+def note_rows(connection: Connection, rows: Iterable[StoredRow], *, run: int, change: int) -> None:
+    """Store new rows."""
+    _NEW.run(connection, parameters(rows, change=change, of_run=run))
 
 
-def values_of(row: Invitation, receiver: str) -> dict[str, object]:
-    """Return the columns that do not depend on calls. receiver: see `twins.stored_receiver`."""
-    return {
-        "client_token": row.client_token,
-        "source": row.position.source,
-        "line": row.position.line,
-        "row_key": row.position.key,
-        "body_hash": row.body_hash,
-        "engagement": row.engagement,
-        "receiver": receiver,
-        "label": row.label,
-        "payload_type": row.payload_type,
-    }
+def values_of(row: Invitation, receiver: str, campaign: str) -> StoredRow:
+    """The columns of a row. receiver: see `twins.stored_receiver`."""
+    position = row.row.position
+    return (
+        row.client_token,
+        position.source,
+        position.line,
+        position.key,
+        row.body_hash,
+        row.engagement,
+        row.label,
+        row.payload_type,
+        receiver,
+        campaign,
+    )
 
 
 def note_unsent(
@@ -144,13 +175,14 @@ def note_unsent(
         positions = [row_of(admission).position for admission in group]
         lines, keys = [each.line for each in positions], [each.key for each in positions if each.key]
         if keys:
-            read_again = unsent_rows.c.row_key.in_(keys)
-            _clear_restored(connection, and_(unsent_rows.c.source == source, read_again), change)
+            read_again = and_(unsent_rows.c.source == source, unsent_rows.c.row_key.in_(keys))
+            _clear_restored(connection, read_again, change)
+            connection.execute(delete(unsent_rows).where(read_again))
         elif follows:  # earlier rows may lie between them and stay as they are
-            read_again = unsent_rows.c.line.in_(lines)
+            read_again = and_(unsent_rows.c.source == source, unsent_rows.c.line.in_(lines))
+            connection.execute(delete(unsent_rows).where(read_again))
         else:
-            read_again = unsent_rows.c.line.between(lines[0], lines[-1])
-        connection.execute(delete(unsent_rows).where(unsent_rows.c.source == source, read_again))
+            _FORGET_BETWEEN.run(connection, {"source": source, "first": lines[0], "last": lines[-1]})
         # One row per position: the last one wins.
         unsent = {
             row_of(admission).position: values
@@ -159,8 +191,8 @@ def note_unsent(
             if (values := _unsent_values(admission, {} if follows else first)) is not None
         }
         if unsent:
-            rows = ({**values, "run": run, "campaign": campaign} for values in unsent.values())
-            connection.execute(_UNSENT, parameters(rows, change=change))
+            rows = parameters(unsent.values(), change=change, of_run=run, campaign=campaign)
+            _UNSENT.run(connection, rows)
 
 
 def _clear_restored(connection: Connection, read_again: ColumnElement[bool], change: int) -> None:
@@ -179,31 +211,15 @@ def row_of(admission: Admission | Invitation) -> Row:
     )
 
 
-def _unsent_values(admission: Admission, first: Mapping[Position, Position]) -> dict[str, object] | None:
-    position = row_of(admission).position
-    if isinstance(admission, Rejection):
-        position = first.get(position, position)
-    values: dict[str, object] = {
-        "source": position.source,
-        "line": position.line,
-        "row_key": position.key,
-    }
+def _unsent_values(admission: Admission, first: Mapping[Position, Position]) -> tuple[object, ...] | None:
+    """The members of `_UNSENT`; None for a row that may be sent."""
     match admission:
         case Rejection(errors=errors, sent_as=token, label=label):
-            return {
-                **values,
-                "state": State.REJECTED.value,
-                "client_token": token,
-                "label": label,
-                "errors": encode_errors(errors),
-            }
+            state, encoded = State.REJECTED, encode_errors(errors)
+            position = first.get(admission.row.position, admission.row.position)
         case Duplicate(invitation=invitation):
-            return {
-                **values,
-                "state": State.DUPLICATE.value,
-                "client_token": invitation.client_token,
-                "label": invitation.label,
-                "errors": "[]",
-            }
+            state, encoded, token, label = State.DUPLICATE, "[]", invitation.client_token, invitation.label
+            position = invitation.position
         case _:
             return None
+    return position.source, position.line, position.key, state.value, token, label, encoded

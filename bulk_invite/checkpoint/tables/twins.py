@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 from bulk_invite.checkpoint.tables import indexes
-from bulk_invite.checkpoint.tables.batch_sql import EACH, field_for, parameters
+from bulk_invite.checkpoint.tables.batch_sql import EACH, Members, Prepared, parameters
 from bulk_invite.checkpoint.tables.schema import invitations
 from bulk_invite.domain.rows import Invitation, Position
 from bulk_invite.domain.same_receiver import Twin, receiver_of
@@ -112,11 +112,12 @@ def first_row_of_skipped() -> ColumnElement[str]:
     return first_row(receiver, invitations.c.client_token)
 
 
-_EACH_TOKEN: Final = field_for(invitations.c.client_token)
+_PAIR: Final = Members("client_token", "receiver")
+_EACH_TOKEN: Final = _PAIR.of(invitations.c.client_token)
 _PAIRS: Final = (
     select(
         _EACH_TOKEN.label("of_token"),
-        first_row(field_for(invitations.c.receiver), _EACH_TOKEN, _COUNTS).label("first_token"),
+        first_row(_PAIR.of(invitations.c.receiver), _EACH_TOKEN, _COUNTS).label("first_token"),
     )
     .select_from(EACH)
     .subquery("pairs")
@@ -126,16 +127,18 @@ _TWINS: Final = select(
     *(invitations.c[name] for name in ("source", "line", "row_key", "state", "last_sent")),
 ).join(_PAIRS, invitations.c.client_token == _PAIRS.c.first_token)
 
-_EACH_RECEIVER: Final = field_for(invitations.c.receiver)
-_SHARED: Final = select(_EACH_RECEIVER).where(
-    exists().where(_other.c.receiver == _EACH_RECEIVER, _other.c.receiver != literal_column("''"))
+_EACH_RECEIVER: Final = Members("receiver").of(invitations.c.receiver)
+_SHARED: Final = Prepared(
+    select(_EACH_RECEIVER).where(
+        exists().where(_other.c.receiver == _EACH_RECEIVER, _other.c.receiver != literal_column("''"))
+    )
 )
 """The receivers of a batch that any row has. Most have none, and this costs a fraction of `_TWINS`."""
 
 _NOTE: Final = (
     update(invitations)
     .where(invitations.c.client_token == _EACH_TOKEN)
-    .values(receiver=field_for(invitations.c.receiver))
+    .values(receiver=_PAIR.of(invitations.c.receiver))
 )
 
 
@@ -150,13 +153,9 @@ def look_up(
     if not receivers:
         return {}
     indexes.require(connection, INDEX)
-    distinct = ({"receiver": receiver} for receiver in set(receivers.values()))
-    shared = set(connection.execute(_SHARED, parameters(distinct)).scalars())
-    pairs = [
-        {"client_token": token, "receiver": receiver}
-        for token, receiver in receivers.items()
-        if receiver in shared
-    ]
+    distinct = ((receiver,) for receiver in set(receivers.values()))
+    shared = {receiver for (receiver,) in _SHARED.run(connection, parameters(distinct))}
+    pairs = [pair for pair in receivers.items() if pair[1] in shared]
     if not pairs:
         return {}
     found = connection.execute(_TWINS, parameters(pairs, run=run, open_too=open_too))
@@ -177,5 +176,4 @@ def count(connection: Connection) -> int:
 def note(connection: Connection, receivers: Sequence[tuple[str, str]]) -> None:
     """Store what `stored_receiver` returns, for (token, receiver) of rows where it has changed."""
     if receivers:
-        rows = ({"client_token": token, "receiver": receiver} for token, receiver in receivers)
-        connection.execute(_NOTE, parameters(rows))
+        connection.execute(_NOTE, parameters(receivers))
