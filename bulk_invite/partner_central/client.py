@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import aiohttp
 import anyio
-import orjson
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
@@ -33,8 +33,10 @@ from bulk_invite.partner_central.aws_settings import AwsSettings
 from bulk_invite.partner_central.credential_sources import PROVIDER_NAMES
 from bulk_invite.partner_central.credentials_origin import Provenance, provenance_of
 from bulk_invite.partner_central.masking import Vocabulary, sanitized, without_words
+from bulk_invite.partner_central.plain_call import CREATE, CreateCall
 from bulk_invite.partner_central.preflight import fault_of_keys
 from bulk_invite.partner_central.proxy import setting_of, unreached_proxy
+from bulk_invite.partner_central.request_form import Credentials
 from bulk_invite.partner_central.responses import (
     content,
     identifier,
@@ -50,7 +52,6 @@ from bulk_invite.partner_central.transport import Transmission, under_way
 
 _log = structlog.get_logger()
 
-_CREATE: Final = "CreateEngagementInvitation"
 _LIST: Final = "ListEngagementInvitations"
 _GET: Final = "GetEngagementInvitation"
 _IDENTIFY: Final = "GetCallerIdentity"
@@ -81,6 +82,7 @@ class PartnerCentral:
     def __init__(
         self,
         client: Any,
+        create_call: CreateCall,
         sts: Any,
         credentials: Any,
         key_hash: str,
@@ -92,6 +94,7 @@ class PartnerCentral:
         vocabulary: Vocabulary,
     ) -> None:
         self._client = client
+        self._create_call = create_call
         self._sts = sts
         self._credentials = credentials
         self._key_hash = key_hash
@@ -110,24 +113,22 @@ class PartnerCentral:
 
         Within a call, this would use up the call's time, and its failure would look like a row in doubt.
         """
-        place = str(self._credentials.method)
+        renewed = await self._renewed()
+        return renewed if isinstance(renewed, NoAnswer) else None
+
+    async def _renewed(self) -> Credentials | NoAnswer:
         try:
-            with (
-                nullcontext()
-                if self._waiting
-                else self._reported(f"credentials from {PROVIDER_NAMES.get(place, place)}")
-            ):
-                frozen = await self._credentials.get_frozen_credentials()
+            with self._reported() if self._may_wait() else nullcontext():
+                frozen: Credentials = await self._credentials.get_frozen_credentials()
         except Exception as error:  # noqa: BLE001 - nothing has left; every exception is reported as a fault
-            answer = unready(error, self._setup, place)
+            answer = unready(error, self._setup, self._place)
             self._log_fault(answer.fault)
             return answer
-        if frozen is self._taken:
-            return None
-        if (fault := fault_of_keys(frozen, place)) is not None:
-            return NoAnswer((CREDENTIALS_REFUSED,), started=False, fault=fault)
-        self._taken, self._logged_fault = frozen, ""
-        return None
+        if frozen != self._taken:
+            if (fault := fault_of_keys(frozen, self._place)) is not None:
+                return NoAnswer((CREDENTIALS_REFUSED,), started=False, fault=fault)
+            self._taken, self._logged_fault = frozen, ""
+        return frozen
 
     async def create(self, body: bytes, clearance: Clearance) -> Answer:
         """Call CreateEngagementInvitation once with the frozen request `body` (JSON).
@@ -136,12 +137,9 @@ class PartnerCentral:
         does not hold, or not in time, nothing leaves and the answer is `WITHHELD`. Exceptions of the
         clearance are raised.
         """
-        request = orjson.loads(body)
-        response = await self._called(
-            _CREATE, lambda: self._client.create_engagement_invitation(**request), clearance
-        )
+        response = await self._called(CREATE, partial(self._create_call, body), clearance)
         answer = success(response) if isinstance(response, Mapping) else response
-        return sanitized(answer, request, self._vocabulary)
+        return sanitized(answer, body, self._vocabulary)
 
     async def list_invitations(self, engagements: Sequence[str], next_token: str) -> Page | Answer:
         """Return a page of the invitations sent for up to ten engagements, oldest first."""
@@ -154,19 +152,19 @@ class PartnerCentral:
             "MaxResults": _PAGE_SIZE,
             **({"NextToken": next_token} if next_token else {}),
         }
-        response = await self._called(_LIST, lambda: self._client.list_engagement_invitations(**request))
+        response = await self._asked(_LIST, self._client.list_engagement_invitations, request)
         return page(response) if isinstance(response, Mapping) else self._kept(response)
 
     async def list_one(self) -> Page | Answer:
         """Return any one of the invitations sent: to check the permission to list them."""
         request = {"Catalog": self._catalog, "ParticipantType": "SENDER", "MaxResults": 1}
-        response = await self._called(_LIST, lambda: self._client.list_engagement_invitations(**request))
+        response = await self._asked(_LIST, self._client.list_engagement_invitations, request)
         return page(response) if isinstance(response, Mapping) else self._kept(response)
 
     async def get_invitation(self, invitation_id: str) -> Content | Answer:
         """Return the content of an invitation."""
         request = {"Catalog": self._catalog, "Identifier": invitation_id}
-        response = await self._called(_GET, lambda: self._client.get_engagement_invitation(**request))
+        response = await self._asked(_GET, self._client.get_engagement_invitation, request)
         return content(response, invitation_id) if isinstance(response, Mapping) else self._kept(response)
 
     async def identify(self) -> Owner | Unreachable:
@@ -199,7 +197,7 @@ class PartnerCentral:
         with reported(lambda: "STS, to identify the account of the credentials"):
             # Whether it has left makes no difference: it changes nothing.
             transmission = Transmission(None, started=True)
-            identity = await self._tried(_IDENTIFY, self._sts.get_caller_identity, transmission)
+            identity = await self._tried(_IDENTIFY, self._sts.get_caller_identity(), transmission)
         if isinstance(identity, Mapping):
             return identifier(identity.get("Account")) or NoAnswer(("AnswerWithoutAccount",))
         return self._kept(identity)
@@ -222,20 +220,47 @@ class PartnerCentral:
             self._logged_fault = fault.problem
             _log.warning("sender.not_ready", reason=fault.problem, next=fault.remedy)
 
+    @property
+    def _place(self) -> str:
+        """The SDK's name of the provider of the credentials."""
+        return str(self._credentials.method)
+
+    def _may_wait(self) -> bool:
+        """Whether a wait for new credentials begins that no other call reports."""
+        if self._waiting:
+            return False
+        # Credentials that never expire lack it.
+        refresh_needed = getattr(self._credentials, "refresh_needed", None)
+        return refresh_needed is not None and bool(refresh_needed())
+
     @contextmanager
-    def _reported(self, what: str) -> Iterator[None]:
+    def _reported(self) -> Iterator[None]:
         """Report a slow wait for the first of all calls that wait for the same."""
         self._waiting = True
         try:
-            with reported(lambda: what):
+            with reported(lambda: f"credentials from {PROVIDER_NAMES.get(self._place, self._place)}"):
                 yield
         finally:
             self._waiting = False
 
+    async def _asked(
+        self,
+        operation: str,
+        method: Callable[..., Awaitable[Mapping[str, Any]]],
+        request: Mapping[str, Any],
+    ) -> Mapping[str, Any] | Answer:
+        """Call a method of the SDK's client."""
+
+        async def call(transmission: Transmission, _: Credentials) -> Mapping[str, Any]:
+            with under_way(transmission):
+                return await method(**request)
+
+        return await self._called(operation, call)
+
     async def _called(
         self,
         operation: str,
-        call: Callable[[], Awaitable[Mapping[str, Any]]],
+        call: Callable[[Transmission, Credentials], Awaitable[Mapping[str, Any]]],
         clearance: Clearance | None = None,
     ) -> Mapping[str, Any] | Answer:
         """Make a call to the service, within its deadline."""
@@ -244,8 +269,12 @@ class PartnerCentral:
         answer: Mapping[str, Any] | Answer = NoAnswer((TimeoutError.__name__,))
         with anyio.CancelScope(deadline=anyio.current_time() + self._deadline):
             # If credentials must be renewed first, a failure of that must not put the row in doubt.
-            unready = await self.ready()
-            answer = await self._tried(operation, call, transmission) if unready is None else unready
+            credentials = await self._renewed()
+            answer = (
+                credentials
+                if isinstance(credentials, NoAnswer)
+                else await self._tried(operation, call(transmission, credentials), transmission)
+            )
         if transmission.defect is not None:
             raise transmission.defect
         if not isinstance(answer, NoAnswer):
@@ -259,15 +288,14 @@ class PartnerCentral:
         return replace(answer, started=transmission.started)
 
     async def _tried(
-        self, operation: str, call: Callable[[], Awaitable[_Returned]], transmission: Transmission
+        self, operation: str, call: Awaitable[_Returned], transmission: Transmission
     ) -> _Returned | Answer:
         """Return the result of a call, or its failure as an answer.
 
         Failures before it left are named faults.
         """
         try:
-            with under_way(transmission):
-                return await call()
+            return await call
         except ClientError as error:
             if error.operation_name == operation:
                 return refusal(error.response)

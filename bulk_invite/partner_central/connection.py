@@ -36,6 +36,7 @@ from bulk_invite.partner_central.preflight import (
     require,
     require_authorities,
 )
+from bulk_invite.partner_central.prepared_call import create_call
 from bulk_invite.partner_central.sdk_errors import fault_of, none_found
 from bulk_invite.partner_central.session import Session
 from bulk_invite.partner_central.slow_waits import reported
@@ -161,6 +162,7 @@ async def _opened(
     require(fault_of_keys(frozen, place))
     return PartnerCentral(
         client,
+        await create_call(client, inner.get_component("response_parser_factory")),
         sts,
         credentials,
         _key_hash(frozen.access_key),

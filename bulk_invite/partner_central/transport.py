@@ -9,7 +9,7 @@ withholding the body withholds the whole request.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_writer import StreamWriter
+from yarl import URL
 
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.errors import CheckpointError
@@ -42,13 +43,57 @@ class Transmission:
     defect: Exception | None = None
 
 
-_under_way: ContextVar[Transmission] = ContextVar("transmission")
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What the SDK passes to aiohttp for a call. session: to be used for it. options: the proxy."""
+
+    session: aiohttp.ClientSession
+    method: str
+    url: URL
+    headers: Mapping[str, str]
+    data: bytes
+    options: Mapping[str, Any]
+
+    async def sent(
+        self, transmission: Transmission | None, headers: Mapping[str, str], data: bytes
+    ) -> BoundedResponse:
+        """Send it with these headers and this body.
+
+        aiohttp follows redirects, with the body, anywhere; the SDK has no option against it.
+        """
+        body = data if transmission is None else _Body(data, transmission)
+        return BoundedResponse(
+            await self.session.request(
+                self.method, self.url, headers=headers, data=body, allow_redirects=False, **self.options
+            )
+        )
+
+
+@dataclass(slots=True)
+class Recording:
+    """A call that ends where aiohttp would begin: nothing is connected or sent."""
+
+    request: HttpRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A call that ends with an error of aiohttp before it has begun, for the SDK to translate that."""
+
+    error: Exception
+
+
+class RecordedError(Exception):
+    """Ends a recording."""
+
+
+_under_way: ContextVar[Transmission | Recording | Failed] = ContextVar("transmission")
 
 
 @contextmanager
-def under_way(transmission: Transmission) -> Iterator[None]:
+def under_way(call: Transmission | Recording | Failed) -> Iterator[None]:
     """The Partner Central call made in this block; calls to other services are exempt."""
-    token = _under_way.set(transmission)
+    token = _under_way.set(call)
     try:
         yield
     finally:
@@ -78,7 +123,10 @@ class PartnerCentralSession(CheckedSession):
     """For calls that are `under_way`."""
 
     async def _get_session(self, proxy_url: str | None) -> _Requests:
-        return _Requests((await super()._get_session(proxy_url)).session, _under_way.get())
+        call = _under_way.get()
+        if isinstance(call, Failed):
+            raise call.error
+        return _Requests((await super()._get_session(proxy_url)).session, call)
 
     def proxy_for(self, url: str) -> str | None:
         proxy: str | None = self._proxy_config.proxy_url_for(url)
@@ -88,23 +136,24 @@ class PartnerCentralSession(CheckedSession):
         """Request a page, unsigned, over the route of calls. Raises aiohttp's errors and OSError."""
         proxy, headers = self.proxy_for(url), self._proxy_config.proxy_headers_for(url)
         requests = await self._get_session(proxy)
-        answer = await requests.request("GET", url, data=b"", proxy=proxy, proxy_headers=headers)
+        answer = await requests.request("GET", URL(url), data=b"", proxy=proxy, proxy_headers=headers)
         return answer.response
 
 
 @dataclass(frozen=True, slots=True)
 class _Requests:
-    """aiohttp follows redirects, with the body, anywhere; the SDK has no option against it."""
+    """What the SDK uses of aiohttp's session."""
 
     session: aiohttp.ClientSession
-    transmission: Transmission | None = None
+    call: Transmission | Recording | None = None
 
-    async def request(self, *arguments: Any, data: Any, **options: Any) -> BoundedResponse:
-        if self.transmission is not None:
-            data = _Body(data, self.transmission)
-        return BoundedResponse(
-            await self.session.request(*arguments, data=data, allow_redirects=False, **options)
-        )
+    async def request(self, method: str, url: URL, *, data: bytes, **options: Any) -> BoundedResponse:
+        headers = options.pop("headers", {})
+        request = HttpRequest(self.session, method, url, headers, data, options)
+        if isinstance(self.call, Recording):
+            self.call.request = request
+            raise RecordedError
+        return await request.sent(self.call, headers, data)
 
 
 class _Connector(aiohttp.TCPConnector):

@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,6 +39,7 @@ from bulk_invite.domain.verdicts import Created, NoAnswer, SenderRefused, Unreac
 from bulk_invite.partner_central import PartnerCentral, connect
 from bulk_invite.partner_central.aws_settings import AwsSettings
 from bulk_invite.partner_central.masking import Vocabulary
+from bulk_invite.partner_central.transport import Transmission
 from bulk_invite.rehearsal.emulator.credentials import Credential
 
 pytestmark = pytest.mark.anyio
@@ -224,9 +226,14 @@ class OddCredentials:
         raise InvalidConfigError(error_msg="no such thing")
 
 
+async def _no_call(body: bytes, transmission: Transmission, credentials: Any) -> Mapping[str, Any]:
+    raise NotImplementedError
+
+
 async def test_an_unexpected_renewal_failure_is_a_credential_fault_without_doubt() -> None:
     partner_central = PartnerCentral(
         None,
+        _no_call,
         None,
         OddCredentials(),
         "",

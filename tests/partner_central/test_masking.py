@@ -7,6 +7,7 @@ import time
 from typing import Any
 from urllib.parse import quote
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,7 +42,7 @@ def request(**members: str) -> dict[str, Any]:
 
 
 def of_row(answer: HttpAnswer, **members: str) -> HttpAnswer:
-    kept = sanitized(answer, request(**members), PROVIDER_NAMES)
+    kept = sanitized(answer, orjson.dumps(request(**members)), PROVIDER_NAMES)
     assert isinstance(kept, HttpAnswer)
     return kept
 

@@ -327,10 +327,11 @@ class Reply:
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it came; header names in lower case."""
+    """A request as it came; header names in lower case. head: its lines before the body."""
 
     headers: Mapping[str, str]
     body: bytes
+    head: str = ""
 
     @property
     def operation(self) -> str:
@@ -492,7 +493,7 @@ def _read(connection: socket.socket, heard: list[int]) -> Request | None:
     headers = {name.lower(): value for name, _, value in lines}
     while len(body) < int(headers.get("content-length", 0)):
         body += connection.recv(65536)
-    return Request(headers, body)
+    return Request(headers, body, head.decode())
 
 
 def always(*replies: Reply | bytes) -> Callable[[Request], Reply]:
