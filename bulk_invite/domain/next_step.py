@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from bulk_invite.domain.classify import ID_OF_ANOTHER, NOES, is_unfamiliar
 from bulk_invite.domain.findings import MAY_BE_MISSING, DoubtfulRow, Finding, Found, TooEarly
@@ -124,9 +125,8 @@ Happened = Transition | LookedUp | None
 LookedUp: the row was looked up. None: its turn begins, or a wait is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class RowFacts:
-    """A row, as last committed.
+class RowFacts(Protocol):
+    """A row, as last committed. A fact is only found out when a decision asks for it.
 
     doubt: the row as a look-up needs it; None if it is not in doubt.
     is_from_earlier_run: this run has committed nothing about it yet.
@@ -136,29 +136,52 @@ class RowFacts:
     is_poison: the row keeps getting the same unfamiliar answer, while other rows get good ones.
     """
 
-    state: State = State.PENDING
-    doubt: DoubtfulRow | None = None
-    is_from_earlier_run: bool = False
-    is_too_old: bool = False
-    denial: Transition | None = None
-    tries_left: int = 1
-    is_poison: bool = False
-    has_permit: bool = False
+    @property
+    def state(self) -> State: ...
+
+    @property
+    def doubt(self) -> DoubtfulRow | None: ...
+
+    @property
+    def is_from_earlier_run(self) -> bool: ...
+
+    @property
+    def is_too_old(self) -> bool: ...
+
+    @property
+    def denial(self) -> Transition | None: ...
+
+    @property
+    def tries_left(self) -> int: ...
+
+    @property
+    def is_poison(self) -> bool: ...
+
+    @property
+    def has_permit(self) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
-class RunFacts:
+class RunFacts(Protocol):
     """The state of the run, as it concerns one row.
 
     is_last_round: rows that were on hold are being retried. is_full: the row's engagement is full.
     is_down: the service does not answer. has_room: there is memory to hold the row.
     """
 
-    is_draining: bool = False
-    is_last_round: bool = False
-    is_full: bool = False
-    is_down: bool = False
-    has_room: bool = True
+    @property
+    def is_draining(self) -> bool: ...
+
+    @property
+    def is_last_round(self) -> bool: ...
+
+    @property
+    def is_full(self) -> bool: ...
+
+    @property
+    def is_down(self) -> bool: ...
+
+    @property
+    def has_room(self) -> bool: ...
 
 
 def next_step(  # noqa: C901, PLR0911 - one arm per event

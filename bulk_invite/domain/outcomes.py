@@ -26,6 +26,8 @@ class Outcome(StrEnum):
     TOO_EARLY = "too_early"
     UNCLEAR = "unclear"
 
+    __hash__ = str.__hash__  # see `State`
+
 
 NOT_SENT: Final = frozenset({Outcome.UNREACHABLE, Outcome.WITHHELD})
 """No byte left."""

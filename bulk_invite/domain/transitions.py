@@ -89,16 +89,21 @@ class Transition:
         finding: Finding | None = None,
     ) -> Answered:
         """The event to commit; `at` in epoch seconds. since: as in `with_id_of_another`."""
-        event = _event(self, client_token, at, request_id, finding)
-        if not self.invitation_id:
-            return event
-        instead = self.with_id_of_another(since, looked_up=finding is not None)
-        unclear = None if finding is None else Unclear(ID_OF_ANOTHER, (self.invitation_id,))
-        return replace(event, instead=_event(instead, client_token, at, request_id, unclear))
+        instead = None
+        if self.invitation_id:
+            unclear = None if finding is None else Unclear(ID_OF_ANOTHER, (self.invitation_id,))
+            of_another = self.with_id_of_another(since, looked_up=finding is not None)
+            instead = _event(of_another, client_token, at, request_id, unclear)
+        return _event(self, client_token, at, request_id, finding, instead)
 
 
 def _event(
-    so: Transition, client_token: str, at: float, request_id: str, finding: Finding | None
+    so: Transition,
+    client_token: str,
+    at: float,
+    request_id: str,
+    finding: Finding | None,
+    instead: Answered | None = None,
 ) -> Answered:
     return Answered(
         client_token,
@@ -113,6 +118,7 @@ def _event(
         doubt_since=so.doubt_since,
         counted=so.counted,
         finding=finding,
+        instead=instead,
     )
 
 

@@ -22,6 +22,9 @@ class State(StrEnum):
     CREATED = "created"
     FAILED = "failed"
 
+    # That of Enum is written in Python, and every row counts its states a dozen times.
+    __hash__ = str.__hash__
+
 
 OPEN: Final = (State.DEFERRED, State.IN_DOUBT, State.PENDING)
 """States of rows that a run may still bring to an end."""

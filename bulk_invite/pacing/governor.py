@@ -101,9 +101,9 @@ class Governor:
         """Stop all calls except probes."""
         self._parking.close(why, now)
 
-    def reopen(self, why: Why) -> None:
-        """Allow calls again if they were stopped for this reason."""
-        self._parking.reopen(why)
+    def reopen(self, why: Why) -> bool:
+        """Allow calls again if they were stopped for this reason; whether they were."""
+        return self._parking.reopen(why)
 
     def observe(
         self,

@@ -158,10 +158,12 @@ class Parking:
         elif self._said_nothing:  # the probe has, and no call that was in flight
             self._close(why, now + self._interval)
 
-    def reopen(self, why: Why) -> None:
-        """Allow calls again if they were stopped for this reason."""
-        if self._closed is why:
+    def reopen(self, why: Why) -> bool:
+        """Allow calls again if they were stopped for this reason; whether they were."""
+        was_closed = self._closed is why
+        if was_closed:
             self._open()
+        return was_closed
 
     def stay_closed(self, why: Why, probe_at: float, now: float) -> None:
         """Continue another run's park, by a clock that may have been wrong."""

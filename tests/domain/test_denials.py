@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import anyio
 import pytest
+from facts import RowFacts, RunFacts
 from fakes import (
     CONFLICT,
     DENIED,
@@ -27,7 +28,7 @@ from bulk_invite.domain.classify import classify
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.denials import PermissionGuard
 from bulk_invite.domain.errors import SenderError
-from bulk_invite.domain.next_step import Hold, OnHold, RowFacts, RunFacts, StopRun, next_step
+from bulk_invite.domain.next_step import Hold, OnHold, StopRun, next_step
 from bulk_invite.domain.transitions import Transition, after_answer
 from bulk_invite.domain.verdicts import Answer, HttpAnswer, State
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import product
 
 import pytest
+from facts import RowFacts, RunFacts
 
 from bulk_invite.domain.classify import ID_OF_ANOTHER
 from bulk_invite.domain.findings import MAY_BE_MISSING, Absent, DoubtfulRow, Found, Listed, TooEarly, Unclear
@@ -18,8 +19,6 @@ from bulk_invite.domain.next_step import (
     LookedUp,
     LookUp,
     OnHold,
-    RowFacts,
-    RunFacts,
     Settle,
     Step,
     StopRun,

@@ -31,6 +31,7 @@ from command import (
     wait_until,
 )
 from emulator_client import eventually
+from facts import RowFacts, RunFacts
 from fakes import invitation
 from misconfigured import ALL, ROLE, SECRET, WAYS, Wrong, process, profile
 from rows import make_rows, write_rows
@@ -41,7 +42,7 @@ from bulk_invite.cli.doctor.check import run_in_order
 from bulk_invite.domain.classify import classify
 from bulk_invite.domain.errors import BulkInviteError, SenderError, SettingError
 from bulk_invite.domain.events import Sent
-from bulk_invite.domain.next_step import RowFacts, RunFacts, StopRun, Until, Wait, next_step
+from bulk_invite.domain.next_step import StopRun, Until, Wait, next_step
 from bulk_invite.domain.outcomes import NOT_COUNTED
 from bulk_invite.domain.sender_fault import Fault, Recovery
 from bulk_invite.domain.transitions import after_answer, reason_to_stop

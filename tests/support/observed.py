@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from facts import RowFacts, RunFacts
 from fakes import invitation
 
 from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.classify import classify
 from bulk_invite.domain.events import Answered
-from bulk_invite.domain.next_step import End, RowFacts, RunFacts, next_step
+from bulk_invite.domain.next_step import End, next_step
 from bulk_invite.domain.observer import Observer
 from bulk_invite.domain.transitions import Transition, after_answer
 from bulk_invite.domain.verdicts import Answer, HttpAnswer

@@ -16,6 +16,7 @@ from bulk_invite.delivery.lookup.row_lookup import RowLookup
 from bulk_invite.delivery.sending.account_room import AccountRoom
 from bulk_invite.delivery.sending.answer_effects import AnswerEffects
 from bulk_invite.delivery.sending.circuit_breaker import CircuitBreaker
+from bulk_invite.delivery.sending.live_facts import LiveFacts, RunNow
 from bulk_invite.delivery.sending.may_call import MayCall
 from bulk_invite.delivery.sending.permits import Patience, Permits
 from bulk_invite.delivery.tracking.committer import Committer
@@ -37,9 +38,7 @@ from bulk_invite.domain.next_step import (
     LookedUp,
     LookUp,
     OnHold,
-    RunFacts,
     Settle,
-    Step,
     StopRun,
     Wait,
     next_step,
@@ -127,7 +126,8 @@ class Deliverer:
         )
         self._effects = AnswerEffects(pacer, self._breaker, engagements, guard)
         self._on_hold = RowsOnHold()
-        self._is_last_round = False
+        parts = (stop, self._breaker, engagements, self._on_hold, self._may_call)
+        self._now = RunNow(*parts, tries=patience.tries)
 
     @property
     def waits_for_endpoint(self) -> bool:
@@ -149,7 +149,8 @@ class Deliverer:
         Then settle the rows whose denials are by now known to concern the rows themselves.
         """
         await self._advance(row)
-        await self._settle(self._on_hold.take(OnHold.DENIED, until=self._guard.proven_until))
+        if self.denied:
+            await self._settle(self._on_hold.take(OnHold.DENIED, until=self._guard.proven_until))
 
     def last_rounds(self, *, another_follows: bool) -> Iterator[deque[TrackedRow]]:
         """Rows to retry at the end: those of full engagements, then those to look up.
@@ -159,7 +160,7 @@ class Deliverer:
         first, others = one_of_each_engagement(self._on_hold.take(OnHold.ENGAGEMENT_FULL))
         if not another_follows:
             yield from self._room.probes(first)
-        self._is_last_round = True
+        self._now.is_last_round = True
         first.extend(self._on_hold.take(OnHold.ENGAGEMENT_FULL))
         if self.engagements.retries is None:
             yield from self._room.last_round(first)
@@ -187,10 +188,12 @@ class Deliverer:
         """Decide on the next step and carry it out, in a loop. Nothing called from here calls it again."""
         happened: Happened = None
         permit: Permit | None = None
+        facts = LiveFacts(row, self._now)
         while True:
             if happened is None and permit is None:
                 await self._room.prepare(row)
-            step = self._next_step(happened, row, has_permit=permit is not None)
+            facts.has_permit = permit is not None
+            step = next_step(happened, facts, facts)
             if not isinstance(step, Call | Wait):
                 self._permits.give_up(row, permit)  # so that no other row waits for it
                 permit = None
@@ -217,22 +220,6 @@ class Deliverer:
                     return
                 case _:  # pragma: no cover
                     assert_never(step)
-
-    def _next_step(self, happened: Happened, row: TrackedRow, *, has_permit: bool) -> Step:
-        run = RunFacts(
-            is_draining=self._stop.draining,
-            is_last_round=self._is_last_round,
-            is_full=self.engagements.is_full(row.engagement, was_full=row.to_send.deferred),
-            is_down=self._breaker.is_open,
-            has_room=self._on_hold.has_room(row)
-            and (row.doubt_since is not None or self.engagements.may_be_asked_again(row.engagement)),
-        )
-        facts = row.facts(
-            is_too_old=self._may_call.is_too_old(row),
-            tries_left=self._patience.tries - (row.probes if run.is_down else row.doubtful),
-            has_permit=has_permit,
-        )
-        return next_step(happened, facts, run)
 
     async def _call(self, row: TrackedRow, permit: Permit) -> Transition | None:
         """Make one attempt; return the transition committed. None if a stop came first."""

@@ -137,7 +137,9 @@ class Permits:
 
     async def _permit(self, row: TrackedRow, *, retry: bool, after: float = 0.0) -> Permit | None:
         """Wait `after` seconds, then for the pacing and the endpoint."""
-        permit: Permit | None = None
+        if not after and (permit := self._at_once(row)) is not None:
+            return permit
+        permit = None
         with self._stop.until_drain() as scope:
             if after > 0:
                 await anyio.sleep(after)
@@ -152,6 +154,12 @@ class Permits:
                 if probing:
                     break
         return None if scope.cancelled_caught else permit
+
+    def _at_once(self, row: TrackedRow) -> Permit | None:
+        """A permit if nothing has to be waited for: no scope, no queue, some 15 us less for a call."""
+        if self._stop.draining or self._breaker.is_open or self._unwanted(row):
+            return None
+        return self._pacer.permit_at_once()
 
     async def _paced(self, row: TrackedRow, *, retry: bool) -> Permit | None:
         return await self._pacer.permit(retry=retry, unless=lambda: self._unwanted(row))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, assert_never
@@ -31,6 +32,10 @@ WARNING: Final = "warning"
 
 _MOST_TWINS: Final = 5
 """Positions kept of rows with the engagement and account of another row."""
+
+
+_ROUTINE: Final = (State.CREATED, State.DEFERRED)
+"""Ends that are logged at debug level only."""
 
 
 class Outlet(Protocol):
@@ -78,6 +83,8 @@ class Tally:
         self.counts = Counts()
         self._outlet = outlet
         self._observer = observer or Observer()
+        # Bound once: a lazy logger is made anew for every event, even for one below the level.
+        self._log = _log.bind()
 
     def took_in(self, admission: Admission) -> None:
         """Count a row that was read; report it if it ends here."""
@@ -142,9 +149,11 @@ class Tally:
 
     def _admitted(self, to_send: ToSend) -> None:
         self.counts.states[_state_before(to_send)] += 1
-        self.counts.with_warnings += bool(to_send.invitation.warnings)
-        self.counts.codes[WARNING].update({each.code for each in to_send.invitation.warnings})
-        for warning in to_send.invitation.warnings:
+        warnings = to_send.invitation.warnings
+        if warnings:
+            self.counts.with_warnings += 1
+            self.counts.codes[WARNING].update({each.code for each in warnings})
+        for warning in warnings:
             _log.warning(
                 "row.warning",
                 **row_fields(to_send.invitation.position, to_send.invitation.label),
@@ -211,7 +220,11 @@ class Tally:
             self.counts.failed_now += 1
             self.counts.codes[State.FAILED][answered.code] += 1
         # A few engagements may defer thousands of rows; the summary of the run counts them.
-        log = _log.debug if answered.state in {State.CREATED, State.DEFERRED} else _log.warning
+        level = logging.DEBUG if answered.state in _ROUTINE else logging.WARNING
+        if self._log.is_enabled_for(level):
+            self._log_end(level, to_send, answered, attempts)
+
+    def _log_end(self, level: int, to_send: ToSend, answered: Answered, attempts: int) -> None:
         fields = {
             **row_fields(to_send.invitation.position, to_send.invitation.label),
             "code": answered.code,
@@ -222,7 +235,8 @@ class Tally:
             "invitation_id": answered.invitation_id,
             "request_id": answered.request_id,
         }
-        log(f"invitation.{answered.state}", **{name: value for name, value in fields.items() if value})
+        given = {name: value for name, value in fields.items() if value}
+        self._log.log(level, f"invitation.{answered.state}", **given)
 
     def _move(self, before: State, after: State) -> None:
         self.counts.states[before] -= 1

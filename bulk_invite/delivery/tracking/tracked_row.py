@@ -15,7 +15,6 @@ from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.events import Answered, Sent
 from bulk_invite.domain.findings import MAY_BE_MISSING, DoubtfulRow, Finding, may_have_left_by
 from bulk_invite.domain.matching import engagement_id
-from bulk_invite.domain.next_step import RowFacts
 from bulk_invite.domain.outcomes import NOT_SENT, Outcome
 from bulk_invite.domain.transitions import Transition
 from bulk_invite.domain.unfamiliar import UnfamiliarAnswer
@@ -32,7 +31,33 @@ class TrackedRow:
     doubtful, throttled, withheld: number of attempts in this run that ended so. probes: doubtful attempts
     while the service was down. unfamiliar: the last unfamiliar answer, if any.
     decided_at: time of the decision on the last attempt, in seconds of a clock that cannot be set.
+    state: as last committed. engagement: the id of its engagement, even if the row has the Arn.
     """
+
+    __slots__ = (
+        "_attempts",
+        "_called_after",
+        "_clock",
+        "_committer",
+        "_elapsed",
+        "_event",
+        "_last",
+        "_left_after",
+        "_read_after",
+        "_read_at",
+        "_sent_at",
+        "_tally",
+        "decided_at",
+        "doubt_since",
+        "doubtful",
+        "engagement",
+        "probes",
+        "state",
+        "throttled",
+        "to_send",
+        "unfamiliar",
+        "withheld",
+    )
 
     def __init__(
         self,
@@ -44,13 +69,14 @@ class TrackedRow:
         call_timeout: float,
     ) -> None:
         self.to_send = to_send
+        self.engagement = engagement_id(to_send.invitation.engagement)
         self.doubt_since = to_send.doubt_since
         self.doubtful = 0
         self.probes = 0
         self.throttled = 0
         self.withheld = 0
         self.unfamiliar: UnfamiliarAnswer | None = None
-        self._state = State.PENDING if to_send.doubt_since is None else State.IN_DOUBT
+        self.state = State.PENDING if to_send.doubt_since is None else State.IN_DOUBT
         self._attempts = 0
         self._sent_at: float | None = None
         self._last: Transition | None = None
@@ -73,27 +99,14 @@ class TrackedRow:
         return self.to_send.invitation.body
 
     @property
-    def engagement(self) -> str:
-        """The id of its engagement, even if the row has the Arn."""
-        return engagement_id(self.to_send.invitation.engagement)
-
-    @property
     def denial(self) -> Transition | None:
         """The last transition of this run, if it was a denial."""
         return self._last if self._last is not None and self._last.outcome is Outcome.DENIED else None
 
-    def facts(self, *, is_too_old: bool, tries_left: int, has_permit: bool) -> RowFacts:
-        """The facts that decide the next step. tries_left: doubtful attempts that the run still tolerates."""
-        return RowFacts(
-            state=self._state,
-            doubt=None if self.doubt_since is None else self.doubt(),
-            is_from_earlier_run=self._last is None,
-            is_too_old=is_too_old,
-            denial=self.denial,
-            tries_left=tries_left,
-            is_poison=self.unfamiliar is not None and self.unfamiliar.is_due_to_row,
-            has_permit=has_permit,
-        )
+    @property
+    def is_from_earlier_run(self) -> bool:
+        """Whether this run has committed nothing about it yet."""
+        return self._last is None
 
     def count_doubt(self, *, is_down: bool) -> None:
         """Count an attempt that ended in doubt; while the service is down, as a probe, not as a try."""
@@ -139,9 +152,9 @@ class TrackedRow:
         # Even if a bug elsewhere cancels this, the counts must match the checkpoint.
         with anyio.CancelScope(shield=True):
             await self._committer.commit(Sent(self.to_send.invitation.client_token, at))
-        self._tally.sent(self.to_send, self._state, at)
+        self._tally.sent(self.to_send, self.state, at)
         self._called_after = self._elapsed()
-        self._state = State.IN_DOUBT
+        self.state = State.IN_DOUBT
         self._attempts += 1
         return at
 
@@ -183,8 +196,8 @@ class TrackedRow:
         if not is_so:
             transition = transition.with_id_of_another(since, looked_up=finding is not None)
         written = event if is_so else event.instead or event
-        self._tally.answered(self.to_send, self._state, written, seconds)
-        self._state = written.state
+        self._tally.answered(self.to_send, self.state, written, seconds)
+        self.state = written.state
         self.doubt_since = written.doubt_since
         self._last, self._event = transition, written
         return transition

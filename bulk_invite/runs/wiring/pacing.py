@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from bulk_invite.domain.clock import Clock
@@ -24,11 +25,10 @@ _FIRST_RATE: Final = 1.0
 
 def make_clock() -> Clock:
     """The clock of the machine. Where the system allows it, time in suspension counts."""
-    return Clock(time.time, _since_boot if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic)
-
-
-def _since_boot() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    has_boot_time = hasattr(time, "CLOCK_BOOTTIME")
+    # Read a dozen times per call; `partial` saves a frame of Python each time.
+    since_boot = partial(time.clock_gettime, time.CLOCK_BOOTTIME) if has_boot_time else time.monotonic
+    return Clock(time.time, since_boot)
 
 
 def limits_of(settings: Settings) -> Limits:
