@@ -7,6 +7,7 @@ It prints the seconds between the first call and the last answer as JSON. `bench
 floor: botocore's SigV4 and one aiohttp session, nothing else. bytes: an aioboto3 client that gets the body as
 bytes, resolves the endpoint once, validates no parameters and has a short User-Agent. lean: the same client
 without the first two. bare: a loop over aioboto3 as a user would write it. own: the house's own client.
+paced: bare, but 10 calls a second.
 """
 
 from __future__ import annotations
@@ -106,6 +107,19 @@ async def _bare(url: str) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
+async def _paced(url: str) -> AsyncIterator[Call]:
+    async with _bare(url) as call:
+        turn = asyncio.Lock()
+
+        async def later(line: bytes) -> None:
+            async with turn:
+                await asyncio.sleep(0.1)
+            await call(line)
+
+        yield later
+
+
+@asynccontextmanager
 async def _lean(url: str) -> AsyncIterator[Call]:
     async with _client(url, parameter_validation=False, user_agent=_USER_AGENT) as client:
         yield _by_members(client)
@@ -151,7 +165,7 @@ async def _own(url: str) -> AsyncIterator[Call]:
         yield call
 
 
-WAYS: Final = {"floor": _floor, "bytes": _bytes, "lean": _lean, "bare": _bare, "own": _own}
+WAYS: Final = {"floor": _floor, "bytes": _bytes, "lean": _lean, "bare": _bare, "paced": _paced, "own": _own}
 _ON_ASYNCIO: Final = ("bare",)
 """On asyncio's own loop, as a user would start it; the others on uvloop, as `send` does."""
 

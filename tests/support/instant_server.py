@@ -39,7 +39,7 @@ _IDENTITY: Final = (
 
 @dataclass(frozen=True)
 class Counts:
-    """What a server got. creates: Create calls; tokens: those with different client tokens; cpu: seconds."""
+    """What a server got. creates: Create calls; tokens: new client tokens among them; cpu: seconds."""
 
     creates: int
     tokens: int
@@ -75,7 +75,7 @@ class _Service:
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
         self._ids: dict[bytes, int] = {}
-        self._creates = 0
+        self._creates = self._known = 0
         self._cpu = time.process_time()
         self._date = (0.0, "")
 
@@ -100,8 +100,8 @@ class _Service:
 
     def _counts(self) -> str:
         now = time.process_time()
-        counts = {"creates": self._creates, "tokens": len(self._ids), "cpu": now - self._cpu}
-        self._ids, self._creates, self._cpu = {}, 0, now
+        counts = {"creates": self._creates, "tokens": len(self._ids) - self._known, "cpu": now - self._cpu}
+        self._known, self._creates, self._cpu = len(self._ids), 0, now
         return json.dumps(counts)
 
     def _reply(self, body: str, *, status: str = "200 OK", content_type: str = _JSON) -> bytes:
