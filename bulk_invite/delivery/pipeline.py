@@ -151,7 +151,7 @@ class Pipeline:
         if not self._stop.draining:
             await self._retry_rows_on_hold(group)
         if not self._stop.draining:
-            with self._halting():
+            with self._halting(), self._stop.until_abort():
                 await self._deliverer.settle_denied()
                 self._check_failures()
 
@@ -179,14 +179,14 @@ class Pipeline:
         self, receive: MemoryObjectReceiveStream[list[ToSend]], has_room: Callable[[], bool]
     ) -> None:
         """Deliver new rows, one at a time."""
-        with self._halting():
+        with self._halting(), self._stop.until_abort():
             while has_room() and (to_send := await self._next(receive)) is not None:
                 await self._deliverer.deliver(self._deliverer.track(to_send))
                 self._check_failures()
 
     async def _work_again(self, rows: deque[TrackedRow], has_room: Callable[[], bool]) -> None:
         """Deliver rows that were on hold, one at a time."""
-        with self._halting():
+        with self._halting(), self._stop.until_abort():
             while rows and has_room() and not self._stop.draining:
                 await self._deliverer.deliver(rows.popleft())
                 self._check_failures()

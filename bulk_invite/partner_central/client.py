@@ -108,6 +108,11 @@ class PartnerCentral:
         self._unreached = ""
         self._vocabulary = vocabulary
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether `ready` has nothing to do: the credentials are checked, and not about to expire."""
+        return self._taken is not None and not self._are_expiring()
+
     async def ready(self) -> NoAnswer | None:
         """Renew credentials that are about to expire; return the fault if that failed.
 
@@ -125,6 +130,7 @@ class PartnerCentral:
             self._log_fault(answer.fault)
             return answer
         if frozen != self._taken:
+            self._taken = None
             if (fault := fault_of_keys(frozen, self._place)) is not None:
                 return NoAnswer((CREDENTIALS_REFUSED,), started=False, fault=fault)
             self._taken, self._logged_fault = frozen, ""
@@ -227,8 +233,9 @@ class PartnerCentral:
 
     def _may_wait(self) -> bool:
         """Whether a wait for new credentials begins that no other call reports."""
-        if self._waiting:
-            return False
+        return not self._waiting and self._are_expiring()
+
+    def _are_expiring(self) -> bool:
         # Credentials that never expire lack it.
         refresh_needed = getattr(self._credentials, "refresh_needed", None)
         return refresh_needed is not None and bool(refresh_needed())

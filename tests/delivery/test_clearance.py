@@ -190,6 +190,10 @@ async def test_a_repeatedly_withheld_call_is_logged_and_retried_ever_more_rarely
 
 async def test_a_drain_right_before_an_intent_returns_the_permit() -> None:
     class Sender(ScriptedSender):
+        @property
+        def is_ready(self) -> bool:
+            return False
+
         async def ready(self) -> None:
             run.stop.drain()
 

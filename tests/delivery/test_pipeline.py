@@ -622,6 +622,10 @@ async def test_a_drain_finishes_the_calls_in_flight_and_commits_them() -> None:
 
 async def test_a_drain_while_the_sender_starts_lets_no_call_leave() -> None:
     class SlowToGetReady(ScriptedSender):
+        @property
+        def is_ready(self) -> bool:
+            return False
+
         async def ready(self) -> NoAnswer | None:
             await anyio.sleep(5)
             return await super().ready()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import orjson
@@ -24,6 +24,8 @@ from bulk_invite.rehearsal.emulator.service import GET, LIST
 from faults.courses import NOT_CONNECTED, REFUSED, SPOILT, Course
 from faults.virtual_service import EPOCH, Attempt, Process, VirtualService
 
+_NOT_READY: Final = {"refused": CREDENTIALS_REFUSED, "not_renewed": CREDENTIALS_NOT_RENEWED}
+
 
 class Line:
     """The calls of one process."""
@@ -34,9 +36,12 @@ class Line:
         self._waits = Random(f"{service.roads.seed}/waits/{process.number}")
         self.at_once = self.most_at_once = 0
 
+    @property
+    def is_ready(self) -> bool:
+        return self._service.trouble() not in _NOT_READY
+
     async def ready(self) -> NoAnswer | None:
-        why = {"refused": CREDENTIALS_REFUSED, "not_renewed": CREDENTIALS_NOT_RENEWED}
-        name = why.get(self._service.trouble())
+        name = _NOT_READY.get(self._service.trouble())
         if name is None:
             return None
         self._service.made[self._service.trouble()] += 1

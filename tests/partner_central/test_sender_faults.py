@@ -199,13 +199,14 @@ async def test_a_missing_authorities_file_at_a_call_leaves_no_doubt(wrongly: Set
 async def test_a_renewed_key_with_a_line_end_leaves_no_doubt(wrongly: Setting, tmp_path: Path) -> None:
     url = wrongly(Wrong(lambda folder: process(folder, f"cat {folder / 'keys.json'}"), ""))
     file, keys = tmp_path / "keys.json", {"Version": 1, "AccessKeyId": "ASIA1", "SecretAccessKey": "x"}
-    ends = (datetime.now(UTC) + timedelta(minutes=9)).strftime(
-        "%Y-%m-%dT%H:%M:%SZ"
-    )  # so soon that it is renewed
-    good = keys | {"SessionToken": "y", "Expiration": ends}
+    soon, later = (  # so soon that it is renewed
+        (datetime.now(UTC) + timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ") for minutes in (9, 99)
+    )
+    good = keys | {"SessionToken": "y", "Expiration": soon}
     file.write_text(json.dumps(good))
     async with connect(connection(url)) as partner_central:
         assert await partner_central.ready() is None
+        assert not partner_central.is_ready, "the next call has to renew it"
         file.write_text(json.dumps(good | {"SessionToken": f"{SECRET}\n"}))
         for unready in (await partner_central.ready(), await partner_central.create(body(), cleared())):
             assert isinstance(unready, NoAnswer)
@@ -214,6 +215,13 @@ async def test_a_renewed_key_with_a_line_end_leaves_no_doubt(wrongly: Setting, t
             assert unready.fault.problem == "The session token of the credentials contains a line break."
         file.write_text(json.dumps(good))
         assert isinstance(classify(await partner_central.create(body(), cleared())), Created)
+        file.write_text(json.dumps(good | {"SessionToken": f"{SECRET}\n", "Expiration": later}))
+        assert await partner_central.ready() is not None
+        assert not partner_central.is_ready, "it lasts, and is of no use"
+    file.write_text(json.dumps(good | {"Expiration": later}))
+    async with connect(connection(url)) as partner_central:
+        assert (partner_central.is_ready, await partner_central.ready()) == (False, None)
+        assert partner_central.is_ready
 
 
 # Faults that a run waits out

@@ -365,6 +365,10 @@ class ScriptedSender:
     withheld: list[tuple[str, str]] = field(default_factory=list)
     most_at_once: int = 0
 
+    @property
+    def is_ready(self) -> bool:
+        return not self.unready
+
     async def ready(self) -> NoAnswer | None:
         return self.unready.pop(0) if self.unready else None
 

@@ -67,8 +67,11 @@ class Sender(Protocol):
 
     clearance: renewed when the connection is ready, and checked right before the first byte leaves. If it
     does not hold, no byte leaves and the answer is `classify.WITHHELD`.
-    ready: prepares a call; a failure here is known to have sent nothing.
+    ready: prepares a call; a failure here is known to have sent nothing. is_ready: that has nothing to do.
     """
+
+    @property
+    def is_ready(self) -> bool: ...
 
     async def ready(self) -> NoAnswer | None: ...
 
@@ -89,7 +92,10 @@ class Environment:
 
 
 class Deliverer:
-    """Delivers invitations, any number concurrently. Raises BulkInviteError."""
+    """Delivers invitations, any number concurrently. Raises BulkInviteError.
+
+    A drain ends every wait before a call. An abort cancels the callers of `deliver`; see `StopSwitch`.
+    """
 
     def __init__(
         self,
@@ -222,19 +228,15 @@ class Deliverer:
                     assert_never(step)
 
     async def _call(self, row: TrackedRow, permit: Permit) -> Transition | None:
-        """Make one attempt; return the transition committed. None if a stop came first."""
-        unready = await self._unready()
+        """Make one attempt; return the transition committed. None if a drain came first."""
+        unready = None if self._sender.is_ready else await self._unready()
         if self._stop.draining or unready is not None:
             self._permits.unused(permit)
             return None if self._stop.draining or unready is None else _not_sent(row, unready)
         sent_at = await row.commit_intent()
         began = self._pacer.now()
         clearance = self._may_call.clearance(row)
-        answer: Answer | None = None
-        with self._stop.until_abort():
-            answer = await self._sender.create(row.body, clearance)
-        if answer is None:
-            return None
+        answer = await self._sender.create(row.body, clearance)
         verdict = classify(answer)
         if isinstance(verdict, Withheld):
             self._permits.give_up(row, permit)

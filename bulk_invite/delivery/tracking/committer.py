@@ -138,7 +138,7 @@ class Committer:
         cancelled while a thread is still using the journal.
         """
         if self.proof_age() > within:
-            await self._join(self._asking)  # one answer serves all who wait
+            await self._join(self._asking).wait()  # one answer serves all who wait
 
     async def admit(
         self,
@@ -204,15 +204,20 @@ class Committer:
 
         Raises CheckpointError if it cannot be written. The event is written even if the caller is cancelled.
         """
-        self._gathering.events.append(event)
-        return event.client_token not in await self._join(self._gathering)
+        return event.client_token not in await self.submit(event).wait()
 
-    async def _join(self, batch: Batch) -> frozenset[str]:
+    def submit(self, event: Event) -> Batch:
+        """Have an event written; return the batch to wait for. Raises CheckpointError as `commit`."""
+        self._gathering.events.append(event)
+        return self._join(self._gathering)
+
+    def _join(self, batch: Batch) -> Batch:
         if self._failure is not None:
             raise self._failure
-        batch.is_wanted = True
-        self._work.set()
-        return await batch.wait()
+        if not batch.is_wanted:
+            batch.is_wanted = True
+            self._work.set()
+        return batch
 
     async def run(self) -> None:
         """Write until `close`; shielded, so that a cancelled run still commits its events."""

