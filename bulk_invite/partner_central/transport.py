@@ -19,6 +19,7 @@ from typing import Any
 import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_writer import StreamWriter
 from yarl import URL
 
@@ -215,8 +216,15 @@ class _Body(aiohttp.BytesPayload):
 
 
 def _standing(writer: AbstractStreamWriter) -> asyncio.Transport:
-    """The open connection. Raises ClientConnectionResetError if it is closed."""
-    transport = writer.transport if isinstance(writer, StreamWriter) else None
-    if transport is None or transport.is_closing():
+    """The open connection. Raises ClientConnectionResetError if it is closed, or has received something.
+
+    What it has received before the request is no answer to it. On Python 3.12 and newer aiohttp writes the
+    request before it reads, and would take that for the answer.
+    """
+    protocol = writer.protocol if isinstance(writer, StreamWriter) else None
+    transport = None if protocol is None else protocol.transport
+    if transport is None or transport.is_closing() or not isinstance(protocol, ResponseHandler):
         raise aiohttp.ClientConnectionResetError("The connection is closed.")
+    if protocol.should_close:
+        raise aiohttp.ClientConnectionResetError("The connection has received bytes.")
     return transport
