@@ -8,13 +8,15 @@ from typing import Final
 
 _BEYOND_ASCII: Final = re.compile(r"[^\0-~]")
 _NO_WORD: Final = re.compile(r"[\W_]+")
-_NO_WORD_IN_ASCII: Final = dict.fromkeys(code for code in range(128) if not chr(code).isalnum())
+_LOWER: Final = bytes(range(256)).lower()
+_NO_WORD_IN_ASCII: Final = bytes(code for code in range(128) if not chr(code).isalnum())
 
 
 def folded(text: str) -> str:
     """A text without anything that a repetition may change: case, accents, spaces and punctuation."""
     if text.isascii():
-        return text.translate(_NO_WORD_IN_ASCII).lower()
+        # As bytes, since str.translate takes ten times as long, and this runs some twenty times for a row.
+        return text.encode().translate(_LOWER, _NO_WORD_IN_ASCII).decode()
     return _NO_WORD.sub("", unicodedata.normalize("NFKD", text).casefold())
 
 

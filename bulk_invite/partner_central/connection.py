@@ -6,6 +6,7 @@ over botocore's, which lacks LeadInvitation.
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -18,9 +19,10 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import aioboto3
+import orjson
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError
-from botocore.loaders import Loader, create_loader, instance_cache
+from botocore.loaders import JSONFileLoader, Loader, create_loader, instance_cache
 from botocore.utils import get_environ_proxies
 
 from bulk_invite.domain.errors import BulkInviteError
@@ -214,8 +216,20 @@ def loader(folder: Path, data_path: str | None = None) -> Loader:
     return _Loader([str(folder), *others], include_default_search_paths=False)
 
 
-class _Loader(Loader):  # type: ignore[misc]  # botocore has no types
+class _JsonFiles(JSONFileLoader):  # type: ignore[misc]  # botocore has no types
+    """Reads them with orjson: the standard library takes 15 ms for the list of all endpoints alone."""
+
+    def load_file(self, file_path: str) -> Any:
+        for suffix, opened in ((".json", open), (".json.gz", gzip.open)):
+            with suppress(FileNotFoundError), opened(file_path + suffix, "rb") as file:
+                return orjson.loads(file.read())
+        return None
+
+
+class _Loader(Loader):  # type: ignore[misc]  # likewise
     """Accepts every folder as a service: checking some four hundred of them delays the start."""
+
+    FILE_LOADER_CLASS = _JsonFiles
 
     @instance_cache  # type: ignore[untyped-decorator]  # likewise
     def list_available_services(self, type_name: str) -> list[str]:

@@ -12,8 +12,8 @@ are read by the SDK's own parser and translation. This takes 0.1 ms of CPU in pl
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 from uuid import UUID, uuid4
 
@@ -123,7 +123,7 @@ def _warn(reason: str) -> None:
 
 
 class PreparedCall:
-    """Implements `CreateCall`. clock and new_id: of a request."""
+    """Implements `CreateCall`. clock: in epoch seconds. new_id: of a request."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class PreparedCall:
         client: Any,
         parsers: Any,
         *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.time,
         new_id: Callable[[], UUID] = uuid4,
     ) -> None:
         self._plain = plain
@@ -142,6 +142,8 @@ class PreparedCall:
         self._http = client._endpoint.http_session  # noqa: SLF001 - there is no public access
         self._clock = clock
         self._new_id = new_id
+        self._second = 0
+        self._moment = ""
         self._form: RequestForm | None = None
         self._is_unfamiliar = False
         self._lock = anyio.Lock()
@@ -152,7 +154,9 @@ class PreparedCall:
             form = await self._formed(body, credentials)
         if form is None:
             return await self._plain(body, transmission, credentials)
-        headers = form.headers(body, self._clock().strftime(MOMENT), str(self._new_id()))
+        if (second := int(self._clock())) != self._second:
+            self._second, self._moment = second, time.strftime(MOMENT, time.gmtime(second))
+        headers = form.headers(body, self._moment, str(self._new_id()))
         try:
             response = await form.request.sent(transmission, headers, body)
             answer = await response.read()
