@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
-from typing import Any, Final, TextIO
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Literal, TextIO
 
 import orjson
 
@@ -12,6 +13,9 @@ from bulk_invite.cli.csv_cells import cell
 from bulk_invite.domain.clock import exact_utc_text
 from bulk_invite.domain.records import Record
 from bulk_invite.domain.texts import escaped_json
+from bulk_invite.domain.verdicts import State
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.checkpoint import open_reader
 
 COLUMNS: Final = (
     *("token", "state", "EngagementIdentifier", "payload_type", "Id", "Arn", "code", "attempts"),
@@ -19,6 +23,14 @@ COLUMNS: Final = (
     *("campaign", "label", "duplicate_of"),
 )
 """Of CSV. Scripts read columns by number, too: new ones come last."""
+
+
+def export_rows(settings: Settings, states: Sequence[State], output_format: Literal["ndjson", "csv"]) -> None:
+    """Write the rows in these states, or all, to standard output. Raises CheckpointError."""
+    with open_reader(settings) as checkpoint:
+        records = checkpoint.records(states)
+        write = write_csv if output_format == "csv" else write_ndjson
+        write(records, sys.stdout)
 
 
 def write_ndjson(records: Iterable[Record], file: TextIO) -> None:

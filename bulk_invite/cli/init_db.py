@@ -1,19 +1,14 @@
-"""`init-db`: creates the table that `--write-back` fills."""
+"""`init-db`: its options and its help."""
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Final
 
 import typer
 
 from bulk_invite.cli.options.command_options import with_settings
-from bulk_invite.domain.errors import UsageError
-from bulk_invite.domain.texts import escaped
-from bulk_invite.runs.output import logs
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.settings.options import LOG_SETTINGS
-from bulk_invite.runs.wiring.sources import SELECTION_SETTINGS, outcome_table, require_databases
+from bulk_invite.runs.settings.options import LOG_SETTINGS, SELECTION_SETTINGS
 
 INIT_DB_EXAMPLES: Final = """
 Examples:
@@ -54,20 +49,6 @@ def init_db(
     Exit codes: 0 the table exists and can be written to (with --print: printed); 2 usage or configuration
     error; 4 the table cannot be created or written to.
     """
-    logs.configure_logs(settings, to_file=False)
-    if settings.write_back is None:
-        raise UsageError(
-            "No table is named.", hint="Name the table to create with --write-back TABLE.", topic="postgresql"
-        )
-    require_databases([source])
-    table = outcome_table(source, settings.write_back, settings)
-    if print_:
-        sys.stdout.write(table.statements())
-        return
-    created = table.create()
-    table.check()
-    verb = "created" if created else "already exists"
-    text = f"Table {settings.write_back} {verb}; it is writable."
-    if not table.add_label():
-        text += " It has no column for labels: its owner can add one with this command."
-    sys.stdout.write(escaped(text) + "\n")
+    from bulk_invite.cli.create_table import create_table  # noqa: PLC0415 - only the work needs it
+
+    create_table(source, settings, print_only=print_)

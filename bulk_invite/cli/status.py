@@ -1,30 +1,15 @@
-"""`status` and `export`: read the checkpoint, also while a run is writing to it."""
+"""`status` and `export`: their options and their help."""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Mapping
-from dataclasses import asdict
-from functools import partial
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
-from bulk_invite.cli.export_rows import write_csv, write_ndjson
-from bulk_invite.cli.live_table import watch_status
 from bulk_invite.cli.options.command_options import with_settings
-from bulk_invite.domain.clock import utc_text
-from bulk_invite.domain.durations import parse_duration
-from bulk_invite.domain.errors import UsageError
-from bulk_invite.domain.records import Overview, PacingState
 from bulk_invite.domain.verdicts import State
-from bulk_invite.monitoring.figures import rounded
-from bulk_invite.runs.output import logs, standard_output
-from bulk_invite.runs.output.progress import day_remaining
-from bulk_invite.runs.output.summary import Summary, headline_of, show_text
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS, open_reader, warn_if_stale
+from bulk_invite.runs.settings.options import CHECKPOINT_SETTINGS
 
 STATUS_EXAMPLES: Final = """
 Examples:
@@ -64,81 +49,9 @@ def status(
 
     Exit codes: 0 shown; 2 usage or configuration error; 4 the checkpoint is missing or cannot be read.
     """
-    logs.configure(settings.log_format, settings.log_level)
-    seconds = _seconds(every)
-    with open_reader(settings) as checkpoint:
-        warn_if_stale(checkpoint)
-    show = partial(_show, as_json=settings.json_output)
-    if watch:
-        watch_status(lambda: _values(settings), show, seconds, as_json=settings.json_output)
-        return
-    show(_values(settings))
+    from bulk_invite.cli.show_status import show_status  # noqa: PLC0415 - only the work needs it
 
-
-def _show(values: Mapping[str, Any], *, as_json: bool) -> None:
-    if not as_json:
-        show_text([headline_of(values)], values)
-        return
-    is_open = values["deferred"] or values["in_doubt"] or values["pending"]
-    standard_output.write_object(values, complete=not (is_open or values["sending"]))
-
-
-def _values(settings: Settings) -> dict[str, Any]:
-    """All values by their JSON keys. Raises CheckpointError."""
-    with open_reader(settings) as checkpoint:
-        now = time.time()
-        overview = checkpoint.overview(now)
-    summary = asdict(Summary.of_checkpoint(overview))
-    del summary["with_warnings"]  # a checkpoint does not record warnings
-    return rounded({**summary, "checkpoint": checkpoint.name, **_more(overview, now)})
-
-
-def _seconds(text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise UsageError(
-            f"Invalid value for --every: {error}", hint="See bulk-invite status --help.", topic="options"
-        ) from None
-
-
-def _more(overview: Overview, now: float) -> dict[str, Any]:
-    """Everything except the counts of rows."""
-    owner, pacing = overview.owner, overview.pacing
-    return {
-        "catalog": overview.catalog,
-        "account": owner.account or None if owner is not None else None,
-        "sending": overview.active,
-        "sent_last_minute": overview.sent_last_minute,
-        "throttled_last_minute": overview.throttled_last_minute,
-        "throttled_share_minute": _share(overview.throttled_last_minute, overview.sent_last_minute),
-        "throttled_share_hour": _share(overview.throttled_last_hour, overview.sent_last_hour),
-        "sent_last_day": overview.counted,
-        **(_no_pacing() if pacing is None else _pacing(pacing, overview.counted, now)),
-    }
-
-
-def _pacing(memory: PacingState, counted: int, now: float) -> dict[str, Any]:
-    """What the last run saved; up to ten seconds old during a run."""
-    return {
-        "rate": memory.rate,
-        "estimated_quota": memory.estimate,
-        "daily_quota": memory.daily_quota,
-        "learned_quota": memory.learned_quota,
-        "day_remaining": day_remaining(memory.daily_quota, memory.learned_quota, counted),
-        "parked": memory.parked or None,
-        "parked_until": None if memory.parked_until is None else utc_text(memory.parked_until),
-        "next_call": None if memory.next_call is None else utc_text(memory.next_call),
-        "left_s": None if memory.left is None else max(0.0, memory.left - (now - memory.at)),
-    }
-
-
-def _no_pacing() -> dict[str, None]:
-    return dict.fromkeys(_pacing(PacingState(0.0, 0.0), 0, 0.0))
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+    show_status(settings, every, watch=watch)
 
 
 @with_settings(*CHECKPOINT_SETTINGS)
@@ -162,7 +75,6 @@ def export(
 
     Exit codes: 0 written; 2 usage or configuration error; 4 the checkpoint is missing or cannot be read.
     """
-    with open_reader(settings) as checkpoint:
-        records = checkpoint.records(state or [])
-        write = write_csv if output_format == "csv" else write_ndjson
-        write(records, sys.stdout)
+    from bulk_invite.cli.export_rows import export_rows  # noqa: PLC0415 - only the work needs it
+
+    export_rows(settings, state or [], output_format)

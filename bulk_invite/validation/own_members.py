@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from bulk_invite.domain.member_path import MemberPath
 from bulk_invite.domain.rows import METADATA, Row, RowError
 from bulk_invite.domain.texts import escaped, folded
-from bulk_invite.validation.member_path import MemberPath
 
 MAX_KEY: Final = 256
 MAX_LABEL: Final = 200

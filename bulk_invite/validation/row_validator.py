@@ -10,6 +10,7 @@ from typing import TypeAlias, cast
 import orjson
 
 from bulk_invite.domain.errors import ServiceModelError
+from bulk_invite.domain.member_path import LABEL, MemberPath
 from bulk_invite.domain.rows import METADATA, Invitation, Rejection, Row, RowError
 from bulk_invite.domain.tokens import body_hash, canonical_json, derive_key_token, derive_token
 from bulk_invite.validation.accepted_request import AcceptedRequest, account_of
@@ -21,7 +22,6 @@ from bulk_invite.validation.json_text import (
     nothing_dropped,
     read,
 )
-from bulk_invite.validation.member_path import LABEL, MemberPath
 from bulk_invite.validation.own_members import Labels, Own, OwnMembers
 from bulk_invite.validation.row_rules import (
     date_errors,

@@ -20,11 +20,11 @@ from bulk_invite.domain.admissions import AlreadySettled, Duplicate, SeenAgain, 
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.events import Sent
 from bulk_invite.domain.findings import MAY_BE_MISSING
+from bulk_invite.domain.member_path import KEY
 from bulk_invite.domain.records import BEFORE_ALL_CHANGES
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
 from bulk_invite.domain.verdicts import State
 from bulk_invite.validation import RowValidator
-from bulk_invite.validation.member_path import KEY
 
 VALIDATOR = RowValidator(MODEL, catalog="Sandbox", campaign="", today=TODAY, key=KEY)
 NOW = 1_800_000_000.0

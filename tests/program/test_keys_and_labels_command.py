@@ -16,8 +16,8 @@ from rows import make_row, messages, ndjson, read_rows, write_rows
 from test_secrets import marked
 
 from bulk_invite.domain.errors import UsageError
-from bulk_invite.runs.settings.loading import load
-from bulk_invite.runs.wiring.sources import open_sources, require_effect
+from bulk_invite.runs.settings.loading import load, require_effect
+from bulk_invite.runs.wiring.sources import open_sources
 from bulk_invite.runs.wiring.validator import make_validator
 
 BY_KEY = ("--token-from", "key")

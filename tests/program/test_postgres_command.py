@@ -17,8 +17,9 @@ from database import PASSWORD, Database, database, server
 from rows import make_rows, messages, write_rows
 
 from bulk_invite.domain.errors import UsageError
+from bulk_invite.runs.settings.loading import require_effect
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.wiring.sources import open_sources, require_effect
+from bulk_invite.runs.wiring.sources import open_sources
 
 
 def arguments(db: Database, url: str, *more: str) -> tuple[str, ...]:

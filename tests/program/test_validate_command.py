@@ -29,7 +29,7 @@ from command import (
 from rows import make_row, make_rows, ndjson, read_rows, write_rows
 
 from bulk_invite.cli.row_findings import Findings
-from bulk_invite.cli.validate import _stop_on_signals
+from bulk_invite.cli.validate_rows import _stop_on_signals
 from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.rows import Position, Row, RowError
 from bulk_invite.runs.output.reading_progress import ReadingProgress

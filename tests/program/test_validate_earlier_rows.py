@@ -21,13 +21,13 @@ from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.cli.row_comparison import RowComparison
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import Sent
+from bulk_invite.domain.member_path import KEY
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
 from bulk_invite.domain.same_receiver import OnSameReceiver
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.earlier_rows import EarlierRows
 from bulk_invite.validation import RowValidator
-from bulk_invite.validation.member_path import KEY
 
 
 def _edited(number: int, ending: str = "?", **members: Any) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from row_checks import LEAD, MODEL, OPPORTUNITY, TODAY, VALIDATOR, accepted, validate
 
+from bulk_invite.domain.member_path import KEY, MemberPath
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
 from bulk_invite.domain.tokens import derive_key_token
 from bulk_invite.runs.settings.loading import load
 from bulk_invite.runs.wiring.validator import make_validator
 from bulk_invite.validation import RowValidator
-from bulk_invite.validation.member_path import KEY, MemberPath
 
 BY_KEY = RowValidator(MODEL, catalog="Sandbox", campaign="spring", today=TODAY, key=KEY)
 BY_TITLE = RowValidator(

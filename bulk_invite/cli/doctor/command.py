@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Final
 
-import anyio
 import typer
 
 from bulk_invite.cli.options.command_options import with_settings
-from bulk_invite.runs.output import logs, standard_output
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.options import OPTIONS
 
@@ -46,8 +44,12 @@ def doctor(
 
     Exit codes: 0 no check failed; 2 usage or configuration error; 4 a run would fail.
     """
+    import anyio  # noqa: PLC0415 - only the work needs this and the following
+
+    from bulk_invite.runs.output import logs, standard_output  # noqa: PLC0415
+
     logs.configure_logs(settings, to_file=False)
-    # The SDK takes the better part of a second to import: --help and mistakes do not wait for it.
+    # The SDK takes the better part of a second to import: mistakes do not wait for it.
     from bulk_invite.cli.doctor.all_checks import run_checks  # noqa: PLC0415
     from bulk_invite.cli.doctor.output import is_ok, printer, show_json, silent, summary  # noqa: PLC0415
 

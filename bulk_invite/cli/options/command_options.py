@@ -12,10 +12,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from bulk_invite.domain.errors import ConfigurationError
-from bulk_invite.runs.settings.loading import CONFIG, load
+from bulk_invite.runs.settings.loading import CONFIG, load, require_effect
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.options import OPTIONS, Option, settings_given
-from bulk_invite.runs.wiring.sources import require_effect
 
 Sources = Annotated[
     list[str],

@@ -1,25 +1,14 @@
-"""`report`: results and audit of a whole checkpoint, as HTML, JSON or text."""
+"""`report`: its options and its help."""
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from bulk_invite.checkpoint.audit.result import Proof
 from bulk_invite.cli.options.command_options import with_settings
-from bulk_invite.cli.report import html_file
-from bulk_invite.cli.report.as_json import members
-from bulk_invite.cli.report.as_text import summary
-from bulk_invite.cli.report.page import page
-from bulk_invite.cli.report.wording import verdict
-from bulk_invite.domain.errors import UsageError
-from bulk_invite.domain.texts import escaped
-from bulk_invite.runs.output import standard_output
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.wiring.checkpoint import CHECKPOINT_SETTINGS, open_reader
+from bulk_invite.runs.settings.options import CHECKPOINT_SETTINGS
 
 REPORT_EXAMPLES: Final = """
 Examples:
@@ -29,8 +18,6 @@ Examples:
   bulk-invite report --html backfill.html
   bulk-invite report --checkpoint spring.db --json
 """
-
-_STANDARD_OUTPUT: Final = "-"
 
 
 @with_settings(*CHECKPOINT_SETTINGS, "json_output")
@@ -53,32 +40,6 @@ def report(
     Exit codes: 0 all audit checks pass (the report says whether rows are still open); 1 an audit check fails;
     2 usage or configuration error; 4 the checkpoint is missing or cannot be read.
     """
-    if html == _STANDARD_OUTPUT and settings.json_output:
-        raise UsageError(
-            "--json and --html - both write to standard output.",
-            hint="Use one of them, or --html FILE.",
-            topic="results",
-        )
-    path = Path(html) if html not in {None, _STANDARD_OUTPUT} and html is not None else None
-    if path is not None:
-        html_file.check(path)
-    with open_reader(settings) as checkpoint:
-        proof = checkpoint.proof(time.time())
-    if path is not None:
-        html_file.write(path, page(proof))
-    if settings.json_output:
-        standard_output.write_object(members(proof), complete=not (proof.rows_open or proof.active))
-    else:
-        standard_output.write(_rendered(proof, html))
-    if not proof.adds_up:
-        raise typer.Exit(1)
+    from bulk_invite.cli.report.make_report import make_report  # noqa: PLC0415 - only the work needs it
 
-
-def _rendered(proof: Proof, html: str | None) -> str:
-    match html:
-        case None:
-            return summary(proof)
-        case "-":
-            return page(proof)
-        case _:
-            return f"{escaped(html)}: {verdict(proof)}\n"
+    make_report(settings, html)

@@ -6,16 +6,18 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from bulk_invite.domain.errors import ConfigurationError, UsageError
+from bulk_invite.domain.member_path import is_path
 from bulk_invite.domain.validation_texts import explained
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.settings.options import ENVIRONMENT_PREFIX, OPTIONS
+from bulk_invite.runs.settings.options import ENVIRONMENT_PREFIX, OPTIONS, SELECTION_SETTINGS
+from bulk_invite.runs.settings.value_types import is_database
 
 CONTROL_TOKEN: Final = "BULK_INVITE_CONTROL_TOKEN"  # noqa: S105 - the name of the variable
 """Not a setting: a setting may be on the command line, which every user of the machine can read."""
@@ -69,9 +71,30 @@ def asks_for_json(config: str | None, environment: Mapping[str, str] = os.enviro
         value: Any = environment.get(_JSON.variable)
         if value is None and file:
             value = tomllib.loads(Path(file).read_text(encoding="utf-8")).get(_JSON.key)
-        return bool(TypeAdapter(bool | None).validate_python(value))
+        return value is not None and TypeAdapter(bool).validate_python(value)
     except (OSError, ValueError):  # a file that cannot be read, and a value that is no bool
         return False
+
+
+def require_effect(names: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Raise UsageError for options of database sources where no source is a database.
+
+    options: settings given on the command line, by name, as they are written. Environment and configuration
+    file may serve other commands.
+    """
+    given = [
+        OPTIONS[name].flag
+        for name in (*SELECTION_SETTINGS, "label")
+        if name in options and not is_path(str(options[name]))
+    ]
+    if names and given and not any(map(is_database, names)):
+        have = "has" if len(given) == 1 else "have"
+        paths = " For files, write a path: $.EngagementIdentifier." if {"--key", "--label"} & {*given} else ""
+        raise UsageError(
+            f"{', '.join(given)} {have} no effect: no source is a database.",
+            hint=f"Remove it, or name a database: postgresql://USER@HOST/DATABASE.{paths}",
+            topic="postgresql",
+        )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from bulk_invite.domain.errors import EXIT_ATTENTION
+from bulk_invite.domain.member_path import KEY, LABEL, MemberPath, is_path
 from bulk_invite.runs.settings.operating import Following, Monitoring, Output
 from bulk_invite.runs.settings.option_field import Section
 from bulk_invite.runs.settings.sending import (
@@ -18,7 +19,6 @@ from bulk_invite.runs.settings.sending import (
     Target,
     UnknownOutcomes,
 )
-from bulk_invite.validation.member_path import KEY, LABEL, MemberPath, is_path
 
 SECTIONS: Final[tuple[type[Section], ...]] = (
     *(Target, Checkpoint, Identity, Database, Pacing, UnknownOutcomes),

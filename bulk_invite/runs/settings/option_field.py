@@ -11,7 +11,8 @@ from pydantic.config import JsonDict
 class Section(BaseModel):
     """Settings that belong together; `title` is their heading in the help."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A section is never validated by itself, and the help needs only the declarations.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 def option(

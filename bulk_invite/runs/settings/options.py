@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args, get_origin
+from typing import Any, Final, Literal, cast, get_args, get_origin
 
+from pydantic import PlainSerializer
 from pydantic.fields import FieldInfo
 
 from bulk_invite.runs.settings.model import SECTIONS, Settings
@@ -52,7 +53,7 @@ def _option(name: str, field: FieldInfo, heading: str) -> Option:
         heading=heading,
         help=field.description,
         metavar=str(shown["metavar"]) or "|".join(choices),
-        default=_written(_DEFAULTS[name]),
+        default=_written(field),
         choices=choices,
         only=str(shown["only"] or ""),
         common=bool(shown["common"]),
@@ -69,13 +70,17 @@ def _choices(annotation: Any) -> Iterator[str]:
             yield from _choices(inner)
 
 
-def _written(default: Any) -> str:
+def _written(field: FieldInfo) -> str:
+    """The default of a setting, as its type writes it."""
+    default = field.default
+    for each in field.metadata:
+        if isinstance(each, PlainSerializer):
+            write = cast("Callable[[Any], Any]", each.func)
+            default = write(default)
     if default in (None, False, {}):
         return ""
     return f"{default:g}" if isinstance(default, float) else str(default)
 
-
-_DEFAULTS: Final = Settings().model_dump()
 
 OPTIONS: Final[Mapping[str, Option]] = {
     name: _option(name, field, section.model_config["title"] or "")
@@ -84,6 +89,23 @@ OPTIONS: Final[Mapping[str, Option]] = {
 }
 """Every setting by the name of its field, in the order of the help."""
 
+
+CHECKPOINT_SETTINGS: Final = ("checkpoint", "checkpoint_schema")
+"""Settings that locate the checkpoint."""
+
+SELECTION_SETTINGS: Final = (
+    "table",
+    "query",
+    "key",
+    "request_column",
+    "columns",
+    "constants",
+    "session_settings",
+)
+"""Settings that select what is read from a database, and how."""
+
+SOURCE_SETTINGS: Final = (*SELECTION_SETTINGS, "token_from", "label", "label_sensitive")
+"""Those, what the client tokens are derived from, and how rows are labeled."""
 
 LOG_SETTINGS: Final = ("quiet", "verbose", "log_format", "log_level")
 """Settings of the log on standard error, for every command that has one."""

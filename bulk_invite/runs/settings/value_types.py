@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PositiveInt
 
 from bulk_invite.domain.durations import format_duration, parse_duration
-from bulk_invite.validation.member_path import MemberPath, is_path
+from bulk_invite.domain.member_path import MemberPath, is_path
 
 _PERCENT: Final = re.compile(r"(\d+(?:\.\d+)?)%")
 _ADDRESS: Final = re.compile(

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
-CHECKPOINT_SETTINGS: Final = ("checkpoint", "checkpoint_schema")
-"""Settings that locate the checkpoint."""
-
 LATEST_FIRST: Final = (
     "Restore the latest checkpoint, if there is a newer one. If not, send as usual: open rows are looked up "
     "before they are sent."

@@ -6,41 +6,26 @@ import glob
 import os
 import random
 import stat
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from bulk_invite.delivery.intake.source import FollowedSource, Source
 from bulk_invite.delivery.write_back import Target
 from bulk_invite.domain.backoff import UNREACHABLE
 from bulk_invite.domain.errors import UsageError
+from bulk_invite.domain.member_path import is_path
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.settings.options import OPTIONS
 from bulk_invite.runs.settings.value_types import is_database, may_be_address
 from bulk_invite.sources.directory import FollowedDirectory
 from bulk_invite.sources.file_errors import printable
 from bulk_invite.sources.ndjson import STDIN, NdjsonSource, resolve
 from bulk_invite.sources.pipe import Pipe
-from bulk_invite.validation.member_path import is_path
 
 if TYPE_CHECKING:
     from bulk_invite.sources.postgres.checks import Examined
     from bulk_invite.sources.postgres.outcomes_table import OutcomeTable
     from bulk_invite.sources.postgres.selection import Selection
     from bulk_invite.sources.postgres.source import PostgresSource
-
-SELECTION_SETTINGS: Final = (
-    "table",
-    "query",
-    "key",
-    "request_column",
-    "columns",
-    "constants",
-    "session_settings",
-)
-"""Settings that select what is read from a database, and how."""
-
-SOURCE_SETTINGS: Final = (*SELECTION_SETTINGS, "token_from", "label", "label_sensitive")
-"""Those, what the client tokens are derived from, and how rows are labeled."""
 
 
 def shown(name: str) -> str:
@@ -121,27 +106,6 @@ def _check(names: Sequence[str], settings: Settings) -> None:
     if sum(name == STDIN for name in names) > 1:
         raise UsageError(
             "Standard input (-) is given twice.", hint="Give it once: it can be read only once.", topic="rows"
-        )
-
-
-def require_effect(names: Sequence[str], options: Mapping[str, Any]) -> None:
-    """Raise UsageError for options of database sources where no source is a database.
-
-    options: settings given on the command line, by name, as they are written. Environment and configuration
-    file may serve other commands.
-    """
-    given = [
-        OPTIONS[name].flag
-        for name in (*SELECTION_SETTINGS, "label")
-        if name in options and not is_path(str(options[name]))
-    ]
-    if names and given and not any(map(is_database, names)):
-        have = "has" if len(given) == 1 else "have"
-        paths = " For files, write a path: $.EngagementIdentifier." if {"--key", "--label"} & {*given} else ""
-        raise UsageError(
-            f"{', '.join(given)} {have} no effect: no source is a database.",
-            hint=f"Remove it, or name a database: postgresql://USER@HOST/DATABASE.{paths}",
-            topic="postgresql",
         )
 
 

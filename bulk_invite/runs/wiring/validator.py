@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bulk_invite.domain.errors import UsageError
+from bulk_invite.domain.member_path import OWN, MemberPath, is_path
 from bulk_invite.domain.rows import METADATA
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.validation import RowValidator, service_model
-from bulk_invite.validation.member_path import OWN, MemberPath, is_path
 from bulk_invite.validation.places import shape_at
 from bulk_invite.validation.service_model import REQUEST, ServiceModel, sensitive_members
 from bulk_invite.validation.shapes import Choice, Scalar, Text, resolve
