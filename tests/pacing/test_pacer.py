@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterator, MutableMapping
 from functools import partial
 from itertools import count, pairwise
+from time import monotonic
 from typing import Any
 
 import anyio
 import pytest
+import uvloop
 from pacers import make_governor, make_pacer
 from structlog.testing import capture_logs
 from virtual_time import VIRTUAL_TIME, VirtualTimeLoop, running_loop
@@ -158,6 +161,27 @@ async def test_a_raise_at_the_end_of_a_wait_loses_no_call() -> None:
                 group.start_soon(answer_late, pacer, permit, 0.05 + 0.0028 * number)
         gaps = (later - earlier for earlier, later in pairwise(left))
         assert all(gap > 0.5 * interval for gap, interval in zip(gaps, intervals[1:], strict=True))
+
+
+class _CountingLoop(uvloop.Loop):
+    """Counts its timers."""
+
+    timers = 0
+
+    def call_at(self, *arguments: Any, **options: Any) -> Any:  # type: ignore[override]  # passes them on
+        self.timers += 1
+        return super().call_at(*arguments, **options)
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"loop_factory": _CountingLoop})])
+async def test_a_wait_sets_one_timer_and_not_one_for_every_turn_of_the_loop() -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, _CountingLoop)
+    pacer = make_pacer(73.0, monotonic)  # waits that end between two milliseconds
+    before = loop.timers
+    for _ in range(10):
+        _answer(pacer, await _permit(pacer))
+    assert loop.timers - before <= 20
 
 
 @pytest.mark.parametrize("before", [5, 25])
