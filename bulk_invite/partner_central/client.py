@@ -5,8 +5,7 @@ Whatever the service or the network does to a call becomes an answer; none of it
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -17,12 +16,11 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from bulk_invite.domain.classify import CREDENTIALS_REFUSED, PROXY_UNREACHABLE, UNASKED, WITHHELD, classify
+from bulk_invite.domain.classify import PROXY_UNREACHABLE, UNASKED, WITHHELD, classify
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.errors import SenderError
 from bulk_invite.domain.findings import Content, Page
 from bulk_invite.domain.records import Owner
-from bulk_invite.domain.sender_fault import Fault
 from bulk_invite.domain.verdicts import (
     Answer,
     NoAnswer,
@@ -30,12 +28,11 @@ from bulk_invite.domain.verdicts import (
     Unreachable,
 )
 from bulk_invite.partner_central.aws_settings import AwsSettings
-from bulk_invite.partner_central.credential_sources import PROVIDER_NAMES
 from bulk_invite.partner_central.credentials_origin import Provenance, provenance_of
 from bulk_invite.partner_central.masking import Vocabulary, sanitized, without_words
 from bulk_invite.partner_central.plain_call import CREATE, CreateCall
-from bulk_invite.partner_central.preflight import fault_of_keys
 from bulk_invite.partner_central.proxy import setting_of, unreached_proxy
+from bulk_invite.partner_central.renewal import Renewal
 from bulk_invite.partner_central.request_form import Credentials
 from bulk_invite.partner_central.responses import (
     content,
@@ -97,44 +94,27 @@ class PartnerCentral:
         self._create_call = create_call
         self._sts = sts
         self._credentials = credentials
+        self._renewal = Renewal(credentials, setup)
         self._key_hash = key_hash
         self._catalog = catalog
         self._deadline = deadline
         self._has_one_endpoint = has_one_endpoint
         self._setup = setup
-        self._waiting = False
-        self._taken: object = None
-        self._logged_fault = ""
         self._unreached = ""
         self._vocabulary = vocabulary
 
     @property
     def is_ready(self) -> bool:
         """Whether `ready` has nothing to do: the credentials are checked, and not about to expire."""
-        return self._taken is not None and not self._are_expiring()
+        return self._renewal.is_idle
 
     async def ready(self) -> NoAnswer | None:
         """Renew credentials that are about to expire; return the fault if that failed.
 
         Within a call, this would use up the call's time, and its failure would look like a row in doubt.
         """
-        renewed = await self._renewed()
+        renewed = await self._renewal.renewed()
         return renewed if isinstance(renewed, NoAnswer) else None
-
-    async def _renewed(self) -> Credentials | NoAnswer:
-        try:
-            with self._reported() if self._may_wait() else nullcontext():
-                frozen: Credentials = await self._credentials.get_frozen_credentials()
-        except Exception as error:  # noqa: BLE001 - nothing has left; every exception is reported as a fault
-            answer = unready(error, self._setup, self._place)
-            self._log_fault(answer.fault)
-            return answer
-        if frozen != self._taken:
-            self._taken = None
-            if (fault := fault_of_keys(frozen, self._place)) is not None:
-                return NoAnswer((CREDENTIALS_REFUSED,), started=False, fault=fault)
-            self._taken, self._logged_fault = frozen, ""
-        return frozen
 
     async def create(self, body: bytes, clearance: Clearance) -> Answer:
         """Call CreateEngagementInvitation once with the frozen request `body` (JSON).
@@ -220,36 +200,6 @@ class PartnerCentral:
     def provenance(self) -> Provenance:
         return provenance_of(self._credentials)
 
-    def _log_fault(self, fault: Fault | None) -> None:
-        """Log a transient fault, once; other faults end the run and are reported then."""
-        if fault is not None and fault.is_transient and fault.problem != self._logged_fault:
-            self._logged_fault = fault.problem
-            _log.warning("sender.not_ready", reason=fault.problem, next=fault.remedy)
-
-    @property
-    def _place(self) -> str:
-        """The SDK's name of the provider of the credentials."""
-        return str(self._credentials.method)
-
-    def _may_wait(self) -> bool:
-        """Whether a wait for new credentials begins that no other call reports."""
-        return not self._waiting and self._are_expiring()
-
-    def _are_expiring(self) -> bool:
-        # Credentials that never expire lack it.
-        refresh_needed = getattr(self._credentials, "refresh_needed", None)
-        return refresh_needed is not None and bool(refresh_needed())
-
-    @contextmanager
-    def _reported(self) -> Iterator[None]:
-        """Report a slow wait for the first of all calls that wait for the same."""
-        self._waiting = True
-        try:
-            with reported(lambda: f"credentials from {PROVIDER_NAMES.get(self._place, self._place)}"):
-                yield
-        finally:
-            self._waiting = False
-
     async def _asked(
         self,
         operation: str,
@@ -276,7 +226,7 @@ class PartnerCentral:
         answer: Mapping[str, Any] | Answer = NoAnswer((TimeoutError.__name__,))
         with anyio.CancelScope(deadline=anyio.current_time() + self._deadline):
             # If credentials must be renewed first, a failure of that must not put the row in doubt.
-            credentials = await self._renewed()
+            credentials = await self._renewal.renewed()
             answer = (
                 credentials
                 if isinstance(credentials, NoAnswer)

@@ -54,10 +54,11 @@ class UnfamiliarRequestError(Exception):
 
 
 def is_signed_by(credentials: Credentials, request: HttpRequest) -> bool:
+    """Whether a request was signed by these credentials, as far as its headers say."""
     signed = _SIGNED.fullmatch(request.headers.get(_AUTHORIZATION, ""))
-    token = request.headers.get(_TOKEN)
+    token = request.headers.get(_TOKEN, "")
     # A signature of another kind is refused later.
-    return signed is None or (signed["key"], token) == (credentials.access_key, credentials.token)
+    return signed is None or (signed["key"], token) == (credentials.access_key, credentials.token or "")
 
 
 def verified_form(request: HttpRequest, body: bytes, credentials: Credentials) -> RequestForm:
@@ -107,10 +108,8 @@ class RequestForm:
     def _authorization(self, body: bytes, moment: str) -> str:
         day = moment[:8]
         if day != self._day:
-            self._day, self._key = (
-                day,
-                _signing_key(self.credentials.secret_key, day, self._region, self._service),
-            )
+            secret = self.credentials.secret_key
+            self._day, self._key = day, _signing_key(secret, day, self._region, self._service)
         scope = f"{day}/{self._region}/{self._service}/aws4_request"
         canonical = f"{self._before_date}{moment}{self._after_date}{sha256(body).hexdigest()}"
         text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"

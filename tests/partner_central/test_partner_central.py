@@ -26,6 +26,7 @@ from command import (
     http,
     refusal,
 )
+from listening_plugin import PLAIN_WAY
 from rows import make_row
 
 from bulk_invite.domain.classify import NO_ID, ODD_ID, classify
@@ -72,6 +73,14 @@ def _own_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
     for name, value in {**nowhere, **CREDENTIALS, "AWS_EC2_METADATA_DISABLED": "true"}.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(params=["prepared", "plain"])
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways of a call keep the same promises."""
+    if request.param == "plain":
+        for name, value in PLAIN_WAY.items():
+            monkeypatch.setenv(name, value)
 
 
 def connection(url: str | None, **changes: Any) -> Connection:
@@ -168,6 +177,7 @@ ANSWERS = {
 }
 
 
+@pytest.mark.usefixtures("_way")
 async def test_every_answer_is_classified_by_the_table_after_one_request() -> None:
     with ScriptedServer(lambda request: Reply(ANSWERS[request.json["ClientToken"]][0])) as server:
         async with connect(connection(server.url)) as partner_central:
@@ -179,6 +189,7 @@ async def test_every_answer_is_classified_by_the_table_after_one_request() -> No
 
 
 @pytest.mark.parametrize("status", [302, 307])
+@pytest.mark.usefixtures("_way")
 async def test_a_redirect_is_not_followed(status: int) -> None:
     with ScriptedServer(always(CREATED)) as elsewhere:
         with ScriptedServer(always(http(status, b"", Location=elsewhere.url))) as server:
@@ -213,6 +224,7 @@ BREAKS = {
 }
 
 
+@pytest.mark.usefixtures("_way")
 async def test_a_call_that_may_have_arrived_is_doubtful_after_one_request() -> None:
     with ScriptedServer(lambda request: BREAKS[request.json["ClientToken"]]) as server:
         async with connect(connection(server.url, deadline=1.0)) as partner_central:
@@ -223,6 +235,7 @@ async def test_a_call_that_may_have_arrived_is_doubtful_after_one_request() -> N
     assert [request.json["ClientToken"] for request in server.creates] == list(BREAKS)
 
 
+@pytest.mark.usefixtures("_way")
 async def test_a_late_answer_is_given_up_at_the_deadline() -> None:
     with ScriptedServer(always(LATE)) as server:
         began = anyio.current_time()
@@ -271,6 +284,7 @@ def _no_tls() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("endpoint", [_full_backlog, _without_credentials, _no_such_host, _no_tls])
+@pytest.mark.usefixtures("_way")
 async def test_an_unreachable_endpoint_leaves_no_doubt(endpoint: Any) -> None:
     with endpoint() as url:
         async with connect(connection(url, deadline=2.0)) as partner_central:
@@ -285,6 +299,7 @@ async def test_identifying_the_account_reports_an_endpoint_that_is_down(endpoint
             assert isinstance(await partner_central.identify(), Unreachable)
 
 
+@pytest.mark.usefixtures("_way")
 async def test_every_error_of_a_refused_request_is_kept() -> None:
     entries = [
         {"FieldName": "$.Invitation.Message", "Message": "Too rude", "Code": "INVALID_VALUE"},
@@ -307,6 +322,7 @@ async def test_every_error_of_a_refused_request_is_kept() -> None:
         )
 
 
+@pytest.mark.usefixtures("_way")
 async def test_the_request_id_is_kept_and_only_if_well_formed() -> None:
     plain = http(200, {"Id": "engi-1"}, **{"x-amzn-RequestId": "0a1b-2c3d"})
     odd = http(200, {"Id": "engi-1"}, **{"x-amzn-RequestId": "an id <script>"})
@@ -316,6 +332,7 @@ async def test_the_request_id_is_kept_and_only_if_well_formed() -> None:
     assert [answer.request_id for answer in answers if isinstance(answer, HttpAnswer)] == ["0a1b-2c3d", ""]
 
 
+@pytest.mark.usefixtures("_way")
 async def test_a_second_attempt_equals_the_first_byte_for_byte() -> None:
     given = body(1, "given: token/ä~1")
     with ScriptedServer(always(Reply(then=Then.RESET), refusal("ThrottlingException"), CREATED)) as server:
@@ -346,6 +363,7 @@ async def test_many_calls_at_once_each_get_their_own_answer() -> None:
     assert len(answers) == 8
 
 
+@pytest.mark.usefixtures("_way")
 async def test_both_payload_types_are_sent_with_a_valid_signature() -> None:
     with emulator(credentials=(Credential("AKIDEXAMPLE", "example"),)) as service:
         async with connect(connection(service.url)) as partner_central:

@@ -5,24 +5,31 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import botocore.auth
 import pytest
+from authority import Authority
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 from botocore.model import ServiceModel
 from clearances import cleared
 from command import CREATED, CREDENTIALS, Request, ScriptedServer, always
+from hypothesis import given
+from hypothesis import strategies as st
 from listening_plugin import PLAIN_WAY
+from proxies import tunnel_to
 from structlog.testing import capture_logs
 from test_partner_central import _own_credentials, body, connection
+from yarl import URL
 
 from bulk_invite.domain.verdicts import HttpAnswer
 from bulk_invite.partner_central import connect
+from bulk_invite.partner_central.request_form import MOMENT, verified_form
+from bulk_invite.partner_central.transport import HttpRequest
 from bulk_invite.validation import service_model
 
 pytestmark = pytest.mark.anyio
@@ -181,3 +188,62 @@ async def test_a_part_that_the_sdk_lacks_is_named_and_calls_go_the_plain_way(
     assert "'ServiceModel' object has no attribute 'shape_for_error_code'" in reason
     assert request.headers["authorization"] == _signed_by_the_sdk(request)
     assert request.body == body(1, "ä~ token")
+
+
+async def test_a_request_that_the_form_does_not_give_goes_the_plain_way() -> None:
+    with ScriptedServer(always(CREATED)) as server:
+        # The SDK signs the path in its shortest form.
+        request, reasons = await _sent(server, endpoint_url=f"{server.url}/a/../b")
+    assert reasons == ["The AWS SDK is not as expected: it signs otherwise."]
+    assert request.headers["authorization"] == _signed_by_the_sdk(request)
+
+
+@pytest.mark.parametrize("variables", [{}, {"AWS_USE_FIPS_ENDPOINT": "true"}], ids=["dual stack", "FIPS"])
+async def test_the_services_own_endpoint_is_reached_by_tls_through_a_proxy(
+    variables: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = f"partnercentral-selling{'-fips' if variables else ''}.us-east-1.api.aws"
+    authority = Authority(tmp_path)
+    with ScriptedServer(always(CREATED), tls=authority.server(host)) as server:
+        async with tunnel_to(server.port) as proxy:
+            for name, value in {
+                **variables,
+                "HTTPS_PROXY": proxy,
+                "AWS_CA_BUNDLE": str(authority.file),
+            }.items():
+                monkeypatch.setenv(name, value)
+            request, reasons = await _sent(server, endpoint_url=None)
+    assert reasons == []
+    assert request.headers["host"] == host
+    assert request.headers["authorization"] == _signed_by_the_sdk(request)
+
+
+def _signed(credentials: ReadOnlyCredentials, region: str, service: str, moment: datetime) -> HttpRequest:
+    """A request that the SDK's signer signs at a moment."""
+    request = AWSRequest("POST", "https://localhost/", {"X-Amz-Target": "Create"}, b"{}")
+    with pytest.MonkeyPatch.context() as clock:
+        clock.setattr(botocore.auth, "get_current_datetime", lambda: moment)
+        SigV4Auth(credentials, service, region).add_auth(request)
+    headers = {**dict(request.headers.items()), "amz-sdk-invocation-id": "a", "Content-Length": "2"}
+    session: Any = None  # nothing is sent
+    return HttpRequest(session, "POST", URL("https://localhost/"), headers, b"{}", {})
+
+
+@given(
+    secret=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1),
+    token=st.one_of(st.none(), st.text("abc+/=", min_size=1)),
+    region=st.sampled_from(["us-east-1", "us-gov-west-1"]),
+    service=st.sampled_from(["partnercentral-selling", "another"]),
+    seconds=st.lists(st.integers(10**9, 4 * 10**9), min_size=2, max_size=4),
+)
+def test_a_form_signs_like_the_sdk_with_any_secret_region_and_service_on_any_day(
+    secret: str, token: str | None, region: str, service: str, seconds: list[int]
+) -> None:
+    """The key of a day is not used on another one."""
+    moments = [datetime.fromtimestamp(each, UTC) for each in seconds]
+    midnight = moments[-1].replace(hour=0, minute=0, second=0)
+    credentials = ReadOnlyCredentials("AKIDEXAMPLE", secret, token, None)
+    form = verified_form(_signed(credentials, region, service, moments[0]), b"{}", credentials)
+    for moment in (*moments, midnight, midnight - timedelta(seconds=1)):
+        headers = form.headers(b"{}", moment.strftime(MOMENT), "a")
+        assert headers == _signed(credentials, region, service, moment).headers

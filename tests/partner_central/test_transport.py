@@ -17,6 +17,7 @@ import pytest
 from authority import Authority
 from clearances import cleared
 from command import CREATED, CREDENTIALS, Reply, ScriptedServer, Then, always, free_port, http
+from listening_plugin import PLAIN_WAY
 from rows import make_row
 from structlog.testing import capture_logs
 
@@ -31,9 +32,15 @@ pytestmark = pytest.mark.anyio
 _KEPT_BACK = NoAnswer((WITHHELD,), started=False)
 
 
-@pytest.fixture(params=[True, False], ids=["uvloop", "asyncio"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"use_uvloop": request.param}
+@pytest.fixture(params=[(True, {}), (False, PLAIN_WAY)], ids=["uvloop, prepared", "asyncio, plain"])
+def anyio_backend(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> tuple[str, dict[str, Any]]:
+    """Both event loops and both ways of a call, not each with each."""
+    use_uvloop, variables = request.param
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return "asyncio", {"use_uvloop": use_uvloop}
 
 
 @pytest.fixture(scope="module")

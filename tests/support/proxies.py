@@ -85,3 +85,20 @@ async def _passed_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter, h
             sink.write(data)
             await sink.drain()
     sink.close()
+
+
+@asynccontextmanager
+async def tunnel_to(port: int) -> AsyncIterator[str]:
+    """A proxy all of whose tunnels end at one port of this machine, wherever they are to lead."""
+
+    async def tunnel(near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        await near.readuntil(b"\r\n\r\n")
+        far, on = await asyncio.open_connection("127.0.0.1", port)
+        back.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_passed_on(near, on, []))
+            group.create_task(_passed_on(far, back, []))
+
+    server = await asyncio.start_server(tunnel, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
