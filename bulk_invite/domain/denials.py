@@ -15,6 +15,9 @@ _MANY_DENIALS: Final = 20
 _PROVEN_FACTOR: Final = 4
 """Factor on both limits for a sender that has been allowed to send before."""
 
+_PROOF: Final = (Created, Refused, Conflict, EngagementFull)
+"""Verdicts on the row itself."""
+
 
 class PermissionGuard:
     """Tells denied rows from a denied sender.
@@ -37,7 +40,7 @@ class PermissionGuard:
     @staticmethod
     def is_proof(verdict: Verdict) -> bool:
         """Whether the verdict concerns the row itself, so the sender had permission when the call left."""
-        return isinstance(verdict, Created | Refused | Conflict | EngagementFull)
+        return isinstance(verdict, _PROOF)
 
     def judge(self, verdict: Verdict, engagement: str, left_at: float) -> Verdict:
         """Return the verdict; for a denial, decide who is denied. Others may prove the permission to send."""

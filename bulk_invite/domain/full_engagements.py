@@ -94,7 +94,7 @@ class FullEngagements:
 
     @property
     def is_account_suspected(self) -> bool:
-        return self._parked_before or self.refused_in_succession >= _SUSPICIOUS
+        return self._parked_before or len(self._refused_in_succession) >= _SUSPICIOUS
 
     @property
     def is_account_full(self) -> bool:
@@ -108,7 +108,7 @@ class FullEngagements:
             return True
         if self.retries is not None and self.retries.waits(engagement):
             return True
-        if self._phase is not _Phase.READING or not self.is_account_suspected:
+        if not self.is_account_suspected or self._phase is not _Phase.READING:
             return False
         return was_full or self._invitations.get(engagement, 0) >= _MAX_INVITATIONS
 

@@ -86,24 +86,23 @@ class Pacer:
         """
         await self._turn.take(urgent=retry)
         try:
-            while not (unwanted := unless()) and (seconds := self._wait()) > 0:
+            while not (unwanted := unless()) and (seconds := self._wait(self.now())) > 0:
                 await self._sleep_for(seconds)
-            return None if unwanted else self._leave()
+            return None if unwanted else self._leave(self.now())
         finally:
             self._turn.pass_on()
 
     def permit_at_once(self) -> Permit | None:
         """As `permit`, without waiting: None if a call may not leave now, or if another row waits for it."""
-        return None if self._turn.is_taken or self._wait() > 0 else self._leave()
-
-    def _leave(self) -> Permit:
         now = self.now()
+        return None if self._turn.is_taken or self._wait(now) > 0 else self._leave(now)
+
+    def _leave(self, now: float) -> Permit:
         self._bucket.take(now, self._governor.rate)
         return self._governor.leave(now)
 
-    def _wait(self) -> float:
+    def _wait(self, now: float) -> float:
         """Seconds until the next call may leave, as far as is known."""
-        now = self.now()
         allowed = math.inf if self._paused else self._governor.earliest(now)
         if allowed > now or self._logged_park is not None:
             self._log_park()

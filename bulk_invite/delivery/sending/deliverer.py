@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import Final, Protocol, assert_never
 
 from bulk_invite.delivery.lookup.row_lookup import RowLookup
 from bulk_invite.delivery.sending.account_room import AccountRoom
@@ -60,6 +60,12 @@ from bulk_invite.domain.verdicts import (
 )
 from bulk_invite.pacing.pacer import Pacer
 from bulk_invite.pacing.parking import Permit
+
+_WITH_PERMIT: Final = (Call, Wait)
+"""Steps of a row that keeps its permit. (A union in the loop would be made anew for every step.)"""
+
+_LEARNT_LATER: Final = (Created, Withheld)
+"""Verdicts that are applied after their commit, or not at all."""
 
 
 class Sender(Protocol):
@@ -200,7 +206,7 @@ class Deliverer:
                 await self._room.prepare(row)
             facts.has_permit = permit is not None
             step = next_step(happened, facts, facts)
-            if not isinstance(step, Call | Wait):
+            if not isinstance(step, _WITH_PERMIT):
                 self._permits.give_up(row, permit)  # so that no other row waits for it
                 permit = None
             match step:
@@ -254,7 +260,7 @@ class Deliverer:
         self, row: TrackedRow, answer: Answer, verdict: Verdict, sent_at: float
     ) -> Transition:
         """Apply an answer and commit its transition; return the transition committed."""
-        if not isinstance(verdict, Created | Withheld):
+        if not isinstance(verdict, _LEARNT_LATER):
             verdict = self._effects.learn(row, answer, verdict)
         transition = after_answer(verdict, doubt_since=row.doubt_since, sent_at=sent_at)
         request_id = answer.request_id if isinstance(answer, HttpAnswer) else ""
@@ -264,7 +270,7 @@ class Deliverer:
             self._effects.learn(row, answer, verdict if so.state is State.CREATED else Doubtful(so.code))
         if isinstance(verdict, EngagementFull):
             await self._room.refused(row)
-        if so.outcome in {Outcome.DOUBTFUL, Outcome.UNKNOWN}:
+        if so.outcome is Outcome.DOUBTFUL or so.outcome is Outcome.UNKNOWN:
             row.count_doubt(is_down=self._breaker.is_open)
         return so
 

@@ -27,12 +27,12 @@ class MayCall:
     def __init__(self, committer: Committer, room: AccountRoom, patience: Patience, stop: StopSwitch) -> None:
         self._committer = committer
         self._room = room
-        self._patience = patience
+        self._repeatable_for = patience.repeatable_for
         self._stop = stop
 
     def is_too_old(self, row: TrackedRow) -> bool:
         """Whether the service may have forgotten the row's token when the call arrives, and invite twice."""
-        return row.age() > self._patience.repeatable_for
+        return row.age() > self._repeatable_for
 
     def clearance(self, row: TrackedRow) -> Clearance:
         """Clearance for the call of a row whose intent is committed."""

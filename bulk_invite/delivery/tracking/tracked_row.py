@@ -31,7 +31,8 @@ class TrackedRow:
     doubtful, throttled, withheld: number of attempts in this run that ended so. probes: doubtful attempts
     while the service was down. unfamiliar: the last unfamiliar answer, if any.
     decided_at: time of the decision on the last attempt, in seconds of a clock that cannot be set.
-    state: as last committed. engagement: the id of its engagement, even if the row has the Arn.
+    state: as last committed. engagement: the id of its engagement, even if the row has the Arn. denial: the
+    last transition of this run, if it was a denial.
     """
 
     __slots__ = (
@@ -48,6 +49,7 @@ class TrackedRow:
         "_sent_at",
         "_tally",
         "decided_at",
+        "denial",
         "doubt_since",
         "doubtful",
         "engagement",
@@ -80,6 +82,7 @@ class TrackedRow:
         self._attempts = 0
         self._sent_at: float | None = None
         self._last: Transition | None = None
+        self.denial: Transition | None = None
         self._event: Answered | None = None
         self._committer = committer
         self._tally = tally
@@ -97,11 +100,6 @@ class TrackedRow:
     @property
     def body(self) -> bytes:
         return self.to_send.invitation.body
-
-    @property
-    def denial(self) -> Transition | None:
-        """The last transition of this run, if it was a denial."""
-        return self._last if self._last is not None and self._last.outcome is Outcome.DENIED else None
 
     @property
     def is_from_earlier_run(self) -> bool:
@@ -197,6 +195,7 @@ class TrackedRow:
         self.state = written.state
         self.doubt_since = written.doubt_since
         self._last, self._event = transition, written
+        self.denial = transition if transition.outcome is Outcome.DENIED else None
         return transition
 
     async def _commit_event(self, event: Event) -> bool:
