@@ -16,6 +16,7 @@ from sqlalchemy import Engine, delete, func, insert, select
 
 from bulk_invite.checkpoint.latest_check import Lineage
 from bulk_invite.checkpoint.open import database_at
+from bulk_invite.checkpoint.read_prefixes import ReadPrefixes
 from bulk_invite.checkpoint.recent_writes import RecentWrites
 from bulk_invite.checkpoint.storage.base import Database, make, read_about, require_catalog
 from bulk_invite.checkpoint.tables import (
@@ -38,7 +39,7 @@ from bulk_invite.domain.admissions import Admission, SkippedRow, ToSend
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import Event
 from bulk_invite.domain.findings import DoubtfulRow, SettledRow
-from bulk_invite.domain.records import Change, Owner, PacingState, Record, SourceCursor
+from bulk_invite.domain.records import Change, Owner, PacingState, Prefix, Record, SourceCursor
 from bulk_invite.domain.rows import Invitation, Position, Rejection
 from bulk_invite.domain.same_receiver import OnSameReceiver
 
@@ -51,6 +52,7 @@ class CheckpointWriter:
         self._engine = engine
         self._lineage = lineage
         self._transactions = Transactions(database, engine, lineage)
+        self.prefixes = ReadPrefixes(self._transactions)
         self._undo = ExitStack()
         self._catalog = ""
         self._on_same_receiver = OnSameReceiver.WARN
@@ -133,13 +135,15 @@ class CheckpointWriter:
         *,
         look_up_first: bool | None = None,
         on_same_receiver: OnSameReceiver = OnSameReceiver.WARN,
+        basis: str = "",
     ) -> list[Gap]:
         """Start a run and return the gaps that end with it; `now` in epoch seconds.
 
         Duplicates and elapsed time count per run. look_up_first: which open rows are treated as possibly
-        called: True: all, False: none, None: those that a gap may concern.
+        called: True: all, False: none, None: those that a gap may concern. basis: see `ReadPrefixes`.
         """
         self._on_same_receiver = on_same_receiver
+        self.prefixes.begin_run(basis)
         with self._transactions.begin_generation() as connection:
             # Not from a sequence of the database: that may itself be older than the last run.
             self._transactions.run = 1 + (connection.execute(select(func.max(runs.c.run))).scalar_one() or 0)
@@ -157,7 +161,7 @@ class CheckpointWriter:
         *,
         campaign: str,
         retry_failed: bool,
-        reached: Position | SourceCursor | None = None,
+        reached: Position | SourceCursor | Prefix | None = None,
         follows: bool = False,
     ) -> list[Admission]:
         """Look up every row of a batch and store the new ones; return the answers in the order of the batch.
@@ -167,11 +171,15 @@ class CheckpointWriter:
         """
         terms = Terms(retry_failed, self._on_same_receiver, self._lineage.uncertain_period)
         with self._transactions.begin_generation() as connection:
-            if reached is not None:
+            self.prefixes.enter(connection, batch, campaign)
+            if isinstance(reached, Prefix):
+                self.prefixes.note(connection, reached, campaign)
+            elif reached is not None:
                 read_position.note(connection, reached, campaign)
             admitted = admit_rows.admit(
                 connection,
                 batch,
+                self.prefixes.recognized,
                 self._receiver_hash,
                 terms,
                 run=self._transactions.run,
@@ -212,7 +220,13 @@ class CheckpointWriter:
     def created_rows(self, source: str, campaign: str, after: str, limit: int) -> list[SkippedRow]:
         """See `read_position.created_rows`."""
         with self._transactions.begin() as connection:
-            return read_position.created_rows(connection, source, campaign, after, limit)
+            run = self._transactions.run
+            return read_position.created_rows(connection, source, campaign, after, limit, run=run)
+
+    def count_created(self, source: str, campaign: str) -> int:
+        """See `read_position.count_created`."""
+        with self._transactions.begin() as connection:
+            return read_position.count_created(connection, source, campaign)
 
     def changes(self, source: str, campaign: str, after: Change, limit: int) -> tuple[Change, list[Record]]:
         """See `changed_rows.changes`."""

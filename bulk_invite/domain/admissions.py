@@ -51,7 +51,6 @@ class SkippedRow:
 
     position: Position
     client_token: str
-    engagement: str
     invitation_id: str
     arn: str
     label: str = ""

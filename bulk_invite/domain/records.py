@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -90,6 +91,38 @@ class SourceCursor:
 
     source: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """The beginning of a file, up to the end of a line. digest: hex SHA-256 of its bytes, decompressed."""
+
+    source: str
+    size: int
+    lines: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPrefix:
+    """What earlier runs have read of a file. is_current: its lines would become the same rows today."""
+
+    prefix: Prefix
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixRows:
+    """The rows of a prefix that a file still has.
+
+    created, failed: the number of those that are settled. again: the first and the last line of each range of
+    lines to read again, in ascending order.
+    """
+
+    prefix: Prefix
+    created: int
+    failed: int
+    again: Sequence[tuple[int, int]]
 
 
 Change = tuple[int, str, str]

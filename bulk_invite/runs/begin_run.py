@@ -14,6 +14,7 @@ from bulk_invite.delivery.lookup.queries import PER_SECOND
 from bulk_invite.domain.same_receiver import OnSameReceiver
 from bulk_invite.runs.wiring.checkpoint import warn_of_gap
 from bulk_invite.runs.wiring.delivery import Resources
+from bulk_invite.runs.wiring.validator import row_basis
 
 if TYPE_CHECKING:
     from bulk_invite.checkpoint.tables.gaps import Gap
@@ -29,6 +30,7 @@ async def begin_run(resources: Resources) -> None:
         time.time(),
         look_up_first=look_up_first,
         on_same_receiver=OnSameReceiver(resources.settings.on_same_receiver),
+        basis=row_basis(resources.settings),
     )
     for gap in await run_sync(begin):
         _warn(gap, looks_up=look_up_first is not False)

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Final
@@ -13,9 +14,10 @@ from typing import Final
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.storage.base import require_catalog
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.delivery.intake.source import Source
+from bulk_invite.delivery.intake.source import ResumableSource, Source
 from bulk_invite.delivery.tracking.tally import Counts, Tally
 from bulk_invite.domain.admissions import Admission, SameReceiver, ToSend
+from bulk_invite.domain.records import PrefixRows
 from bulk_invite.domain.rows import Row
 from bulk_invite.domain.same_receiver import OnSameReceiver
 from bulk_invite.domain.verdicts import State
@@ -25,6 +27,7 @@ from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.checkpoint import database_of, open_reader_of_any, warn_if_stale
 from bulk_invite.runs.wiring.pacing import make_forecast
 from bulk_invite.runs.wiring.token_check import bind
+from bulk_invite.runs.wiring.validator import row_basis
 from bulk_invite.validation import RowValidator
 
 _BATCH_ROWS: Final = 2000
@@ -91,6 +94,7 @@ class DryRun:
                 time.time(),
                 look_up_first=False,  # the copy of a checkpoint would look stale
                 on_same_receiver=OnSameReceiver(settings.on_same_receiver),
+                basis=row_basis(settings),
             )
             bind(writer, self._sources, settings, self._stopped.is_set)
             for source in self._sources:
@@ -115,9 +119,23 @@ class DryRun:
                 reader.copy_to(copy)
 
     def _read(self, source: Source, writer: CheckpointWriter) -> None:
-        with closing(source.batches(_BATCH_ROWS, _BATCH_BYTES, self._stopped.is_set)) as batches:
+        begin = source.batches
+        if isinstance(source, ResumableSource):
+            begin = partial(source.batches, skips=self._skip(source, writer))
+        with closing(begin(_BATCH_ROWS, _BATCH_BYTES, self._stopped.is_set)) as batches:
             while not self._is_over and (batch := next(batches, None)):
                 self._admit(batch, writer)
+
+    def _skip(self, source: ResumableSource, writer: CheckpointWriter) -> PrefixRows | None:
+        """Count the rows that a run would not read again; None if it would read all of them."""
+        campaign, rows = self._settings.campaign, None
+        known = writer.prefixes.known(source.name, campaign) if source.size is not None else None
+        if known is not None and known.is_current and source.begins_with(known.prefix, self._stopped.is_set):
+            failed_again = self._settings.retry_failed
+            rows = writer.prefixes.recognize(source.name, campaign, failed_again=failed_again)
+        if rows is not None:
+            self._tally.skipped_many(rows.created, rows.failed)
+        return rows
 
     def _admit(self, batch: Sequence[Row], writer: CheckpointWriter) -> None:
         """Admit a batch; with a limit, in portions like a run."""

@@ -224,7 +224,7 @@ class Run:
                 confirmed=self._confirmed.invitations,
             )
             finished = await assembly.run(
-                [intake],
+                [intake, intake.skipped],
                 partial(self._open, resources),
                 assembly.write_back.finish,
                 sources=self._sources,

@@ -67,7 +67,9 @@ _BY_SUFFIX = {".gz": _GZIP, ".zst": _ZSTD}
 
 _GZIP_MEMBER = b"\x1f\x8b\x08"
 _LONGEST_MAGIC = 4
-_TEXT_BYTES = 512
+TEXT_BYTES = 512
+"""Bytes at the beginning of a stream that show whether it is text."""
+
 _CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\t\n\f\r"))
 
 
@@ -106,6 +108,11 @@ def packed_as(head: bytes) -> str | None:
     return None if codec is None else codec.name
 
 
+def is_packed(head: bytes, suffix: str) -> bool:
+    """Whether `unpack` decompresses a stream that begins so."""
+    return _codec_of(head, _BY_SUFFIX.get(suffix.lower())) is not None
+
+
 def _undecided(head: bytes, named: _Codec | None) -> bool:
     if named is not None and len(head) < _LONGEST_MAGIC:
         return True
@@ -122,7 +129,7 @@ def _codec_of(head: bytes, named: _Codec | None) -> _Codec | None:
 
 def _is_plain(head: bytes) -> bool:
     """Whether the stream is text or another known format."""
-    text = head[:_TEXT_BYTES]
+    text = head[:TEXT_BYTES]
     return by_magic(head) is not None or (bool(text.strip()) and text.translate(None, _CONTROLS) == text)
 
 

@@ -18,11 +18,13 @@ _MAX_BEGUN_BYTES: Final = len(codecs.BOM_UTF8) + MAX_LINE_BYTES + len(b"\r")
 class Lines:
     """Feed it blocks in order, then call `finish`. `count`: number of lines ended so far.
 
-    before: number of lines of the same source that were read earlier.
+    before: number of lines of the same source that were read earlier. may_have_bom: whether a byte order
+    mark may precede the first line.
     """
 
-    def __init__(self, source: str, before: int = 0) -> None:
+    def __init__(self, source: str, before: int = 0, *, may_have_bom: bool = True) -> None:
         self.count = self._before = before
+        self._may_have_bom = may_have_bom
         self._source = source
         self._begun = bytearray()
         self._skipping = False  # inside a line over the limit, which is discarded
@@ -57,7 +59,7 @@ class Lines:
 
     def _row(self, line: bytes) -> Row | None:
         self.count += 1
-        if self.count == self._before + 1:
+        if self._may_have_bom and self.count == self._before + 1:
             line = line.removeprefix(codecs.BOM_UTF8)
         line = line.removesuffix(b"\r")
         if len(line) > MAX_LINE_BYTES:

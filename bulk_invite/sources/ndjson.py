@@ -7,12 +7,11 @@ returned first.
 
 from __future__ import annotations
 
-import glob
 import os
 import select
 import stat
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -34,24 +33,6 @@ STDIN: Final = "-"
 
 _STDIN_FD: Final = 0
 _STOP_CHECK_MS: Final = 100
-
-
-def resolve(names: Sequence[str]) -> list[NdjsonSource]:
-    """Resolve the sources named by the operator, in order, and check that each can be opened.
-
-    names: paths, globs (`*`, `?`, `[`; matches sorted; a file of exactly that name takes precedence), or `-`.
-    Raises SourceError if one is missing, a directory, unreadable, or a glob without matches.
-    """
-    return [NdjsonSource(path) for name in names for path in _expanded(name)]
-
-
-def _expanded(name: str) -> list[str]:
-    if name == STDIN or not glob.has_magic(name) or os.path.lexists(name):
-        return [name]
-    if matches := sorted(glob.glob(name, recursive=True)):  # noqa: PTH207 - Path has no absolute globs
-        return matches
-    hint = "Check the spelling and the directory."
-    raise SourceError(f"{printable(name)}: no file matches.", hint=hint)
 
 
 class NdjsonSource:
@@ -108,8 +89,11 @@ class NdjsonSource:
         """
         self.consumed = self.lines = 0
         self._goes_on = False
-        with self._opened() as fd, closing(self._lists(fd, max_rows, max_bytes, stop)) as lists:
-            yield from filter(None, lists)
+        with self._opened() as fd:
+            lines = Lines(self.name)
+            rows = self._rows(self._plain(fd), lines, stop)
+            with closing(self._lists(lines, rows, max_rows, max_bytes)) as lists:
+                yield from filter(None, lists)
 
     def follow(
         self, max_rows: int, max_bytes: int, stop: Callable[[], bool], *, mark: str | None = None
@@ -147,7 +131,10 @@ class NdjsonSource:
     ) -> Generator[list[Row]]:
         """The data of successive writers; [] while there is none."""
         while not stop():
-            with closing(self._lists(fd, max_rows, max_bytes, stop)) as lists:
+            lines = Lines(self.name, self._before)
+            with closing(
+                self._lists(lines, self._rows(self._plain(fd), lines, stop), max_rows, max_bytes)
+            ) as lists:
                 yield from lists
             self._before = self._counted
             if self._path == STDIN:
@@ -174,14 +161,13 @@ class NdjsonSource:
         return os.path.samestat(found, os.fstat(fd))
 
     def _lists(
-        self, fd: int, max_rows: int, max_bytes: int, stop: Callable[[], bool]
+        self, lines: Lines, each: Generator[Row | None], max_rows: int, max_bytes: int
     ) -> Generator[list[Row]]:
-        """Rows in lists up to the end; an empty list if nothing more is ready."""
-        lines = Lines(self.name, self._before)
+        """Rows in lists up to the end; an empty list if nothing more is ready. lines: counts them."""
         batch: list[Row] = []
         size = 0
         defect: Exception | None = None
-        with closing(self._rows(fd, lines, stop)) as rows:
+        with closing(each) as rows:
             try:
                 for row in rows:
                     full = row is None or len(batch) == max_rows or size + len(row.data) > max_bytes
@@ -201,9 +187,9 @@ class NdjsonSource:
         if defect is not None:
             raise self._unread(defect, lines.count) from defect
 
-    def _rows(self, fd: int, lines: Lines, stop: Callable[[], bool]) -> Generator[Row | None]:
+    def _rows(self, blocks: Iterator[bytes], lines: Lines, stop: Callable[[], bool]) -> Generator[Row | None]:
         """Rows; None if nothing more is ready."""
-        for block in self._plain(fd):
+        for block in blocks:
             self.lines += block.count(b"\n")
             yield from lines.feed(block)
             if stop():

@@ -25,7 +25,7 @@ import botocore.validate
 import orjson
 
 from bulk_invite.domain.rows import Rejection
-from bulk_invite.sources.ndjson import resolve
+from bulk_invite.sources.file import resolve
 from bulk_invite.validation import RowValidator, examples
 from bulk_invite.validation.service_model import FOLDER, load
 

@@ -12,13 +12,14 @@ from typing import TypeVar, TypeVarTuple
 
 import anyio
 
+from bulk_invite.checkpoint.read_prefixes import ReadPrefixes
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.domain.admissions import Admission, SkippedRow
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import Answered, Event, Sent
 from bulk_invite.domain.findings import DoubtfulRow, SettledRow
-from bulk_invite.domain.records import Change, PacingState, Record, SourceCursor
+from bulk_invite.domain.records import Change, PacingState, Prefix, Record, SourceCursor
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row, RowError
 from bulk_invite.domain.verdicts import Answer, State
 from faults.line import Line
@@ -75,7 +76,7 @@ class Journal:
         *,
         campaign: str,
         retry_failed: bool,
-        reached: Position | SourceCursor | None = None,
+        reached: Position | SourceCursor | Prefix | None = None,
         follows: bool = False,
     ) -> list[Admission]:
         self._check()
@@ -104,6 +105,15 @@ class Journal:
     def created_rows(self, source: str, campaign: str, after: str, limit: int) -> list[SkippedRow]:
         self._check()
         return self._writer.created_rows(source, campaign, after, limit)
+
+    def count_created(self, source: str, campaign: str) -> int:
+        self._check()
+        return self._writer.count_created(source, campaign)
+
+    @property
+    def prefixes(self) -> ReadPrefixes:
+        self._check()
+        return self._writer.prefixes
 
     def end_source(self, source: str, campaign: str) -> None:
         self._check()

@@ -20,7 +20,7 @@ from source_files import rows
 from bulk_invite.domain.errors import ResultsError
 from bulk_invite.domain.rows import Position, Row, RowError
 from bulk_invite.runs.output.results_folder import Results
-from bulk_invite.sources.ndjson import resolve
+from bulk_invite.sources.file import resolve
 
 ERRORS = (RowError("$.Invitation", "missing", "is missing"), RowError("$.x", "unknown", "is not known"))
 AS_JSON = [

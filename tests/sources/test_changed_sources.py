@@ -18,8 +18,9 @@ from source_files import rows
 
 from bulk_invite.domain.errors import SourceError
 from bulk_invite.sources.directory import FollowedDirectory
+from bulk_invite.sources.file import resolve
 from bulk_invite.sources.file_changes import ChangeWatch, FileChangedError
-from bulk_invite.sources.ndjson import NdjsonSource, resolve
+from bulk_invite.sources.ndjson import NdjsonSource
 
 COUNT = 600
 MUCH = 1000

@@ -27,9 +27,10 @@ from rows import make_rows, ndjson, write_rows
 from source_files import PACKERS, file, numbered, rows
 
 from bulk_invite.domain.errors import SourceError
+from bulk_invite.sources.file import resolve
 from bulk_invite.sources.first_bytes import only_rows
 from bulk_invite.sources.format_detection import MOST_HEAD_BYTES, Format, Verdict, recognize
-from bulk_invite.sources.ndjson import NdjsonSource, resolve
+from bulk_invite.sources.ndjson import NdjsonSource
 
 ROWS = make_rows(300)
 NDJSON = ndjson(ROWS)

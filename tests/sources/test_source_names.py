@@ -13,7 +13,7 @@ from source_files import rows
 
 from bulk_invite.domain.errors import SourceError
 from bulk_invite.domain.rows import Position
-from bulk_invite.sources.ndjson import resolve
+from bulk_invite.sources.file import resolve
 
 
 @pytest.fixture(autouse=True)

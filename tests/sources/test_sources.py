@@ -23,8 +23,8 @@ from source_files import MIB, PACKERS, file, numbered, rows
 
 from bulk_invite.domain.errors import SourceError
 from bulk_invite.sources.compressed import unpack
+from bulk_invite.sources.file import resolve
 from bulk_invite.sources.lines import MAX_LINE_BYTES, Lines
-from bulk_invite.sources.ndjson import resolve
 
 BOM = b"\xef\xbb\xbf"
 

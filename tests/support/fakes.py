@@ -12,13 +12,14 @@ import anyio
 import anyio.lowlevel
 import orjson
 
+from bulk_invite.delivery.tracking.committer import Prefixes
 from bulk_invite.domain.admissions import Admission, AlreadySettled, Duplicate, SkippedRow, ToSend
 from bulk_invite.domain.classify import WITHHELD
 from bulk_invite.domain.clearance import Clearance
 from bulk_invite.domain.errors import BulkInviteError, CheckpointError, SourceError
 from bulk_invite.domain.events import Answered, Event, Sent
 from bulk_invite.domain.findings import Content, DoubtfulRow, Listed, Page, SettledRow
-from bulk_invite.domain.records import Change, PacingState, Record, SourceCursor
+from bulk_invite.domain.records import Change, PacingState, Prefix, Record, SourceCursor
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row, RowError
 from bulk_invite.domain.tokens import body_hash, canonical_json
 from bulk_invite.domain.verdicts import Answer, HttpAnswer, NoAnswer, State
@@ -194,7 +195,7 @@ class MemoryJournal:
         *,
         campaign: str,
         retry_failed: bool,
-        reached: Position | SourceCursor | None = None,
+        reached: Position | SourceCursor | Prefix | None = None,
         follows: bool = False,
     ) -> list[Admission]:
         del campaign
@@ -223,6 +224,13 @@ class MemoryJournal:
 
     def created_rows(self, source: str, campaign: str, after: str, limit: int) -> list[SkippedRow]:
         raise NotImplementedError(source, campaign, after, limit)
+
+    def count_created(self, source: str, campaign: str) -> int:
+        raise NotImplementedError(source, campaign)
+
+    @property
+    def prefixes(self) -> Prefixes:
+        raise NotImplementedError
 
     def end_source(self, source: str, campaign: str) -> None:
         del campaign

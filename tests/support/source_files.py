@@ -12,7 +12,8 @@ import zstandard
 
 from bulk_invite.domain.errors import SourceError
 from bulk_invite.domain.rows import Row
-from bulk_invite.sources.ndjson import NdjsonSource, resolve
+from bulk_invite.sources.file import resolve
+from bulk_invite.sources.ndjson import NdjsonSource
 
 MIB: Final = 1 << 20
 PACKERS: Final[dict[str, Callable[[bytes], bytes]]] = {

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from bulk_invite.checkpoint.tables import returned_rows, twins
+from bulk_invite.checkpoint.tables import read_prefix, returned_rows, twins
 from bulk_invite.checkpoint.tables.batch_sql import Members, Prepared, parameters
 from bulk_invite.checkpoint.tables.decide_row import Terms, Twins, decide
 from bulk_invite.checkpoint.tables.edited_rows import is_refused, refusal
@@ -37,6 +37,7 @@ _KNOWN: Final = Prepared(
         invitations.c.last_sent,
         invitations.c.receiver,
         invitations.c.label,
+        invitations.c.campaign,
     ).where(invitations.c.client_token == Members("client_token").of(invitations.c.client_token))
 )
 
@@ -44,6 +45,7 @@ _KNOWN: Final = Prepared(
 def admit(
     connection: Connection,
     batch: Sequence[Invitation | Rejection],
+    recognized: read_prefix.Recognized,
     hashed: twins.ReceiverHash,
     terms: Terms,
     *,
@@ -58,6 +60,7 @@ def admit(
     follows: the source is read repeatedly, so the same row may come again within a run.
     """
     known = look_up(connection, [row.client_token for row in batch if isinstance(row, Invitation)])
+    recognized.count_as_read(known.values(), run)
     batch = [
         row.as_new() if isinstance(row, Invitation) and row.client_token not in known else row
         for row in batch
@@ -78,7 +81,7 @@ def admit(
         entry = known.get(row.client_token)
         if entry is None:
             entry = known[row.client_token] = Known(
-                run, row.position, row.body_hash, State.PENDING, label=row.label
+                run, row.position, row.body_hash, State.PENDING, label=row.label, campaign=campaign
             )
             new.append((row, entry))
             admissions.append(decide(row, entry, of_batch, terms, is_new=True))
@@ -96,6 +99,9 @@ def admit(
             entry.run, entry.body_hash = run, row.body_hash
             admissions.append(decide(row, entry, of_batch, terms, is_new=False))
             again.append((row, entry))
+    for source, owner in {(row.position.source, entry.campaign) for row, entry in again}:
+        if owner != campaign:  # a row of that campaign is at a line now at which it did not read it
+            read_prefix.forget(connection, source, owner)
     note_invitations(connection, new, again, receivers, run=run, change=change, campaign=campaign)
     first = returned_rows.first_positions(connection, batch)
     note_unsent(connection, admissions, first, run=run, change=change, campaign=campaign, follows=follows)

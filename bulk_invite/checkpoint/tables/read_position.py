@@ -80,13 +80,18 @@ def open_keys(
 
 def known_rows(connection: Connection, source: str, campaign: str) -> int:
     """Return the number of rows that a run takes in before it continues after the watermark."""
+    still_open = select(func.count()).select_from(_open_keys(source, campaign, "").subquery())
+    return count_created(connection, source, campaign) + int(connection.execute(still_open).scalar_one())
+
+
+def count_created(connection: Connection, source: str, campaign: str) -> int:
+    """Return the number of rows with an invitation."""
     created = select(func.count()).where(
         _of(invitations, source, ""),
         invitations.c.campaign == campaign,
         invitations.c.state == State.CREATED.value,
     )
-    still_open = select(func.count()).select_from(_open_keys(source, campaign, "").subquery())
-    return sum(connection.execute(each).scalar_one() for each in (created, still_open))
+    return int(connection.execute(created).scalar_one())
 
 
 def known_keys(connection: Connection, source: str, campaign: str, limit: int) -> list[str]:
@@ -99,15 +104,17 @@ def known_keys(connection: Connection, source: str, campaign: str, limit: int) -
 
 
 def created_rows(
-    connection: Connection, source: str, campaign: str, after: str, limit: int
+    connection: Connection, source: str, campaign: str, after: str, limit: int, *, run: int
 ) -> list[SkippedRow]:
-    """Return rows with an invitation, in text order of their keys, after a given key."""
+    """Return rows with an invitation, in text order of their keys, after a given key.
+
+    run: the current one; the rows that it has read are not returned.
+    """
     indexes.require(connection, "invitations_by_key")
     wanted = (
         select(
             invitations.c.row_key,
             invitations.c.client_token,
-            invitations.c.engagement,
             invitations.c.invitation_id,
             invitations.c.arn,
             invitations.c.label,
@@ -116,6 +123,7 @@ def created_rows(
             _of(invitations, source, after),
             invitations.c.campaign == campaign,
             invitations.c.state == State.CREATED.value,
+            invitations.c.run < run,
         )
         .order_by(invitations.c.row_key)
         .limit(limit)

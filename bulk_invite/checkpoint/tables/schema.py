@@ -99,6 +99,20 @@ marks = Table(
 )
 """The position in a followed source."""
 
+prefixes = Table(
+    "prefixes",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("campaign", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False, comment="bytes, decompressed"),
+    Column("lines", BigInteger, nullable=False, comment="in these bytes"),
+    Column("digest", Text, nullable=False, comment="SHA-256 of these bytes"),
+    Column("basis", Text, nullable=False, comment="digest of what decides what a line becomes"),
+    Column("first_run", Integer, nullable=False, comment="the run that began to read it"),
+    sqlite_with_rowid=False,
+)
+"""The beginning of a file that was read; see read_prefix.py."""
+
 log = Table(
     "log",
     metadata,

@@ -85,6 +85,7 @@ class Known:
     last_sent: float | None = None
     receiver: str = ""
     label: str = ""
+    campaign: str = ""
 
 
 def note_invitations(

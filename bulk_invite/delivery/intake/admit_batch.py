@@ -10,7 +10,7 @@ from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.admissions import AlreadySettled, SkippedRow, ToSend
 from bulk_invite.domain.full_engagements import FullEngagements
 from bulk_invite.domain.matching import engagement_id
-from bulk_invite.domain.records import SourceCursor
+from bulk_invite.domain.records import Prefix, SourceCursor
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row
 from bulk_invite.domain.verdicts import State
 
@@ -42,7 +42,7 @@ class Admitter:
         self,
         rows: Sequence[Row],
         hand_over: HandOver,
-        reached: Position | SourceCursor | None = None,
+        reached: Position | SourceCursor | Prefix | None = None,
         *,
         follows: bool = False,
     ) -> int:
@@ -63,7 +63,18 @@ class Admitter:
         return len(to_send)
 
     def skip(self, rows: Sequence[SkippedRow]) -> None:
-        """Count rows that already have an invitation and are not read again."""
+        """Count and report rows that already have an invitation and are not read again.
+
+        The invitations of their engagements are counted in the checkpoint when that matters.
+        """
         for row in rows:
             self._tally.skipped(row)
-            self._engagements.note_invitation(engagement_id(row.engagement))
+
+    def skip_many(self, *, created: int, failed: int = 0) -> None:
+        """Count rows that are settled and not read again."""
+        self._tally.skipped_many(created, failed)
+
+    @property
+    def reports_rows(self) -> bool:
+        """Whether skipped rows must be reported one by one, with results."""
+        return self._tally.reports_rows

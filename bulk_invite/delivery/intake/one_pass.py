@@ -1,24 +1,39 @@
 """Intake from finite sources, each read once.
 
-A source with keys resumes where an earlier run stopped: rows already created are only counted, rows left open
-are read again by key, and reading continues after the last key reached.
+A source resumes where an earlier run stopped: rows already settled are only counted, rows left open are read
+again, by key or by line, and reading continues after the last row reached.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
+from operator import attrgetter
 
 from anyio import to_thread
 
 from bulk_invite.delivery.intake.admit_batch import BATCH_BYTES, BATCH_ROWS, Admitter, HandOver
-from bulk_invite.delivery.intake.source import KeyedSource, Source
+from bulk_invite.delivery.intake.known_files import KnownFiles
+from bulk_invite.delivery.intake.skipped_rows import PAGE, Listing, SkippedRows
+from bulk_invite.delivery.intake.source import KeyedSource, ResumableSource, Source
 from bulk_invite.delivery.tracking.committer import Committer, RunInThread
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.admissions import SkippedRow, ToSend
 from bulk_invite.domain.errors import SourceError
-from bulk_invite.domain.rows import Row
+from bulk_invite.domain.records import Prefix
+from bulk_invite.domain.rows import Position, Row
+
+Begin = Callable[[int, int, Callable[[], bool]], Generator[list[Row]]]
+Mark = Callable[[Row], Position | Prefix | None]
+
+
+def _no_mark(_row: Row) -> None:
+    return None
+
+
+def _position(row: Row) -> Position:
+    return row.position
 
 
 class OnePassIntake:
@@ -27,6 +42,8 @@ class OnePassIntake:
     limit: maximum number of rows to send, or None. confirmed: the number of rows to send that the operator
     has confirmed, or None: if the sources have grown since, rows beyond it stay pending. in_thread: runs
     blocking calls.
+
+    skipped: the intake of the rows that are not read again; it must run beside this one.
 
     left_over: rows that were read and not admitted. unconfirmed: rows that stay pending. read_to_end: whether
     no source has further rows, as far as can be known without waiting for some.
@@ -45,6 +62,9 @@ class OnePassIntake:
     ) -> None:
         self.all_read = self.read_to_end = False
         self.left_over = self.unconfirmed = 0
+        self.skipped = SkippedRows(admitter)
+        self.files = KnownFiles(committer, admitter, self.skipped, stop, in_thread)
+        self._begun: set[str] = set()
         self._sources = sources
         self._admitter = admitter
         self._committer = committer
@@ -67,18 +87,19 @@ class OnePassIntake:
         """Read until the sources end, a limit is reached or the run drains."""
         if self._confirmed is not None:
             hand_over = partial(self._hand_over_confirmed, hand_over)
-        at_end = [await self._take_in(source, hand_over) for source in self._sources]
+        try:
+            at_end = [await self._take_in(source, hand_over) for source in self._sources]
+        finally:
+            self.skipped.end()
         self.all_read = not self._stop.draining
         self.read_to_end = self.all_read and all(at_end)
 
     async def _take_in(self, source: Source, hand_over: HandOver) -> bool:
         """Read to the end, the limit or a drain; whether the source has ended."""
-        begin, has_keys = source.batches, isinstance(source, KeyedSource)
-        if isinstance(source, KeyedSource):
-            begin = partial(source.batches, after=await self._resume(source, hand_over))
+        begin, mark = await self._begin(source, hand_over)
         with closing(begin(BATCH_ROWS, BATCH_BYTES, self._drains)) as batches:
             while not self._is_over and (batch := await self._in_thread(next, batches, None)):
-                await self._take_in_batch(batch, hand_over, marks=has_keys)
+                await self._take_in_batch(batch, hand_over, mark)
             ended = not self._is_over
             if not ended and source.size is not None and not self._stop.draining:
                 # Only a file: another source might have to be waited for.
@@ -86,6 +107,17 @@ class OnePassIntake:
         if ended and self._remaining is None and not self._stop.draining:
             await self._ask(lambda journal: journal.end_source(source.name, self._committer.campaign))
         return ended
+
+    async def _begin(self, source: Source, hand_over: HandOver) -> tuple[Begin, Mark]:
+        """Admit what is to be read again, and return how to continue, and how to record it."""
+        is_first = source.name not in self._begun
+        self._begun.add(source.name)
+        if isinstance(source, KeyedSource):
+            return partial(source.batches, after=await self._resume(source, hand_over)), _position
+        # A file that is named twice has duplicates the second time.
+        if isinstance(source, ResumableSource) and source.size is not None and is_first:
+            return partial(source.batches, skips=await self.files.skip(source), marks=True), source.prefix_at
+        return source.batches, _no_mark
 
     async def _is_at_end(self, batches: Generator[list[Row]]) -> bool:
         """Whether nothing was left over, and nothing follows."""
@@ -101,37 +133,41 @@ class OnePassIntake:
         after = await self._ask(lambda journal: journal.watermark(source.name, self._committer.campaign))
         if after is None:
             return None
-        last = ""
-        while created := await self._created_rows(source.name, last):
-            self._admitter.skip(created)
-            last = created[-1].position.key
+        await self._skip_created(source.name)
         last = ""
         while keys := await self._open_keys(source.name, last):
             if self._is_over or self._stop.draining:
                 break
             rows = await self._in_thread(source.rows, keys, self._drains)
-            await self._take_in_batch(rows, hand_over, marks=False)
+            await self._take_in_batch(rows, hand_over, _no_mark)
             last = keys[-1]
         return after
 
+    async def _skip_created(self, source: str) -> None:
+        campaign = self._committer.campaign
+        if self._admitter.reports_rows:
+            self.skipped.add(Listing(partial(self._created_rows, source), attrgetter("position.key")))
+            return
+        count = await self._ask(lambda journal: journal.count_created(source, campaign))
+        self._admitter.skip_many(created=count)
+
     async def _created_rows(self, source: str, after: str) -> list[SkippedRow]:
         campaign = self._committer.campaign
-        return await self._ask(lambda journal: journal.created_rows(source, campaign, after, BATCH_ROWS))
+        return await self._ask(lambda journal: journal.created_rows(source, campaign, after, PAGE))
 
     async def _open_keys(self, source: str, after: str) -> list[str]:
         campaign = self._committer.campaign
         return await self._ask(lambda journal: journal.open_keys(source, campaign, after, BATCH_ROWS))
 
-    async def _take_in_batch(self, batch: Sequence[Row], hand_over: HandOver, *, marks: bool) -> None:
+    async def _take_in_batch(self, batch: Sequence[Row], hand_over: HandOver, mark: Mark) -> None:
         """Admit a batch; with a limit, in portions no larger than the number of rows that may still be sent.
 
-        marks: record the position reached, so that a later run can resume from it.
+        mark: says what to record of the position reached, so that a later run can resume from it.
         """
         # Reading cannot be cancelled; rows that arrive after a stop are not admitted.
         while batch and not self._is_over and not self._stop.draining:
             portion, batch = batch[: self._remaining], batch[self._remaining or len(batch) :]
-            reached = portion[-1].position if marks else None
-            to_send = await self._admitter.admit(portion, hand_over, reached)
+            to_send = await self._admitter.admit(portion, hand_over, mark(portion[-1]))
             if self._remaining is not None:
                 self._remaining -= to_send
         self.left_over += len(batch)

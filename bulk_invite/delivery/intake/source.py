@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import Protocol, runtime_checkable
 
+from bulk_invite.domain.records import Prefix, PrefixRows
 from bulk_invite.domain.rows import Row
 from bulk_invite.domain.text_settings import TextSettings
 
@@ -55,6 +56,29 @@ class KeyedSource(Source, Protocol):
 
     def require_same_keys(self, keys: Sequence[str], stop: Callable[[], bool]) -> None:
         """Raise UsageError if the key of a row found by one of these keys now has a different text."""
+        ...
+
+
+@runtime_checkable
+class ResumableSource(Source, Protocol):
+    """A file: what earlier runs have read of it is recognized by its bytes."""
+
+    def batches(
+        self,
+        max_rows: int = ...,
+        max_bytes: int = ...,
+        stop: Callable[[], bool] = ...,
+        *,
+        skips: PrefixRows | None = None,
+        marks: bool = False,
+    ) -> Generator[list[Row]]: ...
+
+    def begins_with(self, prefix: Prefix, stop: Callable[[], bool]) -> bool:
+        """Whether it still begins with these bytes; False also if a stop came first."""
+        ...
+
+    def prefix_at(self, row: Row) -> Prefix | None:
+        """The prefix up to the end of a row just returned; None if nothing new is known with it."""
         ...
 
 

@@ -20,7 +20,15 @@ from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import Event
 from bulk_invite.domain.findings import DoubtfulRow, SettledRow
 from bulk_invite.domain.observer import Observer
-from bulk_invite.domain.records import Change, PacingState, Record, SourceCursor
+from bulk_invite.domain.records import (
+    Change,
+    KnownPrefix,
+    PacingState,
+    Prefix,
+    PrefixRows,
+    Record,
+    SourceCursor,
+)
 from bulk_invite.domain.rows import Invitation, Position, Rejection
 
 _INTERVAL: Final = 0.01
@@ -47,6 +55,16 @@ class RunInThread(Protocol):
     ) -> _Answer: ...
 
 
+class Prefixes(Protocol):
+    """What earlier runs have read of files; see `checkpoint.read_prefixes`."""
+
+    def known(self, source: str, campaign: str) -> KnownPrefix | None: ...
+
+    def recognize(self, source: str, campaign: str, *, failed_again: bool) -> PrefixRows | None: ...
+
+    def created_rows(self, source: str, after: str, limit: int) -> list[SkippedRow]: ...
+
+
 class Journal(Protocol):
     """The checkpoint, as delivery uses it; blocking."""
 
@@ -56,7 +74,7 @@ class Journal(Protocol):
         *,
         campaign: str,
         retry_failed: bool,
-        reached: Position | SourceCursor | None = None,
+        reached: Position | SourceCursor | Prefix | None = None,
         follows: bool = False,
     ) -> list[Admission]: ...
 
@@ -73,6 +91,11 @@ class Journal(Protocol):
     ) -> list[str]: ...
 
     def created_rows(self, source: str, campaign: str, after: str, limit: int) -> list[SkippedRow]: ...
+
+    def count_created(self, source: str, campaign: str) -> int: ...
+
+    @property
+    def prefixes(self) -> Prefixes: ...
 
     def record(self, events: Sequence[Event]) -> frozenset[str]: ...
 
@@ -103,10 +126,10 @@ class Committer:
         observer: Observer | None = None,
     ) -> None:
         self.campaign = campaign
+        self.retry_failed = retry_failed
         self._journal = journal
         self._in_thread = in_thread
         self._observer = observer or Observer()
-        self._retry_failed = retry_failed
         self._one_thread = anyio.CapacityLimiter(1)
         self._gathering = Batch()
         self._asking = Batch()
@@ -143,7 +166,7 @@ class Committer:
     async def admit(
         self,
         batch: Sequence[Invitation | Rejection],
-        reached: Position | SourceCursor | None = None,
+        reached: Position | SourceCursor | Prefix | None = None,
         *,
         follows: bool = False,
     ) -> list[Admission]:
@@ -156,7 +179,7 @@ class Committer:
             lambda journal: journal.admit(
                 batch,
                 campaign=self.campaign,
-                retry_failed=self._retry_failed,
+                retry_failed=self.retry_failed,
                 reached=reached,
                 follows=follows,
             )

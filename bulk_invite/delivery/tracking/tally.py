@@ -114,6 +114,17 @@ class Tally:
         if self._outlet is not None:
             self._outlet.created(row.position, row.client_token, row.invitation_id, row.arn, row.label)
 
+    def skipped_many(self, created: int, failed: int) -> None:
+        """Count rows that earlier runs settled and this run does not read again."""
+        self.counts.rows += created + failed
+        self.counts.already_created += created
+        self.counts.states[State.FAILED] += failed
+
+    @property
+    def reports_rows(self) -> bool:
+        """Whether each row is reported, too, and counting them is not enough."""
+        return self._outlet is not None
+
     def _rejected(self, rejection: Rejection) -> None:
         self.counts.states[State.REJECTED] += 1
         self.counts.codes[State.REJECTED][rejection.errors[0].code] += 1

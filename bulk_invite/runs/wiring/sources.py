@@ -17,8 +17,9 @@ from bulk_invite.domain.member_path import is_path
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.settings.value_types import is_database, may_be_address
 from bulk_invite.sources.directory import FollowedDirectory
+from bulk_invite.sources.file import resolve
 from bulk_invite.sources.file_errors import printable
-from bulk_invite.sources.ndjson import STDIN, NdjsonSource, resolve
+from bulk_invite.sources.ndjson import STDIN, NdjsonSource
 from bulk_invite.sources.pipe import Pipe
 
 if TYPE_CHECKING:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Final
 
 from bulk_invite.domain.errors import UsageError
@@ -40,6 +42,21 @@ def make_validator(settings: Settings) -> RowValidator:
         strict=settings.strict,
         today=datetime.now(UTC).date(),
     )
+
+
+def row_basis(settings: Settings) -> str:
+    """A digest of everything but a line itself that decides what the line becomes, and under which label."""
+    model = settings.service_model or service_model.SHIPPED
+    decides = (
+        version("bulk-invite"),
+        hashlib.sha256(model.read_bytes()).hexdigest(),
+        settings.catalog,
+        str(settings.key_path) if settings.tokens_from_keys else "content",
+        str(settings.label_path),
+        str(settings.label_sensitive),
+        str(settings.strict),
+    )
+    return hashlib.sha256("\n".join(decides).encode()).hexdigest()
 
 
 def _require_label(settings: Settings, model: ServiceModel) -> None:

@@ -1,0 +1,72 @@
+"""What the runs of a checkpoint have read of files, and of it what the current run need not read again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection
+
+from bulk_invite.checkpoint.tables import read_prefix
+from bulk_invite.checkpoint.tables.read_prefix import Recognized
+from bulk_invite.checkpoint.transactions import Transactions
+from bulk_invite.domain.admissions import SkippedRow
+from bulk_invite.domain.records import KnownPrefix, Prefix, PrefixRows
+from bulk_invite.domain.rows import Invitation, Rejection
+from bulk_invite.domain.verdicts import State
+
+
+class ReadPrefixes:
+    """Part of the writer. Methods that take a connection run within one of its transactions.
+
+    Invariant: a prefix is stored only if each of its lines was read from the same bytes since `first_run`. A
+    run that has not recognized a prefix deletes it before it stores the first row of that file.
+    """
+
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
+        self._basis = ""
+        self._own: set[str] = set()
+        self.recognized = Recognized()
+
+    def begin_run(self, basis: str) -> None:
+        """basis: a digest of what decides what a line becomes."""
+        self._basis = basis
+        self._own.clear()
+        self.recognized = Recognized()
+
+    def known(self, source: str, campaign: str) -> KnownPrefix | None:
+        """What earlier runs have read of a file that this run begins to read."""
+        if source in self._own:
+            return None
+        with self._transactions.begin() as connection:
+            found = read_prefix.stored(connection, source, campaign)
+        return None if found is None else KnownPrefix(found.prefix, found.basis == self._basis)
+
+    def recognize(self, source: str, campaign: str, *, failed_again: bool) -> PrefixRows | None:
+        """Skip the settled rows of a prefix that the file still begins with; None if that is not possible.
+
+        From now on, they count as read by this run. failed_again: failed rows must be read again.
+        """
+        settled = frozenset({State.CREATED} if failed_again else {State.CREATED, State.FAILED})
+        with self._transactions.begin() as connection:
+            found = read_prefix.stored(connection, source, campaign)
+            rows = None if found is None else read_prefix.rows_of(connection, found, settled)
+        if found is not None and rows is not None:
+            self._own.add(source)
+            self.recognized.add(found, settled)
+        return rows
+
+    def created_rows(self, source: str, after: str, limit: int) -> list[SkippedRow]:
+        """Of the skipped rows of a file, those with an invitation; see `read_prefix.created_rows`."""
+        with self._transactions.begin() as connection:
+            found = self.recognized.of(source)
+            return read_prefix.created_rows(connection, found, after, limit, run=self._transactions.run)
+
+    def enter(self, connection: Connection, batch: Iterable[Invitation | Rejection], campaign: str) -> None:
+        """Before rows are stored: delete the prefixes of files that this run reads from the beginning."""
+        for source in {each.row.position.source for each in batch} - self._own:
+            read_prefix.forget(connection, source, campaign)
+            self._own.add(source)
+
+    def note(self, connection: Connection, prefix: Prefix, campaign: str) -> None:
+        read_prefix.note(connection, prefix, campaign, self._basis, run=self._transactions.run)

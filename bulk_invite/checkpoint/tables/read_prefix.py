@@ -1,0 +1,177 @@
+"""The beginnings of files that runs have read, and which of their lines must be read again.
+
+Invariant: a prefix is committed together with the rows of its lines. So if the file still begins with the
+same bytes, a line need not be read again if a row that was stored at it since the prefix was begun is
+settled. Every other line of the prefix is read again like a new one: open rows, rejected rows, duplicates,
+blank lines, and rows that were read from another file since then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
+
+from bulk_invite.checkpoint.tables.batch_sql import PAGE
+from bulk_invite.checkpoint.tables.schema import invitations, prefixes
+from bulk_invite.checkpoint.tables.stored_rows import Known
+from bulk_invite.domain.admissions import SkippedRow
+from bulk_invite.domain.records import Prefix, PrefixRows
+from bulk_invite.domain.rows import Position
+from bulk_invite.domain.verdicts import State
+
+_MOST_RANGES: Final = 200_000
+"""Ranges of lines that are kept in memory, some 150 bytes each; with more of them, all is read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPrefix:
+    """first_run: the run that began to read it; rows that were stored at its lines before are gone."""
+
+    prefix: Prefix
+    campaign: str
+    basis: str
+    first_run: int
+
+
+class Recognized:
+    """The prefixes that a file still begins with in this run, with the states that are settled in it."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[StoredPrefix, Collection[State]]] = {}
+
+    def add(self, found: StoredPrefix, settled: Collection[State]) -> None:
+        self._found[found.prefix.source] = found, settled
+
+    def of(self, source: str) -> StoredPrefix:
+        return self._found[source][0]
+
+    def count_as_read(self, entries: Iterable[Known], run: int) -> None:
+        """Note the current run in the entries of rows that it skips: their lines are read."""
+        if not self._found:
+            return
+        for entry in entries:
+            found, settled = self._found.get(entry.position.source, (None, ()))
+            if (
+                found is not None
+                and entry.state in settled
+                and entry.campaign == found.campaign
+                and entry.run >= found.first_run
+                and entry.position.line <= found.prefix.lines
+            ):
+                entry.run = run
+
+
+def stored(connection: Connection, source: str, campaign: str) -> StoredPrefix | None:
+    found = connection.execute(select(prefixes).where(_of(source, campaign))).first()
+    if found is None:
+        return None
+    prefix = Prefix(found.source, found.size, found.lines, found.digest)
+    return StoredPrefix(prefix, found.campaign, found.basis, found.first_run)
+
+
+def note(connection: Connection, prefix: Prefix, campaign: str, basis: str, *, run: int) -> None:
+    """Store how far a file is read. run: the current one, which has begun a prefix that is not stored."""
+    values = {"size": prefix.size, "lines": prefix.lines, "digest": prefix.digest, "basis": basis}
+    longer = update(prefixes).where(_of(prefix.source, campaign)).values(values)
+    if not connection.execute(longer).rowcount:
+        new = {"source": prefix.source, "campaign": campaign, "first_run": run}
+        connection.execute(insert(prefixes).values({**new, **values}))
+
+
+def forget(connection: Connection, source: str, campaign: str) -> None:
+    connection.execute(delete(prefixes).where(_of(source, campaign)))
+
+
+def rows_of(connection: Connection, of: StoredPrefix, settled: Collection[State]) -> PrefixRows | None:
+    """Find the lines whose rows are settled; None if there are too many others.
+
+    settled: the states in which a row need not be read again.
+    """
+    lines, ranges, failed, last = of.prefix.lines, _Ranges(), 0, 0
+    with connection.execution_options(yield_per=PAGE).execute(_notable(of)) as notable:
+        for line, state, before in notable:
+            ranges.add(before + 1, line - 1)
+            last = line
+            if state != State.CREATED.value and State(state) in settled:
+                failed += 1
+            elif state != State.CREATED.value:
+                ranges.add(line, line)
+            # Two rows at one line would mean that the invariant does not hold.
+            if line == before or len(ranges.all) > _MOST_RANGES:
+                return None
+    if last < lines:
+        highest = select(func.max(invitations.c.line)).where(_at_lines(of))
+        ranges.add((connection.execute(highest).scalar_one() or 0) + 1, lines)
+    return PrefixRows(of.prefix, lines - failed - ranges.lines, failed, ranges.all)
+
+
+def created_rows(
+    connection: Connection, of: StoredPrefix, after: str, limit: int, *, run: int
+) -> list[SkippedRow]:
+    """Return rows with an invitation, in the order of their tokens, after a given token.
+
+    run: the current one; the rows that it has read are not returned.
+    """
+    names = ("line", "client_token", "invitation_id", "arn", "label")
+    wanted = (
+        select(*(invitations.c[name] for name in names))
+        .where(
+            invitations.c.client_token > after,
+            invitations.c.state == State.CREATED.value,
+            invitations.c.run < run,
+            _at_lines(of),
+        )
+        .order_by(invitations.c.client_token)
+        .limit(limit)
+    )
+    source = of.prefix.source
+    return [SkippedRow(Position(source, line), *values) for line, *values in connection.execute(wanted)]
+
+
+class _Ranges:
+    """Ranges of lines in ascending order. lines: the number of all lines in them."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[int, int]] = []
+        self.lines = 0
+
+    def add(self, first: int, last: int) -> None:
+        """Add a range, which is empty if it ends before it begins."""
+        if last < first:
+            return
+        self.lines += last - first + 1
+        if self.all and self.all[-1][1] == first - 1:
+            first, _ = self.all.pop()
+        self.all.append((first, last))
+
+
+def _notable(of: StoredPrefix) -> Any:
+    """The rows at its lines that are not created, follow a gap, or are at its last line; in their order.
+
+    `before` is the line of the row before. A million rows take a second: the database compares them.
+    """
+    line, state = invitations.c.line, invitations.c.state
+    before = func.coalesce(func.lag(line).over(order_by=line), 0).label("before")
+    each = select(line, state, before).where(_at_lines(of)).subquery()
+    is_notable = or_(
+        each.c.state != State.CREATED.value,
+        each.c.line != each.c.before + 1,
+        each.c.line == of.prefix.lines,
+    )
+    return select(each).where(is_notable).order_by(each.c.line)
+
+
+def _at_lines(of: StoredPrefix) -> ColumnElement[bool]:
+    return and_(
+        invitations.c.source == of.prefix.source,
+        invitations.c.campaign == of.campaign,
+        invitations.c.run >= of.first_run,
+        invitations.c.line <= of.prefix.lines,
+    )
+
+
+def _of(source: str, campaign: str) -> ColumnElement[bool]:
+    return and_(prefixes.c.source == source, prefixes.c.campaign == campaign)

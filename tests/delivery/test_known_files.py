@@ -1,0 +1,334 @@
+"""Files that earlier runs have read: skipping what is settled changes nothing but the time it takes.
+
+Each course of runs and edits is carried out twice: as it is, and by a twin that forgets before each run what
+was read of the files. Both must see, report, send and store the same.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, TypeVar, TypeVarTuple, Unpack
+
+import anyio
+import orjson
+from checkpoints import OWNER
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import create_engine, text
+
+from bulk_invite.checkpoint.writer import CheckpointWriter
+from bulk_invite.delivery.intake.admit_batch import Admitter
+from bulk_invite.delivery.intake.one_pass import OnePassIntake
+from bulk_invite.delivery.tracking.committer import Committer
+from bulk_invite.delivery.tracking.stop_switch import StopSwitch
+from bulk_invite.delivery.tracking.tally import Counts, Tally
+from bulk_invite.domain.admissions import ToSend
+from bulk_invite.domain.events import Answered, Sent
+from bulk_invite.domain.full_engagements import FullEngagements
+from bulk_invite.domain.outcomes import Outcome
+from bulk_invite.domain.records import PrefixRows
+from bulk_invite.domain.rows import Invitation, Position, Rejection, Row, RowError
+from bulk_invite.domain.same_receiver import OnSameReceiver
+from bulk_invite.domain.verdicts import State
+from bulk_invite.sources.file import FileSource
+
+_EXAMPLES: Final = int(os.environ.get("BULK_INVITE_TEST_EXAMPLES", "20"))
+
+_Answer = TypeVar("_Answer")
+_Arguments = TypeVarTuple("_Arguments")
+
+_NAMES: Final = ("a.ndjson", "b.ndjson", "c.ndjson.gz")
+
+lines = st.one_of(
+    st.builds(lambda n, account: _line(row=n, account=account), st.integers(0, 9), st.integers(0, 3)),
+    st.builds(lambda n, body: _line(token=n, body=body), st.integers(0, 2), st.integers(0, 1)),
+    st.builds(lambda n, body: _line(key=n, body=body), st.integers(0, 2), st.integers(0, 1)),
+    st.sampled_from([b'{"bad":1}\n', b"\n", b" \r\n", b'{"row":1,"account":0}\r\n']),
+    st.builds(
+        lambda source, line, row: _line(
+            row=row,
+            bad=row > 5,
+            _bulk_invite={
+                "position": {"source": source, "line": line},
+                "errors": [{"path": "$", "code": "bad"}],
+            },
+        ),
+        st.sampled_from(_NAMES),
+        st.integers(1, 8),
+        st.integers(0, 9),
+    ),
+)
+
+
+def _line(**members: object) -> bytes:
+    return orjson.dumps(members) + b"\n"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """keep: lines that stay, or all. cut: whether the last byte is left out, mostly a line end."""
+
+    name: str
+    keep: int | None
+    more: Sequence[bytes]
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Going:
+    """One run. ends_after: rows sent when it is killed. left: rows with such tokens stay open."""
+
+    names: Sequence[str]
+    campaign: str = ""
+    retry_failed: bool = False
+    skips_twins: bool = False
+    look_up_first: bool | None = None
+    results: bool = False
+    basis: str = "1"
+    limit: int | None = None
+    ends_after: int | None = None
+    left: int | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        return self.limit is None and self.ends_after is None
+
+
+edits = st.builds(
+    Edit,
+    st.sampled_from(_NAMES),
+    st.one_of(st.none(), st.none(), st.integers(0, 8)),
+    st.lists(lines, max_size=8),
+    st.sampled_from([False, False, False, True]),
+)
+runs = st.builds(
+    Going,
+    st.lists(st.sampled_from(_NAMES), min_size=1, max_size=3),
+    campaign=st.sampled_from(["", "", "", "other"]),
+    retry_failed=st.sampled_from([False, False, True]),
+    skips_twins=st.booleans(),
+    look_up_first=st.sampled_from([None, None, None, True]),
+    results=st.booleans(),
+    basis=st.sampled_from(["1", "1", "1", "1", "1", "2"]),
+    limit=st.one_of(st.none(), st.none(), st.integers(1, 3)),
+    ends_after=st.one_of(st.none(), st.none(), st.integers(0, 4)),
+    left=st.one_of(st.none(), st.integers(0, 2)),
+)
+
+
+class _KilledError(Exception):
+    pass
+
+
+class _Validator:
+    def __init__(self, campaign: str) -> None:
+        self._campaign = campaign
+
+    def validate(self, row: Row) -> Invitation | Rejection:
+        try:
+            value = orjson.loads(row.data)
+        except orjson.JSONDecodeError:
+            value = {"bad": 1}
+        if value.get("bad"):
+            return Rejection(row, (RowError("$", "bad", "a bad row"),))
+        kind = next(each for each in ("row", "token", "key") if each in value)
+        number, body = value[kind], orjson.dumps([kind, value[kind], value.get("body"), value.get("account")])
+        token = f"token-{number}" if kind == "token" else f"{self._campaign}{kind}-{number}"
+        if kind == "row":
+            token += f"-{value.get('account')}"
+        return Invitation(
+            row,
+            token,
+            body,
+            body.decode(),
+            "eng-1",
+            "LeadInvitation",
+            has_key_token=kind == "key",
+            account=str(value.get("account", "")),
+        )
+
+
+class _Slow(FileSource):
+    """A file in small batches."""
+
+    def batches(
+        self,
+        max_rows: int = 3,
+        max_bytes: int = 1 << 20,
+        stop: Callable[[], bool] = lambda: False,
+        *,
+        skips: PrefixRows | None = None,
+        marks: bool = False,
+    ) -> Generator[list[Row]]:
+        return super().batches(min(3, max_rows), max_bytes, stop, skips=skips, marks=marks)
+
+
+@dataclass
+class _Outlet:
+    created_rows: list[object] = field(default_factory=list)
+    other_rows: list[object] = field(default_factory=list)
+
+    def created(self, position: Position, *values: str) -> None:
+        self.created_rows.append((str(position), *values))
+
+    def failed(self, row: Row, errors: tuple[RowError, ...], label: str) -> None:
+        self.other_rows.append(("failed", str(row.position), row.data, errors, label))
+
+    def rejected(self, row: Row, errors: tuple[RowError, ...], label: str) -> None:
+        self.other_rows.append(("rejected", str(row.position), row.data, errors, label))
+
+
+async def _inline(
+    call: Callable[[Unpack[_Arguments]], _Answer],
+    /,
+    *values: *_Arguments,
+    limiter: anyio.CapacityLimiter | None = None,
+) -> _Answer:
+    del limiter
+    return call(*values)
+
+
+class Sender:
+    """One of the two: a checkpoint, and how many lines of files it has skipped."""
+
+    def __init__(self, folder: Path, stack: ExitStack, *, forgets: bool) -> None:
+        self._forgets = forgets
+        self._writer = stack.enter_context(CheckpointWriter.open(folder / "c.db", catalog="Sandbox"))
+        self._writer.claim(OWNER)
+        self._database = create_engine(f"sqlite:///{folder / 'c.db'}")
+        stack.callback(self._database.dispose)
+        self._now = 1000.0
+        self.skipped = 0
+
+    def go(self, folder: Path, going: Going) -> list[object]:
+        """Carry out a run; return what it has seen, reported and sent."""
+        self._now += 100
+        if self._forgets:
+            with self._database.begin() as connection:
+                connection.execute(text("DELETE FROM prefixes"))
+        twins = OnSameReceiver.SKIP if going.skips_twins else OnSameReceiver.WARN
+        self._writer.begin_run(
+            self._now, look_up_first=going.look_up_first, on_same_receiver=twins, basis=going.basis
+        )
+        outlet = _Outlet() if going.results else None
+        tally, sent = Tally(outlet), list[object]()
+        with _within(folder):
+            sources = [_Slow(name) for name in going.names]
+            anyio.run(self._run, going, sources, tally, sent)
+        reported: list[object] = []
+        if outlet is not None:
+            reported = [sorted(map(str, outlet.created_rows)), outlet.other_rows]
+        return [_shown(tally.counts), reported, sent]
+
+    async def _run(
+        self, going: Going, sources: Sequence[FileSource], tally: Tally, sent: list[object]
+    ) -> None:
+        committer = Committer(
+            self._writer,
+            campaign=going.campaign,
+            retry_failed=going.retry_failed,
+            elapsed=lambda: 0.0,
+            in_thread=_inline,
+        )
+        admitter = Admitter(_Validator(going.campaign), committer, FullEngagements(), tally)
+        intake = OnePassIntake(
+            sources, admitter, committer, StopSwitch(), limit=going.limit, in_thread=_inline
+        )
+
+        async def hand_over(rows: list[ToSend]) -> None:
+            for row in rows:
+                if len(sent) == going.ends_after:
+                    raise _KilledError
+                sent.append((str(row.invitation.position), row.invitation.client_token, row.doubt_since))
+                self._send(row, going.left)
+
+        try:
+            await intake.run(hand_over)
+            await intake.skipped.run(hand_over)
+        except _KilledError:
+            return
+
+    def _send(self, row: ToSend, left: int | None) -> None:
+        token = row.invitation.client_token
+        number = sum(token.encode())
+        if number % 3 == left:
+            return
+        self._writer.record([Sent(token, self._now)])
+        if number % 5 == 0:
+            answer = Answered(token, self._now, State.FAILED, Outcome.REFUSED, code="ValidationException")
+        else:
+            answer = Answered(token, self._now, State.CREATED, Outcome.CREATED, invitation_id=f"engi-{token}")
+        self._writer.record([answer])
+
+    def stored(self) -> list[object]:
+        """The rows in its checkpoint, without what says when."""
+        columns = "client_token, campaign, source, line, body_hash, state, invitation_id, code, errors"
+        columns += ", receiver = '', receiver LIKE '=%'"  # its key is random
+        unsent = "source, line, state, campaign, client_token, errors"
+        with self._database.begin() as connection:
+            return [
+                *connection.execute(text(f"SELECT {columns} FROM invitations ORDER BY client_token")),
+                *connection.execute(text(f"SELECT {unsent} FROM unsent_rows ORDER BY source, line")),
+            ]
+
+
+def _shown(counts: Counts) -> object:
+    states = {state: count for state, count in counts.states.items() if count}
+    return counts.rows, counts.already_created, states, counts.same_receiver, counts.twins
+
+
+@contextmanager
+def _within(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def _edit(folder: Path, edit: Edit) -> None:
+    path = folder / edit.name
+    packed = edit.name.endswith(".gz")
+    content = path.read_bytes()
+    content = gzip.decompress(content) if packed else content
+    kept = content.splitlines(keepends=True)[: edit.keep]
+    content = b"".join([*kept, *edit.more])
+    content = content[:-1] if edit.cut else content
+    path.write_bytes(gzip.compress(content, mtime=0) if packed else content)
+
+
+@settings(max_examples=_EXAMPLES, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.lists(lines, min_size=4, max_size=12), st.lists(st.one_of(runs, runs, edits), max_size=9))
+def test_a_run_that_skips_sees_and_stores_the_same_as_one_that_reads_all(
+    first: Sequence[bytes], course: Sequence[Going | Edit]
+) -> None:
+    last = [Going(_NAMES, campaign=campaign, results=True) for campaign in ("", "other")]
+    with TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        for each in _NAMES:
+            (folder / each).write_bytes(gzip.compress(b"") if each.endswith(".gz") else b"")
+        _edit(folder, Edit(_NAMES[0], None, first, cut=False))
+        both = []
+        for forgets in (False, True):
+            (folder / str(forgets)).mkdir()
+            both.append(Sender(folder / str(forgets), stack, forgets=forgets))
+        are_alike = True
+        for step in [*course, *last, *last]:
+            if isinstance(step, Edit):
+                _edit(folder, step)
+                continue
+            seen, expected = (sender.go(folder, step) for sender in both)
+            # A run that ends early ends elsewhere: it has read fewer rows that are settled.
+            are_alike = are_alike and step.is_whole
+            if are_alike:
+                assert seen == expected
+                assert both[0].stored() == both[1].stored()
+        assert both[0].go(folder, last[0]) == both[1].go(folder, last[0])
+        assert both[0].stored() == both[1].stored()
