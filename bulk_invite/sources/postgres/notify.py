@@ -6,6 +6,8 @@ arrives, polling finds the rows a little later.
 
 from __future__ import annotations
 
+import selectors
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -41,6 +43,7 @@ class NotificationListener:
         self._rung = threading.Event()
         self._tried = threading.Event()
         self._over = threading.Event()
+        self._end, self._ended = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="postgres-listen", daemon=True)
 
     def __enter__(self) -> Self:
@@ -51,7 +54,9 @@ class NotificationListener:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
+        self._end.close()
         self._thread.join()
+        self._ended.close()
 
     def wait_until_heard(self, stop: Callable[[], bool]) -> None:
         """Wait until it is listening, or has found that it cannot."""
@@ -90,6 +95,11 @@ class NotificationListener:
         connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
         self._rung.set()  # for any notification missed until now
         self._tried.set()
-        while not self._over.is_set():
-            for _ in connection.notifies(timeout=STOP_CHECK, stop_after=1):
-                self._rung.set()
+        # Waiting in the driver, it would wake up ten times a second: 0.7 % of a core for nothing.
+        with selectors.DefaultSelector() as selector:
+            selector.register(connection, selectors.EVENT_READ)
+            selector.register(self._ended, selectors.EVENT_READ)
+            while not self._over.is_set():
+                for _ in connection.notifies(timeout=0):
+                    self._rung.set()
+                selector.select()
