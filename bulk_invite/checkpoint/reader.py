@@ -6,13 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import Connection, func, select, union_all
 
 from bulk_invite.checkpoint import latest_check
-from bulk_invite.checkpoint.audit import collect
-from bulk_invite.checkpoint.audit.result import Proof
 from bulk_invite.checkpoint.open import database_at
 from bulk_invite.checkpoint.storage.base import read_about
 from bulk_invite.checkpoint.tables import (
@@ -36,20 +34,27 @@ from bulk_invite.domain.rows import Invitation
 from bulk_invite.domain.same_receiver import Recorded
 from bulk_invite.domain.verdicts import State
 
+if TYPE_CHECKING:
+    from bulk_invite.checkpoint.audit.result import Proof
+
 
 class CheckpointReader:
-    """A read-only view of a checkpoint. Raises CheckpointError if there is none or it cannot be read."""
+    """A read-only view of a checkpoint. Raises CheckpointError if there is none or it cannot be read.
+
+    incomplete: why commits are missing here, or "".
+    """
 
     def __init__(self, place: str | Path, schema: str = "") -> None:
         """place, schema: see `CheckpointWriter.open`."""
         self._database = database_at(place, schema)
+        self.incomplete = ""
         with ExitStack() as undo, self._database.translated():
             self._engine = self._database.reading()
             undo.callback(self._engine.dispose)
             with self._engine.begin() as connection:
                 self._about = read_about(self._database, connection)
                 if self._about:
-                    self._database.warn_if_incomplete(connection)
+                    self.incomplete = self._database.incomplete(connection)
             if not self._about:
                 raise EmptyCheckpointError(
                     f"The checkpoint {self._database.name} is empty.",
@@ -178,6 +183,8 @@ class CheckpointReader:
 
         Takes over a minute for a million rows.
         """
+        from bulk_invite.checkpoint.audit import collect  # noqa: PLC0415 - of all readers, the report's only
+
         beside = self._database.last_transaction().known()  # read this first: a run may be writing both
         with self._database.translated(), self._engine.begin() as connection:
             return collect.proof(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -130,8 +129,6 @@ class Commands(Mapping[str, TyperCommand]):
 
 
 def _imported(name: str, listed: Listed) -> TyperCommand:
-    # Imports create many objects and hardly any garbage: the collector skips them, now and later.
-    gc.disable()
     module, function = import_module(listed.module), name.replace("-", "_")
     # Plain help wraps long words where the boxed one cuts them off.
     program = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -141,7 +138,4 @@ def _imported(name: str, listed: Listed) -> TyperCommand:
         cls=GroupedCommand,
         context_settings={"obj": listed.topic},
     )(getattr(module, function))
-    command = cast("TyperCommand", typer.main.get_command(program))
-    gc.freeze()
-    gc.enable()
-    return command
+    return cast("TyperCommand", typer.main.get_command(program))

@@ -22,7 +22,7 @@ from bulk_invite.domain.errors import (
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output import logs
 from bulk_invite.runs.output.next_steps import export_command
-from bulk_invite.runs.output.summary import show_reconciliation
+from bulk_invite.runs.output.reconciliation import show_reconciliation
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.checkpoint import (
     checkpoint_option,

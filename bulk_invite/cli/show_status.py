@@ -8,14 +8,13 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from bulk_invite.cli.live_table import watch_status
 from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.durations import parse_duration
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.records import Overview, PacingState
-from bulk_invite.monitoring.figures import rounded
-from bulk_invite.runs.output import logs, standard_output
-from bulk_invite.runs.output.progress import day_remaining
+from bulk_invite.monitoring.figures import day_remaining, rounded
+from bulk_invite.runs.output import standard_output
+from bulk_invite.runs.output.late_log import LateLog
 from bulk_invite.runs.output.summary import Summary, headline_of, show_text
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.checkpoint import open_reader, warn_if_stale
@@ -23,12 +22,14 @@ from bulk_invite.runs.wiring.checkpoint import open_reader, warn_if_stale
 
 def show_status(settings: Settings, every: str, *, watch: bool) -> None:
     """Raises UsageError and CheckpointError. every: interval of --watch, as it is written."""
-    logs.configure(settings.log_format, settings.log_level)
+    log = LateLog(settings)
     seconds = _seconds(every)
-    with open_reader(settings) as checkpoint:
-        warn_if_stale(checkpoint)
+    with open_reader(settings, log.set_up) as checkpoint:
+        warn_if_stale(checkpoint, log.set_up)
     show = partial(_show, as_json=settings.json_output)
     if watch:
+        from bulk_invite.cli.live_table import watch_status  # noqa: PLC0415 - rich imports long
+
         watch_status(lambda: _values(settings), show, seconds, as_json=settings.json_output)
         return
     show(_values(settings))

@@ -41,3 +41,13 @@ def format_duration(seconds: float) -> str:
     if milliseconds > 1000:  # noqa: PLR2004 - milliseconds in a second
         return f"{milliseconds / 1000:.3f}".rstrip("0") + "s"
     return f"{milliseconds}ms"
+
+
+def clock_text(seconds: float | None) -> str:
+    """`1:02:03` or `4d 1:02:03` for a duration; `?` for None."""
+    if seconds is None:
+        return "?"
+    days, rest = divmod(round(seconds), DAY)
+    minutes, second = divmod(rest, MINUTE)
+    hours, minute = divmod(minutes, 60)
+    return (f"{days}d " if days else "") + f"{hours}:{minute:02}:{second:02}"

@@ -1,4 +1,4 @@
-"""How many digits the figures of a run have, wherever they are shown: status, log, report, JSON."""
+"""The figures of a run, wherever they are shown: status, log, report, JSON."""
 
 from __future__ import annotations
 
@@ -30,3 +30,10 @@ def _rounded(value: Any, digits: int | None) -> Any:
     if isinstance(value, Mapping):
         return {key: round(each, digits) for key, each in value.items()}
     return round(value, digits)
+
+
+def day_remaining(daily_quota: int | None, learned: int | None, counted: int) -> int | None:
+    """Calls left of the daily quota, or of the learned one if that is lower; None where there is no quota."""
+    if daily_quota is None:
+        return None
+    return max(0, min(daily_quota, learned or daily_quota) - counted)

@@ -12,7 +12,7 @@ from anyio.to_thread import run_sync
 
 from bulk_invite.delivery.lookup.queries import PER_SECOND
 from bulk_invite.domain.same_receiver import OnSameReceiver
-from bulk_invite.runs.wiring.checkpoint import warn_of_gap
+from bulk_invite.runs.wiring.checkpoint_warnings import warn_of_gap
 from bulk_invite.runs.wiring.delivery import Resources
 from bulk_invite.runs.wiring.validator import row_basis
 

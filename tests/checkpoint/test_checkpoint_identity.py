@@ -19,6 +19,8 @@ from bulk_invite.checkpoint.storage.sqlite import SqliteFile
 from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError
 from bulk_invite.domain.events import Sent
+from bulk_invite.runs.settings.model import Settings
+from bulk_invite.runs.wiring.checkpoint import open_reader
 
 _HOLDING = """
     import sys, time
@@ -120,7 +122,7 @@ def test_a_copy_without_the_log_is_refused_and_one_with_it_is_used(left: Path, t
     copy.parent.mkdir()
     shutil.copy(left, copy)
     _refused(copy, f"--checkpoint {left}", "with its log", reader=False)
-    with capture_logs() as logs, Place(str(copy)).reader():
+    with capture_logs() as logs, open_reader(Settings(checkpoint=str(copy))):
         pass
     assert [log["event"] for log in logs] == ["checkpoint.incomplete"], "readers get a warning"
     shutil.copy(_log(left), _log(copy))

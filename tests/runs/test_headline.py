@@ -6,7 +6,7 @@ import pytest
 
 from bulk_invite.domain.verdicts import State
 from bulk_invite.runs.output.headline import headline
-from bulk_invite.runs.output.summary import show_reconciliation
+from bulk_invite.runs.output.reconciliation import show_reconciliation
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,8 @@ class Database(Protocol):
     def require_ours(self, connection: Connection) -> bool:
         """Whether there is content. Raises CheckpointError if the database belongs to another program."""
 
-    def warn_if_incomplete(self, connection: Connection) -> None:
-        """Log a warning if commits are missing here because they are stored elsewhere."""
+    def incomplete(self, connection: Connection) -> str:
+        """Why commits are missing here, or "": they may be stored elsewhere."""
 
     def mark_as_ours(self, connection: Connection) -> None:
         """Mark the database as a checkpoint, for anyone who inspects it."""

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import structlog
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
@@ -32,8 +31,6 @@ from bulk_invite.checkpoint.storage.sqlite_checks import (
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.holder import Holder
 from bulk_invite.domain.records import Owner
-
-_log = structlog.get_logger()
 
 _TRY: Final = 1.0
 """Seconds to wait for locks when only testing whether a sender could write."""
@@ -147,11 +144,12 @@ class SqliteFile:
         require_log_here(location_of(connection), self._path, self.name, only_same=True)
         return True
 
-    def warn_if_incomplete(self, connection: Connection) -> None:
+    def incomplete(self, connection: Connection) -> str:
         try:
             require_log_here(location_of(connection), self._path, self.name)
         except CheckpointError as error:
-            _log.warning("checkpoint.incomplete", why=str(error))
+            return str(error)
+        return ""
 
     def mark_as_ours(self, connection: Connection) -> None:
         connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -9,12 +9,11 @@ from typing import Final
 from bulk_invite.cli.doctor.check import Found, failed, ok, skipped, warning
 from bulk_invite.domain.classify import classify
 from bulk_invite.domain.clock import utc_text
-from bulk_invite.domain.durations import DAY, HOUR
+from bulk_invite.domain.durations import DAY, HOUR, clock_text
 from bulk_invite.domain.findings import Page
 from bulk_invite.domain.records import Owner
 from bulk_invite.domain.verdicts import Answer, Denied, NoAnswer, SenderRefused, Throttled, Unreachable
 from bulk_invite.partner_central import PartnerCentral, Provenance, Reached, connect, reach
-from bulk_invite.runs.output.progress_bar import clock_text
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.partner_central import connection_of
 

@@ -21,10 +21,10 @@ from bulk_invite.cli.report.wording import (
     share,
     width,
 )
+from bulk_invite.domain.durations import clock_text
 from bulk_invite.domain.texts import plural
 from bulk_invite.domain.verdicts import OPEN, State
 from bulk_invite.runs.output.headline import state_name
-from bulk_invite.runs.output.progress_bar import clock_text
 
 _WHY_NO_CALLS: Final = (
     "The log does not say why. A run makes no calls while it is parked, while the endpoint is down, or while "

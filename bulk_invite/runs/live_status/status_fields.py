@@ -14,12 +14,12 @@ from bulk_invite.domain.holder import Holder
 from bulk_invite.domain.records import Failure, Problem
 from bulk_invite.domain.remedies import remedy_of
 from bulk_invite.domain.verdicts import State
-from bulk_invite.monitoring.figures import rounded
+from bulk_invite.monitoring.figures import day_remaining, rounded
 from bulk_invite.monitoring.health import HealthView
 from bulk_invite.monitoring.status import FailureStatus, ProblemStatus, RunState, RunStatus, StandbyStatus
 from bulk_invite.pacing.pacer import PacingView
 from bulk_invite.runs.live_status.checkpoint_view import Seen
-from bulk_invite.runs.output.progress import Progress, day_remaining
+from bulk_invite.runs.output.progress import Progress
 
 _PROBLEMS: Final = 50
 

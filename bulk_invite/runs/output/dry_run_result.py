@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import asdict
 
 from bulk_invite.domain.clock import utc_text
+from bulk_invite.domain.durations import clock_text
 from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.domain.texts import plural
 from bulk_invite.pacing.forecast import Forecast
 from bulk_invite.runs.output.next_steps import rounded_rows
-from bulk_invite.runs.output.progress_bar import clock_text
 from bulk_invite.runs.output.standard_output import ReaderGoneError
 from bulk_invite.runs.output.summary import Summary, headline_of, show
 

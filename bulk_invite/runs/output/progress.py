@@ -14,12 +14,12 @@ from rich.live import Live
 
 from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.clock import utc_text
-from bulk_invite.domain.durations import DAY
+from bulk_invite.domain.durations import DAY, clock_text
 from bulk_invite.domain.verdicts import State
-from bulk_invite.monitoring.figures import rounded
+from bulk_invite.monitoring.figures import day_remaining, rounded
 from bulk_invite.pacing.pacer import Pacer, PacingView
 from bulk_invite.pacing.parking import Why
-from bulk_invite.runs.output.progress_bar import ProgressLine, View, clock_text
+from bulk_invite.runs.output.progress_bar import ProgressLine, View
 from bulk_invite.runs.output.row_total import RowTotal
 
 _log = structlog.get_logger()
@@ -194,10 +194,3 @@ class Progress:
             "parked_until": None if pacing.parked_until is None else utc_text(pacing.parked_until),
             "next_call": None if pacing.next_call is None else utc_text(pacing.next_call),
         }
-
-
-def day_remaining(daily_quota: int | None, learned: int | None, counted: int) -> int | None:
-    """Calls left of the daily quota, or of the learned one if that is lower; None where there is no quota."""
-    if daily_quota is None:
-        return None
-    return max(0, min(daily_quota, learned or daily_quota) - counted)

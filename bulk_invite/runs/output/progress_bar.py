@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from bulk_invite.domain.durations import DAY, MINUTE
+from bulk_invite.domain.durations import clock_text
 from bulk_invite.pacing.pacer import PacingView
 
 _BAR: Final = 20
@@ -114,16 +114,6 @@ def _parked(pacing: PacingView) -> list[Figure]:
     if pacing.parked_until is not None and pacing.parked_until == pacing.next_call:
         return [Figure(f"parked until {time_text(pacing.parked_until)}", 0), why]
     return [Figure(f"parked, next probe {time_text(pacing.next_call or 0.0)}", 0), why]
-
-
-def clock_text(seconds: float | None) -> str:
-    """`1:02:03` or `4d 1:02:03` for a duration; `?` for None."""
-    if seconds is None:
-        return "?"
-    days, rest = divmod(round(seconds), DAY)
-    minutes, second = divmod(rest, MINUTE)
-    hours, minute = divmod(minutes, 60)
-    return (f"{days}d " if days else "") + f"{hours}:{minute:02}:{second:02}"
 
 
 def time_text(epoch: float) -> str:

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.live import Live
 
 from bulk_invite.delivery.tracking.tally import Counts
-from bulk_invite.runs.output.progress_bar import Figure, clock_text, fitting
+from bulk_invite.domain.durations import clock_text
+from bulk_invite.runs.output.progress_bar import Figure, fitting
 from bulk_invite.runs.output.row_total import RowTotal
 
 _PATIENCE: Final = 2.0

@@ -6,22 +6,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from rich.console import Console
-from rich.table import Table
-
-from bulk_invite.delivery.tracking.tally import Counts
+from bulk_invite.domain.durations import clock_text
 from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.domain.records import Overview
-from bulk_invite.domain.texts import escaped, plural
+from bulk_invite.domain.texts import escaped
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.figures import rounded
 from bulk_invite.runs.output import standard_output
 from bulk_invite.runs.output.headline import headline
-from bulk_invite.runs.output.next_steps import export_command
-from bulk_invite.runs.output.progress_bar import clock_text
 from bulk_invite.runs.output.standard_output import ReaderGoneError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from bulk_invite.delivery.tracking.tally import Counts
 
 _LABELS: Final = {
     "same_receiver": "same engagement and account",
@@ -108,35 +108,6 @@ class Summary:
         return bool(self.deferred or self.in_doubt or self.pending)
 
 
-def show_reconciliation(
-    states: Mapping[State, int],
-    in_doubt: int,
-    elapsed: float,
-    *,
-    as_json: bool,
-    checkpoint: str = "",
-    error: BulkInviteError | None = None,
-) -> None:
-    """Print the states found by look-ups.
-
-    in_doubt: rows still in doubt in the checkpoint. checkpoint: the option that names it, or "".
-    """
-    names = (State.CREATED, State.PENDING, State.DEFERRED, State.FAILED)
-    counts: dict[str, object] = {state.value: states.get(state, 0) for state in names}
-    values = rounded({**counts, "in_doubt": in_doubt, "elapsed_s": elapsed})
-    if as_json:
-        standard_output.write_object(values, error, complete=not in_doubt)
-        return
-    resolved = sum(states.get(state, 0) for state in names)
-    said = [f"{plural(resolved, 'row', 'rows')} resolved; {in_doubt:,} still in doubt."]
-    if in_doubt:
-        said.append(f"To see why rows are in doubt: {export_command(State.IN_DOUBT, checkpoint)}")
-    if pending := states.get(State.PENDING, 0):
-        have = plural(pending, "row has", "rows have")
-        said.append(f"{have} no invitation yet: send them with bulk-invite send.")
-    show_text(said, values)
-
-
 def show(
     summary: Summary,
     sentences: Sequence[str] = (),
@@ -170,6 +141,9 @@ def show_text(sentences: Sequence[str], values: Mapping[str, object]) -> None:
     """Print sentences and, below them, the values as a table; on a terminal without those that are 0."""
     if sys.stdout.isatty():
         values = without_zeros(values)
+    # For a result as text only: with --json, nothing waits for it.
+    from rich.console import Console  # noqa: PLC0415
+
     console = Console(highlight=False, markup=False)
     with console.capture() as table:
         console.print(table_of(values))
@@ -184,6 +158,8 @@ def without_zeros(values: Mapping[str, object]) -> dict[str, object]:
 
 def table_of(values: Mapping[str, object]) -> Table:
     """A result as a table for people."""
+    from rich.table import Table  # noqa: PLC0415 - as above
+
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column()
     # A value that is longer than its column goes on in the next line, and is not cut.

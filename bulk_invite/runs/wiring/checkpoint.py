@@ -10,11 +10,7 @@ import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-import structlog
-
-from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.errors import (
-    BulkInviteError,
     CheckpointError,
     CheckpointHeldError,
     EmptyCheckpointError,
@@ -27,10 +23,7 @@ if TYPE_CHECKING:
     from bulk_invite.checkpoint.reader import CheckpointReader
     from bulk_invite.checkpoint.recent_writes import RecentWrites
     from bulk_invite.checkpoint.storage.base import Database
-    from bulk_invite.checkpoint.tables.gaps import Gap
     from bulk_invite.checkpoint.writer import CheckpointWriter
-
-_log = structlog.get_logger()
 
 LATEST_FIRST: Final = (
     "Restore the latest checkpoint, if there is a newer one. If not, send as usual: open rows are looked up "
@@ -57,11 +50,26 @@ def checkpoint_option(checkpoint: str) -> str:
     return f" --checkpoint {'URL' if is_url else shlex.quote(checkpoint)}"
 
 
-def open_reader(settings: Settings) -> CheckpointReader:
-    """Raises CheckpointError where there is none."""
+def open_reader(settings: Settings, set_up_log: Callable[[], None] = lambda: None) -> CheckpointReader:
+    """Raises CheckpointError where there is none. set_up_log: called before a warning."""
     from bulk_invite.checkpoint.reader import CheckpointReader  # noqa: PLC0415
 
-    return CheckpointReader(settings.checkpoint, settings.checkpoint_schema)
+    reader = CheckpointReader(settings.checkpoint, settings.checkpoint_schema)
+    if reader.incomplete:
+        set_up_log()
+        from bulk_invite.runs.wiring.checkpoint_warnings import warn_of_missing  # noqa: PLC0415 - as below
+
+        warn_of_missing(reader.incomplete)
+    return reader
+
+
+def warn_if_stale(reader: CheckpointReader, set_up_log: Callable[[], None] = lambda: None) -> None:
+    """Warn, as a run would, of calls that the checkpoint lacks: its figures are out of date."""
+    if (gap := reader.older()) is not None:
+        set_up_log()
+        from bulk_invite.runs.wiring.checkpoint_warnings import warn_of_gap  # noqa: PLC0415 - as below
+
+        warn_of_gap(gap, next=LATEST_FIRST)
 
 
 def open_reader_of_any(settings: Settings) -> CheckpointReader | None:
@@ -105,34 +113,11 @@ def open_writer(
             if reported != reason:
                 reported = reason
                 waits(reason, holder)
-                _report(error, holder)
+                # Their log takes a tenth of a second to import, and most runs need not wait.
+                from bulk_invite.runs.wiring.checkpoint_warnings import report_wait  # noqa: PLC0415
+
+                report_wait(error, holder)
         wait(_LOOK, stop)
-
-
-def _report(error: BulkInviteError, holder: Holder | None) -> None:
-    if holder is not None:
-        now = "waiting for the other sender to end, then taking over"
-        _log.info("checkpoint.standing_by", sender=holder.who, since=holder.since, now=now)
-    else:
-        _log.warning("checkpoint.unreachable", reason=str(error))
-
-
-def warn_if_stale(reader: CheckpointReader) -> None:
-    """Warn, as a run would, of calls that the checkpoint lacks: its figures are out of date."""
-    if (gap := reader.older()) is not None:
-        warn_of_gap(gap, next=LATEST_FIRST)
-
-
-def warn_of_gap(gap: Gap, **more: str) -> None:
-    """Warn of missing calls. more: what the run does about them, and what the operator can do."""
-    known = {} if gap.calls is None else {"missing_calls": gap.calls}
-    _log.warning(
-        "checkpoint.stale" if gap.calls is not None else "checkpoint.possibly_stale",
-        why=gap.why,
-        since=utc_text(gap.since) if gap.since else "the beginning",
-        **known,
-        **more,
-    )
 
 
 def require_checkpoint(settings: Settings) -> None:

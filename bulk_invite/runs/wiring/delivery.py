@@ -158,10 +158,6 @@ def log_start(event: str, resources: Resources) -> None:
 
 
 def tune_garbage_collector() -> None:
-    """Run the garbage collector less often, and never on the objects that imports have left.
-
-    A call makes hundreds of objects and hardly a cycle: by default, collecting takes a tenth of its time.
-    """
+    """Never run the garbage collector on the objects that imports have left."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
