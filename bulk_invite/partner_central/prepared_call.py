@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 from uuid import UUID, uuid4
 
@@ -23,7 +24,7 @@ import orjson
 import structlog
 from aiobotocore.httpsession import AIOHTTPSession
 from botocore.awsrequest import AWSPreparedRequest
-from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, HTTPClientError
 from botocore.parsers import ResponseParserError
 
 from bulk_invite.partner_central.plain_call import CREATE, CreateCall, PlainCall
@@ -228,7 +229,7 @@ class PreparedCall:
         search = self._events._emitter._handlers.prefix_search  # noqa: SLF001 - there is no public access
         for event in _EVENTS:
             for listener in search(f"{event}.{self._service.service_id.hyphenize()}.{CREATE}"):
-                name = f"{listener.__module__}.{listener.__qualname__}"
+                name = _name_of(listener)
                 if name not in _LISTENERS:
                     raise UnfamiliarRequestError(f"{name} listens to {event}")
         for trait in _PER_REQUEST:
@@ -246,18 +247,27 @@ class PreparedCall:
             await self._raise_translated(aiohttp.ServerDisconnectedError(), "http://localhost/")
         except ConnectionClosedError:
             return
-        except aiohttp.ClientError:
+        except (aiohttp.ClientError, BotoCoreError):
             raise UnfamiliarRequestError("it translates errors otherwise") from None
 
     async def _verify_parser(self) -> None:
-        parsed = dict(await self._parsed(_OK, {_REQUEST_ID: "0a1b"}, _SAMPLE))
-        del parsed["ResponseMetadata"]["HTTPHeaders"]
-        try:
-            await self._parsed(_REFUSED + 100, {}, _REFUSAL)
-        except ClientError as error:
-            is_read = error.response["Error"]["Code"] == "ConflictException"
-        if not is_read or parsed != _created(_SAMPLE, "0a1b"):
+        created: dict[str, Any] = {}
+        code = ""
+        with suppress(ResponseParserError):
+            created = dict(await self._parsed(_OK, {_REQUEST_ID: "0a1b"}, _SAMPLE))
+            created["ResponseMetadata"].pop("HTTPHeaders", None)
+            try:
+                await self._parsed(_REFUSED + 100, {}, _REFUSAL)
+            except ClientError as error:
+                code = error.response["Error"]["Code"]
+        if code != "ConflictException" or created != _created(_SAMPLE, "0a1b"):
             raise UnfamiliarRequestError("it reads answers otherwise")
+
+
+def _name_of(listener: object) -> str:
+    """Of a function or a method, with its module; of the class of another object."""
+    named = listener if hasattr(listener, "__qualname__") else type(listener)
+    return f"{named.__module__}.{getattr(named, '__qualname__', '')}"
 
 
 def _created(answer: bytes, request_id: str | None) -> Mapping[str, Any] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from dataclasses import replace
 from hashlib import sha256
 from typing import Final, Protocol
 from urllib.parse import quote
@@ -81,7 +82,8 @@ class RequestForm:
     """
 
     def __init__(self, request: HttpRequest, credentials: Credentials) -> None:
-        self.request = request
+        # It lives as long as the run, and needs no row.
+        self.request = replace(request, data=b"")
         self.credentials = credentials
         if unknown := request.headers.keys() - _VARYING - _CONSTANT:
             raise UnfamiliarRequestError(f"it sets the header {min(unknown)}")

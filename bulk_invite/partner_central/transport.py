@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ssl import SSLContext
 from typing import Any
 
@@ -51,9 +51,9 @@ class HttpRequest:
     session: aiohttp.ClientSession
     method: str
     url: URL
-    headers: Mapping[str, str]
-    data: bytes
-    options: Mapping[str, Any]
+    headers: Mapping[str, str] = field(repr=False)
+    data: bytes = field(repr=False)
+    options: Mapping[str, Any] = field(repr=False)
 
     async def sent(
         self, transmission: Transmission | None, headers: Mapping[str, str], data: bytes
