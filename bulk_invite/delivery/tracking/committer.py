@@ -137,6 +137,7 @@ class Committer:
         self._elapsed = elapsed
         self._proven_at = -math.inf
         self._busy_since: float | None = None
+        self._last_write = -math.inf
         self._closing = False
         self._failure: CheckpointError | None = None
 
@@ -265,7 +266,11 @@ class Committer:
 
     async def _write_gathered(self) -> None:
         while (self._gathering.is_wanted or self._asking.is_wanted) and self._failure is None:
-            began = anyio.current_time()
+            # Before a write, not after it: a slow pace then wakes the loop once less for each commit.
+            early = self._last_write + _INTERVAL - anyio.current_time()
+            if early > 0 and not self._closing:
+                await anyio.sleep(early)
+            self._last_write = anyio.current_time()
             # A proof ages from its start, so it goes first and does not wait for a commit on a slow disk.
             if self._asking.is_wanted:
                 asked, self._asking = self._asking, Batch()
@@ -273,8 +278,6 @@ class Committer:
             if self._gathering.is_wanted and self._failure is None:
                 batch, self._gathering = self._gathering, Batch()
                 await self._write(batch)
-            if not self._closing:
-                await anyio.sleep(max(0.0, began + _INTERVAL - anyio.current_time()))
 
     async def _write(self, batch: Batch) -> None:
         began = anyio.current_time()
