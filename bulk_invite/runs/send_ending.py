@@ -74,6 +74,7 @@ def show_ending(
         published=published,
         in_databases=parts.total.in_databases,
         checkpoint=checkpoint_option(settings.checkpoint),
+        read_again=() if parts.intake is None else parts.intake.files.read_again,
     )
     show(
         summary,

@@ -63,7 +63,7 @@ class Outcome:
     parked: until when and why sending was parked at the end, or "". limit: --limit. has_keys: a row's key is
     its identity. results: the results folder, or None. published: the results are there, not in `.partial`
     files. in_databases: the rows are those of databases. checkpoint: the option that names the checkpoint, or
-    "" for the default one.
+    "" for the default one. read_again: files that were read before, and were read from their beginning.
     """
 
     end: End
@@ -83,6 +83,7 @@ class Outcome:
     published: bool = True
     in_databases: bool = False
     checkpoint: str = ""
+    read_again: Sequence[str] = ()
 
 
 def sentences(outcome: Outcome) -> list[str]:
@@ -91,6 +92,7 @@ def sentences(outcome: Outcome) -> list[str]:
     return [
         headline(outcome.states, outcome.earlier, unread=unread, has_details=False),
         *_why_it_ended(outcome),
+        *_of_read_again(outcome),
         *_of_rejected(outcome),
         *_of_failed(outcome),
         *_of_open(outcome),
@@ -112,6 +114,13 @@ def counted(codes: Mapping[str, int]) -> list[str]:
     """`not_json 50`, `wrong_catalog 10`: the most frequent codes first."""
     ranked = sorted(codes.items(), key=lambda each: (-each[1], each[0]))
     return [f"{code} {rows:,}" for code, rows in ranked]
+
+
+def _of_read_again(outcome: Outcome) -> Iterator[str]:
+    if files := outcome.read_again:
+        more = f" and {len(files) - 1:,} more" if len(files) > 1 else ""
+        were = "was" if len(files) == 1 else "were"
+        yield f"{files[0]}{more} {were} read from the beginning again; the log says why (source.read_again)."
 
 
 def _why_it_ended(outcome: Outcome) -> Iterator[str]:
