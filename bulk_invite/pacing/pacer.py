@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import anyio
@@ -16,6 +16,7 @@ from bulk_invite.domain.durations import HOUR, MINUTE
 from bulk_invite.domain.records import PacingState
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor
+from bulk_invite.pacing.pacing_view import PacingView
 from bulk_invite.pacing.parking import Park, Permit, Why
 from bulk_invite.pacing.throttle_share import ThrottleShare
 from bulk_invite.pacing.token_bucket import TokenBucket
@@ -34,28 +35,8 @@ _CUT: Final = 0.95
 _LONG_WAIT: Final = 5.0
 """Seconds of waiting after which a throttle is logged, as a cut is."""
 
-
-@dataclass(frozen=True, slots=True)
-class PacingView:
-    """The pacing at one moment. Rates are calls per second; shares are 0 to 1, or None if nothing was sent.
-
-    ceiling: the maximum rate. counted: calls of the last 24 hours. day: maximum of them, if known; learned:
-    as found out by the run. next_call, parked_until: as in `PacingState`, in epoch seconds of the wall clock.
-    paused: an operator has paused the run.
-    """
-
-    rate: float
-    ceiling: float
-    estimate: float | None
-    throttled_minute: float | None
-    throttled_hour: float | None
-    counted: int
-    day: int | None
-    learned: int | None
-    parked: Why | None
-    next_call: float | None
-    parked_until: float | None
-    paused: bool
+_TICK: Final = 0.001
+"""Seconds between two ticks of the event loop's timers."""
 
 
 class Pacer:
@@ -116,9 +97,14 @@ class Pacer:
         self._sleep = None
 
     def _move_wake_up(self, seconds: float) -> None:
-        """Let the sleep end in `seconds`: to wake the task only for it to sleep on costs a call 25 us."""
+        """Let the sleep end in `seconds`: to wake the task only for it to sleep on costs a call 25 us.
+
+        To set a timer anew costs 5 us, so it is done for no less than a tick.
+        """
         if self._sleep is not None:
-            self._sleep.deadline = anyio.current_time() + _whole_ticks(seconds)
+            wake_up = anyio.current_time() + _whole_ticks(seconds)
+            if wake_up < self._sleep.deadline - _TICK:
+                self._sleep.deadline = wake_up
 
     def unused(self, permit: Permit) -> None:
         """Return a permit: no call was made."""
@@ -254,8 +240,8 @@ def _whole_ticks(seconds: float) -> float:
     The timers of uvloop have milliseconds: one whose end lies between two of them comes early, and anyio then
     goes around the loop until the next, which costs as much as the call (20 turns at 10 calls a second).
     """
-    ticks = math.ceil(min(seconds, _LONGEST_SLEEP) * 1000 + 0.1)
-    return (ticks - 0.1) / 1000  # uvloop rounds it to the tick itself
+    ticks = math.ceil(min(seconds, _LONGEST_SLEEP) / _TICK + 0.1)
+    return (ticks - 0.1) * _TICK  # uvloop rounds it to the tick itself
 
 
 class _PriorityLock:

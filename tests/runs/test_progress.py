@@ -23,7 +23,7 @@ from virtual_time import VIRTUAL_TIME
 from bulk_invite.delivery.tracking.tally import Counts
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.figures import day_remaining
-from bulk_invite.pacing.pacer import PacingView
+from bulk_invite.pacing.pacing_view import PacingView
 from bulk_invite.pacing.parking import Why
 from bulk_invite.rehearsal.emulator.fault_options import FaultOptions
 from bulk_invite.runs.output.progress import Progress

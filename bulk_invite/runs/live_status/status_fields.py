@@ -17,7 +17,7 @@ from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.figures import day_remaining, rounded
 from bulk_invite.monitoring.health import HealthView
 from bulk_invite.monitoring.status import FailureStatus, ProblemStatus, RunState, RunStatus, StandbyStatus
-from bulk_invite.pacing.pacer import PacingView
+from bulk_invite.pacing.pacing_view import PacingView
 from bulk_invite.runs.live_status.checkpoint_view import Seen
 from bulk_invite.runs.output.progress import Progress
 

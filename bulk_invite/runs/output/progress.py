@@ -17,7 +17,8 @@ from bulk_invite.domain.clock import utc_text
 from bulk_invite.domain.durations import DAY, clock_text
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.figures import day_remaining, rounded
-from bulk_invite.pacing.pacer import Pacer, PacingView
+from bulk_invite.pacing.pacer import Pacer
+from bulk_invite.pacing.pacing_view import PacingView
 from bulk_invite.pacing.parking import Why
 from bulk_invite.runs.output.progress_bar import ProgressLine, View
 from bulk_invite.runs.output.row_total import RowTotal

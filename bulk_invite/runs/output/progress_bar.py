@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from bulk_invite.domain.durations import clock_text
-from bulk_invite.pacing.pacer import PacingView
+from bulk_invite.pacing.pacing_view import PacingView
 
 _BAR: Final = 20
 """Columns of the bar."""
