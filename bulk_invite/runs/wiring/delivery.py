@@ -158,6 +158,8 @@ def log_start(event: str, resources: Resources) -> None:
 
 
 def tune_garbage_collector() -> None:
-    """Never run the garbage collector on the objects that imports have left."""
-    gc.collect()
+    """Never run the garbage collector on the objects that imports have left.
+
+    They are not collected before: that would find 90 objects among 100,000, in a twentieth of the start.
+    """
     gc.freeze()
