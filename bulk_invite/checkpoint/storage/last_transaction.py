@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -64,7 +63,7 @@ class LastTransactionFile:
             return None
 
     def keep(self, generation: Generation) -> None:
-        text = orjson.dumps(asdict(generation)).ljust(_LENGTH - 1) + b"\n"
+        text = orjson.dumps(generation).ljust(_LENGTH - 1) + b"\n"
         try:
             if self._file is None:
                 self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

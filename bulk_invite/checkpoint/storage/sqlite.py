@@ -247,7 +247,7 @@ def _engine(connect: Callable[[], sqlite3.Connection], *, begin: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        _driver(connection.connection).execute(begin)  # a third of the cost of exec_driver_sql
 
     return engine
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Update, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
+from bulk_invite.checkpoint.tables.batch_sql import Prepared
 from bulk_invite.checkpoint.tables.schema import generation as table
 
 Stamp = Mapping[str, Any]
@@ -51,21 +52,21 @@ def skip_to(connection: Connection, kept: Generation, number: int) -> Generation
     return replace(kept, number=number)
 
 
-def step(stamp: Stamp) -> Update:
+def step(stamp: Stamp) -> Prepared:
     """Build the statement for `advance`, once: every commit executes it."""
     is_ours = (table.c.checkpoint == bindparam("ours"), table.c.number == bindparam("last"))
     changed: dict[str, Any] = {name: bindparam(f"new_{name}") for name in ("number", "calls", "at")}
-    return update(table).where(*is_ours).values({**changed, **stamp})
+    return Prepared(update(table).where(*is_ours).values({**changed, **stamp}))
 
 
 def advance(
-    connection: Connection, last: Generation, *, calls: int, at: float | None, step: Update
+    connection: Connection, last: Generation, *, calls: int, at: float | None, step: Prepared
 ) -> Generation | None:
     """Make this transaction the next one; None if the last one was not ours. step: see `step`."""
     new = Generation(last.checkpoint, last.number + 1, last.calls + calls, last.at if at is None else at)
     ours = {"ours": last.checkpoint, "last": last.number}
     values = {"new_number": new.number, "new_calls": new.calls, "new_at": new.at}
-    return new if connection.execute(step, ours | values).rowcount == 1 else None
+    return new if step.run(connection, ours | values).rowcount == 1 else None
 
 
 def is_behind(connection: Connection, known: Generation | None) -> bool:
