@@ -75,6 +75,7 @@ class CheckpointWriter:
             undo.callback(last_transaction.close)
             lineage = Lineage(database.name, last_transaction, recent_writes or RecentWrites())
             writer = cls(database, engine, lineage)
+            undo.callback(writer._transactions.close)
             with database.translated():
                 writer._prepare(catalog)
             writer._undo = undo.pop_all()
@@ -176,7 +177,7 @@ class CheckpointWriter:
                 self.prefixes.note(connection, reached, campaign)
             elif reached is not None:
                 read_position.note(connection, reached, campaign)
-            admitted = admit_rows.admit(
+            admissions, receivers = admit_rows.admit(
                 connection,
                 batch,
                 self.prefixes.recognized,
@@ -187,9 +188,9 @@ class CheckpointWriter:
                 campaign=campaign,
                 follows=follows,
             )
-        to_send = [each.invitation for each in admitted if isinstance(each, ToSend)]
-        self._lineage.admitted(to_send, self._receiver_hash.of_each(to_send, campaign), campaign)
-        return admitted
+        to_send = (each.invitation for each in admissions if isinstance(each, ToSend))
+        self._lineage.admitted(to_send, receivers, campaign)
+        return admissions
 
     def end_source(self, source: str, campaign: str) -> None:
         """Delete rejected rows and duplicates that a fully read source no longer contains."""

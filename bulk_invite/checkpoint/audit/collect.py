@@ -13,7 +13,7 @@ from bulk_invite.checkpoint.audit.invariants import Figures
 from bulk_invite.checkpoint.audit.result import MOST_LISTED, Group, LookUps, Open, Proof
 from bulk_invite.checkpoint.audit.same_receiver import shared_receivers
 from bulk_invite.checkpoint.tables import gaps, pacing_state, problems, twins
-from bulk_invite.checkpoint.tables.batch_sql import PAGE
+from bulk_invite.checkpoint.tables.batch_sql import BY_PAGE
 from bulk_invite.checkpoint.tables.problems import OTHER
 from bulk_invite.checkpoint.tables.schema import findings, invitations, log, unsent_rows
 from bulk_invite.domain.outcomes import Outcome
@@ -141,7 +141,7 @@ def _look_ups(connection: Connection) -> tuple[tuple[LookUps, ...], dict[str, in
     all_of_them: Counter[tuple[str, str]] = Counter()
     became: dict[tuple[str, str], Counter[str]] = {}
     found = Counter[str]()
-    with connection.execution_options(yield_per=PAGE).execute(wanted) as rows:
+    with connection.execute(wanted, execution_options=BY_PAGE) as rows:
         for each in rows:
             said = orjson.loads(each.evidence)
             key = (said["finding"], said.get("why", ""))

@@ -52,16 +52,16 @@ class Database(Protocol):
     def record_location(self, engine: Engine) -> None:
         """Record its location in it, so that an incomplete move is noticed."""
 
-    def require_in_place(self, engine: Engine) -> None:
+    def require_in_place(self, connection: Connection) -> None:
         """Raise CheckpointError if the checkpoint's name no longer leads to what is committed.
 
         Very cheap; `prove` checks the rest.
         """
 
-    def prove(self, engine: Engine) -> None:
+    def prove(self, connection: Connection) -> None:
         """Raise CheckpointError if the lock of `held`, or what it protects, is no longer ours.
 
-        engine: the one of `held`, outside a transaction.
+        connection: of the engine of `held`, outside a transaction.
         """
 
     def last_transaction(self) -> LastTransaction:

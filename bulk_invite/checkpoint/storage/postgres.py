@@ -27,7 +27,7 @@ from bulk_invite.checkpoint.storage.postgres_checks import require_rights, requi
 from bulk_invite.checkpoint.storage.postgres_cluster import ClusterHistory, require_durable
 from bulk_invite.checkpoint.storage.sqlite import SqliteFile
 from bulk_invite.checkpoint.storage.watchdog import Watchdog
-from bulk_invite.checkpoint.tables.batch_sql import PAGE
+from bulk_invite.checkpoint.tables.batch_sql import BY_PAGE
 from bulk_invite.checkpoint.tables.schema import about, metadata
 from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError
 from bulk_invite.domain.holder import Holder
@@ -109,12 +109,15 @@ class PostgresSchema:
     def record_location(self, engine: Engine) -> None:
         """Not needed: a server's names are unambiguous."""
 
-    require_in_place = record_location
+    def require_in_place(self, connection: Connection) -> None:
+        """Not needed, either: the lock belongs to the session on which is committed."""
 
-    def prove(self, engine: Engine) -> None:
+    def prove(self, connection: Connection) -> None:
         # The lock belongs to the session: as long as that responds, it is ours.
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("SELECT 1")
+        session = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        session.autocommit = True  # one round trip in place of three
+        session.execute("SELECT 1")
+        session.autocommit = False
 
     def last_transaction(self) -> ClusterHistory:
         return ClusterHistory()
@@ -195,7 +198,7 @@ class PostgresSchema:
             metadata.create_all(into)
             target.mark_as_ours(into)
             for table in metadata.sorted_tables:
-                rows = connection.execution_options(yield_per=PAGE).execute(select(table))
+                rows = connection.execute(select(table), execution_options=BY_PAGE)
                 for page in rows.mappings().partitions():
                     into.execute(insert(table), [dict(row) for row in page])
 

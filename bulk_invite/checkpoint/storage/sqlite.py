@@ -115,13 +115,12 @@ class SqliteFile:
                 retryable=True,
             )
 
-    def prove(self, engine: Engine) -> None:
-        self.require_in_place(engine)
+    def prove(self, connection: Connection) -> None:
+        self.require_in_place(connection)
 
-    def require_in_place(self, engine: Engine) -> None:
+    def require_in_place(self, connection: Connection) -> None:
         if not self._hold.is_in_place():
-            with closing(engine.raw_connection()) as raw:
-                raise self._hold.lost(_driver(raw))
+            raise self._hold.lost(_driver(connection.connection))
 
     def reading(self) -> Engine:
         require_no_mount(self._path, self.name)

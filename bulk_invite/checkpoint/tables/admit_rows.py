@@ -53,8 +53,10 @@ def admit(
     change: int,
     campaign: str,
     follows: bool,
-) -> list[Admission]:
+) -> tuple[list[Admission], Mapping[str, str]]:
     """Classify every row of a batch, in order, and store the results within the caller's transaction.
+
+    Also returns the receivers of the rows, as hashes by token.
 
     A token that this run has read before is a duplicate; one from an earlier run is the same row again.
     follows: the source is read repeatedly, so the same row may come again within a run.
@@ -105,7 +107,7 @@ def admit(
     note_invitations(connection, new, again, receivers, run=run, change=change, campaign=campaign)
     first = returned_rows.first_positions(connection, batch)
     note_unsent(connection, admissions, first, run=run, change=change, campaign=campaign, follows=follows)
-    return admissions
+    return admissions, receivers
 
 
 def _versions(

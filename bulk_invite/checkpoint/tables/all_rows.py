@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal, null, select, union_all
 
-from bulk_invite.checkpoint.tables.batch_sql import PAGE
+from bulk_invite.checkpoint.tables.batch_sql import BY_PAGE
 from bulk_invite.checkpoint.tables.encoding import decode_errors
 from bulk_invite.checkpoint.tables.schema import findings, invitations, runs, unsent_rows
 from bulk_invite.checkpoint.tables.twins import first_row_of_skipped
@@ -26,7 +26,7 @@ def records(connection: Connection, states: Sequence[State]) -> Iterator[Record]
     """Iterate over the rows by source, line and key, in constant memory."""
     wanted = [state.value for state in states]
     both = union_all(_sent(wanted), _unsent(wanted)).order_by("source", "line", "row_key")
-    with connection.execution_options(yield_per=PAGE).execute(both) as rows:
+    with connection.execute(both, execution_options=BY_PAGE) as rows:
         for row in rows:
             values = row._asdict()
             known = {

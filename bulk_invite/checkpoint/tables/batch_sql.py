@@ -41,8 +41,11 @@ EACH: Final = (
 )
 """The rows of a batch, in an UPDATE ... FROM or a SELECT."""
 
-PAGE: Final = 1000
-"""Rows fetched at a time: memory does not grow with the number of rows."""
+BY_PAGE: Final = {"yield_per": 1000}
+"""Rows are fetched a thousand at a time: memory does not grow with their number.
+
+Options for one statement, not for its connection: there they would apply to all that follow.
+"""
 
 CHANGE: Final = bindparam("change", type_=BigInteger())
 """The number of the transaction, stored with each row that it changes."""

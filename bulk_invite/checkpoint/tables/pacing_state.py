@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Select, case, delete, func, insert, select
 
 from bulk_invite.checkpoint.tables import gaps
-from bulk_invite.checkpoint.tables.batch_sql import PAGE
+from bulk_invite.checkpoint.tables.batch_sql import BY_PAGE
 from bulk_invite.checkpoint.tables.schema import log, pacing
 from bulk_invite.domain.durations import DAY
 from bulk_invite.domain.findings import LATE
@@ -34,7 +34,7 @@ def calls_of_day(connection: Connection, now: float, *, grace: float) -> Iterato
 
 def _logged(connection: Connection, now: float, grace: float) -> Iterator[float]:
     counted = _counted(now - DAY - 2 * grace)
-    with connection.execution_options(yield_per=PAGE).execute(counted) as calls:
+    with connection.execute(counted, execution_options=BY_PAGE) as calls:
         for at, answered in calls:
             time = min(at, now) if answered else min(at, now) + grace
             if time > now - DAY:

@@ -22,7 +22,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from bulk_invite.checkpoint.tables.batch_sql import PAGE
+from bulk_invite.checkpoint.tables.batch_sql import BY_PAGE
 from bulk_invite.checkpoint.tables.encoding import decode_errors
 from bulk_invite.checkpoint.tables.schema import invitations, runs, unsent_rows
 from bulk_invite.domain.records import Failure, NamedRow, Problem, Reason
@@ -53,7 +53,7 @@ def problems(connection: Connection) -> list[Problem]:
     """
     counts: Counter[tuple[str, str, str]] = Counter()
     others: Counter[str] = Counter()
-    with connection.execution_options(yield_per=PAGE).execute(_groups()) as groups:
+    with connection.execute(_groups(), execution_options=BY_PAGE) as groups:
         for state, code, errors, rows in groups:
             for group in {(state, *each) for each in _told(code, errors)}:
                 if group in counts or len(counts) < _MOST_COUNTED:
@@ -73,7 +73,7 @@ def first_rows(connection: Connection, limit: int) -> dict[Reason, tuple[NamedRo
     An answer has no path: its rows are found by state and code.
     """
     found: dict[Reason, list[NamedRow]] = {}
-    with connection.execution_options(yield_per=PAGE).execute(_first_of_groups(limit)) as rows:
+    with connection.execute(_first_of_groups(limit), execution_options=BY_PAGE) as rows:
         for row in rows:
             state = State(row.state)
             reasons = {(state, *each) for each in _told(row.code, row.errors)}

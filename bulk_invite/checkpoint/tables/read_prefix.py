@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
 
-from bulk_invite.checkpoint.tables.batch_sql import PAGE
+from bulk_invite.checkpoint.tables.batch_sql import BY_PAGE
 from bulk_invite.checkpoint.tables.schema import invitations, prefixes
 from bulk_invite.checkpoint.tables.stored_rows import Known
 from bulk_invite.domain.admissions import SkippedRow
@@ -91,7 +91,7 @@ def rows_of(connection: Connection, of: StoredPrefix, settled: Collection[State]
     settled: the states in which a row need not be read again.
     """
     lines, ranges, failed, last = of.prefix.lines, _Ranges(), 0, 0
-    with connection.execution_options(yield_per=PAGE).execute(_notable(of)) as notable:
+    with connection.execute(_notable(of), execution_options=BY_PAGE) as notable:
         for line, state, before in notable:
             ranges.add(before + 1, line - 1)
             last = line
