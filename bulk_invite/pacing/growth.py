@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 from typing import Final
 
-_SHARE: Final = 0.006
-"""The share of throttled calls at which a tracking rate settles.
+_SHARE: Final = 0.0059
+"""The share of throttled calls at which a tracking rate settles: one in 170, if nothing changes.
 
-A run may waste 1 %: the start needs some of it, and if calls leave in bursts because of a slow disk, several
-are throttled at a time.
+A run may waste 1 %: the start and the tests of a new quota need some of it, and if calls leave in bursts
+because of a slow disk, several are throttled at a time.
 """
 
-CUT: Final = math.exp(-0.02)
-_CALM: Final = CUT ** (-_SHARE / (1 - _SHARE))
+CUT: Final[float] = math.exp(-0.02)
+_CALM: Final[float] = CUT ** (-_SHARE / (1 - _SHARE))
 """Factors per throttle reacted to and per success; they balance at `_SHARE`."""
 
 _DOUBLING: Final = 1.0
@@ -26,15 +26,26 @@ _DOUBLING: Final = 1.0
 _RECOVERY: Final = 1.01
 """Factor per success until the rate is back at what is known to be possible."""
 
-_QUIET: Final = 240
-"""Successes without a throttle after which growth accelerates; at `_SHARE` 165 are usual, and in bursts up to
-220."""
+_TEST: Final = 0.15
+_TEST_CALLS: Final = 1.5
+"""Maximum growth during a test: as a share of the rate per second, and in calls per second per second.
 
-_QUIET_DOUBLING: Final = 16
-"""Successes in which the growth of a quiet stretch doubles."""
+A bucket that has one token left is empty after three seconds of the latter, at any rate. More would throttle
+several calls of a round trip: at 50 per second and 300 ms, 15 are under way.
+"""
 
-_QUIET_MOST: Final = 0.3
-"""Maximum growth of the rate per second in a quiet stretch."""
+_RISE: Final = 0.5
+"""Maximum growth per second, as a share of the rate, once the quota is known to have risen."""
+
+_PER_CALL: Final = 0.08
+"""Maximum growth per success in both cases: below 6 per second a second has too few calls to notice the end
+of a climb in time."""
+
+_TEST_EXCESS: Final = 0.8
+"""Maximum excess of a rate during a test, in units of the root of the rate: 1.8 at 1 per second, 12.5 at 10.
+
+It drains one token per 1 to 5 calls, and a round trip of half a second throttles no more than two at once.
+"""
 
 _LATE: Final = 1.2
 """Intervals after which a call was not held back by the rate; its success does not raise it."""
@@ -58,13 +69,25 @@ def seeking(silence: float) -> float:
     return math.pow(2.0, min(1.0, silence / _DOUBLING))
 
 
-def following(silence: float, quiet: int, *, recovers: bool) -> float:
+def following(*, recovers: bool) -> float:
     """Factor on a rate that tracks the share of throttled calls.
 
-    quiet: successes since the last throttle. recovers: the rate is below what is known to be possible.
+    recovers: the rate is below what is known to be possible.
     """
-    least = _RECOVERY if recovers else _CALM
-    most = (1 + _QUIET_MOST) ** min(silence, _LONGEST_STEP)
-    # Growth doubles until it certainly exceeds `most`; beyond that the power would overflow.
-    doublings = min((quiet - _QUIET) / _QUIET_DOUBLING, 14.0)
-    return max(least, min(most, _CALM**2.0**doublings)) if doublings > 0 else least
+    return _RECOVERY if recovers else _CALM
+
+
+def testing(silence: float, rate: float, tested: float) -> float:
+    """Factor on a rate that asks for a throttle. tested: the rate at the beginning of the test."""
+    if rate >= tested + _TEST_EXCESS * math.sqrt(tested):
+        return _CALM
+    return max(_CALM, _growth(silence, rate, min(_TEST, _TEST_CALLS / rate)))
+
+
+def climbing(silence: float, rate: float) -> float:
+    """Factor on a rate that the quota is known to exceed."""
+    return max(_CALM, _growth(silence, rate, _RISE))
+
+
+def _growth(silence: float, rate: float, most: float) -> float:
+    return math.pow(1.0 + min(most, _PER_CALL * rate), min(silence, _LONGEST_STEP))

@@ -1,4 +1,4 @@
-"""The calls granted between two throttles, which measure the quota. Pure."""
+"""The calls granted between throttles, which measure the quota. Pure."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ _ENOUGH: Final = 20
 _CLUSTER: Final = 3
 _GAP: Final = 6
 """This many throttles, each fewer than this many calls after the last, show that the quota has dropped."""
+
+_MEMORY: Final = 200
+"""Calls over which measurements are averaged: with jitter, a single one is wrong by a percent."""
+
+ANOTHER: Final = 1.15
+"""Factor between two measurements from which they are of different quotas, and not averaged."""
 
 
 @dataclass(slots=True)
@@ -30,6 +36,26 @@ class Sample:
     def roughly(self, now: float) -> float:
         """Calls per second from however few: between none and one more would have been granted."""
         return (self.calls + 0.5) / (now - self.began) if now > self.began else math.inf
+
+    def surplus(self, rate: float, now: float) -> float:
+        """Calls granted beyond those that a bucket has gained at `rate` calls per second since `began`."""
+        return self.calls - rate * (now - self.began)
+
+
+class Estimate:
+    """The quota as measured. rate: calls per second; None before the first measurement."""
+
+    def __init__(self, rate: float | None) -> None:
+        self.rate = rate
+        self._calls = 0 if rate is None else _MEMORY // 2
+
+    def add(self, measured: float, calls: int) -> None:
+        """Average over the last calls, unless the quota is another one by now."""
+        if self.rate is None or not 1 / ANOTHER < measured / self.rate < ANOTHER:
+            self.rate, self._calls = measured, calls
+        else:
+            self._calls = min(_MEMORY, self._calls + calls)
+            self.rate += (measured - self.rate) * min(1.0, calls / self._calls)
 
 
 class Cluster:

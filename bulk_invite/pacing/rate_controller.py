@@ -9,8 +9,9 @@ lowers it by 2 %, and the two balance at that share.
     START    the rate doubles every second, until the first throttle halves it
     MEASURE  the rate is constant until two throttles enclose enough successes, and is then set to their
              measurement. If no throttle comes in that many successes, the rate is too low: try halfway up
-    TRACK    the rate follows the share of throttled calls; after long without one it climbs ever faster, and
-             the throttle that ends such a climb, or a cluster of throttles, is measured
+    TRACK    the rate follows the share of throttled calls; if a throttle is overdue, it is raised until one
+             arrives or the quota has proven to be higher (`rise_test`), and then climbs; the throttle that
+             ends such a climb, or a cluster of throttles, is measured
 
 Invariants: never above `ceiling`; one cut per round trip, because throttles of calls that left before the
 last cut belong to the old rate; only throttles cut; after a throttle that counts nothing leaves for a while
@@ -28,6 +29,7 @@ from bulk_invite.domain.durations import DAY
 from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing import growth
 from bulk_invite.pacing.quota_sample import Cluster, Sample
+from bulk_invite.pacing.rise_test import RiseTest
 
 _START_CUT: Final = 0.5
 
@@ -35,7 +37,7 @@ _NO_THROTTLE: Final = 25
 """Successes in a row after which MEASURE stops waiting: at 5 % above r, an empty bucket lasts 20 calls."""
 
 _CLIMBED: Final = 1.1
-"""Factor over the rate of the last cut that only a quiet stretch reaches."""
+"""Factor over a rate that MEASURE has tried; below it, the rate that was throttled is near enough."""
 
 _APART: Final = 1.05
 """Factor between rate and sample from which the bucket must have overflowed: the sample is too low."""
@@ -45,6 +47,9 @@ _CLUSTER_CUTS: Final = (0.5, 0.9)
 
 _LONGEST_HOLD: Final = 8.0
 """Maximum seconds of silence after a throttle, unless the rate is so low that `SILENCE` takes longer."""
+
+_PAUSE: Final = 3.0
+"""Intervals without a call that are a pause, unless they are a hold: nothing is measured across it."""
 
 SILENCE: Final = 10.0
 """Omitted calls that make a silence: a throttle after one is not the bucket's (see `parking`)."""
@@ -91,11 +96,10 @@ class RateController:
         self._ceiling = limits.ceiling
         self._rate = min(limits.start, limits.ceiling)
         self._phase = phase
-        self._estimate = estimate
+        self._test = RiseTest(self._rate, estimate)
         self._sample: Sample | None = None
         self._quiet = 0
         self._cluster = Cluster()
-        self._cut_to = self._rate
         self._cut_at = -math.inf
         # For MEASURE: the rate at the last throttle, and one that has been possible since; 0.0 for none.
         self._too_high = self._possible = 0.0
@@ -112,17 +116,17 @@ class RateController:
     @property
     def estimate(self) -> float | None:
         """The quota in calls per second as last measured between two throttles; None before that."""
-        return self._estimate
+        return self._test.estimate
 
     @property
     def granted_rate(self) -> float:
-        """The rate as of the last success, before any later throttles."""
+        """The rate as of the last success, before any later throttles, without a test."""
         return self._granted_rate
 
     @property
     def aim(self) -> float:
-        """The rate, or the higher one that it is returning to."""
-        return max(self._rate, min(self._recover_to, self._ceiling))
+        """The rate without a test, or the higher one that it is returning to."""
+        return max(self._untested_rate, min(self._recover_to, self._ceiling))
 
     def limit(self, ceiling: float, *, seek: bool) -> None:
         """Never exceed `ceiling` from now on.
@@ -133,15 +137,15 @@ class RateController:
         before, silent_until, self._ceiling = self._ceiling, self._silent_until, ceiling
         if ceiling < before:
             self._begin(min(self._rate, ceiling), self._phase)
-        elif self._estimate is not None:
-            self.restore(max(self._rate, min(self._estimate, ceiling)))
+        elif self.estimate is not None:
+            self.restore(max(self._rate, min(self.estimate, ceiling)))
         elif ceiling > before or seek:
             self._begin(self._rate if seek else ceiling, Phase.START if seek else Phase.TRACK)
         self._silent_until = silent_until
 
     def restore(self, known: float) -> None:
         """Undo throttles that were not the bucket's: start near a rate that was good."""
-        self._begin(REUSED * known, Phase.START if self._estimate is None else Phase.TRACK)
+        self._begin(REUSED * known, Phase.START if self.estimate is None else Phase.TRACK)
         self._recover_to = known
 
     def seek_from(self, rate: float) -> None:
@@ -150,9 +154,11 @@ class RateController:
         self._recover_to = 0.0
 
     def _begin(self, rate: float, phase: Phase) -> None:
-        self._rate = self._cut_to = min(max(_FLOOR, rate), self._ceiling)
+        self._rate = min(max(_FLOOR, rate), self._ceiling)
+        self._test.begin(self._rate)
         self._granted_rate = self._rate
         self._phase = phase
+        self._quiet = 0
         self._sample = None
         self._cluster = Cluster()
         self._holds_in_a_row = 0
@@ -196,11 +202,22 @@ class RateController:
         self.passed()
         if sent_at > self._cut_at:
             self._holds_in_a_row = 0
+        if (
+            self._phase is Phase.TRACK
+            and silence > _PAUSE / self._rate
+            and sent_at - silence > self._silent_until
+        ):
+            # The bucket has refilled, to an unknown depth.
+            self._sample, self._quiet = None, 0
         if self._phase is Phase.MEASURE and self._quiet >= _NO_THROTTLE:
             self._stop_waiting()
         if growth.was_held_back(silence, self._rate):
-            self._rate = min(self._ceiling, self._rate * self._growth(silence))
-        self._granted_rate = self._rate
+            self._rate = min(self._ceiling, self._rate * self._growth(silence, sent_at))
+        self._granted_rate = self._untested_rate
+
+    @property
+    def _untested_rate(self) -> float:
+        return self._test.without(self._rate) if self._phase is Phase.TRACK else self._rate
 
     def _stop_waiting(self) -> None:
         """MEASURE has seen no throttle: the rate is too low."""
@@ -210,22 +227,26 @@ class RateController:
             self._set(math.sqrt(self._rate * self._too_high), Phase.MEASURE)
         else:
             self._phase = Phase.TRACK
-            self._recover_to = self._estimate or 0.0
+            # An estimate from before a drop is above what was throttled last.
+            self._recover_to = min(self.estimate or 0.0, self._too_high)
 
-    def _growth(self, silence: float) -> float:
+    def _growth(self, silence: float, sent_at: float) -> float:
         match self._phase:
             case Phase.START:
                 return growth.seeking(silence)
             case Phase.MEASURE:
                 return 1.0
             case Phase.TRACK:
-                return growth.following(silence, self._quiet, recovers=self._rate < self._recover_to)
+                tested = self._test.growth(self._sample, silence, self._rate, self._quiet, sent_at)
+                return tested or growth.following(recovers=self._rate < self._recover_to)
 
     def _throttled(self, sent_at: float, answered_at: float) -> None:
         """React to the first throttle of a round trip."""
         sample = self._sample or Sample(sent_at)
         measured = sample.rate(sent_at)
-        self._estimate = measured or self._estimate
+        has_risen = self._test.has_risen(sample, sent_at)
+        if measured is not None:
+            self._test.measured(measured, sample.calls, answered_at)
         next_sample = Sample(sent_at)
         if self._phase is not Phase.MEASURE:
             self._possible = 0.0
@@ -238,18 +259,18 @@ class RateController:
             rough = max(self._rate * _START_CUT, sample.roughly(sent_at))
             self._set(min(self._rate * growth.CUT, rough), Phase.MEASURE)
             next_sample = sample  # the bucket was empty then and is empty now: continue counting
-        elif measured is not None and self._rate > _CLIMBED * self._cut_to:
+        elif measured is not None and has_risen:
             self._settle(measured, self._rate)
         elif (cluster := self._cluster.throttled(sent_at)) is not None:
             least, most = (share * self._rate for share in _CLUSTER_CUTS)
             self._set(max(least, min(most, cluster.roughly(sent_at))), Phase.MEASURE)
             next_sample = cluster
         else:
-            self._set(self._rate * growth.CUT, Phase.TRACK)
+            self._set(self._test.rate_after_throttle(self._rate), Phase.TRACK)
         self._sample = next_sample
         self._quiet = 0
         self._recover_to = 0.0
-        self._cut_to = self._rate
+        self._test.begin(self._rate)
         self._cut_at = answered_at
         self._hold(answered_at)
 

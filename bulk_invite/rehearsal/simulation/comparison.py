@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from bulk_invite.pacing.governor import Limits
@@ -12,6 +14,7 @@ from bulk_invite.rehearsal.emulator.quotas import allowance
 from bulk_invite.rehearsal.simulation.our_senders import FixedSender, GovernedSender
 from bulk_invite.rehearsal.simulation.scenario import Scenario, Target
 from bulk_invite.rehearsal.simulation.sdk_models import AdaptiveSender, StandardSender
+from bulk_invite.rehearsal.simulation.slow_disk import SlowDisk
 from bulk_invite.rehearsal.simulation.virtual_run import Sender, Trial, max_granted, simulate
 
 OURS: Final = "bulk-invite"
@@ -25,14 +28,23 @@ ADAPTIVE_WORKERS: Final = 50
 SENDERS: Final = (OURS, FIXED, STANDARD, ADAPTIVE)
 
 
+_WINDOW: Final = 5.0
+_REGAINED: Final = 0.9
+"""Seconds in which that share of the quota must be granted for it to count as regained."""
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The results of one trial. Shares from 0 to 1; probes and over are counts, see `Target`."""
+    """The results of one trial; see `Target`. Shares from 0 to 1; probes and over are counts.
+
+    regained: seconds; the rest of the trial if it was too short, 0 if the quota never rises.
+    """
 
     goodput: float
     throttled: float
     probes: int
     over: int
+    regained: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,7 @@ class Outcome:
             max(t.throttled for t in self.trials),
             max(t.probes for t in self.trials),
             max(t.over for t in self.trials),
+            max(t.regained for t in self.trials),
         )
 
     def missed(self, target: Target) -> list[str]:
@@ -71,17 +84,28 @@ class Outcome:
             missed.append(f"{worst.probes} probes per day are more than {target.probes}")
         if target.over is not None and worst.over > target.over:
             missed.append(f"{worst.over} calls over the daily quota are more than {target.over}")
+        if target.regained is not None and worst.regained > target.regained:
+            missed.append(
+                f"a risen quota is regained after {worst.regained:.1f} s, not {target.regained:.1f} s"
+            )
         return missed
 
 
 def makers(scenario: Scenario, limits: Limits, seed: int) -> Mapping[str, Callable[[float], Sender]]:
     """Factories of the senders; each takes the start time."""
     return {
-        OURS: lambda began: GovernedSender(limits, began),
+        OURS: lambda began: GovernedSender(limits, began, _disk(scenario, seed)),
         FIXED: lambda began: FixedSender(scenario.fixed_rate, began),
         STANDARD: lambda began: StandardSender(began, workers=STANDARD_WORKERS, seed=seed),
         ADAPTIVE: lambda began: AdaptiveSender(began, workers=ADAPTIVE_WORKERS, seed=seed),
     }
+
+
+def _disk(scenario: Scenario, seed: int) -> SlowDisk | None:
+    if scenario.commits is None:
+        return None
+    chance = random.Random(f"disk {seed}")  # noqa: S311 - the same seed, the same trial
+    return SlowDisk(*scenario.commits, chance.random)
 
 
 def run(scenario: Scenario, limits: Limits, sender: str, seed: int) -> Trial:
@@ -99,6 +123,7 @@ def figures_of(scenario: Scenario, trial: Trial) -> Figures:
         throttled=throttled / calls if calls else 0.0,
         probes=_most_a_day(trial.sender.probes, scenario) if isinstance(trial.sender, GovernedSender) else 0,
         over=_over(scenario, trial),
+        regained=_regained(scenario, trial),
     )
 
 
@@ -106,6 +131,21 @@ def _allowed(scenario: Scenario, trial: Trial, start: float, end: float) -> floa
     if scenario.options.daily_quota is not None:
         return max_granted(scenario.options, start, end)
     return allowance(scenario.options, start, end) - trial.granted_to_others(start, end)
+
+
+def _regained(scenario: Scenario, trial: Trial) -> float:
+    """Seconds after the last rise until the calls of a window use nine tenths of the new quota."""
+    steps = [] if scenario.options.rate_trace is None else scenario.options.rate_trace.steps
+    rises = [step for before, step in pairwise(steps) if step[1] > before[1] and step[0] < trial.length]
+    if not rises:
+        return 0.0
+    rose_at, rate = rises[-1]
+    granted = [call.time for call in trial.calls if not call.throttled and call.time >= rose_at]
+    enough = math.ceil(_REGAINED * rate * _WINDOW)
+    for first, last in zip(granted, granted[enough - 1 :], strict=False):
+        if last < first + _WINDOW:
+            return first - rose_at
+    return trial.length - rose_at
 
 
 def _over(scenario: Scenario, trial: Trial) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 from bulk_invite.domain.full_engagements import FullEngagements
@@ -10,24 +11,33 @@ from bulk_invite.domain.verdicts import Signal
 from bulk_invite.pacing.governor import Governor, Limits
 from bulk_invite.pacing.parking import Permit, Why
 from bulk_invite.pacing.rolling_window import RollingWindow
+from bulk_invite.rehearsal.simulation.slow_disk import SlowDisk
 
 _IN_FLIGHT: Final = 64
 """Maximum calls in flight: the default of `send`."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    permit: Permit
+    left: float
+
+
 class GovernedSender:
     """Sends like `send`: evenly, and when its governor allows it. probes: times of its probe calls.
 
-    Each of its rows is for another engagement.
+    Each of its rows is for another engagement. disk: commits calls and answers; None for one that takes no
+    time.
     """
 
-    def __init__(self, limits: Limits, began: float) -> None:
+    def __init__(self, limits: Limits, began: float, disk: SlowDisk | None = None) -> None:
         self.governor = Governor(limits, RollingWindow(limits.daily.quota), None, began)
         self.probes: list[float] = []
         self._last = -math.inf
         self._in_flight = 0
         self._engagements = FullEngagements()
         self._ended = 0
+        self._disk = disk
 
     @property
     def rate(self) -> float:
@@ -44,7 +54,11 @@ class GovernedSender:
         permit = self.governor.leave(now)
         if permit.probe:
             self.probes.append(now)
-        return permit
+        return _Call(permit, now if self._disk is None else self._disk.commit(now))
+
+    def leaves_at(self, call: object) -> float:
+        assert isinstance(call, _Call)  # noqa: S101 - returned by `send`
+        return call.left
 
     def answered(self, call: object, now: float, *, throttled: bool, retry_after: float | None) -> None:
         signal = Signal.THROTTLED if throttled else Signal.SUCCESS
@@ -59,11 +73,18 @@ class GovernedSender:
             self.governor.close(Why.ACCOUNT_FULL, now)
 
     def _observe(self, call: object, signal: Signal, now: float, retry_after: float | None = None) -> None:
-        assert isinstance(call, Permit)  # noqa: S101 - returned by `send`
+        assert isinstance(call, _Call)  # noqa: S101 - returned by `send`
         self._in_flight -= 1
+        if self._disk is not None:
+            self._disk.commit(now)
         counted = signal is not Signal.THROTTLED
         self.governor.observe(
-            call, signal, sent_at=call.at, answered_at=now, counted=counted, retry_after=retry_after
+            call.permit,
+            signal,
+            sent_at=call.left,
+            answered_at=now,
+            counted=counted,
+            retry_after=retry_after,
         )
 
     def _next_engagement(self) -> str:

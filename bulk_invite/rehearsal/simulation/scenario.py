@@ -6,6 +6,7 @@ warm_up     share of the length that is not counted; default: 0.1
 fixed_rate  calls per second of the fixed-rate sender; default: the average rate that the server allows
 live        duration over real HTTP, such as "60s"; without it, the scenario runs only in virtual time
 full_engagements  rows at the beginning whose engagements are full; default: 0 (not over HTTP)
+commits     minimum and maximum duration of a commit of `send`, such as ["50ms", "300ms"]; default: none
 [server]    options of the emulator as on its command line: rate = 10, latency = "100ms"
 [sender]    settings of `send`: max_rate = 100, daily_quota = 10000
 [target]    the required results, see `Target`
@@ -56,7 +57,7 @@ class Target(BaseModel):
 
     goodput: minimum granted calls as a share of those allowed. throttled: maximum share of all calls.
     probes: maximum probe calls per day at an unknown quota. over: maximum calls made after the daily quota
-    was used up.
+    was used up. regained: maximum seconds from the last rise of the quota until nine tenths of it are used.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +66,7 @@ class Target(BaseModel):
     throttled: _Share | None = None
     probes: int | None = None
     over: int | None = None
+    regained: _Length | None = None
 
 
 class _File(BaseModel):
@@ -76,6 +78,7 @@ class _File(BaseModel):
     warm_up: _Share = 0.1
     live: _Length | None = None
     full_engagements: Annotated[int, Field(ge=0)] = 0
+    commits: tuple[_Length, _Length] | None = None
     server: dict[str, str | int | float | bool]
     sender: dict[str, str | int | float] = {}
     target: Target = Target()
@@ -83,7 +86,10 @@ class _File(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A parsed scenario; times in seconds. sender: settings of `send`, as in its TOML file."""
+    """A parsed scenario; times in seconds. sender: settings of `send`, as in its TOML file.
+
+    commits: minimum and maximum duration of a commit to our checkpoint; None on a fast disk.
+    """
 
     name: str
     title: str
@@ -96,6 +102,7 @@ class Scenario:
     sender: dict[str, Any]
     target: Target
     full_engagements: int = 0
+    commits: tuple[float, float] | None = None
 
 
 def names() -> list[str]:
@@ -148,6 +155,7 @@ def load(name: str) -> Scenario:
         read.sender,
         read.target,
         read.full_engagements,
+        read.commits,
     )
 
 

@@ -54,6 +54,15 @@ class AccountAware(Protocol):
         ...
 
 
+@runtime_checkable
+class Committing(Protocol):
+    """A sender that commits each call to a checkpoint before it leaves, and each answer."""
+
+    def leaves_at(self, call: object) -> float:
+        """When the commit of a call ends."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SimulatedCall:
     """One decided call. time: seconds since the start; rate: the sender's own; others: granted to others."""
@@ -111,8 +120,10 @@ def simulate(
             trial.length = min(length, now - began)
             return trial
         if leaves <= now:
-            arrives = now + options.latency / 2 + options.jitter * chance.random()
-            heapq.heappush(events, (arrives, next(order), sender.send(now), None))
+            call = sender.send(now)
+            left = sender.leaves_at(call) if isinstance(sender, Committing) else now
+            arrives = left + options.latency / 2 + options.jitter * chance.random()
+            heapq.heappush(events, (arrives, next(order), call, None))
             continue
         _, _, call, wait = heapq.heappop(events)
         if wait is None:
