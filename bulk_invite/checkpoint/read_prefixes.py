@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection
 
-from bulk_invite.checkpoint.tables import read_prefix
+from bulk_invite.checkpoint.tables import finished_read, read_prefix
+from bulk_invite.checkpoint.tables.finished_read import FinishedRead
 from bulk_invite.checkpoint.tables.read_prefix import Recognized
 from bulk_invite.checkpoint.transactions import Transactions
 from bulk_invite.domain.admissions import SkippedRow
@@ -26,12 +27,14 @@ class ReadPrefixes:
         self._transactions = transactions
         self._basis = ""
         self._own: set[str] = set()
+        self._finished: dict[str, int] = {}
         self.recognized = Recognized()
 
     def begin_run(self, basis: str) -> None:
         """basis: a digest of what decides what a line becomes."""
         self._basis = basis
         self._own.clear()
+        self._finished.clear()
         self.recognized = Recognized()
 
     def known(self, source: str, campaign: str) -> KnownPrefix | None:
@@ -61,6 +64,36 @@ class ReadPrefixes:
         with self._transactions.begin() as connection:
             found = self.recognized.of(source)
             return read_prefix.created_rows(connection, found, after, limit, run=self._transactions.run)
+
+    def finished(self, source: str, campaign: str) -> str | None:
+        """The mark up to which a database was read completely; None if its rows would become others today."""
+        with self._transactions.begin() as connection:
+            found = finished_read.stored(connection, source, campaign)
+        return None if found is None or found.basis != self._basis else found.mark
+
+    def recognize_finished(self, source: str, campaign: str, unchanged: int) -> bool:
+        """Skip the rows with an invitation of a database that was read completely.
+
+        Returns False if not all of its known rows are among the unchanged ones: some were changed or deleted.
+        """
+        with self._transactions.begin() as connection:
+            found = finished_read.stored(connection, source, campaign)
+            is_whole = found is not None and finished_read.count_known(connection, found) == unchanged
+        if found is not None and is_whole:
+            self._finished[source] = found.first_run
+            self.recognized.add_keyed(source, campaign, found.first_run)
+        return is_whole
+
+    def first_run(self, source: str) -> int:
+        """The run since which the rows of a database are known as they are; 0 if only some of them are."""
+        return self._finished.get(source, 0)
+
+    def finish(self, source: str, campaign: str, mark: str) -> None:
+        """Note that a database was read completely, up to a mark."""
+        first_run = self._finished.get(source, self._transactions.run)
+        read = FinishedRead(source, campaign, mark, self._basis, first_run)
+        with self._transactions.begin() as connection:
+            finished_read.note(connection, read)
 
     def enter(self, connection: Connection, batch: Iterable[Invitation | Rejection], campaign: str) -> None:
         """Before rows are stored: delete the prefixes of files that this run reads from the beginning."""

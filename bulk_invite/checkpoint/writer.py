@@ -221,13 +221,14 @@ class CheckpointWriter:
     def created_rows(self, source: str, campaign: str, after: str, limit: int) -> list[SkippedRow]:
         """See `read_position.created_rows`."""
         with self._transactions.begin() as connection:
-            run = self._transactions.run
-            return read_position.created_rows(connection, source, campaign, after, limit, run=run)
+            runs = range(self.prefixes.first_run(source), self._transactions.run)
+            return read_position.created_rows(connection, source, campaign, after, limit, runs=runs)
 
     def count_created(self, source: str, campaign: str) -> int:
         """See `read_position.count_created`."""
         with self._transactions.begin() as connection:
-            return read_position.count_created(connection, source, campaign)
+            first_run = self.prefixes.first_run(source)
+            return read_position.count_created(connection, source, campaign, first_run=first_run)
 
     def changes(self, source: str, campaign: str, after: Change, limit: int) -> tuple[Change, list[Record]]:
         """See `changed_rows.changes`."""

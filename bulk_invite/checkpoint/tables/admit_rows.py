@@ -62,7 +62,7 @@ def admit(
     follows: the source is read repeatedly, so the same row may come again within a run.
     """
     known = look_up(connection, [row.client_token for row in batch if isinstance(row, Invitation)])
-    recognized.count_as_read(known.values(), run)
+    recognized.count_as_read(known.values(), batch, run)
     batch = [
         row.as_new() if isinstance(row, Invitation) and row.client_token not in known else row
         for row in batch

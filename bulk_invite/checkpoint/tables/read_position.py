@@ -81,15 +81,18 @@ def open_keys(
 def known_rows(connection: Connection, source: str, campaign: str) -> int:
     """Return the number of rows that a run takes in before it continues after the watermark."""
     still_open = select(func.count()).select_from(_open_keys(source, campaign, "").subquery())
-    return count_created(connection, source, campaign) + int(connection.execute(still_open).scalar_one())
+    return count_created(connection, source, campaign, first_run=0) + int(
+        connection.execute(still_open).scalar_one()
+    )
 
 
-def count_created(connection: Connection, source: str, campaign: str) -> int:
-    """Return the number of rows with an invitation."""
+def count_created(connection: Connection, source: str, campaign: str, *, first_run: int) -> int:
+    """Return the number of rows with an invitation that this or a later run has read."""
     created = select(func.count()).where(
         _of(invitations, source, ""),
         invitations.c.campaign == campaign,
         invitations.c.state == State.CREATED.value,
+        invitations.c.run >= first_run,
     )
     return int(connection.execute(created).scalar_one())
 
@@ -104,11 +107,11 @@ def known_keys(connection: Connection, source: str, campaign: str, limit: int) -
 
 
 def created_rows(
-    connection: Connection, source: str, campaign: str, after: str, limit: int, *, run: int
+    connection: Connection, source: str, campaign: str, after: str, limit: int, *, runs: range
 ) -> list[SkippedRow]:
     """Return rows with an invitation, in text order of their keys, after a given key.
 
-    run: the current one; the rows that it has read are not returned.
+    runs: one of these has read them last, not the current one.
     """
     indexes.require(connection, "invitations_by_key")
     wanted = (
@@ -123,7 +126,8 @@ def created_rows(
             _of(invitations, source, after),
             invitations.c.campaign == campaign,
             invitations.c.state == State.CREATED.value,
-            invitations.c.run < run,
+            invitations.c.run >= runs.start,
+            invitations.c.run < runs.stop,
         )
         .order_by(invitations.c.row_key)
         .limit(limit)

@@ -113,6 +113,18 @@ prefixes = Table(
 )
 """The beginning of a file that was read; see read_prefix.py."""
 
+finished_reads = Table(
+    "finished_reads",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("campaign", Text, primary_key=True),
+    Column("mark", Text, nullable=False, comment="what it was read up to, in the notation of the source"),
+    Column("basis", Text, nullable=False, comment="as in `prefixes`"),
+    Column("first_run", Integer, nullable=False, comment="the run that read all of it"),
+    sqlite_with_rowid=False,
+)
+"""A database that was read completely; see finished_read.py."""
+
 log = Table(
     "log",
     metadata,

@@ -15,8 +15,9 @@ from anyio import to_thread
 
 from bulk_invite.delivery.intake.admit_batch import BATCH_BYTES, BATCH_ROWS, Admitter, HandOver
 from bulk_invite.delivery.intake.known_files import KnownFiles
+from bulk_invite.delivery.intake.known_tables import KnownTables
 from bulk_invite.delivery.intake.skipped_rows import PAGE, Listing, SkippedRows
-from bulk_invite.delivery.intake.source import KeyedSource, ResumableSource, Source
+from bulk_invite.delivery.intake.source import KeyedSource, RepeatableSource, ResumableSource, Source
 from bulk_invite.delivery.tracking.committer import Committer, RunInThread
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.admissions import SkippedRow, ToSend
@@ -64,6 +65,7 @@ class OnePassIntake:
         self.left_over = self.unconfirmed = 0
         self.skipped = SkippedRows(admitter)
         self.files = KnownFiles(committer, admitter, self.skipped, stop, in_thread)
+        self.tables = KnownTables(committer, stop, in_thread)
         self._begun: set[str] = set()
         self._sources = sources
         self._admitter = admitter
@@ -106,6 +108,7 @@ class OnePassIntake:
                 ended = await self._is_at_end(batches)
         if ended and self._remaining is None and not self._stop.draining:
             await self._ask(lambda journal: journal.end_source(source.name, self._committer.campaign))
+            await self.tables.finish(source)
         return ended
 
     async def _begin(self, source: Source, hand_over: HandOver) -> tuple[Begin, Mark]:
@@ -113,7 +116,7 @@ class OnePassIntake:
         is_first = source.name not in self._begun
         self._begun.add(source.name)
         if isinstance(source, KeyedSource):
-            return partial(source.batches, after=await self._resume(source, hand_over)), _position
+            return await self._begin_keyed(source, hand_over, is_first=is_first)
         # A file that is named twice has duplicates the second time.
         if isinstance(source, ResumableSource) and source.size is not None and is_first:
             return partial(source.batches, skips=await self.files.skip(source), marks=True), source.prefix_at
@@ -128,11 +131,22 @@ class OnePassIntake:
         self.left_over += len(following or ())
         return not self.left_over
 
-    async def _resume(self, source: KeyedSource, hand_over: HandOver) -> str | None:
-        """Admit what an interrupted run left open; return the key after which to continue, or None."""
+    async def _begin_keyed(
+        self, source: KeyedSource, hand_over: HandOver, *, is_first: bool
+    ) -> tuple[Begin, Mark]:
         after = await self._ask(lambda journal: journal.watermark(source.name, self._committer.campaign))
-        if after is None:
-            return None
+        if after is not None:
+            await self._resume(source, hand_over)
+            return partial(source.batches, after=after), _position
+        if isinstance(source, RepeatableSource) and is_first:
+            since = await self.tables.skip(source)
+            if since is not None:
+                await self._resume(source, hand_over)
+                return partial(source.batches, since=since), _no_mark
+        return source.batches, _position
+
+    async def _resume(self, source: KeyedSource, hand_over: HandOver) -> None:
+        """Skip the rows that are created, and admit those that earlier runs left open."""
         await self._skip_created(source.name)
         last = ""
         while keys := await self._open_keys(source.name, last):
@@ -141,7 +155,6 @@ class OnePassIntake:
             rows = await self._in_thread(source.rows, keys, self._drains)
             await self._take_in_batch(rows, hand_over, _no_mark)
             last = keys[-1]
-        return after
 
     async def _skip_created(self, source: str) -> None:
         campaign = self._committer.campaign

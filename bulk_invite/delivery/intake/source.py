@@ -60,6 +60,30 @@ class KeyedSource(Source, Protocol):
 
 
 @runtime_checkable
+class RepeatableSource(KeyedSource, Protocol):
+    """A database that shows which of its rows have changed since it was read completely."""
+
+    def batches(
+        self,
+        max_rows: int = ...,
+        max_bytes: int = ...,
+        stop: Callable[[], bool] = ...,
+        *,
+        after: str | None = None,
+        since: str | None = None,
+    ) -> Generator[list[Row]]: ...
+
+    @property
+    def finished(self) -> str | None:
+        """The mark up to which all rows are read, when `batches` has returned all; None if there is none."""
+        ...
+
+    def unchanged(self, mark: str, stop: Callable[[], bool]) -> int | None:
+        """The number of rows that have not changed since a mark; None if that is not known."""
+        ...
+
+
+@runtime_checkable
 class ResumableSource(Source, Protocol):
     """A file: what earlier runs have read of it is recognized by its bytes."""
 

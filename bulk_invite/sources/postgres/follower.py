@@ -97,7 +97,9 @@ class Follower:
                     self._progress = replace(self._progress, after=self._highest)
                 yield batch, self._progress.mark
 
-    def _begin(self, connection: psycopg.Connection[Any]) -> tuple[ResolvedSelection, str | None]:
+    def _begin(
+        self, connection: psycopg.Connection[Any], _after: str | None
+    ) -> tuple[ResolvedSelection, str | None]:
         """What to read over a new connection, and after which key."""
         horizon = look(connection, self._found.relation)
         self._whole = self._whole or bool(horizon.tables) or not self._progress.fits(horizon)

@@ -22,9 +22,9 @@ _SOON: Final = 1.0
 """Seconds within which a fast reader uses up a page."""
 
 
-Begin = Callable[[psycopg.Connection[Any]], tuple[ResolvedSelection, str | None]]
+Begin = Callable[[psycopg.Connection[Any], str | None], tuple[ResolvedSelection, str | None]]
 """Called whenever reading begins, or resumes over a new connection after all rows of the pages so far have
-been taken: decides which rows to read, and after which key."""
+been taken, with the last of their keys: decides which rows to read, and after which key."""
 
 
 class Reading:
@@ -36,7 +36,7 @@ class Reading:
         self._url = url
         self._found = found
         self._after = after
-        self._begin = begin or (lambda _: (found, self._after))
+        self._begin = begin or (lambda _, after: (found, after))
         self._connection: psycopg.Connection[Any] | None = None
         self._cursor: psycopg.ServerCursor[Any] | None = None
         self._ended = False
@@ -88,7 +88,7 @@ class Reading:
         connection = self._connection = self._connection or connect(self._url)
         with cancelled_by(stop, connection):
             if self._cursor is None:
-                found, self._after = self._begin(connection)
+                found, self._after = self._begin(connection, self._after)
                 found.session.pin(connection)
                 self._cursor = connection.cursor(name="rows", binary=True)
                 self._cursor.execute(found.rows(found.after(self._after)))

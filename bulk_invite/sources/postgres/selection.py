@@ -217,6 +217,12 @@ class ResolvedSelection:
         return replace(self, origin=origin)
 
     @property
+    def digest(self) -> str:
+        """Of everything but the rows themselves that decides what is read of them."""
+        read = (self.origin, self.key_type, self.document, self.label, self.session)
+        return hashlib.sha256(repr(read).encode()).hexdigest()[:16]
+
+    @property
     def column(self) -> sql.Identifier:
         return sql.Identifier("selected", self.key)
 

@@ -20,11 +20,13 @@ from bulk_invite.domain.rows import Row
 from bulk_invite.domain.text_settings import TextSettings
 from bulk_invite.libpq import check_address
 from bulk_invite.sources.postgres.connection import cancelled_by, connect, refusal
+from bulk_invite.sources.postgres.finished_read import HorizonOfRead, count_unchanged
 from bulk_invite.sources.postgres.follower import WHOLE_EVERY, Follower, Pace
 from bulk_invite.sources.postgres.notify import NotificationListener
 from bulk_invite.sources.postgres.pages import Reading, row_of
 from bulk_invite.sources.postgres.reconnecting import Reconnecting
 from bulk_invite.sources.postgres.selection import Selection
+from bulk_invite.sources.postgres.xmin_passes import Progress
 
 
 class PostgresSource:
@@ -68,6 +70,7 @@ class PostgresSource:
             # Without its traceback: the driver's error contains the statement.
             raise refusal("The database cannot be read", error) from None
         self.name = self._found.name
+        self._horizon = HorizonOfRead(self._found, None)
         self._reconnecting = Reconnecting(
             "source.unreachable", {"source": self.name}, partial(refusal, self.name), backoff, random
         )
@@ -83,18 +86,41 @@ class PostgresSource:
         stop: Callable[[], bool] = lambda: False,
         *,
         after: str | None = None,
+        since: str | None = None,
     ) -> Generator[list[Row]]:
         """Rows in key order, optionally only those after a key; in lists like those of a file.
+
+        since: a mark of `finished`, about which `unchanged` has just answered: only rows written after it.
 
         A broken connection is renewed, with a backoff, for as long as necessary. Raises SourceError if two
         rows have the same key, or the database no longer allows reading them.
         """
-        reading = Reading(self._url, self._found, after)
+        progress = Progress.of(None if since is None else since.partition(" ")[2])
+        self._horizon = HorizonOfRead(self._found, progress.since)
+        reading = Reading(self._url, self._found, after, self._horizon.begin)
         read = partial(self._reconnecting.retry, partial(reading.page, stop), stop)
         with closing(reading.batches(read, max_rows, max_bytes)) as batches:
             for batch in batches:
                 self.lines += len(batch)
                 yield batch
+
+    @property
+    def finished(self) -> str | None:
+        """The mark for the next read, when `batches` has returned all rows; None if there is none."""
+        mark = self._horizon.mark
+        return None if mark is None else f"{self._found.digest} {mark}"
+
+    def unchanged(self, mark: str, stop: Callable[[], bool]) -> int | None:
+        """The number of rows that no transaction has written after a mark; None if that is not known."""
+        digest, _, progress = mark.partition(" ")
+        if digest != self._found.digest:
+            return None
+
+        def count() -> int | None:
+            with connect(self._url) as connection, cancelled_by(stop, connection):
+                return count_unchanged(connection, self._found, Progress.of(progress))
+
+        return self._reconnecting.retry(count, stop)
 
     def follow(
         self, max_rows: int, max_bytes: int, stop: Callable[[], bool], *, mark: str | None
