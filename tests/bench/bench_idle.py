@@ -40,7 +40,10 @@ _START: Final = 8.0
 
 @dataclass(frozen=True)
 class Case:
-    """Arguments of the command, without its source, which `prepare` makes; none for the bare loop."""
+    """Arguments of the command, without its source, which `prepare` makes; none for the bare loop.
+
+    "{source}" in an argument is replaced by the source.
+    """
 
     arguments: tuple[str, ...]
     prepare: Callable[[Path, ExitStack], str]
@@ -50,7 +53,8 @@ class Case:
         if not self.arguments:
             return [sys.executable, Path(__file__).with_name("sdk_ways.py"), "paced", url, source]
         more = (*_ALL_ON, f"127.0.0.1:{free_port()}") if self.all_on else ("--progress", "off")
-        return [program, *self.arguments, source, "--endpoint-url", url, "--json", *more]
+        arguments = (each.format(source=source) for each in self.arguments)
+        return [program, *arguments, source, "--endpoint-url", url, "--json", *more]
 
 
 @dataclass(frozen=True)
@@ -98,10 +102,13 @@ def _table(_: Path, stack: ExitStack) -> str:
     db.run("CREATE TABLE invitations (id bigint PRIMARY KEY, request jsonb NOT NULL)")
     for number, row in enumerate(make_rows(20)):
         db.run("INSERT INTO invitations VALUES (%s, %s)", (number, json.dumps(row)))
+    outcomes = ("init-db", db.url, *_READ, "--write-back", "outcomes")
+    subprocess.run([COMMAND, *outcomes], env=environment(), check=True, stdout=subprocess.DEVNULL)
     return db.url
 
 
-_TABLE: Final = ("serve", "--table", "invitations", "--key", "id")
+_READ: Final = ("--table", "invitations", "--key", "id")
+_TABLE: Final = ("serve", *_READ)
 
 CASES: Final[Mapping[str, Case]] = {
     "bare, 10/s": Case((), _file(5000)),
@@ -114,6 +121,8 @@ CASES: Final[Mapping[str, Case]] = {
     "pipe": Case(("serve",), _pipe),
     "table": Case(_TABLE, _table),
     "table, all on": Case(_TABLE, _table, all_on=True),
+    "checkpoint in a database": Case((*_TABLE, "--checkpoint", "{source}"), _table),
+    "write-back": Case((*_TABLE, "--write-back", "outcomes"), _table),
 }
 
 
