@@ -72,8 +72,9 @@ class WriteBack:
 
     The tables are written in turn, so an unavailable table delays the others.
 
-    clock: monotonic seconds; must be safe to call from other threads. Raises what `changes` and the writers
-    raise.
+    uses: how often the checkpoint has been used so far, `changes` left out: unless it has been used since, it
+    has no change, and is not asked. clock: monotonic seconds; must be safe to call from other threads. Raises
+    what `changes` and the writers raise.
     """
 
     def __init__(
@@ -81,11 +82,13 @@ class WriteBack:
         changes: Changes,
         targets: Sequence[Target],
         stop: StopSwitch,
+        uses: Callable[[], int],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.complete = True
         self._changes = changes
+        self._uses = uses
         self._targets = targets
         self._stop = stop
         self._clock = clock
@@ -100,11 +103,14 @@ class WriteBack:
         """Poll and write until the run drains or this task is cancelled."""
         await self._begun.wait()
         idle_polls = 0
+        written = -1
         while self._targets and not self._stop.draining:
             async with self._one_at_a_time:
                 before = [each.reached for each in self._targets]
-                for target in self._targets:
-                    await self._catch_up(target, self._drains)
+                if (uses := self._uses()) != written:
+                    for target in self._targets:
+                        await self._catch_up(target, self._drains)
+                    written = uses
                 idle_polls = idle_polls + 1 if before == [each.reached for each in self._targets] else 0
                 if idle_polls == _IDLE_POLLS:
                     await self._pause()

@@ -124,7 +124,7 @@ async def assemble(
     committer = make_committer(resources, oversight.observer)
     deliverer = await make_deliverer(resources, committer, tally, stop, oversight.controls.in_flight)
     admitter = Admitter(validator, committer, deliverer.engagements, tally)
-    write_back = WriteBack(committer.changes, outcomes, stop)
+    write_back = WriteBack(committer.changes, outcomes, stop, committer.uses)
     return Assembly(resources, oversight, tally, stop, committer, deliverer, admitter, write_back)
 
 

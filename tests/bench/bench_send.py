@@ -121,7 +121,7 @@ def _run(
     """One run of a way. Ends the program unless the server got every row once."""
     server.counts()
     program, *arguments = command(server.url, source, name)
-    ran = measured(Path(program), *arguments, cwd=folder, env=environment(**CREDENTIALS))
+    ran = measured(Path(program), *arguments, cwd=folder, env=environment(**CREDENTIALS), within=1800)
     counts = server.counts()
     if (ran.code, counts.creates, counts.tokens) != (0, rows, rows):
         raise SystemExit(f"{name}: exit code {ran.code}, {counts} for {rows} rows\n{ran.stderr[-2000:]}")

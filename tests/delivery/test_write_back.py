@@ -35,6 +35,7 @@ class Around:
             self.changes.page,
             [Target(*each) for each in self.tables.items()],
             self.stop,
+            self.changes.uses,
             clock=lambda: HASTE * time.monotonic(),
         )
 
@@ -73,6 +74,17 @@ async def test_changes_are_written_as_they_happen_and_the_start_repairs_the_tabl
     assert around.table.rows["7"] is State.FAILED
 
 
+async def test_a_change_while_another_table_is_written_is_not_missed() -> None:
+    around = Around("others")
+    around.tables["others"].away = True
+    around.changed(1, source="others")
+    async with around.running():
+        await anyio.to_thread.run_sync(around.tables["others"].waiting.wait, 5)
+        around.changed(1)
+        around.tables["others"].away = False
+        await becomes(lambda: around.table.rows)
+
+
 async def test_nothing_is_written_before_the_checkpoint_is_opened() -> None:
     around = Around()
     around.changed(1)
@@ -85,7 +97,7 @@ async def test_nothing_is_written_before_the_checkpoint_is_opened() -> None:
 
 
 async def test_without_a_table_there_is_nothing_to_do() -> None:
-    write_back = WriteBack(MemoryChanges().page, [], StopSwitch())
+    write_back = WriteBack(MemoryChanges().page, [], StopSwitch(), lambda: 0)
     write_back.begin()
     await write_back.run()
     await write_back.finish()
@@ -186,7 +198,7 @@ async def test_an_error_of_the_table_ends_the_run_and_keeps_the_rest_to_write() 
     assert around.table.rows == around.changes.states()
 
 
-def test_an_idle_run_leaves_the_table_alone() -> None:
+def test_an_idle_run_leaves_the_table_and_the_checkpoint_alone() -> None:
     around = Around()
 
     async def hours() -> None:
@@ -194,6 +206,7 @@ def test_an_idle_run_leaves_the_table_alone() -> None:
         async with around.running():
             await anyio.sleep(3600)
             assert around.table.pauses == 1
+            assert len(around.changes.pages) == 1  # nothing has used the checkpoint since
             around.changed(1)
             await anyio.sleep(2)
             assert around.table.rows == around.changes.states()

@@ -550,6 +550,9 @@ class MemoryChanges:
         record = Record(f"token-{key}", state, position, "eng-1", "", "", "", "", (), 0, None, None, "")
         self._rows[source, key] = self._last, record
 
+    def uses(self) -> int:
+        return self._last
+
     def states(self, source: str = "rows") -> dict[str, State]:
         return {key: record.state for (of, key), (_, record) in self._rows.items() if of == source}
 

@@ -40,8 +40,9 @@ def measured(
     cwd: Path,
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     env: Mapping[str, str] | None = None,
+    within: float = 300,
 ) -> Measured:
-    """Run `command` to its end. env: None for that of the caller."""
+    """Run `command` to its end. env: None for that of the caller. within: seconds."""
     ran = subprocess.run(
         [sys.executable, "-I", "-S", __file__, command, *arguments],
         check=False,
@@ -49,7 +50,7 @@ def measured(
         env=env,
         stdin=stdin,
         capture_output=True,
-        timeout=300,
+        timeout=within,
     )
     stderr, _, usage = ran.stderr.decode().rpartition("\n")
     cpu, peak = json.loads(usage)

@@ -144,6 +144,7 @@ class Committer:
         self._proven_at = -math.inf
         self._busy_since: float | None = None
         self._last_write = -math.inf
+        self._uses = 0
         self._closing = False
         self._failure: CheckpointError | None = None
 
@@ -194,7 +195,7 @@ class Committer:
 
     async def changes(self, source: str, after: Change, limit: int) -> tuple[Change, list[Record]]:
         """See `write_back.Changes`. Raises CheckpointError."""
-        return await self.ask(lambda journal: journal.changes(source, self.campaign, after, limit))
+        return await self._use(lambda journal: journal.changes(source, self.campaign, after, limit))
 
     async def rows_of(self, engagements: Sequence[str]) -> tuple[list[DoubtfulRow], list[SettledRow]]:
         """The rows of some engagements: those in doubt, those with an invitation. Raises CheckpointError."""
@@ -202,6 +203,16 @@ class Committer:
 
     async def ask(self, question: Callable[[Journal], _Answer]) -> _Answer:
         """Use the checkpoint in its thread, between commits. After a failure, raises CheckpointError."""
+        try:
+            return await self._use(question)
+        finally:
+            self._uses += 1
+
+    def uses(self) -> int:
+        """How often the checkpoint has been used so far, other than for `changes`."""
+        return self._uses
+
+    async def _use(self, question: Callable[[Journal], _Answer]) -> _Answer:
         if self._failure is not None:
             raise self._failure
         try:
