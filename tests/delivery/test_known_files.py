@@ -216,8 +216,10 @@ class Sender:
             with self._database.begin() as connection:
                 connection.execute(text("DELETE FROM prefixes"))
         twins = OnSameReceiver.SKIP if going.skips_twins else OnSameReceiver.WARN
+        # A row that a killed run has put in doubt may not change later; which ones depends on the batches.
+        look_up_first = going.look_up_first if going.is_whole else None
         self._writer.begin_run(
-            self._now, look_up_first=going.look_up_first, on_same_receiver=twins, basis=going.basis
+            self._now, look_up_first=look_up_first, on_same_receiver=twins, basis=going.basis
         )
         outlet = _Outlet() if going.results else None
         tally, sent = Tally(outlet), list[object]()
