@@ -227,8 +227,8 @@ class RateController:
             self._set(math.sqrt(self._rate * self._too_high), Phase.MEASURE)
         else:
             self._phase = Phase.TRACK
-            # An estimate from before a drop is above what was throttled last.
-            self._recover_to = min(self.estimate or 0.0, self._too_high)
+            # An estimate from before a drop is far above what was throttled last.
+            self._recover_to = min(self.estimate or 0.0, _CLIMBED * self._too_high)
 
     def _growth(self, silence: float, sent_at: float) -> float:
         match self._phase:

@@ -34,8 +34,8 @@ second passes until one leaves after a hold, and the bucket gains tokens: at 10 
 _NEW: Final = 195.0
 """Seconds for which a quota counts as new. That costs a steady run of 20 minutes 0.02 % of its calls."""
 
-_NEW_DUE: Final = 35.0
-"""Successes after which a throttle of a new quota is overdue, at 1 per second: 35 seconds; 12 at 8."""
+_NEW_DUE: Final = 36.0
+"""Successes after which a throttle of a new quota is overdue, at 1 per second: 36 seconds; 13 at 8."""
 
 _CHANGED: Final = 1.5
 """Factor between estimates that means a new quota; another program that takes a third of it does not."""
@@ -66,6 +66,7 @@ class RiseTest:
     def __init__(self, rate: float, estimate: float | None) -> None:
         self._estimate = Estimate(estimate)
         self._new_since = None if estimate is None else -math.inf
+        self._is_new = True
         self._cut_to = self._untested = rate
 
     @property
@@ -113,7 +114,8 @@ class RiseTest:
 
     def _due(self, age: float) -> float:
         due = _DUE + _DUE_RATE * self._cut_to
-        return due if age > _NEW else min(due, _NEW_DUE * math.sqrt(self._cut_to))
+        self._is_new = age <= _NEW
+        return min(due, _NEW_DUE * math.sqrt(self._cut_to)) if self._is_new else due
 
     def has_risen(self, sample: Sample | None, now: float) -> bool:
         """Whether more was granted than the estimate allows; also if nothing was measured yet."""
@@ -122,10 +124,14 @@ class RiseTest:
         return sample.surplus(self.estimate, now) > _ONE + _ERROR * sample.calls
 
     def rate_after_throttle(self, rate: float) -> float:
-        """The rate to continue with if the quota is the same: not above the tested or the throttled one."""
+        """The rate to continue with if the quota is the same: not above the tested or the throttled one.
+
+        A new quota is tested before its rate has grown above it, so its estimate is the better rate. Later it
+        is only tested if no throttle came by itself: the rate may be too low, and the estimate with it.
+        """
         kept = self._untested
         if self.estimate is not None and self._cut_to > _DROPPED * self.estimate:
             kept = self.estimate
-        elif self.estimate is not None and self.estimate >= _LOSES * self._cut_to:
+        elif self._is_new and self.estimate is not None and self.estimate >= _LOSES * self._cut_to:
             kept = min(kept, max(self._cut_to, _ABOVE * self.estimate))
         return min(growth.CUT * rate, kept)
