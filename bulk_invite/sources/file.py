@@ -11,7 +11,6 @@ import glob
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from itertools import chain
 
 from bulk_invite.domain.errors import SourceError
 from bulk_invite.domain.records import Prefix, PrefixRows
@@ -64,10 +63,8 @@ class FileSource(NdjsonSource):
         self.consumed = self.lines = 0
         try:
             with self._opened() as fd:
-                blocks = self._plain(fd)
-                first = next(blocks, b"")  # before it, the reader has waited until a write would show
-                looked = _look(fd)
-                found = recognize(chain([first], blocks), prefix, stop)
+                looked = _look(fd)  # before the reader waits until any further write would show
+                found = recognize(self._plain(fd), prefix, stop)
                 is_unchanged = _look(fd) == looked
         except (*DEFECTS, ForeignFormatError, SourceError):
             return False  # reading it from the beginning reports what is wrong

@@ -23,8 +23,15 @@ if TYPE_CHECKING:
 _LINE_END: Final = re.compile(rb"\n")
 
 
+_MOST_AHEAD: Final = 2 << 20
+"""Bytes held after the last line asked for; only very long lines and many blank ones are more than that."""
+
+
 class ReadBytes:
-    """The bytes read of a file, up to the end of any line; holds those after the last line asked for."""
+    """The bytes read of a file, up to the end of any line; holds those after the last line asked for.
+
+    lines: the number of those in the digested bytes, the first `size`. Only of later ones is the end known.
+    """
 
     def __init__(self, hashed: _Hash | None = None, size: int = 0, lines: int = 0) -> None:
         """hashed: the digest of the first `size` bytes, which are so many lines."""
@@ -32,25 +39,33 @@ class ReadBytes:
         self.lines = lines
         self._hash = hashlib.sha256() if hashed is None else hashed
         self._ahead: deque[bytes] = deque()
+        self._ahead_bytes = 0
 
     def feed(self, block: bytes) -> None:
         self._ahead.append(block)
+        self._ahead_bytes += len(block)
+        while self._ahead_bytes > _MOST_AHEAD:
+            self.lines += self._digest(self._ahead.popleft())
 
     def prefix_at(self, source: str, line: int) -> Prefix:
         """The prefix up to the end of a line, which must not come before that of the last call."""
         missing = line - self.lines
         while missing and self._ahead:
             block = self._ahead.popleft()
-            ends = block.count(b"\n")
-            if ends >= missing:
+            if block.count(b"\n") >= missing:
                 at = _after_line(block, missing)
                 self._ahead.appendleft(block[at:])
-                block, ends = block[:at], missing
-            missing -= ends
-            self._hash.update(block)
-            self.size += len(block)
+                block = block[:at]
+            missing -= self._digest(block)
         self.lines = line  # also if it is the last one of the file, without a line end
         return Prefix(source, self.size, self.lines, self._hash.hexdigest())
+
+    def _digest(self, block: bytes) -> int:
+        """Digest bytes that were held; return the number of lines that end in them."""
+        self._hash.update(block)
+        self.size += len(block)
+        self._ahead_bytes -= len(block)
+        return block.count(b"\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +97,8 @@ def recognize(blocks: Iterator[bytes], prefix: Prefix, stop: Callable[[], bool])
         return None
     if last == b"\n":
         return Recognized(hashed, prefix.size, prefix.lines, rest)
-    for block in blocks:
-        if len(rest) >= len(b"\r\n") or stop():
-            break
-        rest += block
+    while len(rest) < len(b"\r\n") and not stop() and (more := next(blocks, None)) is not None:
+        rest += more
     ending = next((each for each in (b"\n", b"\r\n") if rest.startswith(each)), b"")
     if rest and not ending:
         return None  # its last line has been continued

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from typing import Final, TypeVar, TypeVarTuple, Unpack
 
@@ -353,7 +354,9 @@ def test_a_run_that_skips_sees_and_stores_the_same_as_one_that_reads_all(
 
 
 _ROWS: Final = [_line(row=number, account=0) for number in range(8)]
-_A, _B = Going(["a.ndjson"]), Going(["b.ndjson"])
+_A, _B, _C = Going(["a.ndjson"]), Going(["b.ndjson"]), Going(["c.ndjson.gz"])
+_LONG: Final = [_line(row=number, noise=Random(number).randbytes(300).hex()) for number in range(30)]
+"""Rows that are more than one block, also compressed."""
 
 
 @pytest.mark.parametrize(
@@ -381,6 +384,16 @@ _A, _B = Going(["a.ndjson"]), Going(["b.ndjson"])
             [Edit("a.ndjson", 0, _ROWS, cut=True), _A, Edit("a.ndjson", None, [b"7}\n"]), _A],
             [8, 8],
             id="last line continued",
+        ),
+        pytest.param(
+            [
+                Edit("c.ndjson.gz", 0, _LONG[:1], cut=True),
+                _C,
+                Edit("c.ndjson.gz", None, [b"\n", *_LONG[1:]]),
+                _C,
+            ],
+            [1, 29],
+            id="compressed, without its last line end, and several blocks longer",
         ),
     ],
 )

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from hashlib import sha256
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from source_files import MIB, PACKERS, file, numbered, rows
 
 from bulk_invite.domain.errors import SourceError
 from bulk_invite.sources.compressed import unpack
-from bulk_invite.sources.file import resolve
+from bulk_invite.sources.file import FileSource, resolve
 from bulk_invite.sources.lines import MAX_LINE_BYTES, Lines
 
 BOM = b"\xef\xbb\xbf"
@@ -131,19 +132,25 @@ def test_the_longest_line_is_exact(tmp_path: Path, end: bytes, bom: bytes, over:
 @pytest.mark.parametrize("filling", [b"\0" * 1000, b"\n" * 1000, b"a\n" * 500])
 def test_memory_is_flat_on_bombs(tmp_path: Path, suffix: str, filling: bytes) -> None:
     repeats = {b"\0": 100_000, b"\n": 2_500, b"a": 400}[filling[:1]]
-    source = file(tmp_path / f"bomb{suffix}", PACKERS[suffix](b"{}\n" + filling * repeats + b"\n{}\n"))
+    plain = b"{}\n" + filling * repeats + b"\n{}\n"
+    path = tmp_path / f"bomb{suffix}"
+    path.write_bytes(PACKERS[suffix](plain))
+    source = FileSource(str(path))
     tracemalloc.start()
     try:
         count = 0
         last = b""
-        for batch in source.batches(200, MIB):
+        for batch in source.batches(200, MIB, marks=True):
             count += len(batch)
             last = batch[-1].data
+            prefix = source.prefix_at(batch[-1])
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert count == 2 + {b"\0": 1, b"\n": 0, b"a": repeats * 500}[filling[:1]]
     assert last == b"{}"
+    assert prefix is not None
+    assert prefix.digest == sha256(plain).hexdigest()
     assert peak < 20 * MIB
 
 
