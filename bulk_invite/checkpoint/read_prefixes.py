@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection
 
-from bulk_invite.checkpoint.tables import finished_read, read_prefix
+from bulk_invite.checkpoint.tables import finished_read, read_position, read_prefix
 from bulk_invite.checkpoint.tables.finished_read import FinishedRead
 from bulk_invite.checkpoint.tables.read_prefix import Recognized
 from bulk_invite.checkpoint.transactions import Transactions
 from bulk_invite.domain.admissions import SkippedRow
-from bulk_invite.domain.records import KnownPrefix, Prefix, PrefixRows
-from bulk_invite.domain.rows import Invitation, Rejection
+from bulk_invite.domain.records import KnownPrefix, Prefix, PrefixRows, SourceCursor
+from bulk_invite.domain.rows import Invitation, Position, Rejection
 from bulk_invite.domain.verdicts import State
 
 
@@ -101,5 +101,11 @@ class ReadPrefixes:
             read_prefix.forget(connection, source, campaign)
             self._own.add(source)
 
-    def note(self, connection: Connection, prefix: Prefix, campaign: str) -> None:
-        read_prefix.note(connection, prefix, campaign, self._basis, run=self._transactions.run)
+    def note(self, connection: Connection, reached: Prefix | Position | SourceCursor, campaign: str) -> None:
+        """Record how far a source is read, once the rows up to there are stored."""
+        if not isinstance(reached, Prefix):
+            read_position.note(connection, reached, campaign)
+        elif reached.source in self.recognized.returned:
+            read_prefix.forget(connection, reached.source, campaign)
+        else:
+            read_prefix.note(connection, reached, campaign, self._basis, run=self._transactions.run)

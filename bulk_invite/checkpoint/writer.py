@@ -173,10 +173,6 @@ class CheckpointWriter:
         terms = Terms(retry_failed, self._on_same_receiver, self._lineage.uncertain_period)
         with self._transactions.begin_generation() as connection:
             self.prefixes.enter(connection, batch, campaign)
-            if isinstance(reached, Prefix):
-                self.prefixes.note(connection, reached, campaign)
-            elif reached is not None:
-                read_position.note(connection, reached, campaign)
             admissions, receivers = admit_rows.admit(
                 connection,
                 batch,
@@ -188,6 +184,8 @@ class CheckpointWriter:
                 campaign=campaign,
                 follows=follows,
             )
+            if reached is not None:
+                self.prefixes.note(connection, reached, campaign)
         to_send = (each.invitation for each in admissions if isinstance(each, ToSend))
         self._lineage.admitted(to_send, receivers, campaign)
         return admissions
@@ -227,8 +225,7 @@ class CheckpointWriter:
     def count_created(self, source: str, campaign: str) -> int:
         """See `read_position.count_created`."""
         with self._transactions.begin() as connection:
-            first_run = self.prefixes.first_run(source)
-            return read_position.count_created(connection, source, campaign, first_run=first_run)
+            return read_position.count_created(connection, source, campaign, self.prefixes.first_run(source))
 
     def changes(self, source: str, campaign: str, after: Change, limit: int) -> tuple[Change, list[Record]]:
         """See `changed_rows.changes`."""
@@ -264,7 +261,6 @@ class CheckpointWriter:
             return doubtful_rows.in_doubt(connection, after, limit)
 
     def count_in_doubt(self) -> int:
-        """Count the rows in doubt."""
         with self._transactions.begin() as connection:
             return doubtful_rows.count_in_doubt(connection)
 

@@ -52,20 +52,21 @@ lines = st.one_of(
     st.builds(lambda n, body: _line(token=n, body=body), st.integers(0, 2), st.integers(0, 1)),
     st.builds(lambda n, body: _line(key=n, body=body), st.integers(0, 2), st.integers(0, 1)),
     st.sampled_from([b'{"bad":1}\n', b"\n", b" \r\n", b'{"row":1,"account":0}\r\n']),
-    st.builds(
-        lambda source, line, row: _line(
-            row=row,
-            bad=row > 5,
-            _bulk_invite={
-                "position": {"source": source, "line": line},
-                "errors": [{"path": "$", "code": "bad"}],
-            },
-        ),
-        st.sampled_from(_NAMES),
-        st.integers(1, 8),
-        st.integers(0, 9),
-    ),
 )
+returned = st.builds(
+    lambda source, line, row: _line(
+        row=row,
+        bad=row > 5,
+        _bulk_invite={
+            "position": {"source": source, "line": line},
+            "errors": [{"path": "$", "code": "bad"}],
+        },
+    ),
+    st.sampled_from(_NAMES),
+    st.integers(1, 8),
+    st.integers(0, 9),
+)
+"""Rows of results, which say of another row that it was rejected."""
 
 
 def _line(**members: object) -> bytes:
@@ -106,7 +107,7 @@ edits = st.builds(
     Edit,
     st.sampled_from(_NAMES),
     st.one_of(st.none(), st.none(), st.integers(0, 8)),
-    st.lists(lines, max_size=8),
+    st.one_of(*[st.lists(lines, max_size=8)] * 3, st.lists(st.one_of(lines, lines, returned), max_size=8)),
     st.sampled_from([False, False, False, True]),
 )
 runs = st.builds(
@@ -359,6 +360,9 @@ _LONG: Final = [_line(row=number, noise=Random(number).randbytes(300).hex()) for
 """Rows that are more than one block, also compressed."""
 
 
+_SAYS_BAD: Final = {"position": {"source": "a.ndjson", "line": 9}, "errors": [{"path": "$", "code": "bad"}]}
+
+
 @pytest.mark.parametrize(
     ("course", "read"),
     [
@@ -372,6 +376,16 @@ _LONG: Final = [_line(row=number, noise=Random(number).randbytes(300).hex()) for
         pytest.param([replace(_A, left=1), _A, _A], [8, 2, 0], id="left open"),
         pytest.param([_A, replace(_A, results=True), replace(_A, retry_failed=True)], [8, 2, 2], id="failed"),
         pytest.param([_A, Edit("b.ndjson", 0, _ROWS[4:6]), _B, _A, _A], [8, 2, 2, 0], id="read elsewhere"),
+        pytest.param(
+            [
+                Edit("a.ndjson", None, [b'{"bad":1}\n']),
+                _A,
+                Edit("b.ndjson", 0, [_line(row=9, _bulk_invite=_SAYS_BAD)]),
+                *(_B, _A, _B),
+            ],
+            [9, 1, 1, 1],
+            id="corrected row of results",
+        ),
         pytest.param(
             [_A, Edit("a.ndjson", 0, [*_ROWS[1:], _line(row=9)]), _A, _A], [8, 8, 0], id="rows moved up"
         ),

@@ -105,7 +105,9 @@ def admit(
         if owner != campaign:  # a row of that campaign is at a line now at which it did not read it
             read_prefix.forget(connection, source, owner)
     note_invitations(connection, new, again, receivers, run=run, change=change, campaign=campaign)
-    first = returned_rows.first_positions(connection, batch)
+    claims = returned_rows.claims_of(batch)
+    recognized.returned.update(position.source for position in claims)
+    first = returned_rows.first_positions(connection, claims)
     note_unsent(connection, admissions, first, run=run, change=change, campaign=campaign, follows=follows)
     return admissions, receivers
 

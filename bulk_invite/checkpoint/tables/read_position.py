@@ -81,12 +81,10 @@ def open_keys(
 def known_rows(connection: Connection, source: str, campaign: str) -> int:
     """Return the number of rows that a run takes in before it continues after the watermark."""
     still_open = select(func.count()).select_from(_open_keys(source, campaign, "").subquery())
-    return count_created(connection, source, campaign, first_run=0) + int(
-        connection.execute(still_open).scalar_one()
-    )
+    return count_created(connection, source, campaign) + int(connection.execute(still_open).scalar_one())
 
 
-def count_created(connection: Connection, source: str, campaign: str, *, first_run: int) -> int:
+def count_created(connection: Connection, source: str, campaign: str, first_run: int = 0) -> int:
     """Return the number of rows with an invitation that this or a later run has read."""
     created = select(func.count()).where(
         _of(invitations, source, ""),

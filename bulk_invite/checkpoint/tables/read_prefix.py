@@ -37,10 +37,15 @@ class StoredPrefix:
 
 
 class Recognized:
-    """The prefixes that a file still begins with in this run, with the states that are settled in it."""
+    """The prefixes that a file still begins with in this run, with the states that are settled in it.
+
+    returned: files with rows of results. They are read completely every time: what such a row says of another
+    one changes that one (see returned_rows.py).
+    """
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[StoredPrefix, Collection[State]]] = {}
+        self.returned: set[str] = set()
         self._keyed: dict[str, tuple[str, int]] = {}
 
     def add(self, found: StoredPrefix, settled: Collection[State]) -> None:

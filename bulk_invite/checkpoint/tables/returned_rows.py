@@ -30,18 +30,15 @@ _OF_FILES: Final = unsent_rows.c.row_key == ""
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
+class Claim:
     """Where a row says that it was rejected. errors: encoded, those of then and those of now."""
 
     first: Position
     errors: frozenset[str]
 
 
-def first_positions(
-    connection: Connection, batch: Sequence[Invitation | Rejection]
-) -> dict[Position, Position]:
+def first_positions(connection: Connection, claims: Mapping[Position, Claim]) -> dict[Position, Position]:
     """Return the first positions of the rows of a batch that were rejected before, by their position now."""
-    claims = dict(_claims(batch))
     if not claims:
         return {}
     places = {(claim.first.source, claim.first.line) for claim in claims.values()}
@@ -65,8 +62,12 @@ def forget(connection: Connection, first: Mapping[Position, Position]) -> None:
         connection.execute(delete(unsent_rows).where(_PLACE.in_(places), _OF_FILES))
 
 
-def _claims(batch: Sequence[Invitation | Rejection]) -> Iterator[tuple[Position, _Claim]]:
+def claims_of(batch: Sequence[Invitation | Rejection]) -> dict[Position, Claim]:
     """What the rows of a batch say. Positions in the files that are being read are about to be replaced."""
+    return dict(_claims(batch))
+
+
+def _claims(batch: Sequence[Invitation | Rejection]) -> Iterator[tuple[Position, Claim]]:
     own = {each.row.position.source for each in batch}
     for each in batch:
         row = each.row
@@ -75,7 +76,7 @@ def _claims(batch: Sequence[Invitation | Rejection]) -> Iterator[tuple[Position,
         first, errors = _said(row)
         if first is not None and first.source not in own:
             now = {encode_errors(each.errors)} if isinstance(each, Rejection) else set()
-            yield row.position, _Claim(first, frozenset({errors, *now}))
+            yield row.position, Claim(first, frozenset({errors, *now}))
 
 
 def _said(row: Row) -> tuple[Position | None, str]:
