@@ -427,3 +427,85 @@ def test_a_new_ceiling_does_not_break_a_hold() -> None:
     controller.observe(Signal.THROTTLED, sent_at=1.0, answered_at=1.0, silence=0.0, retry_after=60.0)
     controller.limit(50.0, seek=False)
     assert controller.earliest() >= 61.0
+
+
+# A quota that rises
+
+
+def _granted(controller: RateController, silences: list[float], now: float = 100.0) -> float:
+    """Successes after a throttle at `now`, each so many intervals after the last; returns when it ended."""
+    for intervals in silences:
+        silence = intervals / controller.rate
+        now += silence
+        controller.observe(Signal.SUCCESS, sent_at=now, answered_at=now, silence=silence)
+    return now
+
+
+def _measured(rate: float = 10.0) -> RateController:
+    """A controller that knows its quota, right after a throttle at 100 s."""
+    controller = RateController(RateLimits(rate, 1000.0), Phase.TRACK, estimate=rate)
+    _throttle(controller, 100.0)
+    return controller
+
+
+@given(rate=st.floats(0.5, 100.0), calls=st.integers(1, 1500))
+def test_an_overdue_throttle_raises_the_rate_by_at_most_a_half_per_second(rate: float, calls: int) -> None:
+    controller = _measured(rate)
+    now = 100.0
+    for _ in range(calls):
+        before, silence = controller.rate, 1 / controller.rate
+        now = _granted(controller, [1.0], now)
+        assert controller.rate <= before * max(1.5**silence, 1.01) * (1 + 1e-9)
+
+
+@given(
+    pauses=st.lists(st.tuples(st.integers(0, 400), st.floats(4.0, 1e5)), min_size=1, max_size=4),
+    calls=st.integers(0, 700),
+)
+def test_a_pause_in_which_the_bucket_refills_never_makes_the_rate_higher(
+    pauses: list[tuple[int, float]], calls: int
+) -> None:
+    silences = [1.0] * calls
+    with_pauses = list(silences)
+    for place, intervals in pauses:
+        with_pauses.insert(min(place, len(with_pauses)), intervals)
+    steady, paused = _measured(), _measured()
+    _granted(steady, [1.0] * len(with_pauses))
+    _granted(paused, with_pauses)
+    assert paused.rate <= steady.rate
+
+
+@given(silences=st.lists(st.floats(1.3, 1e4), max_size=600))
+def test_calls_that_were_not_held_back_prove_nothing(silences: list[float]) -> None:
+    controller = _measured()
+    before = controller.rate
+    _granted(controller, silences)
+    assert controller.rate == before
+
+
+@given(rate=st.floats(0.5, 100.0), calls=st.integers(0, 1500))
+def test_a_test_ends_with_one_throttle_at_the_rate_from_before(rate: float, calls: int) -> None:
+    """The service grants no more than its quota: no surplus."""
+    controller = _measured(rate)
+    now, tokens, tested = 100.0, 0.0, False
+    for _ in range(calls):
+        silence = 1 / controller.rate
+        now += silence
+        tokens += silence * rate - 1.0
+        if tokens < 0.0 and now > controller.earliest():
+            _throttle(controller, now)
+            assert controller.rate <= 1.03 * rate
+            tested = True
+            break
+        controller.observe(Signal.SUCCESS, sent_at=now, answered_at=now, silence=silence)
+        assert controller.rate <= rate + 0.8 * math.sqrt(rate) * 1.3
+    assert tested or calls < 1 + 230 + 5 * rate
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(8.0, 40.0), (1.0, 260.0)])
+def test_more_calls_than_the_quota_allows_prove_that_it_has_risen(rate: float, seconds: float) -> None:
+    controller = _measured(rate)
+    now = 100.0
+    while controller.rate < 10 * rate:
+        now = _granted(controller, [1.0], now)
+    assert now < 100.0 + seconds
