@@ -22,14 +22,18 @@ ANOTHER: Final = 1.15
 
 @dataclass(slots=True)
 class Sample:
-    """Calls granted since a throttle, which left the bucket empty at `began`."""
+    """Calls granted since a throttle, which left the bucket empty at `began`.
+
+    filled: since a pause, which has filled the bucket to an unknown depth; then nothing can be measured.
+    """
 
     began: float
     calls: int = 0
+    filled: bool = False
 
     def rate(self, now: float) -> float | None:
         """Calls per second if the next throttle comes now; None if there are too few calls."""
-        if self.calls < _ENOUGH or now <= self.began:
+        if self.filled or self.calls < _ENOUGH or now <= self.began:
             return None
         return self.calls / (now - self.began)
 

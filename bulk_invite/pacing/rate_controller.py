@@ -202,13 +202,9 @@ class RateController:
         self.passed()
         if sent_at > self._cut_at:
             self._holds_in_a_row = 0
-        if (
-            self._phase is Phase.TRACK
-            and silence > _PAUSE / self._rate
-            and sent_at - silence > self._silent_until
-        ):
-            # The bucket has refilled, to an unknown depth.
-            self._sample, self._quiet = None, 0
+        paused = silence > _PAUSE / self._rate and sent_at - silence > self._silent_until
+        if self._phase is Phase.TRACK and (paused or self._sample is None):
+            self._sample, self._quiet = Sample(sent_at, filled=True), 0
         if self._phase is Phase.MEASURE and self._quiet >= _NO_THROTTLE:
             self._stop_waiting()
         if growth.was_held_back(silence, self._rate):

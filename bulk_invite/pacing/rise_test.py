@@ -44,6 +44,9 @@ _ONE: Final = 1.5
 _ERROR: Final = 0.015
 """Surplus that proves a rise: one call and half a call of jitter, and per call the error of the estimate."""
 
+_DEPTH: Final = 10.0
+"""Seconds of the quota that a pause may have filled into the bucket; if it is more, a throttle ends the climb."""
+
 _LOSES: Final = 0.99
 """Share of the rate granted on average, below which the bucket has no depth: it overflows in every hold."""
 
@@ -121,7 +124,8 @@ class RiseTest:
         """Whether more was granted than the estimate allows; also if nothing was measured yet."""
         if sample is None or self.estimate is None:
             return True
-        return sample.surplus(self.estimate, now) > _ONE + _ERROR * sample.calls
+        filled = _DEPTH * self.estimate if sample.filled else 0.0
+        return sample.surplus(self.estimate, now) > _ONE + _ERROR * sample.calls + filled
 
     def rate_after_throttle(self, rate: float) -> float:
         """The rate to continue with if the quota is the same: not above the tested or the throttled one.
