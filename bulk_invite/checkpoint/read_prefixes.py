@@ -45,19 +45,22 @@ class ReadPrefixes:
             found = read_prefix.stored(connection, source, campaign)
         return None if found is None else KnownPrefix(found.prefix, found.basis == self._basis)
 
-    def recognize(self, source: str, campaign: str, *, failed_again: bool) -> PrefixRows | None:
-        """Skip the settled rows of a prefix that the file still begins with; None if that is not possible.
+    def rows(self, source: str, campaign: str, *, failed_again: bool) -> PrefixRows | None:
+        """Find the settled rows of a prefix; None if there are too many others.
 
-        From now on, they count as read by this run. failed_again: failed rows must be read again.
+        failed_again: failed rows must be read again.
         """
-        settled = frozenset({State.CREATED} if failed_again else {State.CREATED, State.FAILED})
         with self._transactions.begin() as connection:
             found = read_prefix.stored(connection, source, campaign)
-            rows = None if found is None else read_prefix.rows_of(connection, found, settled)
-        if found is not None and rows is not None:
+            return None if found is None else read_prefix.rows_of(connection, found, _settled(failed_again))
+
+    def recognize(self, source: str, campaign: str, *, failed_again: bool) -> None:
+        """Skip the settled rows of a prefix that the file still begins with: they count as read."""
+        with self._transactions.begin() as connection:
+            found = read_prefix.stored(connection, source, campaign)
+        if found is not None:
             self._own.add(source)
-            self.recognized.add(found, settled)
-        return rows
+            self.recognized.add(found, _settled(failed_again))
 
     def created_rows(self, source: str, after: str, limit: int) -> list[SkippedRow]:
         """Of the skipped rows of a file, those with an invitation; see `read_prefix.created_rows`."""
@@ -109,3 +112,7 @@ class ReadPrefixes:
             read_prefix.forget(connection, reached.source, campaign)
         else:
             read_prefix.note(connection, reached, campaign, self._basis, run=self._transactions.run)
+
+
+def _settled(failed_again: bool) -> frozenset[State]:  # noqa: FBT001 - as its only argument
+    return frozenset({State.CREATED} if failed_again else {State.CREATED, State.FAILED})

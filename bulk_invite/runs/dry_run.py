@@ -133,9 +133,9 @@ class DryRun:
         campaign, rows = self._settings.campaign, None
         known = writer.prefixes.known(source.name, campaign) if source.size is not None else None
         if known is not None and known.is_current and source.begins_with(known.prefix, self._stopped.is_set):
-            failed_again = self._settings.retry_failed
-            rows = writer.prefixes.recognize(source.name, campaign, failed_again=failed_again)
+            rows = writer.prefixes.rows(source.name, campaign, failed_again=self._settings.retry_failed)
         if rows is not None:
+            writer.prefixes.recognize(source.name, campaign, failed_again=self._settings.retry_failed)
             self._tally.skipped_many(rows.created, rows.failed)
         return rows
 

