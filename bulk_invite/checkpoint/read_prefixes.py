@@ -69,7 +69,12 @@ class ReadPrefixes:
             return read_prefix.created_rows(connection, found, after, limit, run=self._transactions.run)
 
     def finished(self, source: str, campaign: str) -> str | None:
-        """The mark up to which a database was read completely; None if its rows would become others today."""
+        """The mark up to which earlier runs read a database completely.
+
+        None if its rows would become others today, and if this run has read it already.
+        """
+        if source in self._finished:
+            return None
         with self._transactions.begin() as connection:
             found = finished_read.stored(connection, source, campaign)
         return None if found is None or found.basis != self._basis else found.mark

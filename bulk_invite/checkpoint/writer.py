@@ -214,7 +214,10 @@ class CheckpointWriter:
     ) -> list[str]:
         """See `read_position.open_keys`."""
         with self._transactions.begin() as connection:
-            return read_position.open_keys(connection, source, campaign, after, limit, to_send=to_send)
+            first_run = self.prefixes.first_run(source)
+            return read_position.open_keys(
+                connection, source, campaign, after, limit, to_send=to_send, first_run=first_run
+            )
 
     def created_rows(self, source: str, campaign: str, after: str, limit: int) -> list[SkippedRow]:
         """See `read_position.created_rows`."""

@@ -20,7 +20,7 @@ from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.backoff import Backoff
 from bulk_invite.domain.events import Sent
 from bulk_invite.domain.full_engagements import FullEngagements
-from bulk_invite.domain.rows import Invitation, Rejection, Row, RowError
+from bulk_invite.domain.rows import Invitation, Position, Rejection, Row, RowError
 from bulk_invite.domain.verdicts import State
 from bulk_invite.sources.postgres.selection import Selection
 from bulk_invite.sources.postgres.source import PostgresSource
@@ -52,15 +52,26 @@ class Runs:
         self.read: list[str] = []
         self.sent: list[str] = []
 
-    async def run(self, *, leaves: str = "", basis: str = "1") -> Counts:
-        source = PostgresSource(self._db.reader, self._selection, Backoff(0.05, 0.2), lambda: 1.0)
+    def source(self) -> PostgresSource:
+        return PostgresSource(self._db.reader, self._selection, Backoff(0.05, 0.2), lambda: 1.0)
+
+    def read_elsewhere(self, number: int) -> None:
+        """Another run reads a row in a file."""
+        with CheckpointWriter.open(self._path, catalog="Sandbox") as writer:
+            writer.claim(OWNER)
+            writer.begin_run(1000.0)
+            row = Row(Position("rows.ndjson", 1), b'{"n": %d}' % number)
+            writer.admit([_Validator().validate(row)], campaign="", retry_failed=False)
+
+    async def run(self, *, leaves: str = "", basis: str = "1", times: int = 1) -> Counts:
+        sources = [self.source() for _ in range(times)]
         validator, tally, self.sent = _Validator(), Tally(None), []
         with CheckpointWriter.open(self._path, catalog="Sandbox") as writer:
             writer.claim(OWNER)
             writer.begin_run(1000.0, basis=basis)
             committer = Committer(writer, campaign="", retry_failed=False, elapsed=time.monotonic)
             admitter = Admitter(validator, committer, FullEngagements(), tally)
-            intake = OnePassIntake([source], admitter, committer, StopSwitch())
+            intake = OnePassIntake(sources, admitter, committer, StopSwitch())
 
             async def hand_over(rows: list[ToSend]) -> None:
                 tokens = [row.invitation.client_token for row in rows]
@@ -112,7 +123,7 @@ async def test_only_new_and_open_rows_are_read(table: Database, tmp_path: Path) 
 )
 async def test_after_other_changes_all_rows_are_read(table: Database, tmp_path: Path, change: str) -> None:
     runs = Runs(table, tmp_path / "c.db", Selection("invitations", None, "id"))
-    await runs.run()
+    await runs.run(leaves="token-5")
     table.run(change)
     left = 7 if change.startswith("DELETE") else 8
     await runs.run()
@@ -121,6 +132,39 @@ async def test_after_other_changes_all_rows_are_read(table: Database, tmp_path: 
     counts = await runs.run()
     assert runs.read == ["7", "8"]
     assert _shown(counts) == (left, left - 2, {State.REJECTED: 1, State.DUPLICATE: 1})
+
+
+async def test_a_row_that_was_read_elsewhere_since_is_read_again(table: Database, tmp_path: Path) -> None:
+    """Also if as many rows are missing in the table as in what is known of it."""
+    runs = Runs(table, tmp_path / "c.db", Selection("invitations", None, "id"))
+    await runs.run(leaves="token-4")
+    runs.read_elsewhere(4)
+    table.run("DELETE FROM invitations WHERE id = 5")
+    await runs.run()
+    assert runs.sent == ["token-4"]
+
+
+async def test_a_table_that_is_named_twice_has_duplicates_the_second_time(
+    table: Database, tmp_path: Path
+) -> None:
+    runs = Runs(table, tmp_path / "c.db", Selection("invitations", None, "id"))
+    await runs.run()
+    counts = await runs.run(times=2)
+    assert _shown(counts) == (16, 6, {State.REJECTED: 2, State.DUPLICATE: 8})
+
+
+async def test_a_change_between_the_count_and_the_read_is_noticed_by_the_next_run(
+    table: Database, tmp_path: Path
+) -> None:
+    runs = Runs(table, tmp_path / "c.db", Selection("invitations", None, "id"))
+    await runs.run()
+    source = runs.source()
+    list(source.batches())
+    first = str(source.finished)
+    assert source.unchanged(first, lambda: False) == 8
+    table.run("UPDATE invitations SET request = '{\"n\": 11}' WHERE id = 5")
+    assert [row.position.key for batch in source.batches(since=first) for row in batch] == ["5"]
+    assert source.unchanged(str(source.finished), lambda: False) == 7
 
 
 async def test_what_is_read_in_another_way_is_read_again(table: Database, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from bulk_invite.checkpoint.tables import read_prefix, returned_rows, twins
+from bulk_invite.checkpoint.tables import finished_read, read_prefix, returned_rows, twins
 from bulk_invite.checkpoint.tables.batch_sql import Members, Prepared, parameters
 from bulk_invite.checkpoint.tables.decide_row import Terms, Twins, decide
 from bulk_invite.checkpoint.tables.edited_rows import is_refused, refusal
@@ -62,7 +62,7 @@ def admit(
     follows: the source is read repeatedly, so the same row may come again within a run.
     """
     known = look_up(connection, [row.client_token for row in batch if isinstance(row, Invitation)])
-    recognized.count_as_read(known.values(), batch, run)
+    recognized.count_as_read(known.values(), run)
     batch = [
         row.as_new() if isinstance(row, Invitation) and row.client_token not in known else row
         for row in batch
@@ -101,15 +101,27 @@ def admit(
             entry.run, entry.body_hash = run, row.body_hash
             admissions.append(decide(row, entry, of_batch, terms, is_new=False))
             again.append((row, entry))
-    for source, owner in {(row.position.source, entry.campaign) for row, entry in again}:
-        if owner != campaign:  # a row of that campaign is at a line now at which it did not read it
-            read_prefix.forget(connection, source, owner)
+    _forget_reads(connection, again, campaign)
     note_invitations(connection, new, again, receivers, run=run, change=change, campaign=campaign)
     claims = returned_rows.claims_of(batch)
     recognized.returned.update(position.source for position in claims)
     first = returned_rows.first_positions(connection, claims)
     note_unsent(connection, admissions, first, run=run, change=change, campaign=campaign, follows=follows)
     return admissions, receivers
+
+
+def _forget_reads(connection: Connection, again: Iterable[tuple[Invitation, Known]], campaign: str) -> None:
+    """Forget what was read of sources whose rows are known under other positions from now on."""
+    for source, owner in {(row.position.source, entry.campaign) for row, entry in again}:
+        if owner != campaign:  # a row of that campaign is at a line now at which it did not read it
+            read_prefix.forget(connection, source, owner)
+    moved = {
+        (entry.position.source, entry.campaign)
+        for row, entry in again
+        if entry.position.key and entry.position.source != row.position.source
+    }
+    for source, owner in moved:  # fewer of its rows are known there than were read
+        finished_read.forget(connection, source, owner)
 
 
 def _versions(

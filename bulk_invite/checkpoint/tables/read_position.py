@@ -60,11 +60,19 @@ def forget(connection: Connection, source: str, campaign: str) -> None:
 
 
 def open_keys(
-    connection: Connection, source: str, campaign: str, after: str, limit: int, *, to_send: bool
+    connection: Connection,
+    source: str,
+    campaign: str,
+    after: str,
+    limit: int,
+    *,
+    to_send: bool,
+    first_run: int,
 ) -> list[str]:
     """Return keys of rows without an invitation, in text order, after a given key.
 
-    to_send: only rows to be sent as they are, neither refused nor rejected.
+    to_send: only rows to be sent as they are, neither refused nor rejected. first_run: rows that only earlier
+    runs have read are gone, or there is another version of them.
     """
     indexes.require(connection, "invitations_by_key")
     if to_send:
@@ -72,15 +80,16 @@ def open_keys(
             _of(invitations, source, after),
             invitations.c.campaign == campaign,
             invitations.c.state.in_(_OPEN),
+            invitations.c.run >= first_run,
         )
         return list(connection.execute(wanted.order_by(invitations.c.row_key).limit(limit)).scalars())
-    both = _open_keys(source, campaign, after).order_by("row_key").limit(limit)
+    both = _open_keys(source, campaign, after, first_run).order_by("row_key").limit(limit)
     return list(connection.execute(both).scalars())
 
 
 def known_rows(connection: Connection, source: str, campaign: str) -> int:
     """Return the number of rows that a run takes in before it continues after the watermark."""
-    still_open = select(func.count()).select_from(_open_keys(source, campaign, "").subquery())
+    still_open = select(func.count()).select_from(_open_keys(source, campaign, "", first_run=0).subquery())
     return count_created(connection, source, campaign) + int(connection.execute(still_open).scalar_one())
 
 
@@ -133,11 +142,12 @@ def created_rows(
     return [SkippedRow(Position(source, key=key), *values) for key, *values in connection.execute(wanted)]
 
 
-def _open_keys(source: str, campaign: str, after: str) -> CompoundSelect[str]:
+def _open_keys(source: str, campaign: str, after: str, first_run: int) -> CompoundSelect[str]:
     sent = select(invitations.c.row_key).where(
         _of(invitations, source, after),
         invitations.c.campaign == campaign,
         invitations.c.state != State.CREATED.value,
+        invitations.c.run >= first_run,
     )
     rejected = select(unsent_rows.c.row_key).where(_of(unsent_rows, source, after))
     return union(sent, rejected)

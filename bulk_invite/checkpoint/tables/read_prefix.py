@@ -19,7 +19,7 @@ from bulk_invite.checkpoint.tables.schema import invitations, prefixes
 from bulk_invite.checkpoint.tables.stored_rows import Known
 from bulk_invite.domain.admissions import SkippedRow
 from bulk_invite.domain.records import Prefix, PrefixRows
-from bulk_invite.domain.rows import Invitation, Position, Rejection
+from bulk_invite.domain.rows import Position
 from bulk_invite.domain.verdicts import State
 
 _MOST_RANGES: Final = 200_000
@@ -58,21 +58,18 @@ class Recognized:
     def of(self, source: str) -> StoredPrefix:
         return self._found[source][0]
 
-    def count_as_read(
-        self, entries: Iterable[Known], batch: Iterable[Invitation | Rejection], run: int
-    ) -> None:
+    def count_as_read(self, entries: Iterable[Known], run: int) -> None:
         """Note the current run in the entries of rows that it skips: they are read."""
         if self._found:
             self._count_lines(entries, run)
         if self._keyed:
-            self._count_keys(entries, {each.row.position for each in batch}, run)
+            self._count_keys(entries, run)
 
-    def _count_keys(self, entries: Iterable[Known], read: Collection[Position], run: int) -> None:
-        """read: the positions of rows that are not skipped."""
+    def _count_keys(self, entries: Iterable[Known], run: int) -> None:
         for entry in entries:
             campaign, first_run = self._keyed.get(entry.position.source, (None, 0))
             is_skipped = entry.campaign == campaign and entry.run >= first_run
-            if is_skipped and entry.state is State.CREATED and entry.position not in read:
+            if is_skipped and entry.state is State.CREATED:
                 entry.run = run
 
     def _count_lines(self, entries: Iterable[Known], run: int) -> None:

@@ -18,11 +18,17 @@ from bulk_invite.sources.postgres.xmin_passes import Horizon, Progress, look
 class HorizonOfRead:
     """Looks at the server whenever a read begins, or goes on over another connection."""
 
-    def __init__(self, found: ResolvedSelection, since: int | None) -> None:
-        """since: read only what this transaction or a later one has written; None: everything."""
+    def __init__(
+        self, found: ResolvedSelection, since: int | None = None, first: Horizon | None = None
+    ) -> None:
+        """since: read only what this transaction or a later one has written; None: everything.
+
+        first: the server before its unchanged rows were counted, so that the next run notices what was
+        changed between that and this read.
+        """
         self._found = found
         self._since = since
-        self._first: Horizon | None = None
+        self._first = first
         self._is_one_server = True
 
     def begin(
@@ -48,12 +54,15 @@ class HorizonOfRead:
 
 def count_unchanged(
     connection: psycopg.Connection[Any], found: ResolvedSelection, progress: Progress
-) -> int | None:
-    """The number of rows that were written before `since`; None if this server does not show that."""
+) -> tuple[int, Horizon] | None:
+    """The number of rows that were written before `since`, and the server before they were counted.
+
+    None if this server does not show that.
+    """
     horizon = look(connection, found.relation)
     if progress.since is None or not horizon.tables or not progress.fits(horizon):
         return None
     unchanged = sql.SQL(
         "SELECT count(*) FROM {origin} AS selected WHERE age(selected.xmin) > (SELECT age({xid}::xid))"
     ).format(origin=found.origin, xid=sql.Literal(str(progress.since % 2**32)))
-    return int((connection.execute(unchanged).fetchone() or (0,))[0])
+    return int((connection.execute(unchanged).fetchone() or (0,))[0]), horizon

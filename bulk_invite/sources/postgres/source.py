@@ -26,7 +26,7 @@ from bulk_invite.sources.postgres.notify import NotificationListener
 from bulk_invite.sources.postgres.pages import Reading, row_of
 from bulk_invite.sources.postgres.reconnecting import Reconnecting
 from bulk_invite.sources.postgres.selection import Selection
-from bulk_invite.sources.postgres.xmin_passes import Progress
+from bulk_invite.sources.postgres.xmin_passes import Horizon, Progress
 
 
 class PostgresSource:
@@ -70,7 +70,8 @@ class PostgresSource:
             # Without its traceback: the driver's error contains the statement.
             raise refusal("The database cannot be read", error) from None
         self.name = self._found.name
-        self._horizon = HorizonOfRead(self._found, None)
+        self._horizon = HorizonOfRead(self._found)
+        self._counted: Horizon | None = None
         self._reconnecting = Reconnecting(
             "source.unreachable", {"source": self.name}, partial(refusal, self.name), backoff, random
         )
@@ -96,7 +97,8 @@ class PostgresSource:
         rows have the same key, or the database no longer allows reading them.
         """
         progress = Progress.of(None if since is None else since.partition(" ")[2])
-        self._horizon = HorizonOfRead(self._found, progress.since)
+        first = None if progress.since is None else self._counted
+        self._horizon = HorizonOfRead(self._found, progress.since, first)
         reading = Reading(self._url, self._found, after, self._horizon.begin)
         read = partial(self._reconnecting.retry, partial(reading.page, stop), stop)
         with closing(reading.batches(read, max_rows, max_bytes)) as batches:
@@ -116,11 +118,15 @@ class PostgresSource:
         if digest != self._found.digest:
             return None
 
-        def count() -> int | None:
+        def count() -> tuple[int, Horizon] | None:
             with connect(self._url) as connection, cancelled_by(stop, connection):
                 return count_unchanged(connection, self._found, Progress.of(progress))
 
-        return self._reconnecting.retry(count, stop)
+        counted = self._reconnecting.retry(count, stop)
+        if counted is None:
+            return None
+        rows, self._counted = counted
+        return rows
 
     def follow(
         self, max_rows: int, max_bytes: int, stop: Callable[[], bool], *, mark: str | None
