@@ -86,7 +86,9 @@ values of rows."""
 def run() -> None:
     """Answer a shell that completes a command line, or run the program; and exit."""
     question = os.environ.get(VARIABLE)
-    if question and (answered := answer(question, sys.argv[1:], command)) is not None:
-        sys.stdout.write(answered)
+    if question:
+        if (answered := answer(question, sys.argv[1:], command)) is None:
+            command.main(sys.argv[1:])  # typer answers, and exits
+        sys.stdout.write(answered or "")
         return
     sys.exit(ending.run(command, sys.argv[1:]))

@@ -12,7 +12,7 @@ import typer
 from bulk_invite.cli.options.command_options import with_settings
 from bulk_invite.domain.errors import ControlError, UsageError
 from bulk_invite.domain.texts import escaped
-from bulk_invite.monitoring.health_file import is_live, read
+from bulk_invite.monitoring.health_view import is_live, read
 from bulk_invite.runs.output import standard_output
 from bulk_invite.runs.settings.model import Settings
 

@@ -7,30 +7,14 @@ answers, or renews its health file, is alive.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from threading import Lock
-from typing import ClassVar
 
 import structlog
 
+from bulk_invite.monitoring.health_view import HealthView
+
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class HealthView:
-    """Health at a moment. at: epoch seconds; reasons: why a part does not respond, by name of the part."""
-
-    NOT_ASKED: ClassVar[str] = "not asked yet"
-
-    ready: bool
-    reasons: Mapping[str, str]
-    at: float
-
-    @property
-    def known(self) -> Mapping[str, str]:
-        """Reasons of the parts that were checked."""
-        return {part: reason for part, reason in self.reasons.items() if reason != self.NOT_ASKED}
 
 
 class Part:

@@ -26,7 +26,8 @@ from typer.testing import CliRunner, Result
 from bulk_invite.cli.app import app
 from bulk_invite.domain.errors import ControlError
 from bulk_invite.monitoring.health import Health, Part
-from bulk_invite.monitoring.health_file import LIVE_FOR, HealthFile, is_live, read
+from bulk_invite.monitoring.health_file import HealthFile
+from bulk_invite.monitoring.health_view import LIVE_FOR, is_live, read
 
 NOT_ASKED = "not asked yet"
 

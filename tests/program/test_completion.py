@@ -101,6 +101,7 @@ def test_powershell_is_completed_by_typer(tmp_path: Path) -> None:
     typed = {"_TYPER_COMPLETE_ARGS": "bulk-invite sen", "_TYPER_COMPLETE_WORD_TO_COMPLETE": "sen"}
     ran = run(cwd=tmp_path, env={VARIABLE: "complete_powershell", **typed})
     assert ran.stdout.startswith("send:::")
+    assert (ran.code, ran.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("name", SHELLS)

@@ -51,7 +51,7 @@ from bulk_invite.cli.doctor.filesystem import check_free_space, judged, kind_of,
 from bulk_invite.cli.doctor.partner_central import ServiceChecks, lifetime_of
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.records import Owner
-from bulk_invite.monitoring.health import HealthView
+from bulk_invite.monitoring.health_view import HealthView
 from bulk_invite.monitoring.http.probes import health_routes
 from bulk_invite.monitoring.http.server import serve
 from bulk_invite.partner_central import Provenance

@@ -41,6 +41,7 @@ _WITHOUT_SETTINGS: Final = _WITHOUT_WORK | {"pydantic", "bulk_invite.runs.settin
         ("complete: se", 210, _WITHOUT_SETTINGS | {"email"}),
         ("complete: send --cat", 350, _WITHOUT_WORK),
         ("send --help", 350, _WITHOUT_WORK),
+        ("health --health-file none", 320, _WITHOUT_WORK | {"anyio.to_thread", "asyncio"}),
         ("status --checkpoint none.db --json", 590, _NEVER | {"rich", "structlog"}),
     ],
 )

@@ -15,7 +15,7 @@ import anyio
 from bulk_invite.cli.doctor.check import Found, failed, ok, warning
 from bulk_invite.cli.doctor.filesystem import is_writable
 from bulk_invite.domain.urls import origin
-from bulk_invite.monitoring.health_file import is_live, read
+from bulk_invite.monitoring.health_view import is_live, read
 from bulk_invite.monitoring.http.port_check import Use, examine
 from bulk_invite.runs.live_status.control_token import examine_token
 from bulk_invite.runs.settings.model import Settings

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from bulk_invite.monitoring.health import HealthView
+from bulk_invite.monitoring.health_view import HealthView
 from bulk_invite.monitoring.http.answers import answer
 
 

@@ -15,7 +15,7 @@ from bulk_invite.domain.records import Failure, Problem
 from bulk_invite.domain.remedies import remedy_of
 from bulk_invite.domain.verdicts import State
 from bulk_invite.monitoring.figures import day_remaining, rounded
-from bulk_invite.monitoring.health import HealthView
+from bulk_invite.monitoring.health_view import HealthView
 from bulk_invite.monitoring.status import FailureStatus, ProblemStatus, RunState, RunStatus, StandbyStatus
 from bulk_invite.pacing.pacing_view import PacingView
 from bulk_invite.runs.live_status.checkpoint_view import Seen
