@@ -8,33 +8,19 @@ one, and an invitation cannot be revoked. So this also counts as a gap until its
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import Connection
 
+from bulk_invite.checkpoint.older import Findings, why_older
 from bulk_invite.checkpoint.recent_writes import RecentWrites, calls_of
 from bulk_invite.checkpoint.storage.last_transaction import LastTransaction
-from bulk_invite.checkpoint.tables import gaps, generation
-from bulk_invite.checkpoint.tables.gaps import Gap, UncertainPeriod
-from bulk_invite.checkpoint.tables.generation import Generation
+from bulk_invite.checkpoint.tables import figures, gaps, generation
+from bulk_invite.checkpoint.tables.query import query_of
+from bulk_invite.checkpoint.tables.values import Gap, Generation, UncertainPeriod, is_later
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.events import Event, Sent
 from bulk_invite.domain.rows import Invitation
-
-
-@dataclass(frozen=True, slots=True)
-class _Findings:
-    """why: the reason to suspect missing calls, or "".
-
-    later: the last known transaction, if it is a later one.
-    """
-
-    why: str
-    later: Generation | None
-
-    def lost(self, kept: Generation) -> int | None:
-        """Number of missing calls; None if unknown."""
-        return None if self.later is None else max(0, self.later.calls - kept.calls)
 
 
 class Lineage:
@@ -53,7 +39,7 @@ class Lineage:
         self._last_transaction = last_transaction
         self._recollection = recent_writes
         self._step = generation.step({})
-        self._findings: _Findings | None = None
+        self._findings: Findings | None = None
         self._asked_at: float | None = None
         self._last = Generation("", 0, 0, None)
 
@@ -71,7 +57,7 @@ class Lineage:
 
     def examine(self, connection: Connection) -> None:
         """Find out what an existing checkpoint lacks. Changes nothing: it may turn out not to be ours."""
-        kept = generation.read(connection)
+        kept = figures.generation(query_of(connection))
         self._findings = self._judge(connection, kept)
         self.lost = self._findings.lost(kept) or 0
 
@@ -79,7 +65,7 @@ class Lineage:
         """Record what is missing and restore what is remembered, before anything else is written."""
         if self._findings is None:
             return
-        kept = self._last = generation.read(connection)
+        kept = self._last = figures.generation(query_of(connection))
         written: Sequence[Event] = ()
         if self._findings.why:
             written = self._recover(connection, kept, self._findings, change)
@@ -121,20 +107,21 @@ class Lineage:
         self._recollection.wrote(self._last, run, events)
         self._last_transaction.keep(self._last)
 
-    def _judge(self, connection: Connection, kept: Generation) -> _Findings:
+    def _judge(self, connection: Connection, kept: Generation) -> Findings:
         remembered, beside = self._recollection.last, self._last_transaction.known()
         if remembered is not None and remembered.checkpoint != kept.checkpoint:
-            return _Findings("it is not the checkpoint that this program wrote before", None)
-        ahead = (each for each in (remembered, beside) if generation.is_later(each, kept))
+            return Findings("it is not the checkpoint that this program wrote before", None)
+        ahead = (each for each in (remembered, beside) if is_later(each, kept))
         later = max(ahead, key=_number, default=None)
         if self._recollection.missing(connection):
             why = "it lacks calls and answers that this program remembers"
-            return _Findings(why, later or remembered)
-        why = why_older(connection, self._last_transaction, beside, kept)
-        return _Findings(why or ("it lacks transactions that this program remembers" if later else ""), later)
+            return Findings(why, later or remembered)
+        evidence = partial(self._last_transaction.copy_evidence, connection)
+        why = why_older(self._last_transaction.beside, beside, kept, evidence)
+        return Findings(why or ("it lacks transactions that this program remembers" if later else ""), later)
 
     def _recover(
-        self, connection: Connection, kept: Generation, examined: _Findings, change: int
+        self, connection: Connection, kept: Generation, examined: Findings, change: int
     ) -> Sequence[Event]:
         """Record a gap, restore what is remembered of it, and return the restored events."""
         written: Sequence[Event] = ()
@@ -151,32 +138,6 @@ class Lineage:
         """Record where the checkpoint is stored now, so that copies can be told apart."""
         self._step = generation.step(self._last_transaction.stamp(connection))
         self.advance(connection, written)
-
-
-def why_older(
-    connection: Connection, last_transaction: LastTransaction, beside: Generation | None, kept: Generation
-) -> str:
-    """Return why calls may be missing, or "".
-
-    beside: content of the file beside it, as read before the checkpoint.
-    """
-    name = last_transaction.beside
-    if generation.is_later(beside, kept):
-        return f"{name} records later transactions"
-    if beside is not None and beside.checkpoint != kept.checkpoint:
-        return f"{name} beside it belongs to another checkpoint"
-    if beside is None and name and kept.number:
-        return f"it was copied or moved without {name}"
-    return last_transaction.copy_evidence(connection)
-
-
-def find_gap(
-    connection: Connection, last_transaction: LastTransaction, beside: Generation | None, kept: Generation
-) -> Gap | None:
-    """Return the gap that a sender would find, or None. beside: as for `why_older`."""
-    why = why_older(connection, last_transaction, beside, kept)
-    found = _Findings(why, beside if generation.is_later(beside, kept) else None)
-    return Gap(0.0 if kept.at is None else kept.at, None, found.lost(kept), why) if why else None
 
 
 def _number(known: Generation | None) -> int:

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from sqlalchemy import Connection, func, select, union_all
-
-from bulk_invite.checkpoint import latest_check
+from bulk_invite.checkpoint.older import find_gap
 from bulk_invite.checkpoint.open import database_at
-from bulk_invite.checkpoint.storage.base import read_about
+from bulk_invite.checkpoint.storage.base import empty, read_about
 from bulk_invite.checkpoint.tables import (
     all_rows,
     earlier_rows,
+    figures,
     generation,
     indexes,
     owner_row,
-    pacing_state,
     problems,
     read_position,
     twins,
 )
-from bulk_invite.checkpoint.tables.gaps import Gap
-from bulk_invite.checkpoint.tables.schema import invitations, log, runs, unsent_rows
-from bulk_invite.domain.durations import HOUR, MINUTE
-from bulk_invite.domain.errors import EmptyCheckpointError
-from bulk_invite.domain.outcomes import Outcome
+from bulk_invite.checkpoint.tables.query import query_of
+from bulk_invite.checkpoint.tables.values import RECEIVER_KEY, Gap
 from bulk_invite.domain.records import Failure, Overview, Owner, Problem, Record
 from bulk_invite.domain.rows import Invitation
 from bulk_invite.domain.same_receiver import Recorded
@@ -52,17 +48,11 @@ class CheckpointReader:
             self._engine = self._database.reading()
             undo.callback(self._engine.dispose)
             with self._engine.begin() as connection:
-                self._about = read_about(self._database, connection)
+                self._about = read_about(self._database, query_of(connection))
                 if self._about:
-                    self.incomplete = self._database.incomplete(connection)
+                    self.incomplete = self._database.incomplete(query_of(connection))
             if not self._about:
-                raise EmptyCheckpointError(
-                    f"The checkpoint {self._database.name} is empty.",
-                    hint=(
-                        "Check --checkpoint (and --checkpoint-schema for a database), or run bulk-invite "
-                        "send first."
-                    ),
-                )
+                raise empty(self._database.name)
             undo.pop_all()
 
     def __enter__(self) -> Self:
@@ -89,9 +79,7 @@ class CheckpointReader:
     @property
     def owner(self) -> Owner | None:
         """The owner it is bound to, or None."""
-        if "key_hash" not in self._about:
-            return None
-        return Owner(self._about["account"], self._about["key_hash"])
+        return figures.owner_of(self._about)
 
     def require_owner(self, owner: Owner) -> None:
         """Raise CheckpointError for any other owner than the one it is bound to."""
@@ -105,40 +93,13 @@ class CheckpointReader:
     def overview(self, now: float) -> Overview:
         """Return the totals of the whole checkpoint; `now` in epoch seconds."""
         with self._database.translated(), self._engine.begin() as connection:
-            elapsed, last_event = connection.execute(
-                select(
-                    func.coalesce(func.sum(runs.c.last_event - runs.c.started), 0.0),
-                    func.max(runs.c.last_event),
-                )
-            ).one()
-            sent_minute, throttled_minute = pacing_state.shares(connection, now, MINUTE)
-            sent_hour, throttled_hour = pacing_state.shares(connection, now, HOUR)
-            return Overview(
-                owner=self.owner,
-                catalog=self._about["catalog"],
-                states=_states(connection),
-                same_receiver=twins.count(connection),
-                attempts=connection.execute(
-                    select(func.coalesce(func.sum(invitations.c.attempts), 0))
-                ).scalar_one(),
-                throttled=connection.execute(
-                    select(func.count()).select_from(log).where(log.c.outcome == Outcome.THROTTLED)
-                ).scalar_one(),
-                elapsed=elapsed,
-                last_event=last_event,
-                sent_last_minute=sent_minute,
-                throttled_last_minute=throttled_minute,
-                sent_last_hour=sent_hour,
-                throttled_last_hour=throttled_hour,
-                counted=pacing_state.count_of_day(connection, now),
-                pacing=pacing_state.load(connection),
-                active=self._database.has_sender(),
-            )
+            active = self._database.has_sender()
+            return figures.overview(query_of(connection), self._about, now, active=active)
 
     def states(self) -> dict[State, int]:
         """Count rows by state."""
         with self._database.translated(), self._engine.begin() as connection:
-            return _states(connection)
+            return figures.states(query_of(connection))
 
     def engagements_to_send(self) -> int:
         """See `all_rows.engagements_to_send`."""
@@ -165,7 +126,7 @@ class CheckpointReader:
     def recorded(self, batch: Sequence[Invitation], campaign: str) -> dict[str, Recorded]:
         """See `earlier_rows.look_up`. Each batch is a short transaction: a long one would hold up senders."""
         with self._database.translated(), self._engine.begin() as connection:
-            hashed = twins.ReceiverHash(bytes.fromhex(self._about[twins.KEY]))
+            hashed = twins.ReceiverHash(bytes.fromhex(self._about[RECEIVER_KEY]))
             return earlier_rows.look_up(connection, batch, hashed, campaign)
 
     def problems(self) -> list[Problem]:
@@ -202,7 +163,9 @@ class CheckpointReader:
         last_transaction = self._database.last_transaction()
         beside = last_transaction.known()
         with self._database.translated(), self._engine.begin() as connection:
-            return latest_check.find_gap(connection, last_transaction, beside, generation.read(connection))
+            kept = figures.generation(query_of(connection))
+            evidence = partial(last_transaction.copy_evidence, connection)
+            return find_gap(last_transaction.beside, beside, kept, evidence)
 
     def risk(self) -> str:
         """What committed data may be lost, or ""."""
@@ -218,9 +181,3 @@ class CheckpointReader:
         """Copy the whole checkpoint into a new file."""
         with self._database.translated(), self._engine.connect() as connection:
             self._database.copy_to(connection, path)
-
-
-def _states(connection: Connection) -> dict[State, int]:
-    per_state = select(invitations.c.state, func.count().label("rows")).group_by(invitations.c.state)
-    unsent = select(unsent_rows.c.state, func.count().label("rows")).group_by(unsent_rows.c.state)
-    return {State(row.state): row.rows for row in connection.execute(union_all(per_state, unsent))}

@@ -13,9 +13,9 @@ from typing import Final
 from sqlalchemy import Connection, exists, func, insert, select
 
 from bulk_invite.checkpoint.tables import record_events, stored_rows
-from bulk_invite.checkpoint.tables.generation import Generation
 from bulk_invite.checkpoint.tables.schema import invitations, log, runs
 from bulk_invite.checkpoint.tables.stored_rows import StoredRow
+from bulk_invite.checkpoint.tables.values import Generation
 from bulk_invite.domain.events import Event, Sent
 from bulk_invite.domain.rows import Invitation
 

@@ -18,11 +18,13 @@ from bulk_invite.checkpoint.latest_check import Lineage
 from bulk_invite.checkpoint.open import database_at
 from bulk_invite.checkpoint.read_prefixes import ReadPrefixes
 from bulk_invite.checkpoint.recent_writes import RecentWrites
-from bulk_invite.checkpoint.storage.base import Database, make, read_about, require_catalog
+from bulk_invite.checkpoint.storage.base import Database, read_about, require_catalog
+from bulk_invite.checkpoint.storage.new_checkpoint import make
 from bulk_invite.checkpoint.tables import (
     admit_rows,
     changed_rows,
     doubtful_rows,
+    figures,
     owner_row,
     pacing_state,
     read_position,
@@ -31,9 +33,10 @@ from bulk_invite.checkpoint.tables import (
     twins,
 )
 from bulk_invite.checkpoint.tables.decide_row import Terms
-from bulk_invite.checkpoint.tables.gaps import Gap, UncertainPeriod
+from bulk_invite.checkpoint.tables.query import query_of
 from bulk_invite.checkpoint.tables.schema import runs, unsent_rows
 from bulk_invite.checkpoint.tables.token_basis import TokenBasis
+from bulk_invite.checkpoint.tables.values import RECEIVER_KEY, Gap, UncertainPeriod
 from bulk_invite.checkpoint.transactions import Transactions
 from bulk_invite.domain.admissions import Admission, SkippedRow, ToSend
 from bulk_invite.domain.errors import CheckpointError
@@ -105,7 +108,7 @@ class CheckpointWriter:
         An unknown owner does not bind it, and may not use a bound one.
         """
         with self._transactions.begin() as connection:
-            known = read_about(self._database, connection)
+            known = read_about(self._database, query_of(connection))
             if (first := owner_row.merged(known, owner, self.name)) is not None:
                 self._database.reserve(connection, first, self._catalog)
                 owner_row.note(connection, known, first)
@@ -113,17 +116,18 @@ class CheckpointWriter:
     def require_tokens(self, basis: TokenBasis) -> None:
         """See `token_basis.require`."""
         with self._transactions.begin() as connection:
-            token_basis.require(read_about(self._database, connection), basis)
+            token_basis.require(read_about(self._database, query_of(connection)), basis)
 
     def bind_tokens(self, basis: TokenBasis) -> None:
         """See `token_basis.bind`."""
         with self._transactions.begin() as connection:
-            token_basis.bind(connection, read_about(self._database, connection), basis)
+            token_basis.bind(connection, read_about(self._database, query_of(connection)), basis)
 
     def bind_tokens_of_files(self, campaign: str, token_from: str) -> None:
         """See `token_basis.bind_files`."""
         with self._transactions.begin() as connection:
-            token_basis.bind_files(connection, read_about(self._database, connection), campaign, token_from)
+            about = read_about(self._database, query_of(connection))
+            token_basis.bind_files(connection, about, campaign, token_from)
 
     def known_keys(self, source: str, campaign: str, limit: int) -> list[str]:
         """See `read_position.known_keys`."""
@@ -243,7 +247,7 @@ class CheckpointWriter:
     def load_pacing(self) -> PacingState | None:
         """Load the pacing state that an earlier run saved."""
         with self._transactions.begin() as connection:
-            return pacing_state.load(connection)
+            return figures.pacing(query_of(connection))
 
     def count_calls(self, now: float, *, grace: float, into: Callable[[float], None]) -> None:
         """Pass on the times of the last day's calls, oldest first (see `pacing_state.calls_of_day`)."""
@@ -291,7 +295,7 @@ class CheckpointWriter:
     def _prepare(self, catalog: str) -> None:
         self._catalog = catalog
         with self._engine.begin() as connection:
-            known = read_about(self._database, connection)
+            known = read_about(self._database, query_of(connection))
             if not known:
                 known = make(self._database, connection, catalog)
                 self._lineage.begin(connection)
@@ -299,5 +303,5 @@ class CheckpointWriter:
                 require_catalog(self._database, known["catalog"], catalog)
                 self._database.require_sound(connection)
                 self._lineage.examine(connection)
-        self._receiver_hash = twins.ReceiverHash(bytes.fromhex(known[twins.KEY]))
+        self._receiver_hash = twins.ReceiverHash(bytes.fromhex(known[RECEIVER_KEY]))
         self._database.record_location(self._engine)

@@ -17,14 +17,14 @@ from bulk_invite.runs.output import standard_output
 from bulk_invite.runs.output.late_log import LateLog
 from bulk_invite.runs.output.summary import Summary, headline_of, show_text
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.wiring.checkpoint import open_reader, warn_if_stale
+from bulk_invite.runs.wiring.checkpoint import open_figures, warn_if_stale
 
 
 def show_status(settings: Settings, every: str, *, watch: bool) -> None:
     """Raises UsageError and CheckpointError. every: interval of --watch, as it is written."""
     log = LateLog(settings)
     seconds = _seconds(every)
-    with open_reader(settings, log.set_up) as checkpoint:
+    with open_figures(settings, log.set_up) as checkpoint:
         warn_if_stale(checkpoint, log.set_up)
     show = partial(_show, as_json=settings.json_output)
     if watch:
@@ -45,7 +45,7 @@ def _show(values: Mapping[str, Any], *, as_json: bool) -> None:
 
 def _values(settings: Settings) -> dict[str, Any]:
     """All values by their JSON keys. Raises CheckpointError."""
-    with open_reader(settings) as checkpoint:
+    with open_figures(settings) as checkpoint:
         now = time.time()
         overview = checkpoint.overview(now)
     summary = asdict(Summary.of_checkpoint(overview))

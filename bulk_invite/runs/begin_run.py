@@ -17,7 +17,7 @@ from bulk_invite.runs.wiring.delivery import Resources
 from bulk_invite.runs.wiring.validator import row_basis
 
 if TYPE_CHECKING:
-    from bulk_invite.checkpoint.tables.gaps import Gap
+    from bulk_invite.checkpoint.tables.values import Gap
 
 _log = structlog.get_logger()
 

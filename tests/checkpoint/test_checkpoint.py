@@ -33,7 +33,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from bulk_invite.checkpoint.tables.schema import VERSION
+from bulk_invite.checkpoint.tables.values import VERSION
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.domain.admissions import Admission, AlreadySettled, Duplicate, SeenAgain, ToSend
 from bulk_invite.domain.errors import CheckpointError

@@ -18,7 +18,7 @@ from fakes import invitation
 from bulk_invite.checkpoint.recent_writes import RecentWrites
 from bulk_invite.checkpoint.storage.last_transaction import LastTransactionFile
 from bulk_invite.checkpoint.storage.postgres_cluster import Cluster, _judge, _risk
-from bulk_invite.checkpoint.tables.gaps import UncertainPeriod
+from bulk_invite.checkpoint.tables.values import UncertainPeriod
 from bulk_invite.checkpoint.writer import CheckpointWriter
 from bulk_invite.domain.admissions import AlreadySettled, ToSend
 from bulk_invite.domain.errors import CheckpointError

@@ -31,7 +31,7 @@ from documents import (
 from options_topic import FILE, options_topic
 from typer.core import TyperGroup
 
-from bulk_invite.checkpoint.tables.schema import VERSION
+from bulk_invite.checkpoint.tables.values import VERSION
 from bulk_invite.cli.app import command
 from bulk_invite.domain.errors import StoppedError, TooManyFailuresError, UsageError
 from bulk_invite.domain.verdicts import State

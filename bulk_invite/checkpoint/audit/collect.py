@@ -12,9 +12,10 @@ from bulk_invite.checkpoint.audit import counts, timeline
 from bulk_invite.checkpoint.audit.invariants import Figures
 from bulk_invite.checkpoint.audit.result import MOST_LISTED, Group, LookUps, Open, Proof
 from bulk_invite.checkpoint.audit.same_receiver import shared_receivers
-from bulk_invite.checkpoint.tables import gaps, pacing_state, problems, twins
+from bulk_invite.checkpoint.tables import figures, gaps, problems
 from bulk_invite.checkpoint.tables.batch_sql import BY_PAGE
 from bulk_invite.checkpoint.tables.problems import OTHER
+from bulk_invite.checkpoint.tables.query import query_of
 from bulk_invite.checkpoint.tables.schema import findings, invitations, log, unsent_rows
 from bulk_invite.domain.outcomes import Outcome
 from bulk_invite.domain.records import Owner
@@ -57,7 +58,7 @@ def proof(
         campaigns=campaigns,
         campaigns_in_all=campaigns_in_all,
         figures=Figures(**counts.figures(connection), **of_look_ups, older=older + is_older),
-        same_receiver=twins.count(connection),
+        same_receiver=figures.same_receiver(query_of(connection)),
         shared=shared,
         shared_in_all=shared_in_all,
         invited_again=invited_again,
@@ -69,7 +70,7 @@ def proof(
         first_rows=problems.first_rows(connection, MOST_LISTED),
         failures=tuple(problems.last_failures(connection, _MOST_FAILURES)),
         course=timeline.course(connection),
-        pacing=pacing_state.load(connection),
+        pacing=figures.pacing(query_of(connection)),
         notes=tuple(
             f"It may have been older than the last call at some time: {why}." for why in dict.fromkeys(doubts)
         ),

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from secrets import token_hex
-from typing import Final, Protocol
-
-from sqlalchemy import Connection, Engine, insert, select
+from typing import TYPE_CHECKING, Final, Protocol
 
 from bulk_invite.checkpoint.storage.last_transaction import LastTransaction
-from bulk_invite.checkpoint.tables import twins
-from bulk_invite.checkpoint.tables.schema import VERSION, about, metadata
-from bulk_invite.domain.errors import CheckpointError
+from bulk_invite.checkpoint.tables.query import Query
+from bulk_invite.checkpoint.tables.values import VERSION
+from bulk_invite.domain.errors import CheckpointError, EmptyCheckpointError
 from bulk_invite.domain.holder import Holder
 from bulk_invite.domain.records import Owner
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
 
 RESTORE: Final = "Restore it from a copy; starting over with an empty one would send every invitation again."
 
@@ -24,6 +24,13 @@ def damaged(name: str) -> CheckpointError:
     """For values that the database accepts but no sender writes, such as an unknown state."""
     return CheckpointError(
         f"The checkpoint {name} is damaged: it contains values that no sender writes.", hint=RESTORE
+    )
+
+
+def empty(name: str) -> EmptyCheckpointError:
+    return EmptyCheckpointError(
+        f"The checkpoint {name} is empty.",
+        hint=("Check --checkpoint (and --checkpoint-schema for a database), or run bulk-invite send first."),
     )
 
 
@@ -70,10 +77,10 @@ class Database(Protocol):
     def reading(self) -> Engine:
         """An engine that cannot write; works during a run."""
 
-    def require_ours(self, connection: Connection) -> bool:
+    def require_ours(self, query: Query) -> bool:
         """Whether there is content. Raises CheckpointError if the database belongs to another program."""
 
-    def incomplete(self, connection: Connection) -> str:
+    def incomplete(self, query: Query) -> str:
         """Why commits are missing here, or "": they may be stored elsewhere."""
 
     def mark_as_ours(self, connection: Connection) -> None:
@@ -107,14 +114,14 @@ class Database(Protocol):
         """Copy the whole checkpoint into a new SQLite file."""
 
 
-def read_about(database: Database, connection: Connection) -> dict[str, str]:
+def read_about(database: Database, query: Query) -> dict[str, str]:
     """Read the `about` table of a checkpoint; {} if the database is empty.
 
     Raises CheckpointError for a database of another program, and for another version.
     """
-    if not database.require_ours(connection):
+    if not database.require_ours(query):
         return {}
-    known: dict[str, str] = {row.key: row.value for row in connection.execute(select(about))}
+    known = {str(key): str(value) for key, value in query("SELECT key, value FROM about")}
     if (version := int(known["version"])) != VERSION:
         raise CheckpointError(
             f"The checkpoint {database.name} has version {version}; this program reads only version "
@@ -125,15 +132,6 @@ def read_about(database: Database, connection: Connection) -> dict[str, str]:
             ),
         )
     return known
-
-
-def make(database: Database, connection: Connection, catalog: str) -> dict[str, str]:
-    """Create the tables of a new checkpoint; return its `about` table."""
-    metadata.create_all(connection)
-    database.mark_as_ours(connection)
-    rows = {"version": str(VERSION), "catalog": catalog, twins.KEY: token_hex(32)}
-    connection.execute(insert(about), [{"key": k, "value": v} for k, v in rows.items()])
-    return rows
 
 
 def require_catalog(database: Database, catalog: str, wanted: str) -> None:

@@ -17,11 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, delete, insert, select
-
 from bulk_invite.checkpoint.storage.file_identity import Inode, has_content, inode_of, log_of
 from bulk_invite.checkpoint.storage.last_transaction import beside
-from bulk_invite.checkpoint.tables.schema import about
+from bulk_invite.checkpoint.tables.query import Query
 from bulk_invite.domain.errors import CheckpointError
 
 KEY: Final = "file"
@@ -86,10 +84,10 @@ def require_log_here(known: Location | None, path: Path, name: str, *, only_same
     )
 
 
-def location_of(connection: Connection) -> Location | None:
+def location_of(query: Query) -> Location | None:
     """The recorded location; None for a copy made by this program. Raises ValueError."""
-    found = connection.execute(select(about.c.value).where(about.c.key == KEY)).scalar_one_or_none()
-    return None if found is None else Location.read(found)
+    found = query("SELECT value FROM about WHERE key = :key", key=KEY)
+    return Location.read(found[0][0]) if found else None
 
 
 def generation_of(path: Path) -> tuple[str, int] | None:
@@ -102,13 +100,13 @@ def generation_of(path: Path) -> tuple[str, int] | None:
     return str(checkpoint), int(number)
 
 
-def record_location(connection: Connection, path: Path) -> bool:
+def record_location(query: Query, path: Path) -> bool:
     """Record the location; return whether it was new."""
     now = Location.of(path)
-    if location_of(connection) == now:
+    if location_of(query) == now:
         return False
-    connection.execute(delete(about).where(about.c.key == KEY))
-    connection.execute(insert(about).values(key=KEY, value=now.written()))
+    query("DELETE FROM about WHERE key = :key", key=KEY)
+    query("INSERT INTO about (key, value) VALUES (:key, :value)", key=KEY, value=now.written())
     return True
 
 

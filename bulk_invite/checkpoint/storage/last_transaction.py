@@ -10,13 +10,15 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import orjson
-from sqlalchemy import Connection
 
-from bulk_invite.checkpoint.tables.generation import Generation, Stamp
+from bulk_invite.checkpoint.tables.values import Generation, Stamp
 from bulk_invite.domain.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 _LENGTH: Final = 256
 """Size of the file in bytes, always: an in-place write stays within one sector, so it is old or new."""

@@ -28,7 +28,8 @@ from bulk_invite.checkpoint.storage.postgres_cluster import ClusterHistory, requ
 from bulk_invite.checkpoint.storage.sqlite import SqliteFile
 from bulk_invite.checkpoint.storage.watchdog import Watchdog
 from bulk_invite.checkpoint.tables.batch_sql import BY_PAGE
-from bulk_invite.checkpoint.tables.schema import about, metadata
+from bulk_invite.checkpoint.tables.query import Query, query_of
+from bulk_invite.checkpoint.tables.schema import metadata
 from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError
 from bulk_invite.domain.holder import Holder
 from bulk_invite.domain.records import Owner
@@ -74,7 +75,7 @@ class PostgresSchema:
 
     def exists(self) -> bool:
         with self.translated(), self._connect() as connection:
-            ((tables, _),) = connection.execute(_TABLES, (self._schema,))
+            ((tables, _),) = connection.execute(_TABLES.format("%s").encode(), (self._schema,))
         return bool(tables)
 
     @contextmanager
@@ -129,18 +130,18 @@ class PostgresSchema:
             connection.read_only = True
         return self._engine(connection)
 
-    def require_ours(self, connection: Connection) -> bool:
-        found = connection.exec_driver_sql(_TABLES.as_string(), (self._schema,)).one()
-        if not found.tables:
+    def require_ours(self, query: Query) -> bool:
+        ((tables, ours),) = query(_TABLES.format(":schema"), schema=self._schema)
+        if not tables:
             return False
-        if not found.ours:
+        if not ours:
             raise CheckpointError(
                 f"Schema {self._schema} of that database contains tables of another program.",
                 hint="Name another one with --checkpoint-schema; this one is left unchanged.",
             )
         return True
 
-    def incomplete(self, connection: Connection) -> str:  # noqa: ARG002 - a file needs it
+    def incomplete(self, query: Query) -> str:  # noqa: ARG002 - a file needs it
         """The server ensures that none are missing."""
         return ""
 
@@ -177,7 +178,7 @@ class PostgresSchema:
         engine = self.reading()
         try:
             with self.translated(), engine.connect() as connection:
-                self.require_ours(connection)
+                self.require_ours(query_of(connection))
         finally:
             engine.dispose()
         with self.translated(), self._connect() as session:
@@ -279,8 +280,9 @@ class PostgresSchema:
         )
 
 
-_TABLES: Final = sql.SQL(
-    "SELECT count(*) AS tables, count(*) FILTER (WHERE relname = {}) > 0 AS ours"
+_TABLES: Final = (
+    "SELECT count(*) AS tables, count(*) FILTER (WHERE relname = 'about') > 0 AS ours"
     " FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON relnamespace = pg_namespace.oid"
-    " WHERE nspname = %s"
-).format(sql.Literal(about.name))
+    " WHERE nspname = {}"
+)
+"""With a place for the parameter: the schema."""

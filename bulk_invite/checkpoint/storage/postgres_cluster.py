@@ -14,7 +14,7 @@ import psycopg
 import structlog
 from sqlalchemy import Connection, literal_column, text
 
-from bulk_invite.checkpoint.tables.generation import Generation, Stamp
+from bulk_invite.checkpoint.tables.values import Generation, Stamp
 
 _log = structlog.get_logger()
 

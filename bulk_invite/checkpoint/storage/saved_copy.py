@@ -14,7 +14,7 @@ from typing import Final
 
 from bulk_invite.checkpoint.storage.file_location import KEY, Location, generation_of
 from bulk_invite.checkpoint.storage.last_transaction import LastTransactionFile, beside
-from bulk_invite.checkpoint.tables.generation import Generation
+from bulk_invite.checkpoint.tables.values import Generation
 from bulk_invite.domain.errors import CheckpointError
 
 _FROM: Final = "saved_from"

@@ -8,11 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Final
-
-from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import QueuePool
+from typing import TYPE_CHECKING, Final
 
 from bulk_invite.checkpoint.storage import saved_copy
 from bulk_invite.checkpoint.storage.base import RESTORE, damaged, read_about
@@ -28,9 +24,14 @@ from bulk_invite.checkpoint.storage.sqlite_checks import (
     require_whole,
     require_writable,
 )
+from bulk_invite.checkpoint.tables.query import Query, driver_of, query_of_file
 from bulk_invite.domain.errors import CheckpointError
 from bulk_invite.domain.holder import Holder
 from bulk_invite.domain.records import Owner
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.exc import DBAPIError
 
 _TRY: Final = 1.0
 """Seconds to wait for locks when only testing whether a sender could write."""
@@ -77,8 +78,10 @@ class SqliteFile:
         # Drop the driver's error (`from None`): its text may contain parameters of a statement.
         try:
             yield
-        except (DBAPIError, sqlite3.Error) as error:
-            said = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
+        except CheckpointError:
+            raise
+        except _database_errors() as error:
+            said = " ".join(str(getattr(error, "orig", error)).split())
             hint = next((hint for key, hint in _HINTS if key in said.lower()), "Nothing was changed.")
             raise CheckpointError(
                 f"The checkpoint {self.name} cannot be used: {said}.",
@@ -103,7 +106,7 @@ class SqliteFile:
 
     def record_location(self, engine: Engine) -> None:
         with engine.begin() as connection:
-            if not record_location(connection, self._path):
+            if not record_location(query_of_file(driver_of(connection)), self._path):
                 return
         # Write it to the file, not to the log: it is what reveals that the log was left behind.
         with closing(engine.raw_connection()) as raw:
@@ -120,9 +123,20 @@ class SqliteFile:
 
     def require_in_place(self, connection: Connection) -> None:
         if not self._hold.is_in_place():
-            raise self._hold.lost(_driver(connection.connection))
+            raise self._hold.lost(driver_of(connection))
 
     def reading(self) -> Engine:
+        from bulk_invite.checkpoint.storage.sqlite_engine import engine_of  # noqa: PLC0415 - imports SQLAlchemy
+
+        self._require_file()
+        return engine_of(partial(open_to_look, self._path, self.name), begin="BEGIN")
+
+    def looking(self) -> sqlite3.Connection:
+        """A connection that cannot write, without SQLAlchemy; works during a run."""
+        self._require_file()
+        return open_to_look(self._path, self.name)
+
+    def _require_file(self) -> None:
         require_no_mount(self._path, self.name)
         require_whole(self._path, self.name)
         if not self._path.is_file():
@@ -130,22 +144,21 @@ class SqliteFile:
                 f"There is no checkpoint at {self.name}.",
                 hint="Name it with --checkpoint, or run bulk-invite send first.",
             )
-        return _engine(partial(open_to_look, self._path, self.name), begin="BEGIN")
 
-    def require_ours(self, connection: Connection) -> bool:
-        if not connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one():
+    def require_ours(self, query: Query) -> bool:
+        if query("SELECT count(*) FROM sqlite_master")[0][0] == 0:
             return False
-        if connection.exec_driver_sql("PRAGMA application_id").scalar_one() != APPLICATION_ID:
+        if query("PRAGMA application_id")[0][0] != APPLICATION_ID:
             raise CheckpointError(
                 f"{self.name} is a database of another program, not a checkpoint.",
                 hint="Name the right file with --checkpoint; this one is left unchanged.",
             )
-        require_log_here(location_of(connection), self._path, self.name, only_same=True)
+        require_log_here(location_of(query), self._path, self.name, only_same=True)
         return True
 
-    def incomplete(self, connection: Connection) -> str:
+    def incomplete(self, query: Query) -> str:
         try:
-            require_log_here(location_of(connection), self._path, self.name)
+            require_log_here(location_of(query), self._path, self.name)
         except CheckpointError as error:
             return str(error)
         return ""
@@ -194,9 +207,11 @@ class SqliteFile:
         return f"journal mode {connection.exec_driver_sql('PRAGMA journal_mode').scalar_one()}"
 
     def copy_to(self, connection: Connection, path: Path) -> None:
-        saved_copy.copy(_driver(connection.connection), path)
+        saved_copy.copy(driver_of(connection), path)
 
     def _writing(self) -> Engine:
+        from bulk_invite.checkpoint.storage.sqlite_engine import engine_of  # noqa: PLC0415 - imports SQLAlchemy
+
         def connect() -> sqlite3.Connection:
             # Worker threads call one at a time. isolation_level None: we issue BEGIN ourselves (below),
             # because sqlite3's implicit transactions exclude DDL and reads.
@@ -221,37 +236,24 @@ class SqliteFile:
         self._hold.expect()
         # Check before setting the journal mode: a database of another program must stay unchanged.
         self._look()
-        return _engine(connect, begin="BEGIN IMMEDIATE")
+        return engine_of(connect, begin="BEGIN IMMEDIATE")
 
     def _look(self) -> None:
         """Raise CheckpointError if it is not a checkpoint, or its log is beside another name."""
         require_one_name(self._path, self.name)
-        looking = self.reading()
-        try:
-            with self.translated(), looking.begin() as connection:
-                if read_about(self, connection):
-                    require_log_here(location_of(connection), self._path, self.name)
-                    saved_copy.require_newest(self._path, self.name)
-        finally:
-            looking.dispose()
+        with self.translated(), closing(self.looking()) as driver:
+            driver.execute("BEGIN")
+            query = query_of_file(driver)
+            if read_about(self, query):
+                require_log_here(location_of(query), self._path, self.name)
+                saved_copy.require_newest(self._path, self.name)
 
     def _quoted(self) -> str:
         return self._path.as_uri().removeprefix("file://")
 
 
-def _engine(connect: Callable[[], sqlite3.Connection], *, begin: str) -> Engine:
-    engine = create_engine(
-        "sqlite://", creator=connect, poolclass=QueuePool, pool_size=1, max_overflow=0, hide_parameters=True
-    )
+def _database_errors() -> tuple[type[DBAPIError], type[sqlite3.Error]]:
+    """SQLAlchemy is imported only where there is an error: `status` does without."""
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
 
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        _driver(connection.connection).execute(begin)  # a third of the cost of exec_driver_sql
-
-    return engine
-
-
-def _driver(raw: PoolProxiedConnection) -> sqlite3.Connection:
-    driver = raw.driver_connection
-    assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - for the type checker
-    return driver
+    return DBAPIError, sqlite3.Error

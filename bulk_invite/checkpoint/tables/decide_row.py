@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bulk_invite.checkpoint.tables.encoding import decode_errors, encode_errors
-from bulk_invite.checkpoint.tables.gaps import UncertainPeriod
 from bulk_invite.checkpoint.tables.stored_rows import Known
+from bulk_invite.checkpoint.tables.values import UncertainPeriod
 from bulk_invite.domain.admissions import AlreadySettled, SameReceiver, ToSend
 from bulk_invite.domain.classify import NOES
 from bulk_invite.domain.findings import MAY_BE_MISSING

@@ -6,37 +6,10 @@ sent, however old the gap is: any row that is still to be read may be one of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, func, insert, select, update
 
 from bulk_invite.checkpoint.tables.schema import gaps
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A period in which calls may be missing. Times are epoch seconds; until None: up to now.
-
-    calls: number of missing calls, None if unknown. why: how the gap was found, for the operator.
-    """
-
-    since: float
-    until: float | None
-    calls: int | None
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class UncertainPeriod:
-    """Rows whose last recorded call is before `until` may have been called since `since`.
-
-    is_counted: the number of these calls is known and already counted against the day.
-    """
-
-    since: float
-    until: float
-    is_counted: bool = False
+from bulk_invite.checkpoint.tables.values import Gap, UncertainPeriod
 
 
 def note(connection: Connection, gap: Gap) -> None:
@@ -67,14 +40,6 @@ def found(connection: Connection, calls: int) -> None:
     """Count missing calls that have been found."""
     last = select(func.max(gaps.c.entry)).scalar_subquery()
     connection.execute(update(gaps).where(gaps.c.entry == last).values(found=gaps.c.found + calls))
-
-
-def missing(connection: Connection, since: float) -> Sequence[tuple[float | None, int]]:
-    """Return (until, count) of the calls still missing in gaps that end after `since`."""
-    wanted = select(gaps.c.until, gaps.c.calls - gaps.c.found).where(
-        gaps.c.calls > gaps.c.found, or_(gaps.c.until.is_(None), gaps.c.until > since)
-    )
-    return [(until, int(calls)) for until, calls in connection.execute(wanted.order_by(gaps.c.until))]
 
 
 def count(connection: Connection) -> tuple[int, list[str]]:

@@ -6,31 +6,17 @@ that this program wrote last: a replaced checkpoint is noticed before the next c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, update
 
+from bulk_invite.checkpoint.tables import figures
 from bulk_invite.checkpoint.tables.batch_sql import Prepared
+from bulk_invite.checkpoint.tables.query import query_of
 from bulk_invite.checkpoint.tables.schema import generation as table
-
-Stamp = Mapping[str, Any]
-"""Columns that a database adds to a generation, as values or SQL."""
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """checkpoint: its unique id. number: that of its last transaction.
-
-    calls: number of calls it ever allowed. at: epoch seconds of the last one, or None.
-    """
-
-    checkpoint: str
-    number: int
-    calls: int
-    at: float | None
+from bulk_invite.checkpoint.tables.values import Generation, Stamp, is_later
 
 
 def begin(connection: Connection) -> Generation:
@@ -38,12 +24,6 @@ def begin(connection: Connection) -> Generation:
     first = Generation(uuid4().hex, 0, 0, None)
     connection.execute(insert(table).values(_values(first)))
     return first
-
-
-def read(connection: Connection) -> Generation:
-    """Read the generation of a checkpoint. Raises ValueError if it is missing."""
-    (row,) = connection.execute(select(table.c.checkpoint, table.c.number, table.c.calls, table.c.at))
-    return Generation(*row)
 
 
 def skip_to(connection: Connection, kept: Generation, number: int) -> Generation:
@@ -71,11 +51,7 @@ def advance(
 
 def is_behind(connection: Connection, known: Generation | None) -> bool:
     """Whether a checkpoint lacks a known transaction."""
-    return known is not None and is_later(known, read(connection))
-
-
-def is_later(known: Generation | None, kept: Generation) -> bool:
-    return known is not None and known.checkpoint == kept.checkpoint and known.number > kept.number
+    return known is not None and is_later(known, figures.generation(query_of(connection)))
 
 
 def _values(generation: Generation) -> dict[str, object]:

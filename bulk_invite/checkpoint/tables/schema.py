@@ -1,4 +1,4 @@
-"""Tables of the checkpoint. Every change increments `VERSION`: a program reads only its own version."""
+"""Tables of the checkpoint. Every change increments `VERSION` in values.py: a program reads only its own."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, MetaData, Table
 from sqlalchemy import Text as AnyText
-
-VERSION: Final = 3
 
 Text: Final = AnyText().with_variant(AnyText(collation="C"), "postgresql")
 """Text with the same sort order in every database."""

@@ -32,21 +32,16 @@ from sqlalchemy import (
 from bulk_invite.checkpoint.tables import indexes
 from bulk_invite.checkpoint.tables.batch_sql import EACH, Members, Prepared, parameters
 from bulk_invite.checkpoint.tables.schema import invitations
+from bulk_invite.checkpoint.tables.values import SKIPPED
 from bulk_invite.domain.rows import Invitation, Position
 from bulk_invite.domain.same_receiver import Twin, receiver_of
 from bulk_invite.domain.verdicts import State
-
-KEY: Final = "receiver_key"
-"""Name in the `about` table of the random key, as hex."""
 
 INDEX: Final = "invitations_by_receiver"
 """The index of `look_up`."""
 
 _HASH_BYTES: Final = 16
 """Bytes kept of a hash, which never collide by chance. As base64: the index has a third fewer pages."""
-
-_SKIPPED: Final = "="
-"""Mark before the hash of a row that is skipped because of another row."""
 
 _NEAREST: Final = 100
 """Rows of a receiver among which the first one is chosen: a source may contain any number of them."""
@@ -62,7 +57,7 @@ _COUNTS: Final = or_(
 
 
 class ReceiverHash:
-    """The keyed hash of a row's campaign, engagement and account. key: see `KEY`."""
+    """The keyed hash of a row's campaign, engagement and account. key: see `RECEIVER_KEY`."""
 
     def __init__(self, key: bytes) -> None:
         self._keyed = hmac.new(key, digestmod="sha256")
@@ -83,7 +78,7 @@ def stored_receiver(receiver: str, state: State) -> str:
     """Return what is stored for a row in a state. receiver: its hash, or ""."""
     if state is State.FAILED or not receiver:
         return ""
-    return f"{_SKIPPED}{receiver}" if state is State.DUPLICATE else receiver
+    return f"{SKIPPED}{receiver}" if state is State.DUPLICATE else receiver
 
 
 def first_row(
@@ -108,7 +103,7 @@ def first_row(
 
 def first_row_of_skipped() -> ColumnElement[str]:
     """The token of the row because of which a row of `invitations` is skipped, or NULL."""
-    receiver = func.substr(invitations.c.receiver, len(_SKIPPED) + 1)
+    receiver = func.substr(invitations.c.receiver, len(SKIPPED) + 1)
     return first_row(receiver, invitations.c.client_token)
 
 
@@ -163,14 +158,6 @@ def look_up(
         row.of_token: Twin(Position(row.source, row.line, row.row_key), State(row.state), row.last_sent)
         for row in found
     }
-
-
-def count(connection: Connection) -> int:
-    """Count the rows after the first one of their receiver, sent or skipped."""
-    receiver = invitations.c.receiver
-    rows_of_one = func.count(func.ltrim(receiver, _SKIPPED).distinct())
-    wanted = select(func.count() - rows_of_one).where(receiver != literal_column("''"))
-    return int(connection.execute(wanted).scalar_one())
 
 
 def note(connection: Connection, receivers: Sequence[tuple[str, str]]) -> None:

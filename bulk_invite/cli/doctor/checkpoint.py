@@ -7,7 +7,7 @@ from pathlib import Path
 from bulk_invite.checkpoint.open import database_at
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.storage.base import Database, require_catalog
-from bulk_invite.checkpoint.tables.gaps import Gap
+from bulk_invite.checkpoint.tables.values import Gap
 from bulk_invite.cli.doctor.check import Found, failed, ok, skipped, warning
 from bulk_invite.cli.doctor.filesystem import kind_of, problem_of, size_text, total_size
 from bulk_invite.domain.records import Owner

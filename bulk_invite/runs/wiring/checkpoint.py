@@ -20,6 +20,7 @@ from bulk_invite.runs.settings.model import Settings
 from bulk_invite.sources.interruptible_wait import wait
 
 if TYPE_CHECKING:
+    from bulk_invite.checkpoint.file_figures import FileFigures
     from bulk_invite.checkpoint.reader import CheckpointReader
     from bulk_invite.checkpoint.recent_writes import RecentWrites
     from bulk_invite.checkpoint.storage.base import Database
@@ -55,15 +56,32 @@ def open_reader(settings: Settings, set_up_log: Callable[[], None] = lambda: Non
     from bulk_invite.checkpoint.reader import CheckpointReader  # noqa: PLC0415
 
     reader = CheckpointReader(settings.checkpoint, settings.checkpoint_schema)
-    if reader.incomplete:
-        set_up_log()
-        from bulk_invite.runs.wiring.checkpoint_warnings import warn_of_missing  # noqa: PLC0415 - as below
-
-        warn_of_missing(reader.incomplete)
+    _warn_if_incomplete(reader.incomplete, set_up_log)
     return reader
 
 
-def warn_if_stale(reader: CheckpointReader, set_up_log: Callable[[], None] = lambda: None) -> None:
+def open_figures(
+    settings: Settings, set_up_log: Callable[[], None] = lambda: None
+) -> CheckpointReader | FileFigures:
+    """As `open_reader`, but only for the figures: those of a file are read without SQLAlchemy."""
+    from bulk_invite.checkpoint.file_figures import figures_at  # noqa: PLC0415
+
+    figures = figures_at(settings.checkpoint, settings.checkpoint_schema)
+    _warn_if_incomplete(figures.incomplete, set_up_log)
+    return figures
+
+
+def _warn_if_incomplete(why: str, set_up_log: Callable[[], None]) -> None:
+    if why:
+        set_up_log()
+        from bulk_invite.runs.wiring.checkpoint_warnings import warn_of_missing  # noqa: PLC0415 - as below
+
+        warn_of_missing(why)
+
+
+def warn_if_stale(
+    reader: CheckpointReader | FileFigures, set_up_log: Callable[[], None] = lambda: None
+) -> None:
     """Warn, as a run would, of calls that the checkpoint lacks: its figures are out of date."""
     if (gap := reader.older()) is not None:
         set_up_log()

@@ -11,7 +11,7 @@ from bulk_invite.domain.errors import BulkInviteError
 from bulk_invite.domain.holder import Holder
 
 if TYPE_CHECKING:
-    from bulk_invite.checkpoint.tables.gaps import Gap
+    from bulk_invite.checkpoint.tables.values import Gap
 
 _log = structlog.get_logger()
 
