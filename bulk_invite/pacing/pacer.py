@@ -240,8 +240,9 @@ def _whole_ticks(seconds: float) -> float:
     The timers of uvloop have milliseconds: one whose end lies between two of them comes early, and anyio then
     goes around the loop until the next, which costs as much as the call (20 turns at 10 calls a second).
     """
-    ticks = math.ceil(min(seconds, _LONGEST_SLEEP) / _TICK + 0.1)
-    return (ticks - 0.1) * _TICK  # uvloop rounds it to the tick itself
+    seconds = min(seconds, _LONGEST_SLEEP)
+    # Just before the tick: uvloop rounds it to the tick itself.
+    return max(seconds, (math.ceil(seconds / _TICK) - 0.1) * _TICK)
 
 
 class _PriorityLock:

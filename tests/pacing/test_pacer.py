@@ -95,6 +95,15 @@ async def test_the_rate_is_reached_with_timers_of_a_millisecond(rate: float) -> 
     assert _most_over(times, rate) <= max(1.0, rate * 0.05) + rate * 0.001
 
 
+@pytest.mark.parametrize("rate", [5, 20, 100])
+async def test_a_wait_ends_with_the_tick_at_which_the_call_is_due(rate: float) -> None:
+    """One tick more would cost a tenth of 100 calls per second."""
+    pacer = _pacer(rate, burst=1)
+    before = (await _permit(pacer)).at
+    await anyio.sleep(0.00002)  # the next call is asked for after that
+    assert (await _permit(pacer)).at - before == pytest.approx(1 / rate, abs=0.0001)
+
+
 async def test_a_burst_leaves_at_once_and_is_never_exceeded() -> None:
     pacer = _pacer(2.0, burst=10)
     times = await _permits(pacer, 30)
