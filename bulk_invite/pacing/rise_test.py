@@ -45,7 +45,8 @@ _ERROR: Final = 0.015
 """Surplus that proves a rise: one call and half a call of jitter, and per call the error of the estimate."""
 
 _DEPTH: Final = 10.0
-"""Seconds of the quota that a pause may have filled the bucket with; if it was more, a throttle ends the climb."""
+"""Seconds of the quota that a pause may have filled the bucket with; a throttle ends the climb if it was
+more."""
 
 _LOSES: Final = 0.99
 """Share of the rate granted on average, below which the bucket has no depth: it overflows in every hold."""
