@@ -22,7 +22,7 @@ _log = structlog.get_logger()
 
 OTHER_BYTES: Final = "its beginning has changed since then"
 OTHER_BASIS: Final = "the program, or a setting that decides what a row becomes, has changed since then"
-MANY_OPEN: Final = "most of its rows are still open"
+MANY_LINES: Final = "too many of its lines have to be read again"
 
 
 class KnownFiles:
@@ -58,7 +58,7 @@ class KnownFiles:
             if is_same and rows is not None:
                 await self._skip(rows)
                 return rows
-            why = MANY_OPEN if is_same else OTHER_BYTES
+            why = MANY_LINES if is_same else OTHER_BYTES
         if not self._stop.draining:
             self.read_again.append(name)
             tell_read_again(known, why)
