@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import gzip
 import os
+import sqlite3
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -34,7 +35,7 @@ from bulk_invite.domain.admissions import ToSend
 from bulk_invite.domain.events import Answered, Sent
 from bulk_invite.domain.full_engagements import FullEngagements
 from bulk_invite.domain.outcomes import Outcome
-from bulk_invite.domain.records import PrefixRows
+from bulk_invite.domain.records import Prefix, PrefixRows
 from bulk_invite.domain.rows import Invitation, Position, Rejection, Row, RowError
 from bulk_invite.domain.same_receiver import OnSameReceiver
 from bulk_invite.domain.verdicts import State
@@ -415,6 +416,21 @@ def test_only_what_is_not_settled_is_read_again(course: Sequence[Going | Edit], 
     skipping, forgetting = _carry_out(_ROWS, course)
     assert skipping.read[: len(read)] == read
     assert len(forgetting.read) == len(skipping.read)
+
+
+@pytest.mark.parametrize("files", [8, 9])
+def test_rows_of_many_files_are_found_by_an_index(tmp_path: Path, files: int) -> None:
+    """Otherwise, the time to resume would grow with the square of their number."""
+    with CheckpointWriter.open(tmp_path / "c.db", catalog="Sandbox") as writer:
+        writer.claim(OWNER)
+        writer.begin_run(1000.0, basis="1")
+        for number in range(files):
+            end = Prefix(f"{number}.ndjson", 0, 0, "")
+            writer.admit([], campaign="", retry_failed=False, reached=end)
+        writer.prefixes.rows("0.ndjson", "", failed_again=False)
+    with closing(sqlite3.connect(tmp_path / "c.db")) as file:
+        found = file.execute("SELECT 1 FROM sqlite_master WHERE name = 'invitations_by_source'").fetchall()
+    assert len(found) == (files > 8)
 
 
 _TOKENS: Final = [_line(token=number, body=0) for number in range(4)]

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, inspect
 
 _INDEXES: Final = {
     "invitations_by_key": ("invitations", "(source, row_key)"),
+    "invitations_by_source": ("invitations", "(source, client_token)"),
     "invitations_by_engagement": ("invitations", "(engagement, state)"),
     "invitations_by_change": ("invitations", "(source, changed)"),
     "invitations_by_id": ("invitations", "(invitation_id) WHERE invitation_id <> ''"),

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
 
+from bulk_invite.checkpoint.tables import indexes
 from bulk_invite.checkpoint.tables.batch_sql import BY_PAGE
 from bulk_invite.checkpoint.tables.schema import invitations, prefixes
 from bulk_invite.checkpoint.tables.stored_rows import Known
@@ -21,6 +22,10 @@ from bulk_invite.domain.admissions import SkippedRow
 from bulk_invite.domain.records import Prefix, PrefixRows
 from bulk_invite.domain.rows import Position
 from bulk_invite.domain.verdicts import State
+
+_FEW: Final = 8
+"""Files for each of which all rows of the checkpoint are read: for a large file, that is fastest. The rows of
+more files are found by an index: the time for 400 files of 500 rows falls from 23 to 2 seconds."""
 
 _MOST_RANGES: Final = 200_000
 """Ranges of lines that are kept in memory, some 150 bytes each; with more of them, all is read again."""
@@ -112,6 +117,7 @@ def rows_of(connection: Connection, of: StoredPrefix, settled: Collection[State]
     settled: the states in which a row need not be read again.
     """
     lines, ranges, failed, last = of.prefix.lines, _Ranges(), 0, 0
+    _require_index(connection)
     if (created := _count_if_all_created(connection, of)) is not None:
         return PrefixRows(of.prefix, created, 0, ())
     with connection.execute(_notable(of), execution_options=BY_PAGE) as notable:
@@ -154,14 +160,19 @@ def created_rows(
     return [SkippedRow(Position(source, line), *values) for line, *values in connection.execute(wanted)]
 
 
+def _require_index(connection: Connection) -> None:
+    files = select(prefixes.c.source).limit(_FEW + 1).subquery()
+    if connection.execute(select(func.count()).select_from(files)).scalar_one() > _FEW:
+        indexes.require(connection, "invitations_by_source")
+
+
 def _count_if_all_created(connection: Connection, of: StoredPrefix) -> int | None:
-    """The number of lines if each has one row with an invitation; a third of the time of `_notable`."""
+    """The number of lines if each has one row with an invitation; in half the time of `_notable`."""
     line, lines = invitations.c.line, of.prefix.lines
-    wanted = select(func.count(), func.sum(line)).where(
+    wanted = select(func.count(), func.count(line.distinct())).where(
         _at_lines(of), invitations.c.state == State.CREATED.value
     )
-    found, total = connection.execute(wanted).one()
-    return lines if found == lines and total == lines * (lines + 1) // 2 else None
+    return lines if tuple(connection.execute(wanted).one()) == (lines, lines) else None
 
 
 class _Ranges:
