@@ -22,7 +22,7 @@ class Query(Protocol):
 
 
 def query_of(connection: Connection) -> Query:
-    from sqlalchemy import text  # noqa: PLC0415 - whoever has a connection has imported it
+    from sqlalchemy import text  # noqa: PLC0415 - imported before, with the connection
 
     def query(statement: str, /, **values: object) -> Sequence[Sequence[Any]]:
         return connection.execute(text(statement), values).all()
