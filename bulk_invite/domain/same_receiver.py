@@ -90,7 +90,9 @@ def described(twin: Twin, position: Position) -> str:
 def _place(of_twin: Position, of_row: Position) -> str:
     if of_twin.source != of_row.source:
         return str(of_twin)
-    return f"line {of_twin.line}" if of_twin.line else f"key {of_twin.key}"
+    place = f"line {of_twin.line}" if of_twin.line else f"key {of_twin.key}"
+    # The source has changed since an earlier run read it.
+    return f"the row that {place} had before" if of_twin == of_row else place
 
 
 def _fate(twin: Twin) -> str:

@@ -113,9 +113,12 @@ def test_each_row_is_compared_as_the_next_run_would(
             assert comparison.members()["not_compared"] is None
             assert str(comparison.members()["compared_with"]) in comparison.sentences()[0]
         with _comparison(place.name, place.schema) as comparison:
-            assert _messages(comparison, _rows("march", [make_row(1), _edited(1), _edited(0, "!")])) == [
+            rows = _rows("march", [make_row(1), _edited(1), _edited(0, "!"), _edited(3)])
+            same = "same engagement and account as"
+            assert _messages(comparison, rows) == [
                 *("", ""),
-                "same engagement and account as line 1, invited on 2027-01-15",
+                f"{same} line 1, invited on 2027-01-15",
+                f"{same} the row that line 4 had before, which was sent on 2027-01-15, outcome unknown",
             ]
 
 
