@@ -201,7 +201,10 @@ async def _inline(
 
 
 class Sender:
-    """One of the two, with its checkpoint. read: the number of rows that each run has read."""
+    """One of the two, with its checkpoint.
+
+    read: the number of rows that each run has read; known: of its lines, those that earlier runs had read.
+    """
 
     def __init__(self, folder: Path, stack: ExitStack, *, forgets: bool) -> None:
         self._forgets = forgets
@@ -211,6 +214,7 @@ class Sender:
         stack.callback(self._database.dispose)
         self._now = 1000.0
         self.read: list[int] = []
+        self.known: list[int] = []
 
     def go(self, folder: Path, going: Going) -> list[object]:
         """Carry out a run; return what it has seen, reported and sent."""
@@ -264,6 +268,8 @@ class Sender:
             return
         finally:
             self.read.append(validator.validated)
+            self.known.append(tally.counts.known_lines)
+            assert tally.counts.skipped == tally.counts.rows - validator.validated or not going.is_whole
 
     def _send(self, row: ToSend, left: int | None) -> None:
         token = row.invitation.client_token
@@ -431,6 +437,13 @@ def test_rows_of_many_files_are_found_by_an_index(tmp_path: Path, files: int) ->
     with closing(sqlite3.connect(tmp_path / "c.db")) as file:
         found = file.execute("SELECT 1 FROM sqlite_master WHERE name = 'invitations_by_source'").fetchall()
     assert len(found) == (files > 8)
+
+
+def test_lines_that_are_read_again_are_known() -> None:
+    edited = Edit("a.ndjson", 0, [_line(row=9), *_ROWS[1:], _line(row=10)])
+    course: list[Going | Edit] = [_A, _A, edited, _A, _A]
+    skipping, forgetting = _carry_out(_ROWS, course)
+    assert (skipping.known[:4], forgetting.known[:4]) == ([0, 0, 8, 0], [0, 0, 0, 0])
 
 
 _TOKENS: Final = [_line(token=number, body=0) for number in range(4)]

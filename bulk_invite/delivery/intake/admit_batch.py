@@ -74,6 +74,10 @@ class Admitter:
         """Count rows that are settled and not read again."""
         self._tally.skipped_many(created, failed)
 
+    def reads_again(self, lines: int) -> None:
+        """Note that these lines of a file, which earlier runs have read, are read again."""
+        self._tally.reads_again(lines)
+
     @property
     def reports_rows(self) -> bool:
         """Whether skipped rows must be reported one by one, with results."""

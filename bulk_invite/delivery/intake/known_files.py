@@ -20,7 +20,7 @@ from bulk_invite.domain.records import KnownPrefix, PrefixRows
 
 _log = structlog.get_logger()
 
-OTHER_BYTES: Final = "its beginning has changed since then"
+OTHER_BYTES: Final = "at least one of the lines that were read before has changed since then"
 OTHER_BASIS: Final = "the program, or a setting that decides what a row becomes, has changed since then"
 MANY_LINES: Final = "too many of its lines have to be read again"
 
@@ -61,6 +61,7 @@ class KnownFiles:
             why = MANY_LINES if is_same else OTHER_BYTES
         if not self._stop.draining:
             self.read_again.append(name)
+            self._admitter.reads_again(known.prefix.lines)
             tell_read_again(known, why)
         return None
 

@@ -54,6 +54,8 @@ class Outlet(Protocol):
 class Counts:
     """Counts of one run; every row read is counted once, in one of `states` or in `already_created`.
 
+    settled_before: rows that earlier runs settled; skipped: those of them that this run does not read.
+    known_lines: lines at the beginnings of files that earlier runs have read and this run reads again.
     ended_now: rows that ended in this run; failed_now: those of them that failed. in_flight: rows with a call
     in progress; they also count as in doubt. with_warnings: rows to send that have warnings. same_receiver:
     rows whose engagement and account another row has, sent or not; twins: the first of them. all_read: no
@@ -63,6 +65,9 @@ class Counts:
 
     rows: int = 0
     already_created: int = 0
+    settled_before: int = 0
+    skipped: int = 0
+    known_lines: int = 0
     attempts: int = 0
     throttled: int = 0
     failed_now: int = 0
@@ -109,16 +114,21 @@ class Tally:
 
     def skipped(self, row: SkippedRow) -> None:
         """Count a row that an earlier run created and this run does not read again."""
-        self.counts.rows += 1
-        self.counts.already_created += 1
+        self.skipped_many(created=1, failed=0)
         if self._outlet is not None:
             self._outlet.created(row.position, row.client_token, row.invitation_id, row.arn, row.label)
 
     def skipped_many(self, created: int, failed: int) -> None:
         """Count rows that earlier runs settled and this run does not read again."""
         self.counts.rows += created + failed
+        self.counts.skipped += created + failed
+        self.counts.settled_before += created + failed
         self.counts.already_created += created
         self.counts.states[State.FAILED] += failed
+
+    def reads_again(self, lines: int) -> None:
+        """Count lines that earlier runs have read and this run is about to read again."""
+        self.counts.known_lines += lines
 
     @property
     def reports_rows(self) -> bool:
@@ -146,6 +156,7 @@ class Tally:
 
     def _already_settled(self, settled: AlreadySettled) -> None:
         row, label = settled.invitation.row, settled.invitation.label
+        self.counts.settled_before += 1
         if settled.state is State.CREATED:
             self.counts.already_created += 1
             if self._outlet is not None:

@@ -22,6 +22,7 @@ from bulk_invite.pacing.pacing_view import PacingView
 from bulk_invite.pacing.parking import Why
 from bulk_invite.runs.output.progress_bar import ProgressLine, View
 from bulk_invite.runs.output.row_total import RowTotal
+from bulk_invite.runs.output.rows_to_send import rows_to_send
 
 _log = structlog.get_logger()
 
@@ -84,7 +85,7 @@ class Progress:
             return
         while True:
             counts = self._counts
-            if counts.all_read or counts.rows >= _ENOUGH_READ:
+            if counts.all_read or counts.rows - counts.skipped >= _ENOUGH_READ:
                 rows = self._to_send()
                 seconds = self._pacer.time_left(rows, rate)
                 if seconds is not None and seconds > DAY:
@@ -96,17 +97,9 @@ class Progress:
             await anyio.sleep(_REDRAW)
 
     def _to_send(self) -> int:
-        """Rows still to be sent; unread rows are extrapolated from those that this run has read."""
-        counts, total = self._counts, self._total.of(self._counts)
-        open_rows = counts.states[State.PENDING] + counts.states[State.IN_DOUBT]
-        to_come = 0
-        if total is not None:
-            # Of a database, the rows that earlier runs have created come first, and no more of them later.
-            read = counts.rows - (counts.already_created if total.resumes else 0)
-            unread = total.rows - counts.rows
-            to_come = unread * (open_rows + counts.ended_now) // max(1, read)
-        rows = open_rows + to_come - counts.in_flight  # the daily quota already counts those calls
-        return rows if self._limit is None else min(rows, self._limit - counts.ended_now)
+        total = self._total.of(self._counts)
+        rows = rows_to_send(self._counts, None if total is None else total.rows)
+        return rows if self._limit is None else min(rows, self._limit - self._counts.ended_now)
 
     def view(self, now: float) -> View:
         counts = self._counts

@@ -26,11 +26,10 @@ _PATIENCE: Final = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """rows: of all sources. is_estimate: whether that is one. resumes: whether a database was read before."""
+    """rows: of all sources. is_estimate: whether that is one."""
 
     rows: int
     is_estimate: bool
-    resumes: bool = False
 
 
 @dataclass(slots=True)
@@ -104,8 +103,7 @@ class RowTotal:
         if rows is None:
             return None
         is_counted = not self._files and all(each.left is not None for each in self._readings)
-        resumes = any(each.after is not None for each in self._readings)
-        return Total(max(counts.rows, rows), is_estimate=not is_counted, resumes=resumes)
+        return Total(max(counts.rows, rows), is_estimate=not is_counted)
 
     def unread(self, admitted: int, left_over: int) -> int | None:
         """Rows that a run which has ended early did not admit; None while it is unknown.
