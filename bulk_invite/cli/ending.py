@@ -102,9 +102,9 @@ def _usage_error(error: TyperException, command: str) -> UsageError:
 
 
 def _in_our_words(message: str) -> str:
-    """Without the quotes around names of options and arguments."""
+    """On one line, and without the quotes around names of options and arguments."""
     message = _QUOTED_NAME.sub(r"\1", message).removeprefix("Invalid value: ")
-    return message.replace(" requires an argument", " needs a value")
+    return message.replace("\n\t", " ").replace(" requires an argument", " needs a value")
 
 
 def _counts_of_nothing(program: TyperGroup, arguments: Sequence[str]) -> dict[str, object]:

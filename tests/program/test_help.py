@@ -209,6 +209,10 @@ def test_no_command_prints_help_and_a_wrong_one_an_error(tmp_path: Path) -> None
         ),
         ("export --format cvs", "Invalid value for --format: must be ndjson or csv; did you mean csv? See "),
         ("export --format", "Option --format needs a value. See bulk-invite export --help."),
+        (
+            "completion",
+            "Missing argument SHELL. Choose from: bash, zsh, fish. See bulk-invite completion --help.",
+        ),
         ("completion tcsh", "Invalid value for SHELL: must be bash, zsh or fish. See "),
         ("simulate --seeds 0", "Invalid value for --seeds: must be 1 or more. See "),
         ("simulate --seeds x", "Invalid value for --seeds: must be a whole number. See "),
