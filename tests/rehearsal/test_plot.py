@@ -11,7 +11,7 @@ import pytest
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.rehearsal.emulator.options import Options
 from bulk_invite.rehearsal.simulation.our_senders import FixedSender
-from bulk_invite.rehearsal.simulation.plot import Panel, draw
+from bulk_invite.rehearsal.simulation.plot import Panel, check, draw
 from bulk_invite.rehearsal.simulation.sdk_models import AdaptiveSender
 from bulk_invite.rehearsal.simulation.virtual_run import Trial, simulate
 
@@ -88,4 +88,4 @@ def test_without_matplotlib_the_error_names_the_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError, match=r"pip install '\.\[plot\]'"):
-        draw(tmp_path / "trial.svg", "A title", [panel("one", trial())])
+        check(tmp_path / "trial.svg")  # before the simulation, which takes a while

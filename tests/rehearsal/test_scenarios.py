@@ -94,6 +94,8 @@ def test_the_manual_has_every_scenario_and_its_figures_reach_the_targets() -> No
     )
     table = {title: (float(goodput), float(throttled)) for title, goodput, throttled in cells}
     assert set(table) == {load(name).title for name in names()}
+    listed = re.findall(r"^\| `([a-z0-9-]+)` \| (.+?) \|$", topic("rehearsal"), re.MULTILINE)
+    assert listed == [(name, load(name).title) for name in names()]
     for scenario in map(load, names()):
         goodput, throttled = table[scenario.title]
         assert goodput >= (scenario.target.goodput or 0) * 100 - 0.05

@@ -32,7 +32,8 @@ def simulate(
         list[str] | None,
         typer.Argument(
             metavar="[SCENARIO...]",
-            help="Names of shipped scenarios, or your own .toml files. Default: all shipped scenarios.",
+            help="Names of shipped scenarios, listed in bulk-invite manual rehearsal, or your own .toml "
+            "files. Default: all shipped scenarios.",
             autocompletion=_matching,
         ),
     ] = None,

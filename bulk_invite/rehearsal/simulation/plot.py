@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,26 +66,26 @@ class Panel:
 
 
 def check(path: Path) -> None:
-    """Raise UsageError where no plot can be written."""
+    """Raise UsageError where no plot can be written, also where matplotlib is not installed."""
     if path.suffix not in _METADATA or path.is_dir():
         raise UsageError(f"A plot must be a .png or .svg file, not {path.name}.")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"The directory of the plot {path} does not exist.")
+    if find_spec("matplotlib") is None:
+        raise UsageError(
+            "Plots need matplotlib.", hint="Install it from the checkout: pip install '.[plot]'."
+        )
 
 
 def draw(path: Path, title: str, panels: Sequence[Panel]) -> None:
     """Draw the panels below each other into a .png or .svg file.
 
-    Raises UsageError for another extension, and where matplotlib is not installed.
+    Raises UsageError as `check` does.
     """
     check(path)
-    try:
-        from matplotlib import rc_context  # noqa: PLC0415 - an optional extra
-        from matplotlib.figure import Figure  # noqa: PLC0415 - likewise; without pyplot, no window opens
-    except ImportError:
-        raise UsageError(
-            "Plots need matplotlib.", hint="Install it from the checkout: pip install '.[plot]'."
-        ) from None
+    from matplotlib import rc_context  # noqa: PLC0415 - an optional extra
+    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise; without pyplot, no window opens
+
     length = max(panel.trial.length for panel in panels)
     unit, seconds = ("hours", HOUR) if length >= _LONG else ("minutes", MINUTE)
     with rc_context(_STYLE):
