@@ -82,7 +82,7 @@ class Run:
         self._outcomes = outcomes
         self._confirmed = confirmed or Confirmed()
         self._stop = StopSwitch()
-        self._limited = self._claimed = self._finished = self._published = False
+        self._limited = self._claimed = self._begun = self._finished = self._published = False
         self._intake: OnePassIntake | None = None
         self._pacer: Pacer | None = None
         self._total = RowTotal(sources)
@@ -153,7 +153,7 @@ class Run:
         return InterruptedRunError() if self._stop.aborted else StoppedError()
 
     def _could_not_start(self) -> bool:
-        return not self._claimed and (self._stop.reason is not None or not self._stop.draining)
+        return not self._begun and (self._stop.reason is not None or not self._stop.draining)
 
     def _is_claimed(self) -> bool:
         return self._claimed
@@ -241,6 +241,7 @@ class Run:
         self._claimed = True
         await bind_tokens(resources, self._sources, lambda: self._stop.draining)
         await begin_run(resources)
+        self._begun = True
         log_start("run.started", resources)
 
 

@@ -69,7 +69,9 @@ def test_an_edited_export_of_another_name_invites_nobody_twice(tmp_path: Path) -
                 stdin=ndjson(april),
             ),
             lambda: run("send", "april.ndjson.gz", *to, "--dry-run", cwd=tmp_path),
+            lambda: run("send", "april.ndjson.gz", *to, "--no-json", cwd=tmp_path),
         )
+        assert refused[-1].stdout == "", "no table of zeros"
         for each in refused:
             assert each.code == 2
             assert "would send all of them again" in each.said
