@@ -268,6 +268,7 @@ def test_a_dry_run_says_how_many_days_the_campaign_takes(tmp_path: Path) -> None
         partial(rehearse, "--daily-quota", "none", "--rate", "2", "--json"),
     )
     assert "Forecast: 5 days; the last of 450 calls starts in 4d 0:00:03 (20" in table.stdout
+    assert table.stdout.endswith("earlier runs have met); the rate alone would take 0:00:30.\n")
     forecast = sprint.json["forecast"]
     assert (forecast["calls"], forecast["daily_quota"], forecast["days"]) == (450, 100, 5)
     assert forecast["seconds"] == pytest.approx(4 * DAY, abs=60)

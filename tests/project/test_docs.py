@@ -108,6 +108,13 @@ def test_example_configuration_has_every_setting_with_its_default_and_meaning() 
             assert written == Settings(), option.name
 
 
+def test_readme_and_manual_name_the_default_limits() -> None:
+    limits = {"max-rate": f"{Settings().max_rate:g}", "daily-quota": f"{Settings().daily_quota:,}"}
+    for document in (README, text_of("pacing")):
+        named = re.findall(r"`--(max-rate|daily-quota)`(?: calls)?\s\(([\d,]+) by default", document)
+        assert dict(named) == limits
+
+
 def test_example_configuration_says_what_is_for_serve_only() -> None:
     _, of_serve = EXAMPLE.split("## Following a source: for serve only, send ignores it\n")
     assert list(tomllib.loads(uncommented(of_serve))) == [OPTIONS[name].key for name in SERVE_ONLY]

@@ -56,4 +56,13 @@ def _forecast_text(forecast: Forecast, now: float) -> str:
     last = f"{days}the last of {forecast.calls:,} calls starts in {clock_text(forecast.seconds)}"
     starts = utc_text(now + forecast.seconds)
     limits = f"at up to {forecast.rate:.3g} calls/s{day}, if the service allows it"
-    return f"Forecast: {last} ({starts}), {limits}.\n"
+    return f"Forecast: {last} ({starts}), {limits}.\n{_reason(forecast)}"
+
+
+def _reason(forecast: Forecast) -> str:
+    """What makes a forecast of days so long, if it is not the rate."""
+    alone = forecast.calls / forecast.rate
+    if forecast.days == 1 or alone > forecast.seconds / 2:
+        return ""
+    quota = "The daily quota takes the days (--daily-quota, or a lower cap that earlier runs have met)"
+    return f"{quota}; the rate alone would take {clock_text(alone)}.\n"

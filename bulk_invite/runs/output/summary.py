@@ -31,7 +31,7 @@ _LABELS: Final = {
     "throttled_share_minute": "throttled share, last minute",
     "throttled_share_hour": "throttled share, last hour",
     "sent_last_day": "calls, last 24 hours",
-    "rate": "rate, calls/s",
+    "rate": "rate allowed, calls/s",
     "estimated_quota": "estimated quota, calls/s",
     "daily_quota": "daily quota, configured",
     "learned_quota": "daily quota, learned",
