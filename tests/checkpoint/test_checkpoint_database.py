@@ -8,14 +8,17 @@ import threading
 import time
 from contextlib import closing, suppress
 from dataclasses import replace
+from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 from checkpoints import NOW, OWNER, Place, admit, overview_of, records_of, settle, writing
 from command import free_port, wait_until
 from database import PASSWORD, Database, database, server
 from fakes import invitation
 
+from bulk_invite.checkpoint.storage.postgres import PostgresSchema
 from bulk_invite.checkpoint.storage.watchdog import Watchdog
 from bulk_invite.domain.admissions import AlreadySettled, ToSend
 from bulk_invite.domain.errors import CheckpointError, CheckpointHeldError, UsageError
@@ -75,6 +78,21 @@ def test_the_session_that_holds_the_lock_proves_it(db: Database, place: Place) -
         with pytest.raises(CheckpointError) as raised:
             writer.prove()
         assert raised.value.retryable
+
+
+class _Refused(psycopg.Cursor[Any]):
+    def execute(self, *_: Any, **__: Any) -> Self:
+        return super().execute("SELECT 1 / 0")
+
+
+def test_what_waits_for_the_session_has_transactions_after_a_refused_proof(db: Database) -> None:
+    schema = PostgresSchema(db.url, "checkpoint")
+    with schema.held() as engine, engine.connect() as connection:
+        session = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        session.cursor_factory = _Refused
+        with pytest.raises(psycopg.DataError):
+            schema.prove(connection)
+        assert not session.autocommit
 
 
 @pytest.mark.parametrize("how", ["restarted", "killed"])

@@ -117,8 +117,11 @@ class PostgresSchema:
         # The lock belongs to the session: as long as that responds, it is ours.
         session = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
         session.autocommit = True  # one round trip in place of three
-        session.execute("SELECT 1")
-        session.autocommit = False
+        try:
+            session.execute("SELECT 1")
+        finally:
+            if not session.closed:  # the query was cancelled: what waits for the session needs transactions
+                session.autocommit = False
 
     def last_transaction(self) -> ClusterHistory:
         return ClusterHistory()
