@@ -72,6 +72,7 @@ class RiseTest:
         self._new_since = None if estimate is None else -math.inf
         self._is_new = True
         self._cut_to = self._untested = rate
+        self._granted = 0.0
 
     @property
     def estimate(self) -> float | None:
@@ -85,13 +86,14 @@ class RiseTest:
     def begin(self, rate: float) -> None:
         """Continue with a rate that was set, and not reached by growth."""
         self._cut_to = self._untested = rate
+        self._granted = 0.0
 
     def measured(self, rate: float, calls: int, now: float) -> None:
         """Learn from a sample that has ended with a throttle.
 
         If the bucket has overflowed, the sample shows too little and does not lower the estimate.
         """
-        before = self.estimate
+        before, self._granted = self.estimate, rate
         overflowed = self._cut_to <= _STEADY * rate
         if before is not None and overflowed and before / ANOTHER < rate <= before:
             return
@@ -114,7 +116,8 @@ class RiseTest:
         if self.has_risen(sample, now):
             self._untested = rate
             return growth.climbing(silence, rate)
-        return growth.testing(silence, rate, self._untested)
+        # After a wrong cut, no throttle comes below the estimate, and no surplus above it.
+        return growth.testing(silence, rate, max(self._untested, self.estimate or 0.0))
 
     def _due(self, age: float) -> float:
         due = _DUE + _DUE_RATE * self._cut_to
@@ -132,11 +135,12 @@ class RiseTest:
         """The rate to continue with if the quota is the same: not above the tested or the throttled one.
 
         A new quota is tested before its rate has grown above it, so its estimate is the better rate. Later it
-        is only tested if no throttle came by itself: the rate may be too low, and the estimate with it.
+        is only tested if no throttle came by itself: the rate may be too low, and the estimate with it. What
+        was granted on average since the last throttle is no more than the quota, so no rate need be below it.
         """
-        kept = self._untested
         if self.estimate is not None and self._cut_to > _DROPPED * self.estimate:
-            kept = self.estimate
-        elif self._is_new and self.estimate is not None and self.estimate >= _LOSES * self._cut_to:
+            return min(growth.CUT * rate, self.estimate)
+        kept = max(self._untested, self._granted)
+        if self._is_new and self.estimate is not None and self.estimate >= _LOSES * self._cut_to:
             kept = min(kept, max(self._cut_to, _ABOVE * self.estimate))
         return min(growth.CUT * rate, kept)

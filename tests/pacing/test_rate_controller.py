@@ -483,6 +483,26 @@ def test_calls_that_were_not_held_back_prove_nothing(silences: list[float]) -> N
     assert controller.rate == before
 
 
+@pytest.mark.parametrize("rate", [0.5, 2.0, 6.0])
+def test_a_test_is_not_over_below_the_quota_that_was_measured(rate: float) -> None:
+    """After a wrong cut, no throttle comes, and no surplus: only the estimate shows that it was wrong."""
+    controller = RateController(RateLimits(rate, 1000.0), Phase.TRACK, estimate=10.0)
+    _throttle(controller, 100.0)
+    _granted(controller, [1.0] * 400)
+    assert controller.rate >= 10.0
+
+
+def test_a_test_gives_back_no_less_than_was_granted() -> None:
+    controller = RateController(RateLimits(6.0, 1000.0), Phase.TRACK, estimate=10.0)
+    _throttle(controller, 100.0)
+    calls = 0
+    now = 100.0
+    while now < 170.0:  # later, a surplus proves that the quota has risen
+        now, calls = _granted(controller, [1.0], now), calls + 1
+    _throttle(controller, now)
+    assert controller.rate >= calls / (now - 100.0)
+
+
 @given(rate=st.floats(0.5, 100.0), calls=st.integers(0, 1500))
 def test_a_test_ends_with_one_throttle_at_the_rate_from_before(rate: float, calls: int) -> None:
     """The service grants no more than its quota: no surplus."""
