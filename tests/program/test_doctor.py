@@ -583,7 +583,7 @@ def test_a_checkpoint_belongs_to_a_catalog_and_an_account(look: Look) -> None:
             look(only=CHECKPOINT, catalog="AWS"),
             look(only=CHECKPOINT),
         )
-    assert "a.db: version 2, journal mode wal" in ours["checkpoint"].found
+    assert "a.db: version 3, journal mode wal" in ours["checkpoint"].found
     assert results(ours, "owner", "sender") == ["ok", "ok"]
     assert ours["owner"].found == "It belongs to catalog Sandbox and account 111122223333"
     assert ours["sender"].found == "No sender is using it"
@@ -790,7 +790,7 @@ def test_a_shared_checkpoint_is_checked(look: Look, db: Database, monkeypatch: p
     assert (empty["checkpoint"].result, empty["checkpoint"].found) == ("ok", f"{name} will be created")
     assert "disk" not in empty
     assert results(held, "checkpoint", "owner", "sender") == ["ok", "warning", "warning"]
-    assert f"{name}: version 2, PostgreSQL" in held["checkpoint"].found
+    assert f"{name}: version 3, PostgreSQL" in held["checkpoint"].found
     assert re.fullmatch(
         rf"Held by process \d+ of {re.escape(socket.gethostname())} "
         rf"\(database user {db.role}, from 127\.0\.0\.1\), since \S+Z",
