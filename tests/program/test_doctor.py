@@ -615,7 +615,7 @@ def test_a_sender_that_holds_the_checkpoint_is_named_and_not_disturbed(look: Loo
         sender.wait()
         free = look(only=CHECKPOINT)
     assert results(held, "owner", "sender") == ["ok", "warning"]
-    assert "version 2" in held["checkpoint"].found
+    assert "version 3" in held["checkpoint"].found
     who = f"Held by process {sender.pid} of {re.escape(socket.gethostname())}"
     assert re.fullmatch(rf"{who} \(user \S+\), since \S+Z", held["sender"].found)
     assert "--wait-for-lock" in held["sender"].mend
