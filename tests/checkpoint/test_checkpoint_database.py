@@ -80,19 +80,20 @@ def test_the_session_that_holds_the_lock_proves_it(db: Database, place: Place) -
         assert raised.value.retryable
 
 
-class _Refused(psycopg.Cursor[Any]):
+class _Canceled(psycopg.Cursor[Any]):
     def execute(self, *_: Any, **__: Any) -> Self:
-        return super().execute("SELECT 1 / 0")
+        return super().execute("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(20)")
 
 
-def test_what_waits_for_the_session_has_transactions_after_a_refused_proof(db: Database) -> None:
+def test_what_waits_for_the_session_has_transactions_after_a_canceled_proof(db: Database) -> None:
     schema = PostgresSchema(db.url, "checkpoint")
     with schema.held() as engine, engine.connect() as connection:
         session = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
-        session.cursor_factory = _Refused
-        with pytest.raises(psycopg.DataError):
+        session.cursor_factory = _Canceled
+        with pytest.raises(CheckpointError, match="canceling statement") as raised, schema.translated():
             schema.prove(connection)
         assert not session.autocommit
+    assert raised.value.hint == "Run the same command again."
 
 
 @pytest.mark.parametrize("how", ["restarted", "killed"])

@@ -267,6 +267,8 @@ class PostgresSchema:
                 hint = "It is a standby: name the primary, or all hosts with target_session_attrs=primary."
             case errors.DiskFull():
                 hint = "Free disk space for the database and run the same command again."
+            case errors.QueryCanceled():
+                hint = "Run the same command again."
             case _ if isinstance(error, psycopg.OperationalError) and not libpq.is_transient(error):
                 hint = "Check the URL, user and password (PGPASSWORD, pgpass or service file)."
             case _ if libpq.is_transient(error):
