@@ -12,7 +12,7 @@ import anyio
 import anyio.lowlevel
 import orjson
 
-from bulk_invite.delivery.tracking.committer import Prefixes
+from bulk_invite.delivery.tracking.journal import Prefixes
 from bulk_invite.domain.admissions import Admission, AlreadySettled, Duplicate, SkippedRow, ToSend
 from bulk_invite.domain.classify import WITHHELD
 from bulk_invite.domain.clearance import Clearance

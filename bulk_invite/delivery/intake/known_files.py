@@ -12,7 +12,8 @@ import structlog
 from bulk_invite.delivery.intake.admit_batch import Admitter
 from bulk_invite.delivery.intake.skipped_rows import PAGE, Listing, SkippedRows
 from bulk_invite.delivery.intake.source import ResumableSource
-from bulk_invite.delivery.tracking.committer import Committer, RunInThread
+from bulk_invite.delivery.tracking.committer import Committer
+from bulk_invite.delivery.tracking.journal import RunInThread
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.admissions import SkippedRow
 from bulk_invite.domain.errors import CheckpointError

@@ -5,7 +5,8 @@ from __future__ import annotations
 import structlog
 
 from bulk_invite.delivery.intake.source import RepeatableSource, Source
-from bulk_invite.delivery.tracking.committer import Committer, RunInThread
+from bulk_invite.delivery.tracking.committer import Committer
+from bulk_invite.delivery.tracking.journal import RunInThread
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 
 _log = structlog.get_logger()

@@ -18,7 +18,8 @@ from bulk_invite.delivery.intake.known_files import KnownFiles
 from bulk_invite.delivery.intake.known_tables import KnownTables
 from bulk_invite.delivery.intake.skipped_rows import PAGE, Listing, SkippedRows
 from bulk_invite.delivery.intake.source import KeyedSource, RepeatableSource, ResumableSource, Source
-from bulk_invite.delivery.tracking.committer import Committer, RunInThread
+from bulk_invite.delivery.tracking.committer import Committer
+from bulk_invite.delivery.tracking.journal import RunInThread
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
 from bulk_invite.domain.admissions import SkippedRow, ToSend
 from bulk_invite.domain.errors import SourceError
