@@ -29,14 +29,13 @@ from bulk_invite.checkpoint.tables import (
     pacing_state,
     read_position,
     record_events,
-    token_basis,
     twins,
 )
 from bulk_invite.checkpoint.tables.decide_row import Terms
 from bulk_invite.checkpoint.tables.query import query_of
 from bulk_invite.checkpoint.tables.schema import runs, unsent_rows
-from bulk_invite.checkpoint.tables.token_basis import TokenBasis
 from bulk_invite.checkpoint.tables.values import RECEIVER_KEY, Gap, UncertainPeriod
+from bulk_invite.checkpoint.token_bindings import TokenBindings
 from bulk_invite.checkpoint.transactions import Transactions
 from bulk_invite.domain.admissions import Admission, SkippedRow, ToSend
 from bulk_invite.domain.errors import CheckpointError
@@ -56,6 +55,7 @@ class CheckpointWriter:
         self._lineage = lineage
         self._transactions = Transactions(database, engine, lineage)
         self.prefixes = ReadPrefixes(self._transactions)
+        self.tokens = TokenBindings(database, self._transactions)
         self._undo = ExitStack()
         self._catalog = ""
         self._on_same_receiver = OnSameReceiver.WARN
@@ -112,27 +112,6 @@ class CheckpointWriter:
             if (first := owner_row.merged(known, owner, self.name)) is not None:
                 self._database.reserve(connection, first, self._catalog)
                 owner_row.note(connection, known, first)
-
-    def require_tokens(self, basis: TokenBasis) -> None:
-        """See `token_basis.require`."""
-        with self._transactions.begin() as connection:
-            token_basis.require(read_about(self._database, query_of(connection)), basis)
-
-    def bind_tokens(self, basis: TokenBasis) -> None:
-        """See `token_basis.bind`."""
-        with self._transactions.begin() as connection:
-            token_basis.bind(connection, read_about(self._database, query_of(connection)), basis)
-
-    def bind_tokens_of_files(self, campaign: str, token_from: str) -> None:
-        """See `token_basis.bind_files`."""
-        with self._transactions.begin() as connection:
-            about = read_about(self._database, query_of(connection))
-            token_basis.bind_files(connection, about, campaign, token_from)
-
-    def known_keys(self, source: str, campaign: str, limit: int) -> list[str]:
-        """See `read_position.known_keys`."""
-        with self._transactions.begin() as connection:
-            return read_position.known_keys(connection, source, campaign, limit)
 
     def begin_run(
         self,

@@ -188,18 +188,18 @@ def test_tokens_of_files_keep_their_basis_within_a_campaign(place: Place) -> Non
     by_key, by_member = "key $._bulk_invite.key", "key $.EngagementIdentifier"
     with writing(place) as writer:
         for basis in (by_key, "content", by_member, by_key):  # no row has a token yet
-            writer.bind_tokens_of_files("", basis)
+            writer.tokens.bind_files("", basis)
         admit(writer, made("a", 0))
         for basis in ("content", by_member):
             with pytest.raises(UsageError, match="would send all of them again") as raised:
-                writer.bind_tokens_of_files("", basis)
+                writer.tokens.bind_files("", basis)
             assert "--token-from key --key '$._bulk_invite.key'" in raised.value.hint
-        writer.bind_tokens_of_files("another", "content")
-        writer.bind_tokens_of_files("", by_key)
+        writer.tokens.bind_files("another", "content")
+        writer.tokens.bind_files("", by_key)
     with writing(place) as writer:
         writer.admit([invitation("b")], campaign="another", retry_failed=False)
         with pytest.raises(UsageError, match="were derived with --token-from content"):
-            writer.bind_tokens_of_files("another", by_key)
+            writer.tokens.bind_files("another", by_key)
 
 
 # Labels

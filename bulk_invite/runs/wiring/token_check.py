@@ -25,7 +25,7 @@ def bind(
     if len(databases) < len(sources):
         # The same rows may come in files of other names, so all files of a campaign are one source.
         key = f"key {settings.key_path}" if settings.tokens_from_keys else "content"
-        writer.bind_tokens_of_files(settings.campaign, key)
+        writer.tokens.bind_files(settings.campaign, key)
     for source in databases:
         _bind(writer, source, settings, stop)
 
@@ -39,8 +39,8 @@ def _bind(
         settings.token_from,
         source.text_settings(of_keys=settings.tokens_from_keys),
     )
-    writer.require_tokens(basis)
+    writer.tokens.require(basis)
     if settings.tokens_from_keys:
         # Also with --session-settings, which may be wrong.
-        source.require_same_keys(writer.known_keys(source.name, settings.campaign, _KEYS), stop)
-    writer.bind_tokens(basis)
+        source.require_same_keys(writer.tokens.known_keys(source.name, settings.campaign, _KEYS), stop)
+    writer.tokens.bind(basis)
