@@ -14,6 +14,7 @@ from bulk_invite.domain.clock import exact_utc_text
 from bulk_invite.domain.records import Record
 from bulk_invite.domain.texts import escaped_json
 from bulk_invite.domain.verdicts import State
+from bulk_invite.runs.output.late_log import LateLog
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.checkpoint import open_reader
 
@@ -27,7 +28,7 @@ COLUMNS: Final = (
 
 def export_rows(settings: Settings, states: Sequence[State], output_format: Literal["ndjson", "csv"]) -> None:
     """Write the rows in these states, or all, to standard output. Raises CheckpointError."""
-    with open_reader(settings) as checkpoint:
+    with open_reader(settings, LateLog(settings).set_up) as checkpoint:
         records = checkpoint.records(states)
         write = write_csv if output_format == "csv" else write_ndjson
         write(records, sys.stdout)

@@ -17,14 +17,15 @@ from bulk_invite.runs.output import standard_output
 from bulk_invite.runs.output.late_log import LateLog
 from bulk_invite.runs.output.summary import Summary, headline_of, show_text
 from bulk_invite.runs.settings.model import Settings
-from bulk_invite.runs.wiring.checkpoint import open_figures, warn_if_stale
+from bulk_invite.runs.wiring.checkpoint import open_figures, warn_if_incomplete, warn_if_stale
 
 
 def show_status(settings: Settings, every: str, *, watch: bool) -> None:
     """Raises UsageError and CheckpointError. every: interval of --watch, as it is written."""
     log = LateLog(settings)
     seconds = _seconds(every)
-    with open_figures(settings, log.set_up) as checkpoint:
+    with open_figures(settings) as checkpoint:
+        warn_if_incomplete(checkpoint, log.set_up)
         warn_if_stale(checkpoint, log.set_up)
     show = partial(_show, as_json=settings.json_output)
     if watch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from checkpoints import NOW, Place, admit, first_line, overview_of, python, records_of, settle, writing
+from command import run
 from fakes import invitation
 from filelock import FileLock
 from structlog.testing import capture_logs
@@ -131,6 +133,16 @@ def test_a_copy_without_the_log_is_refused_and_one_with_it_is_used(left: Path, t
     with capture_logs() as logs:
         assert _states(copy) == _DONE
     assert logs == []
+
+
+@pytest.mark.parametrize("line", ["status --json", "export", "report --json"])
+def test_what_a_copy_without_the_log_lacks_is_said_once_and_not_in_the_result(
+    left: Path, tmp_path: Path, line: str
+) -> None:
+    shutil.copy(left, tmp_path / "copy.db")
+    ran = run(*line.split(), "--checkpoint", tmp_path / "copy.db", cwd=tmp_path)
+    assert [each["event"] for each in ran.events].count("checkpoint.incomplete") == 1
+    assert all(json.loads(each) for each in ran.stdout.splitlines())
 
 
 @pytest.mark.parametrize("there", ["nothing", "another checkpoint"])

@@ -17,6 +17,7 @@ from bulk_invite.cli.report.wording import verdict
 from bulk_invite.domain.errors import UsageError
 from bulk_invite.domain.texts import escaped
 from bulk_invite.runs.output import standard_output
+from bulk_invite.runs.output.late_log import LateLog
 from bulk_invite.runs.settings.model import Settings
 from bulk_invite.runs.wiring.checkpoint import open_reader
 
@@ -34,7 +35,7 @@ def make_report(settings: Settings, html: str | None) -> None:
     path = Path(html) if html not in {None, _STANDARD_OUTPUT} and html is not None else None
     if path is not None:
         html_file.check(path)
-    with open_reader(settings) as checkpoint:
+    with open_reader(settings, LateLog(settings).set_up) as checkpoint:
         proof = checkpoint.proof(time.time())
     if path is not None:
         html_file.write(path, page(proof))

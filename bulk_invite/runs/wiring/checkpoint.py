@@ -56,27 +56,24 @@ def open_reader(settings: Settings, set_up_log: Callable[[], None] = lambda: Non
     from bulk_invite.checkpoint.reader import CheckpointReader  # noqa: PLC0415
 
     reader = CheckpointReader(settings.checkpoint, settings.checkpoint_schema)
-    _warn_if_incomplete(reader.incomplete, set_up_log)
+    warn_if_incomplete(reader, set_up_log)
     return reader
 
 
-def open_figures(
-    settings: Settings, set_up_log: Callable[[], None] = lambda: None
-) -> CheckpointReader | FileFigures:
-    """As `open_reader`, but only for the figures: those of a file are read without SQLAlchemy."""
+def open_figures(settings: Settings) -> CheckpointReader | FileFigures:
+    """As `open_reader`, without its warning and only for figures: of a file, they do not need SQLAlchemy."""
     from bulk_invite.checkpoint.file_figures import figures_at  # noqa: PLC0415
 
-    figures = figures_at(settings.checkpoint, settings.checkpoint_schema)
-    _warn_if_incomplete(figures.incomplete, set_up_log)
-    return figures
+    return figures_at(settings.checkpoint, settings.checkpoint_schema)
 
 
-def _warn_if_incomplete(why: str, set_up_log: Callable[[], None]) -> None:
-    if why:
+def warn_if_incomplete(reader: CheckpointReader | FileFigures, set_up_log: Callable[[], None]) -> None:
+    """Warn of commits that are stored elsewhere."""
+    if reader.incomplete:
         set_up_log()
         from bulk_invite.runs.wiring.checkpoint_warnings import warn_of_missing  # noqa: PLC0415 - as below
 
-        warn_of_missing(why)
+        warn_of_missing(reader.incomplete)
 
 
 def warn_if_stale(
