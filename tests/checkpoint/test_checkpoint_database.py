@@ -80,6 +80,23 @@ def test_the_session_that_holds_the_lock_proves_it(db: Database, place: Place) -
         assert raised.value.retryable
 
 
+def test_a_session_that_a_proof_has_found_lost_is_given_up_for_good(
+    db: Database, place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    with writing(place) as writer:
+        _cut(db)
+        with pytest.raises(CheckpointError, match="terminating connection"):
+            writer.prove()
+    assert not caplog.records  # otherwise SQLAlchemy logs a traceback
+    with writing(place) as writer:
+        _cut(db)
+        with pytest.raises(CheckpointError):
+            writer.prove()
+        with pytest.raises(CheckpointError, match="and its lock with it"):
+            writer.prove()
+    assert not caplog.records
+
+
 class _Canceled(psycopg.Cursor[Any]):
     def execute(self, *_: Any, **__: Any) -> Self:
         return super().execute("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(20)")

@@ -120,7 +120,9 @@ class PostgresSchema:
         try:
             session.execute("SELECT 1")
         finally:
-            if not session.closed:  # the query was cancelled: what waits for the session needs transactions
+            if session.closed:
+                connection.invalidate()  # SQLAlchemy has not seen the error
+            else:  # also if the query was canceled: what waits for the session needs transactions
                 session.autocommit = False
 
     def last_transaction(self) -> ClusterHistory:
