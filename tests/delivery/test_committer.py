@@ -169,19 +169,30 @@ async def test_a_proof_does_not_wait_for_the_commit_of_later_events() -> None:
     assert len(journal.events) == 1
 
 
-async def test_the_event_of_a_cancelled_waiter_is_still_written() -> None:
+async def test_a_cancelled_waiter_returns_only_when_its_event_is_written() -> None:
     gate = threading.Event()
     journal = MemoryJournal(gate=gate)
     committer = _committer(journal)
+    returned: list[bool] = []
+
+    async def commit(number: int) -> None:
+        returned.append(await committer.commit(_sent(number)))
+        await anyio.lowlevel.checkpoint()
+        raise AssertionError("the cancellation comes again")
+
     async with _running(committer):
         async with anyio.create_task_group() as waiters:
-            waiters.start_soon(committer.commit, _sent(1))
+            waiters.start_soon(commit, 1)
             await _until(journal.entered)
-            waiters.start_soon(committer.commit, _sent(2))
+            waiters.start_soon(commit, 2)
             await anyio.lowlevel.checkpoint()
             waiters.cancel_scope.cancel()
-        gate.set()
-    assert journal.events == [_sent(1), _sent(2)]
+            with anyio.CancelScope(shield=True):
+                await anyio.lowlevel.checkpoint()
+            assert returned == []
+            gate.set()
+        assert journal.events == [_sent(1), _sent(2)]
+    assert returned == [True, True]
 
 
 async def test_a_cancelled_committer_writes_its_events_and_then_ends() -> None:

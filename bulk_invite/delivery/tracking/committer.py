@@ -168,14 +168,18 @@ class Committer:
     async def commit(self, event: Event) -> bool:
         """Return when the event is durable. False: another row has its Id, so `event.instead` was written.
 
-        Raises CheckpointError if it cannot be written. The event is written even if the caller is cancelled.
+        Raises CheckpointError if it cannot be written. If the caller is cancelled, this returns nevertheless,
+        since its counts must match the checkpoint; the cancellation comes again at its next wait.
         """
-        return event.client_token not in await self.submit(event).wait()
-
-    def submit(self, event: Event) -> Batch:
-        """Have an event written; return the batch to wait for. Raises CheckpointError as `commit`."""
         self._gathering.events.append(event)
-        return self._join(self._gathering)
+        batch = self._join(self._gathering)
+        try:
+            substituted = await batch.wait()
+        except anyio.get_cancelled_exc_class():
+            # Shielded from here on: from the start, that takes 3 us of each of two commits per row.
+            with anyio.CancelScope(shield=True):
+                substituted = await batch.wait()
+        return event.client_token not in substituted
 
     def _join(self, batch: Batch) -> Batch:
         if self._failure is not None:

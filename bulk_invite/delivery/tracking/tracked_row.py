@@ -7,12 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-import anyio
-
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.tally import Tally
 from bulk_invite.domain.admissions import ToSend
-from bulk_invite.domain.events import Answered, Event, Sent
+from bulk_invite.domain.events import Answered, Sent
 from bulk_invite.domain.findings import MAY_BE_MISSING, DoubtfulRow, Finding, may_have_left_by
 from bulk_invite.domain.matching import engagement_id
 from bulk_invite.domain.outcomes import NOT_SENT, Outcome
@@ -147,7 +145,7 @@ class TrackedRow:
         """Commit that an attempt is about to leave; return its time in epoch seconds."""
         at, self.decided_at = self._clock(), self._elapsed()
         self._sent_at = at
-        await self._commit_event(Sent(self.to_send.invitation.client_token, at))
+        await self._committer.commit(Sent(self.to_send.invitation.client_token, at))
         self._tally.sent(self.to_send, self.state, at)
         self._called_after = self._elapsed()
         self.state = State.IN_DOUBT
@@ -187,7 +185,7 @@ class TrackedRow:
             finding=finding,
             since=since,
         )
-        is_so = await self._commit_event(event)
+        is_so = await self._committer.commit(event)
         if not is_so:
             transition = transition.with_id_of_another(since, looked_up=finding is not None)
         written = event if is_so else event.instead or event
@@ -197,20 +195,6 @@ class TrackedRow:
         self._last, self._event = transition, written
         self.denial = transition if transition.outcome is Outcome.DENIED else None
         return transition
-
-    async def _commit_event(self, event: Event) -> bool:
-        """As `Committer.commit`, and even if this is cancelled, since the counts must match the checkpoint.
-
-        A cancellation comes again at the next wait.
-        """
-        batch = self._committer.submit(event)
-        try:
-            substituted = await batch.wait()
-        except anyio.get_cancelled_exc_class():
-            # Shielded from here on: from the start, that takes 3 us of each of two commits per row.
-            with anyio.CancelScope(shield=True):
-                substituted = await batch.wait()
-        return event.client_token not in substituted
 
     def end(self) -> None:
         """Report the row, as last committed, as finished in this run."""
