@@ -142,7 +142,8 @@ class Prepared:
     def _compile(self, dialect: Dialect) -> _Compiled:
         compiled = self.statement.compile(dialect=dialect)
         assert isinstance(compiled, SQLCompiler)  # noqa: S101 - for the type checker
-        made = self._compiled[dialect.name] = _Compiled(
-            compiled.string, compiled.params, compiled.positiontup
-        )
+        # For a value that is not passed, `params` has None: the driver shall refuse it instead.
+        own = (name for name, bound in compiled.binds.items() if not bound.required)
+        constants = {name: compiled.params[name] for name in own}
+        made = self._compiled[dialect.name] = _Compiled(compiled.string, constants, compiled.positiontup)
         return made
