@@ -15,7 +15,7 @@ def test_the_benchmark_of_send_counts_the_calls_of_every_way(tmp_path: Path) -> 
     ways = {name: way for name, way in all_ways(None).items() if name in ("floor", "send")}
     with instant_server() as server:
         table = summary(measure(server, tmp_path, ways, rows=20, rounds=1))
-        with pytest.raises(SystemExit, match=r"exit code 0, .*creates=0, .* for 20 rows"):
+        with pytest.raises(SystemExit, match=r"exit code 0, .*creates=0, tokens=0.* for 20 rows"):
             measure(server, tmp_path, {"idle": lambda *_: ["/bin/true"]}, rows=20, rounds=1)
     assert list(table) == ["floor", "send"]
     assert table["send"]["cpu_us"] > table["floor"]["cpu_us"] > 0

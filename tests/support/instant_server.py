@@ -39,11 +39,10 @@ _IDENTITY: Final = (
 
 @dataclass(frozen=True)
 class Counts:
-    """What a server got. creates: Create calls; tokens: new client tokens among them; cpu: seconds."""
+    """What a server got. creates: Create calls; tokens: new client tokens among them."""
 
     creates: int
     tokens: int
-    cpu: float
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,6 @@ class _Service:
         self._numbers = itertools.count(1)
         self._ids: dict[bytes, int] = {}
         self._creates = self._known = 0
-        self._cpu = time.process_time()
         self._date = (0.0, "")
 
     def answer(self, head: bytes, body: bytes) -> bytes:
@@ -99,9 +97,8 @@ class _Service:
         return self._reply(f'{{"Id":"{invitation}","Arn":"{_ARN}/{invitation}"}}')
 
     def _counts(self) -> str:
-        now = time.process_time()
-        counts = {"creates": self._creates, "tokens": len(self._ids) - self._known, "cpu": now - self._cpu}
-        self._known, self._creates, self._cpu = len(self._ids), 0, now
+        counts = {"creates": self._creates, "tokens": len(self._ids) - self._known}
+        self._known, self._creates = len(self._ids), 0
         return json.dumps(counts)
 
     def _reply(self, body: str, *, status: str = "200 OK", content_type: str = _JSON) -> bytes:
