@@ -17,8 +17,8 @@ from bulk_invite.cli.options.grouped_help import GroupedCommand
 class Listed:
     """A command in the list of all.
 
-    module: has a function of the command's name, and its examples. topic: its topic in the manual. purpose:
-    the first sentence of its help, as its own docstring has it.
+    module: has its function and its examples, for `init-db` as `init_db` and `INIT_DB_EXAMPLES`. topic: its
+    topic in the manual. purpose: the first sentence of its help, as its own docstring has it.
     """
 
     module: str
