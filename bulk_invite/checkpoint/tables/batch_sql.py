@@ -143,7 +143,7 @@ class Prepared:
         compiled = self.statement.compile(dialect=dialect)
         assert isinstance(compiled, SQLCompiler)  # noqa: S101 - for the type checker
         # For a value that is not passed, `params` has None: the driver shall refuse it instead.
-        own = (name for name, bound in compiled.binds.items() if not bound.required)
-        constants = {name: compiled.params[name] for name in own}
+        missing = {name for name, bound in compiled.binds.items() if bound.required}
+        constants = {name: value for name, value in compiled.params.items() if name not in missing}
         made = self._compiled[dialect.name] = _Compiled(compiled.string, constants, compiled.positiontup)
         return made
