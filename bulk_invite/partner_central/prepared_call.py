@@ -13,10 +13,10 @@ are read by the SDK's own parser and translation. This takes 0.1 ms of CPU in pl
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final, NoReturn
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import aiohttp
 import anyio
@@ -124,25 +124,15 @@ def _warn(reason: str) -> None:
 
 
 class PreparedCall:
-    """Implements `CreateCall`. clock: in epoch seconds. new_id: of a request."""
+    """Implements `CreateCall`."""
 
-    def __init__(
-        self,
-        plain: PlainCall,
-        client: Any,
-        parsers: Any,
-        *,
-        clock: Callable[[], float] = time.time,
-        new_id: Callable[[], UUID] = uuid4,
-    ) -> None:
+    def __init__(self, plain: PlainCall, client: Any, parsers: Any) -> None:
         self._plain = plain
         self._events = client.meta.events
         self._service = client.meta.service_model
         self._operation = self._service.operation_model(CREATE)
         self._parser = parsers.create_parser(self._service.resolved_protocol)
         self._http = client._endpoint.http_session  # noqa: SLF001 - there is no public access
-        self._clock = clock
-        self._new_id = new_id
         self._second = 0
         self._moment = ""
         self._form: RequestForm | None = None
@@ -155,9 +145,9 @@ class PreparedCall:
             form = await self._formed(body, credentials)
         if form is None:
             return await self._plain(body, transmission, credentials)
-        if (second := int(self._clock())) != self._second:
+        if (second := int(time.time())) != self._second:
             self._second, self._moment = second, time.strftime(MOMENT, time.gmtime(second))
-        headers = form.headers(body, self._moment, str(self._new_id()))
+        headers = form.headers(body, self._moment, str(uuid4()))
         try:
             response = await form.request.sent(transmission, headers, body)
             answer = await response.read()
