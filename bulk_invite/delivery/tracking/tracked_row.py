@@ -29,8 +29,7 @@ class TrackedRow:
     doubtful, throttled, withheld: number of attempts in this run that ended so. probes: doubtful attempts
     while the service was down. unfamiliar: the last unfamiliar answer, if any.
     decided_at: time of the decision on the last attempt, in seconds of a clock that cannot be set.
-    state: as last committed. engagement: the id of its engagement, even if the row has the Arn. denial: the
-    last transition of this run, if it was a denial.
+    state: as last committed. engagement: the id of its engagement, even if the row has the Arn.
     """
 
     __slots__ = (
@@ -47,7 +46,6 @@ class TrackedRow:
         "_sent_at",
         "_tally",
         "decided_at",
-        "denial",
         "doubt_since",
         "doubtful",
         "engagement",
@@ -80,7 +78,6 @@ class TrackedRow:
         self._attempts = 0
         self._sent_at: float | None = None
         self._last: Transition | None = None
-        self.denial: Transition | None = None
         self._event: Answered | None = None
         self._committer = committer
         self._tally = tally
@@ -103,6 +100,11 @@ class TrackedRow:
     def is_from_earlier_run(self) -> bool:
         """Whether this run has committed nothing about it yet."""
         return self._last is None
+
+    @property
+    def denial(self) -> Transition | None:
+        """The last transition of this run, if it was a denial."""
+        return self._last if self._last is not None and self._last.outcome is Outcome.DENIED else None
 
     def count_doubt(self, *, is_down: bool) -> None:
         """Count an attempt that ended in doubt; while the service is down, as a probe, not as a try."""
@@ -193,7 +195,6 @@ class TrackedRow:
         self.state = written.state
         self.doubt_since = written.doubt_since
         self._last, self._event = transition, written
-        self.denial = transition if transition.outcome is Outcome.DENIED else None
         return transition
 
     def end(self) -> None:
