@@ -14,7 +14,7 @@ from typing import Final
 from bulk_invite.checkpoint.reader import CheckpointReader
 from bulk_invite.checkpoint.storage.base import require_catalog
 from bulk_invite.checkpoint.writer import CheckpointWriter
-from bulk_invite.delivery.intake.source import RepeatableSource, ResumableSource, Source
+from bulk_invite.delivery.intake.source import KeyedSource, ResumableSource, Source
 from bulk_invite.delivery.tracking.tally import Counts, Tally
 from bulk_invite.domain.admissions import Admission, SameReceiver, ToSend
 from bulk_invite.domain.records import PrefixRows
@@ -122,7 +122,7 @@ class DryRun:
         begin = source.batches
         if isinstance(source, ResumableSource):
             begin = partial(source.batches, skips=self._skip(source, writer))
-        elif isinstance(source, RepeatableSource) and (since := self._skip_created(source, writer)):
+        elif isinstance(source, KeyedSource) and (since := self._skip_created(source, writer)):
             begin = partial(source.batches, since=since)
         with closing(begin(_BATCH_ROWS, _BATCH_BYTES, self._stopped.is_set)) as batches:
             while not self._is_over and (batch := next(batches, None)):
@@ -139,7 +139,7 @@ class DryRun:
             self._tally.skipped_many(rows.created, rows.failed)
         return rows
 
-    def _skip_created(self, source: RepeatableSource, writer: CheckpointWriter) -> str | None:
+    def _skip_created(self, source: KeyedSource, writer: CheckpointWriter) -> str | None:
         """Likewise for a database: admit its open rows, and return the mark after which to read."""
         name, campaign, stop = source.name, self._settings.campaign, self._stopped.is_set
         mark = writer.prefixes.finished(name, campaign)

@@ -63,7 +63,7 @@ class Script:
     def _not_asked(self, *_arguments: object, **_options: object) -> NoReturn:
         raise NotImplementedError("a round does not ask for this")
 
-    batches = text_settings = require_same_keys = _not_asked
+    batches = text_settings = require_same_keys = finished = unchanged = _not_asked
 
 
 def rows_of(keys: Iterable[str]) -> list[Row]:

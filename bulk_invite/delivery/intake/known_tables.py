@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from bulk_invite.delivery.intake.source import RepeatableSource, Source
+from bulk_invite.delivery.intake.source import KeyedSource, Source
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.journal import RunInThread
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
@@ -21,7 +21,7 @@ class KnownTables:
         self._in_thread = in_thread
         self._whole: set[str] = set()
 
-    async def skip(self, source: RepeatableSource) -> str | None:
+    async def skip(self, source: KeyedSource) -> str | None:
         """Return the mark after which to read; None if all rows must be read."""
         name, campaign = source.name, self._committer.campaign
         self._whole.add(name)
@@ -45,7 +45,7 @@ class KnownTables:
 
     async def finish(self, source: Source) -> None:
         """Note that a source which this run began to read at its beginning was read to its end."""
-        if not isinstance(source, RepeatableSource) or source.name not in self._whole:
+        if not isinstance(source, KeyedSource) or source.name not in self._whole:
             return
         name, mark, campaign = source.name, source.finished, self._committer.campaign
         if mark is not None:

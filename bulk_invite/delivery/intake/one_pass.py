@@ -17,7 +17,7 @@ from bulk_invite.delivery.intake.admit_batch import BATCH_BYTES, BATCH_ROWS, Adm
 from bulk_invite.delivery.intake.known_files import KnownFiles
 from bulk_invite.delivery.intake.known_tables import KnownTables
 from bulk_invite.delivery.intake.skipped_rows import PAGE, Listing, SkippedRows
-from bulk_invite.delivery.intake.source import KeyedSource, RepeatableSource, ResumableSource, Source
+from bulk_invite.delivery.intake.source import KeyedSource, ResumableSource, Source
 from bulk_invite.delivery.tracking.committer import Committer
 from bulk_invite.delivery.tracking.journal import RunInThread
 from bulk_invite.delivery.tracking.stop_switch import StopSwitch
@@ -139,11 +139,9 @@ class OnePassIntake:
         if after is not None:
             await self._resume(source, hand_over)
             return partial(source.batches, after=after), _position
-        if isinstance(source, RepeatableSource) and is_first:
-            since = await self.tables.skip(source)
-            if since is not None:
-                await self._resume(source, hand_over)
-                return partial(source.batches, since=since), _no_mark
+        if is_first and (since := await self.tables.skip(source)) is not None:
+            await self._resume(source, hand_over)
+            return partial(source.batches, since=since), _no_mark
         return source.batches, _position
 
     async def _resume(self, source: KeyedSource, hand_over: HandOver) -> None:

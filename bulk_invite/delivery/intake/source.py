@@ -37,7 +37,10 @@ class Source(Protocol):
 
 @runtime_checkable
 class KeyedSource(Source, Protocol):
-    """A source whose rows have keys: it can be read from any key on, and queried for given keys."""
+    """A database: it can be read from any key of its rows on, and queried for given keys.
+
+    It may show which rows have changed since it was read completely.
+    """
 
     def batches(
         self,
@@ -46,6 +49,7 @@ class KeyedSource(Source, Protocol):
         stop: Callable[[], bool] = ...,
         *,
         after: str | None = None,
+        since: str | None = None,
     ) -> Generator[list[Row]]: ...
 
     def rows(self, keys: Sequence[str], stop: Callable[[], bool]) -> list[Row]: ...
@@ -57,21 +61,6 @@ class KeyedSource(Source, Protocol):
     def require_same_keys(self, keys: Sequence[str], stop: Callable[[], bool]) -> None:
         """Raise UsageError if the key of a row found by one of these keys now has a different text."""
         ...
-
-
-@runtime_checkable
-class RepeatableSource(KeyedSource, Protocol):
-    """A database that shows which of its rows have changed since it was read completely."""
-
-    def batches(
-        self,
-        max_rows: int = ...,
-        max_bytes: int = ...,
-        stop: Callable[[], bool] = ...,
-        *,
-        after: str | None = None,
-        since: str | None = None,
-    ) -> Generator[list[Row]]: ...
 
     @property
     def finished(self) -> str | None:
